@@ -1,0 +1,153 @@
+// The arithmetic of every kernel: each operation is rounded once, to nearest even, in its own type;
+// nothing is contracted to a fused multiply-add and subnormals are kept.
+//
+// On the GPU that takes inline PTX. CuPy compiles with -ftz=true, whatever options it is given, and
+// then operators, comparisons, conversions and even intrinsics flush float32 subnormals; PTX
+// instructions written out without .ftz do not. On the host it takes -ffp-contract=off.
+#pragma once
+#include "types.cuh"
+
+#ifdef __CUDA_ARCH__
+#define ROUNDED_ONCE(type, suffix, constraint)                                                     \
+    DEVICE type mul(type a, type b) {                                                              \
+        type r;                                                                                    \
+        asm("mul.rn." suffix " %0, %1, %2;" : "=" constraint(r) : constraint(a), constraint(b));   \
+        return r;                                                                                  \
+    }                                                                                              \
+    DEVICE type add(type a, type b) {                                                              \
+        type r;                                                                                    \
+        asm("add.rn." suffix " %0, %1, %2;" : "=" constraint(r) : constraint(a), constraint(b));   \
+        return r;                                                                                  \
+    }                                                                                              \
+    DEVICE type sub(type a, type b) {                                                              \
+        type r;                                                                                    \
+        asm("sub.rn." suffix " %0, %1, %2;" : "=" constraint(r) : constraint(a), constraint(b));   \
+        return r;                                                                                  \
+    }
+ROUNDED_ONCE(float32, "f32", "f")
+ROUNDED_ONCE(float64, "f64", "d")
+#undef ROUNDED_ONCE
+
+DEVICE float64 widen(float32 x) {
+    float64 r;
+    asm("cvt.f64.f32 %0, %1;" : "=d"(r) : "f"(x));
+    return r;
+}
+DEVICE float32 widen(float16 x) {
+    float32 r;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(x.bits));
+    return r;
+}
+DEVICE float32 to_float32(float64 x) {
+    float32 r;
+    asm("cvt.rn.f32.f64 %0, %1;" : "=f"(r) : "d"(x));
+    return r;
+}
+DEVICE float16 to_float16(float32 x) {
+    float16 r;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(r.bits) : "f"(x));
+    return r;
+}
+DEVICE float16 to_float16(float64 x) {
+    float16 r;
+    asm("cvt.rn.f16.f64 %0, %1;" : "=h"(r.bits) : "d"(x));
+    return r;
+}
+#else
+DEVICE float32 mul(float32 a, float32 b) { return a * b; }
+DEVICE float32 add(float32 a, float32 b) { return a + b; }
+DEVICE float32 sub(float32 a, float32 b) { return a - b; }
+DEVICE float64 mul(float64 a, float64 b) { return a * b; }
+DEVICE float64 add(float64 a, float64 b) { return a + b; }
+DEVICE float64 sub(float64 a, float64 b) { return a - b; }
+
+DEVICE float64 widen(float32 x) { return x; }
+DEVICE float32 to_float32(float64 x) { return static_cast<float32>(x); }
+
+// IEEE binary16: a sign, five bits of exponent, ten of fraction; 2^-24 is its smallest number.
+DEVICE float32 widen(float16 x) {
+    int exponent = x.bits >> 10 & 31, fraction = x.bits & 1023;
+    float32 magnitude = exponent == 31 ? (fraction ? __builtin_nanf("") : __builtin_inff())
+                        : exponent == 0
+                            ? __builtin_scalbnf(static_cast<float32>(fraction), -24)
+                            : __builtin_scalbnf(static_cast<float32>(1024 + fraction), exponent - 25);
+    return x.bits >> 15 ? -magnitude : magnitude;
+}
+DEVICE float16 to_float16(float64 x) {
+    uint32 sign = __builtin_signbit(x) ? 0x8000u : 0u;
+    float64 magnitude = __builtin_fabs(x);
+    if (magnitude != magnitude) return {static_cast<uint16>(0x7e00u)};
+    if (magnitude >= 65520.0) return {static_cast<uint16>(sign | 0x7c00u)};  // rounds past 65504
+    // The scaling is exact, rint rounds once, and a carry out of the fraction raises the exponent.
+    int exponent = magnitude < 0x1p-14 ? -14 : __builtin_ilogb(magnitude);
+    float64 fraction = __builtin_rint(__builtin_scalbn(magnitude, 10 - exponent));
+    uint32 bits = static_cast<uint32>((exponent + 14) * 1024) + static_cast<uint32>(fraction);
+    return {static_cast<uint16>(sign | bits)};
+}
+DEVICE float16 to_float16(float32 x) { return to_float16(widen(x)); }
+#endif
+
+// Products and sums of two float16 are exact in float32, or so close that rounding them again to
+// float16 gives what one rounding would (24 bits >= 2 * 11 + 2: Figueroa, 1995).
+DEVICE float16 mul(float16 a, float16 b) { return to_float16(mul(widen(a), widen(b))); }
+DEVICE float16 add(float16 a, float16 b) { return to_float16(add(widen(a), widen(b))); }
+
+// Integers wrap. They are computed unsigned, in 32 or 64 bits, since signed overflow is undefined.
+template <int BYTES> struct wrapping { typedef uint32 type; };
+template <> struct wrapping<8> { typedef uint64 type; };
+template <typename T> DEVICE T mul(T a, T b) {
+    typedef typename wrapping<sizeof(T)>::type U;
+    return static_cast<T>(static_cast<U>(a) * static_cast<U>(b));
+}
+template <typename T> DEVICE T add(T a, T b) {
+    typedef typename wrapping<sizeof(T)>::type U;
+    return static_cast<T>(static_cast<U>(a) + static_cast<U>(b));
+}
+
+DEVICE boolean mul(boolean a, boolean b) { return {static_cast<uint8>(a.byte && b.byte)}; }
+DEVICE boolean add(boolean a, boolean b) { return {static_cast<uint8>(a.byte || b.byte)}; }
+
+// Complex numbers are defined on their real parts.
+template <typename R> DEVICE complex<R> mul(complex<R> a, complex<R> b) {
+    return {sub(mul(a.re, b.re), mul(a.im, b.im)), add(mul(a.re, b.im), mul(a.im, b.re))};
+}
+template <typename R> DEVICE complex<R> add(complex<R> a, complex<R> b) {
+    return {add(a.re, b.re), add(a.im, b.im)};
+}
+
+// Conversions: exact, or rounded once. Only those of NumPy's "same_kind" casting exist.
+template <typename To> struct Convert {      // to an integer
+    DEVICE To from(boolean x) { return static_cast<To>(x.byte != 0); }
+    template <typename From> DEVICE To from(From x) { return static_cast<To>(x); }
+};
+template <> struct Convert<boolean> {
+    DEVICE boolean from(boolean x) { return {static_cast<uint8>(x.byte != 0)}; }
+};
+template <> struct Convert<float32> {
+    DEVICE float32 from(boolean x) { return x.byte != 0; }
+    DEVICE float32 from(float16 x) { return widen(x); }
+    DEVICE float32 from(float32 x) { return x; }
+    DEVICE float32 from(float64 x) { return to_float32(x); }
+    template <typename From> DEVICE float32 from(From x) { return static_cast<float32>(x); }
+};
+template <> struct Convert<float64> {
+    DEVICE float64 from(boolean x) { return x.byte != 0; }
+    DEVICE float64 from(float16 x) { return widen(widen(x)); }
+    DEVICE float64 from(float32 x) { return widen(x); }
+    DEVICE float64 from(float64 x) { return x; }
+    template <typename From> DEVICE float64 from(From x) { return static_cast<float64>(x); }
+};
+template <> struct Convert<float16> {
+    DEVICE float16 from(float16 x) { return x; }
+    DEVICE float16 from(float64 x) { return to_float16(x); }
+    // Integers up to 2^24 are exact in float32, larger ones are infinite in float16 either way.
+    template <typename From> DEVICE float16 from(From x) {
+        return to_float16(Convert<float32>::from(x));
+    }
+};
+template <typename R> struct Convert<complex<R>> {
+    template <typename S> DEVICE complex<R> from(complex<S> x) {
+        return {Convert<R>::from(x.re), Convert<R>::from(x.im)};
+    }
+    template <typename From> DEVICE complex<R> from(From x) { return {Convert<R>::from(x), R(0)}; }
+};

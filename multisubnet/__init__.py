@@ -1,0 +1,29 @@
+"""N sets of weights of the same small, sparse model, evaluated on the same data in one call.
+
+NumPy arrays are computed on the CPU, CuPy arrays on their GPU, with the same bits. Importing this
+package imports NumPy and nothing else: CuPy costs seconds and may be broken, and is imported when
+an array of its own or its name asks for it.
+"""
+
+from multisubnet._affine import affine
+from multisubnet._config import show_config
+from multisubnet._dispatch import (
+    BackendUnavailable,
+    available_backends,
+    set_backend,
+    use_backend,
+)
+from multisubnet._pairs import from_pairs, to_pairs
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendUnavailable",
+    "affine",
+    "available_backends",
+    "from_pairs",
+    "set_backend",
+    "show_config",
+    "to_pairs",
+    "use_backend",
+]

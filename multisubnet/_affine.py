@@ -1,0 +1,141 @@
+"""The affine evaluation of N stacked subnetworks."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from multisubnet import _dispatch, _operands
+
+
+def affine(
+    samples: Any, weight: Any, bias: Any = None, *, set_axis: int = 0, out: Any = None
+) -> Any:
+    """Evaluate N sets of weights on the same samples.
+
+    Each feature has a weight and a bias of its own, in each of N sets::
+
+        result[n, b, f] = samples[b, f] * weight[n, f] + bias[n, f]
+
+    Parameters
+    ----------
+    samples : array_like, shape (B, F) or (N, B, F)
+        B samples of F features, shared by all sets; or a block of samples for each set.
+    weight : array_like, shape (N, F) or (1, F)
+        A weight for each set and feature; (1, F) is shared by all sets.
+    bias : array_like, shape (N, F) or (1, F), optional
+        A bias for each set and feature. None adds nothing.
+    set_axis : {0, 1}, optional
+        Where N stands in the shape of the result: 0 gives (N, B, F), 1 gives (B, N, F).
+    out : ndarray, optional
+        Where to write the result: an array of the result's shape, of any strides, to whose dtype
+        the result can be cast with casting "same_kind". It may overlap the operands.
+
+    Returns
+    -------
+    ndarray, shape (N, B, F) or (B, N, F)
+        `out` where it was given, else a new C-contiguous array: a CuPy array on the operands'
+        device where they are CuPy arrays, a NumPy array otherwise. Its dtype is
+        `numpy.result_type` of the operands.
+
+    Raises
+    ------
+    ValueError
+        An operand or `out` has the wrong shape, or `out` is read-only. Nothing else broadcasts
+        than what is said above.
+    TypeError
+        An operand has a dtype that is not bool, integer, float or complex; `out` cannot hold the
+        result; NumPy and CuPy arrays, or CuPy arrays of two devices, are mixed.
+    BackendUnavailable
+        The backend chosen by `set_backend` or the environment cannot run here.
+
+    See Also
+    --------
+    from_pairs : weight and bias from (weight, bias) pairs.
+    use_backend : choose where the work runs.
+
+    Notes
+    -----
+    The result has the same bits on every backend. The operands are first cast to the result's
+    dtype; then the product is rounded to that dtype, and then the sum, with no fused multiply-add;
+    subnormal numbers are kept, integers wrap, bool is ``and`` and ``or``. The result is rounded
+    once more where `out` has another dtype. (Where the operands differ in dtype, NumPy's own
+    expression promotes them in pairs, and can give other bits.) The sign and payload of a NaN are
+    not defined. Complex numbers are defined on their real parts::
+
+        re = (samples.re * weight.re - samples.im * weight.im) + bias.re
+        im = (samples.re * weight.im + samples.im * weight.re) + bias.im
+
+    No floating-point warning is given, and `numpy.seterr` has no effect.
+
+    Examples
+    --------
+    Two sets of weights for two features, on two samples:
+
+    >>> import multisubnet as ms
+    >>> samples = [[3, 7], [9, 4]]
+    >>> weight = [[2, 9], [8, 6]]
+    >>> bias = [[7, 5], [6, 3]]
+    >>> ms.affine(samples, weight, bias)
+    array([[[13, 68],
+            [25, 41]],
+    <BLANKLINE>
+           [[30, 45],
+            [78, 27]]])
+
+    What a model with N outputs for each sample would return:
+
+    >>> ms.affine(samples, weight, bias, set_axis=1).shape
+    (2, 2, 2)
+    """
+    xp, samples, weight, bias, dtype, n_sets = _operands.read(samples, weight, bias, out)
+    *_, n_samples, n_features = samples.shape
+    if set_axis == 0:
+        shape = (n_sets, n_samples, n_features)
+    elif set_axis == 1:
+        shape = (n_samples, n_sets, n_features)
+    else:
+        raise ValueError(f"set_axis must be 0 or 1, not {set_axis!r}")
+    if out is not None:
+        _operands.check_out(xp, out, shape, dtype)
+
+    backend = _dispatch.select(xp, dtype)
+    if backend.ARRAYS != xp.__name__:
+        return _elsewhere(backend, xp, samples, weight, bias, set_axis, out, shape, dtype)
+    if out is None:
+        result = backend.empty(shape, dtype, samples)
+    else:
+        samples, weight, bias = _operands.apart_from(out, samples, weight, bias, xp=xp)
+        result = out
+    backend.affine(
+        samples, weight, bias, result.transpose(1, 0, 2) if set_axis else result, dtype
+    )
+    return result
+
+
+def _elsewhere(
+    backend: ModuleType,
+    xp: ModuleType,
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    set_axis: int,
+    out: Any,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+) -> Any:
+    """Evaluate validated operands on a backend of another array type, and bring the result back."""
+    moved = [
+        None if array is None else backend.adopt(array, array) for array in (samples, weight, bias)
+    ]
+    # The backend rounds to the dtype of `out`; what follows moves bytes only.
+    result_dtype = dtype if out is None else out.dtype.newbyteorder("=")
+    result = backend.empty(shape, result_dtype, moved[0])
+    affine(*moved, set_axis=set_axis, out=result)
+    home = _dispatch.load(xp.__name__)
+    if out is None:
+        return home.adopt(result, samples)
+    out[...] = home.adopt(result, samples)
+    return out

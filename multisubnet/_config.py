@@ -1,0 +1,91 @@
+"""What this installation can do, in the manner of `numpy.show_config`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from typing import Any, Literal
+
+from multisubnet import _dispatch
+
+_PACKAGES = ("multisubnet", "numpy", "cupy-cuda12x", "cupy-cuda13x", "cupy")
+_TAKES = {"numpy": "NumPy arrays and sequences", "cupy": "CuPy arrays"}
+
+
+def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
+    """Show versions, devices, and which backend serves what, or why it cannot.
+
+    Finding out imports CuPy, where it is installed.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}, optional
+        Whether to print the information or to return it.
+
+    Returns
+    -------
+    dict or None
+        With mode "dicts", a dict of str and dicts.
+
+    Raises
+    ------
+    ValueError
+        `mode` is neither.
+
+    Examples
+    --------
+    >>> import multisubnet
+    >>> multisubnet.show_config("dicts")["Backends"]["numpy"]
+    'serves NumPy arrays and sequences'
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode must be 'stdout' or 'dicts', not {mode!r}")
+    config = {
+        "Versions": _versions(),
+        "Machine": {
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        },
+        "Backends": _backends(),
+        "Choice": _dispatch.choice() or "by the type of the arrays",
+    }
+    if mode == "dicts":
+        return config
+    for title, entries in config.items():
+        if isinstance(entries, str):
+            print(f"{title}: {entries}")
+            continue
+        print(f"{title}:")
+        for name, text in entries.items():
+            print(f"  {name}: {text}")
+    return None
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _backends() -> dict[str, str]:
+    backends = {}
+    for name, why in _dispatch.why_unavailable().items():
+        backends[name] = f"serves {_TAKES[name]}" if why is None else f"cannot run: {why}"
+        if name == "cupy" and why is None:
+            backends[name] += f" ({_gpus()})"
+    return backends
+
+
+def _gpus() -> str:
+    runtime = sys.modules["cupy"].cuda.runtime
+    names = [
+        runtime.getDeviceProperties(i)["name"].decode() for i in range(runtime.getDeviceCount())
+    ]
+    return ", ".join(f"GPU {i}: {name}" for i, name in enumerate(names))

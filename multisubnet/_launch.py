@@ -1,0 +1,154 @@
+"""How a kernel is launched: which instance, on which grid, with which bytes as its argument.
+
+Plain Python on addresses, shapes and strides, so that it is tested where there is no GPU. Every
+kernel takes one struct, packed here and declared in the kernel's source.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+# The element types of cuda/types.cuh, by their NumPy dtype character, in the order of its list.
+_TYPES = {
+    "?": "boolean",
+    "b": "int8",
+    "B": "uint8",
+    "h": "int16",
+    "H": "uint16",
+    "i": "int32",
+    "I": "uint32",
+    "q": "int64",
+    "Q": "uint64",
+    "e": "float16",
+    "f": "float32",
+    "d": "float64",
+    "F": "complex64",
+    "D": "complex128",
+}
+# NumPy has two characters for one 64-bit (or, on Windows, 32-bit) integer.
+_TYPES |= {char: np.dtype(char).name for char in "lL"}
+_CODES = {char: list(dict.fromkeys(_TYPES.values())).index(name) for char, name in _TYPES.items()}
+
+_VECTOR_BYTES = 16
+_BLOCK_THREADS = 256  # __launch_bounds__ of the kernels
+_ENOUGH_BLOCKS = 4096  # several waves on the largest card there is
+_MAX_GRID_Y = 65535
+
+_AFFINE = struct.Struct("<" + "Q4q" * 4 + "3q")
+
+
+class Strided(Protocol):
+    """What is asked of an array: NumPy and CuPy both have it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def strides(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+
+
+class Launch(NamedTuple):
+    """A kernel instance (a C++ name expression), its grid and block, and its argument struct."""
+
+    kernel: str
+    grid: tuple[int, int]
+    block: tuple[int, int]
+    argument: bytes
+
+
+def serves(dtype: np.dtype) -> bool:
+    """Whether the kernels have this dtype."""
+    return dtype.char in _TYPES
+
+
+def kernels(name: str) -> list[str]:
+    """Return every instance of the kernel template `name` that can be asked for."""
+    types = dict.fromkeys((_TYPES[char], np.dtype(char).itemsize) for char in _TYPES)
+    direct = {
+        f"{name}<{t}, Direct<{t}, {lanes}>>"
+        for t, itemsize in types
+        for lanes in (1, _VECTOR_BYTES // itemsize)
+    }
+    return sorted(direct | {f"{name}<{t}, Converting<{t}>>" for t, _ in types})
+
+
+def affine(
+    samples: Strided,
+    weight: Strided,
+    bias: Strided | None,
+    out: Strided,
+    dtype: np.dtype,
+    address,
+) -> Launch:
+    """Return the launch that writes `affine` to a non-empty `out` of shape (N, B, F).
+
+    `address(array)` is the address of an array's first element.
+    """
+    n_sets, n_samples, n_features = out.shape
+    arrays = {"samples": samples, "weight": weight, "out": out}
+    if bias is not None:
+        arrays["bias"] = bias
+    packed = {}
+    direct = True
+    misaligned = 0  # the low bits of whatever a 16-byte access would have to be a multiple of
+    for name, array in arrays.items():
+        start = address(array)
+        over_sets, over_samples, over_features = strides = _strides(name, array)
+        itemsize = array.dtype.itemsize
+        if (start | over_sets | over_samples | over_features) % itemsize:
+            raise ValueError(
+                f"{name} is not aligned to its {itemsize}-byte {array.dtype} elements, "
+                f"and no GPU reads such an array: pass a copy"
+            )
+        if array.dtype != dtype:
+            direct = False
+        if over_features != itemsize:
+            misaligned |= 1
+        misaligned |= start | over_sets | over_samples
+        packed[name] = (start, *strides, _CODES[array.dtype.char])
+
+    lanes = _VECTOR_BYTES // dtype.itemsize
+    if not direct or misaligned % _VECTOR_BYTES or n_features % lanes:
+        lanes = 1
+    name = _TYPES[dtype.char]
+    memory = f"Direct<{name}, {lanes}>" if direct else f"Converting<{name}>"
+    grid, block = _geometry(n_samples * (n_features // lanes), n_sets)
+    argument = _AFFINE.pack(
+        *packed["samples"],
+        *packed["weight"],
+        *packed.get("bias", (0, 0, 0, 0, 0)),
+        *packed["out"],
+        n_sets,
+        n_samples,
+        n_features,
+    )
+    return Launch(f"affine<{name}, {memory}>", grid, block, argument)
+
+
+def _strides(name: str, array: Strided) -> tuple[int, int, int]:
+    """Strides over sets, samples and features; 0 along an axis of length 1 or not there."""
+    strides = tuple(
+        0 if length == 1 else stride
+        for length, stride in zip(array.shape, array.strides, strict=True)
+    )
+    if len(strides) == 3:
+        return strides
+    first, over_features = strides
+    return (0, first, over_features) if name == "samples" else (first, 0, over_features)
+
+
+def _geometry(across: int, along: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Grid and block for `across` threads in x, each walking over `along` items in y.
+
+    A block has 256 threads, as many of them in x as there is work for. The walk along y is split
+    among blocks only until the card is full, since each part reads its samples again.
+    """
+    block_x = min(_BLOCK_THREADS, 1 << (across - 1).bit_length())
+    block_y = _BLOCK_THREADS // block_x
+    grid_x = -(-across // block_x)
+    grid_y = min(-(-along // block_y), -(-_ENOUGH_BLOCKS // grid_x), _MAX_GRID_Y)
+    return (grid_x, grid_y), (block_x, block_y)

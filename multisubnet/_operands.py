@@ -1,0 +1,114 @@
+"""What every public function does first: make arrays of its operands and check them, once."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from multisubnet import _dispatch
+
+# bool, integers, float16 to longdouble, complex; not objects, strings, times, records or the
+# dtypes of other packages.
+_CHARS = frozenset("?bBhHiIlLqQefdgFDG")
+
+
+def read(
+    samples: Any, weight: Any, bias: Any, out: Any
+) -> tuple[ModuleType, Any, Any, Any, np.dtype, int]:
+    """Return the namespace, the operands as its arrays, the working dtype, and N."""
+    if (
+        type(samples) is type(weight) is np.ndarray
+        and (bias is None or type(bias) is np.ndarray)
+        and (out is None or type(out) is np.ndarray)
+    ):
+        xp: ModuleType = np
+    else:
+        xp = _dispatch.namespace(samples=samples, weight=weight, bias=bias, out=out)
+        if xp is np:
+            samples = as_numpy("samples", samples)
+            weight = as_numpy("weight", weight)
+            bias = None if bias is None else as_numpy("bias", bias)
+    dtype = _working_dtype(samples, weight, bias)
+    return xp, samples, weight, bias, dtype, _count_sets(samples, weight, bias)
+
+
+def as_numpy(name: str, operand: Any) -> np.ndarray:
+    """Return an array_like as a NumPy array, without a copy where it is one."""
+    if isinstance(operand, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, and its mask would be lost: fill it first")
+    try:
+        return np.asarray(operand)
+    except ValueError as error:
+        raise ValueError(f"{name} is not an array_like of numbers: {error}") from None
+
+
+def _working_dtype(samples: Any, weight: Any, bias: Any) -> np.dtype:
+    """Return `numpy.result_type` of the operands, in native byte order."""
+    dtype = samples.dtype
+    if weight.dtype is dtype and (bias is None or bias.dtype is dtype):
+        if dtype.char in _CHARS and dtype.isnative:
+            return dtype
+    operands = {"samples": samples, "weight": weight, "bias": bias}
+    dtypes = {name: array.dtype for name, array in operands.items() if array is not None}
+    for name, dtype in dtypes.items():
+        if dtype.char not in _CHARS:
+            raise TypeError(
+                f"{name} has dtype {dtype}; expected bool, an integer, float or complex dtype"
+            )
+    return np.result_type(*dtypes.values()).newbyteorder("=")
+
+
+def _count_sets(samples: Any, weight: Any, bias: Any) -> int:
+    """Return N, having checked that all shapes agree on it and on F."""
+    shape = samples.shape
+    if len(shape) not in (2, 3):
+        raise ValueError(f"samples has shape {shape}; expected (B, F) or (N, B, F)")
+    n_sets = shape[0] if len(shape) == 3 else None
+    n_sets = agree(n_sets, shape[-1], "weight", weight)
+    if bias is not None:
+        shared = n_sets == 1 and len(shape) == 2
+        n_sets = agree(None if shared else n_sets, shape[-1], "bias", bias)
+    return n_sets
+
+
+def agree(n_sets: int | None, n_features: int, name: str, parameter: Any) -> int:
+    """Return N, having checked that a weight or bias has the shape (N, F) or (1, F).
+
+    `n_sets` is None where nothing has said yet what N is.
+    """
+    shape = parameter.shape
+    if len(shape) == 2 and shape[1] == n_features:
+        if n_sets is None or shape[0] == n_sets:
+            return shape[0]
+        if shape[0] == 1:
+            return n_sets
+    known = f"F = {n_features}" if n_sets is None else f"N = {n_sets} and F = {n_features}"
+    raise ValueError(
+        f"{name} has shape {shape}; expected (N, F), or (1, F) for all sets, with {known} "
+        f"as in the operands before it"
+    )
+
+
+def check_out(xp: ModuleType, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise unless a result of this shape and dtype can be written to `out`."""
+    if not isinstance(out, xp.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"out must be a {xp.__name__}.ndarray, not {type(out).__name__}")
+    if out.shape != shape:
+        raise ValueError(f"out has shape {out.shape}; expected {shape}")
+    if not np.can_cast(dtype, out.dtype, "same_kind"):
+        raise TypeError(
+            f"out has dtype {out.dtype}, to which results of dtype {dtype} cannot be cast "
+            f"with casting 'same_kind'"
+        )
+    if xp is np and not out.flags.writeable:
+        raise ValueError("out is read-only")
+
+
+def apart_from(out: Any, *operands: Any, xp: ModuleType) -> list[Any]:
+    """Return the operands, copied where writing to `out` could change them."""
+    return [
+        array.copy() if array is not None and xp.may_share_memory(array, out) else array
+        for array in operands
+    ]

@@ -1,0 +1,50 @@
+"""A thread's flush-to-zero mode, and doing without it.
+
+Some libraries switch their thread to flushing subnormal numbers to zero (``-ffast-math`` at load,
+`torch.set_flush_denormal`, JAX inside its callbacks), and then NumPy flushes as well.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_SMALLEST = 5e-324
+_ONE = 1.0  # a variable: the compiler would fold a product of two constants
+_FENV_BYTES = 256  # more than any platform's fenv_t has
+_FE_DFL_ENV = ctypes.c_void_p(-1)  # in glibc and musl, on every architecture but PowerPC
+
+
+def keeping_subnormals(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function so that its arithmetic keeps subnormals, in any thread."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        if _SMALLEST * _ONE != 0.0:
+            return function(*args, **kwargs)
+        libm = _libm()
+        callers = ctypes.create_string_buffer(_FENV_BYTES)
+        libm.fegetenv(callers)
+        libm.fesetenv(_FE_DFL_ENV)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            libm.fesetenv(callers)
+
+    return wrapper
+
+
+@functools.cache
+def _libm() -> ctypes.CDLL:
+    if not sys.platform.startswith("linux"):
+        raise RuntimeError(
+            "this thread flushes subnormal numbers to zero: switch that off, or call from a "
+            "thread that was started before it was switched on"
+        )
+    return ctypes.CDLL("libm.so.6")

@@ -1,0 +1,118 @@
+"""A backend for the tests: the CUDA sources, compiled for the CPU by g++.
+
+The same .cu files go through the same launch geometry as on a GPU, so that a machine without one
+tests the kernels' indexing and arithmetic. MULTISUBNET_TEST_HOST_BUILD=sanitized has every memory
+access and every undefined operation checked; the process then needs libasan preloaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from multisubnet import _launch, _sources
+
+ARRAYS = "numpy"
+BUILDS = {
+    "fast": ["-O3", "-march=native"],
+    "sanitized": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+}
+_FLAGS = ["-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-fno-strict-aliasing"]
+# GCC 12's vectorizer makes vfmaddsub of a complex product in spite of -ffp-contract=off.
+_FLAGS += ["-fno-tree-slp-vectorize"]
+_WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused-function"]
+_HERE = Path(__file__).parent
+
+serves = _launch.serves
+launches = 0
+
+
+def why_unavailable() -> str | None:
+    return None if shutil.which("g++") else "there is no g++"
+
+
+def empty(shape, dtype, like):
+    return np.empty(shape, dtype)
+
+
+def affine(samples, weight, bias, out, dtype):
+    if not out.size:
+        return
+    result = out if _is_plain(out) else np.empty(out.shape, out.dtype.newbyteorder("="))
+    operands = [x if x is None or _is_plain(x) else _plain(x) for x in (samples, weight, bias)]
+    run(_launch.affine(*operands, result, dtype, address), "affine")
+    if result is not out:
+        out[...] = result
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+def run(launch, name, first=(0, 0), last=None):
+    """Run the blocks [first, last) of a launch, all of them unless told otherwise."""
+    global launches
+    launches += 1
+    dims = [Dim3(*pair) for pair in (launch.grid, first, last or launch.grid, launch.block)]
+    status = _library(name, os.environ.get("MULTISUBNET_TEST_HOST_BUILD", "fast")).run(
+        launch.kernel.encode(), *dims, launch.argument
+    )
+    assert status == 0, f"no kernel {launch.kernel}"
+
+
+class Dim3(ctypes.Structure):
+    _fields_ = [("x", ctypes.c_uint), ("y", ctypes.c_uint)]
+
+
+def _is_plain(array):
+    """Whether it could be an array on a GPU as it is."""
+    places = (address(array), *array.strides)
+    return array.dtype.isnative and not any(place % array.dtype.itemsize for place in places)
+
+
+def _plain(array):
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+@functools.cache
+def _library(name, build):
+    """Compile cuda/<name>.cu with every instance of its kernel, or find it compiled."""
+    table = "\n".join(
+        f'    {{"{kernel}", launch<{name.capitalize()}, {kernel}>}},'
+        for kernel in _launch.kernels(name)
+    )
+    source = f"""#include "cuda_on_host.h"
+{_sources.source(name + ".cu")}
+static const struct {{ const char *name; Launch *launch; }} kernels[] = {{
+{table}
+}};
+extern "C" int run(const char *name, Dim3 grid, Dim3 first, Dim3 last, Dim3 block,
+                   const void *argument) {{
+    for (const auto &kernel : kernels)
+        if (!std::strcmp(kernel.name, name)) {{
+            kernel.launch(grid, first, last, block, argument);
+            return 0;
+        }}
+    return 1;
+}}
+"""
+    flags = _FLAGS + _WARNINGS + BUILDS[build]
+    shim = (_HERE / "cuda_on_host.h").read_text()
+    key = hashlib.sha256("\0".join([source, shim, *flags]).encode()).hexdigest()[:16]
+    path = _HERE.parent / "build" / f"{name}-{build}-{key}.so"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        command = ["g++", *flags, "-I", _HERE, "-x", "c++", "-", "-o", partial]
+        subprocess.run(command, input=source, text=True, check=True)
+        partial.rename(path)
+    library = ctypes.CDLL(str(path))
+    library.run.argtypes = [ctypes.c_char_p, Dim3, Dim3, Dim3, Dim3, ctypes.c_char_p]
+    return library
