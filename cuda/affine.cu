@@ -79,6 +79,8 @@ __global__ void __launch_bounds__(256) affine(const Affine p) {
     int64 n = static_cast<int64>(blockIdx.y) * blockDim.y + threadIdx.y;
     if (n >= p.sets) return;
     typename Memory::Value sample = Memory::load(p.samples, n, b, f);
+    // Unrolled, the 64-bit addresses of several sets do not fit in registers on every architecture.
+#pragma unroll 1
     for (; n < p.sets; n += static_cast<int64>(gridDim.y) * blockDim.y) {
         if (p.samples.set) sample = Memory::load(p.samples, n, b, f);
         const typename Memory::Value weight = Memory::load(p.weight, n, b, f);

@@ -11,7 +11,6 @@ from typing import Any, Literal
 from multisubnet import _dispatch
 
 _PACKAGES = ("multisubnet", "numpy", "cupy-cuda12x", "cupy-cuda13x", "cupy")
-_TAKES = {"numpy": "NumPy arrays and sequences", "cupy": "CuPy arrays"}
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
@@ -47,7 +46,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         "Machine": {
             "system": platform.platform(),
             "processor": platform.machine(),
-            "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+            "cores": str(os.cpu_count()),
         },
         "Backends": _backends(),
         "Choice": _dispatch.choice() or "by the type of the arrays",
@@ -77,9 +76,12 @@ def _versions() -> dict[str, str]:
 def _backends() -> dict[str, str]:
     backends = {}
     for name, why in _dispatch.why_unavailable().items():
-        backends[name] = f"serves {_TAKES[name]}" if why is None else f"cannot run: {why}"
-        if name == "cupy" and why is None:
-            backends[name] += f" ({_gpus()})"
+        if why is not None:
+            backends[name] = f"cannot run: {why}"
+        elif _dispatch.module(name).ARRAYS == "cupy":
+            backends[name] = f"serves CuPy arrays ({_gpus()})"
+        else:
+            backends[name] = "serves NumPy arrays and sequences"
     return backends
 
 

@@ -81,14 +81,15 @@ def select(xp: ModuleType, dtype: np.dtype) -> ModuleType:
 @functools.cache
 def load(name: str) -> ModuleType:
     """Return the module of the backend `name`, which can run here, or raise BackendUnavailable."""
-    module = _module(name)
-    why = module.why_unavailable()
+    backend = module(name)
+    why = backend.why_unavailable()
     if why is not None:
         raise BackendUnavailable(f"the backend {name!r} cannot run here: {why}")
-    return module
+    return backend
 
 
-def _module(name: str) -> ModuleType:
+def module(name: str) -> ModuleType:
+    """Return the module of the backend `name`, whether or not it can run here."""
     if name not in _MODULES:
         raise ValueError(f"backend must be one of {', '.join(map(repr, _MODULES))}, not {name!r}")
     return importlib.import_module(_MODULES[name])
@@ -96,7 +97,7 @@ def _module(name: str) -> ModuleType:
 
 def why_unavailable() -> dict[str, str | None]:
     """Return, for each backend, why it cannot run here, or None."""
-    return {name: _module(name).why_unavailable() for name in _MODULES}
+    return {name: module(name).why_unavailable() for name in _MODULES}
 
 
 def available_backends() -> list[str]:

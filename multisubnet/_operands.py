@@ -97,7 +97,7 @@ def check_out(xp: ModuleType, out: Any, shape: tuple[int, ...], dtype: np.dtype)
         raise TypeError(f"out must be a {xp.__name__}.ndarray, not {type(out).__name__}")
     if out.shape != shape:
         raise ValueError(f"out has shape {out.shape}; expected {shape}")
-    if not np.can_cast(dtype, out.dtype, "same_kind"):
+    if out.dtype.char not in _CHARS or not np.can_cast(dtype, out.dtype, "same_kind"):
         raise TypeError(
             f"out has dtype {out.dtype}, to which results of dtype {dtype} cannot be cast "
             f"with casting 'same_kind'"

@@ -281,8 +281,13 @@ def _same(actual: np.ndarray, desired: np.ndarray) -> np.ndarray:
 
 def _shown(value: np.generic) -> str:
     if value.dtype.kind == "f":
-        return f"{value} (0x{value.astype(value.dtype.newbyteorder('>')).tobytes().hex()})"
+        return f"{value} (0x{_bits(value).hex()})"
     return str(value)
+
+
+def _bits(value: np.generic) -> bytes:
+    """Return the bytes of a float, the sign first."""
+    return np.array(value).astype(value.dtype.newbyteorder(">")).tobytes()
 
 
 def _apart(one: np.generic, other: np.generic) -> str:
@@ -299,7 +304,7 @@ def _apart(one: np.generic, other: np.generic) -> str:
 
 def _position(value: np.generic) -> int:
     """Return where a float stands among all of its dtype; both zeros stand at 0."""
-    bits = int.from_bytes(value.astype(value.dtype.newbyteorder(">")).tobytes(), "big")
+    bits = int.from_bytes(_bits(value), "big")
     sign = 1 << (value.dtype.itemsize * 8 - 1)
     return bits if bits < sign else sign - bits
 

@@ -8,9 +8,9 @@ import numpy as np
 def affine(samples, weight, bias=None, *, set_axis=0, out=None):
     operands = [np.asarray(x) for x in (samples, weight, bias) if x is not None]
     dtype = np.result_type(*operands).newbyteorder("=")
-    samples, weight, *rest = (x.astype(dtype) for x in operands)
-    samples = samples if samples.ndim == 3 else samples[None]
     with np.errstate(all="ignore"):
+        samples, weight, *rest = (x.astype(dtype) for x in operands)
+        samples = samples if samples.ndim == 3 else samples[None]
         result = _product(samples, weight[:, None])
         for bias in rest:
             result = result + bias[:, None]

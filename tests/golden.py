@@ -1,0 +1,84 @@
+"""Golden bits: the SHA-256 of results for a fixed table of inputs.
+
+Backends that agree may still be wrong together. The hashes in golden.json say what the bits are;
+where a change of them is meant, `python tests/golden.py` writes them anew, and the change needs a
+line in the CHANGELOG, because users' bits change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+import multisubnet as ms
+from multisubnet.testing import DTYPES
+
+FILE = Path(__file__).with_suffix(".json")
+
+
+def operands(dtype: str) -> list[np.ndarray]:
+    """Return samples, weight and bias: half special values, half evenly drawn bits."""
+    dtype = np.dtype(dtype)
+    shapes = [(37, 53), (11, 53), (11, 53)]
+    parts = 2 if dtype.kind == "c" else 1
+    arrays = []
+    for i, shape in enumerate(shapes):
+        size = int(np.prod(shape)) * parts
+        bits = _mixed(np.arange(size, dtype=np.uint64) + np.uint64(1 + i * 10**6))
+        arrays.append(_of_bits(bits, dtype, parts).reshape(shape))
+    return arrays
+
+
+def _mixed(x: np.ndarray) -> np.ndarray:
+    """Return the SplitMix64 hashes of integers (Steele, Lea and Flood, 2014)."""
+    x = x * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _of_bits(bits: np.ndarray, dtype: np.dtype, parts: int) -> np.ndarray:
+    if dtype.kind == "b":
+        return (bits & np.uint64(1)).astype(bool)
+    itemsize = dtype.itemsize // parts
+    numbers = (bits >> np.uint64(64 - 8 * itemsize)).astype(f"u{itemsize}")
+    if dtype.kind in "iu":
+        return numbers.view(dtype)
+    numbers = numbers.view(f"f{itemsize}")
+    finfo = np.finfo(numbers.dtype)
+    special = [0.0, 1.0, finfo.tiny, finfo.smallest_subnormal, finfo.tiny / 2, finfo.max, np.inf]
+    special = np.array([sign * x for x in [*special, np.nan] for sign in (1, -1)], numbers.dtype)
+    # Every other number has its exponent near that of 1, where sums are rounded.
+    moderate = (bits.astype(np.int64).astype(float) * 2.0**-61).astype(numbers.dtype)
+    numbers = np.where(bits & np.uint64(1), numbers, moderate)
+    numbers[::5] = special[(bits[::5] >> np.uint64(5)) % np.uint64(len(special))]
+    return numbers.view(dtype)
+
+
+def digest(array: np.ndarray) -> str:
+    """Return the SHA-256 of an array's little-endian bytes, every NaN being the same."""
+    array = np.ascontiguousarray(array)
+    if array.dtype.kind in "fc":
+        parts = array.view(array.real.dtype)
+        array = np.where(np.isnan(parts), np.array(np.nan, parts.dtype), parts)
+    return hashlib.sha256(array.astype(array.dtype.newbyteorder("<")).tobytes()).hexdigest()
+
+
+def table(affine=ms.affine) -> dict[str, str]:
+    """Return the hash of every case."""
+    hashes = {}
+    for dtype in DTYPES:
+        samples, weight, bias = operands(dtype)
+        hashes[f"affine {dtype}"] = digest(affine(samples, weight, bias))
+        hashes[f"affine {dtype} without bias"] = digest(affine(samples, weight))
+    for dtypes in ("float32 int8 float16", "uint8 int64 bool", "complex64 float64 int32"):
+        arrays = [operands(d)[i] for i, d in enumerate(dtypes.split())]
+        hashes[f"affine {dtypes}"] = digest(affine(*arrays))
+    return hashes
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps(table(), indent=2) + "\n")

@@ -1,0 +1,271 @@
+"""Break the code on purpose, one place at a time: the tests must see each of the breakages.
+
+`make mutants` runs this. Each mutant is made in a copy of the tree and tested there; one that
+survives says that a test is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Mutant(NamedTuple):
+    """A breakage: `old` stands once in `file`, and becomes `new`."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+
+
+MUTANTS = [
+    Mutant(
+        "an index off by one",
+        "cuda/affine.cu",
+        "if (x >= p.n_samples * vectors) return;",
+        "if (x > p.n_samples * vectors) return;",
+    ),
+    Mutant(
+        "a forgotten tail of the grid",
+        "multisubnet/_launch.py",
+        "grid_x = -(-across // block_x)",
+        "grid_x = max(across // block_x, 1)",
+    ),
+    Mutant(
+        "a forgotten tail of a vector",
+        "multisubnet/_launch.py",
+        " or n_features % lanes:",
+        ":",
+    ),
+    Mutant(
+        "an fma",
+        "cuda/affine.cu",
+        "result.lane[i] = add(result.lane[i], bias.lane[i]);",
+        """{
+                if constexpr (kind_of<T>::value == FLOATING && sizeof(T) == 4)
+                    result.lane[i] = __builtin_fmaf(sample.lane[i], weight.lane[i], bias.lane[i]);
+                else
+                    result.lane[i] = add(result.lane[i], bias.lane[i]);
+            }""",
+    ),
+    Mutant(
+        "a flushed subnormal",
+        "cuda/arithmetic.cuh",
+        "DEVICE float32 mul(float32 a, float32 b) { return a * b; }",
+        "DEVICE float32 mul(float32 a, float32 b) { return a * b < 0x1p-126f && a * b > 0 ? 0 : a * b; }",
+    ),
+    Mutant(
+        "a conversion that flushes, on the GPU alone",
+        "cuda/arithmetic.cuh",
+        "cvt.f64.f32 %0, %1;",
+        "cvt.ftz.f64.f32 %0, %1;",
+    ),
+    Mutant(
+        "an operator in place of an instruction, on the GPU alone",
+        "cuda/arithmetic.cuh",
+        """        asm("mul.rn." suffix " %0, %1, %2;" : "=" constraint(r) : constraint(a), constraint(b));   \\
+        return r;""",
+        "        return r = a * b;",
+    ),
+    Mutant(
+        "a 32-bit offset",
+        "cuda/affine.cu",
+        "return data + n * set + b * sample + f * feature;",
+        "return data + static_cast<int32>(n * set + b * sample + f * feature);",
+    ),
+    Mutant(
+        "a 32-bit thread index",
+        "cuda/affine.cu",
+        "const int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;",
+        "const int64 x = blockIdx.x * blockDim.x + threadIdx.x;",
+    ),
+    Mutant(
+        "the wrong stride for set_axis=1",
+        "multisubnet/_affine.py",
+        "result.transpose(1, 0, 2) if set_axis else result",
+        "result.reshape(n_sets, n_samples, n_features)",
+    ),
+    Mutant(
+        "a missing alignment check of the address",
+        "multisubnet/_launch.py",
+        "misaligned |= start | over_sets | over_samples",
+        "misaligned |= over_sets | over_samples",
+    ),
+    Mutant(
+        "a missing alignment check of the strides",
+        "multisubnet/_launch.py",
+        "misaligned |= start | over_sets | over_samples",
+        "misaligned |= start",
+    ),
+    Mutant(
+        "a missing check that features are neighbours",
+        "multisubnet/_launch.py",
+        "if over_features != itemsize:",
+        "if False:",
+    ),
+    Mutant(
+        "weight and bias swapped",
+        "multisubnet/_launch.py",
+        """        *packed["weight"],
+        *packed.get("bias", (0, 0, 0, 0, 0)),""",
+        """        *packed.get("bias", packed["weight"]),
+        *packed["weight"],""",
+    ),
+    Mutant(
+        "samples of the first set for all sets",
+        "cuda/affine.cu",
+        "if (p.samples.set) sample",
+        "if (false) sample",
+    ),
+    Mutant(
+        "sets left out by the walk along y",
+        "cuda/affine.cu",
+        "n += static_cast<int64>(gridDim.y) * blockDim.y)",
+        "n += static_cast<int64>(gridDim.y) * blockDim.y + 1)",
+    ),
+    Mutant(
+        "no bias taken for a bias of +0.0",
+        "multisubnet/_numpy.py",
+        "bias = None if bias is None else bias[:, None]",
+        "bias = np.zeros((1, 1, 1), dtype) if bias is None else bias[:, None]",
+    ),
+    Mutant(
+        "NumPy's own complex product, which contracts",
+        "multisubnet/_numpy.py",
+        "    re = a.real * b.real - a.imag * b.imag\n    im = a.real * b.imag + a.imag * b.real\n",
+        "    product = a * b\n    re, im = product.real, product.imag\n",
+    ),
+    Mutant(
+        "operands promoted in pairs",
+        "multisubnet/_numpy.py",
+        "np.multiply(samples, weight, out=result, dtype=dtype)",
+        "np.multiply(samples, weight, out=result)",
+    ),
+    Mutant(
+        "a product rounded to the dtype of out",
+        "multisubnet/_numpy.py",
+        "result = out if out.dtype == dtype else np.empty(out.shape, dtype)",
+        "result = out",
+    ),
+    Mutant(
+        "blocks that leave a row out",
+        "multisubnet/_numpy.py",
+        "slice(i, i + axis.step)",
+        "slice(i, max(i + axis.step - 1, 1))",
+    ),
+    Mutant(
+        "floating-point warnings",
+        "multisubnet/_numpy.py",
+        '@np.errstate(all="ignore")',
+        "",
+    ),
+    Mutant(
+        "subnormals flushed with the calling thread",
+        "multisubnet/_subnormals.py",
+        "if _SMALLEST * _ONE != 0.0:",
+        "if True:",
+    ),
+    Mutant(
+        "out written while an operand is still read",
+        "multisubnet/_operands.py",
+        "array.copy() if array is not None and xp.may_share_memory(array, out) else array",
+        "array",
+    ),
+    Mutant(
+        "out written though it has another shape",
+        "multisubnet/_operands.py",
+        "if out.shape != shape:",
+        "if out.size != np.prod(shape):",
+    ),
+    Mutant(
+        "float16 rounded down",
+        "cuda/arithmetic.cuh",
+        "__builtin_rint(",
+        "__builtin_floor(",
+    ),
+    Mutant(
+        "float16 too late to be infinite",
+        "cuda/arithmetic.cuh",
+        "if (magnitude >= 65520.0)",
+        "if (magnitude > 65536.0)",
+    ),
+    Mutant(
+        "64-bit integers computed in 32 bits",
+        "cuda/arithmetic.cuh",
+        "template <> struct wrapping<8> { typedef uint64 type; };",
+        "template <> struct wrapping<8> { typedef uint32 type; };",
+    ),
+    Mutant(
+        "bool added without a carry",
+        "cuda/arithmetic.cuh",
+        "static_cast<uint8>(a.byte || b.byte)",
+        "static_cast<uint8>(a.byte ^ b.byte)",
+    ),
+    Mutant(
+        "dtype codes in another order than the kernel's",
+        "multisubnet/_launch.py",
+        """    "h": "int16",
+    "H": "uint16",""",
+        """    "H": "uint16",
+    "h": "int16",""",
+    ),
+    Mutant(
+        "a comparison blind to the sign of zero",
+        "multisubnet/testing.py",
+        "same = (actual == desired) & (np.signbit(actual) == np.signbit(desired))",
+        "same = actual == desired",
+    ),
+]
+
+
+def tested(mutant: Mutant | None) -> subprocess.CompletedProcess[str]:
+    """Run the tests on a copy of the tree with one breakage."""
+    with tempfile.TemporaryDirectory() as directory:
+        tree = Path(directory) / "multisubnet"
+        left_out = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
+        shutil.copytree(ROOT, tree, ignore=left_out)
+        if mutant:
+            path = tree / mutant.file
+            text = path.read_text()
+            if text.count(mutant.old) != 1:
+                raise SystemExit(f"{mutant.what}: its place stands not once in {mutant.file}")
+            path.write_text(text.replace(mutant.old, mutant.new))
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m"]
+        return subprocess.run(
+            [*command, "not gpu", "tests"],
+            cwd=tree,
+            env=os.environ | {"CI": "true", "MULTISUBNET_TEST_EXAMPLES": "100"},
+            capture_output=True,
+            text=True,
+        )
+
+
+def main() -> None:
+    """Test every mutant, and say which survive."""
+    whole = tested(None)
+    if whole.returncode:
+        raise SystemExit("the tests fail without any breakage:\n" + whole.stdout + whole.stderr)
+    survivors = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for mutant, done in zip(MUTANTS, pool.map(tested, MUTANTS), strict=True):
+            failures = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+            seen = (failures or [f"the process ended with {done.returncode}"])[0][:120]
+            print(f"{'killed  ' if done.returncode else 'SURVIVED'} {mutant.what}: {seen}", flush=True)
+            if not done.returncode:
+                survivors.append(mutant)
+    print(f"{len(MUTANTS)} mutants, {len(survivors)} survived")
+    if survivors:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

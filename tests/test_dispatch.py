@@ -1,0 +1,164 @@
+"""Choosing a backend: the order of precedence, and what happens where one is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import multisubnet as ms
+from multisubnet import _cupy, _dispatch
+
+
+def run(code, **environment):
+    """Run Python code in a process of its own, and return what it prints."""
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """Which backends were asked to run."""
+    calls = []
+    real = _dispatch.load
+
+    def load(name):
+        calls.append(name)
+        return real("numpy")
+
+    monkeypatch.setattr(_dispatch, "load", load)
+    monkeypatch.setattr(_dispatch, "_process_choice", None)
+    monkeypatch.setattr(_dispatch, "_environment_choice", None)
+    return calls
+
+
+def chosen(recorded):
+    recorded.clear()
+    ms.affine([[1]], [[2]])
+    return recorded[0]
+
+
+def test_the_order_of_precedence(recorded, monkeypatch):
+    assert chosen(recorded) == "numpy"
+    monkeypatch.setattr(_dispatch, "_environment_choice", "from the environment")
+    assert chosen(recorded) == "from the environment"
+    ms.set_backend("of the process")
+    assert chosen(recorded) == "of the process"
+    with ms.use_backend("of the context"):
+        assert chosen(recorded) == "of the context"
+        with ms.use_backend("inner"):
+            assert chosen(recorded) == "inner"
+        with ms.use_backend(None):
+            assert chosen(recorded) == "of the process"
+        assert chosen(recorded) == "of the context"
+    ms.set_backend(None)
+    assert chosen(recorded) == "from the environment"
+
+
+def test_use_backend_is_undone_by_an_error_and_unseen_by_other_threads(recorded):
+    seen = []
+    with pytest.raises(KeyError), ms.use_backend("of the context"):
+        thread = threading.Thread(target=lambda: seen.append(chosen(recorded)))
+        thread.start()
+        thread.join()
+        raise KeyError
+    assert seen == ["numpy"]
+    assert chosen(recorded) == "numpy"
+
+
+@pytest.mark.parametrize("choose", [ms.set_backend, lambda name: ms.use_backend(name).__enter__()])
+def test_a_backend_that_does_not_exist(choose):
+    with pytest.raises(ValueError, match="backend must be one of 'numpy', 'cupy'.*not 'cuda'"):
+        choose("cuda")
+
+
+@pytest.mark.parametrize("choose", [ms.set_backend, lambda name: ms.use_backend(name).__enter__()])
+def test_a_backend_that_cannot_run_here(choose, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    _cupy.why_unavailable.cache_clear()
+    _dispatch.load.cache_clear()
+    try:
+        with pytest.raises(
+            ms.BackendUnavailable, match=r"'cupy' cannot run here: CuPy cannot.*multisubnet\[cuda12\]"
+        ):
+            choose("cupy")
+        assert "cupy" not in ms.available_backends()
+        assert "cannot run: CuPy" in ms.show_config("dicts")["Backends"]["cupy"]
+        assert ms.affine([[1]], [[2]]).tolist() == [[[2]]]
+    finally:
+        _cupy.why_unavailable.cache_clear()
+
+
+def test_a_broken_cupy_leaves_the_cpu_alone(tmp_path):
+    (tmp_path / "cupy.py").write_text("raise OSError('libcuda.so.1 is not what it was')")
+    code = (
+        "import multisubnet as ms; print(ms.affine([[3]], [[2]]).tolist());"
+        "print(ms.available_backends()); ms.show_config()"
+    )
+    printed = run(code, PYTHONPATH=str(tmp_path))
+    assert printed.startswith("[[[6]]]\n['numpy']\n")
+    assert "cannot run: importing CuPy failed: OSError: libcuda.so.1 is not what it was" in printed
+
+
+def test_importing_and_using_numpy_arrays_does_not_import_cupy():
+    code = (
+        "import sys, multisubnet as ms; ms.affine([[1]], [[2]]);"
+        "print([m for m in ('cupy', 'hypothesis', 'numba') if m in sys.modules])"
+    )
+    assert run(code) == "[]"
+
+
+def test_the_environment_is_checked_when_it_is_first_needed():
+    code = (
+        "import multisubnet as ms\n"
+        "try: ms.affine([[1]], [[2]])\n"
+        "except ValueError as error: print(error)"
+    )
+    assert "not 'nunpy'" in run(code, MULTISUBNET_BACKEND="nunpy")
+    assert run("import multisubnet as ms; ms.affine([[1]], [[2]])", MULTISUBNET_BACKEND="numpy") == ""
+
+
+def test_show_config(capsys):
+    assert ms.show_config() is None
+    printed = capsys.readouterr().out
+    assert f"numpy: {np.__version__}" in printed
+    assert "numpy: serves NumPy arrays and sequences" in printed
+    assert ms.show_config("dicts")["Versions"]["numpy"] == np.__version__
+    with pytest.raises(ValueError, match="mode must be 'stdout' or 'dicts', not 'json'"):
+        ms.show_config("json")
+
+
+@pytest.mark.gpu
+def test_gpu_arrays_computed_by_numpy_come_back_to_the_gpu():
+    import cupy
+
+    operands = [cupy.ones((3, 4)), cupy.ones((5, 4)), cupy.ones((5, 4))]
+    out = cupy.zeros((5, 3, 4), cupy.float32)
+    with ms.use_backend("numpy"):
+        result = ms.affine(*operands)
+        assert ms.affine(*operands, out=out) is out
+    assert type(result) is cupy.ndarray
+    assert (result.get() == 2).all()
+    assert (out.get() == 2).all()
+
+
+@pytest.mark.gpu
+def test_the_work_runs_on_the_current_stream():
+    import cupy
+
+    stream = cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        result = ms.affine(cupy.ones((3, 4)), cupy.ones((5, 4)))
+        stream.synchronize()
+        assert (result.get() == 1).all()
