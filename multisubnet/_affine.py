@@ -109,9 +109,7 @@ def affine(
     else:
         samples, weight, bias = _operands.apart_from(out, samples, weight, bias, xp=xp)
         result = out
-    backend.affine(
-        samples, weight, bias, result.transpose(1, 0, 2) if set_axis else result, dtype
-    )
+    backend.affine(samples, weight, bias, result.transpose(1, 0, 2) if set_axis else result, dtype)
     return result
 
 

@@ -41,7 +41,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"mode must be 'stdout' or 'dicts', not {mode!r}")
-    config = {
+    config: dict[str, Any] = {
         "Versions": _versions(),
         "Machine": {
             "system": platform.platform(),

@@ -47,7 +47,7 @@ def namespace(**operands: Any) -> ModuleType:
     Raises TypeError where host and device arrays, or the arrays of two devices, are mixed.
     """
     operands = {name: array for name, array in operands.items() if array is not None}
-    on_gpu = {name: array for name, array in operands.items() if _is_cupy(type(array))}
+    on_gpu = {name: array for name, array in operands.items() if _is_cupy(type(array))}  # type: ignore[arg-type]
     if not on_gpu:
         return np
     for name, array in operands.items():

@@ -102,7 +102,5 @@ def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
 def _part(array: np.ndarray, block: tuple[slice, ...]) -> np.ndarray:
     """Return the part of a broadcast operand that a block of the result needs."""
     return array[
-        tuple(
-            slice(None) if n == 1 else part for n, part in zip(array.shape, block, strict=True)
-        )
+        tuple(slice(None) if n == 1 else part for n, part in zip(array.shape, block, strict=True))
     ]

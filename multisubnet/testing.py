@@ -17,7 +17,7 @@ Needs Hypothesis (``pip install multisubnet[test]``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
@@ -28,9 +28,9 @@ __all__ = ["DTYPES", "LAYOUTS", "Problem", "arrays", "assert_same_bits", "proble
 
 #: The dtypes that every backend has.
 DTYPES = (
-    "bool int8 uint8 int16 uint16 int32 uint32 int64 uint64 "
-    "float16 float32 float64 complex64 complex128"
-).split()
+    *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
+    *("float16", "float32", "float64", "complex64", "complex128"),
+)
 
 #: How an array may lie in memory. ``"repeated"`` has stride 0 along an axis; ``"swapped"`` is the
 #: other byte order; ``"unaligned"`` starts between two multiples of the item's size.
@@ -85,26 +85,25 @@ def values(dtype: DTypeLike, *, special_values: bool = True) -> st.SearchStrateg
         info = np.iinfo(dtype)
         if not special_values:
             return st.integers(max(info.min, -100), 100)
-        edges = [0, 1, 2, info.min, info.min + 1, info.max // 2, info.max - 1, info.max]
+        edges: list[Any] = [0, 1, 2, info.min, info.min + 1, info.max // 2, info.max - 1, info.max]
         return st.sampled_from(edges) | st.integers(int(info.min), int(info.max))
     if dtype.kind == "c":
         part = values(_real(dtype), special_values=special_values)
         return st.builds(complex, part, part)
     if not special_values:
-        return st.floats(-100, 100, width=min(dtype.itemsize * 8, 64), allow_subnormal=False).map(
-            lambda x: x + 0.0
-        )
+        # Adding 0.0 makes 0.0 of -0.0. Every float32 up to 100 is one of the wider floats as well.
+        width: Literal[16, 32] = 16 if dtype.itemsize == 2 else 32
+        return st.floats(-100, 100, width=width, allow_subnormal=False).map(lambda x: x + 0.0)
     finfo = np.finfo(dtype)
-    edges = [0.0, 1.0, 1.0 + finfo.eps, finfo.eps, finfo.tiny, finfo.smallest_subnormal]
-    edges += [finfo.tiny * 1.5, finfo.tiny / 2, np.sqrt(finfo.tiny), np.sqrt(finfo.max), finfo.max]
-    edges += [np.inf, np.nan]
-    return st.sampled_from([sign * edge for edge in edges for sign in (1, -1)]) | hnp.from_dtype(
-        dtype, allow_subnormal=True
-    )
+    edges = [dtype.type(0), dtype.type(1), 1 + finfo.eps, finfo.eps]
+    edges += [finfo.tiny, finfo.smallest_subnormal, finfo.tiny / 2, finfo.tiny * 1.5]
+    edges += [np.sqrt(finfo.tiny), np.sqrt(finfo.max), finfo.max, np.inf, np.nan]
+    signed = [sign * edge for edge in edges for sign in (1, -1)]
+    return st.sampled_from(signed) | hnp.from_dtype(dtype, allow_subnormal=True)
 
 
 @st.composite
-def arrays(
+def arrays(  # noqa: D417 (Hypothesis passes `draw`)
     draw: st.DrawFn,
     dtype: DTypeLike,
     shape: tuple[int, ...],
@@ -163,7 +162,7 @@ def _laid_out(array: np.ndarray, layout: str, axis: int) -> np.ndarray:
 
 
 @st.composite
-def problems(
+def problems(  # noqa: D417
     draw: st.DrawFn,
     *,
     dtypes: Sequence[DTypeLike] = DTYPES,
@@ -204,11 +203,11 @@ def problems(
     shared = st.sampled_from([(n_sets, n_features), (n_sets, n_features), (1, n_features)])
 
     def operand(shape: tuple[int, ...]) -> np.ndarray:
-        return draw(
-            arrays(draw(dtype), shape, layouts=layouts, special_values=special_values)
-        )
+        return draw(arrays(draw(dtype), shape, layouts=layouts, special_values=special_values))
 
-    samples_shape = draw(st.sampled_from([(n_samples, n_features), (n_sets, n_samples, n_features)]))
+    samples_shape = draw(
+        st.sampled_from([(n_samples, n_features), (n_sets, n_samples, n_features)])
+    )
     samples = operand(samples_shape)
     weight = operand(draw(shared))
     bias = None if draw(st.integers(0, 3)) == 0 else operand(draw(shared))
@@ -259,7 +258,9 @@ def assert_same_bits(actual: Any, desired: Any) -> None:
     for index in np.argwhere(different)[:5]:
         one, other = actual[tuple(index)], desired[tuple(index)]
         where = ", ".join(map(str, index))
-        lines.append(f"  [{where}]: actual {_shown(one)}, desired {_shown(other)}{_apart(one, other)}")
+        lines.append(
+            f"  [{where}]: actual {_shown(one)}, desired {_shown(other)}{_apart(one, other)}"
+        )
     if different.sum() > 5:
         lines.append("  ...")
     raise AssertionError("\n".join(lines))
@@ -294,9 +295,7 @@ def _apart(one: np.generic, other: np.generic) -> str:
     """Say how many steps between neighbouring floats lie between two values."""
     if one.dtype.kind == "c":
         parts = (("re", one.real, other.real), ("im", one.imag, other.imag))
-        return "".join(
-            f", {name}{_apart(a, b)[1:]}" for name, a, b in parts if _apart(a, b)
-        )
+        return "".join(f", {name}{_apart(a, b)[1:]}" for name, a, b in parts if _apart(a, b))
     if one.dtype.kind != "f" or one.dtype.itemsize > 8 or np.isnan(one) or np.isnan(other):
         return ""
     return f", {abs(_position(one) - _position(other))} ulp apart"

@@ -45,7 +45,9 @@ def outs(draw, shape, dtype):
     if draw(st.booleans()):
         out_dtype = out_dtype.newbyteorder("S")
     parts = [draw(st.sampled_from([(0, 1), (1, 1), (3, 2), (0, -1)])) for _ in shape]
-    lengths = [first + length * abs(step) for length, (first, step) in zip(shape, parts, strict=True)]
+    lengths = [
+        first + length * abs(step) for length, (first, step) in zip(shape, parts, strict=True)
+    ]
     order = draw(st.permutations(range(len(shape))))
     whole = np.zeros([lengths[axis] for axis in order], out_dtype).transpose(np.argsort(order))
     whole[...] = 42
@@ -55,7 +57,11 @@ def outs(draw, shape, dtype):
     return whole, part
 
 
-@given(data=st.data(), problem=problems(max_features=40) | problems(mixed_dtypes=True), set_axis=set_axes)
+@given(
+    data=st.data(),
+    problem=problems(max_features=40) | problems(mixed_dtypes=True),
+    set_axis=set_axes,
+)
 def test_affine_into_out(backend, data, problem, set_axis):
     desired = formula.affine(*problem, set_axis=set_axis)
     whole, part = data.draw(outs(desired.shape, desired.dtype))

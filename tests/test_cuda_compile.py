@@ -43,7 +43,9 @@ def ptx(names, source=None):
 
 def broken_promises(text):
     """Return the instructions that flush, contract, approximate or leave the registers."""
-    return set(re.findall(r"\S*\.ftz\S*|\bfma\S*|\bmad\.\S*f\d\d|\S*\.approx\S*|\S+\.local\S*", text))
+    return set(
+        re.findall(r"\S*\.ftz\S*|\bfma\S*|\bmad\.\S*f\d\d|\S*\.approx\S*|\S+\.local\S*", text)
+    )
 
 
 @needs_nvrtc
@@ -55,7 +57,9 @@ def test_every_kernel_stays_in_registers(arch):
     assert len(spills) == len(names)
     assert set(spills) == {("0", "0", "0")}, log
     registers = [int(n) for n in re.findall(r"Used (\d+) registers", log)]
-    assert max(registers) <= 128, "fewer than two blocks of 256 threads would fit in a multiprocessor"
+    assert max(registers) <= 128, (
+        "fewer than two blocks of 256 threads would fit in a multiprocessor"
+    )
 
 
 @needs_nvrtc

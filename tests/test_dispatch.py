@@ -68,18 +68,23 @@ def test_the_order_of_precedence(recorded, monkeypatch):
 
 def test_use_backend_is_undone_by_an_error_and_unseen_by_other_threads(recorded):
     seen = []
-    with pytest.raises(KeyError), ms.use_backend("of the context"):
-        thread = threading.Thread(target=lambda: seen.append(chosen(recorded)))
-        thread.start()
-        thread.join()
-        raise KeyError
+    thread = threading.Thread(target=lambda: seen.append(chosen(recorded)))
+
+    def failing():
+        with ms.use_backend("of the context"):
+            thread.start()
+            thread.join()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        failing()
     assert seen == ["numpy"]
     assert chosen(recorded) == "numpy"
 
 
 @pytest.mark.parametrize("choose", [ms.set_backend, lambda name: ms.use_backend(name).__enter__()])
 def test_a_backend_that_does_not_exist(choose):
-    with pytest.raises(ValueError, match="backend must be one of 'numpy', 'cupy'.*not 'cuda'"):
+    with pytest.raises(ValueError, match=r"backend must be one of 'numpy', 'cupy'.*not 'cuda'"):
         choose("cuda")
 
 
@@ -90,7 +95,8 @@ def test_a_backend_that_cannot_run_here(choose, monkeypatch):
     _dispatch.load.cache_clear()
     try:
         with pytest.raises(
-            ms.BackendUnavailable, match=r"'cupy' cannot run here: CuPy cannot.*multisubnet\[cuda12\]"
+            ms.BackendUnavailable,
+            match=r"'cupy' cannot run here: CuPy cannot.*multisubnet\[cuda12\]",
         ):
             choose("cupy")
         assert "cupy" not in ms.available_backends()
@@ -126,7 +132,9 @@ def test_the_environment_is_checked_when_it_is_first_needed():
         "except ValueError as error: print(error)"
     )
     assert "not 'nunpy'" in run(code, MULTISUBNET_BACKEND="nunpy")
-    assert run("import multisubnet as ms; ms.affine([[1]], [[2]])", MULTISUBNET_BACKEND="numpy") == ""
+    assert (
+        run("import multisubnet as ms; ms.affine([[1]], [[2]])", MULTISUBNET_BACKEND="numpy") == ""
+    )
 
 
 def test_show_config(capsys):

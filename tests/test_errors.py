@@ -65,7 +65,7 @@ def test_dtypes_of_other_packages():
 def test_a_mask_is_not_lost_in_silence():
     with pytest.raises(TypeError, match="samples is a masked array"):
         ms.affine(np.ma.masked_equal(SAMPLES, 0), WEIGHT)
-    with pytest.raises(TypeError, match="out must be a numpy.ndarray, not MaskedArray"):
+    with pytest.raises(TypeError, match=r"out must be a numpy\.ndarray, not MaskedArray"):
         ms.affine(SAMPLES, WEIGHT, out=np.ma.zeros((5, 3, 4)))
 
 
@@ -83,7 +83,12 @@ def locked(array):
 @pytest.mark.parametrize(
     ("out", "kwargs", "error", "message"),
     [
-        (np.full((3, 5, 4), 7.0), {}, ValueError, r"out has shape \(3, 5, 4\); expected \(5, 3, 4\)"),
+        (
+            np.full((3, 5, 4), 7.0),
+            {},
+            ValueError,
+            r"out has shape \(3, 5, 4\); expected \(5, 3, 4\)",
+        ),
         (np.full((5, 3, 4), 7.0), {"set_axis": 1}, ValueError, r"expected \(3, 5, 4\)"),
         (np.full((1, 5, 3, 4), 7.0), {}, ValueError, r"expected \(5, 3, 4\)"),
         (np.full((5, 3, 4), 7), {}, TypeError, "out has dtype int64.*float64.*'same_kind'"),

@@ -103,8 +103,10 @@ def test_longdouble_is_served_by_numpy_where_another_backend_was_asked_for():
 )
 def test_shapes(backend, shapes):
     operands = [np.arange(np.prod(shape), dtype=float).reshape(shape) for shape in shapes]
-    n_sets = shapes[0][0] if len(shapes[0]) == 3 else next(
-        (shape[0] for shape in shapes[1:] if shape[0] != 1), 1
+    n_sets = (
+        shapes[0][0]
+        if len(shapes[0]) == 3
+        else next((shape[0] for shape in shapes[1:] if shape[0] != 1), 1)
     )
     desired = formula.affine(*operands)
     assert desired.shape == (n_sets, *shapes[0][-2:])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multisubnet import _launch
-from multisubnet.testing import DTYPES, assert_same_bits
+from multisubnet.testing import DTYPES
 
 sizes = st.integers(1, 300) | st.integers(1, 1 << 40)
 needs_compiler = pytest.mark.skipif(
@@ -29,7 +29,7 @@ def test_geometry_covers_the_work_within_the_limits_of_cuda(across, along):
 
 def test_geometry_fills_a_card_from_either_side():
     for across, along in [(1, 10**6), (10**6, 1), (64, 10**5), (10**4, 10**4)]:
-        (grid_x, grid_y), (_, block_y) = _launch._geometry(across, along)
+        (grid_x, grid_y), _ = _launch._geometry(across, along)
         assert grid_x * grid_y >= min(3900, across * along // 256)
 
 
@@ -51,7 +51,9 @@ def test_sixteen_bytes_at_once_where_alignment_allows(dtype):
     arrays = [aligned(s, dtype) for s in [(3, 2 * lanes), (5, 2 * lanes), (5, 2 * lanes)]]
     out = aligned((5, 3, 2 * lanes), dtype)
     assert kernel(*arrays, out).endswith(f", {lanes}>>")
-    assert kernel(*arrays, aligned((3, 5, 2 * lanes), dtype).transpose(1, 0, 2)).endswith(f", {lanes}>>")
+    assert kernel(*arrays, aligned((3, 5, 2 * lanes), dtype).transpose(1, 0, 2)).endswith(
+        f", {lanes}>>"
+    )
 
 
 @pytest.mark.parametrize("which", range(4))

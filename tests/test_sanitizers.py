@@ -1,4 +1,4 @@
-"""The kernels on the host once more, every access and operation checked by the compiler's sanitizers.
+"""The kernels on the host once more, each access and operation checked by sanitizers.
 
 AddressSanitizer must be in the process before NumPy allocates, hence a process of its own.
 """
@@ -59,6 +59,8 @@ def test_overrun():
 
 def test_that_the_sanitizers_are_awake(tmp_path):
     (tmp_path / "test_overrun.py").write_text(OVERRUN)
-    done = sanitized("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), str(tmp_path))
+    done = sanitized(
+        "-s", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), str(tmp_path)
+    )
     assert done.returncode != 0
     assert "heap-buffer-overflow" in done.stderr + done.stdout

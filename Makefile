@@ -1,0 +1,43 @@
+# make run    install into .venv and show what the library does
+# make test   everything that a machine without a GPU can test
+# make mutants   break the code in many places: the tests must see it each time
+# make lint   ruff and mypy
+# make dist   build the wheel and the sdist, and try both in clean environments
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test mutants lint dist clean
+
+run: $(VENV)/run.stamp
+	$(BIN)/python -m multisubnet demo
+
+test: $(VENV)/dev.stamp
+	@command -v g++ >/dev/null || echo "no g++: the tests of the CUDA sources on the host are skipped"
+	$(BIN)/python -m pytest
+
+mutants: $(VENV)/dev.stamp
+	$(BIN)/python tests/mutants.py
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+dist: $(VENV)/dev.stamp
+	$(BIN)/python tests/check_dist.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: setup.cfg | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[examples]'
+	touch $@
+
+$(VENV)/dev.stamp: setup.cfg | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@

@@ -1,0 +1,53 @@
+"""Build the wheel and the sdist, install each in a clean environment, and try it outside of here.
+
+`make dist` runs this. The CUDA sources must be found, the example must come out, and NVIDIA's
+namespace `cuda` must not be hidden.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TRIAL = """
+import importlib.util
+from pathlib import Path
+import multisubnet as ms
+from multisubnet import _sources
+weight, bias = ms.from_pairs([[[2, 7], [9, 5]], [[8, 6], [6, 3]]])
+both = ms.affine([[3, 7], [9, 4]], weight, bias)
+assert both.tolist() == [[[13, 68], [25, 41]], [[30, 45], [78, 27]]], both
+assert "__global__" in _sources.source("affine.cu")
+installed = Path(ms.__file__).parent
+assert "site-packages" in str(installed), installed
+assert _sources.directory() == installed / "cuda", _sources.directory()
+assert not (installed.parent / "cuda" / "affine.cu").exists()
+import cuda.pathfinder
+print("ok:", installed)
+"""
+
+
+def main() -> None:
+    """Build, install and try."""
+    with tempfile.TemporaryDirectory() as directory:
+        dist = Path(directory) / "dist"
+        subprocess.run([sys.executable, "-m", "build", "--outdir", dist, ROOT], check=True)
+        for built in sorted(dist.iterdir()):
+            home = Path(directory) / f"venv-{built.suffix[1:]}"
+            venv.create(home, with_pip=True)
+            python = home / "bin" / "python"
+            install = [python, "-m", "pip", "install", "--quiet", built, "cuda-pathfinder"]
+            subprocess.run(install, check=True)
+            print(built.name, end=" ", flush=True)
+            subprocess.run([python, "-c", TRIAL], check=True, cwd=directory)
+            command = [python, "-m", "multisubnet", "info"]
+            subprocess.run(command, check=True, cwd=directory, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main()

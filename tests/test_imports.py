@@ -1,0 +1,43 @@
+"""The folder cuda/ must not stand in the way of NVIDIA's namespace of that name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from multisubnet import _sources
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("module", ["cuda.pathfinder", "cupy"])
+def test_imports_from_the_repository_root(module):
+    pytest.importorskip("cupy")
+    command = [sys.executable, "-c", f"import multisubnet, {module}; print({module}.__file__)"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "site-packages" in done.stdout
+
+
+def test_cuda_is_not_a_package_of_its_own():
+    assert not (_sources.directory() / "__init__.py").exists()
+
+
+def test_a_source_has_its_headers_once_and_says_where_lines_come_from():
+    text = _sources.source("affine.cu")
+    assert "#include" not in text
+    assert "#pragma once" not in text
+    assert text.count("struct boolean") == 1
+    lines = text.splitlines()
+    name, number = "", 0
+    for line in lines:
+        if line.startswith("#line"):
+            number, name = int(line.split()[1]), line.split('"')[1]
+            continue
+        if line:
+            there = (_sources.directory() / name).read_text().splitlines()[number - 1]
+            assert line == there
+        number += 1
