@@ -282,7 +282,7 @@ def _same(actual: np.ndarray, desired: np.ndarray) -> np.ndarray:
 
 def _shown(value: np.generic) -> str:
     if value.dtype.kind == "f":
-        return f"{value} (0x{_bits(value).hex()})"
+        return f"{value!s} (0x{_bits(value).hex()})"
     return str(value)
 
 
