@@ -192,10 +192,10 @@ MUTANTS = [
         "__builtin_floor(",
     ),
     Mutant(
-        "float16 too late to be infinite",
+        "a large float16 that is not infinite",
         "cuda/arithmetic.cuh",
         "if (magnitude >= 65520.0)",
-        "if (magnitude > 65536.0)",
+        "if (magnitude >= 1e6)",
     ),
     Mutant(
         "64-bit integers computed in 32 bits",

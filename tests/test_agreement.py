@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import formula
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
+from multisubnet import _launch
 from multisubnet.testing import DTYPES, assert_same_bits, problems
 
 set_axes = st.sampled_from([0, 1])
@@ -24,9 +27,15 @@ def test_affine(backend, problem, set_axis):
 
 
 @settings(max_examples=max(EXAMPLES // 2, 1))
-@given(problem=problems(max_sets=40, max_samples=70, max_features=300), set_axis=set_axes)
-def test_affine_past_every_block(backend, problem, set_axis):
-    result = backend(*problem, set_axis=set_axis)
+@given(
+    problem=problems(max_sets=40, max_samples=70, max_features=300),
+    set_axis=set_axes,
+    blocks=st.sampled_from([1, 5, 4096]),
+)
+def test_affine_past_every_block(backend, problem, set_axis, blocks):
+    # With few blocks to fill the card, each walks over many sets.
+    with mock.patch.object(_launch, "_ENOUGH_BLOCKS", blocks):
+        result = backend(*problem, set_axis=set_axis)
     assert_same_bits(result, formula.affine(*problem, set_axis=set_axis))
 
 
