@@ -16,7 +16,7 @@ struct Operand {
 // multisubnet/_launch.py packs this.
 struct Affine {
     Operand samples, weight, bias, out;   // bias.data is null where nothing is added
-    int64 sets, n_samples, features;
+    int64 n_sets, n_samples, n_features;
 };
 
 // How a thread touches memory: LANES neighbouring features of type T at once...
@@ -70,18 +70,18 @@ template <typename T> struct Converting {
 // read once. x counts (sample, vector of features), y counts sets.
 template <typename T, typename Memory>
 __global__ void __launch_bounds__(256) affine(const Affine p) {
-    const int64 vectors = p.features / Memory::LANES;
+    const int64 vectors = p.n_features / Memory::LANES;
     const int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (x >= p.n_samples * vectors) return;
     const int64 b = x / vectors;
     const int64 f = (x - b * vectors) * Memory::LANES;
 
     int64 n = static_cast<int64>(blockIdx.y) * blockDim.y + threadIdx.y;
-    if (n >= p.sets) return;
+    if (n >= p.n_sets) return;
     typename Memory::Value sample = Memory::load(p.samples, n, b, f);
     // Unrolled, the 64-bit addresses of several sets do not fit in registers on every architecture.
 #pragma unroll 1
-    for (; n < p.sets; n += static_cast<int64>(gridDim.y) * blockDim.y) {
+    for (; n < p.n_sets; n += static_cast<int64>(gridDim.y) * blockDim.y) {
         if (p.samples.set) sample = Memory::load(p.samples, n, b, f);
         const typename Memory::Value weight = Memory::load(p.weight, n, b, f);
         typename Memory::Value result;

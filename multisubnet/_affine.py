@@ -43,11 +43,12 @@ def affine(
     Raises
     ------
     ValueError
-        An operand or `out` has the wrong shape, or `out` is read-only. Nothing else broadcasts
-        than what is said above.
+        An operand or `out` has the wrong shape, where nothing else broadcasts than what is said
+        above; `set_axis` is not 0 or 1; `out` is read-only or has elements that share memory; a
+        CuPy array does not lie at multiples of its item's size.
     TypeError
         An operand has a dtype that is not bool, integer, float or complex; `out` cannot hold the
-        result; NumPy and CuPy arrays, or CuPy arrays of two devices, are mixed.
+        result; NumPy (or sequences) and CuPy arrays, or CuPy arrays of two devices, are mixed.
     BackendUnavailable
         The backend chosen by `set_backend` or the environment cannot run here.
 
@@ -92,48 +93,51 @@ def affine(
     """
     xp, samples, weight, bias, dtype, n_sets = _operands.read(samples, weight, bias, out)
     *_, n_samples, n_features = samples.shape
-    if set_axis == 0:
+    if _operands.is_axis(set_axis, 0):
         shape = (n_sets, n_samples, n_features)
-    elif set_axis == 1:
+    elif _operands.is_axis(set_axis, 1):
         shape = (n_samples, n_sets, n_features)
     else:
         raise ValueError(f"set_axis must be 0 or 1, not {set_axis!r}")
     if out is not None:
         _operands.check_out(xp, out, shape, dtype)
+    backend = _dispatch.select(xp, dtype, out)
+    if xp is not np or backend.ARRAYS != "numpy":
+        return _on_gpu(backend, xp, (samples, weight, bias), out, shape, set_axis, dtype)
 
-    backend = _dispatch.select(xp, dtype)
-    if backend.ARRAYS != xp.__name__:
-        return _elsewhere(backend, xp, samples, weight, bias, set_axis, out, shape, dtype)
-    if out is None:
-        result = backend.empty(shape, dtype, samples)
-    else:
-        samples, weight, bias = _operands.apart_from(out, samples, weight, bias, xp=xp)
-        result = out
-    backend.affine(samples, weight, bias, result.transpose(1, 0, 2) if set_axis else result, dtype)
-    return result
+    result = np.empty(shape, dtype) if out is None else np.asarray(out)
+    ordered = result.transpose(1, 0, 2) if set_axis else result
+    if out is not None:
+        samples, weight, bias = _operands.apart_from(ordered, samples, weight, bias)
+    backend.affine(samples, weight, bias, ordered, dtype)
+    return result if out is None else out
 
 
-def _elsewhere(
+def _on_gpu(
     backend: ModuleType,
     xp: ModuleType,
-    samples: Any,
-    weight: Any,
-    bias: Any,
-    set_axis: int,
+    operands: tuple[Any, ...],
     out: Any,
     shape: tuple[int, ...],
+    set_axis: int,
     dtype: np.dtype,
 ) -> Any:
-    """Evaluate validated operands on a backend of another array type, and bring the result back."""
-    moved = [
-        None if array is None else backend.adopt(array, array) for array in (samples, weight, bias)
-    ]
-    # The backend rounds to the dtype of `out`; what follows moves bytes only.
-    result_dtype = dtype if out is None else out.dtype.newbyteorder("=")
-    result = backend.empty(shape, result_dtype, moved[0])
-    affine(*moved, set_axis=set_axis, out=result)
-    home = _dispatch.load(xp.__name__)
-    if out is None:
-        return home.adopt(result, samples)
-    out[...] = home.adopt(result, samples)
-    return out
+    """Evaluate validated operands that are on a GPU, or are to go there."""
+    moves = backend.ARRAYS != xp.__name__
+    with _dispatch.device_of(operands[0]):
+        if moves:
+            operands = tuple(None if x is None else backend.adopt(x) for x in operands)
+        if moves or out is None:
+            # The backend rounds to the dtype of `out`; what is left to do moves bytes only.
+            result = backend.empty(shape, dtype if out is None else out.dtype.newbyteorder("="))
+            ordered = result.transpose(1, 0, 2) if set_axis else result
+        else:
+            result = out
+            ordered = result.transpose(1, 0, 2) if set_axis else result
+            operands = _operands.apart_from(ordered, *operands)
+        backend.affine(*operands, ordered, dtype)
+        if moves:
+            result = _dispatch.load(xp.__name__).adopt(result)
+            if out is not None:
+                out[...] = result
+    return result if out is None else out

@@ -49,7 +49,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
             "cores": str(os.cpu_count()),
         },
         "Backends": _backends(),
-        "Choice": _dispatch.choice() or "by the type of the arrays",
+        "Choice": _choice(),
     }
     if mode == "dicts":
         return config
@@ -71,6 +71,17 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def _choice() -> str:
+    name = _dispatch.choice()
+    if name is None:
+        return "by the type of the arrays"
+    try:
+        _dispatch.load(name)
+    except (ValueError, _dispatch.BackendUnavailable) as error:
+        return f"{name}, but {error}"
+    return name
 
 
 def _backends() -> dict[str, str]:

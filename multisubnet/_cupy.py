@@ -34,39 +34,34 @@ def why_unavailable() -> str | None:
         return f"CuPy found no usable GPU or driver: {error}"
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype, like: Any) -> Any:
-    """Return a new C-contiguous array, on the device of the array `like`."""
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """Return a new C-contiguous array, on the current device."""
     import cupy
 
-    with like.device:
-        return cupy.empty(shape, dtype)
+    return cupy.empty(shape, dtype)
 
 
-def adopt(array: np.ndarray, like: Any) -> Any:
-    """Return a copy of a NumPy array, on the device of `like` or else on the current one."""
+def adopt(array: np.ndarray) -> Any:
+    """Return a copy of a NumPy array, on the current device."""
     import cupy
 
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if not isinstance(like, cupy.ndarray):
-        return cupy.asarray(array)
-    with like.device:
-        return cupy.asarray(array)
+    return cupy.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 def affine(samples: Any, weight: Any, bias: Any, out: Any, dtype: np.dtype) -> None:
     """Write samples * weight + bias, in `dtype`, to `out` of shape (N, B, F)."""
     if out.size:
-        _run(_launch.affine(samples, weight, bias, out, dtype, _address), "affine.cu", out)
+        _run(_launch.affine(samples, weight, bias, out, dtype, _address), "affine.cu")
 
 
 def _address(array: Any) -> int:
     return array.data.ptr
 
 
-def _run(launch: _launch.Launch, file: str, out: Any) -> None:
+def _run(launch: _launch.Launch, file: str) -> None:
+    """Launch a kernel on the current stream of the current device, and do not wait for it."""
     argument = np.frombuffer(launch.argument, np.dtype((np.void, len(launch.argument))))
-    with out.device:
-        _kernel(file, launch.kernel)(launch.grid, launch.block, (argument,))
+    _kernel(file, launch.kernel)(launch.grid, launch.block, (argument,))
 
 
 @functools.cache

@@ -31,13 +31,14 @@ def demo() -> None:
         if why is not None:
             print(f"  {backend}: left out: {why}")
             continue
+        if backend == "cupy":
+            print("  (cupy with NumPy arrays: each call moves its result over the bus)")
         with use_backend(backend):
             results[backend] = _compare(backend, table, weight, bias)
-    first, *others = results.values()
-    for other in others:
-        assert np.array_equal(first.view(np.uint32), other.view(np.uint32))
-    if others:
-        print(f"  the same bits on {', '.join(results)}")
+    if len(results) > 1:
+        first, *others = results.values()
+        same = all(_same_bits(first, other) for other in others)
+        print(f"  {'the same' if same else 'OTHER'} bits on {', '.join(results)}")
 
 
 def _table() -> tuple[np.ndarray, str]:
@@ -64,12 +65,16 @@ def _compare(backend: str, samples: np.ndarray, weight: np.ndarray, bias: np.nda
             affine(samples, weight[n : n + 1], bias[n : n + 1], out=apart[n : n + 1])
 
     one, many = _seconds(at_once), _seconds(one_by_one)
-    assert np.array_equal(together.view(np.uint32), apart.view(np.uint32))
+    same = "the same" if _same_bits(together, apart) else "OTHER"
     print(
         f"  {backend}: {one * 1e3:.1f} ms in one call, {many * 1e3:.1f} ms in {N_SETS} calls: "
-        f"{many / one:.1f} times as fast, with the same bits"
+        f"{many / one:.1f} times as fast, with {same} bits"
     )
     return together
+
+
+def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    return np.array_equal(one.view(np.uint32), other.view(np.uint32))
 
 
 def _seconds(function: Callable[[], Any], repeats: int = 5) -> float:

@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 
 # The module of each backend. Each has:
-#   xp                    the namespace of the arrays that it works on
+#   ARRAYS                the name of the namespace, numpy or cupy, of the arrays that it works on
 #   why_unavailable()     a sentence, or None where it can run
-#   serves(dtype)         whether it has kernels for this dtype
+#   serves(dtype)         whether it has code for this dtype
+#   empty(shape, dtype)   a new C-contiguous array
+#   adopt(array)          a copy of an array of the other namespace
 #   affine(samples, weight, bias, out, dtype)    on validated arrays, into out of shape (N, B, F)
 _MODULES = {"numpy": "multisubnet._numpy", "cupy": "multisubnet._cupy"}
 
@@ -35,23 +37,33 @@ class BackendUnavailable(RuntimeError):
     """A backend that was asked for by name cannot run here."""
 
 
-@functools.cache
-def _is_cupy(array_type: type) -> bool:
-    cupy = sys.modules.get("cupy")
-    return cupy is not None and issubclass(array_type, cupy.ndarray)
+def cupy() -> Any:
+    """Return the module cupy, or None where nobody has imported it (or is not done yet)."""
+    module = sys.modules.get("cupy")
+    return module if hasattr(module, "ndarray") else None
 
 
-def namespace(**operands: Any) -> ModuleType:
-    """Return the module, numpy or cupy, of the arrays among the operands that are not None.
+def is_cupy(array: Any) -> bool:
+    """Whether this is a CuPy array."""
+    module = cupy()
+    return module is not None and isinstance(array, module.ndarray)
+
+
+def device_of(array: Any) -> contextlib.AbstractContextManager:
+    """Return a context in which a CuPy array's device is the current one."""
+    return array.device if is_cupy(array) else contextlib.nullcontext()
+
+
+def namespace(operands: dict[str, Any]) -> ModuleType:
+    """Return the module, numpy or cupy, of the named operands; None among them is no operand.
 
     Raises TypeError where host and device arrays, or the arrays of two devices, are mixed.
     """
-    operands = {name: array for name, array in operands.items() if array is not None}
-    on_gpu = {name: array for name, array in operands.items() if _is_cupy(type(array))}  # type: ignore[arg-type]
+    on_gpu = {name: array for name, array in operands.items() if is_cupy(array)}
     if not on_gpu:
         return np
     for name, array in operands.items():
-        if name not in on_gpu:
+        if name not in on_gpu and array is not None:
             there = next(iter(on_gpu))
             raise TypeError(
                 f"{there} is on the GPU and {name} ({type(array).__name__}) is not: move one of "
@@ -64,7 +76,7 @@ def namespace(**operands: Any) -> ModuleType:
                 f"{first} is on GPU {device} and {name} on GPU {other}: move one of them, with "
                 f"cupy.asarray({name}) inside 'with cupy.cuda.Device({device})'"
             )
-    return sys.modules["cupy"]
+    return cupy()
 
 
 def choice() -> str | None:
@@ -72,10 +84,12 @@ def choice() -> str | None:
     return _context_choice.get() or _process_choice or _environment_choice
 
 
-def select(xp: ModuleType, dtype: np.dtype) -> ModuleType:
-    """Return the backend that serves arrays of the namespace `xp` in the working dtype."""
+def select(xp: ModuleType, dtype: np.dtype, out: Any) -> ModuleType:
+    """Return the backend that serves arrays of `xp` in the working dtype, into `out` or None."""
     backend = load(choice() or xp.__name__)
-    return backend if backend.serves(dtype) else load("numpy")
+    if backend.serves(dtype) and (out is None or backend.serves(out.dtype)):
+        return backend
+    return load("numpy")
 
 
 @functools.cache

@@ -99,10 +99,14 @@ def affine(
         start = address(array)
         over_sets, over_samples, over_features = strides = _strides(name, array)
         itemsize = array.dtype.itemsize
+        if not array.dtype.isnative:
+            raise TypeError(
+                f"{name} has dtype {array.dtype.str} in another byte order than the GPU's"
+            )
         if (start | over_sets | over_samples | over_features) % itemsize:
             raise ValueError(
-                f"{name} is not aligned to its {itemsize}-byte {array.dtype} elements, "
-                f"and no GPU reads such an array: pass a copy"
+                f"{name} does not lie at multiples of the {itemsize} bytes of its {array.dtype} "
+                f"elements, where the GPU reads them: pass a copy"
             )
         if array.dtype != dtype:
             direct = False

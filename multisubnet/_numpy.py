@@ -6,7 +6,9 @@ finds the first one's result there, and so that operands of another dtype are ne
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -26,12 +28,12 @@ def serves(dtype: np.dtype) -> bool:
     return True
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype, like: object) -> np.ndarray:
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Return a new C-contiguous array."""
     return np.empty(shape, dtype)
 
 
-def adopt(array, like: object) -> np.ndarray:
+def adopt(array: Any) -> np.ndarray:
     """Return a copy of a CuPy array on the host."""
     return array.get()
 
@@ -53,11 +55,11 @@ def affine(
     if out.size <= _BLOCK:
         evaluate(samples, weight, bias, out, dtype)
         return
-    for block in _blocks(out.shape):
+    for block in blocks(out.shape, out.strides, _BLOCK):
         evaluate(
-            _part(samples, block),
-            _part(weight, block),
-            None if bias is None else _part(bias, block),
+            part(samples, block),
+            part(weight, block),
+            None if bias is None else part(bias, block),
             out[block],
             dtype,
         )
@@ -83,24 +85,25 @@ def _complex_affine(samples, weight, bias, out, dtype) -> None:
     out.imag = im
 
 
-def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Cut an array of this shape into blocks of at most _BLOCK elements."""
-    room = _BLOCK
-    steps = []
-    for length in reversed(shape):
-        steps.append(min(length, room))
-        room //= steps[-1]
-    starts = [range(0, n, step) for n, step in zip(shape, reversed(steps), strict=True)]
-    for n in starts[0]:
-        for b in starts[1]:
-            for f in starts[2]:
-                yield tuple(
-                    slice(i, i + axis.step) for i, axis in zip((n, b, f), starts, strict=True)
-                )
+def blocks(
+    shape: tuple[int, ...], strides: tuple[int, ...], size: int
+) -> Iterator[tuple[slice, ...]]:
+    """Cut an array into blocks of at most `size` elements, each as whole in memory as can be."""
+    outermost_first = sorted(range(len(shape)), key=lambda axis: -abs(strides[axis]))
+    steps = [1] * len(shape)
+    for axis in reversed(outermost_first):
+        steps[axis] = min(shape[axis], size)
+        size //= steps[axis]
+    starts = [range(0, shape[axis], steps[axis]) for axis in outermost_first]
+    for start in itertools.product(*starts):
+        block = [slice(None)] * len(shape)
+        for axis, i in zip(outermost_first, start, strict=True):
+            block[axis] = slice(i, i + steps[axis])
+        yield tuple(block)
 
 
-def _part(array: np.ndarray, block: tuple[slice, ...]) -> np.ndarray:
+def part(array: np.ndarray, block: tuple[slice, ...]) -> np.ndarray:
     """Return the part of a broadcast operand that a block of the result needs."""
     return array[
-        tuple(slice(None) if n == 1 else part for n, part in zip(array.shape, block, strict=True))
+        tuple(slice(None) if n == 1 else cut for n, cut in zip(array.shape, block, strict=True))
     ]

@@ -1,4 +1,4 @@
-"""What every public function does first: make arrays of its operands and check them, once."""
+"""What public functions do first: make arrays of their operands and check them, once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from multisubnet import _dispatch
+from multisubnet._subnormals import keeping_subnormals
 
 # bool, integers, float16 to longdouble, complex; not objects, strings, times, records or the
 # dtypes of other packages.
@@ -25,7 +26,7 @@ def read(
     ):
         xp: ModuleType = np
     else:
-        xp = _dispatch.namespace(samples=samples, weight=weight, bias=bias, out=out)
+        xp = _dispatch.namespace({"samples": samples, "weight": weight, "bias": bias, "out": out})
         if xp is np:
             samples = as_numpy("samples", samples)
             weight = as_numpy("weight", weight)
@@ -34,14 +35,24 @@ def read(
     return xp, samples, weight, bias, dtype, _count_sets(samples, weight, bias)
 
 
+@keeping_subnormals
 def as_numpy(name: str, operand: Any) -> np.ndarray:
     """Return an array_like as a NumPy array, without a copy where it is one."""
-    if isinstance(operand, np.ma.MaskedArray):
+    items = operand if isinstance(operand, list | tuple) else [operand]
+    if any(isinstance(item, np.ma.MaskedArray) for item in items):
         raise TypeError(f"{name} is a masked array, and its mask would be lost: fill it first")
     try:
         return np.asarray(operand)
     except ValueError as error:
         raise ValueError(f"{name} is not an array_like of numbers: {error}") from None
+
+
+def check_dtype(name: str, array: Any) -> None:
+    """Raise unless an array has a dtype of numbers."""
+    if array.dtype.char not in _CHARS:
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; expected bool, an integer, float or complex dtype"
+        )
 
 
 def _working_dtype(samples: Any, weight: Any, bias: Any) -> np.dtype:
@@ -50,14 +61,12 @@ def _working_dtype(samples: Any, weight: Any, bias: Any) -> np.dtype:
     if weight.dtype is dtype and (bias is None or bias.dtype is dtype):
         if dtype.char in _CHARS and dtype.isnative:
             return dtype
-    operands = {"samples": samples, "weight": weight, "bias": bias}
-    dtypes = {name: array.dtype for name, array in operands.items() if array is not None}
-    for name, dtype in dtypes.items():
-        if dtype.char not in _CHARS:
-            raise TypeError(
-                f"{name} has dtype {dtype}; expected bool, an integer, float or complex dtype"
-            )
-    return np.result_type(*dtypes.values()).newbyteorder("=")
+    dtypes = []
+    for name, array in (("samples", samples), ("weight", weight), ("bias", bias)):
+        if array is not None:
+            check_dtype(name, array)
+            dtypes.append(array.dtype)
+    return np.result_type(*dtypes).newbyteorder("=")
 
 
 def _count_sets(samples: Any, weight: Any, bias: Any) -> int:
@@ -104,11 +113,36 @@ def check_out(xp: ModuleType, out: Any, shape: tuple[int, ...], dtype: np.dtype)
         )
     if xp is np and not out.flags.writeable:
         raise ValueError("out is read-only")
+    shared = any(stride == 0 and n > 1 for stride, n in zip(out.strides, shape, strict=True))
+    if shared and out.size:
+        raise ValueError(f"out has elements that share memory: its strides are {out.strides}")
 
 
-def apart_from(out: Any, *operands: Any, xp: ModuleType) -> list[Any]:
-    """Return the operands, copied where writing to `out` could change them."""
-    return [
-        array.copy() if array is not None and xp.may_share_memory(array, out) else array
-        for array in operands
-    ]
+def is_axis(set_axis: Any, axis: int) -> bool:
+    """Whether `set_axis` is the integer `axis`."""
+    return isinstance(set_axis, int | np.integer) and set_axis == axis
+
+
+def apart_from(out: Any, samples: Any, weight: Any, bias: Any) -> tuple[Any, Any, Any]:
+    """Return the operands, copied where writing to `out` of shape (N, B, F) could change them."""
+    if not _is_same(samples, out):
+        samples = _apart(out, samples)
+    return samples, _apart(out, weight), None if bias is None else _apart(out, bias)
+
+
+def _apart(out: Any, array: Any) -> Any:
+    if not isinstance(out, np.ndarray):
+        return array.copy() if _dispatch.cupy().may_share_memory(array, out) else array
+    try:
+        return array.copy() if np.shares_memory(array, out, max_work=1000) else array  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return array.copy()
+
+
+def _is_same(array: Any, out: Any) -> bool:
+    """Whether each element of the result lies where the sample lies that it is computed from."""
+    if array.shape != out.shape or array.strides != out.strides or array.dtype != out.dtype:
+        return False
+    if isinstance(out, np.ndarray):
+        return array.__array_interface__["data"] == out.__array_interface__["data"]
+    return array.data.ptr == out.data.ptr

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from multisubnet import _dispatch, _operands
+from multisubnet._subnormals import keeping_subnormals
 
 
+@keeping_subnormals
 def from_pairs(pairs: Any) -> tuple[Any, Any]:
     """Unpack sets of (weight, bias) pairs into a weight and a bias.
 
@@ -21,12 +24,16 @@ def from_pairs(pairs: Any) -> tuple[Any, Any]:
     Returns
     -------
     weight, bias : ndarray, shape (N, F)
-        New C-contiguous arrays, CuPy arrays where `pairs` is one (or has them as items).
+        New C-contiguous arrays in native byte order; CuPy arrays where `pairs` is one, or is a
+        sequence of them.
 
     Raises
     ------
     ValueError
         `pairs` has another shape.
+    TypeError
+        Its dtype is not bool, integer, float or complex; some of the items are CuPy arrays and
+        others are not, or they are CuPy arrays of several dtypes or devices.
 
     See Also
     --------
@@ -45,24 +52,25 @@ def from_pairs(pairs: Any) -> tuple[Any, Any]:
     array([[7, 5],
            [6, 3]])
     """
-    if isinstance(pairs, (list, tuple)) and pairs:
-        items = {f"pairs[{i}]": item for i, item in enumerate(pairs)}
-        xp = _dispatch.namespace(**items)
-        if xp is not np:
-            pairs = xp.stack(pairs)
-    else:
-        xp = _dispatch.namespace(pairs=pairs)
+    items = pairs if isinstance(pairs, list | tuple) and len(pairs) else [pairs]
+    xp = _dispatch.namespace({f"pairs[{i}]": item for i, item in enumerate(items)})
     if xp is np:
         pairs = _operands.as_numpy("pairs", pairs)
+    elif items is pairs:
+        pairs = _stack({f"pairs[{i}]": item for i, item in enumerate(items)}, xp, axis=0)
+    _operands.check_dtype("pairs", pairs)
     if pairs.ndim != 3 or pairs.shape[-1] != 2:
         raise ValueError(
             f"pairs has shape {pairs.shape}; expected (N, F, 2), a sequence of N sets of one "
             f"(weight, bias) pair for each of F features"
         )
-    weight, bias = (pairs[:, :, i].copy(order="C") for i in (0, 1))
+    native = pairs.dtype.newbyteorder("=")
+    with _dispatch.device_of(pairs):
+        weight, bias = (pairs[:, :, i].astype(native, order="C") for i in (0, 1))
     return weight, bias
 
 
+@keeping_subnormals
 def to_pairs(weight: Any, bias: Any) -> Any:
     """Pack a weight and a bias into sets of (weight, bias) pairs.
 
@@ -81,11 +89,8 @@ def to_pairs(weight: Any, bias: Any) -> Any:
     ValueError
         The shapes differ, or are not of two dimensions.
     TypeError
-        One is a CuPy array and the other is not.
-
-    Notes
-    -----
-    Where the two differ in dtype CuPy converts them, and takes float32 subnormals for zeros.
+        One is a CuPy array and the other is not; they are CuPy arrays of two dtypes or devices; a
+        dtype is not bool, integer, float or complex.
 
     See Also
     --------
@@ -98,12 +103,28 @@ def to_pairs(weight: Any, bias: Any) -> Any:
     array([[[2, 7],
             [9, 5]]])
     """
-    xp = _dispatch.namespace(weight=weight, bias=bias)
+    xp = _dispatch.namespace({"weight": weight, "bias": bias})
     if xp is np:
         weight, bias = _operands.as_numpy("weight", weight), _operands.as_numpy("bias", bias)
+    for name, array in (("weight", weight), ("bias", bias)):
+        _operands.check_dtype(name, array)
     if weight.ndim != 2:
         raise ValueError(f"weight has shape {weight.shape}; expected (N, F)")
     n_sets, n_features = weight.shape
     n_sets = _operands.agree(None if n_sets == 1 else n_sets, n_features, "bias", bias)
+    parts = {"weight": weight, "bias": bias}
     shape = (n_sets, n_features)
-    return xp.stack([xp.broadcast_to(weight, shape), xp.broadcast_to(bias, shape)], axis=-1)
+    return _stack({k: xp.broadcast_to(x, shape) for k, x in parts.items()}, xp, axis=-1)
+
+
+def _stack(arrays: dict[str, Any], xp: ModuleType, axis: int) -> Any:
+    """Return a stack of arrays of one dtype, or on the CPU of any."""
+    (first, dtype), *others = ((name, array.dtype) for name, array in arrays.items())
+    for name, other in others:
+        if xp is not np and other != dtype:
+            raise TypeError(
+                f"{first} has dtype {dtype} and {name} {other}: convert one of them (CuPy, which "
+                f"would do it here, takes float32 subnormals for zeros)"
+            )
+    with _dispatch.device_of(arrays[first]):
+        return xp.stack(list(arrays.values()), axis=axis)

@@ -47,4 +47,4 @@ def _libm() -> ctypes.CDLL:
             "this thread flushes subnormal numbers to zero: switch that off, or call from a "
             "thread that was started before it was switched on"
         )
-    return ctypes.CDLL("libm.so.6")
+    return ctypes.CDLL(None)

@@ -7,7 +7,7 @@ import os
 import hypothesis
 import numpy as np
 import pytest
-from device import to_device
+from device import OnDevice, to_device
 
 import multisubnet as ms
 from multisubnet import _dispatch
@@ -73,7 +73,7 @@ def _affine_on_device(samples, weight, bias=None, *, out=None, **kwargs):
         assert type(result) is cupy.ndarray
         assert result.flags.c_contiguous
         return result.get()
-    there = to_device(out)
-    assert ms.affine(*operands, out=there, **kwargs) is there
-    out[...] = there.get()
+    there = OnDevice(out)
+    assert ms.affine(*operands, out=there.array, **kwargs) is there.array
+    there.bring_back(out)
     return out

@@ -9,16 +9,34 @@ import numpy as np
 
 def to_device(array: np.ndarray):
     """Return a CuPy array of the same values and strides; what no GPU has, made native."""
-    import cupy
+    return OnDevice(array).array
 
-    places = (array.__array_interface__["data"][0], *array.strides)
-    if not array.dtype.isnative or any(p % array.dtype.itemsize for p in places):
-        array = array.astype(array.dtype.newbyteorder("="))
-    if array.size == 0:
-        return cupy.asarray(array)
-    low, high = np.lib.array_utils.byte_bounds(array)
-    span = np.frombuffer((ctypes.c_char * (high - low)).from_address(low), np.uint8)
-    start = array.__array_interface__["data"][0] - low
-    return cupy.ndarray(
-        array.shape, array.dtype, memptr=cupy.asarray(span).data + start, strides=array.strides
-    )
+
+class OnDevice:
+    """A CuPy array, and the memory from its first byte to its last: what it skips included."""
+
+    def __init__(self, array: np.ndarray):
+        import cupy
+
+        places = (array.__array_interface__["data"][0], *array.strides)
+        if not array.dtype.isnative or any(p % array.dtype.itemsize for p in places):
+            array = array.astype(array.dtype.newbyteorder("="))
+        if array.size == 0:
+            self.array = cupy.asarray(array)
+            self.memory, self._host = cupy.empty(0, np.uint8), np.empty(0, np.uint8)
+            return
+        low, high = np.lib.array_utils.byte_bounds(array)
+        self._host = np.frombuffer((ctypes.c_char * (high - low)).from_address(low), np.uint8)
+        self.memory = cupy.asarray(self._host)
+        start = array.__array_interface__["data"][0] - low
+        self.array = cupy.ndarray(
+            array.shape, array.dtype, memptr=self.memory.data + start, strides=array.strides
+        )
+        self._kept = array
+
+    def bring_back(self, array: np.ndarray) -> None:
+        """Write the device's memory over that of the array which this was made from."""
+        if self._host.size:
+            self._host[...] = self.memory.get()
+            if self._kept is not array:
+                array[...] = self._kept

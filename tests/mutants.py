@@ -90,8 +90,10 @@ MUTANTS = [
     Mutant(
         "the wrong stride for set_axis=1",
         "multisubnet/_affine.py",
-        "result.transpose(1, 0, 2) if set_axis else result",
-        "result.reshape(n_sets, n_samples, n_features)",
+        """    ordered = result.transpose(1, 0, 2) if set_axis else result
+    if out""",
+        """    ordered = result.reshape(n_sets, n_samples, n_features)
+    if out""",
     ),
     Mutant(
         "a missing alignment check of the address",
@@ -158,8 +160,8 @@ MUTANTS = [
     Mutant(
         "blocks that leave a row out",
         "multisubnet/_numpy.py",
-        "slice(i, i + axis.step)",
-        "slice(i, max(i + axis.step - 1, 1))",
+        "slice(i, i + steps[axis])",
+        "slice(i, max(i + steps[axis] - 1, 1))",
     ),
     Mutant(
         "floating-point warnings",
@@ -176,8 +178,20 @@ MUTANTS = [
     Mutant(
         "out written while an operand is still read",
         "multisubnet/_operands.py",
-        "array.copy() if array is not None and xp.may_share_memory(array, out) else array",
-        "array",
+        "return array.copy() if np.shares_memory(",
+        "return array if np.shares_memory(",
+    ),
+    Mutant(
+        "weight or bias taken for the samples that out may lie over",
+        "multisubnet/_operands.py",
+        "None if bias is None else _apart(out, bias)",
+        "None if bias is None or _is_same(bias, out[:, 0]) else _apart(out, bias)",
+    ),
+    Mutant(
+        "blocks over a part of the features",
+        "multisubnet/_numpy.py",
+        "starts = [range(0, shape[axis], steps[axis]) for axis in outermost_first]",
+        "starts = [range(0, shape[axis], steps[axis]) for axis in outermost_first[:-1]] + [[0]]",
     ),
     Mutant(
         "out written though it has another shape",
@@ -220,8 +234,8 @@ MUTANTS = [
     Mutant(
         "a comparison blind to the sign of zero",
         "multisubnet/testing.py",
-        "same = (actual == desired) & (np.signbit(actual) == np.signbit(desired))",
-        "same = actual == desired",
+        "    same = bits == wanted\n",
+        "    same = actual == desired\n",
     ),
 ]
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet import _launch
+from multisubnet import _launch, _numpy
 from multisubnet.testing import DTYPES, assert_same_bits, problems
 
 set_axes = st.sampled_from([0, 1])
@@ -34,7 +34,10 @@ def test_affine(backend, problem, set_axis):
 )
 def test_affine_past_every_block(backend, problem, set_axis, blocks):
     # With few blocks to fill the card, each walks over many sets.
-    with mock.patch.object(_launch, "_ENOUGH_BLOCKS", blocks):
+    with (
+        mock.patch.object(_launch, "_ENOUGH_BLOCKS", blocks),
+        mock.patch.object(_numpy, "_BLOCK", max(blocks, 50)),
+    ):
         result = backend(*problem, set_axis=set_axis)
     assert_same_bits(result, formula.affine(*problem, set_axis=set_axis))
 
@@ -82,30 +85,39 @@ def test_affine_into_out(backend, data, problem, set_axis):
     assert_same_bits(whole, expected)
 
 
+@pytest.fixture(params=["numpy", pytest.param("cupy", marks=pytest.mark.gpu)])
+def xp(request):
+    """The module of an array type."""
+    return pytest.importorskip(request.param)
+
+
 @given(
     sets=st.integers(1, 4),
     samples=st.integers(1, 9),
     features=st.integers(1, 20),
     shift=st.integers(-8, 8),
-    operand=st.sampled_from(["samples", "weight", "bias"]),
+    operand=st.sampled_from(["samples", "all samples", "weight", "bias"]),
     step=st.sampled_from([1, -1]),
+    set_axis=set_axes,
+    dtype=st.sampled_from(["float32", "complex64"]),
 )
-def test_affine_into_out_that_overlaps_an_operand(sets, samples, features, shift, operand, step):
-    memory = np.arange(1.0, 2000.0, dtype=np.float32)
+def test_affine_into_out_that_overlaps_an_operand(
+    xp, sets, samples, features, shift, operand, step, set_axis, dtype
+):
+    memory = xp.asarray(np.arange(1.0, 2000.0).astype(dtype))
     rng = np.random.default_rng(0)
-    operands = {
-        "samples": rng.normal(size=(samples, features)).astype(np.float32),
-        "weight": rng.normal(size=(sets, features)).astype(np.float32),
-        "bias": rng.normal(size=(sets, features)).astype(np.float32),
-    }
+    shapes = {"samples": (samples, features), "weight": (sets, features), "bias": (sets, features)}
+    if operand == "all samples":
+        operand, shapes["samples"] = "samples", (sets, samples, features)
+    host = {name: rng.normal(size=shape).astype(dtype) for name, shape in shapes.items()}
+    desired = formula.affine(**host, set_axis=set_axis)
     size = sets * samples * features
-    out = memory[8 : 8 + size][::step].reshape(sets, samples, features)
-    shape = operands[operand].shape
-    inside = memory[8 + shift : 8 + shift + np.prod(shape)].reshape(shape)
-    inside[...] = operands[operand]
-    operands[operand] = inside
-    desired = formula.affine(**operands)
-    assert ms.affine(**operands, out=out) is out
+    out = memory[8 : 8 + size][::step].reshape(desired.shape)
+    shape = shapes[operand]
+    inside = memory[8 + shift : 8 + shift + int(np.prod(shape))].reshape(shape)
+    inside[...] = xp.asarray(host[operand])
+    operands = {name: xp.asarray(array) for name, array in host.items()} | {operand: inside}
+    assert ms.affine(**operands, set_axis=set_axis, out=out) is out
     assert_same_bits(out, desired)
 
 

@@ -162,11 +162,39 @@ def test_gpu_arrays_computed_by_numpy_come_back_to_the_gpu():
 
 
 @pytest.mark.gpu
-def test_the_work_runs_on_the_current_stream():
+def test_the_work_runs_on_the_current_stream_and_is_not_waited_for(monkeypatch):
     import cupy
 
+    launched = []
+
+    def kernel(file, name):
+        def launch(grid, block, arguments):
+            launched.append(cupy.cuda.get_current_stream().ptr)
+
+        return launch
+
+    monkeypatch.setattr(_cupy, "_kernel", kernel)
+    monkeypatch.setattr(cupy.cuda.Stream, "synchronize", lambda self: launched.append("waited"))
     stream = cupy.cuda.Stream(non_blocking=True)
+    operands = cupy.ones((3, 4)), cupy.ones((5, 4))
     with stream:
-        result = ms.affine(cupy.ones((3, 4)), cupy.ones((5, 4)))
-        stream.synchronize()
-        assert (result.get() == 1).all()
+        ms.affine(*operands)
+    ms.affine(*operands)
+    assert launched == [stream.ptr, cupy.cuda.Stream.null.ptr]
+
+
+def test_a_cupy_that_is_being_imported_is_not_there_yet(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", type(sys)("cupy"))
+    assert ms.affine([[1]], [[2]]).tolist() == [[[2]]]
+
+
+@pytest.mark.parametrize("command", ["demo", "info"])
+def test_commands(command):
+    code = f"from multisubnet.__main__ import main; main([{command!r}])"
+    printed = run(code)
+    if command == "demo":
+        assert "[[[13, 68], [25, 41]], [[30, 45], [78, 27]]]" in printed
+        assert "with the same bits" in printed
+    else:
+        assert "Backends:" in printed
+        assert "nunpy, but backend must be one of" in run(code, MULTISUBNET_BACKEND="nunpy")

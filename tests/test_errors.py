@@ -65,13 +65,15 @@ def test_dtypes_of_other_packages():
 def test_a_mask_is_not_lost_in_silence():
     with pytest.raises(TypeError, match="samples is a masked array"):
         ms.affine(np.ma.masked_equal(SAMPLES, 0), WEIGHT)
+    with pytest.raises(TypeError, match="weight is a masked array"):
+        ms.affine(SAMPLES, [np.ma.masked_equal(SAMPLES[0], 0)])
     with pytest.raises(TypeError, match=r"out must be a numpy\.ndarray, not MaskedArray"):
         ms.affine(SAMPLES, WEIGHT, out=np.ma.zeros((5, 3, 4)))
 
 
-@pytest.mark.parametrize("set_axis", [2, -1, None, "0"])
+@pytest.mark.parametrize("set_axis", [2, -1, None, "0", 1.0, np.array([0, 1])], ids=str)
 def test_set_axis(set_axis):
-    with pytest.raises(ValueError, match=f"set_axis must be 0 or 1, not {set_axis!r}"):
+    with pytest.raises(ValueError, match=r"set_axis must be 0 or 1, not"):
         ms.affine(SAMPLES, WEIGHT, set_axis=set_axis)
 
 
@@ -94,6 +96,12 @@ def locked(array):
         (np.full((5, 3, 4), 7), {}, TypeError, "out has dtype int64.*float64.*'same_kind'"),
         (np.full((5, 3, 4), False), {}, TypeError, "out has dtype bool"),
         (np.full((5, 3, 4), 7, object), {}, TypeError, "out has dtype object"),
+        (
+            np.lib.stride_tricks.as_strided(np.full(12, 7.0), (5, 3, 4), (0, 32, 8)),
+            {},
+            ValueError,
+            "out has elements that share memory",
+        ),
         (locked(np.full((5, 3, 4), 7.0)), {}, ValueError, "out is read-only"),
         (np.full((5, 3, 4), 7.0), {"bias": np.ones((4, 4))}, ValueError, "bias has shape"),
     ],
@@ -147,9 +155,18 @@ def test_device_arrays_of_two_devices_do_not_mix():
 
 
 @pytest.mark.gpu
+def test_a_gpu_array_of_foreign_byte_order():
+    import cupy
+
+    weight = cupy.ones((5, 4), np.float32).view(">f4")
+    with pytest.raises(TypeError, match="weight has dtype >f4 in another byte order"):
+        ms.affine(cupy.ones((3, 4), np.float32), weight)
+
+
+@pytest.mark.gpu
 def test_a_gpu_array_between_multiples_of_its_itemsize():
     import cupy
 
     weight = cupy.zeros(161, cupy.uint8)[1:].view(cupy.float64).reshape(5, 4)
-    with pytest.raises(ValueError, match="weight is not aligned to its 8-byte float64 elements"):
+    with pytest.raises(ValueError, match="weight does not lie at multiples of the 8 bytes"):
         ms.affine(cupy.ones((3, 4)), weight)

@@ -34,6 +34,14 @@ def test_other_shapes_are_refused(pairs):
         ms.from_pairs([[[1, 2]], [[1, 2], [3, 4]]])
 
 
+def test_dtypes():
+    with pytest.raises(TypeError, match="pairs has dtype <U1"):
+        ms.from_pairs([[["a", "b"]]])
+    with pytest.raises(TypeError, match="bias has dtype object"):
+        ms.to_pairs([[1]], [[None]])
+    assert ms.from_pairs(np.ones((1, 1, 2), ">f4"))[0].dtype.isnative
+
+
 @pytest.mark.parametrize(
     ("weight", "bias", "message"),
     [
@@ -56,5 +64,7 @@ def test_on_the_gpu():
         weight, bias = ms.from_pairs(form)
         assert type(weight) is type(bias) is cupy.ndarray
         assert_same_bits(ms.to_pairs(weight, bias), pairs)
+    with pytest.raises(TypeError, match="weight has dtype float64 and bias float32"):
+        ms.to_pairs(weight, bias.astype(np.float32))
     with pytest.raises(TypeError, match="is on the GPU"):
         ms.to_pairs(weight, bias.get())
