@@ -35,7 +35,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: setup.cfg | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[examples]'
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,examples]'
 	touch $@
 
 $(VENV)/dev.stamp: setup.cfg | $(VENV)/bin/python

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet import _dispatch, _operands
+from multisubnet import _dispatch, _operands, _subnormals
 
 
 def affine(
@@ -91,17 +91,17 @@ def affine(
     >>> ms.affine(samples, weight, bias, set_axis=1).shape
     (2, 2, 2)
     """
+    if _subnormals.flushed():
+        with _subnormals.kept():
+            return affine(samples, weight, bias, set_axis=set_axis, out=out)
     xp, samples, weight, bias, dtype, n_sets = _operands.read(samples, weight, bias, out)
     *_, n_samples, n_features = samples.shape
-    if _operands.is_axis(set_axis, 0):
-        shape = (n_sets, n_samples, n_features)
-    elif _operands.is_axis(set_axis, 1):
-        shape = (n_samples, n_sets, n_features)
-    else:
-        raise ValueError(f"set_axis must be 0 or 1, not {set_axis!r}")
+    if type(set_axis) is not int or not 0 <= set_axis <= 1:
+        set_axis = _operands.axis(set_axis)
+    shape = (n_samples, n_sets, n_features) if set_axis else (n_sets, n_samples, n_features)
     if out is not None:
         _operands.check_out(xp, out, shape, dtype)
-    backend = _dispatch.select(xp, dtype, out)
+    backend = _dispatch.select(xp, dtype, shape, out)
     if xp is not np or backend.ARRAYS != "numpy":
         return _on_gpu(backend, xp, (samples, weight, bias), out, shape, set_axis, dtype)
 

@@ -19,14 +19,20 @@ from typing import Any
 
 import numpy as np
 
+from multisubnet import _numba
+
 # The module of each backend. Each has:
 #   ARRAYS                the name of the namespace, numpy or cupy, of the arrays that it works on
 #   why_unavailable()     a sentence, or None where it can run
-#   serves(dtype)         whether it has code for this dtype
+#   serves(dtype, out)    whether it has code for this working dtype and dtype of the result
 #   empty(shape, dtype)   a new C-contiguous array
 #   adopt(array)          a copy of an array of the other namespace
 #   affine(samples, weight, bias, out, dtype)    on validated arrays, into out of shape (N, B, F)
-_MODULES = {"numpy": "multisubnet._numpy", "cupy": "multisubnet._cupy"}
+_MODULES = {
+    "numpy": "multisubnet._numpy",
+    "numba": "multisubnet._numba",
+    "cupy": "multisubnet._cupy",
+}
 
 _context_choice: ContextVar[str | None] = ContextVar("multisubnet_backend", default=None)
 _process_choice: str | None = None
@@ -84,10 +90,13 @@ def choice() -> str | None:
     return _context_choice.get() or _process_choice or _environment_choice
 
 
-def select(xp: ModuleType, dtype: np.dtype, out: Any) -> ModuleType:
-    """Return the backend that serves arrays of `xp` in the working dtype, into `out` or None."""
-    backend = load(choice() or xp.__name__)
-    if backend.serves(dtype) and (out is None or backend.serves(out.dtype)):
+def select(xp: ModuleType, dtype: np.dtype, shape: tuple[int, ...], out: Any) -> ModuleType:
+    """Return the backend for arrays of `xp`, a working dtype, a result's shape, `out` or None."""
+    name = choice()
+    if name is None:
+        name = "numba" if xp is np and _numba.gains(dtype, shape) else xp.__name__
+    backend = load(name)
+    if backend.serves(dtype, dtype if out is None else out.dtype):
         return backend
     return load("numpy")
 
@@ -117,12 +126,12 @@ def why_unavailable() -> dict[str, str | None]:
 def available_backends() -> list[str]:
     """Return the names of the backends that can run here.
 
-    Asking for CuPy's imports CuPy.
+    Finding out imports Numba and CuPy, where they are installed.
 
     Returns
     -------
     list of str
-        Some of ``"numpy"`` (always there) and ``"cupy"``.
+        Some of ``"numpy"`` (always there), ``"numba"`` and ``"cupy"``.
 
     Examples
     --------
@@ -143,7 +152,7 @@ def use_backend(name: str | None) -> Iterator[None]:
 
     Parameters
     ----------
-    name : {"numpy", "cupy"} or None
+    name : {"numpy", "numba", "cupy"} or None
         The backend. None goes back to choosing by the type of the arrays, unless `set_backend` or
         the environment says otherwise.
 
@@ -182,7 +191,7 @@ def set_backend(name: str | None) -> None:
 
     Parameters
     ----------
-    name : {"numpy", "cupy"} or None
+    name : {"numpy", "numba", "cupy"} or None
         The backend. None goes back to what the environment says, or else to choosing by the type
         of the arrays.
 

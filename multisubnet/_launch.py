@@ -60,9 +60,9 @@ class Launch(NamedTuple):
     argument: bytes
 
 
-def serves(dtype: np.dtype) -> bool:
-    """Whether the kernels have this dtype."""
-    return dtype.char in _TYPES
+def serves(dtype: np.dtype, out: np.dtype) -> bool:
+    """Whether the kernels have these dtypes."""
+    return dtype.char in _TYPES and out.char in _TYPES
 
 
 def kernels(name: str) -> list[str]:

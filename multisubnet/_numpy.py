@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet._subnormals import keeping_subnormals
-
 ARRAYS = "numpy"
 
 _BLOCK = 1 << 15  # elements; a few blocks of float64 stay in 1 MiB
@@ -23,7 +21,7 @@ def why_unavailable() -> None:
     """NumPy is always there."""
 
 
-def serves(dtype: np.dtype) -> bool:
+def serves(dtype: np.dtype, out: np.dtype) -> bool:
     """The reference has every dtype."""
     return True
 
@@ -38,7 +36,6 @@ def adopt(array: Any) -> np.ndarray:
     return array.get()
 
 
-@keeping_subnormals
 @np.errstate(all="ignore")
 def affine(
     samples: np.ndarray,

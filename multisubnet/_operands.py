@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from multisubnet import _dispatch
-from multisubnet._subnormals import keeping_subnormals
 
 # bool, integers, float16 to longdouble, complex; not objects, strings, times, records or the
 # dtypes of other packages.
@@ -35,7 +34,6 @@ def read(
     return xp, samples, weight, bias, dtype, _count_sets(samples, weight, bias)
 
 
-@keeping_subnormals
 def as_numpy(name: str, operand: Any) -> np.ndarray:
     """Return an array_like as a NumPy array, without a copy where it is one."""
     items = operand if isinstance(operand, list | tuple) else [operand]
@@ -72,7 +70,11 @@ def _working_dtype(samples: Any, weight: Any, bias: Any) -> np.dtype:
 def _count_sets(samples: Any, weight: Any, bias: Any) -> int:
     """Return N, having checked that all shapes agree on it and on F."""
     shape = samples.shape
-    if len(shape) not in (2, 3):
+    of_weight = weight.shape
+    if len(shape) == len(of_weight) == 2 and shape[1] == of_weight[1]:
+        if bias is None or bias.shape == of_weight:
+            return of_weight[0]
+    elif len(shape) not in (2, 3):
         raise ValueError(f"samples has shape {shape}; expected (B, F) or (N, B, F)")
     n_sets = shape[0] if len(shape) == 3 else None
     n_sets = agree(n_sets, shape[-1], "weight", weight)
@@ -118,9 +120,11 @@ def check_out(xp: ModuleType, out: Any, shape: tuple[int, ...], dtype: np.dtype)
         raise ValueError(f"out has elements that share memory: its strides are {out.strides}")
 
 
-def is_axis(set_axis: Any, axis: int) -> bool:
-    """Whether `set_axis` is the integer `axis`."""
-    return isinstance(set_axis, int | np.integer) and set_axis == axis
+def axis(set_axis: Any) -> int:
+    """Return 0 or 1."""
+    if isinstance(set_axis, int | np.integer) and set_axis in (0, 1):
+        return int(set_axis)
+    raise ValueError(f"set_axis must be 0 or 1, not {set_axis!r}")
 
 
 def apart_from(out: Any, samples: Any, weight: Any, bias: Any) -> tuple[Any, Any, Any]:

@@ -6,10 +6,11 @@ Some libraries switch their thread to flushing subnormal numbers to zero (``-ffa
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -21,21 +22,33 @@ _FENV_BYTES = 256  # more than any platform's fenv_t has
 _FE_DFL_ENV = ctypes.c_void_p(-1)  # in glibc and musl, on every architecture but PowerPC
 
 
+def flushed() -> bool:
+    """Whether this thread flushes subnormals to zero."""
+    return _SMALLEST * _ONE == 0.0
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Keep subnormals in this thread inside a ``with`` block."""
+    libm = _libm()
+    callers = ctypes.create_string_buffer(_FENV_BYTES)
+    libm.fegetenv(callers)
+    libm.fesetenv(_FE_DFL_ENV)
+    try:
+        yield
+    finally:
+        libm.fesetenv(callers)
+
+
 def keeping_subnormals(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a function so that its arithmetic keeps subnormals, in any thread."""
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        if _SMALLEST * _ONE != 0.0:
-            return function(*args, **kwargs)
-        libm = _libm()
-        callers = ctypes.create_string_buffer(_FENV_BYTES)
-        libm.fegetenv(callers)
-        libm.fesetenv(_FE_DFL_ENV)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            libm.fesetenv(callers)
+        if flushed():
+            with kept():
+                return function(*args, **kwargs)
+        return function(*args, **kwargs)
 
     return wrapper
 

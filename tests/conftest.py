@@ -34,8 +34,8 @@ def pytest_collection_modifyitems(items):
     unavailable = _dispatch.why_unavailable()
     for item in items:
         names = {"cupy"} if item.get_closest_marker("gpu") else set()
-        if "backend" in getattr(item, "fixturenames", ()) and "host" in item.name:
-            names.add("host")
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        names |= {parameters.get("backend")} & {"host", "numba"}
         for name in names:
             if unavailable[name]:
                 item.add_marker(pytest.mark.skip(reason=f"{name}: {unavailable[name]}"))
@@ -44,6 +44,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(
     params=[
         "numpy",
+        "numba",
         "host",
         pytest.param("cupy", marks=pytest.mark.gpu),
         pytest.param("cupy from numpy", marks=pytest.mark.gpu),

@@ -172,8 +172,8 @@ MUTANTS = [
     Mutant(
         "subnormals flushed with the calling thread",
         "multisubnet/_subnormals.py",
-        "if _SMALLEST * _ONE != 0.0:",
-        "if True:",
+        "return _SMALLEST * _ONE == 0.0",
+        "return False",
     ),
     Mutant(
         "out written while an operand is still read",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import multisubnet as ms
-from multisubnet import _cupy, _dispatch
+from multisubnet import _cupy, _dispatch, _numba
 
 
 def run(code, **environment):
@@ -40,6 +40,7 @@ def recorded(monkeypatch):
     monkeypatch.setattr(_dispatch, "load", load)
     monkeypatch.setattr(_dispatch, "_process_choice", None)
     monkeypatch.setattr(_dispatch, "_environment_choice", None)
+    monkeypatch.setattr(_numba, "_evaluate", {})
     return calls
 
 

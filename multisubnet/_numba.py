@@ -1,0 +1,180 @@
+"""The CPU engine: compiled code on all cores, at the speed at which the machine can write.
+
+Here a result is divided into pieces and the pieces among threads; multisubnet/_compiled.py has the
+code that they run. What that code does not read (another dtype, byte order or stride) goes through
+it in blocks that stay in a core's cache.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from multisubnet import _numpy, _threads
+
+ARRAYS = "numpy"
+
+empty = _numpy.empty
+adopt = _numpy.adopt
+
+_DTYPES = frozenset("?bBhHiIlLqQfd")
+
+# Bytes of a result from which it is written past the cache, for each thread. docs/cpu.md has the
+# measurements behind these.
+_STREAMED = 6 << 20
+_REUSED = 1 << 18  # the most bytes of an operand that all runs read again: they stay in a cache
+_PIECE = 1 << 19  # the least bytes of the result that another thread is woken for
+_PIECES = 8  # for each thread, so that a thread that was held up does not hold up the others
+_BLOCK = 1 << 14  # elements of a block that goes through scratch arrays
+_SMALL = 1 << 13  # elements up to which no plan is made
+
+# Importing Numba takes a third of a second, and compiling for a dtype a second, once on a machine.
+# It is done when that many elements of a dtype went through NumPy, results that take NumPy less
+# than some microseconds not counted.
+_WORTH_LOADING = 1 << 24
+_WORTH_COUNTING = 1 << 12
+
+_evaluate: dict[str, Callable[..., None]] = {}  # by dtype.char: what is compiled
+_elements = dict.fromkeys(_DTYPES, 0)
+
+
+@functools.cache
+def why_unavailable() -> str | None:
+    """Return what is missing, or None. Finding out imports Numba."""
+    try:
+        import numba  # noqa: F401
+    except ImportError as error:
+        return f"Numba cannot be imported ({error}); install multisubnet[cpu]"
+    except Exception as error:  # versions that do not fit together fail in many ways
+        return f"importing Numba failed: {type(error).__name__}: {error}"
+    return None
+
+
+def serves(dtype: np.dtype, out: np.dtype) -> bool:
+    """Whether there is compiled code for this dtype; NumPy casts results to that of `out`."""
+    return dtype.char in _DTYPES
+
+
+def gains(dtype: np.dtype, shape: tuple[int, ...]) -> bool:
+    """Whether the engine is worth its start-up, now that a result of this shape is asked for."""
+    char = dtype.char
+    if char in _evaluate:
+        return True
+    size = math.prod(shape)
+    if size < _WORTH_COUNTING or char not in _DTYPES:
+        return False
+    _elements[char] += size
+    return _elements[char] >= _WORTH_LOADING and why_unavailable() is None
+
+
+def affine(
+    samples: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    out: np.ndarray,
+    dtype: np.dtype,
+) -> None:
+    """Write samples * weight + bias, in `dtype`, to `out` of shape (N, B, F)."""
+    try:
+        evaluate = _evaluate[dtype.char]
+    except KeyError:
+        from multisubnet import _compiled
+
+        evaluate = _evaluate[dtype.char] = _compiled.affine(dtype)
+    n_sets, n_samples, n_features = out.shape
+    size = out.size
+    if not size:
+        return
+    has_bias = bias is not None
+    third = weight if bias is None else bias
+    if (
+        size <= _SMALL
+        and samples.ndim == 2
+        and samples.dtype == weight.dtype == third.dtype == out.dtype
+        and out.flags.c_contiguous
+    ):
+        try:
+            run = n_samples * n_features
+            evaluate(samples, weight, third, out, has_bias, True, 0, n_sets, 0, run, False)
+            return
+        except TypeError:  # an operand is not contiguous, or not aligned
+            pass
+
+    plain = all(_is_plain(array, dtype) for array in (samples, weight, third))
+    by_samples = out.transpose(1, 0, 2)
+    if plain and samples.ndim == 2 and len(weight) == len(third) == n_sets:
+        # With one sample both orders are the same, and there the run is the longer one.
+        sets_first = n_samples > 1 and _is_plain(out, dtype)
+        whole = out if sets_first else by_samples
+    else:
+        sets_first, whole = True, out
+    if not plain or not _is_plain(whole, dtype):
+        _in_blocks(evaluate, samples, weight, bias, out, dtype)
+        return
+
+    rows = samples.reshape(-1, n_features)
+    outer, run = len(whole), whole.shape[1] * n_features
+    threads = _threads.count(out.nbytes // _PIECE)
+    streamed = out.nbytes >= _STREAMED * threads
+
+    def work(first: int, last: int, start: int, stop: int) -> None:
+        places = first, last, start, stop
+        evaluate(rows, weight, third, whole, has_bias, sets_first, *places, streamed)
+
+    reads_again = outer > 1 and samples.ndim == 2 and run * dtype.itemsize > _REUSED
+    if threads == 1 and not reads_again:
+        work(0, outer, 0, run)
+    else:
+        _threads.run(work, _pieces(outer, run, reads_again, dtype.itemsize, threads), threads)
+
+
+def _is_plain(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether the compiled code can take an array as it is."""
+    flags = array.flags
+    return array.dtype == dtype and flags.c_contiguous and flags.aligned
+
+
+def _pieces(
+    outer: int, run: int, reads_again: bool, itemsize: int, threads: int
+) -> Iterator[tuple[int, int, int, int]]:
+    """Cut the runs 0 to `outer` of `run` elements into rectangles (first, last, start, stop)."""
+    size = max(outer * run // (threads * _PIECES), _PIECE // itemsize)
+    length = _REUSED // itemsize if reads_again else min(run, size)
+    height = max(size // length, 1)
+    for start in range(0, run, length):
+        for first in range(0, outer, height):
+            yield first, min(first + height, outer), start, min(start + length, run)
+
+
+def _in_blocks(
+    evaluate: Callable[..., None],
+    samples: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    out: np.ndarray,
+    dtype: np.dtype,
+) -> None:
+    """Evaluate in blocks of which every operand is made contiguous and of one dtype."""
+    samples = samples if samples.ndim == 3 else samples[None]
+    weight = weight[:, None]
+    third = weight if bias is None else bias[:, None]
+
+    @np.errstate(all="ignore")
+    def work(*block: slice) -> None:
+        target = out[block]
+        n_sets, n_samples, n_features = target.shape
+        operands = (
+            np.require(_numpy.part(array, block), dtype, ["C", "A"]).reshape(-1, n_features)
+            for array in (samples, weight, third)
+        )
+        result = target if _is_plain(target, dtype) else np.empty(target.shape, dtype)
+        run = n_samples * n_features
+        evaluate(*operands, result, bias is not None, True, 0, n_sets, 0, run, False)
+        if result is not target:
+            np.copyto(target, result, casting="same_kind")
+
+    threads = _threads.count(out.size * dtype.itemsize // _PIECE)
+    _threads.run(work, _numpy.blocks(out.shape, out.strides, _BLOCK), threads)
