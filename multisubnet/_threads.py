@@ -12,8 +12,6 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
-from multisubnet._subnormals import keeping_subnormals
-
 _pool: ThreadPoolExecutor | None = None
 _lock = threading.Lock()
 
@@ -48,7 +46,6 @@ def run(work: Callable[..., None], pieces: Iterable[tuple], threads: int) -> Non
         with taking:
             return next(remaining, None)
 
-    @keeping_subnormals
     def walk() -> None:
         nonlocal remaining
         try:

@@ -1,0 +1,292 @@
+"""The CPU engine: its paths forced on small problems, its threads, its caches, its machine code."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import platform
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
+
+import formula
+import golden
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_dispatch import run
+from test_inputs import peak, set_flush_to_zero
+
+import multisubnet as ms
+from multisubnet import _numba, _threads
+from multisubnet.testing import assert_same_bits, problems
+
+pytest.importorskip("numba")
+
+
+@contextlib.contextmanager
+def forced(**sizes):
+    """Use the engine, with other thresholds than its own."""
+    with contextlib.ExitStack() as stack:
+        for name, size in sizes.items():
+            stack.enter_context(mock.patch.object(_numba, f"_{name.upper()}", size))
+        stack.enter_context(ms.use_backend("numba"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def three_threads(monkeypatch):
+    monkeypatch.setenv("MULTISUBNET_NUM_THREADS", "3")
+
+
+paths = st.fixed_dictionaries(
+    {
+        "small": st.just(0),
+        "streamed": st.sampled_from([0, 1 << 60]),
+        "piece": st.sampled_from([64, 1000, 1 << 60]),
+        "reused": st.sampled_from([256, 1 << 18]),
+        "block": st.sampled_from([50, 1 << 14]),
+    }
+)
+DTYPES = ["bool", "int8", "uint16", "int32", "uint64", "float32", "float64"]
+
+
+@given(
+    problem=problems(dtypes=DTYPES, max_sets=20, max_samples=60, max_features=150)
+    | problems(dtypes=DTYPES, max_sets=300, max_samples=4, max_features=9)
+    | problems(dtypes=DTYPES, max_sets=4, max_samples=300, max_features=5)
+    | problems(dtypes=["int8", "float64"], max_sets=3, max_samples=6, max_features=3000),
+    set_axis=st.sampled_from([0, 1]),
+    sizes=paths,
+)
+def test_every_path(problem, set_axis, sizes):
+    with forced(**sizes):
+        result = ms.affine(*problem, set_axis=set_axis)
+    assert_same_bits(result, formula.affine(*problem, set_axis=set_axis))
+
+
+@given(
+    problem=problems(dtypes=DTYPES, layouts=["contiguous"], max_samples=20, max_features=40),
+    set_axis=st.sampled_from([0, 1]),
+    offset=st.integers(0, 70),
+    sizes=paths,
+)
+def test_every_place_of_the_result(problem, set_axis, offset, sizes):
+    # Wherever in a cache line the result begins and ends, its neighbours are left alone.
+    desired = formula.affine(*problem, set_axis=set_axis)
+    memory = np.full(desired.size + 200, 1, desired.dtype)
+    expected = memory.copy()
+    part = slice(offset, offset + desired.size)
+    expected[part] = desired.reshape(-1)
+    with forced(**sizes):
+        ms.affine(*problem, set_axis=set_axis, out=memory[part].reshape(desired.shape))
+    assert_same_bits(memory, expected)
+
+
+def test_in_place():
+    samples = np.random.default_rng(0).normal(size=(40, 100, 33)).astype(np.float32)
+    weight = np.random.default_rng(1).normal(size=(40, 33)).astype(np.float32)
+    desired = formula.affine(samples, weight, weight)
+    for streamed in (0, 1 << 60):
+        out = samples.copy()
+        with forced(streamed=streamed, small=0, piece=1000):
+            assert ms.affine(out, weight, weight, out=out) is out
+        assert_same_bits(out, desired)
+
+
+LARGE = [
+    np.random.default_rng(i).normal(size=s).astype("f4") for i, s in enumerate([(500, 64)] * 3)
+]
+
+
+def large(_=None):
+    with ms.use_backend("numba"):
+        return ms.affine(*LARGE)
+
+
+def large_hash(_=None):
+    return golden.digest(large())
+
+
+@pytest.fixture(scope="module")
+def desired_hash():
+    return golden.digest(formula.affine(*LARGE))
+
+
+def test_many_threads_may_call_at_once(desired_hash):
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(large_hash, range(24))) == {desired_hash}
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_processes_started_while_the_threads_are_there(method, desired_hash):
+    assert large_hash() == desired_hash
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        assert set(pool.map(large_hash, range(4))) == {desired_hash}
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_workers_of_joblib(backend, desired_hash):
+    joblib = pytest.importorskip("joblib")
+    with joblib.parallel_config(backend, n_jobs=2):
+        hashes = joblib.Parallel()(joblib.delayed(large_hash)() for _ in range(4))
+    assert set(hashes) == {desired_hash}
+
+
+def test_workers_of_dask(desired_hash):
+    dask = pytest.importorskip("dask")
+    tasks = [dask.delayed(large_hash)(i) for i in range(4)]
+    assert set(dask.compute(*tasks, scheduler="threads")) == {desired_hash}
+
+
+def test_worker_threads_keep_subnormals_whatever_their_first_caller_did():
+    tiny = np.full((300, 64), 1e-40, np.float32)
+    results = []
+
+    def flushing():
+        set_flush_to_zero()
+        with forced(piece=1000):
+            results.append(ms.affine(tiny, tiny[:100] * 0 + 0.5))
+
+    with mock.patch.object(_threads, "_pool", None):  # a thread inherits the mode of its parent
+        thread = threading.Thread(target=flushing)
+        thread.start()
+        thread.join()
+        with forced(piece=1000):
+            results.append(ms.affine(tiny, np.full((100, 64), 0.5, np.float32)))
+    assert all(result.all() for result in results)
+
+
+def test_an_error_in_a_piece_reaches_the_caller_and_stops_the_others():
+    done = []
+
+    def work(piece):
+        if piece == 7:
+            raise KeyError(piece)
+        done.append(piece)
+
+    with pytest.raises(KeyError):
+        _threads.run(work, ((i,) for i in range(100000)), 3)
+    assert 7 not in done
+    assert len(done) < 100000
+
+
+def test_how_many_threads(monkeypatch):
+    numba = pytest.importorskip("numba")
+    assert _threads.count(100) == 3
+    assert _threads.count(2) == 2
+    assert _threads.count(0) == 1
+    for nonsense in ("0", "-1", "two", "1.5"):
+        monkeypatch.setenv("MULTISUBNET_NUM_THREADS", nonsense)
+        with pytest.raises(
+            ValueError, match=f"MULTISUBNET_NUM_THREADS must be .* not '{nonsense}'"
+        ):
+            _threads.limit()
+    monkeypatch.delenv("MULTISUBNET_NUM_THREADS")
+    assert _threads.limit() == numba.config.NUMBA_NUM_THREADS
+    code = (
+        "import numba; numba.set_num_threads(1)\n"
+        "from multisubnet import _threads; print(_threads.limit())"
+    )
+    assert run(code, NUMBA_NUM_THREADS="2", MULTISUBNET_NUM_THREADS="") == "1"
+
+
+@pytest.mark.parametrize("out_dtype", ["f4", "f8", "f2", ">f4"])
+def test_memory_besides_the_result(out_dtype):
+    samples = np.ones((2000, 2000), ">f4")[:, ::2]
+    weight, bias = np.ones((4, 1000), np.float32), np.ones((4, 1000), np.int16)
+    out = np.empty((4, 2000, 1000), out_dtype)
+    with ms.use_backend("numba"):
+        ms.affine(samples[:1], weight, bias)
+        assert peak(lambda: ms.affine(samples, weight, bias, out=out)) < 1 << 20
+
+
+AUTOMATIC = """
+import sys, numpy as np, multisubnet as ms
+small = np.ones((2, 2), np.float32)
+for _ in range(10000):
+    ms.affine(small, small)
+print("numba" in sys.modules)
+large = np.ones((1 << 12, 1 << 6), np.float32)
+for _ in range(2):
+    result = ms.affine(large, large[:64])
+print("numba" in sys.modules, (result == 1).all())
+"""
+
+
+def test_it_is_loaded_when_that_is_worth_it():
+    assert run(AUTOMATIC).split() == ["False", "True", "True"]
+    assert run(AUTOMATIC, MULTISUBNET_BACKEND="numpy").split() == ["False", "False", "True"]
+
+
+def test_a_broken_numba_leaves_numpy(tmp_path):
+    (tmp_path / "numba.py").write_text("raise SystemError('initialization failed')")
+    code = AUTOMATIC + "print(ms.show_config('dicts')['Backends']['numba'])"
+    printed = run(code, PYTHONPATH=str(tmp_path))
+    assert "importing Numba failed: SystemError: initialization failed" in printed
+
+
+FIRST_CALL = """
+import numpy as np, multisubnet as ms
+with ms.use_backend("numba"):
+    print(ms.affine(np.float32([[3]]), np.float32([[2]])).tolist())
+"""
+
+
+def test_a_cache_that_is_nowhere_or_damaged_does_not_matter(tmp_path):
+    assert run(FIRST_CALL, NUMBA_CACHE_DIR=str(tmp_path)) == "[[[6.0]]]"
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        path.write_bytes(path.read_bytes()[:100])
+    assert run(FIRST_CALL, NUMBA_CACHE_DIR=str(tmp_path)) == "[[[6.0]]]"
+    nowhere = "/proc/nowhere"
+    assert run(FIRST_CALL, NUMBA_CACHE_DIR=nowhere, HOME=nowhere, XDG_CACHE_HOME=nowhere) == (
+        "[[[6.0]]]"
+    )
+
+
+def test_the_cache_is_used_and_notices_a_change(tmp_path):
+    code = (
+        "from multisubnet import _vectors; {}\n"
+        "from multisubnet import _compiled; import numpy as np\n"
+        "print(sum(_compiled.affine(np.dtype('f4')).stats.cache_hits.values()))"
+    )
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    assert run(code.format(""), **environment) == "0"
+    assert run(code.format(""), **environment) == "1"
+    (tmp_path / "changed.py").write_text("# another version of what is compiled in")
+    changed = f"_vectors.__file__ = {str(tmp_path / 'changed.py')!r}"
+    assert run(code.format(changed), **environment) == "0"
+
+
+GENERIC = """
+import sys; sys.path[:0] = sys.argv[1:]
+import json, golden, multisubnet as ms
+from multisubnet import _numba
+for _numba._STREAMED in (0, 1 << 60):
+    _numba._SMALL = 0
+    with ms.use_backend("numba"):
+        assert golden.table() == json.loads(golden.FILE.read_text())
+print("same bits")
+"""
+
+
+def test_a_processor_without_wide_vectors():
+    paths = f"import sys; sys.path.insert(0, {str(golden.FILE.parent)!r})\n"
+    assert run(paths + GENERIC, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="") == "same bits"
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="reads the machine code of x86-64")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_machine_code_streams_and_does_not_contract(dtype):
+    from multisubnet import _compiled
+
+    (code,) = _compiled.affine(np.dtype(dtype)).inspect_asm().values()
+    assert not re.search(r"vfn?m(add|sub)", code)
+    assert "movnt" in code
+    assert "sfence" in code
+    assert re.search(r"v?mulp[sd].*[yz]?mm", code)
