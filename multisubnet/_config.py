@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import sys
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 from multisubnet import _dispatch
 
-_PACKAGES = ("multisubnet", "numpy", "cupy-cuda12x", "cupy-cuda13x", "cupy")
+_PACKAGES = ("multisubnet", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "cupy")
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
@@ -64,11 +63,13 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
 
 
 def _versions() -> dict[str, str]:
+    from importlib import metadata  # as slow to import as all else here
+
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
             continue
     return versions
 

@@ -10,7 +10,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # slow to import: the functions do it when they need it
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _pool: ThreadPoolExecutor | None = None
 _lock = threading.Lock()
@@ -39,6 +42,8 @@ def count(worth: int) -> int:
 
 def run(work: Callable[..., None], pieces: Iterable[tuple], threads: int) -> None:
     """Call ``work(*piece)`` for each piece, on this thread and others, and wait for all."""
+    from concurrent.futures import wait
+
     remaining = iter(pieces)
     taking = threading.Lock()
 
@@ -67,6 +72,8 @@ def run(work: Callable[..., None], pieces: Iterable[tuple], threads: int) -> Non
 
 
 def _submitted(walk: Callable[[], None], count: int) -> list[Future[None]]:
+    from concurrent.futures import ThreadPoolExecutor
+
     global _pool
     if count < 1:
         return []

@@ -232,11 +232,10 @@ MUTANTS = [
     "h": "int16",""",
     ),
     Mutant(
-        "a product and a sum that may be contracted",
+        "an fma in the CPU engine",
         "multisubnet/_vectors.py",
-        "product = builder.fmul(x, y)\n        return product if z is None else builder.fadd(product, z)",
-        'product = builder.fmul(x, y, flags=["contract"])\n'
-        '        return product if z is None else builder.fadd(product, z, flags=["contract"])',
+        "builder.fadd(product, z)",
+        "builder.fma(x, y, z)",
     ),
     Mutant(
         "a forgotten part of a row's tail",
