@@ -125,7 +125,7 @@ def _affine(
         # Long tiles take time to fill, short ones to go through again and again.
         tiled = True
         length = min(_TILE, max(1024, int((run_bytes * 256) ** 0.5)), run_bytes)
-        period_bytes = length - length % row_bytes
+        period_bytes = max(length - length % row_bytes, row_bytes)
         beyond = LINE
         repeat_bytes = period_bytes + beyond
 
