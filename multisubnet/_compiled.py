@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import from_dtype, njit, types
 
 from multisubnet import _vectors
 from multisubnet._vectors import LINE, affine_row, copy, fence, splat, stream_line
@@ -209,17 +209,19 @@ def _affine(
 @functools.cache
 def affine(dtype: np.dtype) -> Any:
     """Return `_affine` for a dtype, from Numba's cache on disk or compiled now."""
-    from numba import from_dtype
-
-    scalar = from_dtype(dtype)
-    operand = types.Array(scalar, 2, "C", readonly=True)
-    counts = [types.intp] * 4
-    signature = types.void(
-        *(operand, operand, operand, types.Array(scalar, 3, "C")),
-        *(types.boolean, types.boolean, *counts, types.boolean, types.Omitted(_VERSION)),
-    )
     try:
-        return njit([signature], nogil=True, cache=True)(_affine)
+        return njit([_signature(dtype)], nogil=True, cache=True)(_affine)
     except Exception as error:  # no place for a cache, or a damaged one: Numba raises many types
         logging.getLogger(__name__).debug("compiling without Numba's cache: %r", error)
-        return njit([signature], nogil=True)(_affine)
+        return njit([_signature(dtype)], nogil=True)(_affine)
+
+
+def _signature(dtype: np.dtype) -> Any:
+    scalar = from_dtype(dtype)
+    operand = types.Array(scalar, 2, "C", readonly=True)
+    return types.void(
+        *(operand, operand, operand, types.Array(scalar, 3, "C")),
+        *(types.boolean, types.boolean),
+        *(types.intp, types.intp, types.intp, types.intp),
+        *(types.boolean, types.Omitted(_VERSION)),
+    )
