@@ -174,6 +174,19 @@ def test_an_error_in_a_piece_reaches_the_caller_and_stops_the_others():
     assert len(done) < 100000
 
 
+def test_an_error_in_another_thread_reaches_the_caller():
+    both = threading.Barrier(2, timeout=60)
+    caller = threading.current_thread()
+
+    def work(piece):
+        both.wait()
+        if threading.current_thread() is not caller:
+            raise KeyError(piece)
+
+    with pytest.raises(KeyError):
+        _threads.run(work, [(0,), (1,)], 2)
+
+
 def test_how_many_threads(monkeypatch):
     assert _threads.count(100) == 3
     assert _threads.count(2) == 2
@@ -219,6 +232,15 @@ print("numba" in sys.modules, (result == 1).all())
 def test_it_is_loaded_when_that_is_worth_it():
     assert run(AUTOMATIC).split() == ["False", "True", "True"]
     assert run(AUTOMATIC, MULTISUBNET_BACKEND="numpy").split() == ["False", "False", "True"]
+
+
+def test_small_calls_are_not_counted(monkeypatch):
+    monkeypatch.setattr(_numba, "_evaluate", {})
+    monkeypatch.setattr(_numba, "_elements", {"f": 0})
+    monkeypatch.setattr(_numba, "_WORTH_LOADING", 9000)
+    float32 = np.dtype("float32")
+    assert not any(_numba.gains(float32, (2, 2, 2)) for _ in range(10000))
+    assert [_numba.gains(float32, (2, 64, 32)) for _ in range(3)] == [False, False, True]
 
 
 def test_a_broken_numba_leaves_numpy(tmp_path):
