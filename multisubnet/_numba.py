@@ -29,7 +29,7 @@ _REUSED = 1 << 18  # the most bytes of an operand that all runs read again: they
 _PIECE = 1 << 19  # the least bytes of the result that another thread is woken for
 _PIECES = 8  # for each thread, so that a thread that was held up does not hold up the others
 _BLOCK = 1 << 14  # elements of a block that goes through scratch arrays
-_SMALL = 1 << 13  # elements up to which no plan is made
+_SMALL = 1 << 18  # bytes of the result and of the samples up to which no plan is made
 
 # Importing Numba takes a third of a second, and compiling for a dtype a second, once on a machine.
 # It is done when that many elements of a dtype went through NumPy, results that take NumPy less
@@ -85,13 +85,12 @@ def affine(
 
         evaluate = _evaluate[dtype.char] = _compiled.affine(dtype)
     n_sets, n_samples, n_features = out.shape
-    size = out.size
-    if not size:
+    if not out.size:
         return
     has_bias = bias is not None
     third = weight if bias is None else bias
     if (
-        size <= _SMALL
+        out.nbytes <= _SMALL
         and samples.ndim == 2
         and samples.dtype == weight.dtype == third.dtype == out.dtype
         and out.flags.c_contiguous

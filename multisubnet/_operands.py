@@ -108,16 +108,18 @@ def check_out(xp: ModuleType, out: Any, shape: tuple[int, ...], dtype: np.dtype)
         raise TypeError(f"out must be a {xp.__name__}.ndarray, not {type(out).__name__}")
     if out.shape != shape:
         raise ValueError(f"out has shape {out.shape}; expected {shape}")
-    if out.dtype.char not in _CHARS or not np.can_cast(dtype, out.dtype, "same_kind"):
+    if out.dtype is not dtype and not (
+        out.dtype.char in _CHARS and np.can_cast(dtype, out.dtype, "same_kind")
+    ):
         raise TypeError(
             f"out has dtype {out.dtype}, to which results of dtype {dtype} cannot be cast "
             f"with casting 'same_kind'"
         )
     if xp is np and not out.flags.writeable:
         raise ValueError("out is read-only")
-    shared = any(stride == 0 and n > 1 for stride, n in zip(out.strides, shape, strict=True))
-    if shared and out.size:
-        raise ValueError(f"out has elements that share memory: its strides are {out.strides}")
+    strides = out.strides
+    if 0 in strides and out.size and any(shape[i] > 1 and not strides[i] for i in range(3)):
+        raise ValueError(f"out has elements that share memory: its strides are {strides}")
 
 
 def axis(set_axis: Any) -> int:
@@ -137,6 +139,8 @@ def apart_from(out: Any, samples: Any, weight: Any, bias: Any) -> tuple[Any, Any
 def _apart(out: Any, array: Any) -> Any:
     if not isinstance(out, np.ndarray):
         return array.copy() if _dispatch.cupy().may_share_memory(array, out) else array
+    if array.flags.owndata and out.flags.owndata and array is not out:
+        return array
     try:
         return array.copy() if np.shares_memory(array, out, max_work=1000) else array  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
