@@ -2,13 +2,14 @@
 # make test   everything that a machine without a GPU can test
 # make mutants   break the code in many places: the tests must see it each time
 # make lint   ruff and mypy
+# make bench  against other libraries and the machine's limit; some minutes, on a quiet machine
 # make dist   build the wheel and the sdist, and try both in clean environments
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test mutants lint dist clean
+.PHONY: run test mutants lint bench dist clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m multisubnet demo
@@ -28,6 +29,9 @@ lint: $(VENV)/dev.stamp
 dist: $(VENV)/dev.stamp
 	$(BIN)/python tests/check_dist.py
 
+bench: $(VENV)/bench.stamp
+	$(BIN)/python benchmarks/cpu.py
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
@@ -40,4 +44,10 @@ $(VENV)/run.stamp: setup.cfg | $(VENV)/bin/python
 
 $(VENV)/dev.stamp: setup.cfg | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+# tabm asks for packages that have nothing to do with its layer.
+$(VENV)/bench.stamp: setup.cfg | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m pip install --quiet --no-deps tabm rtdl_num_embeddings
 	touch $@

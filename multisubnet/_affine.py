@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from multisubnet import _dispatch, _operands, _subnormals
+from multisubnet._subnormals import ONE, SMALLEST
 
 
 def affine(
@@ -91,14 +92,15 @@ def affine(
     >>> ms.affine(samples, weight, bias, set_axis=1).shape
     (2, 2, 2)
     """
-    if _subnormals.flushed():
+    if SMALLEST * ONE == 0.0:  # this thread flushes subnormals
         with _subnormals.kept():
             return affine(samples, weight, bias, set_axis=set_axis, out=out)
-    xp, samples, weight, bias, dtype, n_sets = _operands.read(samples, weight, bias, out)
-    *_, n_samples, n_features = samples.shape
+    xp, samples, weight, bias, dtype, shape = _operands.read(samples, weight, bias, out)
     if type(set_axis) is not int or not 0 <= set_axis <= 1:
         set_axis = _operands.axis(set_axis)
-    shape = (n_samples, n_sets, n_features) if set_axis else (n_sets, n_samples, n_features)
+    if set_axis:
+        n_sets, n_samples, n_features = shape
+        shape = n_samples, n_sets, n_features
     if out is not None:
         _operands.check_out(xp, out, shape, dtype)
     backend = _dispatch.select(xp, dtype, shape, out)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet import _numba
+from multisubnet import _numba, _numpy
 
 # The module of each backend. Each has:
 #   ARRAYS                the name of the namespace, numpy or cupy, of the arrays that it works on
@@ -92,13 +92,13 @@ def choice() -> str | None:
 
 def select(xp: ModuleType, dtype: np.dtype, shape: tuple[int, ...], out: Any) -> ModuleType:
     """Return the backend for arrays of `xp`, a working dtype, a result's shape, `out` or None."""
-    name = choice()
+    name = _context_choice.get() or _process_choice or _environment_choice
     if name is None:
-        name = "numba" if xp is np and _numba.gains(dtype, shape) else xp.__name__
+        if xp is np:
+            return _numba if _numba.gains(dtype, shape) else _numpy
+        name = xp.__name__
     backend = load(name)
-    if backend.serves(dtype, dtype if out is None else out.dtype):
-        return backend
-    return load("numpy")
+    return backend if backend.serves(dtype, dtype if out is None else out.dtype) else _numpy
 
 
 @functools.cache

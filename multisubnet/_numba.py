@@ -92,7 +92,7 @@ def affine(
     if (
         out.nbytes <= _SMALL
         and samples.ndim == 2
-        and samples.dtype == weight.dtype == third.dtype == out.dtype
+        and samples.dtype is weight.dtype is third.dtype is out.dtype
         and out.flags.c_contiguous
     ):
         try:

@@ -45,13 +45,13 @@ def affine(
     dtype: np.dtype,
 ) -> None:
     """Write samples * weight + bias, in `dtype`, to `out` of shape (N, B, F)."""
-    evaluate = _complex_affine if dtype.kind == "c" else _real_affine
-    samples = samples if samples.ndim == 3 else samples[None]
     weight = weight[:, None]
     bias = None if bias is None else bias[:, None]
+    evaluate = _complex_affine if dtype.kind == "c" else _real_affine
     if out.size <= _BLOCK:
         evaluate(samples, weight, bias, out, dtype)
         return
+    samples = samples if samples.ndim == 3 else samples[None]
     for block in blocks(out.shape, out.strides, _BLOCK):
         evaluate(
             part(samples, block),
@@ -63,10 +63,10 @@ def affine(
 
 
 def _real_affine(samples, weight, bias, out, dtype) -> None:
-    result = out if out.dtype == dtype else np.empty(out.shape, dtype)
-    np.multiply(samples, weight, out=result, dtype=dtype)
+    result = out if out.dtype is dtype or out.dtype == dtype else np.empty(out.shape, dtype)
+    np.multiply(samples, weight, result, dtype=dtype)
     if bias is not None:
-        np.add(result, bias, out=result, dtype=dtype)
+        np.add(result, bias, result, dtype=dtype)
     if result is not out:
         np.copyto(out, result, casting="same_kind")
 

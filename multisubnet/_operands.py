@@ -16,22 +16,38 @@ _CHARS = frozenset("?bBhHiIlLqQefdgFDG")
 
 def read(
     samples: Any, weight: Any, bias: Any, out: Any
-) -> tuple[ModuleType, Any, Any, Any, np.dtype, int]:
-    """Return the namespace, the operands as its arrays, the working dtype, and N."""
-    if (
+) -> tuple[ModuleType, Any, Any, Any, np.dtype, tuple[int, int, int]]:
+    """Return the namespace, the operands as its arrays, the working dtype, (N, B, F)."""
+    xp: ModuleType = np
+    if not (
         type(samples) is type(weight) is np.ndarray
         and (bias is None or type(bias) is np.ndarray)
         and (out is None or type(out) is np.ndarray)
     ):
-        xp: ModuleType = np
-    else:
         xp = _dispatch.namespace({"samples": samples, "weight": weight, "bias": bias, "out": out})
         if xp is np:
             samples = as_numpy("samples", samples)
             weight = as_numpy("weight", weight)
             bias = None if bias is None else as_numpy("bias", bias)
-    dtype = _working_dtype(samples, weight, bias)
-    return xp, samples, weight, bias, dtype, _count_sets(samples, weight, bias)
+
+    # Most calls have operands of one dtype and one N: they are not to wait for the general rules.
+    dtype = samples.dtype
+    if not (
+        weight.dtype is dtype
+        and (bias is None or bias.dtype is dtype)
+        and dtype.char in _CHARS
+        and dtype.isnative
+    ):
+        dtype = _working_dtype(samples, weight, bias)
+    shape, of_weight = samples.shape, weight.shape
+    if (
+        len(shape) == len(of_weight) == 2
+        and shape[1] == of_weight[1]
+        and (bias is None or bias.shape == of_weight)
+    ):
+        return xp, samples, weight, bias, dtype, (of_weight[0], *shape)
+    n_sets = _count_sets(samples, weight, bias)
+    return xp, samples, weight, bias, dtype, (n_sets, *shape[-2:])
 
 
 def as_numpy(name: str, operand: Any) -> np.ndarray:
@@ -55,10 +71,6 @@ def check_dtype(name: str, array: Any) -> None:
 
 def _working_dtype(samples: Any, weight: Any, bias: Any) -> np.dtype:
     """Return `numpy.result_type` of the operands, in native byte order."""
-    dtype = samples.dtype
-    if weight.dtype is dtype and (bias is None or bias.dtype is dtype):
-        if dtype.char in _CHARS and dtype.isnative:
-            return dtype
     dtypes = []
     for name, array in (("samples", samples), ("weight", weight), ("bias", bias)):
         if array is not None:
@@ -70,11 +82,7 @@ def _working_dtype(samples: Any, weight: Any, bias: Any) -> np.dtype:
 def _count_sets(samples: Any, weight: Any, bias: Any) -> int:
     """Return N, having checked that all shapes agree on it and on F."""
     shape = samples.shape
-    of_weight = weight.shape
-    if len(shape) == len(of_weight) == 2 and shape[1] == of_weight[1]:
-        if bias is None or bias.shape == of_weight:
-            return of_weight[0]
-    elif len(shape) not in (2, 3):
+    if len(shape) not in (2, 3):
         raise ValueError(f"samples has shape {shape}; expected (B, F) or (N, B, F)")
     n_sets = shape[0] if len(shape) == 3 else None
     n_sets = agree(n_sets, shape[-1], "weight", weight)

@@ -16,15 +16,13 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_SMALLEST = 5e-324
-_ONE = 1.0  # a variable: the compiler would fold a product of two constants
+# A thread flushes subnormals where the product of these is zero. (They are variables, since the
+# interpreter's compiler would fold a product of two constants.)
+SMALLEST = 5e-324
+ONE = 1.0
+
 _FENV_BYTES = 256  # more than any platform's fenv_t has
 _FE_DFL_ENV = ctypes.c_void_p(-1)  # in glibc and musl, on every architecture but PowerPC
-
-
-def flushed() -> bool:
-    """Whether this thread flushes subnormals to zero."""
-    return _SMALLEST * _ONE == 0.0
 
 
 @contextlib.contextmanager
@@ -45,7 +43,7 @@ def keeping_subnormals(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        if flushed():
+        if SMALLEST * ONE == 0.0:
             with kept():
                 return function(*args, **kwargs)
         return function(*args, **kwargs)

@@ -92,7 +92,7 @@ MUTANTS = [
         "multisubnet/_affine.py",
         """    ordered = result.transpose(1, 0, 2) if set_axis else result
     if out""",
-        """    ordered = result.reshape(n_sets, n_samples, n_features)
+        """    ordered = result.reshape(result.shape[1], result.shape[0], -1) if set_axis else result
     if out""",
     ),
     Mutant(
@@ -148,13 +148,13 @@ MUTANTS = [
     Mutant(
         "operands promoted in pairs",
         "multisubnet/_numpy.py",
-        "np.multiply(samples, weight, out=result, dtype=dtype)",
-        "np.multiply(samples, weight, out=result)",
+        "np.multiply(samples, weight, result, dtype=dtype)",
+        "np.multiply(samples, weight, result)",
     ),
     Mutant(
         "a product rounded to the dtype of out",
         "multisubnet/_numpy.py",
-        "result = out if out.dtype == dtype else np.empty(out.shape, dtype)",
+        "result = out if out.dtype is dtype or out.dtype == dtype else np.empty(out.shape, dtype)",
         "result = out",
     ),
     Mutant(
@@ -171,9 +171,9 @@ MUTANTS = [
     ),
     Mutant(
         "subnormals flushed with the calling thread",
-        "multisubnet/_subnormals.py",
-        "return _SMALLEST * _ONE == 0.0",
-        "return False",
+        "multisubnet/_affine.py",
+        "if SMALLEST * ONE == 0.0:",
+        "if False:",
     ),
     Mutant(
         "out written while an operand is still read",
@@ -300,7 +300,7 @@ MUTANTS = [
     Mutant(
         "another byte order given to compiled code",
         "multisubnet/_numba.py",
-        "and samples.dtype == weight.dtype == third.dtype == out.dtype",
+        "and samples.dtype is weight.dtype is third.dtype is out.dtype",
         "and samples.dtype.kind == weight.dtype.kind == third.dtype.kind == out.dtype.kind",
     ),
     Mutant(

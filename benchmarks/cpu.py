@@ -1,0 +1,117 @@
+"""Time the library on the CPU against what else computes the same, and the machine's limit.
+
+    python benchmarks/cpu.py                           all sizes, some minutes
+    python benchmarks/cpu.py --quick                   some sizes, in a hurry
+    python benchmarks/cpu.py --sizes 2,2,2 64,32,16    sizes (sets, samples, features)
+
+A full run, or one with --results, writes a JSON file with all medians and quartiles, and a plot.
+
+Where the system has huge pages for those that ask (Linux), NumPy asks for all its large arrays, and
+so for ours; PyTorch and the C library, from which JAX has its memory, ask only where the environment
+says so. With --huge-pages it does, and fresh results cost them several times less: almost all of
+that time is the system's, which clears the pages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib
+import os
+import random
+import re
+import sys
+import time
+from pathlib import Path
+
+_HUGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+_PEERS = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2"}
+
+SIZES = [
+    (2, 2, 2),
+    (64, 32, 16),
+    (100, 1000, 64),
+    (1_000_000, 1, 8),
+    (10_000, 64, 16),
+    (1000, 569, 30),
+    (2000, 333, 33),
+    (4, 1_000_000, 8),
+    (1000, 1000, 64),
+]
+QUICK_SIZES = [(2, 2, 2), (64, 32, 16), (100, 1000, 64), (10_000, 64, 16)]
+
+
+def main() -> None:
+    """Measure, and report."""
+    arguments = _parse()
+    environment = _PEERS | (_HUGE_PAGES if arguments.huge_pages else {})
+    if any(os.environ.get(name) != value for name, value in environment.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **environment})
+
+    # What libraries read from the environment when they are imported is there now.
+    import machine
+    import report
+    from contenders import CONTENDERS
+    from rounds import Effort, measure
+
+    contenders = [contender for contender in CONTENDERS if _is_there(contender)]
+    effort = Effort(rounds=8, seconds=0.2) if arguments.quick else Effort(rounds=40, seconds=1.0)
+    sizes = arguments.sizes or (QUICK_SIZES if arguments.quick else SIZES)
+    results = {
+        "date": datetime.date.today().isoformat(),
+        "machine": machine.describe(),
+        "versions": machine.versions(),
+        "environment": environment,
+        "import_seconds_over_numpy": machine.import_seconds(5 if arguments.quick else 21),
+        "timings": [],
+    }
+    began = time.perf_counter()
+    rng = random.Random(0)
+    for size in sizes:
+        timings = measure(size, contenders, effort, rng)
+        print(report.table(size, timings), flush=True)
+        results["timings"] += timings
+    print(report.smallest_call(results["timings"]))
+    print(
+        f"import multisubnet, NumPy imported: {results['import_seconds_over_numpy'] * 1e3:.1f} ms"
+    )
+    print(f"{time.perf_counter() - began:.0f} s")
+
+    if arguments.results:
+        slug = re.sub(r"[^a-z0-9]+", "-", results["machine"]["cpu"].lower()).strip("-")
+        pages = "-huge-pages" if arguments.huge_pages else ""
+        report.save(results, arguments.results / f"cpu{pages}-{slug}-{results['date']}.json")
+        report.plot(results, arguments.results / f"cpu{pages}.png")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer sizes and rounds")
+    parser.add_argument("--sizes", nargs="+", type=_size, metavar="N,B,F", help="only these sizes")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="where to write results")
+    parser.add_argument("--huge-pages", action="store_true", help="huge pages for peers, too")
+    arguments = parser.parse_args()
+    if not (arguments.results or arguments.quick or arguments.sizes):
+        arguments.results = Path(__file__).parent / "results"
+    return arguments
+
+
+def _size(text: str) -> tuple[int, int, int]:
+    n_sets, n_samples, n_features = map(int, text.split(","))
+    return n_sets, n_samples, n_features
+
+
+def _is_there(contender) -> bool:
+    for name in contender.requires:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # installed, but broken in one of many ways, is not there either
+            print(f"{contender.name} is left out: importing {name} failed ({error})")
+            return False
+    return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""Tables, a JSON file and a plot of what was measured."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from contenders import NUMPY, OURS
+from rounds import MODES
+
+Timing = dict[str, Any]
+
+_NUMPY_ALONE = "multisubnet, NumPy alone"
+_PREFIXES = ["n", "µ", "m", "", "k", "M", "G"]
+_TITLES = {"reused": "into a result that is reused", "fresh": "into a fresh result"}
+
+
+def n_bytes(size: tuple[int, ...]) -> int:
+    """Return the bytes of a result."""
+    return 4 * math.prod(size)
+
+
+def limits(timings: list[Timing]) -> dict[tuple[tuple[int, ...], str], float]:
+    """Return the better fill's seconds for each size and mode."""
+    best: dict[tuple[tuple[int, ...], str], float] = {}
+    for timing in timings:
+        if timing["is_limit"]:
+            key = tuple(timing["size"]), timing["mode"]
+            best[key] = min(best.get(key, math.inf), timing["median"])
+    return best
+
+
+def table(size: tuple[int, int, int], timings: list[Timing]) -> str:
+    """Return a table of all contenders at one size."""
+    limit = limits(timings)
+    by_place = {(timing["contender"], timing["mode"]): timing for timing in timings}
+    names = dict.fromkeys(timing["contender"] for timing in timings)
+    columns = f"{'time':>10} {'GB/s':>7} {'limit':>6} {'ours':>8} "
+    lines = [
+        f"\n{size}, {_quantity(n_bytes(size), 'B')}",
+        f"{'':27}" + "".join(f"|{_TITLES[mode]:^34} " for mode in MODES),
+        f"{'':27}" + f"| {columns}" * len(MODES),
+    ]
+    for name in names:
+        cells = ""
+        for mode in MODES:
+            timing = by_place.get((name, mode))
+            if timing is None:
+                cells += "| " + " " * len(columns)
+                continue
+            seconds = timing["median"]
+            ours = by_place.get((OURS, mode))
+            cells += (
+                f"| {_quantity(seconds, 's'):>10} {n_bytes(size) / seconds / 1e9:7.2f}"
+                f" {_ratio(limit.get((size, mode)), seconds):>6}"
+                f" {_ratio(seconds, ours and ours['median']):>7}"
+                f"{'*' if timing['extrapolated'] else ' '} "
+            )
+        lines.append(f"{name:27}{cells}")
+    lines.append("limit: of the better fill's speed; ours: time over multisubnet's")
+    if any(timing["extrapolated"] for timing in timings):
+        lines.append("* extrapolated from fewer sets")
+    return "\n".join(lines)
+
+
+def smallest_call(timings: list[Timing]) -> str:
+    """Return what a call costs at the smallest size that was measured."""
+    size = min((tuple(timing["size"]) for timing in timings), key=math.prod)
+    parts = []
+    for mode in MODES:
+        median = {
+            timing["contender"]: timing["median"]
+            for timing in timings
+            if (tuple(timing["size"]), timing["mode"]) == (size, mode)
+        }
+        calls = [
+            f"{name} {median[name] * 1e9:.0f} ns ({median[name] / median[NUMPY]:.2f})"
+            for name in (NUMPY, OURS, _NUMPY_ALONE)
+            if name in median
+        ]
+        parts.append(f"  {mode}: " + ", ".join(calls))
+    return "\n".join([f"\nsmallest call, {size} (over NumPy's):", *parts])
+
+
+def save(results: dict[str, Any], path: Path) -> None:
+    """Write everything to a JSON file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def plot(results: dict[str, Any], path: Path) -> None:
+    """Draw bytes per second over the size of the result, a panel for each mode."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("no plot: matplotlib is not installed")
+        return
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    timings = results["timings"]
+    names = [timing["contender"] for timing in timings if not timing["is_limit"]]
+    colors = dict(zip(dict.fromkeys(names), plt.get_cmap("tab20").colors, strict=False))
+    figure, panels = plt.subplots(1, len(MODES), figsize=(15, 7), sharey=True, layout="constrained")
+    for panel, mode in zip(panels, MODES, strict=True):
+        _draw(panel, [timing for timing in timings if timing["mode"] == mode], colors)
+        panel.set_title(_TITLES[mode].capitalize())
+        panel.set_xlabel("size of the result")
+    panels[0].set_ylabel("written per second")
+    machine = results["machine"]
+    figure.suptitle(
+        f"out[n, b, f] = samples[b, f] * weight[n, f] + bias[n, f], float32, "
+        f"{machine['cpu']}, {machine['cores']} cores, {results['date']}"
+    )
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _draw(panel: Any, timings: list[Timing], colors: dict[str, Any]) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    def line(points: dict[tuple[int, ...], float]) -> tuple[list[float], list[float]]:
+        sizes = sorted(points, key=n_bytes)
+        return [n_bytes(s) for s in sizes], [n_bytes(s) / points[s] for s in sizes]
+
+    ends: dict[str, tuple[float, Any]] = {}
+    limit = {size: seconds for (size, _), seconds in limits(timings).items()}
+    if limit:
+        x, y = line(limit)
+        panel.plot(x, y, color="black", linestyle="--", linewidth=1.5, zorder=4)
+        ends["the machine's limit (a fill)"] = y[-1], "black"
+    for name, color in colors.items():
+        own = [timing for timing in timings if timing["contender"] == name]
+        if not own:
+            continue
+        x, y = line({tuple(timing["size"]): timing["median"] for timing in own})
+        style = {"linewidth": 1, "markersize": 4, "alpha": 0.8}
+        if name == OURS:
+            color, style = "crimson", {"linewidth": 3, "markersize": 8, "zorder": 5}
+        panel.plot(x, y, color=color, marker="o", **style)
+        mark = " (extrapolated)" if any(timing["extrapolated"] for timing in own) else ""
+        ends[name + mark] = y[-1], color
+
+    panel.set(xscale="log", yscale="log")
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _quantity(value, "B")))
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _quantity(value, "B/s")))
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(alpha=0.2)
+    _label(panel, ends, max(n_bytes(timing["size"]) for timing in timings))
+
+
+def _label(panel: Any, ends: dict[str, tuple[float, Any]], x: float) -> None:
+    """Write the names at the right ends of the lines, moved apart where they would overlap."""
+    panel.figure.canvas.draw()
+    to_axes = panel.transAxes.inverted()
+    height = 0.032
+    place = math.inf
+    places = []
+    for name, (y, color) in sorted(ends.items(), key=lambda end: -end[1][0]):
+        at_x, at_y = to_axes.transform(panel.transData.transform((x, y)))
+        place = min(at_y, place - height)
+        places.append((name, color, at_x, at_y, place))
+    for name, color, at_x, at_y, place in places:
+        panel.annotate(
+            name,
+            (at_x, at_y),
+            (at_x + 0.05, place),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            color=color,
+            weight="bold" if name == OURS else "normal",
+            fontsize=9,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.5},
+            annotation_clip=False,
+        )
+
+
+def _ratio(above: float | None, below: float | None) -> str:
+    return f"{above / below:.2f}" if above and below else ""
+
+
+def _quantity(value: float, unit: str) -> str:
+    if not value:
+        return f"0 {unit}"
+    exponent = max(-3, min(3, math.floor(math.log10(value) / 3)))
+    return f"{value / 1000**exponent:.3g} {_PREFIXES[exponent + 3]}{unit}"
