@@ -6,10 +6,10 @@
 
 A full run, or one with --results, writes a JSON file with all medians and quartiles, and a plot.
 
-Where the system has huge pages for those that ask (Linux), NumPy asks for all its large arrays, and
-so for ours; PyTorch and the C library, from which JAX has its memory, ask only where the environment
-says so. With --huge-pages it does, and fresh results cost them several times less: almost all of
-that time is the system's, which clears the pages.
+Where the system has huge pages for those that ask (Linux), NumPy asks for all its large arrays,
+and so for ours; PyTorch and the C library, from which JAX has its memory, ask only where the
+environment says so. With --huge-pages it does, and fresh results cost them several times less:
+almost all of that time is the system's, which clears the pages.
 """
 
 from __future__ import annotations

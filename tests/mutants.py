@@ -92,7 +92,7 @@ MUTANTS = [
         "multisubnet/_affine.py",
         """    ordered = result.transpose(1, 0, 2) if set_axis else result
     if out""",
-        """    ordered = result.reshape(result.shape[1], result.shape[0], -1) if set_axis else result
+        """    ordered = result.reshape(*result.shape[1::-1], -1) if set_axis else result
     if out""",
     ),
     Mutant(
