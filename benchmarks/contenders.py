@@ -15,7 +15,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -115,7 +115,14 @@ def _multisubnet(samples, weight, bias, out):
     return lambda: ms.affine(samples, weight, bias, out=out)
 
 
-@contender("multisubnet, NumPy alone", inside=lambda: ms.use_backend("numpy"))
+@contextlib.contextmanager
+def _without_engine() -> Iterator[None]:
+    ms.set_backend("numpy")
+    yield
+    ms.set_backend(None)
+
+
+@contender("multisubnet, NumPy alone", inside=_without_engine)
 def _multisubnet_numpy(samples, weight, bias, out):
     return lambda: ms.affine(samples, weight, bias, out=out)
 
