@@ -59,10 +59,11 @@ def affine_row(typingctx, out, target, x, y, z, length, has_z, streaming):
                 offset = builder.mul(i, _INT64(itemsize))
                 return builder.inttoptr(builder.add(address, offset), kind.as_pointer())
 
-            operands = [builder.load(at(a), align=itemsize) for a in (x, y)]
-            operands.append(builder.load(at(z), align=itemsize) if with_z else None)
+            # Numba can take an unaligned array for an aligned one.
+            operands = [builder.load(at(a), align=1) for a in (x, y)]
+            operands.append(builder.load(at(z), align=1) if with_z else None)
             result = _affine(builder, dtype, *operands)
-            store = builder.store(result, at(target), align=LINE if streams else itemsize)
+            store = builder.store(result, at(target), align=LINE if streams else 1)
             if streams:
                 store.set_metadata("nontemporal", nontemporal)
 

@@ -234,8 +234,10 @@ MUTANTS = [
     Mutant(
         "an fma in the CPU engine",
         "multisubnet/_vectors.py",
-        "builder.fadd(product, z)",
-        "builder.fma(x, y, z)",
+        "product = builder.fmul(x, y)\n        return product if z is None "
+        "else builder.fadd(product, z)",
+        'product = builder.fmul(x, y, flags=["contract"])\n        return product if z is None '
+        'else builder.fadd(product, z, flags=["contract"])',
     ),
     Mutant(
         "a forgotten part of a row's tail",
@@ -290,12 +292,6 @@ MUTANTS = [
         "multisubnet/_numba.py",
         "for start in range(0, run, length):",
         "for start in range(0, max(run - length, 1), length):",
-    ),
-    Mutant(
-        "unaligned operands given to compiled code",
-        "multisubnet/_numba.py",
-        'dtype, ["C", "A"])',
-        'dtype, ["C"])',
     ),
     Mutant(
         "another byte order given to compiled code",

@@ -96,6 +96,41 @@ def test_in_place():
         assert_same_bits(out, desired)
 
 
+ODD_ARRAYS = """
+import numpy as np, multisubnet as ms
+ms.set_backend("numba")
+one = np.ones((1, 1), np.uint16)
+read_only = one.copy()
+read_only.flags.writeable = False
+unaligned = np.zeros(3, np.uint8)[1:].view(np.uint16).reshape(1, 1)
+unaligned[...] = 1
+swapped = one.astype(">u2")
+for odd in {order}:
+    print(ms.affine(one, odd, odd).item(), ms.affine(odd, one).item())
+"""
+
+
+@pytest.mark.parametrize(
+    "order", ["[unaligned, swapped, read_only]", "[read_only, unaligned, swapped]"]
+)
+def test_arrays_that_numba_confuses(order):
+    # Once it has seen a read-only array, Numba takes other byte orders for the native one.
+    assert run(ODD_ARRAYS.format(order=order)).split() == ["2", "1"] * 3
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_out_exactly_over_weight_or_bias(backend, name):
+    rng = np.random.default_rng(0)
+    operands = {key: rng.normal(size=(4, 9)) for key in ("weight", "bias")}
+    operands["samples"] = rng.normal(size=(1, 9))
+    desired = formula.affine(**operands)
+    out = operands[name][:, None]
+    with ms.use_backend(backend):
+        ms.affine(**operands, out=out)
+    assert_same_bits(out, desired)
+
+
 LARGE = [
     np.random.default_rng(i).normal(size=s).astype("f4") for i, s in enumerate([(500, 64)] * 3)
 ]
