@@ -6,6 +6,8 @@ namespace `cuda` must not be hidden.
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import subprocess
 import sys
 import tempfile
@@ -45,6 +47,20 @@ def main() -> None:
             subprocess.run(install, check=True)
             print(built.name, end=" ", flush=True)
             subprocess.run([python, "-c", TRIAL], check=True, cwd=directory)
+            # CuPy is large: that of this environment is borrowed.
+            cupy = importlib.util.find_spec("cupy")
+            if cupy is not None and cupy.origin is not None:
+                environment = os.environ | {"PYTHONPATH": str(Path(cupy.origin).parent.parent)}
+                code = "import multisubnet, cuda.pathfinder, cupy; print(multisubnet.__file__)"
+                beside = subprocess.run(
+                    [python, "-c", code],
+                    check=True,
+                    cwd=directory,
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+                assert str(home) in beside.stdout, beside.stdout
             command = [python, "-m", "multisubnet", "info"]
             subprocess.run(command, check=True, cwd=directory, stdout=subprocess.DEVNULL)
 
