@@ -1,5 +1,5 @@
-// out[n, b, f] = samples[b, f] * weight[n, f] + bias[n, f]
-#include "arithmetic.cuh"
+// out[n, b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f])
+#include "activations.cuh"
 
 // An array as the kernel sees it. Strides are in bytes, over sets, samples and features; along an
 // axis that the array does not have, or that it shares, the stride is 0.
@@ -16,6 +16,7 @@ struct Operand {
 // multisubnet/_launch.py packs this.
 struct Affine {
     Operand samples, weight, bias, out;   // bias.data is null where nothing is added
+    float64 parameter;                    // of the activation, rounded to the dtype that it is done in
     int64 n_sets, n_samples, n_features;
 };
 
@@ -66,9 +67,27 @@ template <typename T> struct Converting {
     }
 };
 
+// No activation; those of activations.cuh have the same function, of float32 and float64.
+struct Linear {
+    template <typename T> DEVICE T of(T x, T) { return x; }
+};
+
+template <typename Activation, typename T> DEVICE T activated(T z, float64) {
+    return Activation::of(z, T());
+}
+template <typename Activation> DEVICE float32 activated(float32 z, float64 parameter) {
+    return Activation::of(z, to_float32(parameter));
+}
+template <typename Activation> DEVICE float64 activated(float64 z, float64 parameter) {
+    return Activation::of(z, parameter);
+}
+template <typename Activation> DEVICE float16 activated(float16 z, float64 parameter) {
+    return to_float16(Activation::of(widen(z), to_float32(parameter)));
+}
+
 // A thread owns one sample and LANES features and walks over the sets, so that shared samples are
 // read once. x counts (sample, vector of features), y counts sets.
-template <typename T, typename Memory>
+template <typename T, typename Activation, typename Memory>
 __global__ void __launch_bounds__(256) affine(const Affine p) {
     const int64 vectors = p.n_features / Memory::LANES;
     const int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -92,6 +111,9 @@ __global__ void __launch_bounds__(256) affine(const Affine p) {
 #pragma unroll
             for (int i = 0; i < Memory::LANES; ++i) result.lane[i] = add(result.lane[i], bias.lane[i]);
         }
+#pragma unroll
+        for (int i = 0; i < Memory::LANES; ++i)
+            result.lane[i] = activated<Activation>(result.lane[i], p.parameter);
         Memory::store(p.out, n, b, f, result);
     }
 }

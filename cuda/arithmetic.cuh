@@ -23,10 +23,49 @@
         type r;                                                                                    \
         asm("sub.rn." suffix " %0, %1, %2;" : "=" constraint(r) : constraint(a), constraint(b));   \
         return r;                                                                                  \
+    }                                                                                              \
+    DEVICE type div(type a, type b) {                                                              \
+        type r;                                                                                    \
+        asm("div.rn." suffix " %0, %1, %2;" : "=" constraint(r) : constraint(a), constraint(b));   \
+        return r;                                                                                  \
     }
 ROUNDED_ONCE(float32, "f32", "f")
 ROUNDED_ONCE(float64, "f64", "d")
 #undef ROUNDED_ONCE
+
+#define COMPARED(name, operator, type, suffix, constraint)                                         \
+    DEVICE bool name(type a, type b) {                                                             \
+        uint32 r;                                                                                  \
+        asm("{ .reg .pred p; setp." operator "." suffix " p, %1, %2; selp.u32 %0, 1, 0, p; }"      \
+            : "=r"(r) : constraint(a), constraint(b));                                             \
+        return r != 0;                                                                             \
+    }
+COMPARED(less, "lt", float32, "f32", "f")
+COMPARED(less, "lt", float64, "f64", "d")
+COMPARED(less_equal, "le", float32, "f32", "f")
+COMPARED(less_equal, "le", float64, "f64", "d")
+#undef COMPARED
+
+DEVICE uint32 bits(float32 x) {
+    uint32 r;
+    asm("mov.b32 %0, %1;" : "=r"(r) : "f"(x));
+    return r;
+}
+DEVICE uint64 bits(float64 x) {
+    uint64 r;
+    asm("mov.b64 %0, %1;" : "=l"(r) : "d"(x));
+    return r;
+}
+DEVICE float32 from_bits(uint32 x) {
+    float32 r;
+    asm("mov.b32 %0, %1;" : "=f"(r) : "r"(x));
+    return r;
+}
+DEVICE float64 from_bits(uint64 x) {
+    float64 r;
+    asm("mov.b64 %0, %1;" : "=d"(r) : "l"(x));
+    return r;
+}
 
 DEVICE float64 widen(float32 x) {
     float64 r;
@@ -60,6 +99,23 @@ DEVICE float32 sub(float32 a, float32 b) { return a - b; }
 DEVICE float64 mul(float64 a, float64 b) { return a * b; }
 DEVICE float64 add(float64 a, float64 b) { return a + b; }
 DEVICE float64 sub(float64 a, float64 b) { return a - b; }
+DEVICE float32 div(float32 a, float32 b) { return a / b; }
+DEVICE float64 div(float64 a, float64 b) { return a / b; }
+
+DEVICE bool less(float32 a, float32 b) { return a < b; }
+DEVICE bool less(float64 a, float64 b) { return a < b; }
+DEVICE bool less_equal(float32 a, float32 b) { return a <= b; }
+DEVICE bool less_equal(float64 a, float64 b) { return a <= b; }
+
+template <typename To, typename From> DEVICE To same_bits(From x) {
+    To r;
+    __builtin_memcpy(&r, &x, sizeof r);
+    return r;
+}
+DEVICE uint32 bits(float32 x) { return same_bits<uint32>(x); }
+DEVICE uint64 bits(float64 x) { return same_bits<uint64>(x); }
+DEVICE float32 from_bits(uint32 x) { return same_bits<float32>(x); }
+DEVICE float64 from_bits(uint64 x) { return same_bits<float64>(x); }
 
 DEVICE float64 widen(float32 x) { return x; }
 DEVICE float32 to_float32(float64 x) { return static_cast<float32>(x); }
@@ -103,6 +159,10 @@ template <typename T> DEVICE T add(T a, T b) {
     typedef typename wrapping<sizeof(T)>::type U;
     return static_cast<T>(static_cast<U>(a) + static_cast<U>(b));
 }
+
+template <typename T> DEVICE bool less(T a, T b) { return a < b; }
+
+template <typename T> DEVICE T select(bool condition, T yes, T no) { return condition ? yes : no; }
 
 DEVICE boolean mul(boolean a, boolean b) { return {static_cast<uint8>(a.byte && b.byte)}; }
 DEVICE boolean add(boolean a, boolean b) { return {static_cast<uint8>(a.byte || b.byte)}; }

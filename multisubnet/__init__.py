@@ -5,6 +5,7 @@ package imports NumPy and nothing else: CuPy costs seconds and may be broken, an
 an array of its own or its name asks for it.
 """
 
+from multisubnet._activations import Activation
 from multisubnet._affine import affine
 from multisubnet._config import show_config
 from multisubnet._dispatch import (
@@ -18,6 +19,7 @@ from multisubnet._pairs import from_pairs, to_pairs
 __version__ = "0.1.0"
 
 __all__ = [
+    "Activation",
     "BackendUnavailable",
     "affine",
     "available_backends",

@@ -21,7 +21,14 @@ from typing import Any
 import numpy as np
 from numba import from_dtype, njit, types
 
-from multisubnet import _vectors
+from multisubnet import (
+    _activation_recipes,
+    _activations,
+    _coefficients,
+    _elementary,
+    _recipe,
+    _vectors,
+)
 from multisubnet._vectors import LINE, affine_row, copy, fence, splat, stream_line
 
 _SHORT_ROW = 2048
@@ -31,8 +38,9 @@ _SLOT = _TILE + 2 * LINE  # a tile; a line by which it goes on; a line that fill
 _scratch = _vectors.stack(LINE + 3 * _SLOT)
 
 # Numba's cache on disk sees when this file changes, and not what is compiled into it from others.
-# As the default of a parameter this becomes part of the signature, under which the cache looks.
-_VERSION = zlib.crc32(Path(_vectors.__file__).read_bytes())
+# As part of a constant of the function this becomes part of the key under which the cache looks.
+_SOURCES = (_activation_recipes, _activations, _coefficients, _elementary, _recipe, _vectors)
+_VERSION = zlib.crc32(b"".join(Path(module.__file__).read_bytes() for module in _SOURCES))
 
 
 @njit(inline="never")
@@ -65,163 +73,175 @@ def _put(line, address, start, stop):
         copy(address + start, line + start, stop - start)
 
 
-def _affine(
-    samples,
-    weight,
-    bias,
-    out,
-    has_bias,
-    sets_first,
-    first,
-    last,
-    start,
-    stop,
-    streamed,
-    version=_VERSION,
-):
-    """Write elements start to stop of the runs first to last of `out`, which is C-contiguous.
+def _specialized(recipe: str):
+    """Return the function that is compiled for the activation whose key `recipe` begins with."""
 
-    `samples` is (B, F) or (N * B, F), `weight` and `bias` are (N, F) or (1, F), `out` is (N, B, F)
-    where `sets_first`, else (B, N, F); in that case samples are (B, F), and weight and bias (N, F).
-    Where `streamed`, whole lines of the result are written past the cache.
-    """
-    itemsize = out.itemsize
-    row_bytes = weight.shape[1] * itemsize
-    run_bytes = out.shape[1] * row_bytes
-    third = bias.ctypes.data
-    third_end = third + bias.size * itemsize
-    third_step = 0 if bias.shape[0] == 1 or not sets_first else row_bytes
-    third_repeats = has_bias and sets_first
-    if sets_first:
-        flat = samples.ctypes.data
-        flat_step = 0 if samples.shape[0] == out.shape[1] else run_bytes
-        period = weight.ctypes.data
-        period_end = period + weight.size * itemsize
-        period_step = 0 if weight.shape[0] == 1 else row_bytes
-    else:
-        flat, flat_step = weight.ctypes.data, 0
-        period, period_step = samples.ctypes.data, row_bytes
-        period_end = period + samples.size * itemsize
+    def affine(
+        samples,
+        weight,
+        bias,
+        out,
+        has_bias,
+        sets_first,
+        first,
+        last,
+        start,
+        stop,
+        streamed,
+        parameter=0.0,
+    ):
+        """Write elements start to stop of the runs first to last of `out`, which is C-contiguous.
 
-    line = _scratch()  # where a line of the result is put together from parts
-    flat_tile = line + LINE
-    period_tile = flat_tile + _SLOT
-    third_tile = period_tile + _SLOT
+        `samples` is (B, F) or (N * B, F), `weight` and `bias` are (N, F) or (1, F), `out` is (N, B, F)
+        where `sets_first`, else (B, N, F); in that case samples are (B, F), and weight and bias (N, F).
+        Where `streamed`, whole lines of the result are written past the cache.
+        """
+        itemsize = out.itemsize
+        row_bytes = weight.shape[1] * itemsize
+        run_bytes = out.shape[1] * row_bytes
+        third = bias.ctypes.data
+        third_end = third + bias.size * itemsize
+        third_step = 0 if bias.shape[0] == 1 or not sets_first else row_bytes
+        third_repeats = has_bias and sets_first
+        if sets_first:
+            flat = samples.ctypes.data
+            flat_step = 0 if samples.shape[0] == out.shape[1] else run_bytes
+            period = weight.ctypes.data
+            period_end = period + weight.size * itemsize
+            period_step = 0 if weight.shape[0] == 1 else row_bytes
+        else:
+            flat, flat_step = weight.ctypes.data, 0
+            period, period_step = samples.ctypes.data, row_bytes
+            period_end = period + samples.size * itemsize
 
-    # Tiles hold `runs_at_once` rows, each over and over in `repeat_bytes`. Those of one row go on
-    # for a line behind their end, for lines of the result that begin before it.
-    runs_at_once, beyond = 1, 0
-    tiled = False
-    repeat_bytes = period_bytes = row_bytes
-    if sets_first and run_bytes <= _SHORT_RUN and start == 0 and stop * itemsize == run_bytes:
-        tiled = True
-        runs_at_once = min(last - first, _TILE // run_bytes)
-        repeat_bytes = run_bytes
-        period_bytes = runs_at_once * run_bytes
-        if flat_step == 0:
-            _repeat(flat_tile, flat, run_bytes, period_bytes, flat + run_bytes)
-            flat = flat_tile
-    elif row_bytes < _SHORT_ROW and run_bytes >= 4 * row_bytes:
-        # Long tiles take time to fill, short ones to go through again and again.
-        tiled = True
-        length = min(_TILE, max(1024, int((run_bytes * 256) ** 0.5)), run_bytes)
-        period_bytes = max(length - length % row_bytes, row_bytes)
-        beyond = LINE
-        repeat_bytes = period_bytes + beyond
+        line = _scratch()  # where a line of the result is put together from parts
+        flat_tile = line + LINE
+        period_tile = flat_tile + _SLOT
+        third_tile = period_tile + _SLOT
 
-    in_period_tile = in_third_tile = -1  # the address of the first row that a tile holds
-    address = -1  # that of the line of the result of which `line` has the bytes begun to filled
-    begun = filled = 0
-    for run in range(first, last, runs_at_once):
-        n_rows = min(runs_at_once, last - run)
-        flat_run = flat + run * flat_step
-        period_row = period + run * period_step
-        third_row = third + run * third_step
-        if tiled:
-            if in_period_tile != period_row:
-                in_period_tile = period_row
-                _fill_tile(
-                    period_tile,
-                    period_row,
-                    period_step,
-                    n_rows,
-                    row_bytes,
-                    repeat_bytes,
-                    period_end,
-                )
-            period_row = period_tile
-            if third_repeats:
-                if in_third_tile != third_row:
-                    in_third_tile = third_row
+        # Tiles hold `runs_at_once` rows, each over and over in `repeat_bytes`. Those of one row go on
+        # for a line behind their end, for lines of the result that begin before it.
+        runs_at_once, beyond = 1, 0
+        tiled = False
+        repeat_bytes = period_bytes = row_bytes
+        if sets_first and run_bytes <= _SHORT_RUN and start == 0 and stop * itemsize == run_bytes:
+            tiled = True
+            runs_at_once = min(last - first, _TILE // run_bytes)
+            repeat_bytes = run_bytes
+            period_bytes = runs_at_once * run_bytes
+            if flat_step == 0:
+                _repeat(flat_tile, flat, run_bytes, period_bytes, flat + run_bytes)
+                flat = flat_tile
+        elif row_bytes < _SHORT_ROW and run_bytes >= 4 * row_bytes:
+            # Long tiles take time to fill, short ones to go through again and again.
+            tiled = True
+            length = min(_TILE, max(1024, int((run_bytes * 256) ** 0.5)), run_bytes)
+            period_bytes = max(length - length % row_bytes, row_bytes)
+            beyond = LINE
+            repeat_bytes = period_bytes + beyond
+
+        in_period_tile = in_third_tile = -1  # the address of the first row that a tile holds
+        address = -1  # that of the line of the result of which `line` has the bytes begun to filled
+        begun = filled = 0
+        for run in range(first, last, runs_at_once):
+            n_rows = min(runs_at_once, last - run)
+            flat_run = flat + run * flat_step
+            period_row = period + run * period_step
+            third_row = third + run * third_step
+            if tiled:
+                if in_period_tile != period_row:
+                    in_period_tile = period_row
                     _fill_tile(
-                        third_tile,
-                        third_row,
-                        third_step,
+                        period_tile,
+                        period_row,
+                        period_step,
                         n_rows,
                         row_bytes,
                         repeat_bytes,
-                        third_end,
+                        period_end,
                     )
-                third_row = third_tile
+                period_row = period_tile
+                if third_repeats:
+                    if in_third_tile != third_row:
+                        in_third_tile = third_row
+                        _fill_tile(
+                            third_tile,
+                            third_row,
+                            third_step,
+                            n_rows,
+                            row_bytes,
+                            repeat_bytes,
+                            third_end,
+                        )
+                    third_row = third_tile
 
-        run_address = out.ctypes.data + run * run_bytes
-        j = start * itemsize
-        end = stop * itemsize + (n_rows - 1) * run_bytes
-        phase = j % period_bytes
-        if streamed and run_address + j != address + filled:
-            _put(line, address, begun, filled)
-            begun = filled = (run_address + j) % LINE
-            address = run_address + j - filled
-        while j < end:
-            length = min(end - j, period_bytes + beyond - phase)
-            target = run_address + j
-            whole_lines = streamed and filled == 0 and length >= LINE
-            if whole_lines:
-                length -= length % LINE
-                address += length
-            elif streamed:
-                length = min(length, LINE - filled)
-                target = line + filled
-                filled += length
-            affine_row(
-                out,
-                target,
-                flat_run + j,
-                period_row + phase,
-                third_row + (phase if third_repeats else j),
-                length // itemsize,
-                has_bias,
-                whole_lines,
-            )
-            if filled == LINE:
+            run_address = out.ctypes.data + run * run_bytes
+            j = start * itemsize
+            end = stop * itemsize + (n_rows - 1) * run_bytes
+            phase = j % period_bytes
+            if streamed and run_address + j != address + filled:
                 _put(line, address, begun, filled)
-                address += LINE
-                begun = filled = 0
-            j += length
-            phase += length
-            if phase >= period_bytes:
-                phase -= period_bytes
-    if streamed:
-        _put(line, address, begun, filled)
-        fence()
+                begun = filled = (run_address + j) % LINE
+                address = run_address + j - filled
+            while j < end:
+                length = min(end - j, period_bytes + beyond - phase)
+                target = run_address + j
+                whole_lines = streamed and filled == 0 and length >= LINE
+                if whole_lines:
+                    length -= length % LINE
+                    address += length
+                elif streamed:
+                    length = min(length, LINE - filled)
+                    target = line + filled
+                    filled += length
+                affine_row(
+                    out,
+                    target,
+                    flat_run + j,
+                    period_row + phase,
+                    third_row + (phase if third_repeats else j),
+                    length // itemsize,
+                    has_bias,
+                    whole_lines,
+                    recipe,
+                    parameter,
+                )
+                if filled == LINE:
+                    _put(line, address, begun, filled)
+                    address += LINE
+                    begun = filled = 0
+                j += length
+                phase += length
+                if phase >= period_bytes:
+                    phase -= period_bytes
+        if streamed:
+            _put(line, address, begun, filled)
+            fence()
+
+    return affine
 
 
 @functools.cache
-def affine(dtype: np.dtype) -> Any:
-    """Return `_affine` for a dtype, from Numba's cache on disk or compiled now."""
+def affine(dtype: np.dtype, key: str, has_parameter: bool) -> Any:
+    """Return the compiled function for a dtype and an activation, cached on disk by Numba.
+
+    It takes the operands, ... the activation's parameter last, if it has one.
+    """
+    function = _specialized(f"{key} {_VERSION}")
+    signature = _signature(dtype, has_parameter)
     try:
-        return njit([_signature(dtype)], nogil=True, cache=True)(_affine)
+        return njit([signature], nogil=True, cache=True)(function)
     except Exception as error:  # no place for a cache, or a damaged one: Numba raises many types
         logging.getLogger(__name__).debug("compiling without Numba's cache: %r", error)
-        return njit([_signature(dtype)], nogil=True)(_affine)
+        return njit([signature], nogil=True)(function)
 
 
-def _signature(dtype: np.dtype) -> Any:
+def _signature(dtype: np.dtype, has_parameter: bool) -> Any:
     scalar = from_dtype(dtype)
     operand = types.Array(scalar, 2, "C", readonly=True)
     return types.void(
         *(operand, operand, operand, types.Array(scalar, 3, "C")),
         *(types.boolean, types.boolean),
         *(types.intp, types.intp, types.intp, types.intp),
-        *(types.boolean, types.Omitted(_VERSION)),
+        *(types.boolean, types.float64 if has_parameter else types.Omitted(0.0)),
     )

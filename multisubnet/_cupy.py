@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from multisubnet import _launch, _sources
+from multisubnet._activations import Activation
 
 ARRAYS = "cupy"
 
@@ -48,10 +49,17 @@ def adopt(array: np.ndarray) -> Any:
     return cupy.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
-def affine(samples: Any, weight: Any, bias: Any, out: Any, dtype: np.dtype) -> None:
-    """Write samples * weight + bias, in `dtype`, to `out` of shape (N, B, F)."""
+def affine(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    out: Any,
+    dtype: np.dtype,
+    activation: Activation | None,
+) -> None:
+    """Write activation(samples * weight + bias), in `dtype`, to `out` of shape (N, B, F)."""
     if out.size:
-        _run(_launch.affine(samples, weight, bias, out, dtype, _address), "affine.cu")
+        _run(_launch.affine(samples, weight, bias, out, dtype, activation, _address), "affine.cu")
 
 
 def _address(array: Any) -> int:

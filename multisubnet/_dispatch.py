@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from multisubnet import _numba, _numpy
+from multisubnet._activations import Activation
 
 # The module of each backend. Each has:
 #   ARRAYS                the name of the namespace, numpy or cupy, of the arrays that it works on
@@ -27,7 +28,8 @@ from multisubnet import _numba, _numpy
 #   serves(dtype, out)    whether it has code for this working dtype and dtype of the result
 #   empty(shape, dtype)   a new C-contiguous array
 #   adopt(array)          a copy of an array of the other namespace
-#   affine(samples, weight, bias, out, dtype)    on validated arrays, into out of shape (N, B, F)
+#   affine(samples, weight, bias, out, dtype, activation)
+#                         on validated arrays, into out of shape (N, B, F)
 _MODULES = {
     "numpy": "multisubnet._numpy",
     "numba": "multisubnet._numba",
@@ -90,12 +92,18 @@ def choice() -> str | None:
     return _context_choice.get() or _process_choice or _environment_choice
 
 
-def select(xp: ModuleType, dtype: np.dtype, shape: tuple[int, ...], out: Any) -> ModuleType:
+def select(
+    xp: ModuleType,
+    dtype: np.dtype,
+    shape: tuple[int, ...],
+    out: Any,
+    activation: Activation | None,
+) -> ModuleType:
     """Return the backend for arrays of `xp`, a working dtype, a result's shape, `out` or None."""
     name = _context_choice.get() or _process_choice or _environment_choice
     if name is None:
         if xp is np:
-            return _numba if _numba.gains(dtype, shape) else _numpy
+            return _numba if _numba.gains(dtype, shape, activation) else _numpy
         name = xp.__name__
     backend = load(name)
     return backend if backend.serves(dtype, dtype if out is None else out.dtype) else _numpy

@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from multisubnet._activations import OF_INTEGERS, Activation
+
 # The element types of cuda/types.cuh, by their NumPy dtype character, in the order of its list.
 _TYPES = {
     "?": "boolean",
@@ -37,7 +39,7 @@ _BLOCK_THREADS = 256  # __launch_bounds__ of the kernels
 _ENOUGH_BLOCKS = 4096  # several waves on the largest card there is
 _MAX_GRID_Y = 65535
 
-_AFFINE = struct.Struct("<" + "Q4q" * 4 + "3q")
+_AFFINE = struct.Struct("<" + "Q4q" * 4 + "d3q")
 
 
 class Strided(Protocol):
@@ -65,15 +67,22 @@ def serves(dtype: np.dtype, out: np.dtype) -> bool:
     return dtype.char in _TYPES and out.char in _TYPES
 
 
-def kernels(name: str) -> list[str]:
-    """Return every instance of the kernel template `name` that can be asked for."""
-    types = dict.fromkeys((_TYPES[char], np.dtype(char).itemsize) for char in _TYPES)
-    direct = {
-        f"{name}<{t}, Direct<{t}, {lanes}>>"
-        for t, itemsize in types
-        for lanes in (1, _VECTOR_BYTES // itemsize)
-    }
-    return sorted(direct | {f"{name}<{t}, Converting<{t}>>" for t, _ in types})
+def functor(key: str) -> str:
+    """Return the C++ name of the activation with this key."""
+    return "".join(word.capitalize() for word in key.split("_"))
+
+
+def kernels(key: str) -> list[str]:
+    """Return every instance of `affine` that can be asked for, with the activation of this key."""
+    kinds = "biufc" if key == "linear" else "iuf" if key in OF_INTEGERS else "f"
+    names = set()
+    for char, name in _TYPES.items():
+        dtype = np.dtype(char)
+        if dtype.kind in kinds:
+            lanes = _VECTOR_BYTES // dtype.itemsize
+            for memory in (f"Direct<{name}, 1>", f"Direct<{name}, {lanes}>", f"Converting<{name}>"):
+                names.add(f"affine<{name}, {functor(key)}, {memory}>")
+    return sorted(names)
 
 
 def affine(
@@ -82,6 +91,7 @@ def affine(
     bias: Strided | None,
     out: Strided,
     dtype: np.dtype,
+    activation: Activation | None,
     address,
 ) -> Launch:
     """Return the launch that writes `affine` to a non-empty `out` of shape (N, B, F).
@@ -126,11 +136,13 @@ def affine(
         *packed["weight"],
         *packed.get("bias", (0, 0, 0, 0, 0)),
         *packed["out"],
+        0.0 if activation is None else activation.parameter_in(dtype),
         n_sets,
         n_samples,
         n_features,
     )
-    return Launch(f"affine<{name}, {memory}>", grid, block, argument)
+    function = functor("linear" if activation is None else activation.key)
+    return Launch(f"affine<{name}, {function}, {memory}>", grid, block, argument)
 
 
 def _strides(name: str, array: Strided) -> tuple[int, int, int]:

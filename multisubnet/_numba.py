@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from multisubnet import _numpy, _threads
+from multisubnet._activations import Activation
 
 ARRAYS = "numpy"
 
@@ -37,8 +38,10 @@ _SMALL = 1 << 18  # bytes of the result and of the samples up to which no plan i
 _WORTH_LOADING = 1 << 24
 _WORTH_COUNTING = 1 << 12
 
-_evaluate: dict[str, Callable[..., None]] = {}  # by dtype.char: what is compiled
-_elements = dict.fromkeys(_DTYPES, 0)
+_evaluate: dict[
+    tuple[str, str], Callable[..., None]
+] = {}  # what is compiled, by dtype.char and the activation's key
+_elements: dict[tuple[str, str], int] = {}  # that went through NumPy
 
 
 @functools.cache
@@ -58,16 +61,18 @@ def serves(dtype: np.dtype, out: np.dtype) -> bool:
     return dtype.char in _DTYPES
 
 
-def gains(dtype: np.dtype, shape: tuple[int, ...]) -> bool:
+def gains(dtype: np.dtype, shape: tuple[int, ...], activation: Activation | None) -> bool:
     """Whether the engine is worth its start-up, now that a result of this shape is asked for."""
-    char = dtype.char
-    if char in _evaluate:
+    kind = dtype.char, "linear" if activation is None else activation.key
+    if kind in _evaluate:
         return True
     size = math.prod(shape)
-    if size < _WORTH_COUNTING or char not in _DTYPES:
+    if activation is not None:
+        size *= 1 + activation.program(dtype).cost // 2  # it takes NumPy that much longer
+    if size < _WORTH_COUNTING or dtype.char not in _DTYPES:
         return False
-    _elements[char] += size
-    return _elements[char] >= _WORTH_LOADING and why_unavailable() is None
+    elements = _elements[kind] = _elements.get(kind, 0) + size
+    return elements >= _WORTH_LOADING and why_unavailable() is None
 
 
 def affine(
@@ -76,14 +81,19 @@ def affine(
     bias: np.ndarray | None,
     out: np.ndarray,
     dtype: np.dtype,
+    activation: Activation | None,
 ) -> None:
-    """Write samples * weight + bias, in `dtype`, to `out` of shape (N, B, F)."""
+    """Write activation(samples * weight + bias), in `dtype`, to `out` of shape (N, B, F)."""
+    kind = dtype.char, "linear" if activation is None else activation.key
+    parameter = None if activation is None else activation.parameter
     try:
-        evaluate = _evaluate[dtype.char]
+        evaluate = _evaluate[kind]
     except KeyError:
         from multisubnet import _compiled
 
-        evaluate = _evaluate[dtype.char] = _compiled.affine(dtype)
+        evaluate = _evaluate[kind] = _compiled.affine(dtype, kind[1], parameter is not None)
+    if parameter is not None:
+        evaluate = _with_parameter(evaluate, activation.parameter_in(dtype))
     n_sets, n_samples, n_features = out.shape
     if not out.size:
         return
@@ -128,6 +138,10 @@ def affine(
         work(0, outer, 0, run)
     else:
         _threads.run(work, _pieces(outer, run, reads_again, dtype.itemsize, threads), threads)
+
+
+def _with_parameter(evaluate: Callable[..., None], parameter: float) -> Callable[..., None]:
+    return lambda *arguments: evaluate(*arguments, parameter)
 
 
 def _is_plain(array: np.ndarray, dtype: np.dtype) -> bool:

@@ -1,20 +1,39 @@
 """The reference backend: what every other one must agree with, bit for bit.
 
-It works through the result in blocks that stay in a core's cache, so that the second operation
-finds the first one's result there, and so that operands of another dtype are never cast whole.
+It works through the result in blocks that stay in a core's cache, so that an operation finds the
+results of those before it there, and so that operands of another dtype are never cast whole.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from multisubnet._activations import Activation
+from multisubnet._recipe import Program
+
 ARRAYS = "numpy"
 
 _BLOCK = 1 << 15  # elements; a few blocks of float64 stay in 1 MiB
+_RECIPE_BLOCK = 1 << 13  # with an activation, of which a dozen values are needed at once
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "less": np.less,
+    "less_equal": np.less_equal,
+    "select": np.where,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "shift_left": np.left_shift,
+    "shift_right": np.right_shift,
+}
 
 
 def why_unavailable() -> None:
@@ -43,16 +62,21 @@ def affine(
     bias: np.ndarray | None,
     out: np.ndarray,
     dtype: np.dtype,
+    activation: Activation | None,
 ) -> None:
-    """Write samples * weight + bias, in `dtype`, to `out` of shape (N, B, F)."""
+    """Write activation(samples * weight + bias), in `dtype`, to `out` of shape (N, B, F)."""
     weight = weight[:, None]
     bias = None if bias is None else bias[:, None]
     evaluate = _complex_affine if dtype.kind == "c" else _real_affine
-    if out.size <= _BLOCK:
+    size = _BLOCK
+    if activation is not None:
+        evaluate = functools.partial(_activated_affine, activation)
+        size = _RECIPE_BLOCK
+    if out.size <= size:
         evaluate(samples, weight, bias, out, dtype)
         return
     samples = samples if samples.ndim == 3 else samples[None]
-    for block in blocks(out.shape, out.strides, _BLOCK):
+    for block in blocks(out.shape, out.strides, size):
         evaluate(
             part(samples, block),
             part(weight, block),
@@ -69,6 +93,39 @@ def _real_affine(samples, weight, bias, out, dtype) -> None:
         np.add(result, bias, result, dtype=dtype)
     if result is not out:
         np.copyto(out, result, casting="same_kind")
+
+
+def _activated_affine(activation, samples, weight, bias, out, dtype) -> None:
+    z = np.empty(out.shape, dtype)
+    _real_affine(samples, weight, bias, z, dtype)
+    program = activation.program(dtype)
+    z = z.astype(program.dtype, copy=False)
+    result = _carried_out(program, z, program.dtype.type(activation.parameter_in(dtype)))
+    np.copyto(out, result.astype(dtype, copy=False), casting="same_kind")
+
+
+def _carried_out(program: Program, x: np.ndarray, parameter: np.generic) -> np.ndarray:
+    """Return what a recipe makes of x."""
+    of_kind = {"real": program.dtype, "bits": np.dtype(f"u{program.dtype.itemsize}")}
+    given = {"x": x, "parameter": parameter}
+    last_uses = program.last_uses()
+    values: list[Any] = []
+    for number, (name, kind, inputs) in enumerate(program.operations):
+        if name == "constant":
+            value = of_kind[kind].type(*inputs)
+        elif name in given:
+            value = given[name]
+        else:
+            operands = [values[i] for i in inputs]
+            if name in ("bits", "from_bits"):
+                value = operands[0].view(of_kind[kind])
+            else:
+                value = _FUNCTIONS[name](*operands)
+            for i in inputs:
+                if last_uses[i] == number:
+                    values[i] = None  # its memory, still in a cache, is taken for the next value
+        values.append(value)
+    return np.broadcast_to(values[-1], x.shape)
 
 
 def _complex_affine(samples, weight, bias, out, dtype) -> None:

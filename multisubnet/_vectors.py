@@ -1,4 +1,4 @@
-"""Vector instructions for Numba: an affine row, and what is needed around it.
+"""Vector instructions for Numba: an affine row with its activation, and what is needed around it.
 
 Numba leaves it to LLVM whether a loop is vectorized, and LLVM does not vectorize the non-temporal
 stores with which large results are written past the cache. So the innermost loop is written as
@@ -13,9 +13,14 @@ import platform
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+from numba.np.numpy_support import as_dtype
+
+from multisubnet._activations import program_of
+from multisubnet._recipe import Program
 
 LINE = 64  # bytes
 _UNROLLED = 4  # lines in the innermost loop
+_SHORT = 8  # operations of a recipe of which that many copies are made
 _INT8, _INT32, _INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
@@ -36,24 +41,109 @@ def _truth(builder, x):
     return builder.icmp_unsigned("!=", x, ir.Constant(x.type, None))
 
 
-@intrinsic
-def affine_row(typingctx, out, target, x, y, z, length, has_z, streaming):
-    """Write x * y + z, or x * y, for `length` elements of the array `out`'s dtype at `target`.
+def _activated(builder, program: Program, x, parameter):
+    """Emit a recipe's operations for vectors x and parameter."""
+    real = x.type
+    word = ir.IntType(8 * program.dtype.itemsize)
+    bits = ir.VectorType(word, real.count)
+    floating = program.dtype.kind == "f"
+    signed = program.dtype.kind == "i"
 
-    `target` may lie exactly over an operand. With `streaming` it starts at a line and has whole
-    lines, and is written past the cache; `fence` must follow before others read it.
+    def constant(kind, value):
+        if kind == "bits":
+            type_, value = bits, int(value) % (1 << word.width)
+        else:
+            type_, value = real, program.dtype.type(value).item()
+        return ir.Constant(type_, [value] * real.count)
+
+    def compare(operator):
+        if floating:
+            return lambda a, b: builder.fcmp_ordered(operator, a, b)
+        compare_integers = builder.icmp_signed if signed else builder.icmp_unsigned
+        return lambda a, b: compare_integers(operator, a, b)
+
+    emit = {
+        ("add", "real"): builder.fadd,
+        ("subtract", "real"): builder.fsub,
+        ("multiply", "real"): builder.fmul,
+        ("divide", "real"): builder.fdiv,
+        ("less", "boolean"): compare("<"),
+        ("less_equal", "boolean"): compare("<="),
+        ("select", "real"): builder.select,
+        ("select", "bits"): builder.select,
+        ("bits", "bits"): lambda a: builder.bitcast(a, bits),
+        ("from_bits", "real"): lambda a: builder.bitcast(a, real),
+        ("add", "bits"): builder.add,
+        ("subtract", "bits"): builder.sub,
+        ("and", "bits"): builder.and_,
+        ("or", "bits"): builder.or_,
+        ("shift_left", "bits"): builder.shl,
+        ("shift_right", "bits"): builder.lshr,
+    }
+    given = {"x": x, "parameter": parameter}
+    values = []
+    for name, kind, inputs in program.operations:
+        if name == "constant":
+            values.append(constant(kind, *inputs))
+        elif name in given:
+            values.append(given[name])
+        else:
+            values.append(emit[name, kind](*(values[i] for i in inputs)))
+    return values[-1]
+
+
+def _recipe_function(module, program: Program, key: str, real, lanes: int):
+    """Return a function of the module, from a line of numbers and the parameter to a line.
+
+    Long recipes are not inlined: they are needed in a dozen places, and take longer than a call.
+    """
+    line = ir.VectorType(real, lanes)
+    name = f"multisubnet.{key}.{program.dtype.char}"
+    if name in module.globals:
+        return module.globals[name]
+    function = ir.Function(module, ir.FunctionType(line, [line, real]), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline" if program.cost > _SHORT else "alwaysinline")
+    builder = ir.IRBuilder(function.append_basic_block())
+    x, parameter = function.args
+    parameter = builder.insert_element(ir.Constant(line, ir.Undefined), parameter, _INT32(0))
+    first = ir.Constant(ir.VectorType(_INT32, lanes), [0] * lanes)
+    parameter = builder.shuffle_vector(parameter, parameter, first)
+    builder.ret(_activated(builder, program, x, parameter))
+    return function
+
+
+def _resized(builder, vector, n: int):
+    """Emit a vector of n numbers, of which those that the given one does not have are 0."""
+    count = vector.type.count
+    which = [min(i, count) for i in range(n)]
+    zeros = ir.Constant(vector.type, None)
+    return builder.shuffle_vector(vector, zeros, ir.Constant(ir.VectorType(_INT32, n), which))
+
+
+@intrinsic(prefer_literal=True)
+def affine_row(typingctx, out, target, x, y, z, length, has_z, streaming, activation, parameter):
+    """Write activation(x * y + z), or of x * y, for `length` elements of the dtype of `out`.
+
+    They are written at `target`, which may lie exactly over an operand. With `streaming` it starts
+    at a line and has whole lines, and is written past the cache; `fence` must follow before others
+    read it. `activation` is a constant that begins with the key of a recipe.
     """
     dtype = out.dtype
     itemsize = 1 if isinstance(dtype, types.Boolean) else dtype.bitwidth // 8
     lanes = LINE // itemsize
+    key = activation.literal_value.split()[0]
+    program = program_of(key, as_dtype(dtype)) if key != "linear" else None
 
     def codegen(context, builder, signature, arguments):
-        _, target, x, y, z, length, has_z, streaming = arguments
+        _, target, x, y, z, length, has_z, streaming, _, parameter = arguments
         scalar = context.get_data_type(dtype)
         nontemporal = builder.module.add_metadata([_INT32(1)])
+        if not isinstance(dtype, types.Boolean):
+            parameter = context.cast(builder, parameter, types.float64, dtype)
 
         def emit(i, n, with_z, streams):
-            kind = scalar if n == 1 else ir.VectorType(scalar, n)
+            kind = ir.VectorType(scalar, n)
 
             def at(address):
                 offset = builder.mul(i, _INT64(itemsize))
@@ -63,6 +153,11 @@ def affine_row(typingctx, out, target, x, y, z, length, has_z, streaming):
             operands = [builder.load(at(a), align=1) for a in (x, y)]
             operands.append(builder.load(at(z), align=1) if with_z else None)
             result = _affine(builder, dtype, *operands)
+            if program is not None:
+                function = _recipe_function(builder.module, program, key, scalar, lanes)
+                line = result if n == lanes else _resized(builder, result, lanes)
+                line = builder.call(function, [line, parameter])
+                result = line if n == lanes else _resized(builder, line, n)
             store = builder.store(result, at(target), align=LINE if streams else 1)
             if streams:
                 store.set_metadata("nontemporal", nontemporal)
@@ -99,7 +194,8 @@ def affine_row(typingctx, out, target, x, y, z, length, has_z, streaming):
 
     address = types.intp
     signature = types.void(
-        out, address, address, address, address, types.intp, types.boolean, types.boolean
+        *(out, address, address, address, address, types.intp, types.boolean, types.boolean),
+        *(activation, types.float64),
     )
     return signature, codegen
 

@@ -25,8 +25,19 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import DTypeLike
 
 from multisubnet import _dispatch
+from multisubnet._activation_recipes import RECIPES
+from multisubnet._activations import PARAMETERS, Activation
 
-__all__ = ["DTYPES", "LAYOUTS", "Problem", "arrays", "assert_same_bits", "problems", "values"]
+__all__ = [
+    "DTYPES",
+    "LAYOUTS",
+    "Problem",
+    "activations",
+    "arrays",
+    "assert_same_bits",
+    "problems",
+    "values",
+]
 
 #: The dtypes that every backend has.
 DTYPES = (
@@ -216,6 +227,32 @@ def problems(  # noqa: D417
     weight = operand(draw(shared))
     bias = None if draw(st.integers(0, 3)) == 0 else operand(draw(shared))
     return Problem(samples, weight, bias)
+
+
+@st.composite
+def activations(  # noqa: D417
+    draw: st.DrawFn, *, names: Sequence[str] | None = None, derivatives: bool = True
+) -> Activation:
+    """Draw activations.
+
+    Parameters
+    ----------
+    names : sequence of str, optional
+        The names that may be drawn; by default, all that `multisubnet.Activation` has.
+    derivatives : bool, optional
+        Whether derivatives may be drawn.
+
+    Returns
+    -------
+    hypothesis.strategies.SearchStrategy of Activation
+    """
+    name = draw(st.sampled_from(sorted(RECIPES) if names is None else names))
+    given = {}
+    if name in PARAMETERS and draw(st.booleans()):
+        parameter, _ = PARAMETERS[name]
+        given[parameter] = draw(st.floats(-2, 2, width=16))
+    activation = Activation(name, **given)
+    return activation.derivative if derivatives and draw(st.booleans()) else activation
 
 
 def assert_same_bits(actual: Any, desired: Any) -> None:

@@ -42,12 +42,15 @@ def empty(shape, dtype):
     return np.empty(shape, dtype)
 
 
-def affine(samples, weight, bias, out, dtype):
+def affine(samples, weight, bias, out, dtype, activation):
     if not out.size:
         return
     result = out if _is_plain(out) else np.empty(out.shape, out.dtype.newbyteorder("="))
     operands = [x if x is None or _is_plain(x) else _plain(x) for x in (samples, weight, bias)]
-    run(_launch.affine(*operands, result, dtype, address), "affine")
+    run(
+        _launch.affine(*operands, result, dtype, activation, address),
+        "linear" if activation is None else activation.key,
+    )
     if result is not out:
         out[...] = result
 
@@ -56,12 +59,12 @@ def address(array):
     return array.__array_interface__["data"][0]
 
 
-def run(launch, name, first=(0, 0), last=None):
-    """Run the blocks [first, last) of a launch, all of them unless told otherwise."""
+def run(launch, key, first=(0, 0), last=None):
+    """Run the blocks [first, last) of a launch of `affine` with the activation of this key."""
     global launches
     launches += 1
     dims = [Dim3(*pair) for pair in (launch.grid, first, last or launch.grid, launch.block)]
-    status = _library(name, os.environ.get("MULTISUBNET_TEST_HOST_BUILD", "fast")).run(
+    status = _library(key, os.environ.get("MULTISUBNET_TEST_HOST_BUILD", "fast")).run(
         launch.kernel.encode(), *dims, launch.argument
     )
     assert status == 0, f"no kernel {launch.kernel}"
@@ -82,14 +85,13 @@ def _plain(array):
 
 
 @functools.cache
-def _library(name, build):
-    """Compile cuda/<name>.cu with every instance of its kernel, or find it compiled."""
+def _library(key, build):
+    """Compile cuda/affine.cu with every instance for an activation, or find it compiled."""
     table = "\n".join(
-        f'    {{"{kernel}", launch<{name.capitalize()}, {kernel}>}},'
-        for kernel in _launch.kernels(name)
+        f'    {{"{kernel}", launch<Affine, {kernel}>}},' for kernel in _launch.kernels(key)
     )
     source = f"""#include "cuda_on_host.h"
-{_sources.source(name + ".cu")}
+{_sources.source("affine.cu")}
 static const struct {{ const char *name; Launch *launch; }} kernels[] = {{
 {table}
 }};
@@ -105,8 +107,8 @@ extern "C" int run(const char *name, Dim3 grid, Dim3 first, Dim3 last, Dim3 bloc
 """
     flags = _FLAGS + _WARNINGS + BUILDS[build]
     shim = (_HERE / "cuda_on_host.h").read_text()
-    key = hashlib.sha256("\0".join([source, shim, *flags]).encode()).hexdigest()[:16]
-    path = _HERE.parent / "build" / f"{name}-{build}-{key}.so"
+    digest = hashlib.sha256("\0".join([source, shim, *flags]).encode()).hexdigest()[:16]
+    path = _HERE.parent / "build" / f"{key}-{build}-{digest}.so"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}")

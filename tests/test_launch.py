@@ -42,7 +42,7 @@ def aligned(shape, dtype, offset=0):
 
 
 def kernel(samples, weight, bias, out):
-    return _launch.affine(samples, weight, bias, out, out.dtype, cuda_on_host.address).kernel
+    return _launch.affine(samples, weight, bias, out, out.dtype, None, cuda_on_host.address).kernel
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -67,7 +67,7 @@ def test_one_element_at_once_where_it_does_not(which):
     arrays[which] = aligned((*shapes[which][:-1], 9), "f4")[..., :8]
     assert kernel(*arrays).endswith("Direct<float32, 1>>")
     arrays[which] = aligned(shapes[which], "f2")
-    assert _launch.affine(*arrays, np.dtype("f4"), cuda_on_host.address).kernel.endswith(
+    assert _launch.affine(*arrays, np.dtype("f4"), None, cuda_on_host.address).kernel.endswith(
         "Converting<float32>>"
     )
 
@@ -88,9 +88,9 @@ def test_threads_beyond_32_bit_indices():
     out = np.empty((1, n_samples, 1), np.int8)  # its pages are never touched
     out[0, -512:] = 9
     weight = aligned((1, 1), "i1")
-    launch = _launch.affine(samples, weight, None, out, out.dtype, cuda_on_host.address)
+    launch = _launch.affine(samples, weight, None, out, out.dtype, None, cuda_on_host.address)
     assert launch.grid[0] * launch.block[0] > 1 << 32
-    cuda_on_host.run(launch, "affine", first=(launch.grid[0] - 1, 0))
+    cuda_on_host.run(launch, "linear", first=(launch.grid[0] - 1, 0))
     written = n_samples % 256
     assert (out[0, -written:] == 0).all()
     assert (out[0, -512:-written] == 9).all()

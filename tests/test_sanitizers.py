@@ -50,10 +50,10 @@ from multisubnet import _launch
 
 def test_overrun():
     samples, out = np.ones((1, 100)), np.ones((1, 1, 100))
-    launch = _launch.affine(samples, samples, None, out, out.dtype, cuda_on_host.address)
+    launch = _launch.affine(samples, samples, None, out, out.dtype, None, cuda_on_host.address)
     assert launch.argument.endswith((100).to_bytes(8, "little"))
     longer = launch.argument[:-8] + (102).to_bytes(8, "little")
-    cuda_on_host.run(launch._replace(argument=longer), "affine")
+    cuda_on_host.run(launch._replace(argument=longer), "linear")
 """
 
 

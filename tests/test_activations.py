@@ -1,0 +1,299 @@
+"""Activations: the same bits on every backend, close to their true values, and what users name."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import formula
+import numpy as np
+import pytest
+import truth
+from conftest import EXAMPLES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import multisubnet as ms
+from multisubnet import _numpy, _recipe
+from multisubnet._activation_recipes import RECIPES
+from multisubnet.testing import DTYPES, activations, assert_same_bits, problems
+
+ROOT = Path(__file__).parent.parent
+REAL = [dtype for dtype in DTYPES if np.dtype(dtype).kind != "c"]
+FLOATS = ["float16", "float32", "float64"]
+BOTH = [a for name in RECIPES for a in (ms.Activation(name), ms.Activation(name).derivative)]
+
+
+def ids(activation):
+    return activation.key
+
+
+def at(backend, activation, x):
+    """Apply an activation to each number of a 1-D array, by whole rows."""
+    n_features = 64
+    samples = np.resize(x, (-(-len(x) // n_features), n_features))
+    weight = np.ones((1, n_features), x.dtype)
+    return backend(samples, weight, activation=activation).reshape(-1)[: len(x)]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@settings(max_examples=max(EXAMPLES // 4, 5))
+@given(data=st.data(), mixed=st.booleans(), special=st.booleans(), set_axis=st.integers(0, 1))
+def test_agreement(backend, name, data, mixed, special, set_axis):
+    problem = data.draw(problems(dtypes=REAL, mixed_dtypes=mixed, special_values=special))
+    activation = data.draw(activations(names=[name]))
+    result = backend(*problem, activation=activation, set_axis=set_axis)
+    desired = formula.affine(*problem, activation=activation, set_axis=set_axis)
+    assert_same_bits(result, desired)
+
+
+@pytest.mark.parametrize("activation", BOTH, ids=ids)
+def test_agreement_over_every_float16(backend, activation):
+    x = np.arange(1 << 16).astype(np.uint16).view(np.float16)
+    assert_same_bits(at(backend, activation, x), formula.activated(x, activation))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", BOTH, ids=ids)
+def test_agreement_over_the_whole_range(backend, activation, dtype):
+    # Evenly spaced bits; and numbers near 0, in the same order as their bits.
+    n, width = 20_000, 8 * np.dtype(dtype).itemsize
+    bits = np.arange(n, dtype=np.uint64) * np.uint64((1 << width) // n)
+    x = np.concatenate(
+        [bits.astype(f"u{width // 8}").view(dtype), np.linspace(-120, 120, n).astype(dtype)]
+    )
+    assert_same_bits(at(backend, activation, x), formula.activated(x, activation))
+
+
+@settings(max_examples=max(EXAMPLES // 2, 1))
+@given(
+    problem=problems(dtypes=REAL, max_sets=40, max_samples=70, max_features=300),
+    activation=activations(names=["tanh", "leaky_relu", "relu6"]),
+    set_axis=st.integers(0, 1),
+)
+def test_agreement_past_every_block(backend, problem, activation, set_axis):
+    with mock.patch.object(_numpy, "_RECIPE_BLOCK", 50):
+        result = backend(*problem, activation=activation, set_axis=set_axis)
+    assert_same_bits(result, formula.affine(*problem, activation=activation, set_axis=set_axis))
+
+
+@given(data=st.data(), problem=problems(dtypes=FLOATS), activation=activations())
+def test_into_out(backend, data, problem, activation):
+    desired = formula.affine(*problem, activation=activation)
+    dtype = data.draw(st.sampled_from([*FLOATS, "complex64", ">f4"]))
+    whole = np.full((*desired.shape[:2], 2 * desired.shape[2]), 42, dtype)
+    out = whole[..., ::-2]
+    assert backend(*problem, activation=activation, out=out) is out
+    with np.errstate(all="ignore"):
+        assert_same_bits(out, desired.astype(dtype))
+    assert (whole[..., ::2] == 42).all()
+
+
+# Where recipes switch, or have their hardest values.
+HARD = [0.0, 1e-30, 1e-8, 1e-3, 0.1, 0.34, 0.3466, 0.35, 0.5, 0.69, 0.7, 1.0, 1.278, 2.0, 3.0, 4.0]
+HARD += [5.0, 6.0, 8.6, 9.02, 10.0, 12.9, 13.5, 15.0, 18.7, 20.0, 37.5, 40.0, 86.5, 87.5, 88.6]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", BOTH, ids=ids)
+def test_accuracy(activation, dtype):
+    # `make exhaustive` looks at every float32.
+    rng = np.random.default_rng(0)
+    finfo = np.finfo(dtype)
+    far = 103 if dtype == "float32" else 745
+    x = np.concatenate(
+        [
+            np.outer([1, -1], HARD).ravel(),
+            rng.uniform(-1, 1, 60),
+            rng.uniform(-10, 10, 120),
+            rng.uniform(-far, 88, 60),
+            rng.choice([-1, 1], 40) * 10.0 ** rng.uniform(-37, 2, 40),
+            [finfo.tiny, -finfo.smallest_subnormal, finfo.tiny / 3],
+        ]
+    ).astype(dtype)
+    result = at(ms.affine, activation, x)
+    bound = 2 if not activation.name.startswith("gelu") else 4
+    exact = activation.parameter_in(np.dtype(dtype))
+    for one, value in zip(x, result, strict=True):
+        desired = truth.true(activation, one, exact)
+        if activation.is_derivative:
+            error = truth.ulps(value, desired, finfo.nmant + 1, finfo.minexp, at_least=0.25)
+            assert error <= 4, (one, value)
+        elif abs(desired) <= finfo.max:
+            error = truth.ulps(value, desired, finfo.nmant + 1, finfo.minexp)
+            assert error <= bound, (one, value)
+
+
+@pytest.mark.parametrize("activation", BOTH, ids=ids)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_nan_gives_nan(backend, activation, dtype):
+    result = at(backend, activation, np.array([np.nan], dtype))
+    assert result.dtype == dtype
+    assert np.isnan(result).all()
+
+
+INF = np.inf
+LIMITS = {  # at -inf, 0 and inf; then of the derivative
+    "linear": (-INF, 0, INF, 1, 1, 1),
+    "relu": (0, 0, INF, 0, 0, 1),
+    "relu6": (0, 0, 6, 0, 0, 0),
+    "leaky_relu": (-INF, 0, INF, 0.2, 0.2, 1),
+    "elu": (-1, 0, INF, 0, 1, 1),
+    "selu": (-1.7580993408473768, 0, INF, 0, 1.7580993408473768, 1.0507009873554805),
+    "softsign": (-1, 0, 1, 0, 1, 0),
+    "hard_sigmoid": (0, 0.5, 1, 0, 1 / 6, 0),
+    "hard_tanh": (-1, 0, 1, 0, 1, 0),
+    "sigmoid": (0, 0.5, 1, 0, 0.25, 0),
+    "tanh": (-1, 0, 1, 0, 1, 0),
+    "exponential": (0, 1, INF, 0, 1, INF),
+    "softplus": (0, 0.6931471805599453, INF, 0, 0.5, 1),
+    "silu": (0, 0, INF, 0, 0.5, 1),
+    "gelu": (0, 0, INF, 0, 0.5, 1),
+    "gelu_tanh": (0, 0, INF, 0, 0.5, 1),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_limits(name, dtype):
+    x = np.array([-INF, 0, INF], dtype)
+    activation = ms.Activation(name)
+    values = [at(ms.affine, f, x) for f in (activation, activation.derivative)]
+    expected = np.array(LIMITS[name]).astype(dtype)
+    assert np.array_equal(np.concatenate(values), expected)
+    largest = np.finfo(dtype).max
+    ends = at(ms.affine, activation, np.array([-largest, largest], dtype))
+    if name == "exponential":
+        assert np.array_equal(ends, expected[[0, 2]])
+    elif name not in ("linear", "leaky_relu", "selu"):
+        assert np.array_equal(ends, np.clip(expected[[0, 2]], None, largest))
+
+
+@pytest.mark.parametrize("name", ["tanh", "softsign", "elu", "hard_tanh", "linear", "leaky_relu"])
+def test_odd_ones_keep_the_sign_of_zero(name):
+    result = at(ms.affine, name, np.array([0.0, -0.0]))
+    assert_same_bits(result, np.array([0.0, -0.0]))
+
+
+def test_what_is_representable_is_not_zero():
+    x = np.float32([-100, -103])
+    assert (at(ms.affine, "sigmoid", x) > 0).all()
+    assert (at(ms.affine, "silu", np.float32([-100, -107])) < 0).all()
+    assert (at(ms.affine, "gelu", np.float32([-13, -14])) < 0).all()
+    assert (at(ms.affine, "sigmoid", np.float64([-745])) > 0).all()
+    assert np.isfinite(at(ms.affine, "exponential", np.float32([88.7]))).all()
+
+
+def test_integers_become_floats_before_they_can_wrap():
+    for dtype, floating in [("int8", "f2"), ("bool", "f2"), ("uint16", "f4"), ("int64", "f8")]:
+        samples = np.array([[100, 1]]).astype(dtype)
+        result = ms.affine(samples, samples, activation="softsign")
+        assert result.dtype == floating
+        product = float(samples[0, 0]) ** 2
+        assert result[0, 0, 0] == np.dtype(floating).type(product / (1 + product))
+    assert_same_bits(
+        ms.affine(np.int8([[100, 100]]), np.int8([[2, 1]]), activation="relu"),
+        np.int8([[[0, 100]]]),
+    )
+    assert_same_bits(
+        ms.affine(np.uint8([[200, 2]]), np.uint8([[1, 1]]), activation="relu6"),
+        np.uint8([[[6, 2]]]),
+    )
+    assert_same_bits(
+        ms.affine([[True, False]], [[True, True]], activation="relu6"), np.array([[[True, False]]])
+    )
+
+
+def test_linear_is_no_activation():
+    operands = np.complex64([[1j]]), np.longdouble([[2]])
+    for activation in ("linear", ms.Activation("linear"), None):
+        assert_same_bits(ms.affine(*operands, activation=activation), np.clongdouble([[[2j]]]))
+
+
+def test_keras_aliases():
+    assert ms.Activation("swish") == ms.Activation("silu")
+    assert_same_bits(
+        ms.affine([[1.5]], [[1.0]], activation="swish"),
+        ms.affine([[1.5]], [[1.0]], activation="silu"),
+    )
+
+
+def test_an_activation_is_a_value():
+    leaky = ms.Activation("leaky_relu", negative_slope=0.1)
+    assert leaky == ms.Activation("leaky_relu", negative_slope=np.float64(0.1))
+    assert leaky != ms.Activation("leaky_relu")
+    assert leaky != leaky.derivative == pickle.loads(pickle.dumps(leaky.derivative))
+    assert len({leaky, pickle.loads(pickle.dumps(leaky)), leaky.derivative}) == 2
+    assert repr(leaky) == "Activation('leaky_relu', negative_slope=0.1)"
+    assert repr(ms.Activation("gelu").derivative) == "Activation('gelu').derivative"
+    with pytest.raises(AttributeError):
+        leaky.parameter = 3
+    with pytest.raises(AttributeError, match="no second derivative"):
+        _ = leaky.derivative.derivative
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("tan",), ValueError, "activation must be one of linear, relu, .*gelu_tanh, not 'tan'"),
+        ((3,), TypeError, "name of an activation must be a str, not 3"),
+        (("tanh", {"alpha": 1}), TypeError, "'tanh' has no parameter, and not 'alpha'"),
+        (("elu", {"slope": 1}), TypeError, "'elu' has alpha, and not 'slope'"),
+        (("elu", {"alpha": "1"}), TypeError, "alpha must be a real number, not '1'"),
+    ],
+)
+def test_errors_of_an_activation(arguments, error, message):
+    name, given = (*arguments, {})[:2]
+    with pytest.raises(error, match=message):
+        ms.Activation(name, **given)
+
+
+@pytest.mark.parametrize(
+    ("activation", "dtype", "error", "message"),
+    [
+        ("Tanh", "f4", ValueError, "activation must be one of linear, relu"),
+        (np.tanh, "f4", TypeError, "a name or a multisubnet.Activation, not <ufunc 'tanh'>"),
+        ("relu", "c8", TypeError, "'relu'.* is not defined for results of dtype complex64"),
+        ("tanh", "g", TypeError, "is not defined for results of dtype"),
+    ],
+)
+def test_errors_of_affine(activation, dtype, error, message):
+    out = np.full((1, 1, 1), 42, dtype)
+    with pytest.raises(error, match=message):
+        ms.affine(np.ones((1, 1), dtype), np.ones((1, 1), dtype), activation=activation, out=out)
+    assert out == 42
+
+
+def test_an_out_of_integers_does_not_take_floats():
+    with pytest.raises(TypeError, match="out has dtype int64, to which results of dtype float64"):
+        ms.affine([[1]], [[2]], activation="tanh", out=np.zeros((1, 1, 1), int))
+
+
+@pytest.mark.parametrize(
+    ("script", "file"),
+    [
+        ("tools/header.py", "cuda/activations.cuh"),
+        ("tools/coefficients.py", "multisubnet/_coefficients.py"),
+    ],
+)
+def test_generated_files_are_current(script, file):
+    done = subprocess.run(
+        [sys.executable, ROOT / script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == (ROOT / file).read_text(), "run `make generate`"
+
+
+def test_a_program_has_each_operation_once_and_nothing_that_is_not_needed():
+    def recipe(x, parameter):
+        _ = x / parameter
+        return (x * 2.0 + x * 2.0) - (x < 1.0).select(x * 2.0, 1.0)
+
+    program = _recipe.trace(recipe, np.dtype("f4"))
+    names = [operation.name for operation in program.operations]
+    assert sorted(names) == sorted(
+        ["x", "constant", "multiply", "add", "constant", "less", "select", "subtract"]
+    )
+    assert program.cost == 5
