@@ -70,7 +70,7 @@ def measure(name: str, derivative: bool, x: np.ndarray) -> Result:
     if derivative:
         activation = activation.derivative
     y = ms.affine(x[:, None], np.ones((1, 1), x.dtype), activation=activation)[0, :, 0]
-    judge = getattr(_library(), f"judge_{x.dtype}")
+    judge = getattr(library(), f"judge_{x.dtype}")
     parameter = next(iter(ACTIVATIONS[name].values()), 0.0)
     result = Result()
     assert judge(name.encode(), derivative, parameter, x, y, len(x), result), f"no truth of {name}"
@@ -94,7 +94,7 @@ def _largest(errors: list[Error]) -> Error:
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
     """Compile reference.cpp, or find it compiled."""
     source = _HERE / "reference.cpp"
     key = hashlib.sha256("\0".join([source.read_text(), *_FLAGS]).encode()).hexdigest()[:16]

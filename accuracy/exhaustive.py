@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from errors import ACTIVATIONS, Error, bound, measure, merge
+from errors import ACTIVATIONS, Error, bound, library, measure, merge
 
 import multisubnet as ms
 
@@ -50,6 +50,7 @@ def main() -> int:
         ms.set_backend("numba")
     inputs = {"float32": _float32(arguments.step), "float64": _float64(arguments.points)}
     rows: list[Row] = []
+    library()  # is compiled now, and not by each of the threads
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for derivative in (False, True):
             print(_heading(arguments.dtype, derivative))

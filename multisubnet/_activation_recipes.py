@@ -15,14 +15,15 @@ from multisubnet._elementary import (
     absolute,
     at_least,
     at_most,
+    decay,
     exp,
     expm1,
     fast_sum,
     log1p,
     logistic,
+    minus_absolute,
     polynomial,
     product,
-    scale,
     square,
     two_sum,
     with_sign_of,
@@ -63,26 +64,26 @@ def _leaky_relu_derivative(x: Real, negative_slope: Real, f: Format) -> Real:
 
 
 def _elu(x: Real, alpha: Real, f: Format) -> Real:
-    word, low = expm1(at_least(x, f.lowest / 4), f)
+    word, low = expm1(x, f)
     return (x < 0).select(alpha * word + alpha * low, x)
 
 
 def _elu_derivative(x: Real, alpha: Real, f: Format) -> Real:
-    e = exp(at_least(x, f.lowest), f)
-    return _step(x, scale(alpha * e.word + alpha * e.low, e.exponent, f), 1)
+    e = decay(x, f)
+    return _step(x, alpha * e.word * e.power * f.unit, 1)
 
 
 def _selu(x: Real, _, f: Format) -> Real:
     c = f.constants
-    word, low = expm1(at_least(x, f.lowest / 4), f)
+    word, low = expm1(x, f)
     below = word * c.selu_product_high + (low * c.selu_product_high + word * c.selu_product_low)
     return (x < 0).select(below, x * c.selu_scale)
 
 
 def _selu_derivative(x: Real, _, f: Format) -> Real:
     c = f.constants
-    e = exp(at_least(x, f.lowest), f)
-    return _step(x, scale(e.word * c.selu_product_high, e.exponent, f), c.selu_scale)
+    e = decay(x, f)
+    return _step(x, e.word * c.selu_product_high * e.power * f.unit, c.selu_scale)
 
 
 def _softsign(x: Real, _, f: Format) -> Real:
@@ -112,20 +113,24 @@ def _hard_tanh_derivative(x: Real, _, f: Format) -> Real:
 
 
 def _sigmoid(x: Real, _, f: Format) -> Real:
-    s = logistic(absolute(x, f), None, x < 0.0, f)
-    return scale(s.word + s.low, s.exponent, f)
+    negative = x < 0.0
+    e = decay(minus_absolute(x, f), f)
+    word, low = _unscaled(e, f)
+    d, d_low = fast_sum(1.0, word)
+    word = negative.select(word, 1.0) / d
+    reciprocal = negative.select(1.0 - word, word)  # of d
+    return word + (negative.select(low, 0.0) - word * (d_low + low)) * reciprocal
 
 
 def _sigmoid_derivative(x: Real, _, f: Format) -> Real:
-    e = exp(at_least(0.0 - absolute(x, f), f.lowest), f)
-    e = scale(e.word, e.exponent, f)
+    e, _ = _unscaled(decay(minus_absolute(x, f), f), f)
     s = 1.0 / (1.0 + e)
     return e * s * s
 
 
 def _tanh(x: Real, _, f: Format) -> Real:
     # With t = exp(-2|x|) - 1: tanh |x| = -t / (2 + t), and 1 / (2 + t) = (1 + tanh |x|) / 2.
-    t, t_low = expm1(at_least(-2.0 * absolute(x, f), f.lowest / 4), f)
+    t, t_low = expm1(2.0 * minus_absolute(x, f), f)
     d, d_low = fast_sum(2.0, t)
     word = t / d
     low = (t_low - word * (d_low + t_low)) * (0.5 - 0.5 * word)
@@ -133,21 +138,19 @@ def _tanh(x: Real, _, f: Format) -> Real:
 
 
 def _tanh_derivative(x: Real, _, f: Format) -> Real:
-    e = exp(at_least(-2.0 * absolute(x, f), f.lowest), f)
-    e = scale(e.word, e.exponent, f)
+    e, _ = _unscaled(decay(2.0 * minus_absolute(x, f), f), f)
     d, d_low = fast_sum(1.0, e)
     s = 2.0 / d
     return e * s * (s - s * s * d_low)
 
 
 def _exponential(x: Real, _, f: Format) -> Real:
-    e = exp(at_most(at_least(x, f.lowest), -f.lowest), f)
-    return scale(e.word, e.exponent, f)
+    return exp(x, f)
 
 
 def _softplus(x: Real, _, f: Format) -> Real:
-    e = exp(at_least(0.0 - absolute(x, f), f.lowest), f)
-    word, low = log1p(scale(e.word, e.exponent, f), scale(e.low, e.exponent, f), f)
+    e = decay(minus_absolute(x, f), f)
+    word, low = log1p(*_unscaled(e, f), f)
     total, rest = fast_sum(at_least(x, 0.0), word)
     return (x > f.largest).select(x, total + (rest + low))
 
@@ -181,17 +184,19 @@ def _gelu_tanh_derivative(x: Real, _, f: Format) -> Real:
 def _gelu(x: Real, _, f: Format) -> Real:
     tail, _ = _normal_tail(x, f)
     negative = x < 0.0
-    above, above_low = fast_sum(1.0, 0.0 - scale(tail.word, tail.exponent, f))
+    power = tail.power * f.unit
+    above, above_low = fast_sum(1.0, 0.0 - tail.word * power)
     word = negative.select(tail.word, above)
-    low = negative.select(tail.low, above_low - scale(tail.low, tail.exponent, f))
-    return _times(x, Scaled(word, low, negative.select(tail.exponent, 2 * f.bias)), f)
+    low = negative.select(tail.low, above_low - tail.low * power)
+    return _times(x, Scaled(word, low, tail.power), f)
 
 
 def _gelu_derivative(x: Real, _, f: Format) -> Real:
     c = f.constants
     tail, e = _normal_tail(x, f)
-    below = scale(tail.word + tail.low, tail.exponent, f)
-    density = scale(e.word * c.normal_density_at_0, e.exponent, f)
+    power = e.power * f.unit
+    below = (tail.word + tail.low) * power
+    density = e.word * c.normal_density_at_0 * power
     x = at_most(at_least(x, -c.tail_end), c.tail_end)
     return (x < 0.0).select(below, 1.0 - below) + x * density
 
@@ -207,10 +212,15 @@ def _between(x: Real, low: float, high: float, inside: float) -> Real:
 
 
 def _times(x: Real, factor: Scaled, f: Format) -> Real:
-    """Return x times a factor that vanishes at -inf, where this is 0, and is 1 at inf."""
+    """Return x times a factor, scaled where x < 0, that is 0 at -inf, as this is, and 1 at inf."""
     finite = at_least(x, f.lowest)
-    result = scale(finite * factor.word + finite * factor.low, factor.exponent, f)
-    return (x > f.largest).select(x, result)
+    result = finite * factor.word + finite * factor.low
+    return (x < 0.0).select(result * factor.power * f.unit, (x > f.largest).select(x, result))
+
+
+def _unscaled(x: Scaled, f: Format) -> tuple[Real, Real]:
+    """Return a scaled number as it is, in two words."""
+    return x.word * x.power * f.unit, x.low * x.power * f.unit
 
 
 def _finite(x: Real, f: Format) -> Real:
@@ -219,8 +229,7 @@ def _finite(x: Real, f: Format) -> Real:
 
 def _logistic_product_derivative(x: Real, a: Real, a_low: Any, inner: Any, f: Format) -> Real:
     """Return the derivative of x / (1 + exp(-w)), with |w| = a + a_low and `inner` = dw/dx."""
-    e = exp(at_least(0.0 - a, f.lowest), f, None if a_low is None else 0.0 - a_low)
-    e = scale(e.word, e.exponent, f)
+    e, _ = _unscaled(decay(0.0 - a, f, None if a_low is None else 0.0 - a_low), f)
     s = 1.0 / (1.0 + e)
     x = at_most(at_least(x, f.lowest), -f.lowest)
     return (x < 0.0).select(e * s, s) + x * inner * (e * s * s)
@@ -244,13 +253,13 @@ def _normal_tail(x: Real, f: Format) -> tuple[Scaled, Scaled]:
     c = f.constants
     t = at_most(absolute(x, f), c.tail_end)
     word, low = square(t, f)
-    e = exp(-0.5 * word, f, -0.5 * low)
+    e = decay(-0.5 * word, f, -0.5 * low)
     u = t / (t + c.tail_shift)
     g, g_low = fast_sum(0.5, u * polynomial(2.0 * u - 1.0, c.tail))
     d, d_low = fast_sum(1.0, t)
     word = e.word * g / d
     low = (e.low * g + e.word * g_low - word * d_low) / d
-    return Scaled(word, low, e.exponent), e
+    return Scaled(word, low, e.power), e
 
 
 class Recipes(NamedTuple):

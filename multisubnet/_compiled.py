@@ -92,9 +92,9 @@ def _specialized(recipe: str):
     ):
         """Write elements start to stop of the runs first to last of `out`, which is C-contiguous.
 
-        `samples` is (B, F) or (N * B, F), `weight` and `bias` are (N, F) or (1, F), `out` is (N, B, F)
-        where `sets_first`, else (B, N, F); in that case samples are (B, F), and weight and bias (N, F).
-        Where `streamed`, whole lines of the result are written past the cache.
+        `samples` is (B, F) or (N * B, F), `weight` and `bias` are (N, F) or (1, F), `out` is
+        (N, B, F) where `sets_first`, else (B, N, F); in that case samples are (B, F), and weight
+        and bias (N, F). Where `streamed`, whole lines of the result are written past the cache.
         """
         itemsize = out.itemsize
         row_bytes = weight.shape[1] * itemsize
@@ -119,8 +119,8 @@ def _specialized(recipe: str):
         period_tile = flat_tile + _SLOT
         third_tile = period_tile + _SLOT
 
-        # Tiles hold `runs_at_once` rows, each over and over in `repeat_bytes`. Those of one row go on
-        # for a line behind their end, for lines of the result that begin before it.
+        # Tiles hold `runs_at_once` rows, each over and over in `repeat_bytes`. Those of one row go
+        # on for a line behind their end, for lines of the result that begin before it.
         runs_at_once, beyond = 1, 0
         tiled = False
         repeat_bytes = period_bytes = row_bytes
@@ -194,6 +194,8 @@ def _specialized(recipe: str):
                     length = min(length, LINE - filled)
                     target = line + filled
                     filled += length
+                elif LINE <= length < end - j:
+                    length -= length % LINE  # what is left over is done with what follows
                 affine_row(
                     out,
                     target,
@@ -225,7 +227,7 @@ def _specialized(recipe: str):
 def affine(dtype: np.dtype, key: str, has_parameter: bool) -> Any:
     """Return the compiled function for a dtype and an activation, cached on disk by Numba.
 
-    It takes the operands, ... the activation's parameter last, if it has one.
+    The activation's parameter comes last, if it has one.
     """
     function = _specialized(f"{key} {_VERSION}")
     signature = _signature(dtype, has_parameter)

@@ -28,6 +28,8 @@ class Format:
         self.fraction = constants.digits - 1  # bits of it that hold the fraction
         self.bias = (1 << (self.width - self.fraction - 2)) - 1
         self.sign = 1 << (self.width - 1)
+        self.spare = self.bias // 2 + 1
+        self.unit = 2.0**-self.spare
         # exp of it, times any x below it, is rounded to zero.
         self.lowest = -math.log(2) * (self.bias + constants.digits + 16)
         self.largest = (2 - 2.0**-self.fraction) * 2.0**self.bias
@@ -40,16 +42,21 @@ class Format:
 
 
 class Scaled(NamedTuple):
-    """A number (word + low) * 2**exponent, scaled in the end, when nothing else is rounded."""
+    """A number (word + low) * power * f.unit; multiplied in the end, it is rounded once."""
 
     word: Real
     low: Real
-    exponent: Bits  # and twice the format's bias
+    power: Real
 
 
 def absolute(x: Real, f: Format) -> Real:
     """Return |x|."""
     return (x.bits & (f.sign - 1)).real
+
+
+def minus_absolute(x: Real, f: Format) -> Real:
+    """Return -|x|."""
+    return (x.bits | f.sign).real
 
 
 def with_sign_of(x: Real, magnitude: Real, f: Format) -> Real:
@@ -111,40 +118,39 @@ def power_of_two(exponent: Bits, f: Format) -> Real:
     return (exponent << f.fraction).real
 
 
-def scale(x: Real, exponent: Bits, f: Format) -> Real:
-    """Return x * 2**(exponent - 2 bias), rounded once: by halves, of which the first is exact."""
-    half = exponent >> 1
-    return x * power_of_two(half, f) * power_of_two(exponent - half, f)
-
-
-def _reduced(x: Real, x_low: Real | None, f: Format) -> tuple[Real, Real, Bits]:
-    """Return r, q, n such that exp(x) = 2**n (1 + r + q), with |r| < 0.35; n as the low bits."""
+def _exp_parts(x: Real, x_low: Real | None, f: Format) -> tuple[Real, Real, Bits]:
+    """Return p, its low word, n such that exp(x + x_low) = 2**n (1 + p), in the low bits of n."""
     c = f.constants
     rounded = x * c.log2_e + f.rounder
     n = rounded - f.rounder
     rest = x - n * c.ln2_high  # exact
     correction = n * c.ln2_low
-    if x_low is not None:
-        correction = correction - x_low
-    r = rest - correction
-    r_low = (rest - r) - correction
-    return r, r * r * polynomial(r, c.exp) + r_low, rounded.bits
+    r = rest - (correction if x_low is None else correction - x_low)
+    p, p_low = fast_sum(r, r * r * polynomial(r, c.exp))
+    return p, p_low, rounded.bits - f.rounder_bits
 
 
-def exp(x: Real, f: Format, x_low: Real | None = None) -> Scaled:
-    """Return exp(x + x_low), for finite |x| up to 4 bias / 3."""
-    r, q, n = _reduced(x, x_low, f)
-    word, low = fast_sum(1.0, r)
-    word, low = fast_sum(word, low + q)
-    return Scaled(word, low, n - (f.rounder_bits - 2 * f.bias))
+def exp(x: Real, f: Format) -> Real:
+    """Return the exponential function of x."""
+    p, _, n = _exp_parts(at_most(at_least(x, f.lowest), -f.lowest), None, f)
+    n = n + 2 * f.bias
+    half = n >> 1
+    return (p + 1.0) * power_of_two(half, f) * power_of_two(n - half, f)
+
+
+def decay(x: Real, f: Format, x_low: Real | None = None) -> Scaled:
+    """Return exp(x + x_low), for x <= 0."""
+    p, _, n = _exp_parts(at_least(x, f.lowest), x_low, f)
+    word, low = fast_sum(1.0, p)
+    return Scaled(word, low, power_of_two(n + (f.bias + f.spare), f))
 
 
 def expm1(x: Real, f: Format) -> tuple[Real, Real]:
-    """Return exp(x) - 1 in two words, for |x| up to 2 bias / 3."""
-    r, q, n = _reduced(x, None, f)
-    power = power_of_two(n - (f.rounder_bits - f.bias), f)
-    word, low = fast_sum(power - 1.0, power * r)
-    return fast_sum(word, low + power * q)
+    """Return exp(x) - 1 in two words, for x <= 0."""
+    p, p_low, n = _exp_parts(at_least(x, f.lowest / 4), None, f)
+    power = power_of_two(n + f.bias, f)
+    word, low = fast_sum(power - 1.0, power * p)
+    return word, low + power * p_low
 
 
 def log1p(x: Real, x_low: Real, f: Format) -> tuple[Real, Real]:
@@ -162,14 +168,18 @@ def log1p(x: Real, x_low: Real, f: Format) -> tuple[Real, Real]:
 
 
 def logistic(a: Real, a_low: Real | None, negative: Boolean, f: Format) -> Scaled:
-    """Return 1 / (1 + exp(-a)), or 1 / (1 + exp(a)) where `negative`, for a >= 0."""
-    a = at_most(a, -f.lowest)
-    e = exp(0.0 - a, f, None if a_low is None else 0.0 - a_low)
-    power = scale(a.constant(1.0), e.exponent, f)
+    """Return 1 / (1 + exp(-a)), or 1 / (1 + exp(a)) where `negative`, for a >= 0.
+
+    Where it is not `negative`, it is word + low, not scaled.
+    """
+    e = decay(0.0 - a, f, None if a_low is None else 0.0 - a_low)
+    power = e.power * f.unit
     d, d_low = fast_sum(1.0, e.word * power)
     d_low = d_low + e.low * power
-    word = negative.select(e.word, 1.0) / d
-    whole = word * negative.select(power, 1.0)
-    reciprocal = negative.select(1.0 - whole, whole)  # of d
-    low = (negative.select(e.low, 0.0) - word * d_low) * reciprocal
-    return Scaled(word, low, negative.select(e.exponent, 2 * f.bias))
+    numerator = negative.select(e.word, 1.0)
+    quotient = numerator / d
+    reciprocal = negative.select(1.0 - quotient * power, quotient)  # of d
+    # What the quotient's upper half leaves over is found exactly.
+    (word, _), (d, d_rest) = halves(quotient, f), halves(d, f)
+    rest = (numerator - word * d) - word * (d_rest + d_low)
+    return Scaled(word, (rest + negative.select(e.low, 0.0)) * reciprocal, e.power)

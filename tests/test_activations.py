@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -280,9 +281,9 @@ def test_an_out_of_integers_does_not_take_floats():
     ],
 )
 def test_generated_files_are_current(script, file):
-    done = subprocess.run(
-        [sys.executable, ROOT / script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, ROOT / script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == (ROOT / file).read_text(), "run `make generate`"
 
 

@@ -23,7 +23,7 @@ FORMATS = {"float32": (np.float32, 24), "float64": (np.float64, 53)}
 EXP_DEGREE = {"float32": 5, "float64": 10}
 LOG_DEGREE = {"float32": 3, "float64": 7}
 TAIL_DEGREE = {"float32": 9, "float64": 22}
-# A shift with which the tail is smooth in t / (t + shift); and t from which the tail, times t, is 0.
+# The tail is smooth in t / (t + shift); and, times t, it is rounded to 0 from t = end on.
 TAIL_SHIFT = {"float32": 4, "float64": 5}
 TAIL_END = {"float32": 15, "float64": 40}
 
@@ -55,17 +55,20 @@ def log2_error(f: Callable[[mpf], mpf], low: mpf, high: mpf, coefficients: list[
 
 
 def exp_rest(r: mpf) -> mpf:
-    """(exp(r) - 1 - r) / r^2"""
+    """Return (exp(r) - 1 - r) / r^2."""
     return mpmath.nsum(lambda j: r**j / mpmath.factorial(j + 2), [0, mp.inf])
 
 
 def log_rest(z: mpf) -> mpf:
-    """(2 atanh(s) / s - 2) / z with z = s^2"""
+    """Return (2 atanh(s) / s - 2) / z with z = s^2."""
     return mpmath.nsum(lambda j: 2 * z**j / (2 * j + 3), [0, mp.inf])
 
 
 def tail_rest(shift: int) -> Callable[[mpf], mpf]:
-    """(Phi(-t) exp(t^2/2) (1 + t) - 1/2) / u with u = t / (t + shift), as a function of 2u - 1"""
+    """Return (Phi(-t) exp(t^2/2) (1 + t) - 1/2) / u as a function of 2u - 1.
+
+    There u is t / (t + shift).
+    """
 
     def function(q: mpf) -> mpf:
         u = (1 + q) / 2
@@ -79,9 +82,8 @@ def tail_rest(shift: int) -> Callable[[mpf], mpf]:
 def main() -> None:
     """Print the module."""
     print('"""Constants of the recipes for each format: printed by tools/coefficients.py."""\n')
-    print(
-        "from types import SimpleNamespace\n\nFLOAT32, FLOAT64 = SimpleNamespace(), SimpleNamespace()"
-    )
+    print("from types import SimpleNamespace\n")
+    print("FLOAT32, FLOAT64 = SimpleNamespace(), SimpleNamespace()")
     for name, (dtype, digits) in FORMATS.items():
         prefix = name.upper()
 
@@ -101,10 +103,9 @@ def main() -> None:
             show(f"{key}_high", high)
             show(f"{key}_low", rounded(value - high, dtype))
 
-        print()
         half = mpmath.log(2) / 2 * mpf("1.001")
         shift, end = TAIL_SHIFT[name], TAIL_END[name]
-        print(f"{prefix}.name = {name!r}")
+        print(f'\n{prefix}.name = "{name}"')
         print(f"{prefix}.digits = {digits}")
         show("log2_e", rounded(1 / mpmath.log(2), dtype))
         # A product with an exponent of up to 8 or 11 bits is exact.
@@ -122,7 +123,6 @@ def main() -> None:
         show("selu_scale", rounded(scale, dtype))
         product = scale * mpf("1.6732632423543772848170429916717")
         two_words("selu_product", product, digits)
-    print()
 
 
 if __name__ == "__main__":
