@@ -3,10 +3,11 @@
 A contender's setup gets NumPy arrays, samples (B, F), weight and bias (N, F), converts them to
 whatever it works on, and returns a call without arguments that computes
 
-    result[n, b, f] = samples[b, f] * weight[n, f] + bias[n, f]
+    result[n, b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f])
 
 and waits for it. The call writes into `out` where an array is given, and makes a new result where
-`out` is None. Libraries are imported by the setup that needs them.
+`out` is None. A contender that has activations is told which one to compute. Libraries are imported
+by the setup that needs them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ import multisubnet as ms
 
 CORES = os.cpu_count() or 1
 
+ACTIVATIONS = "relu", "sigmoid", "tanh"
+
 OURS = "multisubnet"
 NUMPY = "NumPy expression"
 
@@ -44,6 +47,7 @@ class Contender:
     at_most_sets: int | None = None  # how many sets are timed, to extrapolate to all of them
     inside: Callable[[], AbstractContextManager] = contextlib.nullcontext  # around all its calls
     is_limit: bool = False
+    activates: bool = False  # whether it can compute ACTIVATIONS as well
 
 
 CONTENDERS: list[Contender] = []
@@ -87,16 +91,16 @@ def _fastest(candidates: list[Call]) -> Call:
 # The limit: a fill, of the same array or of a new one.
 
 
-@contender("plain fill", requires=("numba",), is_limit=True)
-def _plain_fill(samples, weight, bias, out):
+@contender("plain fill", requires=("numba",), is_limit=True, activates=True)
+def _plain_fill(samples, weight, bias, out, activation=None):
     from limit import fill, plain
 
     shape = len(weight), *samples.shape
     return lambda: fill(plain, np.empty(shape, np.float32) if out is None else out)
 
 
-@contender("streaming fill", requires=("numba",), is_limit=True)
-def _streaming_fill(samples, weight, bias, out):
+@contender("streaming fill", requires=("numba",), is_limit=True, activates=True)
+def _streaming_fill(samples, weight, bias, out, activation=None):
     from limit import fill, streaming
 
     shape = len(weight), *samples.shape
@@ -108,11 +112,13 @@ def _streaming_fill(samples, weight, bias, out):
 # This library.
 
 
-@contender(OURS, requires=("numba",))
-def _multisubnet(samples, weight, bias, out):
+@contender(OURS, requires=("numba",), activates=True)
+def _multisubnet(samples, weight, bias, out, activation=None):
     with ms.use_backend("numba"):  # from then on the engine is there, and chosen without asking
-        ms.affine(samples, weight, bias, out=out)
-    return lambda: ms.affine(samples, weight, bias, out=out)
+        ms.affine(samples, weight, bias, activation=activation, out=out)
+    if activation is None:
+        return lambda: ms.affine(samples, weight, bias, out=out)
+    return lambda: ms.affine(samples, weight, bias, activation=activation, out=out)
 
 
 @contextlib.contextmanager
@@ -122,17 +128,35 @@ def _without_engine() -> Iterator[None]:
     ms.set_backend(None)
 
 
-@contender("multisubnet, NumPy alone", inside=_without_engine)
-def _multisubnet_numpy(samples, weight, bias, out):
-    return lambda: ms.affine(samples, weight, bias, out=out)
+@contender("multisubnet, NumPy alone", inside=_without_engine, activates=True)
+def _multisubnet_numpy(samples, weight, bias, out, activation=None):
+    if activation is None:
+        return lambda: ms.affine(samples, weight, bias, out=out)
+    return lambda: ms.affine(samples, weight, bias, activation=activation, out=out)
 
 
 # NumPy and numexpr.
 
 
-@contender(NUMPY)
-def _numpy_expression(samples, weight, bias, out):
+def _numpy_activation(activation, z):
+    if activation == "relu":
+        return np.maximum(z, 0, out=z)
+    if activation == "tanh":
+        return np.tanh(z, out=z)
+    np.exp(np.negative(z, out=z), out=z)
+    return np.divide(1, np.add(z, 1, out=z), out=z)
+
+
+@contender(NUMPY, activates=True)
+def _numpy_expression(samples, weight, bias, out, activation=None):
     weight, bias = weight[:, None], bias[:, None]
+    if activation is not None:
+
+        def activated():
+            z = np.multiply(samples, weight, out=out)
+            return _numpy_activation(activation, np.add(z, bias, out=z))
+
+        return activated
     if out is None:
         return lambda: samples * weight + bias
 
@@ -155,13 +179,22 @@ def _numpy_loop(samples, weight, bias, out):
     return call
 
 
-@contender("numexpr", requires=("numexpr",))
-def _numexpr(samples, weight, bias, out):
+_NUMEXPR = {
+    None: "x * w + b",
+    "relu": "where(x * w + b > 0, x * w + b, 0)",
+    "sigmoid": "1 / (1 + exp(-(x * w + b)))",
+    "tanh": "tanh(x * w + b)",
+}
+
+
+@contender("numexpr", requires=("numexpr",), activates=True)
+def _numexpr(samples, weight, bias, out, activation=None):
     import numexpr
 
     operands = samples[None], weight[:, None], bias[:, None]
     # Its name for float32 is float.
-    expression = numexpr.NumExpr("x * w + b", [("x", float), ("w", float), ("b", float)])
+    operands_of = [("x", float), ("w", float), ("b", float)]
+    expression = numexpr.NumExpr(_NUMEXPR[activation], operands_of)
 
     def with_threads(count):
         def call():
@@ -193,12 +226,15 @@ _on_torch = {"requires": ("torch",), "inside": _inference}
 _on_tabm = {"requires": ("tabm",), "inside": _inference}
 
 
-@contender("torch.addcmul", **_on_torch)
-def _torch_addcmul(samples, weight, bias, out):
+@contender("torch.addcmul", activates=True, **_on_torch)
+def _torch_addcmul(samples, weight, bias, out, activation=None):
     import torch
 
     samples, weight, bias, out = _tensors(samples, weight[:, None], bias[:, None], out)
-    return lambda: torch.addcmul(bias, samples, weight, out=out)
+    if activation is None:
+        return lambda: torch.addcmul(bias, samples, weight, out=out)
+    in_place = getattr(torch, f"{activation}_")
+    return lambda: in_place(torch.addcmul(bias, samples, weight, out=out))
 
 
 @contender("torch.func.vmap", reuses=False, **_on_torch)
@@ -210,17 +246,19 @@ def _torch_vmap(samples, weight, bias, out):
     return lambda: over_sets(weight, bias)
 
 
-@contender("torch.compile", **_on_torch)
-def _torch_compile(samples, weight, bias, out):
+@contender("torch.compile", activates=True, **_on_torch)
+def _torch_compile(samples, weight, bias, out, activation=None):
     import torch
 
     samples, weight, bias, out = _tensors(samples, weight[:, None], bias[:, None], out)
 
+    function = getattr(torch, activation) if activation else None
+
     def new(x, w, b):
-        return x * w + b
+        return function(x * w + b) if function else x * w + b
 
     def into(x, w, b, result):
-        return torch.add(x * w, b, out=result)
+        return result.copy_(new(x, w, b)) if function else torch.add(x * w, b, out=result)
 
     if out is None:
         compiled = torch.compile(new, dynamic=False)
@@ -244,12 +282,14 @@ def _tabm(samples, weight, bias, out):
 # JAX and Keras.
 
 
-@contender("jax.jit(jax.vmap)", requires=("jax",))
-def _jax(samples, weight, bias, out):
+@contender("jax.jit(jax.vmap)", requires=("jax",), activates=True)
+def _jax(samples, weight, bias, out, activation=None):
     import jax
 
+    function = getattr(jax.nn, activation) if activation else lambda z: z
+
     def over_sets(x, w, b):
-        return jax.vmap(lambda w, b: x * w + b)(w, b)
+        return jax.vmap(lambda w, b: function(x * w + b))(w, b)
 
     operands = tuple(map(jax.numpy.asarray, (samples, weight, bias)))
     if out is None:

@@ -38,6 +38,7 @@ SIZES = [
     (4, 1_000_000, 8),
     (1000, 1000, 64),
 ]
+ACTIVATED_SIZES = [(1000, 569, 30), (1000, 1000, 64)]
 QUICK_SIZES = [(2, 2, 2), (64, 32, 16), (100, 1000, 64), (10_000, 64, 16)]
 
 
@@ -51,7 +52,7 @@ def main() -> None:
     # What libraries read from the environment when they are imported is there now.
     import machine
     import report
-    from contenders import CONTENDERS
+    from contenders import ACTIVATIONS, CONTENDERS
     from rounds import Effort, measure
 
     contenders = [contender for contender in CONTENDERS if _is_there(contender)]
@@ -67,8 +68,10 @@ def main() -> None:
     }
     began = time.perf_counter()
     rng = random.Random(0)
-    for size in sizes:
-        timings = measure(size, contenders, effort, rng)
+    tasks: list[tuple[tuple[int, int, int], str | None]] = [(size, None) for size in sizes]
+    tasks += [(s, name) for s in sizes if s in ACTIVATED_SIZES for name in ACTIVATIONS]
+    for size, activation in tasks:
+        timings = measure(size, activation, contenders, effort, rng)
         print(report.table(size, timings), flush=True)
         results["timings"] += timings
     print(report.smallest_call(results["timings"]))

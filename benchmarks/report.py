@@ -33,13 +33,13 @@ def limits(timings: list[Timing]) -> dict[tuple[tuple[int, ...], str], float]:
 
 
 def table(size: tuple[int, int, int], timings: list[Timing]) -> str:
-    """Return a table of all contenders at one size."""
+    """Return a table of all contenders at one size and activation."""
     limit = limits(timings)
     by_place = {(timing["contender"], timing["mode"]): timing for timing in timings}
     names = dict.fromkeys(timing["contender"] for timing in timings)
     columns = f"{'time':>10} {'GB/s':>7} {'limit':>6} {'ours':>8} "
     lines = [
-        f"\n{size}, {_quantity(n_bytes(size), 'B')}",
+        f"\n{size}, {timings[0]['activation'] or 'linear'}, {_quantity(n_bytes(size), 'B')}",
         f"{'':27}" + "".join(f"|{_TITLES[mode]:^34} " for mode in MODES),
         f"{'':27}" + f"| {columns}" * len(MODES),
     ]
@@ -100,7 +100,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    timings = results["timings"]
+    timings = [timing for timing in results["timings"] if timing["activation"] is None]
     names = [timing["contender"] for timing in timings if not timing["is_limit"]]
     colors = dict(zip(dict.fromkeys(names), plt.get_cmap("tab20").colors, strict=False))
     figure, panels = plt.subplots(1, len(MODES), figsize=(15, 7), sharey=True, layout="constrained")

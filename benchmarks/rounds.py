@@ -21,6 +21,14 @@ _BLOCK = 1 << 18  # elements that are checked at once
 _EPS = np.finfo(np.float32).eps
 
 
+_ACTIVATIONS = {
+    None: lambda z: z,
+    "relu": lambda z: np.maximum(z, 0),
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "tanh": np.tanh,
+}
+
+
 @dataclass
 class Effort:
     """How long to measure: rounds, and seconds after which a contender leaves some out."""
@@ -91,15 +99,21 @@ class Case:
 
 
 def measure(
-    size: tuple[int, int, int], contenders: list[Contender], effort: Effort, rng: random.Random
+    size: tuple[int, int, int],
+    activation: str | None,
+    contenders: list[Contender],
+    effort: Effort,
+    rng: random.Random,
 ) -> list[dict[str, object]]:
-    """Check and time all contenders at one size."""
+    """Check and time all contenders that have an activation, at one size."""
     n_sets, n_samples, n_features = size
     draw = np.random.default_rng(0).standard_normal
     samples = draw((n_samples, n_features), np.float32)
     weight, bias = (draw((n_sets, n_features), np.float32) for _ in range(2))
     out = np.zeros(size, np.float32)
 
+    contenders = [c for c in contenders if activation is None or c.activates]
+    chosen = () if activation is None else (activation,)
     cases = []
     for contender in contenders:
         sets = slice(contender.at_most_sets)
@@ -109,10 +123,10 @@ def measure(
             target = out[sets] if mode == "reused" else None
             operands = samples, weight[sets], bias[sets]
             with contender.inside():
-                call = contender.setup(*operands, target)
+                call = contender.setup(*operands, target, *chosen)
                 if not contender.is_limit:
                     out.fill(np.nan)
-                    check(contender, call(), *operands)
+                    check(contender, call(), *operands, activation)
             case = Case(contender, mode, call, n_sets / len(weight[sets]))
             case.calibrate()
             cases.append(case)
@@ -124,7 +138,7 @@ def measure(
             if case.is_due(effort, done / effort.rounds):
                 case.sample()
     gc.enable()
-    summaries = [case.summary(size) for case in cases]
+    summaries = [{"activation": activation} | case.summary(size) for case in cases]
     cases.clear()
     forget()
     gc.collect()
@@ -137,8 +151,12 @@ def check(
     samples: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray,
+    activation: str | None,
 ) -> None:
-    """Fail where a result is wrong by more than two roundings or a fused one can explain."""
+    """Fail where a result is wrong by more than roundings, or a fused one, can explain.
+
+    Activations of other libraries are allowed 64 ulp of 1.
+    """
     result = np.asarray(result)
     if contender.set_axis == 1:
         result = result.transpose(1, 0, 2)
@@ -151,6 +169,10 @@ def check(
         for b in range(0, len(samples), rows):
             product = samples[b : b + rows] * weight[n : n + step, None]
             offset = bias[n : n + step, None]
-            error = np.abs(result[n : n + step, b : b + rows] - (product + offset))
-            if not (error <= 2 * _EPS * (np.abs(product) + np.abs(offset))).all():
+            expected = _ACTIVATIONS[activation](product + offset)
+            error = np.abs(result[n : n + step, b : b + rows] - expected)
+            allowed = 2 * _EPS * (np.abs(product) + np.abs(offset))
+            if activation is not None:
+                allowed += 64 * _EPS
+            if not (error <= allowed).all():
                 raise AssertionError(f"{contender.name} computes something else at {shape}")

@@ -171,7 +171,8 @@ struct Selu {
         const float32 v47 = add(v45, v46);
         const float32 v51 = add(add(sub(v45, v47), v46), mul(v43, add(sub(v14, v33), v32)));
         const float32 v57 = add(mul(v51, 0x1.c212ccp+0f), mul(v47, 0x1.903c0cp-26f));
-        return select(less(x, 0x0p+0f), add(mul(v47, 0x1.c212ccp+0f), v57), mul(x, 0x1.0cfabep+0f));
+        const float32 v65 = add(mul(x, 0x1.0cfabcp+0f), mul(x, 0x1.6a9114p-24f));
+        return select(less(x, 0x0p+0f), add(mul(v47, 0x1.c212ccp+0f), v57), v65);
     }
     DEVICE float64 of(float64 x, float64) {
         const float64 v3 = select(less(x, -0x1.7a75571e8d7c8p+7), -0x1.7a75571e8d7c8p+7, x);
@@ -194,7 +195,8 @@ struct Selu {
         const float64 v62 = add(v60, v61);
         const float64 v66 = add(add(sub(v60, v62), v61), mul(v58, add(sub(v14, v48), v47)));
         const float64 v72 = add(mul(v66, 0x1.c212cc640f031p+0), mul(v62, 0x1.05161b045a1fep-56));
-        return select(less(x, 0x0p+0), add(mul(v62, 0x1.c212cc640f031p+0), v72), mul(x, 0x1.0cfabd6a91132p+0));
+        const float64 v80 = add(mul(x, 0x1.0cfabd6a91132p+0), mul(x, 0x1.6fc7d272f2695p-55));
+        return select(less(x, 0x0p+0), add(mul(v62, 0x1.c212cc640f031p+0), v72), v80);
     }
 };
 

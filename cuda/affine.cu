@@ -16,7 +16,7 @@ struct Operand {
 // multisubnet/_launch.py packs this.
 struct Affine {
     Operand samples, weight, bias, out;   // bias.data is null where nothing is added
-    float64 parameter;                    // of the activation, rounded to the dtype that it is done in
+    float64 parameter;                    // of the activation
     int64 n_sets, n_samples, n_features;
 };
 

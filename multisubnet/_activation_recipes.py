@@ -77,13 +77,14 @@ def _selu(x: Real, _, f: Format) -> Real:
     c = f.constants
     word, low = expm1(x, f)
     below = word * c.selu_product_high + (low * c.selu_product_high + word * c.selu_product_low)
-    return (x < 0).select(below, x * c.selu_scale)
+    return (x < 0).select(below, x * c.selu_scale_high + x * c.selu_scale_low)
 
 
 def _selu_derivative(x: Real, _, f: Format) -> Real:
     c = f.constants
     e = decay(x, f)
-    return _step(x, e.word * c.selu_product_high * e.power * f.unit, c.selu_scale)
+    below = e.word * c.selu_product_high * e.power * f.unit
+    return _step(x, below, c.selu_scale_high + c.selu_scale_low)
 
 
 def _softsign(x: Real, _, f: Format) -> Real:

@@ -134,11 +134,6 @@ class Activation:
         """Return the program for results of a real dtype; that of float16 is in float32."""
         return program_of(self.key, np.dtype(np.float32) if dtype.char == "e" else dtype)
 
-    def parameter_in(self, dtype: np.dtype) -> float:
-        """Return the parameter, rounded to the format of the dtype's program."""
-        with np.errstate(over="ignore"):
-            return float((np.float64 if dtype.char == "d" else np.float32)(self.parameter or 0.0))
-
 
 def applied(activation: Any, dtype: np.dtype) -> tuple[Activation | None, np.dtype]:
     """Return an activation, None if it changes nothing, and the working dtype with it.

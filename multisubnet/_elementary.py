@@ -107,7 +107,9 @@ def square(x: Real, f: Format) -> tuple[Real, Real]:
     return fast_sum(high * high, (x + high) * low)
 
 
-def product(a: Real, a_low: Real | float, b: Real, b_low: Real | float, f: Format):
+def product(
+    a: Real, a_low: Real | float, b: Real, b_low: Real | float, f: Format
+) -> tuple[Real, Real]:
     """Return (a + a_low) * (b + b_low) in two words."""
     (a, a_rest), (b, b_rest) = halves(a, f), halves(b, f)
     return fast_sum(a * b, a * (b_rest + b_low) + (a_rest + a_low) * (b + b_rest))

@@ -136,7 +136,7 @@ def affine(
         *packed["weight"],
         *packed.get("bias", (0, 0, 0, 0, 0)),
         *packed["out"],
-        0.0 if activation is None else activation.parameter_in(dtype),
+        0.0 if activation is None else activation.parameter or 0.0,
         n_sets,
         n_samples,
         n_features,

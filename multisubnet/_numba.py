@@ -85,15 +85,12 @@ def affine(
 ) -> None:
     """Write activation(samples * weight + bias), in `dtype`, to `out` of shape (N, B, F)."""
     kind = dtype.char, "linear" if activation is None else activation.key
-    parameter = None if activation is None else activation.parameter
     try:
         evaluate = _evaluate[kind]
     except KeyError:
-        from multisubnet import _compiled
-
-        evaluate = _evaluate[kind] = _compiled.affine(dtype, kind[1], parameter is not None)
-    if parameter is not None:
-        evaluate = _with_parameter(evaluate, activation.parameter_in(dtype))
+        evaluate = _evaluate[kind] = _compiled_for(dtype, activation)
+    if activation is not None and activation.parameter is not None:
+        evaluate = _with_parameter(evaluate, activation.parameter)
     n_sets, n_samples, n_features = out.shape
     if not out.size:
         return
@@ -138,6 +135,14 @@ def affine(
         work(0, outer, 0, run)
     else:
         _threads.run(work, _pieces(outer, run, reads_again, dtype.itemsize, threads), threads)
+
+
+def _compiled_for(dtype: np.dtype, activation: Activation | None) -> Callable[..., None]:
+    from multisubnet import _compiled
+
+    if activation is None:
+        return _compiled.affine(dtype, "linear", False)
+    return _compiled.affine(dtype, activation.key, activation.parameter is not None)
 
 
 def _with_parameter(evaluate: Callable[..., None], parameter: float) -> Callable[..., None]:

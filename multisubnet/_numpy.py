@@ -100,7 +100,7 @@ def _activated_affine(activation, samples, weight, bias, out, dtype) -> None:
     _real_affine(samples, weight, bias, z, dtype)
     program = activation.program(dtype)
     z = z.astype(program.dtype, copy=False)
-    result = _carried_out(program, z, program.dtype.type(activation.parameter_in(dtype)))
+    result = _carried_out(program, z, program.dtype.type(activation.parameter or 0))
     np.copyto(out, result.astype(dtype, copy=False), casting="same_kind")
 
 

@@ -14,8 +14,18 @@ from pathlib import Path
 import numpy as np
 
 import multisubnet as ms
+from multisubnet._activation_recipes import RECIPES
 from multisubnet.testing import DTYPES
 
+ACTIVATIONS = [
+    function
+    for activation in (
+        *map(ms.Activation, sorted(RECIPES)),
+        ms.Activation("leaky_relu", negative_slope=0.3),
+        ms.Activation("elu", alpha=0.7),
+    )
+    for function in (activation, activation.derivative)
+]
 FILE = Path(__file__).with_suffix(".json")
 
 
@@ -77,6 +87,10 @@ def table(affine=ms.affine) -> dict[str, str]:
     for dtypes in ("float32 int8 float16", "uint8 int64 bool", "complex64 float64 int32"):
         arrays = [operands(d)[i] for i, d in enumerate(dtypes.split())]
         hashes[f"affine {dtypes}"] = digest(affine(*arrays))
+    for activation in ACTIVATIONS:
+        for dtype in ("int16", "float16", "float32", "float64"):
+            result = affine(*operands(dtype), activation=activation)
+            hashes[f"affine {dtype} {activation!r}"] = digest(result)
     return hashes
 
 

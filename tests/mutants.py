@@ -254,8 +254,8 @@ MUTANTS = [
     Mutant(
         "the last part of a line not written",
         "multisubnet/_compiled.py",
-        "        _put(line, address, begun, filled)\n        fence()",
-        "        fence()",
+        "            _put(line, address, begun, filled)\n            fence()",
+        "            fence()",
     ),
     Mutant(
         "a tile begun anew where it goes on",
@@ -314,14 +314,78 @@ MUTANTS = [
     Mutant(
         "Numba loaded for a small call",
         "multisubnet/_numba.py",
-        "if size < _WORTH_COUNTING or char not in _DTYPES:",
-        "if char not in _DTYPES:",
+        "if size < _WORTH_COUNTING or dtype.char not in _DTYPES:",
+        "if dtype.char not in _DTYPES:",
     ),
     Mutant(
         "a cache of compiled code that does not notice a change",
         "multisubnet/_compiled.py",
-        "_VERSION = zlib.crc32(Path(_vectors.__file__).read_bytes())",
-        "_VERSION = zlib.crc32(Path(__file__).read_bytes())",
+        "Path(module.__file__).read_bytes() for module in _SOURCES",
+        "Path(__file__).read_bytes() for module in _SOURCES",
+    ),
+    Mutant(
+        "a recipe contracted to fma by the CPU engine",
+        "multisubnet/_vectors.py",
+        """        ("add", "real"): builder.fadd,
+        ("subtract", "real"): builder.fsub,
+        ("multiply", "real"): builder.fmul,""",
+        """        ("add", "real"): lambda a, b: builder.fadd(a, b, flags=("contract",)),
+        ("subtract", "real"): builder.fsub,
+        ("multiply", "real"): lambda a, b: builder.fmul(a, b, flags=("contract",)),""",
+    ),
+    Mutant(
+        "a rest of a row that is given to a recipe in the wrong order",
+        "multisubnet/_vectors.py",
+        "which = [min(i, count) for i in range(n)]",
+        "which = [min(i + 1, count) for i in range(n)]",
+    ),
+    Mutant(
+        "an integer compared as unsigned",
+        "multisubnet/_vectors.py",
+        'signed = program.dtype.kind == "i"',
+        "signed = False",
+    ),
+    Mutant(
+        "a division that is approximate, on the GPU alone",
+        "cuda/arithmetic.cuh",
+        'asm("div.rn." suffix " %0, %1, %2;" : "=" constraint(r) : constraint(a), constraint(b)); ',
+        "r = __fdividef(float(a), float(b));",
+    ),
+    Mutant(
+        "a comparison that flushes, on the GPU alone",
+        "cuda/arithmetic.cuh",
+        'COMPARED(less, "lt", float32, "f32", "f")',
+        'COMPARED(less, "lt.ftz", float32, "f32", "f")',
+    ),
+    Mutant(
+        "a float16 that is rounded twice",
+        "multisubnet/_activations.py",
+        'np.dtype(np.float32) if dtype.char == "e" else dtype',
+        'np.dtype(np.float64) if dtype.char == "e" else dtype',
+    ),
+    Mutant(
+        "integers that wrap before an activation",
+        "multisubnet/_activations.py",
+        "return activation, np.result_type(dtype, np.float16)",
+        "return activation, np.result_type(dtype, np.float32)",
+    ),
+    Mutant(
+        "a low word that is lost",
+        "multisubnet/_activation_recipes.py",
+        "return with_sign_of(x, word + low, f)",
+        "return with_sign_of(x, word, f)",
+    ),
+    Mutant(
+        "a value that is still needed",
+        "multisubnet/_numpy.py",
+        "                if last_uses[i] == number:",
+        "                if last_uses[i] >= number:",
+    ),
+    Mutant(
+        "a parameter that is forgotten",
+        "multisubnet/_numba.py",
+        "        evaluate = _with_parameter(evaluate, activation.parameter)",
+        "        evaluate = _with_parameter(evaluate, 1.0)",
     ),
     Mutant(
         "a comparison blind to the sign of zero",
@@ -330,6 +394,14 @@ MUTANTS = [
         "    same = actual == desired\n",
     ),
 ]
+
+
+# The golden bits first: they see most of the breakages, and all backends.
+_TESTS = sorted(
+    (str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_*.py")),
+    key=lambda path: ("golden" not in path, path),
+)
+_TESTS.remove("tests/test_mutants.py")
 
 
 def tested(mutant: Mutant | None) -> subprocess.CompletedProcess[str]:
@@ -343,7 +415,7 @@ def tested(mutant: Mutant | None) -> subprocess.CompletedProcess[str]:
             path.write_text(path.read_text().replace(mutant.old, mutant.new))
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m"]
         return subprocess.run(
-            [*command, "not gpu", "tests", "--ignore=tests/test_mutants.py"],
+            [*command, "not gpu", *_TESTS],
             cwd=tree,
             env=os.environ | {"CI": "true", "MULTISUBNET_TEST_EXAMPLES": "100"},
             capture_output=True,

@@ -117,7 +117,7 @@ def test_accuracy(activation, dtype):
     ).astype(dtype)
     result = at(ms.affine, activation, x)
     bound = 2 if not activation.name.startswith("gelu") else 4
-    exact = activation.parameter_in(np.dtype(dtype))
+    exact = np.dtype(dtype).type(activation.parameter or 0)
     for one, value in zip(x, result, strict=True):
         desired = truth.true(activation, one, exact)
         if activation.is_derivative:

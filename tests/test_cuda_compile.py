@@ -7,6 +7,7 @@ import re
 import pytest
 
 from multisubnet import _launch, _sources
+from multisubnet._activation_recipes import RECIPES
 
 nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="CuPy is not installed")
 
@@ -19,6 +20,7 @@ def _architectures():
 
 
 ARCHITECTURES = _architectures()
+KERNELS = {key: _launch.kernels(key) for name in RECIPES for key in (name, f"{name}_derivative")}
 needs_nvrtc = pytest.mark.skipif(not ARCHITECTURES, reason="NVRTC is not installed")
 
 
@@ -51,7 +53,9 @@ def broken_promises(text):
 @needs_nvrtc
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_every_kernel_stays_in_registers(arch):
-    names = _launch.kernels("affine")
+    names = list(KERNELS["linear"])
+    if arch in (ARCHITECTURES[0], 90, ARCHITECTURES[-1]):
+        names = [name for kernels in KERNELS.values() for name in kernels]
     log = nvrtc.getProgramLog(compiled(f"sm_{arch}", names))
     spills = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes", log)
     assert len(spills) == len(names)
@@ -64,9 +68,10 @@ def test_every_kernel_stays_in_registers(arch):
 
 @needs_nvrtc
 def test_no_kernel_flushes_contracts_or_approximates():
-    text = ptx(_launch.kernels("affine"))
+    text = ptx([name for kernels in KERNELS.values() for name in kernels])
     assert broken_promises(text) == set()
-    assert {"mul.rn.f32", "add.rn.f64", "cvt.rn.f16.f32"} <= set(re.findall(r"[\w.]+", text))
+    instructions = {"mul.rn.f32", "add.rn.f64", "div.rn.f32", "setp.lt.f32", "cvt.rn.f16.f32"}
+    assert instructions <= set(re.findall(r"[\w.]+", text))
 
 
 @needs_nvrtc
@@ -87,9 +92,11 @@ def test_that_would_be_seen(plain, instruction):
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("name", [k for k in _launch.kernels("affine") if "Direct" in k])
+@pytest.mark.parametrize(
+    "name", [k for key in ("linear", "tanh") for k in KERNELS[key] if "Direct" in k]
+)
 def test_a_thread_reads_and_writes_all_its_lanes_at_once(name):
-    type_name, lanes = re.fullmatch(r"affine<\w+, Direct<(\w+), (\d+)>>", name).groups()
+    type_name, lanes = re.fullmatch(r"affine<\w+, \w+, Direct<(\w+), (\d+)>>", name).groups()
     widths = {"boolean": 1, "float16": 2, "complex64": 8, "complex128": 16}
     width = int(lanes) * (widths.get(type_name) or int(re.search(r"\d+", type_name)[0]) // 8)
     accesses = re.findall(r"(?:ld|st)\.global(?:\.v(\d))?\.\w(\d+)", ptx([name]))

@@ -271,11 +271,11 @@ def test_it_is_loaded_when_that_is_worth_it():
 
 def test_small_calls_are_not_counted(monkeypatch):
     monkeypatch.setattr(_numba, "_evaluate", {})
-    monkeypatch.setattr(_numba, "_elements", {"f": 0})
+    monkeypatch.setattr(_numba, "_elements", {})
     monkeypatch.setattr(_numba, "_WORTH_LOADING", 9000)
     float32 = np.dtype("float32")
-    assert not any(_numba.gains(float32, (2, 2, 2)) for _ in range(10000))
-    assert [_numba.gains(float32, (2, 64, 32)) for _ in range(3)] == [False, False, True]
+    assert not any(_numba.gains(float32, (2, 2, 2), None) for _ in range(10000))
+    assert [_numba.gains(float32, (2, 64, 32), None) for _ in range(3)] == [False, False, True]
 
 
 def test_a_broken_numba_leaves_numpy(tmp_path):
@@ -307,15 +307,16 @@ def test_a_cache_that_is_nowhere_or_damaged_does_not_matter(tmp_path):
 
 def test_the_cache_is_used_and_notices_a_change(tmp_path):
     code = (
-        "from multisubnet import _vectors; {}\n"
+        "from multisubnet import _recipe; {}\n"
         "from multisubnet import _compiled; import numpy as np\n"
-        "print(sum(_compiled.affine(np.dtype('f4')).stats.cache_hits.values()))"
+        "evaluate = _compiled.affine(np.dtype('f4'), 'tanh', False)\n"
+        "print(sum(evaluate.stats.cache_hits.values()))"
     )
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     assert run(code.format(""), **environment) == "0"
     assert run(code.format(""), **environment) == "1"
     (tmp_path / "changed.py").write_text("# another version of what is compiled in")
-    changed = f"_vectors.__file__ = {str(tmp_path / 'changed.py')!r}"
+    changed = f"_recipe.__file__ = {str(tmp_path / 'changed.py')!r}"
     assert run(code.format(changed), **environment) == "0"
 
 
@@ -338,12 +339,19 @@ def test_a_processor_without_wide_vectors():
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="reads the machine code of x86-64")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_machine_code_streams_and_does_not_contract(dtype):
+@pytest.mark.parametrize("activation", ["linear", "tanh", "gelu"])
+def test_the_machine_code_streams_and_does_not_contract(dtype, activation):
     from multisubnet import _compiled
 
-    signature = _compiled._signature(np.dtype(dtype))  # from the cache it would come without code
-    (code,) = numba.njit([signature])(_compiled._affine).inspect_asm().values()
+    # From the cache it would come without code.
+    signature = _compiled._signature(np.dtype(dtype), has_parameter=False)
+    function = _compiled._specialized(f"{activation} uncached")
+    (code,) = numba.njit([signature])(function).inspect_asm().values()
     assert not re.search(r"vfn?m(add|sub)", code)
     assert "movnt" in code
     assert "sfence" in code
     assert re.search(r"v?mulp[sd].*[yz]?mm", code)
+    if activation != "linear":
+        # The recipe is in vectors: nothing else divides.
+        assert re.search(r"v?divp[sd]", code)
+        assert not re.search(r"v?divs[sd]", code)

@@ -65,7 +65,7 @@ def true(activation, x, parameter):
     x = mpf(float(x))
     if activation.parameter is None:
         return mpf(function(x))
-    return mpf(function(x, mpf(parameter)))
+    return mpf(function(x, mpf(float(parameter))))
 
 
 def ulps(actual, desired, digits, smallest_exponent, at_least=0):

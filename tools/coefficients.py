@@ -28,14 +28,14 @@ TAIL_SHIFT = {"float32": 4, "float64": 5}
 TAIL_END = {"float32": 15, "float64": 40}
 
 
-def rounded(x: mpf, dtype: type, bits: int | None = None) -> mpf:
-    """Return x rounded to a dtype, or to less bits than it has."""
+def rounded(x: mpf, dtype: type, bits: int | None = None, to=mpmath.nint) -> mpf:
+    """Return x rounded to a dtype, or to as many bits."""
     if bits is None:
         # float() rounds to float64; a second rounding to float32 moves a coefficient by less than
         # what interpolation leaves open.
         return mpf(float(dtype(float(x))))
     scale = mpf(2) ** (bits - 1 - int(mpmath.floor(mpmath.log(abs(x), 2))))
-    return mpmath.nint(x * scale) / scale
+    return to(x * scale) / scale
 
 
 def interpolated(f: Callable[[mpf], mpf], low: mpf, high: mpf, degree: int) -> list[mpf]:
@@ -120,7 +120,10 @@ def main() -> None:
         two_words("gelu_slope", slope, digits // 2)
         two_words("gelu_cubic", slope * mpf("0.044715"), digits // 2)
         scale = mpf("1.0507009873554804934193349852946")
-        show("selu_scale", rounded(scale, dtype))
+        # Rounded down, so that a product is infinite only where that with both words is.
+        high = rounded(scale, dtype, digits, to=mpmath.floor)
+        show("selu_scale_high", high)
+        show("selu_scale_low", rounded(scale - high, dtype))
         product = scale * mpf("1.6732632423543772848170429916717")
         two_words("selu_product", product, digits)
 

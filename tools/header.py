@@ -71,7 +71,7 @@ def body(program: Program, real: str) -> list[str]:
             if name.startswith("shift"):
                 operands[1] = str(program.operations[inputs[1]].inputs[0])
             value = FUNCTIONS[name, kind].format(*operands)
-            if uses[number] > 1 or len(value) > WIDEST and uses[number]:
+            if uses[number] > 1 or (len(value) > WIDEST and uses[number]):
                 lines.append(f"const {types[kind]} v{number} = {value};")
                 value = f"v{number}"
         values.append(value)
