@@ -1,6 +1,8 @@
 # make run    install into .venv and show what the library does
 # make test   everything that a machine without a GPU can test
 # make mutants   break the code in many places: the tests must see it each time
+# make generate    write what tools/ print: the coefficients and the CUDA header
+# make exhaustive  the errors of the activations over all float32 numbers; half an hour
 # make lint   ruff and mypy
 # make bench  against other libraries and the machine's limit; some minutes, on a quiet machine
 # make dist   build the wheel and the sdist, and try both in clean environments
@@ -9,7 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test mutants lint bench dist clean
+.PHONY: run test mutants generate exhaustive lint bench dist clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m multisubnet demo
@@ -20,6 +22,15 @@ test: $(VENV)/dev.stamp
 
 mutants: $(VENV)/dev.stamp
 	$(BIN)/python tests/mutants.py
+
+generate: $(VENV)/dev.stamp
+	$(BIN)/python tools/coefficients.py > coefficients.tmp
+	mv coefficients.tmp multisubnet/_coefficients.py
+	$(BIN)/python tools/header.py > header.tmp
+	mv header.tmp cuda/activations.cuh
+
+exhaustive: $(VENV)/dev.stamp
+	$(BIN)/python accuracy/exhaustive.py --results accuracy/results/errors.json
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

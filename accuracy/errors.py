@@ -67,8 +67,11 @@ def bound(name: str, derivative: bool) -> int:
 def measure(name: str, derivative: bool, x: np.ndarray) -> Result:
     """Return how far the library is from the truth at some points."""
     activation = ms.Activation(name, **ACTIVATIONS[name])
-    if derivative:
-        activation = activation.derivative
+    return judged(name, derivative, x, activation.derivative if derivative else activation)
+
+
+def judged(name: str, derivative: bool, x: np.ndarray, activation: ms.Activation) -> Result:
+    """Return how far an activation is from the truth of that name."""
     y = ms.affine(x[:, None], np.ones((1, 1), x.dtype), activation=activation)[0, :, 0]
     judge = getattr(library(), f"judge_{x.dtype}")
     parameter = next(iter(ACTIVATIONS[name].values()), 0.0)
