@@ -13,24 +13,12 @@ from pathlib import Path
 import numpy as np
 
 import multisubnet as ms
+from multisubnet._activation_recipes import RECIPES
+from multisubnet._activations import PARAMETERS
 
-ACTIVATIONS: dict[str, dict[str, float]] = {
-    "linear": {},
-    "relu": {},
-    "relu6": {},
-    "leaky_relu": {"negative_slope": 0.2},
-    "elu": {"alpha": 1.0},
-    "selu": {},
-    "softsign": {},
-    "hard_sigmoid": {},
-    "hard_tanh": {},
-    "sigmoid": {},
-    "tanh": {},
-    "exponential": {},
-    "softplus": {},
-    "silu": {},
-    "gelu": {},
-    "gelu_tanh": {},
+ACTIVATIONS = {
+    name: {PARAMETERS[name][0]: PARAMETERS[name][1]} if name in PARAMETERS else {}
+    for name in RECIPES
 }
 _FLAGS = ["-std=gnu++17", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-shared", "-fPIC"]
 _HERE = Path(__file__).parent

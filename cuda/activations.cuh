@@ -135,8 +135,8 @@ struct EluDerivative {
         const float32 v32 = mul(mul(v16, v16), add(mul(v15, 0x1.a1256cp-13f), 0x1.6d43bp-10f));
         const float32 v40 = add(add(v15, mul(v16, add(v30, v32))), 0x1p+0f);
         const uint32 v42 = ((bits(v8) - uint32(0x4b400000u)) + uint32(0xbfu));
-        const float32 v47 = mul(mul(parameter, v40), from_bits((v42 << 23)));
-        return select(less_equal(x, 0x0p+0f), mul(v47, 0x1p-64f), select(less(0x0p+0f, x), 0x1p+0f, x));
+        const float32 v48 = mul(mul(v40, from_bits((v42 << 23))), 0x1p-64f);
+        return select(less_equal(x, 0x0p+0f), mul(v48, parameter), select(less(0x0p+0f, x), 0x1p+0f, x));
     }
     DEVICE float64 of(float64 x, float64 parameter) {
         const float64 v4 = select(less(x, -0x1.7a75571e8d7c8p+9), -0x1.7a75571e8d7c8p+9, x);
@@ -153,9 +153,8 @@ struct EluDerivative {
         const float64 v48 = mul(mul(v44, v44), add(v36, mul(v16, 0x1.1f7340dbc337ep-29)));
         const float64 v49 = add(add(v38, mul(v44, add(v28, mul(v16, v32)))), v48);
         const uint64 v58 = ((bits(v8) - uint64(0x4338000000000000ull)) + uint64(0x5ffull));
-        const float64 v62 = mul(parameter, add(add(v15, mul(v16, v49)), 0x1p+0));
-        const float64 v65 = mul(mul(v62, from_bits((v58 << 52))), 0x1p-512);
-        return select(less_equal(x, 0x0p+0), v65, select(less(0x0p+0, x), 0x1p+0, x));
+        const float64 v62 = mul(add(add(v15, mul(v16, v49)), 0x1p+0), from_bits((v58 << 52)));
+        return select(less_equal(x, 0x0p+0), mul(mul(v62, 0x1p-512), parameter), select(less(0x0p+0, x), 0x1p+0, x));
     }
 };
 
@@ -626,8 +625,9 @@ struct Softplus {
         const float32 v92 = add(v85, v91);
         const float32 v96 = select(less(x, 0x0p+0f), 0x0p+0f, x);
         const float32 v97 = add(v96, v92);
-        const float32 v102 = add(add(sub(v96, v97), v92), add(sub(v85, v92), v91));
-        return select(less(0x1.fffffep+127f, x), x, add(v97, v102));
+        const float32 v98 = sub(v97, v96);
+        const float32 v105 = add(add(sub(v96, sub(v97, v98)), sub(v92, v98)), add(sub(v85, v92), v91));
+        return select(less(0x1.fffffep+127f, x), x, add(v97, v105));
     }
     DEVICE float64 of(float64 x, float64) {
         const float64 v4 = from_bits((bits(x) | uint64(0x8000000000000000ull)));
@@ -668,8 +668,10 @@ struct Softplus {
         const float64 v121 = add(v114, v120);
         const float64 v125 = select(less(x, 0x0p+0), 0x0p+0, x);
         const float64 v126 = add(v125, v121);
-        const float64 v131 = add(add(sub(v125, v126), v121), add(sub(v114, v121), v120));
-        return select(less(0x1.fffffffffffffp+1023, x), x, add(v126, v131));
+        const float64 v127 = sub(v126, v125);
+        const float64 v131 = add(sub(v125, sub(v126, v127)), sub(v121, v127));
+        const float64 v135 = add(v126, add(v131, add(sub(v114, v121), v120)));
+        return select(less(0x1.fffffffffffffp+1023, x), x, v135);
     }
 };
 

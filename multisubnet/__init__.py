@@ -15,6 +15,7 @@ from multisubnet._dispatch import (
     use_backend,
 )
 from multisubnet._pairs import from_pairs, to_pairs
+from multisubnet._select import affine_select
 
 __version__ = "0.1.0"
 
@@ -22,6 +23,7 @@ __all__ = [
     "Activation",
     "BackendUnavailable",
     "affine",
+    "affine_select",
     "available_backends",
     "from_pairs",
     "set_backend",

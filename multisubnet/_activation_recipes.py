@@ -70,7 +70,7 @@ def _elu(x: Real, alpha: Real, f: Format) -> Real:
 
 def _elu_derivative(x: Real, alpha: Real, f: Format) -> Real:
     e = decay(x, f)
-    return _step(x, alpha * e.word * e.power * f.unit, 1)
+    return _step(x, e.word * e.power * f.unit * alpha, 1)
 
 
 def _selu(x: Real, _, f: Format) -> Real:
@@ -152,7 +152,7 @@ def _exponential(x: Real, _, f: Format) -> Real:
 def _softplus(x: Real, _, f: Format) -> Real:
     e = decay(minus_absolute(x, f), f)
     word, low = log1p(*_unscaled(e, f), f)
-    total, rest = fast_sum(at_least(x, 0.0), word)
+    total, rest = two_sum(at_least(x, 0.0), word)
     return (x > f.largest).select(x, total + (rest + low))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import numbers
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,17 +14,17 @@ from multisubnet._elementary import Format
 from multisubnet._recipe import Program
 
 _ALIASES = {"swish": "silu"}
+_LARGEST = float(np.finfo(np.float64).max)
 # The name of the parameter of those that have one, and what Keras takes by default.
 PARAMETERS = {"leaky_relu": ("negative_slope", 0.2), "elu": ("alpha", 1.0)}
 OF_INTEGERS = ("relu", "relu6")  # and these keep them integers
 
 
-@dataclass(frozen=True, init=False, repr=False)
 class Activation:
-    """An activation function, for those that have a parameter and for derivatives.
+    """An activation function: needed for those that have a parameter, and for derivatives.
 
-    A function that takes an activation also takes its name, which stands for Keras' parameter.
-    Activations are immutable, and are equal if they are the same function.
+    A function that takes an activation also takes its name alone, and then the parameter is Keras'
+    default. Activations are immutable, and equal if name, parameter and order are.
 
     Parameters
     ----------
@@ -51,6 +50,8 @@ class Activation:
         ``gelu_tanh``     z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2, which is
                           Keras' ``gelu(approximate=True)``
         ================  ==========================================================
+
+        Comparisons see no sign of zero: relu(-0.0) is -0.0, as relu6 and hard_tanh are.
     negative_slope : float, optional
         Of ``leaky_relu``; 0.2 by default.
     alpha : float, optional
@@ -62,6 +63,8 @@ class Activation:
         The function's name.
     parameter : float or None
         The value of its parameter, if it has one.
+    is_derivative : bool
+        Whether it is a derivative, which has none itself (`derivative` is an AttributeError).
     derivative : Activation
         The derivative with respect to z. At a kink it is PyTorch's: that of the left side for
         relu, leaky_relu, elu and selu, and 0 for relu6, hard_sigmoid and hard_tanh.
@@ -69,7 +72,7 @@ class Activation:
     Raises
     ------
     ValueError
-        There is no activation of that name.
+        There is no activation of that name; a parameter is not finite.
     TypeError
         The name is not a string; the activation has no such parameter; a parameter is not a real
         number.
@@ -88,6 +91,7 @@ class Activation:
     array([[[0.1, 1. ]]])
     """
 
+    __slots__ = ("is_derivative", "name", "parameter")
     name: str
     parameter: float | None
     is_derivative: bool
@@ -97,18 +101,41 @@ class Activation:
             raise TypeError(f"the name of an activation must be a str, not {name!r}")
         name = _ALIASES.get(name, name)
         if name not in RECIPES:
-            raise ValueError(f"activation must be one of {', '.join(RECIPES)}, not {name!r}")
+            names = ", ".join([*RECIPES, *_ALIASES])
+            raise ValueError(f"activation must be one of {names}, not {name!r}")
         expected, value = PARAMETERS.get(name, (None, None))
         for given, number in parameters.items():
             if given != expected:
-                has = f"has {expected}" if expected else "has no parameter"
-                raise TypeError(f"the activation {name!r} {has}, and not {given!r}")
+                has = f"only {expected!r}" if expected else "none"
+                raise TypeError(f"{name!r} has no parameter {given!r}: it has {has}")
             if not isinstance(number, numbers.Real):
                 raise TypeError(f"{given} must be a real number, not {number!r}")
+            if not -_LARGEST <= number <= _LARGEST:
+                raise ValueError(f"{given} must be finite, not {number!r}")
             value = float(number)
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "parameter", value)
-        object.__setattr__(self, "is_derivative", False)
+        self._set(name, value, False)
+
+    def _set(self, name: str, parameter: float | None, is_derivative: bool) -> Activation:
+        for attribute, value in zip(self.__slots__, (is_derivative, name, parameter), strict=True):
+            object.__setattr__(self, attribute, value)
+        return self
+
+    def __setattr__(self, attribute: str, value: Any) -> None:
+        raise AttributeError(f"an Activation is immutable: {attribute} cannot be set")
+
+    __delattr__ = __setattr__  # type: ignore[assignment]
+
+    def _state(self) -> tuple[str, float | None, bool]:
+        return self.name, self.parameter, self.is_derivative
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, self._state()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Activation) and self._state() == other._state()
+
+    def __hash__(self) -> int:
+        return hash(self._state())
 
     def __repr__(self) -> str:
         expected, _ = PARAMETERS.get(self.name, (None, None))
@@ -117,13 +144,15 @@ class Activation:
 
     @property
     def derivative(self) -> Activation:
+        """The derivative with respect to z."""
         if self.is_derivative:
             raise AttributeError(f"there is no second derivative: {self!r} is a first one")
-        derivative = object.__new__(Activation)
-        object.__setattr__(derivative, "name", self.name)
-        object.__setattr__(derivative, "parameter", self.parameter)
-        object.__setattr__(derivative, "is_derivative", True)
-        return derivative
+        return _restored(self.name, self.parameter, True)
+
+    @property
+    def number(self) -> float:
+        """The parameter; 0 for a function that has none."""
+        return 0.0 if self.parameter is None else self.parameter
 
     @property
     def key(self) -> str:
@@ -133,6 +162,10 @@ class Activation:
     def program(self, dtype: np.dtype) -> Program:
         """Return the program for results of a real dtype; that of float16 is in float32."""
         return program_of(self.key, np.dtype(np.float32) if dtype.char == "e" else dtype)
+
+
+def _restored(name: str, parameter: float | None, is_derivative: bool) -> Activation:
+    return object.__new__(Activation)._set(name, parameter, is_derivative)
 
 
 def applied(activation: Any, dtype: np.dtype) -> tuple[Activation | None, np.dtype]:
@@ -155,7 +188,10 @@ def applied(activation: Any, dtype: np.dtype) -> tuple[Activation | None, np.dty
         )
     if dtype.kind in "biu" and activation.key in OF_INTEGERS:
         return (None if dtype.kind == "b" else activation), dtype
-    return activation, np.result_type(dtype, np.float16)
+    dtype = np.result_type(dtype, np.float16)
+    if abs(activation.number) > np.finfo(activation.program(dtype).dtype).max:
+        raise ValueError(f"the parameter of {activation!r} is too large for {dtype}")
+    return activation, dtype
 
 
 @functools.cache

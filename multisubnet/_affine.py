@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from multisubnet import _activations, _dispatch, _operands, _subnormals
+from multisubnet import _activations, _dispatch, _gpu, _operands, _subnormals
 from multisubnet._activations import Activation
 from multisubnet._subnormals import ONE, SMALLEST
 
@@ -59,7 +58,8 @@ def affine(
         above; there is no activation of that name; `set_axis` is not 0 or 1; `out` is read-only or
         has elements that share memory; a CuPy array does not lie at multiples of its item's size.
     TypeError
-        An operand has a dtype that is not bool, integer, float or complex; an activation other
+        An operand has a dtype that is not bool, integer, float or complex; `activation` is not a
+        name or an Activation, or an activation other
         than linear is asked for in complex numbers or longdouble; `out` cannot hold the result;
         NumPy (or sequences) and CuPy arrays, or CuPy arrays of two devices, are mixed.
     BackendUnavailable
@@ -67,6 +67,7 @@ def affine(
 
     See Also
     --------
+    affine_select : one set for each sample.
     Activation : activations with a parameter, and derivatives.
     from_pairs : weight and bias from (weight, bias) pairs.
     use_backend : choose where the work runs.
@@ -76,11 +77,12 @@ def affine(
     The result has the same bits on every backend. The operands are first cast to the result's
     dtype; then the product is rounded to that dtype, and then the sum, with no fused multiply-add;
     subnormal numbers are kept, integers wrap, bool is ``and`` and ``or``. The activation is a fixed
-    series of such operations in float32 or float64, within 2 ulp of its true value (gelu within
-    4); for float16 it is done in float32, and rounded once. The result is rounded once more where
-    `out` has another dtype. (Where the operands differ in dtype, NumPy's own
-    expression promotes them in pairs, and can give other bits.) The sign and payload of a NaN are
-    not defined. Complex numbers are defined on their real parts::
+    series of such operations in float32 or float64, within 2 ulp of its true value (gelu within 4,
+    derivatives within 4 ulp of the larger of theirs and 1/4); for float16 it is done in float32,
+    and rounded once. The result is rounded once more where `out` has another dtype. (Where the
+    operands differ in dtype, NumPy's own expression promotes them in pairs, and can give other
+    bits.) The sign and payload of a NaN are not defined. Complex numbers are defined on their
+    real parts::
 
         re = (samples.re * weight.re - samples.im * weight.im) + bias.re
         im = (samples.re * weight.im + samples.im * weight.re) + bias.im
@@ -120,46 +122,15 @@ def affine(
         shape = n_samples, n_sets, n_features
     if out is not None:
         _operands.check_out(xp, out, shape, dtype)
-    backend = _dispatch.select(xp, dtype, shape, out, activation)
+    backend = _dispatch.select("affine", xp, dtype, shape, out, activation)
     if xp is not np or backend.ARRAYS != "numpy":
-        return _on_gpu(
-            backend, xp, (samples, weight, bias), out, shape, set_axis, dtype, activation
-        )
+        operands = samples, weight, bias
+        order = (1, 0, 2) if set_axis else (0, 1, 2)
+        return _gpu.run("affine", backend, xp, operands, out, shape, order, dtype, activation)
 
     result = np.empty(shape, dtype) if out is None else np.asarray(out)
     ordered = result.transpose(1, 0, 2) if set_axis else result
     if out is not None:
-        samples, weight, bias = _operands.apart_from(ordered, samples, weight, bias)
+        samples, weight, bias = _operands.apart_from(ordered, (samples, weight, bias))
     backend.affine(samples, weight, bias, ordered, dtype, activation)
-    return result if out is None else out
-
-
-def _on_gpu(
-    backend: ModuleType,
-    xp: ModuleType,
-    operands: tuple[Any, ...],
-    out: Any,
-    shape: tuple[int, ...],
-    set_axis: int,
-    dtype: np.dtype,
-    activation: Activation | None,
-) -> Any:
-    """Evaluate validated operands that are on a GPU, or are to go there."""
-    moves = backend.ARRAYS != xp.__name__
-    with _dispatch.device_of(operands[0]):
-        if moves:
-            operands = tuple(None if x is None else backend.adopt(x) for x in operands)
-        if moves or out is None:
-            # The backend rounds to the dtype of `out`; what is left to do moves bytes only.
-            result = backend.empty(shape, dtype if out is None else out.dtype.newbyteorder("="))
-            ordered = result.transpose(1, 0, 2) if set_axis else result
-        else:
-            result = out
-            ordered = result.transpose(1, 0, 2) if set_axis else result
-            operands = _operands.apart_from(ordered, *operands)
-        backend.affine(*operands, ordered, dtype, activation)
-        if moves:
-            result = _dispatch.load(xp.__name__).adopt(result)
-            if out is not None:
-                out[...] = result
     return result if out is None else out

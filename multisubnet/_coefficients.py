@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 FLOAT32, FLOAT64 = SimpleNamespace(), SimpleNamespace()
 
-FLOAT32.name = "float32"
 FLOAT32.digits = 24
 FLOAT32.log2_e = 1.4426950216293335
 FLOAT32.ln2_high = 0.693145751953125
@@ -47,7 +46,6 @@ FLOAT32.selu_scale_low = 8.441664078873146e-08
 FLOAT32.selu_product_high = 1.7580993175506592
 FLOAT32.selu_product_low = 2.3296717444054593e-08
 
-FLOAT64.name = "float64"
 FLOAT64.digits = 53
 FLOAT64.log2_e = 1.4426950408889634
 FLOAT64.ln2_high = 0.6931471805598903

@@ -21,14 +21,8 @@ from typing import Any
 import numpy as np
 from numba import from_dtype, njit, types
 
-from multisubnet import (
-    _activation_recipes,
-    _activations,
-    _coefficients,
-    _elementary,
-    _recipe,
-    _vectors,
-)
+from multisubnet import _vectors
+from multisubnet._activations import program_of
 from multisubnet._vectors import LINE, affine_row, copy, fence, splat, stream_line
 
 _SHORT_ROW = 2048
@@ -36,11 +30,6 @@ _SHORT_RUN = 1024
 _TILE = 4096
 _SLOT = _TILE + 2 * LINE  # a tile; a line by which it goes on; a line that filling it may overrun
 _scratch = _vectors.stack(LINE + 3 * _SLOT)
-
-# Numba's cache on disk sees when this file changes, and not what is compiled into it from others.
-# As part of a constant of the function this becomes part of the key under which the cache looks.
-_SOURCES = (_activation_recipes, _activations, _coefficients, _elementary, _recipe, _vectors)
-_VERSION = zlib.crc32(b"".join(Path(module.__file__).read_bytes() for module in _SOURCES))
 
 
 @njit(inline="never")
@@ -223,14 +212,60 @@ def _specialized(recipe: str):
     return affine
 
 
+def _specialized_select(recipe: str):
+    """Return the same for `affine_select`."""
+
+    def affine_select(samples, weight, bias, set_index, out, has_bias, first, last, parameter=0.0):
+        """Write the samples first to last of `out`, whose sets are all there."""
+        row_bytes = out.shape[1] * out.itemsize
+        weight_step = 0 if weight.shape[0] == 1 else row_bytes
+        bias_step = 0 if bias.shape[0] == 1 else row_bytes
+        weight_tile = _scratch()
+        bias_tile = weight_tile + _SLOT
+        rows = 1 if row_bytes >= _SHORT_ROW else _TILE // max(row_bytes, 1)
+        for b in range(first, last, rows):
+            n_rows = min(rows, last - b)
+            weight_row = weight.ctypes.data + set_index[b] * weight_step
+            bias_row = bias.ctypes.data + set_index[b] * bias_step
+            if n_rows > 1:
+                for i in range(n_rows):
+                    n = set_index[b + i]
+                    copy(
+                        weight_tile + i * row_bytes, weight.ctypes.data + n * weight_step, row_bytes
+                    )
+                    if has_bias:
+                        copy(bias_tile + i * row_bytes, bias.ctypes.data + n * bias_step, row_bytes)
+                weight_row, bias_row = weight_tile, bias_tile
+            affine_row(
+                out,
+                out.ctypes.data + b * row_bytes,
+                samples.ctypes.data + b * row_bytes,
+                weight_row,
+                bias_row,
+                n_rows * out.shape[1],
+                has_bias,
+                False,
+                recipe,
+                parameter,
+            )
+
+    return affine_select
+
+
 @functools.cache
-def affine(dtype: np.dtype, key: str, has_parameter: bool) -> Any:
-    """Return the compiled function for a dtype and an activation, cached on disk by Numba.
+def compiled(name: str, dtype: np.dtype, key: str, has_parameter: bool) -> Any:
+    """Return a function for a dtype and an activation, cached on disk by Numba.
 
     The activation's parameter comes last, if it has one.
     """
-    function = _specialized(f"{key} {_VERSION}")
-    signature = _signature(dtype, has_parameter)
+    # Numba's cache on disk sees when this file changes, and not what is compiled into it from
+    # others. As part of a constant of the function, this becomes part of the key that it looks for.
+    others = Path(_vectors.__file__).read_bytes()
+    if key != "linear":
+        others += repr(program_of(key, dtype)).encode()
+    specialized = {"affine": _specialized, "affine_select": _specialized_select}[name]
+    function = specialized(f"{key} {zlib.crc32(others)}")
+    signature = _signature(name, dtype, has_parameter)
     try:
         return njit([signature], nogil=True, cache=True)(function)
     except Exception as error:  # no place for a cache, or a damaged one: Numba raises many types
@@ -238,12 +273,19 @@ def affine(dtype: np.dtype, key: str, has_parameter: bool) -> Any:
         return njit([signature], nogil=True)(function)
 
 
-def _signature(dtype: np.dtype, has_parameter: bool) -> Any:
+def _signature(name: str, dtype: np.dtype, has_parameter: bool) -> Any:
     scalar = from_dtype(dtype)
     operand = types.Array(scalar, 2, "C", readonly=True)
+    parameter = types.float64 if has_parameter else types.Omitted(0.0)
+    if name == "affine_select":
+        index = types.Array(types.int64, 1, "C", readonly=True)
+        return types.void(
+            *(operand, operand, operand, index, types.Array(scalar, 2, "C")),
+            *(types.boolean, types.intp, types.intp, parameter),
+        )
     return types.void(
         *(operand, operand, operand, types.Array(scalar, 3, "C")),
         *(types.boolean, types.boolean),
         *(types.intp, types.intp, types.intp, types.intp),
-        *(types.boolean, types.float64 if has_parameter else types.Omitted(0.0)),
+        *(types.boolean, parameter),
     )

@@ -62,6 +62,22 @@ def affine(
         _run(_launch.affine(samples, weight, bias, out, dtype, activation, _address), "affine.cu")
 
 
+def affine_select(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    set_index: Any,
+    out: Any,
+    dtype: np.dtype,
+    activation: Activation | None,
+    n_sets: int,
+) -> None:
+    """Write `affine` of set `set_index[b]` for each sample b to `out` of shape (B, F)."""
+    if out.size:
+        operands = samples, weight, bias, set_index, out, dtype, activation, n_sets
+        _run(_launch.affine_select(*operands, _address), "affine_select.cu")
+
+
 def _address(array: Any) -> int:
     return array.data.ptr
 

@@ -30,6 +30,8 @@ from multisubnet._activations import Activation
 #   adopt(array)          a copy of an array of the other namespace
 #   affine(samples, weight, bias, out, dtype, activation)
 #                         on validated arrays, into out of shape (N, B, F)
+#   affine_select(samples, weight, bias, set_index, out, dtype, activation, n_sets)
+#                         the same, into out of shape (B, F)
 _MODULES = {
     "numpy": "multisubnet._numpy",
     "numba": "multisubnet._numba",
@@ -93,19 +95,24 @@ def choice() -> str | None:
 
 
 def select(
+    name: str,
     xp: ModuleType,
     dtype: np.dtype,
     shape: tuple[int, ...],
     out: Any,
     activation: Activation | None,
 ) -> ModuleType:
-    """Return the backend for arrays of `xp`, a working dtype, a result's shape, `out` or None."""
-    name = _context_choice.get() or _process_choice or _environment_choice
-    if name is None:
+    """Return the backend whose function `name` is to be called.
+
+    That depends on the arrays' module, the working dtype, the result's shape, `out` or None, and
+    the activation.
+    """
+    chosen = _context_choice.get() or _process_choice or _environment_choice
+    if chosen is None:
         if xp is np:
-            return _numba if _numba.gains(dtype, shape, activation) else _numpy
-        name = xp.__name__
-    backend = load(name)
+            return _numba if _numba.gains(name, dtype, shape, activation) else _numpy
+        chosen = xp.__name__
+    backend = load(chosen)
     return backend if backend.serves(dtype, dtype if out is None else out.dtype) else _numpy
 
 

@@ -1,4 +1,4 @@
-"""Recipes of the elementary functions from which activations and losses are made.
+"""Recipes of the elementary functions from which activations are made.
 
 Each is written with single-rounded operations only, without fused multiply-adds, branches or
 tables. Where a rounding would show in the result, its error is carried along as a second word:
@@ -89,7 +89,10 @@ def polynomial(x: Real, coefficients: Sequence[float]) -> Real:
 
 
 def fast_sum(a: Real | float, b: Real) -> tuple[Real, Real]:
-    """Return a + b in two words, exactly, if |a| >= |b| or a = 0 (Dekker's Fast2Sum)."""
+    """Return a + b in two words (Dekker's Fast2Sum).
+
+    They are exact if |a| >= |b|, if a = 0, or if a is a multiple of the last place of b.
+    """
     total = a + b
     return total, (a - total) + b
 

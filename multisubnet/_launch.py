@@ -7,6 +7,7 @@ kernel takes one struct, packed here and declared in the kernel's source.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -40,6 +41,7 @@ _ENOUGH_BLOCKS = 4096  # several waves on the largest card there is
 _MAX_GRID_Y = 65535
 
 _AFFINE = struct.Struct("<" + "Q4q" * 4 + "d3q")
+_AFFINE_SELECT = struct.Struct("<" + "Q4q" * 5 + "d3q")
 
 
 class Strided(Protocol):
@@ -72,16 +74,16 @@ def functor(key: str) -> str:
     return "".join(word.capitalize() for word in key.split("_"))
 
 
-def kernels(key: str) -> list[str]:
-    """Return every instance of `affine` that can be asked for, with the activation of this key."""
+def kernels(name: str, key: str) -> list[str]:
+    """Return every instance of the kernel template `name` for the activation of this key."""
     kinds = "biufc" if key == "linear" else "iuf" if key in OF_INTEGERS else "f"
     names = set()
-    for char, name in _TYPES.items():
+    for char, type_name in _TYPES.items():
         dtype = np.dtype(char)
         if dtype.kind in kinds:
             lanes = _VECTOR_BYTES // dtype.itemsize
-            for memory in (f"Direct<{name}, 1>", f"Direct<{name}, {lanes}>", f"Converting<{name}>"):
-                names.add(f"affine<{name}, {functor(key)}, {memory}>")
+            for memory in ("Direct<{}, 1>", f"Direct<{{}}, {lanes}>", "Converting<{}>"):
+                names.add(f"{name}<{type_name}, {functor(key)}, {memory.format(type_name)}>")
     return sorted(names)
 
 
@@ -92,20 +94,60 @@ def affine(
     out: Strided,
     dtype: np.dtype,
     activation: Activation | None,
-    address,
+    address: Callable[[Strided], int],
 ) -> Launch:
     """Return the launch that writes `affine` to a non-empty `out` of shape (N, B, F).
 
     `address(array)` is the address of an array's first element.
     """
     n_sets, n_samples, n_features = out.shape
-    arrays = {"samples": samples, "weight": weight, "out": out}
-    if bias is not None:
-        arrays["bias"] = bias
-    packed = {}
+    arrays = {"samples": samples, "weight": weight, "bias": bias, "out": out}
+    operands, instance, lanes = _operands(arrays, dtype, activation, address)
+    grid, block = _geometry(n_samples * (n_features // lanes), n_sets)
+    argument = _AFFINE.pack(*operands, _parameter(activation), n_sets, n_samples, n_features)
+    return Launch(f"affine<{instance}>", grid, block, argument)
+
+
+def affine_select(
+    samples: Strided,
+    weight: Strided,
+    bias: Strided | None,
+    set_index: Strided,
+    out: Strided,
+    dtype: np.dtype,
+    activation: Activation | None,
+    n_sets: int,
+    address: Callable[[Strided], int],
+) -> Launch:
+    """Return the launch that writes `affine_select` to a non-empty `out` of shape (B, F)."""
+    n_samples, n_features = out.shape
+    arrays = {"samples": samples, "weight": weight, "bias": bias}
+    arrays |= {"set_index": set_index, "out": out}
+    operands, instance, lanes = _operands(arrays, dtype, activation, address)
+    grid, block = _geometry(n_samples * (n_features // lanes), 1)
+    argument = _AFFINE_SELECT.pack(*operands, _parameter(activation), n_sets, n_samples, n_features)
+    return Launch(f"affine_select<{instance}>", grid, block, argument)
+
+
+def _parameter(activation: Activation | None) -> float:
+    return 0.0 if activation is None else activation.number
+
+
+def _operands(
+    arrays: dict[str, Strided | None],
+    dtype: np.dtype,
+    activation: Activation | None,
+    address: Callable[[Strided], int],
+) -> tuple[list[int], str, int]:
+    """Return the fields of each Operand, the arguments of the kernel template, and the lanes."""
+    fields: list[int] = []
     direct = True
     misaligned = 0  # the low bits of whatever a 16-byte access would have to be a multiple of
+    n_features = 0
     for name, array in arrays.items():
+        if array is None:
+            fields += (0, 0, 0, 0, 0)
+            continue
         start = address(array)
         over_sets, over_samples, over_features = strides = _strides(name, array)
         itemsize = array.dtype.itemsize
@@ -118,31 +160,23 @@ def affine(
                 f"{name} does not lie at multiples of the {itemsize} bytes of its {array.dtype} "
                 f"elements, where the GPU reads them: pass a copy"
             )
+        fields += (start, *strides, _CODES[array.dtype.char])
+        if name == "set_index":
+            continue
         if array.dtype != dtype:
             direct = False
         if over_features != itemsize:
             misaligned |= 1
         misaligned |= start | over_sets | over_samples
-        packed[name] = (start, *strides, _CODES[array.dtype.char])
+        n_features = array.shape[-1]
 
     lanes = _VECTOR_BYTES // dtype.itemsize
     if not direct or misaligned % _VECTOR_BYTES or n_features % lanes:
         lanes = 1
     name = _TYPES[dtype.char]
     memory = f"Direct<{name}, {lanes}>" if direct else f"Converting<{name}>"
-    grid, block = _geometry(n_samples * (n_features // lanes), n_sets)
-    argument = _AFFINE.pack(
-        *packed["samples"],
-        *packed["weight"],
-        *packed.get("bias", (0, 0, 0, 0, 0)),
-        *packed["out"],
-        0.0 if activation is None else activation.parameter or 0.0,
-        n_sets,
-        n_samples,
-        n_features,
-    )
     function = functor("linear" if activation is None else activation.key)
-    return Launch(f"affine<{name}, {function}, {memory}>", grid, block, argument)
+    return fields, f"{name}, {function}, {memory}", lanes
 
 
 def _strides(name: str, array: Strided) -> tuple[int, int, int]:
@@ -153,8 +187,10 @@ def _strides(name: str, array: Strided) -> tuple[int, int, int]:
     )
     if len(strides) == 3:
         return strides
+    if len(strides) == 1:
+        return (0, *strides, 0)
     first, over_features = strides
-    return (0, first, over_features) if name == "samples" else (first, 0, over_features)
+    return (first, 0, over_features) if name in ("weight", "bias") else (0, first, over_features)
 
 
 def _geometry(across: int, along: int) -> tuple[tuple[int, int], tuple[int, int]]:

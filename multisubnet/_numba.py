@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -32,16 +33,15 @@ _PIECES = 8  # for each thread, so that a thread that was held up does not hold 
 _BLOCK = 1 << 14  # elements of a block that goes through scratch arrays
 _SMALL = 1 << 18  # bytes of the result and of the samples up to which no plan is made
 
-# Importing Numba takes a third of a second, and compiling for a dtype a second, once on a machine.
-# It is done when that many elements of a dtype went through NumPy, results that take NumPy less
-# than some microseconds not counted.
+# Importing Numba takes a third of a second, and compiling a function for a dtype and an activation
+# a second, once on a machine. It is done when that many elements of them went through NumPy (those
+# of a recipe count for more), results that take NumPy less than some microseconds not counted.
 _WORTH_LOADING = 1 << 24
 _WORTH_COUNTING = 1 << 12
 
-_evaluate: dict[
-    tuple[str, str], Callable[..., None]
-] = {}  # what is compiled, by dtype.char and the activation's key
-_elements: dict[tuple[str, str], int] = {}  # that went through NumPy
+# By function, dtype.char and activation.key: what is compiled; elements that went through NumPy.
+_evaluate: dict[tuple[Any, ...], Callable[..., None]] = {}
+_elements: dict[tuple[Any, ...], int] = {}
 
 
 @functools.cache
@@ -61,9 +61,11 @@ def serves(dtype: np.dtype, out: np.dtype) -> bool:
     return dtype.char in _DTYPES
 
 
-def gains(dtype: np.dtype, shape: tuple[int, ...], activation: Activation | None) -> bool:
+def gains(
+    name: str, dtype: np.dtype, shape: tuple[int, ...], activation: Activation | None
+) -> bool:
     """Whether the engine is worth its start-up, now that a result of this shape is asked for."""
-    kind = dtype.char, "linear" if activation is None else activation.key
+    kind = name, dtype.char, activation and activation.key
     if kind in _evaluate:
         return True
     size = math.prod(shape)
@@ -84,13 +86,7 @@ def affine(
     activation: Activation | None,
 ) -> None:
     """Write activation(samples * weight + bias), in `dtype`, to `out` of shape (N, B, F)."""
-    kind = dtype.char, "linear" if activation is None else activation.key
-    try:
-        evaluate = _evaluate[kind]
-    except KeyError:
-        evaluate = _evaluate[kind] = _compiled_for(dtype, activation)
-    if activation is not None and activation.parameter is not None:
-        evaluate = _with_parameter(evaluate, activation.parameter)
+    evaluate = _compiled("affine", dtype, activation)
     n_sets, n_samples, n_features = out.shape
     if not out.size:
         return
@@ -137,12 +133,50 @@ def affine(
         _threads.run(work, _pieces(outer, run, reads_again, dtype.itemsize, threads), threads)
 
 
-def _compiled_for(dtype: np.dtype, activation: Activation | None) -> Callable[..., None]:
-    from multisubnet import _compiled
+def affine_select(
+    samples: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    set_index: np.ndarray,
+    out: np.ndarray,
+    dtype: np.dtype,
+    activation: Activation | None,
+    n_sets: int,
+) -> None:
+    """Write `affine` of set `set_index[b]` for each sample b to `out` of shape (B, F)."""
+    third = weight if bias is None else bias
+    plain = all(_is_plain(array, dtype) for array in (samples, weight, third, out))
+    if not plain or ((set_index < 0) | (set_index >= n_sets)).any():
+        operands = samples, weight, bias, set_index, out, dtype, activation, n_sets
+        _numpy.affine_select(*operands)
+        return
+    evaluate = _compiled("affine_select", dtype, activation)
+    index = np.require(set_index, np.int64, ["C", "A"])
 
-    if activation is None:
-        return _compiled.affine(dtype, "linear", False)
-    return _compiled.affine(dtype, activation.key, activation.parameter is not None)
+    def work(first: int, last: int) -> None:
+        evaluate(samples, weight, third, index, out, bias is not None, first, last)
+
+    threads = _threads.count(out.nbytes // _PIECE)
+    rows = max(len(out) // (threads * _PIECES), 1)
+    pieces = ((first, min(first + rows, len(out))) for first in range(0, len(out), rows))
+    _threads.run(work, pieces, threads)
+
+
+def _compiled(name: str, dtype: np.dtype, activation: Activation | None) -> Callable[..., None]:
+    """Return a function of multisubnet/_compiled.py for a dtype and an activation."""
+    kind = name, dtype.char, activation and activation.key
+    try:
+        evaluate = _evaluate[kind]
+    except KeyError:
+        from multisubnet import _compiled
+
+        key, parameter = "linear", None
+        if activation is not None:
+            key, parameter = activation.key, activation.parameter
+        evaluate = _evaluate[kind] = _compiled.compiled(name, dtype, key, parameter is not None)
+    if activation is not None and activation.parameter is not None:
+        return _with_parameter(evaluate, activation.parameter)
+    return evaluate
 
 
 def _with_parameter(evaluate: Callable[..., None], parameter: float) -> Callable[..., None]:
@@ -180,7 +214,7 @@ def _in_blocks(
     weight = weight[:, None]
     third = weight if bias is None else bias[:, None]
 
-    @np.errstate(all="ignore")
+    @_numpy.quietly
     def work(*block: slice) -> None:
         target = out[block]
         n_sets, n_samples, n_features = target.shape

@@ -6,15 +6,19 @@ results of those before it there, and so that operands of another dtype are neve
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from multisubnet._activations import Activation
 from multisubnet._recipe import Program
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 ARRAYS = "numpy"
 
@@ -36,6 +40,21 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
+# Entering a copy of a context costs a quarter of entering numpy.errstate.
+_QUIET = contextvars.Context()
+_QUIET.run(np.seterr, all="ignore")
+
+
+def quietly(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function so that NumPy warns of nothing in it, whatever `numpy.seterr` says."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        return _QUIET.copy().run(function, *args, **kwargs)
+
+    return wrapper
+
+
 def why_unavailable() -> None:
     """NumPy is always there."""
 
@@ -55,7 +74,7 @@ def adopt(array: Any) -> np.ndarray:
     return array.get()
 
 
-@np.errstate(all="ignore")
+@quietly
 def affine(
     samples: np.ndarray,
     weight: np.ndarray,
@@ -67,11 +86,7 @@ def affine(
     """Write activation(samples * weight + bias), in `dtype`, to `out` of shape (N, B, F)."""
     weight = weight[:, None]
     bias = None if bias is None else bias[:, None]
-    evaluate = _complex_affine if dtype.kind == "c" else _real_affine
-    size = _BLOCK
-    if activation is not None:
-        evaluate = functools.partial(_activated_affine, activation)
-        size = _RECIPE_BLOCK
+    evaluate, size = _evaluator(dtype, activation)
     if out.size <= size:
         evaluate(samples, weight, bias, out, dtype)
         return
@@ -84,6 +99,45 @@ def affine(
             out[block],
             dtype,
         )
+
+
+@quietly
+def affine_select(
+    samples: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    set_index: np.ndarray,
+    out: np.ndarray,
+    dtype: np.dtype,
+    activation: Activation | None,
+    n_sets: int,
+) -> None:
+    """Write `affine` of set `set_index[b]` for each sample b to `out` of shape (B, F).
+
+    A set that there is not gives NaN, or 0 where the dtype has none.
+    """
+    n_samples, n_features = out.shape
+    evaluate, size = _evaluator(dtype, activation)
+    rows = max(1, size // max(n_features, 1))
+    for start in range(0, n_samples, rows):
+        block = slice(start, start + rows)
+        index = set_index[block]
+        there = (index >= 0) & (index < n_sets)
+        index = np.where(there, index, 0).astype(np.intp)
+        selected = (x if x is None or len(x) == 1 else x[index] for x in (weight, bias))
+        if n_sets:
+            weights, biases = selected
+            evaluate(samples[block], weights, biases, out[block], dtype)
+        if not there.all():
+            missing = {"f": np.nan, "c": complex(np.nan, np.nan)}
+            out[block][~there] = missing.get(dtype.kind, 0)
+
+
+def _evaluator(dtype: np.dtype, activation: Activation | None) -> tuple[Callable[..., None], int]:
+    """Return what evaluates a block of operands that broadcast, and how many elements it takes."""
+    if activation is not None:
+        return functools.partial(_activated_affine, activation), _RECIPE_BLOCK
+    return (_complex_affine if dtype.kind == "c" else _real_affine), _BLOCK
 
 
 def _real_affine(samples, weight, bias, out, dtype) -> None:
@@ -100,7 +154,7 @@ def _activated_affine(activation, samples, weight, bias, out, dtype) -> None:
     _real_affine(samples, weight, bias, z, dtype)
     program = activation.program(dtype)
     z = z.astype(program.dtype, copy=False)
-    result = _carried_out(program, z, program.dtype.type(activation.parameter or 0))
+    result = _carried_out(program, z, program.dtype.type(activation.number))
     np.copyto(out, result.astype(dtype, copy=False), casting="same_kind")
 
 

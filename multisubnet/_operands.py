@@ -126,7 +126,7 @@ def check_out(xp: ModuleType, out: Any, shape: tuple[int, ...], dtype: np.dtype)
     if xp is np and not out.flags.writeable:
         raise ValueError("out is read-only")
     strides = out.strides
-    if 0 in strides and out.size and any(shape[i] > 1 and not strides[i] for i in range(3)):
+    if 0 in strides and out.size and any(shape[i] > 1 and not strides[i] for i in range(out.ndim)):
         raise ValueError(f"out has elements that share memory: its strides are {strides}")
 
 
@@ -137,11 +137,15 @@ def axis(set_axis: Any) -> int:
     raise ValueError(f"set_axis must be 0 or 1, not {set_axis!r}")
 
 
-def apart_from(out: Any, samples: Any, weight: Any, bias: Any) -> tuple[Any, Any, Any]:
-    """Return the operands, copied where writing to `out` of shape (N, B, F) could change them."""
+def apart_from(out: Any, operands: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the operands, samples first, copied where writing to `out` could change them.
+
+    `out` has its axes in the order of (N, B, F).
+    """
+    samples, *others = operands
     if not _is_same(samples, out):
         samples = _apart(out, samples)
-    return samples, _apart(out, weight), None if bias is None else _apart(out, bias)
+    return samples, *(None if x is None else _apart(out, x) for x in others)
 
 
 def _apart(out: Any, array: Any) -> Any:

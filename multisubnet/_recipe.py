@@ -77,24 +77,28 @@ class _Tracer:
     """Takes down operations; the same one on the same values is done once."""
 
     def __init__(self) -> None:
-        self.numbers: dict[Operation, int] = {}
+        self.operations: list[Operation] = []
+        self.numbers: dict[str, int] = {}
 
     def value(self, name: str, kind: str, *inputs: Any) -> Any:
         """Return the value of an operation."""
-        number = self.numbers.setdefault(Operation(name, kind, inputs), len(self.numbers))
+        operation = Operation(name, kind, inputs)
+        # What is printed tells 0.0 from -0.0.
+        number = self.numbers.setdefault(repr(operation), len(self.operations))
+        if number == len(self.operations):
+            self.operations.append(operation)
         return _KINDS[kind](self, number)
 
     def needed_for(self, result: int) -> tuple[Operation, ...]:
         """Return the operations that a result depends on, numbered anew."""
-        operations = list(self.numbers)
         needed = {result}
         for number in range(result, -1, -1):
             if number in needed:
-                needed.update(operations[number].uses)
+                needed.update(self.operations[number].uses)
         new = {number: i for i, number in enumerate(sorted(needed))}
         return tuple(
             operation._replace(inputs=tuple(new[i] for i in operation.uses) or operation.inputs)
-            for operation in (operations[number] for number in new)
+            for operation in (self.operations[number] for number in new)
         )
 
 
@@ -146,11 +150,11 @@ class Real(_Value):
     def __le__(self, other: Real | float) -> Boolean:
         return self._do("less_equal", "boolean", other)
 
-    def __gt__(self, other: float) -> Boolean:
-        return self.constant(other) < self
+    def __gt__(self, other: Real | float) -> Boolean:
+        return (other if isinstance(other, Real) else self.constant(other)) < self
 
-    def __ge__(self, other: float) -> Boolean:
-        return self.constant(other) <= self
+    def __ge__(self, other: Real | float) -> Boolean:
+        return (other if isinstance(other, Real) else self.constant(other)) <= self
 
     @property
     def bits(self) -> Bits:
@@ -192,11 +196,11 @@ class Boolean(_Value):
 
     _kind = "boolean"
 
-    def select(self, yes: Any, no: Any) -> Any:
-        """Return `yes` where this is true, else `no`; one of them is a Real or Bits."""
-        given = yes if isinstance(yes, _Value) else no
-        yes, no = (x if isinstance(x, _Value) else given.constant(x) for x in (yes, no))
-        return self._do("select", given._kind, yes, no)
+    def select(self, yes: Any, no: Any) -> Real:
+        """Return `yes` where this is true, else `no`; one of them is a Real."""
+        given = yes if isinstance(yes, Real) else no
+        yes, no = (x if isinstance(x, Real) else given.constant(x) for x in (yes, no))
+        return self._do("select", "real", yes, no)
 
 
 _KINDS = {kind._kind: kind for kind in (Real, Bits, Boolean)}

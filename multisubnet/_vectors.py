@@ -70,7 +70,6 @@ def _activated(builder, program: Program, x, parameter):
         ("less", "boolean"): compare("<"),
         ("less_equal", "boolean"): compare("<="),
         ("select", "real"): builder.select,
-        ("select", "bits"): builder.select,
         ("bits", "bits"): lambda a: builder.bitcast(a, bits),
         ("from_bits", "real"): lambda a: builder.bitcast(a, real),
         ("add", "bits"): builder.add,

@@ -51,30 +51,45 @@ def pytest_collection_modifyitems(items):
     ]
 )
 def backend(request):
-    """A function like `affine` on NumPy arrays, that works on one backend and returns NumPy."""
-    if request.param == "cupy":
-        return _affine_on_device
-    name = request.param.split()[0]
+    """The library's functions on one backend, that take and return NumPy arrays."""
+    return OnGpu() if request.param == "cupy" else OnHost(request.param.split()[0])
 
-    def affine(samples, weight, bias=None, **kwargs):
-        with ms.use_backend(name):
-            result = ms.affine(samples, weight, bias, **kwargs)
+
+class OnHost:
+    """A function like `affine`, and as attributes the others, on NumPy arrays."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __call__(self, samples, weight, bias=None, **kwargs):
+        return self.run(ms.affine, samples, weight, bias, **kwargs)
+
+    def affine_select(self, samples, weight, bias, set_index, **kwargs):
+        return self.run(ms.affine_select, samples, weight, bias, set_index, **kwargs)
+
+    def run(self, function, *operands, **kwargs):
+        with ms.use_backend(self.name):
+            result = function(*operands, **kwargs)
         assert type(result) is np.ndarray
         return result
 
-    return affine
 
+class OnGpu(OnHost):
+    """The same on CuPy arrays, made of NumPy arrays and brought back."""
 
-def _affine_on_device(samples, weight, bias=None, *, out=None, **kwargs):
-    import cupy
+    def __init__(self):
+        super().__init__(None)
 
-    operands = [None if x is None else to_device(x) for x in (samples, weight, bias)]
-    if out is None:
-        result = ms.affine(*operands, **kwargs)
-        assert type(result) is cupy.ndarray
-        assert result.flags.c_contiguous
-        return result.get()
-    there = OnDevice(out)
-    assert ms.affine(*operands, out=there.array, **kwargs) is there.array
-    there.bring_back(out)
-    return out
+    def run(self, function, *operands, out=None, **kwargs):
+        import cupy
+
+        operands = [None if x is None else to_device(x) for x in operands]
+        if out is None:
+            result = function(*operands, **kwargs)
+            assert type(result) is cupy.ndarray
+            assert result.flags.c_contiguous
+            return result.get()
+        there = OnDevice(out)
+        assert function(*operands, out=there.array, **kwargs) is there.array
+        there.bring_back(out)
+        return out

@@ -47,10 +47,19 @@ def affine(samples, weight, bias, out, dtype, activation):
         return
     result = out if _is_plain(out) else np.empty(out.shape, out.dtype.newbyteorder("="))
     operands = [x if x is None or _is_plain(x) else _plain(x) for x in (samples, weight, bias)]
-    run(
-        _launch.affine(*operands, result, dtype, activation, address),
-        "linear" if activation is None else activation.key,
-    )
+    run(_launch.affine(*operands, result, dtype, activation, address), activation)
+    if result is not out:
+        out[...] = result
+
+
+def affine_select(samples, weight, bias, set_index, out, dtype, activation, n_sets):
+    if not out.size:
+        return
+    result = out if _is_plain(out) else np.empty(out.shape, out.dtype.newbyteorder("="))
+    operands = [
+        x if x is None or _is_plain(x) else _plain(x) for x in (samples, weight, bias, set_index)
+    ]
+    run(_launch.affine_select(*operands, result, dtype, activation, n_sets, address), activation)
     if result is not out:
         out[...] = result
 
@@ -59,12 +68,14 @@ def address(array):
     return array.__array_interface__["data"][0]
 
 
-def run(launch, key, first=(0, 0), last=None):
-    """Run the blocks [first, last) of a launch of `affine` with the activation of this key."""
+def run(launch, activation=None, first=(0, 0), last=None):
+    """Run the blocks [first, last) of a launch, all of them unless told otherwise."""
     global launches
     launches += 1
     dims = [Dim3(*pair) for pair in (launch.grid, first, last or launch.grid, launch.block)]
-    status = _library(key, os.environ.get("MULTISUBNET_TEST_HOST_BUILD", "fast")).run(
+    name = launch.kernel.split("<")[0]
+    key = "linear" if activation is None else activation.key
+    status = _library(name, key, os.environ.get("MULTISUBNET_TEST_HOST_BUILD", "fast")).run(
         launch.kernel.encode(), *dims, launch.argument
     )
     assert status == 0, f"no kernel {launch.kernel}"
@@ -85,13 +96,15 @@ def _plain(array):
 
 
 @functools.cache
-def _library(key, build):
-    """Compile cuda/affine.cu with every instance for an activation, or find it compiled."""
+def _library(name, key, build):
+    """Compile cuda/<name>.cu with every instance for an activation, or find it compiled."""
+    argument = name.title().replace("_", "")
     table = "\n".join(
-        f'    {{"{kernel}", launch<Affine, {kernel}>}},' for kernel in _launch.kernels(key)
+        f'    {{"{kernel}", launch<{argument}, {kernel}>}},'
+        for kernel in _launch.kernels(name, key)
     )
     source = f"""#include "cuda_on_host.h"
-{_sources.source("affine.cu")}
+{_sources.source(name + ".cu")}
 static const struct {{ const char *name; Launch *launch; }} kernels[] = {{
 {table}
 }};
@@ -108,7 +121,7 @@ extern "C" int run(const char *name, Dim3 grid, Dim3 first, Dim3 last, Dim3 bloc
     flags = _FLAGS + _WARNINGS + BUILDS[build]
     shim = (_HERE / "cuda_on_host.h").read_text()
     digest = hashlib.sha256("\0".join([source, shim, *flags]).encode()).hexdigest()[:16]
-    path = _HERE.parent / "build" / f"{key}-{build}-{digest}.so"
+    path = _HERE.parent / "build" / f"{name}-{key}-{build}-{digest}.so"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}")

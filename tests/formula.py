@@ -30,6 +30,16 @@ def affine(samples, weight, bias=None, *, activation=None, set_axis=0, out=None)
         return result if out is None else result.astype(out.dtype)
 
 
+def affine_select(samples, weight, bias, set_index, *, activation=None):
+    every = affine(samples, weight, bias, activation=activation)
+    missing = {"f": np.nan, "c": complex(np.nan, np.nan)}.get(every.dtype.kind, 0)
+    result = np.full(samples.shape, missing, every.dtype)
+    for b, n in enumerate(set_index):
+        if 0 <= n < len(every):
+            result[b] = every[n, b]
+    return result
+
+
 def _product(a, b):
     if a.dtype.kind != "c":
         return a * b
@@ -47,7 +57,7 @@ def activated(z, activation):
     constants = {"f": _coefficients.FLOAT32, "d": _coefficients.FLOAT64}.get(x.dtype.char)
     recipes = RECIPES[activation.name]
     recipe = recipes.derivative if activation.is_derivative else recipes.value
-    parameter = Number(x.dtype.type(activation.parameter or 0))
+    parameter = Number(x.dtype.type(activation.number))
     with np.errstate(all="ignore"):
         result = recipe(Number(x), parameter, constants and Format(constants))
         return np.broadcast_to(result.array, z.shape).astype(z.dtype)

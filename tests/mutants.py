@@ -48,10 +48,10 @@ MUTANTS = [
     ),
     Mutant(
         "an fma",
-        "cuda/affine.cu",
+        "cuda/affine.cuh",
         "result.lane[i] = add(result.lane[i], bias.lane[i]);",
         """{
-                if constexpr (kind_of<T>::value == FLOATING && sizeof(T) == 4)
+                if constexpr (__is_same(decltype(result.lane[0]), float32 &))
                     result.lane[i] = __builtin_fmaf(sample.lane[i], weight.lane[i], bias.lane[i]);
                 else
                     result.lane[i] = add(result.lane[i], bias.lane[i]);
@@ -77,7 +77,7 @@ MUTANTS = [
     ),
     Mutant(
         "a 32-bit offset",
-        "cuda/affine.cu",
+        "cuda/affine.cuh",
         "return data + n * set + b * sample + f * feature;",
         "return data + static_cast<int32>(n * set + b * sample + f * feature);",
     ),
@@ -116,10 +116,8 @@ MUTANTS = [
     Mutant(
         "weight and bias swapped",
         "multisubnet/_launch.py",
-        """        *packed["weight"],
-        *packed.get("bias", (0, 0, 0, 0, 0)),""",
-        """        *packed.get("bias", packed["weight"]),
-        *packed["weight"],""",
+        """    arrays = {"samples": samples, "weight": weight, "bias": bias, "out": out}""",
+        """    arrays = {"samples": samples, "bias": bias, "weight": weight, "out": out}""",
     ),
     Mutant(
         "samples of the first set for all sets",
@@ -166,7 +164,7 @@ MUTANTS = [
     Mutant(
         "floating-point warnings",
         "multisubnet/_numpy.py",
-        '@np.errstate(all="ignore")',
+        '_QUIET.run(np.seterr, all="ignore")',
         "",
     ),
     Mutant(
@@ -184,8 +182,8 @@ MUTANTS = [
     Mutant(
         "weight or bias taken for the samples that out may lie over",
         "multisubnet/_operands.py",
-        "None if bias is None else _apart(out, bias)",
-        "None if bias is None or _is_same(bias, out[:, 0]) else _apart(out, bias)",
+        "None if x is None else _apart(out, x) for x in others",
+        "x if x is None or _is_same(x, out[:, 0]) else _apart(out, x) for x in others",
     ),
     Mutant(
         "blocks over a part of the features",
@@ -320,8 +318,8 @@ MUTANTS = [
     Mutant(
         "a cache of compiled code that does not notice a change",
         "multisubnet/_compiled.py",
-        "Path(module.__file__).read_bytes() for module in _SOURCES",
-        "Path(__file__).read_bytes() for module in _SOURCES",
+        "others = Path(_vectors.__file__).read_bytes()",
+        "others = Path(__file__).read_bytes()",
     ),
     Mutant(
         "a recipe contracted to fma by the CPU engine",
@@ -366,14 +364,38 @@ MUTANTS = [
     Mutant(
         "integers that wrap before an activation",
         "multisubnet/_activations.py",
-        "return activation, np.result_type(dtype, np.float16)",
-        "return activation, np.result_type(dtype, np.float32)",
+        "dtype = np.result_type(dtype, np.float16)",
+        "dtype = np.result_type(dtype, np.float32)",
     ),
     Mutant(
         "a low word that is lost",
         "multisubnet/_activation_recipes.py",
         "return with_sign_of(x, word + low, f)",
         "return with_sign_of(x, word, f)",
+    ),
+    Mutant(
+        "an activation forgotten in a thread that flushes",
+        "multisubnet/_affine.py",
+        "return affine(samples, weight, bias, activation=activation, set_axis=set_axis, out=out)",
+        "return affine(samples, weight, bias, set_axis=set_axis, out=out)",
+    ),
+    Mutant(
+        "a negative zero taken for no parameter",
+        "multisubnet/_activations.py",
+        "return 0.0 if self.parameter is None else self.parameter",
+        "return self.parameter or 0.0",
+    ),
+    Mutant(
+        "an index of the set after the last one",
+        "cuda/affine_select.cu",
+        "if (n < 0 || n >= p.n_sets) {",
+        "if (n < 0 || n > p.n_sets) {",
+    ),
+    Mutant(
+        "a row of a tile that is the one before",
+        "multisubnet/_compiled.py",
+        "n = set_index[b + i]",
+        "n = set_index[b + max(i - 1, 0)]",
     ),
     Mutant(
         "a value that is still needed",
@@ -384,8 +406,8 @@ MUTANTS = [
     Mutant(
         "a parameter that is forgotten",
         "multisubnet/_numba.py",
-        "        evaluate = _with_parameter(evaluate, activation.parameter)",
-        "        evaluate = _with_parameter(evaluate, 1.0)",
+        "        return _with_parameter(evaluate, activation.parameter)",
+        "        return _with_parameter(evaluate, 1.0)",
     ),
     Mutant(
         "a comparison blind to the sign of zero",

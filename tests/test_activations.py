@@ -25,11 +25,14 @@ from multisubnet.testing import DTYPES, activations, assert_same_bits, problems
 ROOT = Path(__file__).parent.parent
 REAL = [dtype for dtype in DTYPES if np.dtype(dtype).kind != "c"]
 FLOATS = ["float16", "float32", "float64"]
-BOTH = [a for name in RECIPES for a in (ms.Activation(name), ms.Activation(name).derivative)]
-
-
-def ids(activation):
-    return activation.key
+PARAMETRIC = [
+    ms.Activation("elu", alpha=0.01),
+    ms.Activation("elu", alpha=-1e30),
+    ms.Activation("leaky_relu", negative_slope=-3),
+    ms.Activation("leaky_relu", negative_slope=-0.0),
+]
+BOTH = [f for a in (*map(ms.Activation, RECIPES), *PARAMETRIC) for f in (a, a.derivative)]
+ids = repr
 
 
 def at(backend, activation, x):
@@ -108,16 +111,16 @@ def test_accuracy(activation, dtype):
     x = np.concatenate(
         [
             np.outer([1, -1], HARD).ravel(),
-            rng.uniform(-1, 1, 60),
-            rng.uniform(-10, 10, 120),
-            rng.uniform(-far, 88, 60),
-            rng.choice([-1, 1], 40) * 10.0 ** rng.uniform(-37, 2, 40),
+            rng.uniform(-1, 1, 30),
+            rng.uniform(-10, 10, 50),
+            rng.uniform(-far, 88, 30),
+            rng.choice([-1, 1], 20) * 10.0 ** rng.uniform(-37, 2, 20),
             [finfo.tiny, -finfo.smallest_subnormal, finfo.tiny / 3],
         ]
     ).astype(dtype)
     result = at(ms.affine, activation, x)
     bound = 2 if not activation.name.startswith("gelu") else 4
-    exact = np.dtype(dtype).type(activation.parameter or 0)
+    exact = np.dtype(dtype).type(activation.number)
     for one, value in zip(x, result, strict=True):
         desired = truth.true(activation, one, exact)
         if activation.is_derivative:
@@ -166,7 +169,10 @@ def test_limits(name, dtype):
     expected = np.array(LIMITS[name]).astype(dtype)
     assert np.array_equal(np.concatenate(values), expected)
     largest = np.finfo(dtype).max
-    ends = at(ms.affine, activation, np.array([-largest, largest], dtype))
+    ends = np.array([-largest, largest], dtype)
+    slopes = at(ms.affine, activation.derivative, ends)
+    assert np.array_equal(slopes, expected[[3, 5]])
+    ends = at(ms.affine, activation, ends)
     if name == "exponential":
         assert np.array_equal(ends, expected[[0, 2]])
     elif name not in ("linear", "leaky_relu", "selu"):
@@ -239,10 +245,17 @@ def test_an_activation_is_a_value():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (("tan",), ValueError, "activation must be one of linear, relu, .*gelu_tanh, not 'tan'"),
+        (
+            ("tan",),
+            ValueError,
+            "activation must be one of linear, relu, .*gelu_tanh, swish, not 'tan'",
+        ),
         ((3,), TypeError, "name of an activation must be a str, not 3"),
-        (("tanh", {"alpha": 1}), TypeError, "'tanh' has no parameter, and not 'alpha'"),
-        (("elu", {"slope": 1}), TypeError, "'elu' has alpha, and not 'slope'"),
+        (("tanh", {"alpha": 1}), TypeError, "'tanh' has no parameter 'alpha': it has none"),
+        (("elu", {"slope": 1}), TypeError, "'elu' has no parameter 'slope': it has only 'alpha'"),
+        (("elu", {"alpha": np.inf}), ValueError, "alpha must be finite, not inf"),
+        (("elu", {"alpha": np.nan}), ValueError, "alpha must be finite, not nan"),
+        (("elu", {"alpha": 10**400}), ValueError, "alpha must be finite, not 1000"),
         (("elu", {"alpha": "1"}), TypeError, "alpha must be a real number, not '1'"),
     ],
 )
@@ -259,6 +272,7 @@ def test_errors_of_an_activation(arguments, error, message):
         (np.tanh, "f4", TypeError, "a name or a multisubnet.Activation, not <ufunc 'tanh'>"),
         ("relu", "c8", TypeError, "'relu'.* is not defined for results of dtype complex64"),
         ("tanh", "g", TypeError, "is not defined for results of dtype"),
+        (ms.Activation("elu", alpha=1e300), "f4", ValueError, "is too large for float32"),
     ],
 )
 def test_errors_of_affine(activation, dtype, error, message):

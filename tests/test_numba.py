@@ -274,8 +274,12 @@ def test_small_calls_are_not_counted(monkeypatch):
     monkeypatch.setattr(_numba, "_elements", {})
     monkeypatch.setattr(_numba, "_WORTH_LOADING", 9000)
     float32 = np.dtype("float32")
-    assert not any(_numba.gains(float32, (2, 2, 2), None) for _ in range(10000))
-    assert [_numba.gains(float32, (2, 64, 32), None) for _ in range(3)] == [False, False, True]
+    assert not any(_numba.gains("affine", float32, (2, 2, 2), None) for _ in range(10000))
+    assert [_numba.gains("affine", float32, (2, 64, 32), None) for _ in range(3)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_a_broken_numba_leaves_numpy(tmp_path):
@@ -307,16 +311,16 @@ def test_a_cache_that_is_nowhere_or_damaged_does_not_matter(tmp_path):
 
 def test_the_cache_is_used_and_notices_a_change(tmp_path):
     code = (
-        "from multisubnet import _recipe; {}\n"
+        "from multisubnet import _vectors; {}\n"
         "from multisubnet import _compiled; import numpy as np\n"
-        "evaluate = _compiled.affine(np.dtype('f4'), 'tanh', False)\n"
+        "evaluate = _compiled.compiled('affine', np.dtype('f4'), 'tanh', False)\n"
         "print(sum(evaluate.stats.cache_hits.values()))"
     )
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     assert run(code.format(""), **environment) == "0"
     assert run(code.format(""), **environment) == "1"
     (tmp_path / "changed.py").write_text("# another version of what is compiled in")
-    changed = f"_recipe.__file__ = {str(tmp_path / 'changed.py')!r}"
+    changed = f"_vectors.__file__ = {str(tmp_path / 'changed.py')!r}"
     assert run(code.format(changed), **environment) == "0"
 
 
@@ -344,7 +348,7 @@ def test_the_machine_code_streams_and_does_not_contract(dtype, activation):
     from multisubnet import _compiled
 
     # From the cache it would come without code.
-    signature = _compiled._signature(np.dtype(dtype), has_parameter=False)
+    signature = _compiled._signature("affine", np.dtype(dtype), has_parameter=False)
     function = _compiled._specialized(f"{activation} uncached")
     (code,) = numba.njit([signature])(function).inspect_asm().values()
     assert not re.search(r"vfn?m(add|sub)", code)

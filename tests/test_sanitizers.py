@@ -53,7 +53,7 @@ def test_overrun():
     launch = _launch.affine(samples, samples, None, out, out.dtype, None, cuda_on_host.address)
     assert launch.argument.endswith((100).to_bytes(8, "little"))
     longer = launch.argument[:-8] + (102).to_bytes(8, "little")
-    cuda_on_host.run(launch._replace(argument=longer), "linear")
+    cuda_on_host.run(launch._replace(argument=longer))
 """
 
 

@@ -1,4 +1,4 @@
-"""Compute the polynomials and constants of multisubnet/_elementary.py, and print them as a module.
+"""Compute the polynomials and constants of the recipes, and print them as a module.
 
     python tools/coefficients.py > multisubnet/_coefficients.py
 
@@ -105,8 +105,7 @@ def main() -> None:
 
         half = mpmath.log(2) / 2 * mpf("1.001")
         shift, end = TAIL_SHIFT[name], TAIL_END[name]
-        print(f'\n{prefix}.name = "{name}"')
-        print(f"{prefix}.digits = {digits}")
+        print(f"\n{prefix}.digits = {digits}")
         show("log2_e", rounded(1 / mpmath.log(2), dtype))
         # A product with an exponent of up to 8 or 11 bits is exact.
         two_words("ln2", mpmath.log(2), digits - (8 if digits == 24 else 11))

@@ -28,7 +28,6 @@ FUNCTIONS = {
     ("less", "boolean"): "less({}, {})",
     ("less_equal", "boolean"): "less_equal({}, {})",
     ("select", "real"): "select({}, {}, {})",
-    ("select", "bits"): "select({}, {}, {})",
     ("bits", "bits"): "bits({})",
     ("from_bits", "real"): "from_bits({})",
     ("add", "bits"): "({} + {})",

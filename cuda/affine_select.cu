@@ -1,0 +1,41 @@
+// out[b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f]) with n = set_index[b]
+#include "affine.cuh"
+
+// multisubnet/_launch.py packs this.
+struct AffineSelect {
+    Operand samples, weight, bias, set_index, out;  // bias.data is null where nothing is added
+    float64 parameter;                              // of the activation
+    int64 n_sets, n_samples, n_features;
+};
+
+// What stands for a set that there is not: NaN, or 0 where there is none.
+template <typename T> struct missing { DEVICE T value() { return T(); } };
+template <> struct missing<float16> { DEVICE float16 value() { return {uint16(0x7e00u)}; } };
+template <> struct missing<float32> { DEVICE float32 value() { return from_bits(0x7fc00000u); } };
+template <> struct missing<float64> {
+    DEVICE float64 value() { return from_bits(uint64(0x7ff8000000000000ull)); }
+};
+template <typename R> struct missing<complex<R>> {
+    DEVICE complex<R> value() { return {missing<R>::value(), missing<R>::value()}; }
+};
+
+// A thread owns one sample and LANES features.
+template <typename T, typename Activation, typename Memory>
+__global__ void __launch_bounds__(256) affine_select(const AffineSelect p) {
+    const int64 vectors = p.n_features / Memory::LANES;
+    const int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (x >= p.n_samples * vectors || threadIdx.y) return;
+    const int64 b = x / vectors;
+    const int64 f = (x - b * vectors) * Memory::LANES;
+
+    const int64 n = Converting<int64>::load(p.set_index, 0, b, 0).lane[0];
+    typename Memory::Value result;
+    if (n < 0 || n >= p.n_sets) {
+#pragma unroll
+        for (int i = 0; i < Memory::LANES; ++i) result.lane[i] = missing<T>::value();
+    } else {
+        const typename Memory::Value sample = Memory::load(p.samples, 0, b, f);
+        result = evaluated<Activation, Memory>(sample, p.weight, p.bias, n, f, p.parameter);
+    }
+    Memory::store(p.out, 0, b, f, result);
+}

@@ -1,0 +1,43 @@
+"""Evaluation of validated operands that are on a GPU, or are to go there."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from multisubnet import _dispatch, _operands
+
+
+def run(
+    name: str,
+    backend: ModuleType,
+    xp: ModuleType,
+    operands: tuple[Any, ...],
+    out: Any,
+    shape: tuple[int, ...],
+    order: tuple[int, ...],
+    dtype: np.dtype,
+    *arguments: Any,
+) -> Any:
+    """Return what a backend's function of this name makes of arrays of `xp`, in `out` if given.
+
+    `shape` is that of the result, whose axes in this `order` are those that the backend writes.
+    """
+    moves = backend.ARRAYS != xp.__name__
+    with _dispatch.device_of(operands[0]):
+        if moves:
+            operands = tuple(None if x is None else backend.adopt(x) for x in operands)
+        if moves or out is None:
+            # The backend rounds to the dtype of `out`; what is left to do moves bytes only.
+            result = backend.empty(shape, dtype if out is None else out.dtype.newbyteorder("="))
+        else:
+            result = out
+            operands = _operands.apart_from(result.transpose(order), operands)
+        getattr(backend, name)(*operands, result.transpose(order), dtype, *arguments)
+        if moves:
+            result = _dispatch.load(xp.__name__).adopt(result)
+            if out is not None:
+                out[...] = result
+    return result if out is None else out
