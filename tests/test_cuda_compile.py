@@ -20,14 +20,16 @@ def _architectures():
 
 
 ARCHITECTURES = _architectures()
-KERNELS = {key: _launch.kernels(key) for name in RECIPES for key in (name, f"{name}_derivative")}
+TEMPLATES = ["affine", "affine_select"]
+KEYS = [key for name in RECIPES for key in (name, f"{name}_derivative")]
 needs_nvrtc = pytest.mark.skipif(not ARCHITECTURES, reason="NVRTC is not installed")
 
 
 def compiled(target, names, source=None):
     """Compile kernels as CuPy does: it puts -ftz=true behind our options, and the last one wins."""
     options = ("-std=c++17", "-ftz=true", f"-arch={target}", "--ptxas-options=-v")
-    program = nvrtc.createProgram(source or _sources.source("affine.cu"), "affine.cu", (), ())
+    source = source or _sources.source(names[0].split("<")[0] + ".cu")
+    program = nvrtc.createProgram(source, "kernels.cu", (), ())
     for name in names:
         nvrtc.addNameExpression(program, name)
     try:
@@ -51,11 +53,13 @@ def broken_promises(text):
 
 
 @needs_nvrtc
+@pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_every_kernel_stays_in_registers(arch):
-    names = list(KERNELS["linear"])
+def test_every_kernel_stays_in_registers(arch, template):
+    keys = ["linear"]
     if arch in (ARCHITECTURES[0], 90, ARCHITECTURES[-1]):
-        names = [name for kernels in KERNELS.values() for name in kernels]
+        keys = KEYS if template == "affine" else ["linear", "tanh", "gelu_tanh_derivative"]
+    names = [name for key in keys for name in _launch.kernels(template, key)]
     log = nvrtc.getProgramLog(compiled(f"sm_{arch}", names))
     spills = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes", log)
     assert len(spills) == len(names)
@@ -67,8 +71,9 @@ def test_every_kernel_stays_in_registers(arch):
 
 
 @needs_nvrtc
-def test_no_kernel_flushes_contracts_or_approximates():
-    text = ptx([name for kernels in KERNELS.values() for name in kernels])
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_no_kernel_flushes_contracts_or_approximates(template):
+    text = ptx([name for key in KEYS for name in _launch.kernels(template, key)])
     assert broken_promises(text) == set()
     instructions = {"mul.rn.f32", "add.rn.f64", "div.rn.f32", "setp.lt.f32", "cvt.rn.f16.f32"}
     assert instructions <= set(re.findall(r"[\w.]+", text))
@@ -93,7 +98,8 @@ def test_that_would_be_seen(plain, instruction):
 
 @needs_nvrtc
 @pytest.mark.parametrize(
-    "name", [k for key in ("linear", "tanh") for k in KERNELS[key] if "Direct" in k]
+    "name",
+    [k for key in ("linear", "tanh") for k in _launch.kernels("affine", key) if "Direct" in k],
 )
 def test_a_thread_reads_and_writes_all_its_lanes_at_once(name):
     type_name, lanes = re.fullmatch(r"affine<\w+, \w+, Direct<(\w+), (\d+)>>", name).groups()
