@@ -164,16 +164,41 @@ def expm1(x: Real, f: Format) -> tuple[Real, Real]:
     return word, low + power * p_low
 
 
+def log(x: Real, f: Format) -> Real:
+    """Return the natural logarithm of x: -inf of 0, NaN of what is negative."""
+    c = f.constants
+    subnormal = x < 2.0 ** (1 - f.bias)
+    normal = subnormal.select(x * 2.0**c.digits, x)
+    # x = 2**n (1 + g), with 1 + g from 0.707 to 1.414, of which `least` are the bits.
+    least = ((f.bias - 1) << f.fraction) | int((math.sqrt(2) - 1) * 2.0**f.fraction)
+    shifted = normal.bits + ((f.bias << f.fraction) - least)
+    g = ((shifted & ((1 << f.fraction) - 1)) + least).real - 1.0  # exact
+    integer = 2.0**f.fraction  # of the size whose last bit is worth 1
+    integer_bits = (f.bias + f.fraction) << f.fraction
+    n = ((shifted >> f.fraction) + integer_bits).real - (integer + f.bias)
+    n = n - subnormal.select(n.constant(c.digits), 0.0)
+    word, low = fast_sum(n * c.ln2_high, g)
+    result = word + (low + (n * c.ln2_low - _log_rest(g, f)))
+    infinite = 0.0 - 1.0 / absolute(x, f)  # at 0
+    result = (x > 0.0).select(result, (x < 0.0).select((x - x) / (x - x), infinite))
+    return (x <= f.largest).select(result, x)
+
+
+def _log_rest(g: Real, f: Format) -> Real:
+    """Return g - log(1 + g), for g from -0.3 to 0.5."""
+    s = g / (g + 2.0)
+    z = s * s
+    half_square = 0.5 * g * g
+    return half_square - s * (half_square + z * polynomial(z, f.constants.log))
+
+
 def log1p(x: Real, x_low: Real, f: Format) -> tuple[Real, Real]:
     """Return log(1 + x + x_low) in two words, for x in [0, 1]."""
     c = f.constants
     halved = x > 0.5
     g = halved.select((x - 1.0) * 0.5, x)  # exact: log(1 + x) = log(2 or 1) + log(1 + g)
     g_low = halved.select(x_low * 0.5, x_low)
-    s = g / (g + 2.0)
-    z = s * s
-    half_square = 0.5 * g * g
-    rest = half_square - s * (half_square + z * polynomial(z, c.log))
+    rest = _log_rest(g, f)
     word, low = fast_sum(halved.select(x.constant(c.ln2_high), 0.0), g)
     return fast_sum(word, low + (halved.select(x.constant(c.ln2_low), 0.0) - rest + g_low))
 
