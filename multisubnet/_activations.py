@@ -15,6 +15,7 @@ from multisubnet._recipe import Program
 
 _ALIASES = {"swish": "silu"}
 _LARGEST = float(np.finfo(np.float64).max)
+_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 # The name of the parameter of those that have one, and what Keras takes by default.
 PARAMETERS = {"leaky_relu": ("negative_slope", 0.2), "elu": ("alpha", 1.0)}
 OF_INTEGERS = ("relu", "relu6")  # and these keep them integers
@@ -189,7 +190,7 @@ def applied(activation: Any, dtype: np.dtype) -> tuple[Activation | None, np.dty
     if dtype.kind in "biu" and activation.key in OF_INTEGERS:
         return (None if dtype.kind == "b" else activation), dtype
     dtype = np.result_type(dtype, np.float16)
-    if abs(activation.number) > np.finfo(activation.program(dtype).dtype).max:
+    if dtype.char != "d" and abs(activation.number) > _LARGEST_FLOAT32:
         raise ValueError(f"the parameter of {activation!r} is too large for {dtype}")
     return activation, dtype
 
