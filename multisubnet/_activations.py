@@ -1,17 +1,18 @@
-"""Activation functions, as users name them."""
+"""Activation functions, as users name them.
+
+Their recipes are imported when one is asked for: who does without should not wait for them.
+"""
 
 from __future__ import annotations
 
 import functools
 import numbers
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multisubnet import _coefficients, _recipe
-from multisubnet._activation_recipes import RECIPES
-from multisubnet._elementary import Format
-from multisubnet._recipe import Program
+if TYPE_CHECKING:
+    from multisubnet._recipe import Program
 
 _ALIASES = {"swish": "silu"}
 _LARGEST = float(np.finfo(np.float64).max)
@@ -100,6 +101,8 @@ class Activation:
     def __init__(self, name: str, **parameters: float) -> None:
         if not isinstance(name, str):
             raise TypeError(f"the name of an activation must be a str, not {name!r}")
+        from multisubnet._activation_recipes import RECIPES
+
         name = _ALIASES.get(name, name)
         if name not in RECIPES:
             names = ", ".join([*RECIPES, *_ALIASES])
@@ -198,6 +201,10 @@ def applied(activation: Any, dtype: np.dtype) -> tuple[Activation | None, np.dty
 @functools.cache
 def program_of(key: str, dtype: np.dtype) -> Program:
     """Return the program of the activation with this key in a format."""
+    from multisubnet import _coefficients, _recipe
+    from multisubnet._activation_recipes import RECIPES
+    from multisubnet._elementary import Format
+
     name = key.removesuffix("_derivative")
     recipe = RECIPES[name].derivative if key != name else RECIPES[name].value
     constants = {"f": _coefficients.FLOAT32, "d": _coefficients.FLOAT64}.get(dtype.char)

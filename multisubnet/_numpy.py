@@ -10,12 +10,14 @@ import contextvars
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from multisubnet._activations import Activation
-from multisubnet._recipe import Program
+
+if TYPE_CHECKING:
+    from multisubnet._recipe import Program
 
 P = ParamSpec("P")
 R = TypeVar("R")
