@@ -91,6 +91,12 @@ def table(affine=ms.affine) -> dict[str, str]:
         for dtype in ("int16", "float16", "float32", "float64"):
             result = affine(*operands(dtype), activation=activation)
             hashes[f"affine {dtype} {activation!r}"] = digest(result)
+    select = getattr(affine, "affine_select", ms.affine_select)
+    for dtype in ("int16", "float16", "float32", "complex64"):
+        samples, weight, bias = operands(dtype)
+        index = np.arange(len(samples)) ** 2 % (len(weight) + 2)  # some of which are not there
+        result = select(samples, weight, bias, index, check=False)
+        hashes[f"affine_select {dtype}"] = digest(result)
     return hashes
 
 
