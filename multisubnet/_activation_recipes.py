@@ -15,6 +15,7 @@ from multisubnet._elementary import (
     absolute,
     at_least,
     at_most,
+    clip,
     decay,
     exp,
     expm1,
@@ -48,7 +49,7 @@ def _relu_derivative(x: Real, _, f: Format) -> Real:
 
 
 def _relu6(x: Real, _, f: Format) -> Real:
-    return at_most(at_least(x, 0), 6)
+    return clip(x, 0, 6)
 
 
 def _relu6_derivative(x: Real, _, f: Format) -> Real:
@@ -69,8 +70,8 @@ def _elu(x: Real, alpha: Real, f: Format) -> Real:
 
 
 def _elu_derivative(x: Real, alpha: Real, f: Format) -> Real:
-    e = decay(x, f)
-    return _step(x, e.word * e.power * f.unit * alpha, 1)
+    e, _ = _unscaled(decay(x, f), f)
+    return _step(x, e * alpha, 1)
 
 
 def _selu(x: Real, _, f: Format) -> Real:
@@ -88,7 +89,7 @@ def _selu_derivative(x: Real, _, f: Format) -> Real:
 
 
 def _softsign(x: Real, _, f: Format) -> Real:
-    x = _finite(x, f)
+    x = clip(x, -f.largest, f.largest)
     return x / (1.0 + absolute(x, f))
 
 
@@ -98,7 +99,7 @@ def _softsign_derivative(x: Real, _, f: Format) -> Real:
 
 
 def _hard_sigmoid(x: Real, _, f: Format) -> Real:
-    return at_most(at_least(x + 3.0, 0.0), 6.0) / 6.0
+    return clip(x + 3.0, 0.0, 6.0) / 6.0
 
 
 def _hard_sigmoid_derivative(x: Real, _, f: Format) -> Real:
@@ -106,7 +107,7 @@ def _hard_sigmoid_derivative(x: Real, _, f: Format) -> Real:
 
 
 def _hard_tanh(x: Real, _, f: Format) -> Real:
-    return at_most(at_least(x, -1.0), 1.0)
+    return clip(x, -1.0, 1.0)
 
 
 def _hard_tanh_derivative(x: Real, _, f: Format) -> Real:
@@ -198,7 +199,7 @@ def _gelu_derivative(x: Real, _, f: Format) -> Real:
     power = e.power * f.unit
     below = (tail.word + tail.low) * power
     density = e.word * c.normal_density_at_0 * power
-    x = at_most(at_least(x, -c.tail_end), c.tail_end)
+    x = clip(x, -c.tail_end, c.tail_end)
     return (x < 0.0).select(below, 1.0 - below) + x * density
 
 
@@ -224,15 +225,11 @@ def _unscaled(x: Scaled, f: Format) -> tuple[Real, Real]:
     return x.word * x.power * f.unit, x.low * x.power * f.unit
 
 
-def _finite(x: Real, f: Format) -> Real:
-    return at_most(at_least(x, -f.largest), f.largest)
-
-
 def _logistic_product_derivative(x: Real, a: Real, a_low: Any, inner: Any, f: Format) -> Real:
     """Return the derivative of x / (1 + exp(-w)), with |w| = a + a_low and `inner` = dw/dx."""
     e, _ = _unscaled(decay(0.0 - a, f, None if a_low is None else 0.0 - a_low), f)
     s = 1.0 / (1.0 + e)
-    x = at_most(at_least(x, f.lowest), -f.lowest)
+    x = clip(x, f.lowest, -f.lowest)
     return (x < 0.0).select(e * s, s) + x * inner * (e * s * s)
 
 

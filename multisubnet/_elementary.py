@@ -74,6 +74,11 @@ def at_most(x: Real, high: float) -> Real:
     return (x > high).select(high, x)
 
 
+def clip(x: Real, low: float, high: float) -> Real:
+    """Return min(max(x, low), high), and NaN for NaN."""
+    return at_most(at_least(x, low), high)
+
+
 def polynomial(x: Real, coefficients: Sequence[float]) -> Real:
     """Return a polynomial, of coefficients from the constant up.
 
@@ -143,7 +148,7 @@ def _exp_parts(x: Real, x_low: Real | None, f: Format) -> tuple[Real, Real, Bits
 
 def exp(x: Real, f: Format) -> Real:
     """Return the exponential function of x."""
-    p, _, n = _exp_parts(at_most(at_least(x, f.lowest), -f.lowest), None, f)
+    p, _, n = _exp_parts(clip(x, f.lowest, -f.lowest), None, f)
     n = n + 2 * f.bias
     half = n >> 1
     return (p + 1.0) * power_of_two(half, f) * power_of_two(n - half, f)

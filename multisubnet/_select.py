@@ -85,24 +85,21 @@ def affine_select(
     xp = _dispatch.namespace(others)
     if xp is np:
         set_index = _operands.as_numpy("set_index", set_index)
-    xp, samples, weight, bias, dtype, shape = _operands.read(samples, weight, bias, out)
+    xp, samples, weight, bias, dtype, sizes = _operands.read(samples, weight, bias, out)
     if samples.ndim != 2:
         raise ValueError(f"samples has shape {samples.shape}; expected (B, F)")
     if activation is not None:
         activation, dtype = _activations.applied(activation, dtype)
-    n_sets, *of_result = shape
-    _check_index(set_index, n_sets, of_result[0], xp is np if check is None else check)
+    n_sets, shape = sizes[0], sizes[1:]
+    _check_index(set_index, n_sets, shape[0], xp is np if check is None else check)
     if out is not None:
-        _operands.check_out(xp, out, tuple(of_result), dtype)
-    backend = _dispatch.select("affine_select", xp, dtype, tuple(of_result), out, activation)
+        _operands.check_out(xp, out, shape, dtype)
+    backend = _dispatch.select("affine_select", xp, dtype, shape, out, activation)
     arguments = dtype, activation, n_sets
     operands = samples, weight, bias, set_index
     if xp is not np or backend.ARRAYS != "numpy":
-        order = (0, 1)
-        return _gpu.run(
-            "affine_select", backend, xp, operands, out, tuple(of_result), order, *arguments
-        )
-    result = np.empty(of_result, dtype) if out is None else np.asarray(out)
+        return _gpu.run("affine_select", backend, xp, operands, out, shape, (0, 1), *arguments)
+    result = np.empty(shape, dtype) if out is None else np.asarray(out)
     if out is not None:
         operands = _operands.apart_from(result, operands)
     backend.affine_select(*operands, result, *arguments)
