@@ -1,7 +1,7 @@
 # make run    install into .venv and show what the library does
 # make test   everything that a machine without a GPU can test
 # make mutants   break the code in many places: the tests must see it each time
-# make generate    write what tools/ print: the coefficients and the CUDA header
+# make generate    write what tools/ print: the coefficients and the CUDA headers
 # make exhaustive  the errors of the activations over all float32 numbers; half an hour
 # make lint   ruff and mypy
 # make bench  against other libraries and the machine's limit; some minutes, on a quiet machine
@@ -26,8 +26,10 @@ mutants: $(VENV)/dev.stamp
 generate: $(VENV)/dev.stamp
 	$(BIN)/python tools/coefficients.py > coefficients.tmp
 	mv coefficients.tmp multisubnet/_coefficients.py
-	$(BIN)/python tools/header.py > header.tmp
+	$(BIN)/python tools/header.py activations > header.tmp
 	mv header.tmp cuda/activations.cuh
+	$(BIN)/python tools/header.py losses > header.tmp
+	mv header.tmp cuda/losses.cuh
 
 exhaustive: $(VENV)/dev.stamp
 	$(BIN)/python accuracy/exhaustive.py --results accuracy/results/errors.json

@@ -374,41 +374,45 @@ struct Sigmoid {
 
 struct SigmoidDerivative {
     DEVICE float32 of(float32 x, float32) {
-        const float32 v4 = from_bits((bits(x) | uint32(0x80000000u)));
-        const float32 v7 = select(less(v4, -0x1.cf05b6p+6f), -0x1.cf05b6p+6f, v4);
-        const float32 v11 = add(mul(v7, 0x1.715476p+0f), 0x1.8p+23f);
-        const float32 v12 = sub(v11, 0x1.8p+23f);
-        const float32 v18 = sub(sub(v7, mul(v12, 0x1.62e4p-1f)), mul(v12, 0x1.7f7d1cp-20f));
-        const float32 v19 = mul(v18, v18);
-        const float32 v32 = mul(v19, add(mul(v18, 0x1.1110ep-7f), 0x1.5554e8p-5f));
-        const float32 v33 = add(add(mul(v18, 0x1.555556p-3f), 0x1p-1f), v32);
-        const float32 v35 = mul(mul(v19, v19), add(mul(v18, 0x1.a1256cp-13f), 0x1.6d43bp-10f));
-        const float32 v43 = add(add(v18, mul(v19, add(v33, v35))), 0x1p+0f);
-        const uint32 v45 = ((bits(v11) - uint32(0x4b400000u)) + uint32(0xbfu));
-        const float32 v51 = mul(mul(v43, from_bits((v45 << 23))), 0x1p-64f);
-        const float32 v53 = div(0x1p+0f, add(v51, 0x1p+0f));
-        return mul(mul(v51, v53), v53);
+        const bool v2 = less(x, 0x0p+0f);
+        const float32 v6 = from_bits((bits(x) | uint32(0x80000000u)));
+        const float32 v9 = select(less(v6, -0x1.cf05b6p+6f), -0x1.cf05b6p+6f, v6);
+        const float32 v13 = add(mul(v9, 0x1.715476p+0f), 0x1.8p+23f);
+        const float32 v14 = sub(v13, 0x1.8p+23f);
+        const float32 v20 = sub(sub(v9, mul(v14, 0x1.62e4p-1f)), mul(v14, 0x1.7f7d1cp-20f));
+        const float32 v21 = mul(v20, v20);
+        const float32 v34 = mul(v21, add(mul(v20, 0x1.1110ep-7f), 0x1.5554e8p-5f));
+        const float32 v35 = add(add(mul(v20, 0x1.555556p-3f), 0x1p-1f), v34);
+        const float32 v37 = mul(mul(v21, v21), add(mul(v20, 0x1.a1256cp-13f), 0x1.6d43bp-10f));
+        const float32 v45 = add(add(v20, mul(v21, add(v35, v37))), 0x1p+0f);
+        const uint32 v47 = ((bits(v13) - uint32(0x4b400000u)) + uint32(0xbfu));
+        const float32 v53 = mul(mul(v45, from_bits((v47 << 23))), 0x1p-64f);
+        const float32 v56 = div(select(v2, v53, 0x1p+0f), add(v53, 0x1p+0f));
+        const float32 v58 = select(v2, sub(0x1p+0f, v56), v56);
+        return mul(mul(v53, v58), v58);
     }
     DEVICE float64 of(float64 x, float64) {
-        const float64 v4 = from_bits((bits(x) | uint64(0x8000000000000000ull)));
-        const float64 v7 = select(less(v4, -0x1.7a75571e8d7c8p+9), -0x1.7a75571e8d7c8p+9, v4);
-        const float64 v11 = add(mul(v7, 0x1.71547652b82fep+0), 0x1.8p+52);
-        const float64 v12 = sub(v11, 0x1.8p+52);
-        const float64 v18 = sub(sub(v7, mul(v12, 0x1.62e42fefa38p-1)), mul(v12, 0x1.ef35793c7673p-45));
-        const float64 v19 = mul(v18, v18);
-        const float64 v27 = add(mul(v18, 0x1.11111111100bep-7), 0x1.5555555555556p-5);
-        const float64 v31 = add(mul(v18, 0x1.a01a01abf85abp-13), 0x1.6c16c16c162c3p-10);
-        const float64 v35 = add(mul(v18, 0x1.71de01fdbf9cap-19), 0x1.a01a01a6e1e2ap-16);
-        const float64 v39 = add(mul(v18, 0x1.af4e554377204p-26), 0x1.27e4db46cddd1p-22);
-        const float64 v41 = add(add(mul(v18, 0x1.5555555555557p-3), 0x1p-1), mul(v19, v27));
-        const float64 v47 = mul(v19, v19);
-        const float64 v51 = mul(mul(v47, v47), add(v39, mul(v19, 0x1.1f7340dbc337ep-29)));
-        const float64 v52 = add(add(v41, mul(v47, add(v31, mul(v19, v35)))), v51);
-        const uint64 v61 = ((bits(v11) - uint64(0x4338000000000000ull)) + uint64(0x5ffull));
-        const float64 v65 = mul(add(add(v18, mul(v19, v52)), 0x1p+0), from_bits((v61 << 52)));
-        const float64 v67 = mul(v65, 0x1p-512);
-        const float64 v69 = div(0x1p+0, add(v67, 0x1p+0));
-        return mul(mul(v67, v69), v69);
+        const bool v2 = less(x, 0x0p+0);
+        const float64 v6 = from_bits((bits(x) | uint64(0x8000000000000000ull)));
+        const float64 v9 = select(less(v6, -0x1.7a75571e8d7c8p+9), -0x1.7a75571e8d7c8p+9, v6);
+        const float64 v13 = add(mul(v9, 0x1.71547652b82fep+0), 0x1.8p+52);
+        const float64 v14 = sub(v13, 0x1.8p+52);
+        const float64 v20 = sub(sub(v9, mul(v14, 0x1.62e42fefa38p-1)), mul(v14, 0x1.ef35793c7673p-45));
+        const float64 v21 = mul(v20, v20);
+        const float64 v29 = add(mul(v20, 0x1.11111111100bep-7), 0x1.5555555555556p-5);
+        const float64 v33 = add(mul(v20, 0x1.a01a01abf85abp-13), 0x1.6c16c16c162c3p-10);
+        const float64 v37 = add(mul(v20, 0x1.71de01fdbf9cap-19), 0x1.a01a01a6e1e2ap-16);
+        const float64 v41 = add(mul(v20, 0x1.af4e554377204p-26), 0x1.27e4db46cddd1p-22);
+        const float64 v43 = add(add(mul(v20, 0x1.5555555555557p-3), 0x1p-1), mul(v21, v29));
+        const float64 v49 = mul(v21, v21);
+        const float64 v53 = mul(mul(v49, v49), add(v41, mul(v21, 0x1.1f7340dbc337ep-29)));
+        const float64 v54 = add(add(v43, mul(v49, add(v33, mul(v21, v37)))), v53);
+        const uint64 v63 = ((bits(v13) - uint64(0x4338000000000000ull)) + uint64(0x5ffull));
+        const float64 v67 = mul(add(add(v20, mul(v21, v54)), 0x1p+0), from_bits((v63 << 52)));
+        const float64 v69 = mul(v67, 0x1p-512);
+        const float64 v72 = div(select(v2, v69, 0x1p+0), add(v69, 0x1p+0));
+        const float64 v74 = select(v2, sub(0x1p+0, v72), v72);
+        return mul(mul(v69, v74), v74);
     }
 };
 
@@ -476,7 +480,8 @@ struct Tanh {
 struct TanhDerivative {
     DEVICE float32 of(float32 x, float32) {
         const float32 v6 = mul(from_bits((bits(x) | uint32(0x80000000u))), 0x1p+1f);
-        const float32 v9 = select(less(v6, -0x1.cf05b6p+6f), -0x1.cf05b6p+6f, v6);
+        const bool v8 = less(v6, -0x1.cf05b6p+4f);
+        const float32 v9 = select(v8, -0x1.cf05b6p+4f, v6);
         const float32 v13 = add(mul(v9, 0x1.715476p+0f), 0x1.8p+23f);
         const float32 v14 = sub(v13, 0x1.8p+23f);
         const float32 v20 = sub(sub(v9, mul(v14, 0x1.62e4p-1f)), mul(v14, 0x1.7f7d1cp-20f));
@@ -484,18 +489,18 @@ struct TanhDerivative {
         const float32 v34 = mul(v21, add(mul(v20, 0x1.1110ep-7f), 0x1.5554e8p-5f));
         const float32 v35 = add(add(mul(v20, 0x1.555556p-3f), 0x1p-1f), v34);
         const float32 v37 = mul(mul(v21, v21), add(mul(v20, 0x1.a1256cp-13f), 0x1.6d43bp-10f));
-        const float32 v45 = add(add(v20, mul(v21, add(v35, v37))), 0x1p+0f);
-        const uint32 v47 = ((bits(v13) - uint32(0x4b400000u)) + uint32(0xbfu));
-        const float32 v53 = mul(mul(v45, from_bits((v47 << 23))), 0x1p-64f);
-        const float32 v54 = add(v53, 0x1p+0f);
-        const float32 v57 = div(0x1p+1f, v54);
-        const float32 v60 = mul(mul(v57, v57), add(sub(0x1p+0f, v54), v53));
-        return mul(mul(v53, v57), sub(v57, v60));
+        const uint32 v45 = ((bits(v13) - uint32(0x4b400000u)) + uint32(0x7fu));
+        const float32 v48 = from_bits((v45 << 23));
+        const float32 v51 = mul(v48, add(v20, mul(v21, add(v35, v37))));
+        const float32 v52 = add(sub(v48, 0x1p+0f), v51);
+        const float32 v55 = sub(0x1p+0f, div(v52, add(v52, 0x1p+1f)));
+        return mul(mul(select(v8, 0x0p+0f, add(v48, v51)), v55), v55);
     }
     DEVICE float64 of(float64 x, float64) {
         const float64 v4 = from_bits((bits(x) | uint64(0x8000000000000000ull)));
         const float64 v6 = mul(v4, 0x1p+1);
-        const float64 v9 = select(less(v6, -0x1.7a75571e8d7c8p+9), -0x1.7a75571e8d7c8p+9, v6);
+        const bool v8 = less(v6, -0x1.7a75571e8d7c8p+7);
+        const float64 v9 = select(v8, -0x1.7a75571e8d7c8p+7, v6);
         const float64 v13 = add(mul(v9, 0x1.71547652b82fep+0), 0x1.8p+52);
         const float64 v14 = sub(v13, 0x1.8p+52);
         const float64 v20 = sub(sub(v9, mul(v14, 0x1.62e42fefa38p-1)), mul(v14, 0x1.ef35793c7673p-45));
@@ -508,13 +513,12 @@ struct TanhDerivative {
         const float64 v49 = mul(v21, v21);
         const float64 v53 = mul(mul(v49, v49), add(v41, mul(v21, 0x1.1f7340dbc337ep-29)));
         const float64 v54 = add(add(v43, mul(v49, add(v33, mul(v21, v37)))), v53);
-        const uint64 v63 = ((bits(v13) - uint64(0x4338000000000000ull)) + uint64(0x5ffull));
-        const float64 v67 = mul(add(add(v20, mul(v21, v54)), 0x1p+0), from_bits((v63 << 52)));
-        const float64 v69 = mul(v67, 0x1p-512);
-        const float64 v70 = add(v69, 0x1p+0);
-        const float64 v73 = div(0x1p+1, v70);
-        const float64 v77 = sub(v73, mul(mul(v73, v73), add(sub(0x1p+0, v70), v69)));
-        return mul(mul(v69, v73), v77);
+        const uint64 v61 = ((bits(v13) - uint64(0x4338000000000000ull)) + uint64(0x3ffull));
+        const float64 v64 = from_bits((v61 << 52));
+        const float64 v67 = mul(v64, add(v20, mul(v21, v54)));
+        const float64 v68 = add(sub(v64, 0x1p+0), v67);
+        const float64 v71 = sub(0x1p+0, div(v68, add(v68, 0x1p+1)));
+        return mul(mul(select(v8, 0x0p+0, add(v64, v67)), v71), v71);
     }
 };
 

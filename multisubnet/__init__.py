@@ -14,8 +14,12 @@ from multisubnet._dispatch import (
     set_backend,
     use_backend,
 )
+from multisubnet._losses import mean_loss, mean_loss_and_grad
 from multisubnet._pairs import from_pairs, to_pairs
 from multisubnet._select import affine_select
+from multisubnet._stats import affine_stats
+from multisubnet._theta import from_theta, to_theta
+from multisubnet._vjp import affine_vjp
 
 __version__ = "0.1.0"
 
@@ -24,10 +28,16 @@ __all__ = [
     "BackendUnavailable",
     "affine",
     "affine_select",
+    "affine_stats",
+    "affine_vjp",
     "available_backends",
     "from_pairs",
+    "from_theta",
+    "mean_loss",
+    "mean_loss_and_grad",
     "set_backend",
     "show_config",
     "to_pairs",
+    "to_theta",
     "use_backend",
 ]

@@ -26,8 +26,9 @@ from multisubnet._elementary import (
     polynomial,
     product,
     square,
+    tanh,
+    tanh_derivative,
     two_sum,
-    with_sign_of,
 )
 from multisubnet._recipe import Real
 
@@ -116,34 +117,27 @@ def _hard_tanh_derivative(x: Real, _, f: Format) -> Real:
 
 def _sigmoid(x: Real, _, f: Format) -> Real:
     negative = x < 0.0
-    e = decay(minus_absolute(x, f), f)
-    word, low = _unscaled(e, f)
-    d, d_low = fast_sum(1.0, word)
-    word = negative.select(word, 1.0) / d
+    e, low = _unscaled(decay(minus_absolute(x, f), f), f)
+    d, d_low = fast_sum(1.0, e)
+    word = negative.select(e, 1.0) / d
     reciprocal = negative.select(1.0 - word, word)  # of d
     return word + (negative.select(low, 0.0) - word * (d_low + low)) * reciprocal
 
 
 def _sigmoid_derivative(x: Real, _, f: Format) -> Real:
+    negative = x < 0.0
     e, _ = _unscaled(decay(minus_absolute(x, f), f), f)
-    s = 1.0 / (1.0 + e)
-    return e * s * s
+    word = negative.select(e, 1.0) / (1.0 + e)
+    reciprocal = negative.select(1.0 - word, word)
+    return e * reciprocal * reciprocal
 
 
 def _tanh(x: Real, _, f: Format) -> Real:
-    # With t = exp(-2|x|) - 1: tanh |x| = -t / (2 + t), and 1 / (2 + t) = (1 + tanh |x|) / 2.
-    t, t_low = expm1(2.0 * minus_absolute(x, f), f)
-    d, d_low = fast_sum(2.0, t)
-    word = t / d
-    low = (t_low - word * (d_low + t_low)) * (0.5 - 0.5 * word)
-    return with_sign_of(x, word + low, f)
+    return tanh(x, f)
 
 
 def _tanh_derivative(x: Real, _, f: Format) -> Real:
-    e, _ = _unscaled(decay(2.0 * minus_absolute(x, f), f), f)
-    d, d_low = fast_sum(1.0, e)
-    s = 2.0 / d
-    return e * s * (s - s * s * d_low)
+    return tanh_derivative(x, f)
 
 
 def _exponential(x: Real, _, f: Format) -> Real:

@@ -20,6 +20,7 @@ _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 # The name of the parameter of those that have one, and what Keras takes by default.
 PARAMETERS = {"leaky_relu": ("negative_slope", 0.2), "elu": ("alpha", 1.0)}
 OF_INTEGERS = ("relu", "relu6")  # and these keep them integers
+INPUTS = ("x", "parameter")  # what the programs of activations are given
 
 
 class Activation:
@@ -198,15 +199,22 @@ def applied(activation: Any, dtype: np.dtype) -> tuple[Activation | None, np.dty
     return activation, dtype
 
 
+def form_of(dtype: np.dtype) -> Any:
+    """Return what recipes need to know of float32 or float64; None of another dtype."""
+    from multisubnet import _coefficients
+    from multisubnet._elementary import Format
+
+    constants = {"f": _coefficients.FLOAT32, "d": _coefficients.FLOAT64}.get(dtype.char)
+    return constants and Format(constants)
+
+
 @functools.cache
 def program_of(key: str, dtype: np.dtype) -> Program:
     """Return the program of the activation with this key in a format."""
-    from multisubnet import _coefficients, _recipe
+    from multisubnet import _recipe
     from multisubnet._activation_recipes import RECIPES
-    from multisubnet._elementary import Format
 
     name = key.removesuffix("_derivative")
     recipe = RECIPES[name].derivative if key != name else RECIPES[name].value
-    constants = {"f": _coefficients.FLOAT32, "d": _coefficients.FLOAT64}.get(dtype.char)
-    form = constants and Format(constants)
-    return _recipe.trace(lambda x, parameter: recipe(x, parameter, form), dtype)
+    form = form_of(dtype)
+    return _recipe.trace(lambda x, parameter: (recipe(x, parameter, form),), dtype, INPUTS)

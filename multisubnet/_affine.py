@@ -116,7 +116,7 @@ def affine(
     if activation is not None:
         activation, dtype = _activations.applied(activation, dtype)
     if type(set_axis) is not int or not 0 <= set_axis <= 1:
-        set_axis = _operands.axis(set_axis)
+        set_axis = _operands.axis("set_axis", set_axis)
     if set_axis:
         n_sets, n_samples, n_features = shape
         shape = n_samples, n_sets, n_features

@@ -12,7 +12,6 @@ which a tile holds several. Addresses and lengths are in bytes.
 
 from __future__ import annotations
 
-import functools
 import logging
 import zlib
 from pathlib import Path
@@ -23,11 +22,22 @@ from numba import from_dtype, njit, types
 
 from multisubnet import _vectors
 from multisubnet._activations import program_of
-from multisubnet._vectors import LINE, affine_row, copy, fence, splat, stream_line
+from multisubnet._recipe import Program
+from multisubnet._terms import Terms
+from multisubnet._vectors import (
+    LINE,
+    add_runs,
+    affine_row,
+    copy,
+    fence,
+    splat,
+    stream_line,
+)
 
 _SHORT_ROW = 2048
 _SHORT_RUN = 1024
 _TILE = 4096
+_ROWS = 4  # of a line of columns, to the sums of which is added at once
 _SLOT = _TILE + 2 * LINE  # a tile; a line by which it goes on; a line that filling it may overrun
 _scratch = _vectors.stack(LINE + 3 * _SLOT)
 
@@ -252,20 +262,84 @@ def _specialized_select(recipe: str):
     return affine_select
 
 
-@functools.cache
+def _specialized_sums(what: str, rows: int):
+    """Return the function for terms; `what` has what each operand depends on, and their key."""
+    many, one = f"{rows}:{what}", f"1:{what}"
+
+    def sums(
+        sample, weight, bias, target, factor, totals, width, stride, length, at_once, parameter
+    ):
+        """Add the sums of terms to `totals`, of shape (outputs, groups, columns).
+
+        A column is a kept index and a feature, of `width` features. Held operands have the shape of
+        totals; streamed ones have a row of `stride` elements for each of `length` indices, in which
+        the features come again after `width`; others are (groups, length, columns). All are given
+        flat. The summed indices are taken `at_once`, so that their rows stay in a cache.
+        """
+        itemsize = sample.itemsize
+        _, n_groups, n_columns = totals.shape
+        group_bytes = n_columns * itemsize
+        places = (
+            *(sample.ctypes.data, weight.ctypes.data, bias.ctypes.data),
+            *(target.ctypes.data, factor.ctypes.data),
+        )
+        steps = (group_bytes, stride * itemsize, length * group_bytes, group_bytes)
+        out_row, out_output = 8 * n_columns, 8 * n_columns * n_groups
+        for start in range(0, length, at_once):
+            stop = min(start + at_once, length)
+            group = 0
+            while group < n_groups:
+                n_rows = rows if group + rows <= n_groups else 1
+                for column in range(0, n_columns, LINE // itemsize):
+                    held = group * group_bytes + column * itemsize
+                    streamed = column % width * itemsize
+                    each = group * length * group_bytes + column * itemsize
+                    begins = (held, streamed, each)
+                    at = totals.ctypes.data + 8 * (group * n_columns + column)
+                    out = (at, out_row, out_output)
+                    if n_rows == rows:
+                        add_runs(sample, places, begins, steps, out, start, stop, parameter, many)
+                    else:
+                        add_runs(sample, places, begins, steps, out, start, stop, parameter, one)
+                group += n_rows
+
+    return sums
+
+
+_SPECIALIZED = {"affine": _specialized, "affine_select": _specialized_select}
+
+
 def compiled(name: str, dtype: np.dtype, key: str, has_parameter: bool) -> Any:
-    """Return a function for a dtype and an activation, cached on disk by Numba.
+    """Return `affine` or `affine_select` for a dtype and an activation.
 
     The activation's parameter comes last, if it has one.
     """
-    # Numba's cache on disk sees when this file changes, and not what is compiled into it from
-    # others. As part of a constant of the function, this becomes part of the key that it looks for.
-    others = Path(_vectors.__file__).read_bytes()
-    if key != "linear":
-        others += repr(program_of(key, dtype)).encode()
-    specialized = {"affine": _specialized, "affine_select": _specialized_select}[name]
-    function = specialized(f"{key} {zlib.crc32(others)}")
-    signature = _signature(name, dtype, has_parameter)
+    program = None if key == "linear" else program_of(key, dtype)
+    function = _SPECIALIZED[name](f"{key} {_fingerprint(program)}")
+    return _jitted(function, _signature(name, dtype, has_parameter))
+
+
+def compiled_sums(terms: Terms, dtype: np.dtype, kinds: str) -> Any:
+    """Return the function for sums of terms in a dtype, of operands that depend on these things."""
+    fingerprint = _fingerprint(terms.program(dtype))
+    function = _specialized_sums(f"{kinds}:{terms.key}:{fingerprint}", _ROWS)
+    operand = types.Array(from_dtype(dtype), 1, "C", readonly=True)
+    totals = types.Array(types.float64, 3, "C")
+    sizes = [types.intp] * 4
+    return _jitted(function, types.void(*[operand] * 5, totals, *sizes, types.float64))
+
+
+def _fingerprint(program: Program | None) -> int:
+    """Return a number that changes with what is compiled in from other files.
+
+    Numba's cache on disk sees when this file changes, and not those. As part of a constant of a
+    function, this becomes part of the key that it looks for.
+    """
+    return zlib.crc32(Path(_vectors.__file__).read_bytes() + repr(program).encode())
+
+
+def _jitted(function: Any, signature: Any) -> Any:
+    """Return a function compiled for a signature, cached on disk by Numba."""
     try:
         return njit([signature], nogil=True, cache=True)(function)
     except Exception as error:  # no place for a cache, or a damaged one: Numba raises many types

@@ -9,6 +9,7 @@ import numpy as np
 
 from multisubnet import _launch, _sources
 from multisubnet._activations import Activation
+from multisubnet._terms import Terms
 
 ARRAYS = "cupy"
 
@@ -76,6 +77,24 @@ def affine_select(
     if out.size:
         operands = samples, weight, bias, set_index, out, dtype, activation, n_sets
         _run(_launch.affine_select(*operands, _address), "affine_select.cu")
+
+
+def sums(
+    terms: Terms,
+    operands: dict[str, Any],
+    dtype: np.dtype,
+    parameter: float,
+    length: int,
+    totals: Any,
+) -> None:
+    """Write the sums of terms over each block of `length` to `totals`, as `_numpy.sums` does."""
+    _run(_launch.sums(terms, operands, dtype, parameter, length, totals, _address), "sums.cu")
+
+
+def finish(totals: Any, out: Any, divisor: float, divisor_array: Any) -> None:
+    """Write the sums of blocks' totals, divided, to `out`, as `_numpy.finish` does."""
+    if out.size:
+        _run(_launch.finish(totals, out, divisor, divisor_array, _address), "finish.cu")
 
 
 def _address(array: Any) -> int:

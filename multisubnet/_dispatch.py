@@ -21,6 +21,7 @@ import numpy as np
 
 from multisubnet import _numba, _numpy
 from multisubnet._activations import Activation
+from multisubnet._terms import Terms
 
 # The module of each backend. Each has:
 #   ARRAYS                the name of the namespace, numpy or cupy, of the arrays that it works on
@@ -32,6 +33,10 @@ from multisubnet._activations import Activation
 #                         on validated arrays, into out of shape (N, B, F)
 #   affine_select(samples, weight, bias, set_index, out, dtype, activation, n_sets)
 #                         the same, into out of shape (B, F)
+#   sums(terms, operands, dtype, parameter, length, totals)
+#                         the sums of terms over each block of a summed axis
+#   finish(totals, out, divisor, divisor_array)
+#                         the sums of those, divided, into out
 _MODULES = {
     "numpy": "multisubnet._numpy",
     "numba": "multisubnet._numba",
@@ -100,17 +105,17 @@ def select(
     dtype: np.dtype,
     shape: tuple[int, ...],
     out: Any,
-    activation: Activation | None,
+    what: Activation | Terms | None,
 ) -> ModuleType:
     """Return the backend whose function `name` is to be called.
 
-    That depends on the arrays' module, the working dtype, the result's shape, `out` or None, and
-    the activation.
+    That depends on the arrays' module, the working dtype, the shape of what is evaluated, `out` or
+    None, and on what is done with it.
     """
     chosen = _context_choice.get() or _process_choice or _environment_choice
     if chosen is None:
         if xp is np:
-            return _numba if _numba.gains(name, dtype, shape, activation) else _numpy
+            return _numba if _numba.gains(name, dtype, shape, what) else _numpy
         chosen = xp.__name__
     backend = load(chosen)
     return backend if backend.serves(dtype, dtype if out is None else out.dtype) else _numpy

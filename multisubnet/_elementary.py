@@ -169,6 +169,32 @@ def expm1(x: Real, f: Format) -> tuple[Real, Real]:
     return word, low + power * p_low
 
 
+def exp_near(x: Real, f: Format) -> Real:
+    """Return exp(x) for x <= 0, and 0 where expm1 is -1; done beside expm1, it costs little."""
+    p, _, n = _exp_parts(at_least(x, f.lowest / 4), None, f)
+    power = power_of_two(n + f.bias, f)
+    return (x < f.lowest / 4).select(0.0, power + power * p)
+
+
+def tanh(x: Real, f: Format) -> Real:
+    """Return the hyperbolic tangent of x."""
+    # With t = exp(-2|x|) - 1: tanh |x| = -t / (2 + t), and 1 / (2 + t) = (1 + tanh |x|) / 2.
+    t, t_low = expm1(2.0 * minus_absolute(x, f), f)
+    d, d_low = fast_sum(2.0, t)
+    word = t / d
+    low = (t_low - word * (d_low + t_low)) * (0.5 - 0.5 * word)
+    return with_sign_of(x, word + low, f)
+
+
+def tanh_derivative(x: Real, f: Format) -> Real:
+    """Return 1 - tanh(x)^2, as 4 exp(-2|x|) / (1 + exp(-2|x|))^2."""
+    a = 2.0 * minus_absolute(x, f)
+    t, _ = expm1(a, f)
+    d, _ = fast_sum(2.0, t)
+    s = 1.0 - t / d
+    return exp_near(a, f) * s * s
+
+
 def log(x: Real, f: Format) -> Real:
     """Return the natural logarithm of x: -inf of 0, NaN of what is negative."""
     c = f.constants
@@ -195,6 +221,11 @@ def _log_rest(g: Real, f: Format) -> Real:
     z = s * s
     half_square = 0.5 * g * g
     return half_square - s * (half_square + z * polynomial(z, f.constants.log))
+
+
+def log1p_small(x: Real, f: Format) -> Real:
+    """Return log(1 + x), for x from -0.3 to 0.5."""
+    return x - _log_rest(x, f)
 
 
 def log1p(x: Real, x_low: Real, f: Format) -> tuple[Real, Real]:

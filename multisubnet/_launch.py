@@ -6,6 +6,7 @@ kernel takes one struct, packed here and declared in the kernel's source.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -13,6 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from multisubnet._activations import OF_INTEGERS, Activation
+from multisubnet._terms import OPERANDS, OUTPUTS, RUN, Terms
 
 # The element types of cuda/types.cuh, by their NumPy dtype character, in the order of its list.
 _TYPES = {
@@ -42,6 +44,12 @@ _MAX_GRID_Y = 65535
 
 _AFFINE = struct.Struct("<" + "Q4q" * 4 + "d3q")
 _AFFINE_SELECT = struct.Struct("<" + "Q4q" * 5 + "d3q")
+_SUMS = struct.Struct("<" + "Q4q" * len(OPERANDS) + "Qd3q")
+_FINISH = struct.Struct("<" + "Q4q" * 2 + "Qd4q")
+
+_ROWS = 4  # kept indices of a thread of `sums`, as in cuda/sums.cu
+_ENOUGH_THREADS = 1 << 18  # what keeps the largest card there is busy
+_MOST_RUNS = 32  # of a block of the summed axis that are summed up at the same time
 
 
 class Strided(Protocol):
@@ -129,6 +137,78 @@ def affine_select(
     return Launch(f"affine_select<{instance}>", grid, block, argument)
 
 
+def sums(
+    terms: Terms,
+    operands: dict[str, Strided | None],
+    dtype: np.dtype,
+    parameter: float,
+    length: int,
+    totals: Strided,
+    address: Callable[[Strided], int],
+) -> Launch:
+    """Return the launch that writes sums over blocks to `totals`, C-contiguous and not empty.
+
+    Its shape is (blocks, outputs, kept, F), that of operands (kept, summed, F).
+    """
+    n_blocks, _, n_kept, n_features = totals.shape
+    arrays = [operands.get(name) for name in OPERANDS]
+    fields = [_fields(name, x, address) for name, x in zip(OPERANDS, arrays, strict=True)]
+    direct = all(x is None or x.dtype == dtype for x in arrays)
+    name = _TYPES[dtype.char]
+    functions = map(functor, (terms.loss, terms.activation, f"{terms.activation}_derivative"))
+    outputs = sum(1 << OUTPUTS.index(output) for output in terms.outputs)
+    weighted = str(terms.weighted).lower()
+    kinds = ", ".join(f"'{kind}'" for kind in terms.kinds(operands, dtype))
+    instance = (
+        f"{name}, Terms<{', '.join(functions)}, {outputs}, {weighted}>, {kinds}, "
+        f"{f'Direct<{name}, 1>' if direct else f'Converting<{name}>'}"
+    )
+    grid, block = _geometry_of_sums(-(-n_kept // _ROWS) * n_features, n_blocks, length)
+    argument = _SUMS.pack(
+        *itertools.chain(*fields), address(totals), parameter, n_kept, length, n_features
+    )
+    return Launch(f"sums<{instance}>", grid, block, argument)
+
+
+def _geometry_of_sums(
+    across: int, n_blocks: int, length: int
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Grid and block for `across` threads in x, each walking over the blocks of a summed axis.
+
+    Where these are few, threads that differ in y share the runs of a block.
+    """
+    y = 1
+    runs = min(-(-length // RUN), _MOST_RUNS)
+    while y < runs and across * n_blocks * y < _ENOUGH_THREADS:
+        y *= 2
+    x = min(_BLOCK_THREADS // y, 1 << (across - 1).bit_length())
+    return (-(-across // x), min(n_blocks, _MAX_GRID_Y)), (x, y)
+
+
+def finish(
+    totals: Strided,
+    out: Strided,
+    divisor: float,
+    divisor_array: Strided | None,
+    address: Callable[[Strided], int],
+) -> Launch:
+    """Return the launch that writes the sums of blocks' totals, divided, to a non-empty `out`.
+
+    Totals are of shape (blocks, kept, F), `out` of (kept, F), or (kept,) over features as well.
+    """
+    n_blocks, n_kept, n_features = totals.shape
+    over_blocks, over_kept, over_features = totals.strides
+    fields = [address(totals), over_kept, over_blocks, over_features, _CODES["d"]]
+    over_kept, over_features = out.strides if len(out.shape) == 2 else (*out.strides, 0)
+    fields += [address(out), over_kept, 0, over_features, _CODES[out.dtype.char]]
+    number = 0 if divisor_array is None else address(divisor_array)
+    is_sum = int(len(out.shape) == 1)
+    argument = _FINISH.pack(*fields, number, divisor, n_blocks, n_kept, n_features, is_sum)
+    threads = n_kept if is_sum else n_kept * n_features
+    block = min(_BLOCK_THREADS, 1 << (threads - 1).bit_length())
+    return Launch("finish", (-(-threads // block), 1), (block, 1), argument)
+
+
 def _parameter(activation: Activation | None) -> float:
     return 0.0 if activation is None else activation.number
 
@@ -145,27 +225,14 @@ def _operands(
     misaligned = 0  # the low bits of whatever a 16-byte access would have to be a multiple of
     n_features = 0
     for name, array in arrays.items():
-        if array is None:
-            fields += (0, 0, 0, 0, 0)
+        of_array = _fields(name, array, address)
+        fields += of_array
+        if array is None or name == "set_index":
             continue
-        start = address(array)
-        over_sets, over_samples, over_features = strides = _strides(name, array)
-        itemsize = array.dtype.itemsize
-        if not array.dtype.isnative:
-            raise TypeError(
-                f"{name} has dtype {array.dtype.str} in another byte order than the GPU's"
-            )
-        if (start | over_sets | over_samples | over_features) % itemsize:
-            raise ValueError(
-                f"{name} does not lie at multiples of the {itemsize} bytes of its {array.dtype} "
-                f"elements, where the GPU reads them: pass a copy"
-            )
-        fields += (start, *strides, _CODES[array.dtype.char])
-        if name == "set_index":
-            continue
+        start, over_sets, over_samples, over_features, _ = of_array
         if array.dtype != dtype:
             direct = False
-        if over_features != itemsize:
+        if over_features != array.dtype.itemsize:
             misaligned |= 1
         misaligned |= start | over_sets | over_samples
         n_features = array.shape[-1]
@@ -177,6 +244,25 @@ def _operands(
     memory = f"Direct<{name}, {lanes}>" if direct else f"Converting<{name}>"
     function = functor("linear" if activation is None else activation.key)
     return fields, f"{name}, {function}, {memory}", lanes
+
+
+def _fields(
+    name: str, array: Strided | None, address: Callable[[Strided], int]
+) -> tuple[int, int, int, int, int]:
+    """Return the fields of an Operand."""
+    if array is None:
+        return 0, 0, 0, 0, 0
+    start = address(array)
+    over_sets, over_samples, over_features = _strides(name, array)
+    itemsize = array.dtype.itemsize
+    if not array.dtype.isnative:
+        raise TypeError(f"{name} has dtype {array.dtype.str} in another byte order than the GPU's")
+    if (start | over_sets | over_samples | over_features) % itemsize:
+        raise ValueError(
+            f"{name} does not lie at multiples of the {itemsize} bytes of its {array.dtype} "
+            f"elements, where the GPU reads them: pass a copy"
+        )
+    return start, over_sets, over_samples, over_features, _CODES[array.dtype.char]
 
 
 def _strides(name: str, array: Strided) -> tuple[int, int, int]:

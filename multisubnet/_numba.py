@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet import _numpy, _threads
+from multisubnet import _numba_sums, _numpy, _threads
 from multisubnet._activations import Activation
+from multisubnet._terms import Terms
 
 ARRAYS = "numpy"
 
 empty = _numpy.empty
 adopt = _numpy.adopt
+finish = _numpy.finish
 
 _DTYPES = frozenset("?bBhHiIlLqQfd")
 
@@ -62,15 +64,15 @@ def serves(dtype: np.dtype, out: np.dtype) -> bool:
 
 
 def gains(
-    name: str, dtype: np.dtype, shape: tuple[int, ...], activation: Activation | None
+    name: str, dtype: np.dtype, shape: tuple[int, ...], what: Activation | Terms | None
 ) -> bool:
     """Whether the engine is worth its start-up, now that a result of this shape is asked for."""
-    kind = name, dtype.char, activation and activation.key
+    kind = name, dtype.char, what and what.key
     if kind in _evaluate:
         return True
     size = math.prod(shape)
-    if activation is not None:
-        size *= 1 + activation.program(dtype).cost // 2  # it takes NumPy that much longer
+    if what is not None:
+        size *= 1 + what.program(dtype).cost // 2  # it takes NumPy that much longer
     if size < _WORTH_COUNTING or dtype.char not in _DTYPES:
         return False
     elements = _elements[kind] = _elements.get(kind, 0) + size
@@ -160,6 +162,28 @@ def affine_select(
     rows = max(len(out) // (threads * _PIECES), 1)
     pieces = ((first, min(first + rows, len(out))) for first in range(0, len(out), rows))
     _threads.run(work, pieces, threads)
+
+
+def sums(
+    terms: Terms,
+    operands: dict[str, np.ndarray | None],
+    dtype: np.dtype,
+    parameter: float,
+    length: int,
+    totals: np.ndarray,
+) -> None:
+    """Write the sums of terms over each block of `length` to `totals`, as `_numpy.sums` does."""
+    kinds = terms.kinds(operands, dtype)
+    kind = "sums", dtype.char, terms.key
+    try:
+        evaluate = _evaluate[*kind, kinds]
+    except KeyError:
+        from multisubnet import _compiled
+
+        evaluate = _compiled.compiled_sums(terms, dtype, kinds)
+        _evaluate[kind] = _evaluate[*kind, kinds] = evaluate
+    whole = _numba_sums.Sums(evaluate, kinds, operands, dtype, parameter, length, totals)
+    whole.write(terms.program(dtype).cost)
 
 
 def _compiled(name: str, dtype: np.dtype, activation: Activation | None) -> Callable[..., None]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from multisubnet._activations import Activation
+from multisubnet._terms import BLOCK, OPERANDS, RUN, Terms
 
 if TYPE_CHECKING:
     from multisubnet._recipe import Program
@@ -26,6 +27,7 @@ ARRAYS = "numpy"
 
 _BLOCK = 1 << 15  # elements; a few blocks of float64 stay in 1 MiB
 _RECIPE_BLOCK = 1 << 13  # with an activation, of which a dozen values are needed at once
+_TERMS = 1 << 16  # terms that are computed at once, or those of one column if these are more
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "add": np.add,
@@ -135,6 +137,77 @@ def affine_select(
             out[block][~there] = missing.get(dtype.kind, 0)
 
 
+@quietly
+def sums(
+    terms: Terms,
+    operands: dict[str, np.ndarray | None],
+    dtype: np.dtype,
+    parameter: float,
+    length: int,
+    totals: np.ndarray,
+) -> None:
+    """Write the sums of terms over each block of `length` to `totals`.
+
+    Operands are of shape (kept, summed, F), or 1 along axes on which they do not depend, or None;
+    totals are float64, of shape (blocks, outputs, kept, F).
+    """
+    given: dict[str, Any] = {**OPERANDS, "parameter": parameter}
+    program = terms.program(dtype)
+    n_blocks, _, *columns = totals.shape
+    for number in range(n_blocks):
+        summed = slice(number * BLOCK, min((number + 1) * BLOCK, length))
+        size = max(_TERMS // max(summed.stop - summed.start, 1), 1)
+        for kept, features in blocks(tuple(columns), (2, 1), size):
+            block = kept, summed, features
+            for name, array in operands.items():
+                if array is not None:
+                    given[name] = part(array, block).astype(dtype)
+            for output, values in enumerate(carried_out(program, given)):
+                total = totals[number, output, kept, features]
+                shape = len(total), summed.stop - summed.start, total.shape[1]
+                total[...] = _sum_of_runs(np.broadcast_to(values, shape).swapaxes(0, 1))
+
+
+def _sum_of_runs(terms: np.ndarray) -> np.ndarray:
+    """Return the sum along the first axis of at most one block, in float64."""
+    n_runs = -(-len(terms) // RUN)
+    runs = np.zeros((n_runs, *terms.shape[1:]), terms.dtype)
+    for i in range(min(RUN, len(terms))):
+        of_each_run = terms[i::RUN]
+        runs[: len(of_each_run)] += of_each_run
+    total = np.zeros(terms.shape[1:])
+    for run in runs:
+        total += run
+    return total
+
+
+@quietly
+def finish(
+    totals: np.ndarray, out: np.ndarray, divisor: float, divisor_array: np.ndarray | None
+) -> None:
+    """Write the sums of blocks' totals (blocks, kept, F), divided, to `out`.
+
+    Where `out` has no axis of features, they are added up, too. The divisor is a number, times that
+    of an array of one, if there is one.
+    """
+    total = tree(totals)
+    if out.ndim == 1:
+        total = tree(np.ascontiguousarray(total.T))
+    if divisor_array is not None:
+        divisor = divisor * divisor_array[0]
+    np.copyto(out, total if divisor == 1 else total / divisor, casting="same_kind")
+
+
+def tree(values: np.ndarray) -> np.ndarray:
+    """Return the sum along the first axis, neighbours being added level by level."""
+    if not len(values):
+        return np.zeros(values.shape[1:])
+    while len(values) > 1:
+        pairs = values[: len(values) // 2 * 2]
+        values = np.concatenate([pairs[::2] + pairs[1::2], values[len(pairs) :]])
+    return values[0]
+
+
 def _evaluator(dtype: np.dtype, activation: Activation | None) -> tuple[Callable[..., None], int]:
     """Return what evaluates a block of operands that broadcast, and how many elements it takes."""
     if activation is not None:
@@ -156,21 +229,20 @@ def _activated_affine(activation, samples, weight, bias, out, dtype) -> None:
     _real_affine(samples, weight, bias, z, dtype)
     program = activation.program(dtype)
     z = z.astype(program.dtype, copy=False)
-    result = _carried_out(program, z, program.dtype.type(activation.number))
+    (result,) = carried_out(program, {"x": z, "parameter": activation.number})
     np.copyto(out, result.astype(dtype, copy=False), casting="same_kind")
 
 
-def _carried_out(program: Program, x: np.ndarray, parameter: np.generic) -> np.ndarray:
-    """Return what a recipe makes of x."""
+def carried_out(program: Program, given: dict[str, Any]) -> list[np.ndarray]:
+    """Return the results of a program; those that depend on nothing given may be scalars."""
     of_kind = {"real": program.dtype, "bits": np.dtype(f"u{program.dtype.itemsize}")}
-    given = {"x": x, "parameter": parameter}
     last_uses = program.last_uses()
     values: list[Any] = []
     for number, (name, kind, inputs) in enumerate(program.operations):
         if name == "constant":
             value = of_kind[kind].type(*inputs)
-        elif name in given:
-            value = given[name]
+        elif name == "given":
+            value = np.asarray(given[inputs[0]], program.dtype)
         else:
             operands = [values[i] for i in inputs]
             if name in ("bits", "from_bits"):
@@ -181,7 +253,7 @@ def _carried_out(program: Program, x: np.ndarray, parameter: np.generic) -> np.n
                 if last_uses[i] == number:
                     values[i] = None  # its memory, still in a cache, is taken for the next value
         values.append(value)
-    return np.broadcast_to(values[-1], x.shape)
+    return [values[result] for result in program.results]
 
 
 def _complex_affine(samples, weight, bias, out, dtype) -> None:

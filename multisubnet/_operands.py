@@ -130,11 +130,11 @@ def check_out(xp: ModuleType, out: Any, shape: tuple[int, ...], dtype: np.dtype)
         raise ValueError(f"out has elements that share memory: its strides are {strides}")
 
 
-def axis(set_axis: Any) -> int:
+def axis(name: str, value: Any) -> int:
     """Return 0 or 1."""
-    if isinstance(set_axis, int | np.integer) and set_axis in (0, 1):
-        return int(set_axis)
-    raise ValueError(f"set_axis must be 0 or 1, not {set_axis!r}")
+    if isinstance(value, int | np.integer) and value in (0, 1):
+        return int(value)
+    raise ValueError(f"{name} must be 0 or 1, not {value!r}")
 
 
 def apart_from(out: Any, operands: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -127,4 +127,4 @@ def _stack(arrays: dict[str, Any], xp: ModuleType, axis: int) -> Any:
                 f"would do it here, takes float32 subnormals for zeros)"
             )
     with _dispatch.device_of(arrays[first]):
-        return xp.stack(list(arrays.values()), axis=axis)
+        return xp.ascontiguousarray(xp.stack(list(arrays.values()), axis=axis))

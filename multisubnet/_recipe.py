@@ -1,6 +1,6 @@
 """The language in which elementwise functions are written once, for every backend.
 
-A recipe is a Python function of a `Real`. Called once, with a Real that stands for any number of a
+A recipe is a Python function of `Real`s. Called once, with Reals that stand for any numbers of a
 format, it leaves a `Program`: the list of the operations that it did, without branches. NumPy
 carries a program out on arrays (here), Numba gets it as vector instructions (_vectors.py), and CUDA
 as a header (tools/header.py). Each operation is rounded once, so that all have the same bits.
@@ -18,12 +18,12 @@ import numpy as np
 
 
 class Operation(NamedTuple):
-    """One step of a program. `inputs` are the numbers of earlier steps; of a constant, its value.
+    """One step of a program. `inputs` are the numbers of earlier steps, or what the table says.
 
     ========================  =======  ============================================
     name                      kind     inputs
     ========================  =======  ============================================
-    x, parameter              real     none: what the function is given
+    given                     real     a name: what the recipe is given
     constant                  any      the value
     add, subtract, multiply,  real     two real
     divide
@@ -42,14 +42,15 @@ class Operation(NamedTuple):
     @property
     def uses(self) -> tuple[int, ...]:
         """The numbers of the operations whose values it needs."""
-        return () if self.name == "constant" else self.inputs
+        return () if self.name in ("given", "constant") else self.inputs
 
 
 class Program(NamedTuple):
-    """The operations of a recipe in a format, the last one's value being the result."""
+    """The operations of a recipe in a format, and the numbers of those that are its results."""
 
     dtype: np.dtype
     operations: tuple[Operation, ...]
+    results: tuple[int, ...]
 
     @property
     def cost(self) -> int:
@@ -62,15 +63,18 @@ class Program(NamedTuple):
         for number, operation in enumerate(self.operations):
             for i in operation.uses:
                 last[i] = number
-        last[-1] = len(self.operations)
+        for result in self.results:
+            last[result] = len(self.operations)
         return last
 
 
-def trace(recipe: Callable[..., Real], dtype: np.dtype) -> Program:
-    """Return the program of a recipe, a function of x and a parameter, in a format."""
+def trace(
+    recipe: Callable[..., tuple[Real, ...]], dtype: np.dtype, names: tuple[str, ...]
+) -> Program:
+    """Return the program of a recipe, a function of what has these names, in a format."""
     tracer = _Tracer()
-    result = recipe(tracer.value("x", "real"), tracer.value("parameter", "real"))
-    return Program(dtype, tracer.needed_for(result.number))
+    results = recipe(*(tracer.value("given", "real", name) for name in names))
+    return Program(dtype, *tracer.needed_for([result.number for result in results]))
 
 
 class _Tracer:
@@ -89,17 +93,18 @@ class _Tracer:
             self.operations.append(operation)
         return _KINDS[kind](self, number)
 
-    def needed_for(self, result: int) -> tuple[Operation, ...]:
-        """Return the operations that a result depends on, numbered anew."""
-        needed = {result}
-        for number in range(result, -1, -1):
+    def needed_for(self, results: list[int]) -> tuple[tuple[Operation, ...], tuple[int, ...]]:
+        """Return the operations that results depend on, numbered anew, and the results' numbers."""
+        needed = set(results)
+        for number in range(max(results), -1, -1):
             if number in needed:
                 needed.update(self.operations[number].uses)
         new = {number: i for i, number in enumerate(sorted(needed))}
-        return tuple(
+        operations = tuple(
             operation._replace(inputs=tuple(new[i] for i in operation.uses) or operation.inputs)
             for operation in (self.operations[number] for number in new)
         )
+        return operations, tuple(new[result] for result in results)
 
 
 class _Value:

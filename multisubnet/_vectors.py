@@ -16,9 +16,10 @@ from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
 from multisubnet._activations import program_of
+from multisubnet._numba_sums import LINE
 from multisubnet._recipe import Program
+from multisubnet._terms import EACH, HELD, OPERANDS, RUN, SCALAR, STREAMED, Terms
 
-LINE = 64  # bytes
 _UNROLLED = 4  # lines in the innermost loop
 _SHORT = 8  # operations of a recipe of which that many copies are made
 _INT8, _INT32, _INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
@@ -41,9 +42,12 @@ def _truth(builder, x):
     return builder.icmp_unsigned("!=", x, ir.Constant(x.type, None))
 
 
-def _activated(builder, program: Program, x, parameter):
-    """Emit a recipe's operations for vectors x and parameter."""
-    real = x.type
+def _carried_out(builder, program: Program, rows):
+    """Emit a program's operations on rows of named vectors, and return the results of each row.
+
+    Each operation is done for all rows before the next: few of them wait for each other.
+    """
+    real = next(iter(rows[0].values())).type
     word = ir.IntType(8 * program.dtype.itemsize)
     bits = ir.VectorType(word, real.count)
     floating = program.dtype.kind == "f"
@@ -79,16 +83,16 @@ def _activated(builder, program: Program, x, parameter):
         ("shift_left", "bits"): builder.shl,
         ("shift_right", "bits"): builder.lshr,
     }
-    given = {"x": x, "parameter": parameter}
-    values = []
+    values: list[list] = [[] for _ in rows]
     for name, kind, inputs in program.operations:
-        if name == "constant":
-            values.append(constant(kind, *inputs))
-        elif name in given:
-            values.append(given[name])
-        else:
-            values.append(emit[name, kind](*(values[i] for i in inputs)))
-    return values[-1]
+        for given, done in zip(rows, values, strict=True):
+            if name == "constant":
+                done.append(constant(kind, *inputs))
+            elif name == "given":
+                done.append(given[inputs[0]])
+            else:
+                done.append(emit[name, kind](*(done[i] for i in inputs)))
+    return [[done[result] for result in program.results] for done in values]
 
 
 def _recipe_function(module, program: Program, key: str, real, lanes: int):
@@ -108,7 +112,8 @@ def _recipe_function(module, program: Program, key: str, real, lanes: int):
     parameter = builder.insert_element(ir.Constant(line, ir.Undefined), parameter, _INT32(0))
     first = ir.Constant(ir.VectorType(_INT32, lanes), [0] * lanes)
     parameter = builder.shuffle_vector(parameter, parameter, first)
-    builder.ret(_activated(builder, program, x, parameter))
+    ((result,),) = _carried_out(builder, program, [{"x": x, "parameter": parameter}])
+    builder.ret(result)
     return function
 
 
@@ -195,6 +200,110 @@ def affine_row(typingctx, out, target, x, y, z, length, has_z, streaming, activa
     signature = types.void(
         *(out, address, address, address, address, types.intp, types.boolean, types.boolean),
         *(activation, types.float64),
+    )
+    return signature, codegen
+
+
+@intrinsic(prefer_literal=True)
+def add_runs(typingctx, array, places, begins, steps, out, start, stop, parameter, what):
+    """Add the sums of runs of terms to the float64 totals of a tile: rows of a line of columns.
+
+    `places` are the addresses of the operands, in the order of OPERANDS, and `begins` how far from
+    there the tile is, in held, streamed and other operands. `steps` lead to the next row of a held
+    operand, to the next summed index of a streamed one, to the next row and index of others; `out`
+    has the address of the first row's totals, the step to the next row and that to the next output.
+    All are in bytes. The summed indices are start to stop, start being the beginning of a run.
+    `what` is a constant: the rows, for each operand what it depends on, and the key of the terms.
+    """
+    dtype = array.dtype
+    count, kinds, key = what.literal_value.split(":")[:3]
+    n_rows = int(count)
+    kind_of = dict(zip(OPERANDS, kinds, strict=True))
+    program = Terms.of_key(key).program(as_dtype(dtype))
+
+    def codegen(context, builder, signature, arguments):
+        _, places, begins, steps, out, start, stop, parameter, _ = arguments
+        real = context.get_data_type(dtype)
+        line = ir.VectorType(real, LINE * 8 // dtype.bitwidth)
+        wide = ir.VectorType(ir.DoubleType(), line.count)
+        begin = dict(
+            zip((HELD, STREAMED, EACH), cgutils.unpack_tuple(builder, begins), strict=True)
+        )
+        place = {
+            name: builder.add(address, begin[kind]) if kind in begin else address
+            for (name, kind), address in zip(
+                kind_of.items(), cgutils.unpack_tuple(builder, places), strict=True
+            )
+        }
+        held_row, streamed_index, each_row, each_index = cgutils.unpack_tuple(builder, steps)
+        out, out_row, out_output = cgutils.unpack_tuple(builder, out)
+
+        def load(address, kind):
+            return builder.load(builder.inttoptr(address, kind.as_pointer()), align=1)
+
+        def moved(address, *pairs):
+            for count, step in pairs:
+                address = builder.add(address, builder.mul(count, step))
+            return address
+
+        def splat(value):
+            vector = builder.insert_element(ir.Constant(line, ir.Undefined), value, _INT32(0))
+            first = ir.Constant(ir.VectorType(_INT32, line.count), [0] * line.count)
+            return builder.shuffle_vector(vector, vector, first)
+
+        if isinstance(dtype, types.Float) and dtype.bitwidth == 32:
+            parameter = builder.fptrunc(parameter, real)
+        parameter = splat(parameter)
+        held = {
+            name: [load(moved(place[name], (_INT64(row), held_row)), line) for row in range(n_rows)]
+            for name in OPERANDS
+            if kind_of[name] == HELD
+        }
+        sums = [
+            [cgutils.alloca_once(builder, line) for _ in program.results] for _ in range(n_rows)
+        ]
+        with cgutils.for_range_slice(builder, start, stop, _INT64(RUN), _INT64) as (first, _):
+            end = builder.add(first, _INT64(RUN))
+            end = builder.select(builder.icmp_signed("<", end, stop), end, stop)
+            for sums_of_row in sums:
+                for total in sums_of_row:
+                    builder.store(ir.Constant(line, None), total)
+            with cgutils.for_range_slice(builder, first, end, _INT64(1), _INT64) as (index, _):
+                given = {"parameter": parameter}
+                for name, kind in kind_of.items():
+                    if kind == STREAMED:
+                        given[name] = load(moved(place[name], (index, streamed_index)), line)
+                    elif kind == SCALAR:
+                        at = moved(place[name], (index, _INT64(dtype.bitwidth // 8)))
+                        given[name] = splat(load(at, real))
+                rows = [dict(given) for _ in range(n_rows)]
+                for row, given in enumerate(rows):
+                    for name, kind in kind_of.items():
+                        if kind == HELD:
+                            given[name] = held[name][row]
+                        elif kind == EACH:
+                            at = moved(place[name], (_INT64(row), each_row), (index, each_index))
+                            given[name] = load(at, line)
+                for sums_of_row, terms in zip(
+                    sums, _carried_out(builder, program, rows), strict=True
+                ):
+                    for total, term in zip(sums_of_row, terms, strict=True):
+                        builder.store(builder.fadd(builder.load(total), term), total)
+            for row in range(n_rows):
+                for number, total in enumerate(sums[row]):
+                    of_run = builder.load(total)
+                    if wide != line:
+                        of_run = builder.fpext(of_run, wide)
+                    at = moved(out, (_INT64(row), out_row), (_INT64(number), out_output))
+                    at = builder.inttoptr(at, wide.as_pointer())
+                    builder.store(builder.fadd(builder.load(at, align=8), of_run), at, align=8)
+        return context.get_dummy_value()
+
+    address = types.intp
+    signature = types.void(
+        *(array, types.UniTuple(address, len(OPERANDS)), types.UniTuple(address, 3)),
+        *(types.UniTuple(address, 4), types.UniTuple(address, 3), address, address),
+        *(types.float64, what),
     )
     return signature, codegen
 

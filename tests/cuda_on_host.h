@@ -1,11 +1,17 @@
-// What the CUDA sources need of CUDA, for a C++ compiler: a launch is four nested loops.
+// What the CUDA sources need of CUDA, for a C++ compiler: a launch is four nested loops. Where the
+// threads of a block wait for each other, each has a stack of its own, and they take turns.
 #pragma once
+#include <cstdlib>
 #include <cstring>
+#include <vector>
+
+#include <ucontext.h>
 
 #define __device__
 #define __global__
 #define __forceinline__ inline
 #define __launch_bounds__(threads)
+#define __shared__ static thread_local
 
 struct Dim3 {
     unsigned x, y;
@@ -15,14 +21,66 @@ static thread_local Dim3 blockIdx, threadIdx, blockDim, gridDim;
 // Runs the blocks [first, last) of a grid.
 typedef void Launch(Dim3 grid, Dim3 first, Dim3 last, Dim3 block, const void *argument);
 
+// A thread of a block that takes turns with the others.
+struct Fiber {
+    ucontext_t context;
+    std::vector<char> stack = std::vector<char>(1 << 16);
+    Dim3 index;
+    bool done = false;
+};
+static thread_local ucontext_t between_turns;
+static thread_local Fiber *running;
+static thread_local void (*run_kernel)(const void *);
+static thread_local const void *kernel_argument;
+
+static void run_fiber() {
+    run_kernel(kernel_argument);
+    running->done = true;
+    swapcontext(&running->context, &between_turns);
+}
+
+static inline void __syncthreads() { swapcontext(&running->context, &between_turns); }
+
+// Runs a block whose threads wait for each other: each goes on until it waits or is done.
+static void take_turns(std::vector<Fiber> &fibers) {
+    for (Fiber &fiber : fibers) {
+        fiber.done = false;
+        getcontext(&fiber.context);
+        fiber.context.uc_stack.ss_sp = fiber.stack.data();
+        fiber.context.uc_stack.ss_size = fiber.stack.size();
+        makecontext(&fiber.context, run_fiber, 0);
+    }
+    for (size_t n_done = 0; n_done < fibers.size();) {
+        n_done = 0;
+        for (Fiber &fiber : fibers) {
+            if (fiber.done) std::abort();  // the others wait for one that does not come
+            running = &fiber;
+            threadIdx = fiber.index;
+            swapcontext(&between_turns, &fiber.context);
+            n_done += fiber.done;
+        }
+        if (n_done && n_done < fibers.size()) std::abort();
+    }
+}
+
 template <typename Argument, void (*kernel)(const Argument)>
 void launch(Dim3 grid, Dim3 first, Dim3 last, Dim3 block, const void *argument) {
     Argument p;
     std::memcpy(&p, argument, sizeof p);
     gridDim = grid;
     blockDim = block;
+    run_kernel = [](const void *argument) { kernel(*static_cast<const Argument *>(argument)); };
+    kernel_argument = &p;
+    std::vector<Fiber> fibers(WAITS && block.y > 1 ? block.x * block.y : 0);
+    for (size_t i = 0; i < fibers.size(); ++i)
+        fibers[i].index = {static_cast<unsigned>(i % block.x), static_cast<unsigned>(i / block.x)};
     for (blockIdx.y = first.y; blockIdx.y < last.y; ++blockIdx.y)
-        for (blockIdx.x = first.x; blockIdx.x < last.x; ++blockIdx.x)
+        for (blockIdx.x = first.x; blockIdx.x < last.x; ++blockIdx.x) {
+            if (!fibers.empty()) {
+                take_turns(fibers);
+                continue;
+            }
             for (threadIdx.y = 0; threadIdx.y < block.y; ++threadIdx.y)
                 for (threadIdx.x = 0; threadIdx.x < block.x; ++threadIdx.x) kernel(p);
+        }
 }

@@ -47,7 +47,9 @@ def affine(samples, weight, bias, out, dtype, activation):
         return
     result = out if _is_plain(out) else np.empty(out.shape, out.dtype.newbyteorder("="))
     operands = [x if x is None or _is_plain(x) else _plain(x) for x in (samples, weight, bias)]
-    run(_launch.affine(*operands, result, dtype, activation, address), activation)
+    key = "linear" if activation is None else activation.key
+    launch = _launch.affine(*operands, result, dtype, activation, address)
+    run(launch, tuple(_launch.kernels("affine", key)))
     if result is not out:
         out[...] = result
 
@@ -59,25 +61,38 @@ def affine_select(samples, weight, bias, set_index, out, dtype, activation, n_se
     operands = [
         x if x is None or _is_plain(x) else _plain(x) for x in (samples, weight, bias, set_index)
     ]
-    run(_launch.affine_select(*operands, result, dtype, activation, n_sets, address), activation)
+    key = "linear" if activation is None else activation.key
+    launch = _launch.affine_select(*operands, result, dtype, activation, n_sets, address)
+    run(launch, tuple(_launch.kernels("affine_select", key)))
     if result is not out:
         out[...] = result
+
+
+def sums(terms, operands, dtype, parameter, length, totals):
+    operands = {k: x if x is None or _is_plain(x) else _plain(x) for k, x in operands.items()}
+    run(_launch.sums(terms, operands, dtype, parameter, length, totals, address))
+
+
+def finish(totals, out, divisor, divisor_array):
+    if out.size:
+        run(_launch.finish(totals, out, divisor, divisor_array, address))
 
 
 def address(array):
     return array.__array_interface__["data"][0]
 
 
-def run(launch, activation=None, first=(0, 0), last=None):
-    """Run the blocks [first, last) of a launch, all of them unless told otherwise."""
+def run(launch, kernels=None, first=(0, 0), last=None):
+    """Run the blocks [first, last) of a launch, all of them unless told otherwise.
+
+    `kernels` are those that are compiled together with that of the launch.
+    """
     global launches
     launches += 1
     dims = [Dim3(*pair) for pair in (launch.grid, first, last or launch.grid, launch.block)]
-    name = launch.kernel.split("<")[0]
-    key = "linear" if activation is None else activation.key
-    status = _library(name, key, os.environ.get("MULTISUBNET_TEST_HOST_BUILD", "fast")).run(
-        launch.kernel.encode(), *dims, launch.argument
-    )
+    build = os.environ.get("MULTISUBNET_TEST_HOST_BUILD", "fast")
+    library = _library(kernels or (launch.kernel,), build)
+    status = library.run(launch.kernel.encode(), *dims, launch.argument)
     assert status == 0, f"no kernel {launch.kernel}"
 
 
@@ -96,15 +111,15 @@ def _plain(array):
 
 
 @functools.cache
-def _library(name, key, build):
-    """Compile cuda/<name>.cu with every instance for an activation, or find it compiled."""
+def _library(kernels, build):
+    """Compile kernels of one file, or find them compiled."""
+    name = kernels[0].split("<")[0]
     argument = name.title().replace("_", "")
-    table = "\n".join(
-        f'    {{"{kernel}", launch<{argument}, {kernel}>}},'
-        for kernel in _launch.kernels(name, key)
-    )
-    source = f"""#include "cuda_on_host.h"
-{_sources.source(name + ".cu")}
+    table = "\n".join(f'    {{"{kernel}", launch<{argument}, {kernel}>}},' for kernel in kernels)
+    code = _sources.source(name + ".cu")
+    source = f"""#define WAITS {int("__syncthreads" in code)}
+#include "cuda_on_host.h"
+{code}
 static const struct {{ const char *name; Launch *launch; }} kernels[] = {{
 {table}
 }};
@@ -121,7 +136,7 @@ extern "C" int run(const char *name, Dim3 grid, Dim3 first, Dim3 last, Dim3 bloc
     flags = _FLAGS + _WARNINGS + BUILDS[build]
     shim = (_HERE / "cuda_on_host.h").read_text()
     digest = hashlib.sha256("\0".join([source, shim, *flags]).encode()).hexdigest()[:16]
-    path = _HERE.parent / "build" / f"{name}-{key}-{build}-{digest}.so"
+    path = _HERE.parent / "build" / f"{name}-{build}-{digest}.so"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}")

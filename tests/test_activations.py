@@ -288,15 +288,17 @@ def test_an_out_of_integers_does_not_take_floats():
 
 
 @pytest.mark.parametrize(
-    ("script", "file"),
+    ("command", "file"),
     [
-        ("tools/header.py", "cuda/activations.cuh"),
+        ("tools/header.py activations", "cuda/activations.cuh"),
+        ("tools/header.py losses", "cuda/losses.cuh"),
         ("tools/coefficients.py", "multisubnet/_coefficients.py"),
     ],
 )
-def test_generated_files_are_current(script, file):
+def test_generated_files_are_current(command, file):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, ROOT / script]
+    script, *arguments = command.split()
+    command = [sys.executable, ROOT / script, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == (ROOT / file).read_text(), "run `make generate`"
 
@@ -304,11 +306,16 @@ def test_generated_files_are_current(script, file):
 def test_a_program_has_each_operation_once_and_nothing_that_is_not_needed():
     def recipe(x, parameter):
         _ = x / parameter
-        return (x * 2.0 + x * 2.0) - (x < 1.0).select(x * 2.0, 1.0)
+        double = x * 2.0
+        return (x * 2.0 + double) - (x < 1.0).select(double, 1.0), double
 
-    program = _recipe.trace(recipe, np.dtype("f4"))
+    program = _recipe.trace(recipe, np.dtype("f4"), ("x", "parameter"))
+    assert [program.operations[result].name for result in program.results] == [
+        "subtract",
+        "multiply",
+    ]
     names = [operation.name for operation in program.operations]
     assert sorted(names) == sorted(
-        ["x", "constant", "multiply", "add", "constant", "less", "select", "subtract"]
+        ["given", "constant", "multiply", "add", "constant", "less", "select", "subtract"]
     )
     assert program.cost == 5

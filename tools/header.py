@@ -1,22 +1,31 @@
-"""Print the recipes of the activations as a CUDA header.
+"""Print the recipes of the activations, or of the losses, as a CUDA header.
 
-python tools/header.py > cuda/activations.cuh
+python tools/header.py activations > cuda/activations.cuh
+python tools/header.py losses > cuda/losses.cuh
 """
 
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Callable
 
 import numpy as np
 
-from multisubnet._activation_recipes import RECIPES
-from multisubnet._activations import OF_INTEGERS, program_of
+from multisubnet import _activation_recipes, _loss_recipes, _recipe
+from multisubnet._activations import INPUTS, OF_INTEGERS, form_of, program_of
 from multisubnet._launch import functor
-from multisubnet._recipe import Program
+from multisubnet._recipe import Program, Real
 
-HEADING = """\
+ACTIVATIONS = """\
 // The activations and their derivatives, as functions of one number: printed by tools/header.py
 // from the recipes in multisubnet/_activation_recipes.py. Change those, and `make generate`.
+#pragma once
+#include "arithmetic.cuh"
+"""
+LOSSES = """\
+// The losses of a prediction and a target, and their derivatives: printed by tools/header.py from
+// the recipes in multisubnet/_loss_recipes.py. Change those, and `make generate`.
 #pragma once
 #include "arithmetic.cuh"
 """
@@ -63,8 +72,8 @@ def body(program: Program, real: str) -> list[str]:
     for number, (name, kind, inputs) in enumerate(program.operations):
         if name == "constant":
             value = constant(kind, *inputs)
-        elif name in ("x", "parameter"):
-            value = name
+        elif name == "given":
+            value = inputs[0]
         else:
             operands = [values[i] for i in inputs]
             if name.startswith("shift"):
@@ -74,35 +83,54 @@ def body(program: Program, real: str) -> list[str]:
                 lines.append(f"const {types[kind]} v{number} = {value};")
                 value = f"v{number}"
         values.append(value)
-    return [*lines, f"return {values[-1]};"]
+    (result,) = program.results
+    return [*lines, f"return {values[result]};"]
 
 
-def function(program: Program, real: str) -> str:
-    """Return a function of a functor."""
-    names = {operation.name for operation in program.operations}
-    x = " x" * ("x" in names)
-    parameter = " parameter" * ("parameter" in names)
-    signature = f"DEVICE {real} of({real}{x}, {real}{parameter})"
+def function(program: Program, real: str, name: str, names: tuple[str, ...]) -> str:
+    """Return a function of a functor, with arguments of these names."""
+    given = {x.inputs[0] for x in program.operations if x.name == "given"}
+    arguments = ", ".join(f"{real} {x}" if x in given else real for x in names)
+    signature = f"DEVICE {real} {name}({arguments})"
     if real == "T":
         signature = f"template <typename T> {signature}"
     statements = "".join(f"        {line}\n" for line in body(program, real))
     return f"    {signature} {{\n{statements}    }}\n"
 
 
-def header() -> str:
-    """Return the text of the header."""
-    text = HEADING
-    for key in (key for name in RECIPES for key in (name, f"{name}_derivative")):
+def activations() -> str:
+    """Return the header of the activations."""
+    text = ACTIVATIONS
+    for key in (k for name in _activation_recipes.RECIPES for k in (name, f"{name}_derivative")):
         if key == "linear":
             continue
         text += f"\nstruct {functor(key)} {{\n"
         if key in OF_INTEGERS:
-            text += function(program_of(key, np.dtype(np.int64)), "T")
+            text += function(program_of(key, np.dtype(np.int64)), "T", "of", INPUTS)
         for dtype in (np.float32, np.float64):
-            text += function(program_of(key, np.dtype(dtype)), np.dtype(dtype).name)
+            real = np.dtype(dtype)
+            text += function(program_of(key, real), real.name, "of", INPUTS)
         text += "};\n"
     return text
 
 
+def losses() -> str:
+    """Return the header of the losses."""
+    text = LOSSES
+    for key, recipes in _loss_recipes.RECIPES.items():
+        text += f"\nstruct {functor(key)} {{\n"
+        for name, recipe in (("of", recipes.value), ("derivative", recipes.derivative)):
+            for dtype in (np.float32, np.float64):
+                real = np.dtype(dtype)
+                text += function(_program_of_loss(recipe, real), real.name, name, ("p", "t"))
+        text += "};\n"
+    return text
+
+
+def _program_of_loss(recipe: Callable[..., Real], dtype: np.dtype) -> Program:
+    form = form_of(dtype)
+    return _recipe.trace(lambda p, t: (recipe(p, t, form),), dtype, ("p", "t"))
+
+
 if __name__ == "__main__":
-    print(header(), end="")
+    print({"activations": activations, "losses": losses}[sys.argv[1]](), end="")

@@ -1,0 +1,115 @@
+"""What an ensemble predicts: mean and spread over N stacked subnetworks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from multisubnet import _dispatch, _numpy
+from multisubnet._activations import Activation
+from multisubnet._subnormals import keeping_subnormals
+from multisubnet._sums import Problem
+
+_STATISTICS = ("mean", "var", "std")
+
+
+@keeping_subnormals
+def affine_stats(
+    samples: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    activation: str | Activation | None = None,
+    set_weight: Any = None,
+    statistics: Sequence[str] = ("mean", "std"),
+) -> tuple[Any, ...]:
+    """Predict with an ensemble: the mean and the spread of `affine` over all sets.
+
+    Parameters
+    ----------
+    samples, weight, bias
+        As for `affine`.
+    activation : str or Activation, optional
+        As for `affine`.
+    set_weight : array_like, shape (N,), optional
+        The weight of each set in the mean and the spread.
+    statistics : sequence of {"mean", "var", "std"}, optional
+        What to compute: the mean, the variance (mean square of the distances from the mean,
+        divided by N or by the sum of weights, as `numpy.var` does), its square root.
+
+    Returns
+    -------
+    tuple of ndarray, shape (B, F), float64
+        The statistics, in the order asked for; NaN where there are no sets.
+
+    Raises
+    ------
+    ValueError
+        An operand has the wrong shape; there is no activation or statistic of that name.
+    TypeError
+        An operand is complex, or longdouble (`set_weight` may be), or not a number; NumPy (or
+        sequences) and CuPy arrays are mixed.
+    BackendUnavailable
+        The backend chosen by `set_backend` or the environment cannot run here.
+
+    See Also
+    --------
+    affine : all predictions, one by one.
+
+    Notes
+    -----
+    The results have the same bits on every backend, and the array of all predictions is never
+    made. The working dtype is that of `mean_loss`, and so is the order of the sums, here over
+    sets. For the spread there is a second pass over the sets, which takes distances d from the
+    mean as it is in the working dtype, and gives mean(d^2) - mean(d)^2: nothing cancels.
+
+    Examples
+    --------
+    >>> import multisubnet as ms
+    >>> mean, std = ms.affine_stats([[1.0, 2.0]], [[1.0, 3.0], [3.0, 5.0]])
+    >>> mean
+    array([[2., 8.]])
+    >>> std
+    array([[1., 2.]])
+    """
+    names = [statistics] if isinstance(statistics, str) else list(statistics)
+    for name in names:
+        if name not in _STATISTICS:
+            raise ValueError(f"statistics has {name!r}; expected some of {', '.join(_STATISTICS)}")
+    problem = Problem(samples, weight, bias, activation, {"set_weight": set_weight})
+    n_sets, n_samples, n_features = problem.shape
+    problem.expect("set_weight", {"(N,)": (n_sets,)})
+    weighted = set_weight is not None
+
+    summing = problem.on_backend(problem.terms("squared_error", ("loss", "error"), weighted))
+    with _dispatch.device_of(problem.samples):
+        operands = problem.over_sets()
+        divisor, divisor_array = float(n_sets), None
+        if weighted:
+            operands["factor"] = problem.others["set_weight"][None, :, None]
+            divisor, divisor_array = 1.0, summing.total(operands["factor"])
+        shape = n_samples, n_sets, n_features
+
+        def means(loss: str, outputs: tuple[str, ...]) -> list[Any]:
+            outs = [summing.empty((n_samples, n_features)) for _ in outputs]
+            terms = problem.terms(loss, outputs, weighted)
+            summing.write(terms, operands, shape, outs, divisor, divisor_array)
+            return outs
+
+        (mean,) = means("product", ("loss",))
+        found = {"mean": mean}
+        if {"var", "std"} & set(names):
+            operands["target"] = mean[:, None]
+            square, distance = means("squared_error", ("loss", "error"))
+            found["var"], found["std"] = _spread(square, distance)
+        return tuple(summing.returned(found[name]) for name in names)
+
+
+@_numpy.quietly
+def _spread(square: Any, distance: Any) -> tuple[Any, Any]:
+    """Return variance and standard deviation of mean squares and means of distances."""
+    variance = square - distance * distance
+    variance[variance < 0.0] = 0.0  # all sets are the same, but for the last bits
+    return variance, np.sqrt(variance)

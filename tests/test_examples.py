@@ -1,0 +1,42 @@
+"""The examples run, and show what they are there to show."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_search():
+    for module in ("resource", "scipy", "sklearn"):
+        pytest.importorskip(module)
+    run = subprocess.run(
+        [sys.executable, ROOT / "examples" / "search.py", "--quick"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    output = run.stdout
+    assert re.search(r"10,000 random sets.*\n  judged in .* sets per second\n", output), output
+    assert int(re.search(r"at most (\d+) MB", output)[1]) < 1000
+    losses_found = [float(x) for x in re.findall(r"^  loss ([\d.]+), accuracy", output, re.M)]
+    random, put_together, *searched = losses_found
+    assert put_together < random, output
+
+    parts = re.split(r"^(.*), one call for each generation:\n", output, flags=re.M)[1:]
+    assert parts[::2] == ["SciPy's differential_evolution", "pycma"]
+    parts = [part for part in parts[1::2] if "left out: No module named 'cma'" not in part]
+    for part, found in zip(parts, searched, strict=True):
+        progress = [float(x) for x in re.findall(r"best loss ([\d.]+)", part)]
+        assert len(progress) >= 2, part
+        assert progress == sorted(progress, reverse=True), part
+        assert found == progress[-1] < progress[0], part
+        assert found < random, output
