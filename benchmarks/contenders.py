@@ -1,33 +1,33 @@
 """What is timed: this library, and what else computes the same, as a skilled user would write it.
 
-A contender's setup gets NumPy arrays, samples (B, F), weight and bias (N, F), converts them to
-whatever it works on, and returns a call without arguments that computes
-
-    result[n, b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f])
-
-and waits for it. The call writes into `out` where an array is given, and makes a new result where
-`out` is None. A contender that has activations is told which one to compute. Libraries are imported
-by the setup that needs them.
+A contender's setup gets a task and its operands, NumPy arrays: samples (B, F), weight and bias
+(N, F), and set_index (B,) or targets (B, F) where the task has them. It converts them to whatever
+it works on, and returns a call without arguments that computes what the library's function does,
+here `affine` and `affine_select` (reductions.py has the others), and waits for it. Contenders that
+can write into a result that is given get `out`, too, which is None where a new one is to be made.
+Libraries are imported by the setup that needs them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+from reference import activated
+from tasks import FUNCTIONS, Task
 
 import multisubnet as ms
 
 CORES = os.cpu_count() or 1
-
-ACTIVATIONS = "relu", "sigmoid", "tanh"
 
 OURS = "multisubnet"
 NUMPY = "NumPy expression"
@@ -41,13 +41,18 @@ class Contender:
 
     name: str
     setup: Callable[..., Call]
+    functions: tuple[str, ...] = ("affine",)  # those of the library that it can stand in for
+    can: Callable[[Task], bool] = lambda task: True  # which tasks of theirs
     requires: tuple[str, ...] = ()  # modules without which it is left out
     reuses: bool = True  # whether it can write into a result that is given
     set_axis: int = 0  # where N stands in the shape of its result
     at_most_sets: int | None = None  # how many sets are timed, to extrapolate to all of them
     inside: Callable[[], AbstractContextManager] = contextlib.nullcontext  # around all its calls
     is_limit: bool = False
-    activates: bool = False  # whether it can compute ACTIVATIONS as well
+
+    def computes(self, task: Task) -> bool:
+        """Whether it takes part in a task."""
+        return task.function in self.functions and self.can(task)
 
 
 CONTENDERS: list[Contender] = []
@@ -73,52 +78,62 @@ def forget() -> None:
         sys.modules["jax"].clear_caches()
 
 
-def _fastest(candidates: list[Call]) -> Call:
-    """Return the fastest of some calls."""
+def is_linear(task: Task) -> bool:
+    """Whether a task has no activation."""
+    return task.activation is None
 
-    def seconds(call: Call) -> float:
+
+def fastest(candidates: list[Call]) -> Call:
+    """Return the fastest of some calls, which are tried in turn."""
+    for call in candidates:
         call()
-        times = []
-        for _ in range(5):
+    best = [math.inf] * len(candidates)
+    rounds, spent = 0, 0.0
+    while rounds < 5 and spent < 0.3 * len(candidates):
+        for i, call in enumerate(candidates):
             start = time.perf_counter()
             call()
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    return min(candidates, key=seconds)
+            seconds = time.perf_counter() - start
+            best[i] = min(best[i], seconds)
+            spent += seconds
+        rounds += 1
+    return candidates[best.index(min(best))]
 
 
 # The limit: a fill, of the same array or of a new one.
 
+_is_limit = {
+    "functions": ("affine", "affine_select"),
+    "requires": ("numba",),
+    "is_limit": True,
+}
 
-@contender("plain fill", requires=("numba",), is_limit=True, activates=True)
-def _plain_fill(samples, weight, bias, out, activation=None):
+
+@contender("plain fill", **_is_limit)
+def _plain_fill(task, *operands, out):
     from limit import fill, plain
 
-    shape = len(weight), *samples.shape
-    return lambda: fill(plain, np.empty(shape, np.float32) if out is None else out)
+    return lambda: fill(plain, np.empty(task.written, np.float32) if out is None else out)
 
 
-@contender("streaming fill", requires=("numba",), is_limit=True, activates=True)
-def _streaming_fill(samples, weight, bias, out, activation=None):
+@contender("streaming fill", **_is_limit)
+def _streaming_fill(task, *operands, out):
     from limit import fill, streaming
 
-    shape = len(weight), *samples.shape
-    if len(weight) * samples.nbytes < 1 << 10:  # it needs some lines
-        return _plain_fill(samples, weight, bias, out)
-    return lambda: fill(streaming, np.empty(shape, np.float32) if out is None else out)
+    if 4 * math.prod(task.written) < 1 << 10:  # it needs some lines
+        return _plain_fill(task, *operands, out=out)
+    return lambda: fill(streaming, np.empty(task.written, np.float32) if out is None else out)
 
 
 # This library.
 
 
-@contender(OURS, requires=("numba",), activates=True)
-def _multisubnet(samples, weight, bias, out, activation=None):
+@contender(OURS, functions=FUNCTIONS, requires=("numba",))
+def _multisubnet(task, *operands, **out):
+    call = partial(getattr(ms, task.function), *operands, **task.options, **out)
     with ms.use_backend("numba"):  # from then on the engine is there, and chosen without asking
-        ms.affine(samples, weight, bias, activation=activation, out=out)
-    if activation is None:
-        return lambda: ms.affine(samples, weight, bias, out=out)
-    return lambda: ms.affine(samples, weight, bias, activation=activation, out=out)
+        call()
+    return call
 
 
 @contextlib.contextmanager
@@ -128,35 +143,24 @@ def _without_engine() -> Iterator[None]:
     ms.set_backend(None)
 
 
-@contender("multisubnet, NumPy alone", inside=_without_engine, activates=True)
-def _multisubnet_numpy(samples, weight, bias, out, activation=None):
-    if activation is None:
-        return lambda: ms.affine(samples, weight, bias, out=out)
-    return lambda: ms.affine(samples, weight, bias, activation=activation, out=out)
+@contender("multisubnet, NumPy alone", inside=_without_engine)
+def _multisubnet_numpy(task, *operands, out):
+    return partial(ms.affine, *operands, **task.options, out=out)
 
 
 # NumPy and numexpr.
 
 
-def _numpy_activation(activation, z):
-    if activation == "relu":
-        return np.maximum(z, 0, out=z)
-    if activation == "tanh":
-        return np.tanh(z, out=z)
-    np.exp(np.negative(z, out=z), out=z)
-    return np.divide(1, np.add(z, 1, out=z), out=z)
-
-
-@contender(NUMPY, activates=True)
-def _numpy_expression(samples, weight, bias, out, activation=None):
+@contender(NUMPY)
+def _numpy_expression(task, samples, weight, bias, out):
     weight, bias = weight[:, None], bias[:, None]
-    if activation is not None:
+    if task.activation is not None:
 
-        def activated():
+        def activated_call():
             z = np.multiply(samples, weight, out=out)
-            return _numpy_activation(activation, np.add(z, bias, out=z))
+            return activated(task.activation, np.add(z, bias, out=z))
 
-        return activated
+        return activated_call
     if out is None:
         return lambda: samples * weight + bias
 
@@ -167,8 +171,8 @@ def _numpy_expression(samples, weight, bias, out, activation=None):
     return call
 
 
-@contender("NumPy loop over sets")
-def _numpy_loop(samples, weight, bias, out):
+@contender("NumPy loop over sets", can=is_linear)
+def _numpy_loop(task, samples, weight, bias, out):
     def call():
         result = np.empty((len(weight), *samples.shape), np.float32) if out is None else out
         for w, b, block in zip(weight, bias, result, strict=True):
@@ -187,14 +191,14 @@ _NUMEXPR = {
 }
 
 
-@contender("numexpr", requires=("numexpr",), activates=True)
-def _numexpr(samples, weight, bias, out, activation=None):
+@contender("numexpr", requires=("numexpr",))
+def _numexpr(task, samples, weight, bias, out):
     import numexpr
 
     operands = samples[None], weight[:, None], bias[:, None]
     # Its name for float32 is float.
     operands_of = [("x", float), ("w", float), ("b", float)]
-    expression = numexpr.NumExpr(_NUMEXPR[activation], operands_of)
+    expression = numexpr.NumExpr(_NUMEXPR[task.activation], operands_of)
 
     def with_threads(count):
         def call():
@@ -203,7 +207,7 @@ def _numexpr(samples, weight, bias, out, activation=None):
 
         return call
 
-    return _fastest([with_threads(count) for count in sorted({1, CORES})])
+    return fastest([with_threads(count) for count in sorted({1, CORES})])
 
 
 # PyTorch.
@@ -215,44 +219,45 @@ def _inference() -> AbstractContextManager:
     return torch.inference_mode()
 
 
-def _tensors(*arrays):
+def tensors(*arrays: np.ndarray | None) -> Iterator[Any]:
+    """Return arrays as tensors that share their memory, for PyTorch on all cores."""
     import torch
 
     torch.set_num_threads(CORES)
     return (None if array is None else torch.from_numpy(array) for array in arrays)
 
 
-_on_torch = {"requires": ("torch",), "inside": _inference}
-_on_tabm = {"requires": ("tabm",), "inside": _inference}
+on_torch = {"requires": ("torch",), "inside": _inference}
+_on_tabm = {"can": is_linear, "requires": ("tabm",), "inside": _inference}
 
 
-@contender("torch.addcmul", activates=True, **_on_torch)
-def _torch_addcmul(samples, weight, bias, out, activation=None):
+@contender("torch.addcmul", **on_torch)
+def _torch_addcmul(task, samples, weight, bias, out):
     import torch
 
-    samples, weight, bias, out = _tensors(samples, weight[:, None], bias[:, None], out)
-    if activation is None:
+    samples, weight, bias, out = tensors(samples, weight[:, None], bias[:, None], out)
+    if task.activation is None:
         return lambda: torch.addcmul(bias, samples, weight, out=out)
-    in_place = getattr(torch, f"{activation}_")
+    in_place = getattr(torch, f"{task.activation}_")
     return lambda: in_place(torch.addcmul(bias, samples, weight, out=out))
 
 
-@contender("torch.func.vmap", reuses=False, **_on_torch)
-def _torch_vmap(samples, weight, bias, out):
+@contender("torch.func.vmap", can=is_linear, reuses=False, **on_torch)
+def _torch_vmap(task, samples, weight, bias):
     import torch
 
-    samples, weight, bias = _tensors(samples, weight, bias)
+    samples, weight, bias = tensors(samples, weight, bias)
     over_sets = torch.func.vmap(lambda w, b: torch.addcmul(b, samples, w))
     return lambda: over_sets(weight, bias)
 
 
-@contender("torch.compile", activates=True, **_on_torch)
-def _torch_compile(samples, weight, bias, out, activation=None):
+@contender("torch.compile", **on_torch)
+def _torch_compile(task, samples, weight, bias, out):
     import torch
 
-    samples, weight, bias, out = _tensors(samples, weight[:, None], bias[:, None], out)
+    samples, weight, bias, out = tensors(samples, weight[:, None], bias[:, None], out)
 
-    function = getattr(torch, activation) if activation else None
+    function = getattr(torch, task.activation) if task.activation else None
 
     def new(x, w, b):
         return function(x * w + b) if function else x * w + b
@@ -268,10 +273,10 @@ def _torch_compile(samples, weight, bias, out, activation=None):
 
 
 @contender("tabm ElementwiseAffine", set_axis=1, reuses=False, **_on_tabm)
-def _tabm(samples, weight, bias, out):
+def _tabm(task, samples, weight, bias):
     import tabm
 
-    samples, weight, bias = _tensors(samples, weight, bias)
+    samples, weight, bias = tensors(samples, weight, bias)
     layer = tabm.ElementwiseAffine(weight.shape, bias=True, scaling_init="ones").eval()
     layer.weight.copy_(weight)
     layer.bias.copy_(bias)
@@ -282,23 +287,17 @@ def _tabm(samples, weight, bias, out):
 # JAX and Keras.
 
 
-@contender("jax.jit(jax.vmap)", requires=("jax",), activates=True)
-def _jax(samples, weight, bias, out, activation=None):
+def _jitted(function: Callable[..., Any], operands: tuple, out: np.ndarray | None) -> Call:
     import jax
 
-    function = getattr(jax.nn, activation) if activation else lambda z: z
-
-    def over_sets(x, w, b):
-        return jax.vmap(lambda w, b: function(x * w + b))(w, b)
-
-    operands = tuple(map(jax.numpy.asarray, (samples, weight, bias)))
+    operands = tuple(map(jax.numpy.asarray, operands))
     if out is None:
-        compiled = jax.jit(over_sets)
+        compiled = jax.jit(function)
         return lambda: compiled(*operands).block_until_ready()
 
     # JAX reuses memory by taking an array's place: what is donated is what the result is put in.
-    def replacing(_, x, w, b):
-        return over_sets(x, w, b)
+    def replacing(_, *operands):
+        return function(*operands)
 
     compiled = jax.jit(replacing, donate_argnums=0, keep_unused=True)
     result = jax.numpy.zeros(out.shape, out.dtype)
@@ -311,7 +310,19 @@ def _jax(samples, weight, bias, out, activation=None):
     return call
 
 
-_on_keras = {"requires": ("keras", "jax"), "reuses": False}
+@contender("jax.jit(jax.vmap)", requires=("jax",))
+def _jax(task, *operands, out):
+    import jax
+
+    function = getattr(jax.nn, task.activation) if task.activation else lambda z: z
+
+    def over_sets(x, w, b):
+        return jax.vmap(lambda w, b: function(x * w + b))(w, b)
+
+    return _jitted(over_sets, operands, out)
+
+
+_on_keras = {"can": is_linear, "requires": ("keras", "jax"), "reuses": False}
 
 
 def _keras_model(shape: tuple[int, ...]) -> tuple[Any, Any]:
@@ -334,7 +345,7 @@ def _keras_model(shape: tuple[int, ...]) -> tuple[Any, Any]:
 
 
 @contender("Keras predict per set", at_most_sets=20, **_on_keras)
-def _keras_predict(samples, weight, bias, out):
+def _keras_predict(task, samples, weight, bias):
     import jax
 
     model, layer = _keras_model(weight.shape[1:])
@@ -349,7 +360,7 @@ def _keras_predict(samples, weight, bias, out):
 
 
 @contender("Keras stacked layer", set_axis=1, **_on_keras)
-def _keras_stacked(samples, weight, bias, out):
+def _keras_stacked(task, samples, weight, bias):
     import jax
 
     model, layer = _keras_model(weight.shape)
@@ -357,9 +368,58 @@ def _keras_stacked(samples, weight, bias, out):
     layer.bias.assign(bias)
     x, *variables = map(jax.numpy.asarray, (samples, weight, bias))
     compiled = jax.jit(lambda variables, x: model.stateless_call(variables, [], x)[0])
-    return _fastest(
+    return fastest(
         [
             lambda: model.predict_on_batch(samples),
             lambda: compiled(variables, x).block_until_ready(),
         ]
     )
+
+
+# One set for each sample.
+
+_selects = {"functions": ("affine_select",), "can": is_linear}
+
+
+@contender(NUMPY, **_selects)
+def _numpy_select(task, samples, weight, bias, set_index, out):
+    def call():
+        result = np.take(weight, set_index, axis=0, out=out, mode="clip")
+        np.multiply(result, samples, out=result)
+        return np.add(result, bias[set_index], out=result)
+
+    return call
+
+
+@contender("torch.addcmul", **_selects, **on_torch)
+def _torch_addcmul_select(task, *operands, out):
+    import torch
+
+    samples, weight, bias, index, out = tensors(*operands, out)
+    return lambda: torch.addcmul(bias[index], samples, weight[index], out=out)
+
+
+@contender("torch.compile", **_selects, **on_torch)
+def _torch_compile_select(task, *operands, out):
+    import torch
+
+    *operands, out = tensors(*operands, out)
+
+    def new(x, w, b, index):
+        return x * w[index] + b[index]
+
+    def into(x, w, b, index, result):
+        return torch.add(x * w[index], b[index], out=result)
+
+    if out is None:
+        return partial(torch.compile(new, dynamic=False), *operands)
+    return partial(torch.compile(into, dynamic=False), *operands, out)
+
+
+@contender("jax.jit", requires=("jax",), **_selects)
+def _jax_select(task, *operands, out):
+    def of_samples(x, w, b, index):
+        w, b = (of_sets.at[index].get(mode="promise_in_bounds") for of_sets in (w, b))
+        return x * w + b
+
+    return _jitted(of_samples, operands, out)

@@ -1,10 +1,12 @@
 """Time the library on the CPU against what else computes the same, and the machine's limit.
 
-    python benchmarks/cpu.py                           all sizes, some minutes
-    python benchmarks/cpu.py --quick                   some sizes, in a hurry
-    python benchmarks/cpu.py --sizes 2,2,2 64,32,16    sizes (sets, samples, features)
+    python benchmarks/cpu.py                           everything, half an hour
+    python benchmarks/cpu.py --quick                   some of it, in a hurry
+    python benchmarks/cpu.py --only losses             some functions
+    python benchmarks/cpu.py --only affine --sizes 2,2,2 64,32,16    (sets, samples, features)
 
-A full run, or one with --results, writes a JSON file with all medians and quartiles, and a plot.
+A full run, or one with --results, writes a JSON file with all medians and quartiles, and a plot
+where `affine` took part.
 
 Where the system has huge pages for those that ask (Linux), NumPy asks for all its large arrays,
 and so for ours; PyTorch and the C library, from which JAX has its memory, ask only where the
@@ -24,22 +26,10 @@ import sys
 import time
 from pathlib import Path
 
+from tasks import GROUPS, Size, tasks_of
+
 _HUGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 _PEERS = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2"}
-
-SIZES = [
-    (2, 2, 2),
-    (64, 32, 16),
-    (100, 1000, 64),
-    (1_000_000, 1, 8),
-    (10_000, 64, 16),
-    (1000, 569, 30),
-    (2000, 333, 33),
-    (4, 1_000_000, 8),
-    (1000, 1000, 64),
-]
-ACTIVATED_SIZES = [(1000, 569, 30), (1000, 1000, 64)]
-QUICK_SIZES = [(2, 2, 2), (64, 32, 16), (100, 1000, 64), (10_000, 64, 16)]
 
 
 def main() -> None:
@@ -51,13 +41,13 @@ def main() -> None:
 
     # What libraries read from the environment when they are imported is there now.
     import machine
+    import reductions  # noqa: F401 adds its contenders
     import report
-    from contenders import ACTIVATIONS, CONTENDERS
+    from contenders import CONTENDERS
     from rounds import Effort, measure
 
     contenders = [contender for contender in CONTENDERS if _is_there(contender)]
     effort = Effort(rounds=8, seconds=0.2) if arguments.quick else Effort(rounds=40, seconds=1.0)
-    sizes = arguments.sizes or (QUICK_SIZES if arguments.quick else SIZES)
     results = {
         "date": datetime.date.today().isoformat(),
         "machine": machine.describe(),
@@ -68,13 +58,14 @@ def main() -> None:
     }
     began = time.perf_counter()
     rng = random.Random(0)
-    tasks: list[tuple[tuple[int, int, int], str | None]] = [(size, None) for size in sizes]
-    tasks += [(s, name) for s in sizes if s in ACTIVATED_SIZES for name in ACTIVATIONS]
-    for size, activation in tasks:
-        timings = measure(size, activation, contenders, effort, rng)
-        print(report.table(size, timings), flush=True)
-        results["timings"] += timings
-    print(report.smallest_call(results["timings"]))
+    for group in arguments.only or GROUPS:
+        for task in tasks_of(group, arguments.sizes, arguments.quick):
+            timings = measure(task, contenders, effort, rng)
+            print(report.table(task, timings), flush=True)
+            results["timings"] += timings
+    with_affine = "affine" in (arguments.only or GROUPS)
+    if with_affine:
+        print(report.smallest_call(results["timings"]))
     print(
         f"import multisubnet, NumPy imported: {results['import_seconds_over_numpy'] * 1e3:.1f} ms"
     )
@@ -83,8 +74,10 @@ def main() -> None:
     if arguments.results:
         slug = re.sub(r"[^a-z0-9]+", "-", results["machine"]["cpu"].lower()).strip("-")
         pages = "-huge-pages" if arguments.huge_pages else ""
-        report.save(results, arguments.results / f"cpu{pages}-{slug}-{results['date']}.json")
-        report.plot(results, arguments.results / f"cpu{pages}.png")
+        name = "-".join(["cpu", *(arguments.only or ())]) + pages
+        report.save(results, arguments.results / f"{name}-{slug}-{results['date']}.json")
+        if with_affine:
+            report.plot(results, arguments.results / f"{name}.png")
 
 
 def _parse() -> argparse.Namespace:
@@ -92,16 +85,17 @@ def _parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="fewer sizes and rounds")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, help="only these functions")
     parser.add_argument("--sizes", nargs="+", type=_size, metavar="N,B,F", help="only these sizes")
     parser.add_argument("--results", type=Path, metavar="DIR", help="where to write results")
     parser.add_argument("--huge-pages", action="store_true", help="huge pages for peers, too")
     arguments = parser.parse_args()
-    if not (arguments.results or arguments.quick or arguments.sizes):
+    if not (arguments.results or arguments.quick or arguments.only or arguments.sizes):
         arguments.results = Path(__file__).parent / "results"
     return arguments
 
 
-def _size(text: str) -> tuple[int, int, int]:
+def _size(text: str) -> Size:
     n_sets, n_samples, n_features = map(int, text.split(","))
     return n_sets, n_samples, n_features
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from contenders import NUMPY, OURS
 from rounds import MODES
+from tasks import Task
 
 Timing = dict[str, Any]
 
@@ -32,41 +33,56 @@ def limits(timings: list[Timing]) -> dict[tuple[tuple[int, ...], str], float]:
     return best
 
 
-def table(size: tuple[int, int, int], timings: list[Timing]) -> str:
-    """Return a table of all contenders at one size and activation."""
+def table(task: Task, timings: list[Timing]) -> str:
+    """Return a table of all contenders for one task."""
     limit = limits(timings)
     by_place = {(timing["contender"], timing["mode"]): timing for timing in timings}
     names = dict.fromkeys(timing["contender"] for timing in timings)
-    columns = f"{'time':>10} {'GB/s':>7} {'limit':>6} {'ours':>8} "
-    lines = [
-        f"\n{size}, {timings[0]['activation'] or 'linear'}, {_quantity(n_bytes(size), 'B')}",
-        f"{'':27}" + "".join(f"|{_TITLES[mode]:^34} " for mode in MODES),
-        f"{'':27}" + f"| {columns}" * len(MODES),
-    ]
+    modes = [mode for mode in MODES if any(timing["mode"] == mode for timing in timings)]
+    amount, unit = _work(task)
+    of_limit = f"{'limit':>6} " if limit else ""
+    columns = f"{'time':>10} {unit:>7} {of_limit}{'ours':>7} {'MB':>8} "
+    lines = [f"\n{task}, {_quantity(amount, unit[1:].removesuffix('/s'))}"]
+    if task.written:
+        heads = (f"| {_TITLES[mode]:^{len(columns)}}" for mode in modes)
+        lines.append(f"{'':27}" + "".join(heads))
+    lines.append(f"{'':27}" + f"| {columns}" * len(modes))
     for name in names:
         cells = ""
-        for mode in MODES:
+        for mode in modes:
             timing = by_place.get((name, mode))
             if timing is None:
                 cells += "| " + " " * len(columns)
                 continue
             seconds = timing["median"]
             ours = by_place.get((OURS, mode))
+            cells += f"| {_quantity(seconds, 's'):>10} {amount / seconds / 1e9:7.2f} "
+            if limit:
+                cells += f"{_ratio(limit.get((task.size, mode)), seconds):>6} "
             cells += (
-                f"| {_quantity(seconds, 's'):>10} {n_bytes(size) / seconds / 1e9:7.2f}"
-                f" {_ratio(limit.get((size, mode)), seconds):>6}"
-                f" {_ratio(seconds, ours and ours['median']):>7}"
-                f"{'*' if timing['extrapolated'] else ' '} "
+                f"{_ratio(seconds, ours and ours['median']):>7} {_megabytes(timing):>8}"
+                f"{'*' if timing['extrapolated'] else ' '}"
             )
         lines.append(f"{name:27}{cells}")
-    lines.append("limit: of the better fill's speed; ours: time over multisubnet's")
+    lines.append(
+        "limit: of the better fill's speed; " * bool(limit)
+        + "ours: time over multisubnet's; MB: a call's peak over what was there before"
+    )
     if any(timing["extrapolated"] for timing in timings):
         lines.append("* extrapolated from fewer sets")
     return "\n".join(lines)
 
 
+def _work(task: Task) -> tuple[int, str]:
+    """Return how much is written, or else evaluated, and the unit of its speed."""
+    if task.written:
+        return n_bytes(task.written), "GB/s"
+    return math.prod(task.size), "Gelem/s"
+
+
 def smallest_call(timings: list[Timing]) -> str:
-    """Return what a call costs at the smallest size that was measured."""
+    """Return what a call of affine costs at the smallest size that was measured."""
+    timings = _linear_affine(timings)
     size = min((tuple(timing["size"]) for timing in timings), key=math.prod)
     parts = []
     for mode in MODES:
@@ -82,6 +98,15 @@ def smallest_call(timings: list[Timing]) -> str:
         ]
         parts.append(f"  {mode}: " + ", ".join(calls))
     return "\n".join([f"\nsmallest call, {size} (over NumPy's):", *parts])
+
+
+def _linear_affine(timings: list[Timing]) -> list[Timing]:
+    """Return the timings of affine without an activation; before there were others, all were."""
+    return [
+        timing
+        for timing in timings
+        if timing.get("function", "affine") == "affine" and timing["activation"] is None
+    ]
 
 
 def save(results: dict[str, Any], path: Path) -> None:
@@ -100,7 +125,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    timings = [timing for timing in results["timings"] if timing["activation"] is None]
+    timings = _linear_affine(results["timings"])
     names = [timing["contender"] for timing in timings if not timing["is_limit"]]
     colors = dict(zip(dict.fromkeys(names), plt.get_cmap("tab20").colors, strict=False))
     figure, panels = plt.subplots(1, len(MODES), figsize=(15, 7), sharey=True, layout="constrained")
@@ -182,8 +207,12 @@ def _ratio(above: float | None, below: float | None) -> str:
     return f"{above / below:.2f}" if above and below else ""
 
 
+def _megabytes(timing: Timing) -> str:
+    return "" if timing["extra_peak"] is None else f"{timing['extra_peak'] / 1e6:.1f}"
+
+
 def _quantity(value: float, unit: str) -> str:
     if not value:
         return f"0 {unit}"
-    exponent = max(-3, min(3, math.floor(math.log10(value) / 3)))
+    exponent = max(-3, min(3, math.floor(math.log10(float(f"{value:.3g}")) / 3)))
     return f"{value / 1000**exponent:.3g} {_PREFIXES[exponent + 3]}{unit}"

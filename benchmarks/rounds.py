@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import random
 import statistics
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from contenders import Call, Contender, forget
+from memory import extra_peak
+from reference import agrees
+from tasks import Task
 
 MODES = "reused", "fresh"
 
@@ -17,16 +22,6 @@ _SAMPLE = 4e-3  # seconds that a sample of a short call takes, in as many calls 
 _SHORT = 0.1  # seconds of a call before which another one, not timed, warms the caches
 _REST = 3e-3  # seconds in which threads of the contender before stop spinning
 _FEWEST = 3  # samples
-_BLOCK = 1 << 18  # elements that are checked at once
-_EPS = np.finfo(np.float32).eps
-
-
-_ACTIVATIONS = {
-    None: lambda z: z,
-    "relu": lambda z: np.maximum(z, 0),
-    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
-    "tanh": np.tanh,
-}
 
 
 @dataclass
@@ -39,7 +34,7 @@ class Effort:
 
 @dataclass
 class Case:
-    """A contender at one size, with a result that is reused or fresh."""
+    """A contender for a task, with a result that is reused or fresh."""
 
     contender: Contender
     mode: str
@@ -47,12 +42,14 @@ class Case:
     scale: float  # all sets, over the sets that a call computes
     calls: int = 1  # in a sample
     spent: float = 0.0
+    extra_peak: int | None = None  # bytes
     samples: list[float] = field(default_factory=list)  # seconds for a call on all sets
 
     def calibrate(self) -> None:
-        """Warm up, and find out how many calls a sample needs."""
+        """Warm up, and find out what memory a call takes and how many calls a sample needs."""
         with self.contender.inside():
             self.call()
+            self.extra_peak = extra_peak(self.call)
             seconds = min(self._seconds(1) for _ in range(3))
             if seconds < _SAMPLE:
                 self.calls = max(1, round(_SAMPLE / seconds))
@@ -82,52 +79,49 @@ class Case:
             call()
         return time.perf_counter() - start
 
-    def summary(self, size: tuple[int, int, int]) -> dict[str, object]:
-        """Return the median and quartiles, in seconds."""
+    def summary(self) -> dict[str, object]:
+        """Return the median and quartiles, in seconds, and the memory, in bytes."""
         low, median, high = statistics.quantiles(self.samples, n=4, method="inclusive")
+        peak = self.extra_peak
         return {
-            "size": list(size),
             "mode": self.mode,
             "contender": self.contender.name,
             "median": median,
             "quartiles": [low, high],
             "samples": len(self.samples),
             "calls": self.calls,
+            "extra_peak": None if peak is None else round(peak * self.scale),
             "extrapolated": self.scale != 1,
             "is_limit": self.contender.is_limit,
         }
 
 
 def measure(
-    size: tuple[int, int, int],
-    activation: str | None,
-    contenders: list[Contender],
-    effort: Effort,
-    rng: random.Random,
+    task: Task, contenders: list[Contender], effort: Effort, rng: random.Random
 ) -> list[dict[str, object]]:
-    """Check and time all contenders that have an activation, at one size."""
-    n_sets, n_samples, n_features = size
-    draw = np.random.default_rng(0).standard_normal
-    samples = draw((n_samples, n_features), np.float32)
-    weight, bias = (draw((n_sets, n_features), np.float32) for _ in range(2))
-    out = np.zeros(size, np.float32)
+    """Check and time all contenders that compute a task."""
+    samples, weight, bias, *others = task.operands()
+    out = None if task.written is None else np.zeros(task.written, np.float32)
 
-    contenders = [c for c in contenders if activation is None or c.activates]
-    chosen = () if activation is None else (activation,)
     cases = []
     for contender in contenders:
+        if not contender.computes(task):
+            continue
         sets = slice(contender.at_most_sets)
+        operands = samples, weight[sets], bias[sets], *others
         for mode in MODES:
-            if mode == "reused" and not contender.reuses:
+            if mode == "reused" and (out is None or not contender.reuses):
                 continue
-            target = out[sets] if mode == "reused" else None
-            operands = samples, weight[sets], bias[sets]
+            options = {}
+            if out is not None and contender.reuses:
+                options["out"] = out[sets] if mode == "reused" else None
             with contender.inside():
-                call = contender.setup(*operands, target, *chosen)
+                call = contender.setup(task, *operands, **options)
                 if not contender.is_limit:
-                    out.fill(np.nan)
-                    check(contender, call(), *operands, activation)
-            case = Case(contender, mode, call, n_sets / len(weight[sets]))
+                    if out is not None:
+                        out.fill(np.nan)
+                    check(contender, task, call(), operands)
+            case = Case(contender, mode, call, len(weight) / len(weight[sets]))
             case.calibrate()
             cases.append(case)
 
@@ -138,41 +132,16 @@ def measure(
             if case.is_due(effort, done / effort.rounds):
                 case.sample()
     gc.enable()
-    summaries = [{"activation": activation} | case.summary(size) for case in cases]
+    summaries = [dataclasses.asdict(task) | case.summary() for case in cases]
     cases.clear()
     forget()
     gc.collect()
     return summaries
 
 
-def check(
-    contender: Contender,
-    result: object,
-    samples: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray,
-    activation: str | None,
-) -> None:
-    """Fail where a result is wrong by more than roundings, or a fused one, can explain.
-
-    Activations of other libraries are allowed 64 ulp of 1.
-    """
-    result = np.asarray(result)
+def check(contender: Contender, task: Task, result: Any, operands: tuple[np.ndarray, ...]) -> None:
+    """Fail where a contender computes something else."""
     if contender.set_axis == 1:
-        result = result.transpose(1, 0, 2)
-    shape = len(weight), *samples.shape
-    if result.shape != shape or result.dtype != np.float32:
-        raise AssertionError(f"{contender.name}: {result.dtype} {result.shape}, not {shape}")
-    step = max(1, _BLOCK // samples.size)
-    rows = max(1, _BLOCK // samples.shape[1])
-    for n in range(0, len(weight), step):
-        for b in range(0, len(samples), rows):
-            product = samples[b : b + rows] * weight[n : n + step, None]
-            offset = bias[n : n + step, None]
-            expected = _ACTIVATIONS[activation](product + offset)
-            error = np.abs(result[n : n + step, b : b + rows] - expected)
-            allowed = 2 * _EPS * (np.abs(product) + np.abs(offset))
-            if activation is not None:
-                allowed += 64 * _EPS
-            if not (error <= allowed).all():
-                raise AssertionError(f"{contender.name} computes something else at {shape}")
+        result = np.asarray(result).transpose(1, 0, 2)
+    if not agrees(task, result, operands):
+        raise AssertionError(f"{contender.name} computes something else: {task}")

@@ -316,7 +316,7 @@ def compiled(name: str, dtype: np.dtype, key: str, has_parameter: bool) -> Any:
     """
     program = None if key == "linear" else program_of(key, dtype)
     function = _SPECIALIZED[name](f"{key} {_fingerprint(program)}")
-    return _jitted(function, _signature(name, dtype, has_parameter))
+    return jitted(function, _signature(name, dtype, has_parameter))
 
 
 def compiled_sums(terms: Terms, dtype: np.dtype, kinds: str) -> Any:
@@ -326,7 +326,7 @@ def compiled_sums(terms: Terms, dtype: np.dtype, kinds: str) -> Any:
     operand = types.Array(from_dtype(dtype), 1, "C", readonly=True)
     totals = types.Array(types.float64, 3, "C")
     sizes = [types.intp] * 4
-    return _jitted(function, types.void(*[operand] * 5, totals, *sizes, types.float64))
+    return jitted(function, types.void(*[operand] * 5, totals, *sizes, types.float64))
 
 
 def _fingerprint(program: Program | None) -> int:
@@ -338,13 +338,13 @@ def _fingerprint(program: Program | None) -> int:
     return zlib.crc32(Path(_vectors.__file__).read_bytes() + repr(program).encode())
 
 
-def _jitted(function: Any, signature: Any) -> Any:
+def jitted(function: Any, signature: Any, **options: Any) -> Any:
     """Return a function compiled for a signature, cached on disk by Numba."""
     try:
-        return njit([signature], nogil=True, cache=True)(function)
+        return njit([signature], nogil=True, cache=True, **options)(function)
     except Exception as error:  # no place for a cache, or a damaged one: Numba raises many types
         logging.getLogger(__name__).debug("compiling without Numba's cache: %r", error)
-        return njit([signature], nogil=True)(function)
+        return njit([signature], nogil=True, **options)(function)
 
 
 def _signature(name: str, dtype: np.dtype, has_parameter: bool) -> Any:

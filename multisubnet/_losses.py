@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet import _dispatch
+from multisubnet import _closed_form, _dispatch
 from multisubnet._activations import Activation
 from multisubnet._subnormals import keeping_subnormals
 from multisubnet._sums import Problem
@@ -99,9 +99,10 @@ def mean_loss(
     such runs, then those of such blocks by a binary tree, then over features by such a tree; and
     divided in the end.
 
-    Where the loss is ``squared_error`` and there is no activation, the result is that of the
-    closed form in float64, from moments of samples and targets: it costs (B + N) F operations
-    instead of N B F, and the roundings of `affine` are no part of it.
+    Where the loss is ``squared_error``, there is no activation, and all sets share the samples, the
+    result is that of the closed form in float64, from moments of samples and targets: it costs
+    (B + N) F operations instead of N B F, and the roundings of `affine` are no part of it. A
+    feature of which a sample or target is not finite has the loss NaN.
 
     Examples
     --------
@@ -110,10 +111,10 @@ def mean_loss(
     >>> weight, bias = [[2.0, 1.0], [0.5, 3.0]], [[0.0, 1.0], [1.0, 0.0]]
     >>> targets = [[2.0, 3.0], [6.0, 5.0]]
     >>> ms.mean_loss(samples, weight, bias, targets, loss="absolute_error")
-    array([0.  , 3.5 ])
+    array([0.  , 3.75])
     >>> ms.mean_loss(samples, weight, bias, targets, loss="absolute_error", per_feature=True)
-    array([[0., 0.],
-           [2., 5.]])
+    array([[0. , 0. ],
+           [2. , 5.5]])
     """
     operands = samples, weight, bias, targets, sample_weight
     return _mean_losses(operands, ("loss",), loss, activation, per_feature, dtype)[0]
@@ -213,25 +214,33 @@ def _mean_losses(
         },
     )
     problem.expect("sample_weight", {"(B,)": (n_samples,)})
-    weighted = sample_weight is not None
-    terms = problem.terms(_checked_loss(loss), outputs, weighted)
+    terms = problem.terms(_checked_loss(loss), outputs, sample_weight is not None)
     dtypes = [_checked_dtype(dtype), *[problem.dtype_of_gradient(problem.weight)] * 2]
     by_feature = n_sets, n_features
     shapes = [by_feature if per_feature else (n_sets,), by_feature, by_feature]
 
-    summing = problem.on_backend(terms)
+    has_closed_form = loss == "squared_error" and problem.activation is None
+    has_closed_form = has_closed_form and problem.samples.ndim == 2
+
+    summing = problem.on_backend(terms, problem.shape[1:] if has_closed_form else problem.shape)
     with _dispatch.device_of(problem.samples):
-        targets = problem.others["targets"]
-        targets = targets[None, :, None] if targets.ndim == 1 else targets[None]
-        terms_of = problem.over_samples() | {"target": targets}
-        divisor, divisor_array = float(n_samples), None
-        if weighted:
-            terms_of["factor"] = problem.others["sample_weight"][None, :, None]
-            divisor, divisor_array = 1.0, summing.total(terms_of["factor"])
-        if not per_feature:
-            divisor *= n_features
         outs = [summing.empty(*kind) for kind in zip(shapes, dtypes, strict=True)][: len(outputs)]
-        summing.write(terms, terms_of, problem.shape, outs, divisor, divisor_array)
+        targets, sample_weight = problem.others["targets"], problem.others["sample_weight"]
+        if targets.ndim == 1:
+            targets = targets[:, None]
+        divisor = 1.0 if per_feature else float(n_features)
+        if has_closed_form:
+            data = problem.samples, problem.weight, problem.bias, targets, sample_weight
+            _closed_form.write(summing, data, outs, divisor)
+        else:
+            terms_of = problem.over_samples() | {"target": targets[None]}
+            divisor_array = None
+            if sample_weight is None:
+                divisor *= n_samples
+            else:
+                terms_of["factor"] = sample_weight[None, :, None]
+                divisor_array = summing.total(terms_of["factor"])
+            summing.write(terms, terms_of, problem.shape, outs, divisor, divisor_array)
         return tuple(summing.returned(out) for out in outs)
 
 

@@ -33,6 +33,7 @@ _REUSED = 1 << 18  # the most bytes of an operand that all runs read again: they
 _PIECE = 1 << 19  # the least bytes of the result that another thread is woken for
 _PIECES = 8  # for each thread, so that a thread that was held up does not hold up the others
 _BLOCK = 1 << 14  # elements of a block that goes through scratch arrays
+_CAST = 1 << 20  # elements of targets up to which they are cast whole
 _SMALL = 1 << 18  # bytes of the result and of the samples up to which no plan is made
 
 # Importing Numba takes a third of a second, and compiling a function for a dtype and an activation
@@ -184,6 +185,51 @@ def sums(
         _evaluate[kind] = _evaluate[*kind, kinds] = evaluate
     whole = _numba_sums.Sums(evaluate, kinds, operands, dtype, parameter, length, totals)
     whole.write(terms.program(dtype).cost)
+
+
+def closed_form(
+    operands: tuple[np.ndarray | None, ...], dtype: np.dtype, outs: list[np.ndarray], divisor: float
+) -> bool:
+    """Do what `_closed_form.write` does, for operands in plain order; return whether it was done."""
+    samples, weight, bias, targets, sample_weight = operands
+    loss, *gradients = outs
+    n_sets, n_features = len(loss), samples.shape[1]
+    if not n_sets * samples.size or loss.dtype != np.float64:
+        return False
+    if targets.shape != samples.shape or targets.dtype != dtype:
+        if samples.size > _CAST:
+            return False
+        targets = np.broadcast_to(targets.astype(dtype), samples.shape)
+        targets = np.ascontiguousarray(targets)
+    weighted = sample_weight is not None
+    weights = sample_weight.astype(dtype) if weighted else np.empty(0, dtype)
+    third = weight if bias is None else bias
+    plain = (samples, targets, weight, third, *gradients)
+    if (
+        not all(_is_plain(array, dtype) for array in plain)
+        or not len(weight) == len(third) == n_sets
+    ):
+        return False
+    from multisubnet import _compiled_closed_form
+
+    find_moments, judge = _compiled_closed_form.compiled(dtype)
+    moments = np.empty((5, n_features))
+    find_moments(samples, targets, weights, weighted, moments)
+    nothing = np.empty((0, n_features), dtype)
+    grad_weight, grad_bias = (*gradients, nothing, nothing)[:2]
+    rows = loss.reshape(n_sets, -1)
+    has_bias = bias is not None
+
+    def work(first: int, last: int) -> None:
+        judge(
+            *(weight, third, has_bias, moments, rows, grad_weight, grad_bias, divisor),
+            *(first, last),
+        )
+
+    threads = _threads.count(n_sets * n_features // _PIECE)
+    step = -(-n_sets // (threads * _PIECES if threads > 1 else 1))
+    _threads.run(work, ((n, min(n + step, n_sets)) for n in range(0, n_sets, step)), threads)
+    return True
 
 
 def _compiled(name: str, dtype: np.dtype, activation: Activation | None) -> Callable[..., None]:

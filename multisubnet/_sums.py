@@ -65,9 +65,12 @@ class Problem:
         key = "linear" if self.activation is None else self.activation.key
         return Terms(loss, key, outputs, weighted)
 
-    def on_backend(self, terms: Terms) -> Summing:
-        """Choose the backend, now that everything is valid, and bring the operands there."""
-        backend = _dispatch.select("sums", self.xp, self.dtype, self.shape, None, terms)
+    def on_backend(self, terms: Terms, shape: tuple[int, ...] | None = None) -> Summing:
+        """Choose the backend, now that everything is valid, and bring the operands there.
+
+        `shape` is that of all terms, if it is not that of the problem.
+        """
+        backend = _dispatch.select("sums", self.xp, self.dtype, shape or self.shape, None, terms)
         if backend.ARRAYS != self.xp.__name__:
             move = backend.adopt
             self.samples, self.weight = move(self.samples), move(self.weight)

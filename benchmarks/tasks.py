@@ -1,0 +1,104 @@
+"""What is computed: a function of the library, at a size, on which numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Size = tuple[int, int, int]  # sets, samples, features
+
+MEAN_LOSSES = "mean_loss", "mean_loss_and_grad"
+FUNCTIONS = "affine", "affine_select", "affine_stats", *MEAN_LOSSES
+
+GROUPS = "affine", "select", "losses", "stats"
+ACTIVATIONS = "relu", "sigmoid", "tanh"
+LOSSES = [  # and the activation before it
+    ("absolute_error", None),
+    ("huber", None),
+    ("squared_error", "tanh"),
+    ("squared_error", "sigmoid"),
+    ("squared_error", None),
+]
+QUICK_LOSSES = LOSSES[2::2]
+
+_MIDDLING = [(1000, 569, 30), (1000, 1000, 64)]
+_SIZES = {
+    "affine": [
+        (2, 2, 2),
+        (64, 32, 16),
+        (100, 1000, 64),
+        (1_000_000, 1, 8),
+        (10_000, 64, 16),
+        (1000, 569, 30),
+        (2000, 333, 33),
+        (4, 1_000_000, 8),
+        (1000, 1000, 64),
+    ],
+    "select": [(1000, 559_240, 30), (1000, 262_144, 64)],
+    "losses": _MIDDLING,
+    "stats": _MIDDLING,
+}
+_QUICK_SIZES = {
+    "affine": [(2, 2, 2), (64, 32, 16), (100, 1000, 64), (10_000, 64, 16)],
+    "select": [(1000, 16_384, 64)],
+    "losses": [(100, 569, 30)],
+    "stats": [(100, 569, 30)],
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A function of the library, with its options, at a size."""
+
+    function: str
+    size: Size
+    activation: str | None = None
+    loss: str | None = None
+
+    def __str__(self) -> str:
+        parts = self.function, self.size, self.loss, self.activation or "linear"
+        return ", ".join(str(part) for part in parts if part is not None)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The keyword arguments of the function."""
+        options = {"activation": self.activation, "loss": self.loss}
+        return {name: value for name, value in options.items() if value is not None}
+
+    @property
+    def written(self) -> tuple[int, ...] | None:
+        """The shape of the result, where one can be given to be written into."""
+        return {"affine": self.size, "affine_select": self.size[1:]}.get(self.function)
+
+    def operands(self) -> tuple[np.ndarray, ...]:
+        """Return samples, weight, bias, and set_index or targets where the function takes them."""
+        n_sets, n_samples, n_features = self.size
+        rng = np.random.default_rng(0)
+        draw = rng.standard_normal
+        samples = draw((n_samples, n_features), np.float32)
+        weight, bias = (draw((n_sets, n_features), np.float32) for _ in range(2))
+        if self.function == "affine_select":
+            return samples, weight, bias, rng.integers(n_sets, size=n_samples)
+        if self.function in MEAN_LOSSES:
+            return samples, weight, bias, draw(samples.shape, np.float32)
+        return samples, weight, bias
+
+
+def tasks_of(group: str, sizes: list[Size] | None, quick: bool) -> list[Task]:
+    """Return the tasks of a group, at its own sizes where none are given."""
+    sizes = sizes or (_QUICK_SIZES if quick else _SIZES)[group]
+    if group == "affine":
+        activated = [size for size in sizes if size in _MIDDLING]
+        linear = [Task("affine", size) for size in sizes]
+        return linear + [Task("affine", size, a) for size in activated for a in ACTIVATIONS]
+    if group == "select":
+        return [Task("affine_select", size) for size in sizes]
+    if group == "stats":
+        return [Task("affine_stats", size, "tanh") for size in sizes]
+    return [
+        Task(function, size, activation, loss)
+        for function in MEAN_LOSSES
+        for size in sizes
+        for loss, activation in (QUICK_LOSSES if quick else LOSSES)
+    ]
