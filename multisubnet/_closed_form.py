@@ -12,8 +12,9 @@ order that all backends keep.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,8 +22,71 @@ from multisubnet import _numpy
 from multisubnet._sums import Summing
 from multisubnet._terms import BLOCK
 
+if TYPE_CHECKING:
+    from multisubnet._recipe import Program
+
 _WIDTH = 64  # features whose moments are computed together
 _ELEMENTS = 1 << 19  # of an array in float64
+
+
+# What is computed of each element: on arrays here, as vector instructions by the CPU engine.
+
+
+def data(x: Any, t: Any) -> tuple[Any, ...]:
+    """Return what the means are of."""
+    return x, t
+
+
+def products(x: Any, t: Any, mean_x: Any, mean_t: Any) -> tuple[Any, ...]:
+    """Return what the second moments are the means of."""
+    centred = x - mean_x
+    return centred * centred, centred * (t - mean_t)
+
+
+def rest(x: Any, t: Any, mean_x: Any, mean_t: Any, slope: Any) -> tuple[Any, ...]:
+    """Return the square of what the line of least squares leaves over."""
+    residual = (t - mean_t) - slope * (x - mean_x)
+    return (residual * residual,)
+
+
+def judged(
+    w: Any, b: Any, mean_x: Any, mean_t: Any, slope: Any, spread: Any, rest: Any
+) -> tuple[Any, ...]:
+    """Return the loss of a subnetwork, and its derivatives with respect to weight and bias."""
+    distance = w - slope
+    offset = w * mean_x + b - mean_t
+    steep = spread * distance
+    loss = steep * distance + offset * offset + rest
+    return loss, (steep + offset * mean_x) * 2.0, offset * 2.0
+
+
+class RowProgram(NamedTuple):
+    """One of these functions in float64, for inputs of these names; the last one is a number.
+
+    It is the weight by which terms are multiplied, or that by which gradients are divided.
+    """
+
+    names: tuple[str, ...]
+    program: Program
+
+
+@functools.cache
+def row_program(name: str) -> RowProgram:
+    """Return the program of a function by its name."""
+    from multisubnet import _recipe
+
+    functions: list[Callable[..., tuple[Any, ...]]] = [data, products, rest, judged]
+    (function,) = (function for function in functions if function.__name__ == name)
+    names = (*inspect.signature(function).parameters, "number")
+
+    def recipe(*given: Any) -> tuple[Any, ...]:
+        *inputs, number = given
+        values = function(*inputs)
+        if name == "judged":
+            return values[0], *(value / number for value in values[1:])
+        return tuple(value * number for value in values)
+
+    return RowProgram(names, _recipe.trace(recipe, np.dtype(np.float64), names))
 
 
 @_numpy.quietly
@@ -44,26 +108,15 @@ def write(
     samples, weight, bias, targets, sample_weight = operands
     n_sets = len(outs[0])
     n_features = samples.shape[1]
-    mean_x, mean_t, slope, spread, rest = _moments(summing, samples, targets, sample_weight)
+    moments = _moments(summing, samples, targets, sample_weight)
     step = max(_ELEMENTS // max(n_features, 1), 1)
     for start in range(0, n_sets, step):
         part = slice(start, min(start + step, n_sets))
         w, b = (
-            x if x is None else _in_float64(summing, x if len(x) == 1 else x[part])
+            -0.0 if x is None else _in_float64(summing, x if len(x) == 1 else x[part])
             for x in (weight, bias)
         )
-        distance = w - slope
-        offset = w * mean_x
-        if b is not None:
-            offset = offset + b
-        offset = offset - mean_t
-        steep = spread * distance
-        results = [
-            steep * distance + offset * offset + rest,
-            2.0 * (steep + offset * mean_x),
-            2.0 * offset,
-        ]
-        for result, out in zip(results, outs, strict=False):
+        for result, out in zip(judged(w, b, *moments), outs, strict=False):
             totals = summing.empty((1, part.stop - part.start, n_features))
             totals[...] = result
             summing.backend.finish(totals, out[part], divisor, None)
@@ -86,6 +139,7 @@ def _of_some(
 ) -> tuple[Any, Any, Any, Any, Any]:
     """Return the moments of as many features as there is memory for."""
     n_samples, n_features = samples.shape
+    in_float64 = Summing(summing.backend, summing.xp, np.dtype(np.float64), 0.0)
     # The total of the first, second, ... power of two of blocks is one of those in the tree.
     rows = BLOCK << (_ELEMENTS // (BLOCK * n_features)).bit_length() - 1
     chunks = [slice(i, i + rows) for i in range(0, max(n_samples, 1), rows)]
@@ -96,35 +150,39 @@ def _of_some(
         arrays = samples, targets, weights
         return [None if x is None else _in_float64(summing, x[chunks[number]]) for x in arrays]
 
-    def mean(terms: Callable[[Any, Any], Any]) -> Any:
-        """Return the weighted mean of terms of x and t."""
+    def means(terms: Callable[..., tuple[Any, ...]], *moments: Any) -> list[Any]:
+        """Return the weighted means of terms of x, t and moments."""
 
-        def weighted(x: Any, t: Any, weight: Any) -> Any:
-            return terms(x, t) if weight is None else terms(x, t) * weight
+        def weighted(x: Any, t: Any, weight: Any) -> list[Any]:
+            values = terms(x, t, *moments)
+            return [value if weight is None else value * weight for value in values]
 
-        return total(weighted) / count
+        return [total / count for total in totals(weighted)]
 
-    def total(terms: Callable[[Any, Any, Any], Any]) -> Any:
-        totals = [in_float64.total(terms(*chunk(number))[None]) for number in range(len(chunks))]
-        nodes = summing.empty((len(totals), 1, len(totals[0])))
-        for node, of_chunk in zip(nodes, totals, strict=True):
-            node[0] = of_chunk
-        out = summing.empty(nodes.shape[1:])
-        summing.backend.finish(nodes, out, 1.0, None)
-        return out[0]
+    def totals(terms: Callable[..., Any]) -> list[Any]:
+        of_chunks = [
+            [in_float64.total(values[None]) for values in terms(*chunk(number))]
+            for number in range(len(chunks))
+        ]
+        found = []
+        for of_term in zip(*of_chunks, strict=True):
+            nodes = summing.empty((len(chunks), 1, len(of_term[0])))
+            for node, of_chunk in zip(nodes, of_term, strict=True):
+                node[0] = of_chunk
+            out = summing.empty(nodes.shape[1:])
+            summing.backend.finish(nodes, out, 1.0, None)
+            found.append(out[0])
+        return found
 
-    in_float64 = Summing(summing.backend, summing.xp, np.dtype(np.float64), 0.0)
-    count = float(n_samples) if weights is None else total(lambda x, t, weight: weight)
-    mean_x, mean_t = mean(lambda x, t: x), mean(lambda x, t: t)
-    spread = mean(lambda x, t: (x - mean_x) * (x - mean_x))
-    slope = mean(lambda x, t: (x - mean_x) * (t - mean_t)) / spread
+    count: Any = float(n_samples)
+    if weights is not None:
+        (count,) = totals(lambda x, t, weight: [weight])
+    mean_x, mean_t = means(data)
+    spread, slope = means(products, mean_x, mean_t)
+    slope /= spread
     slope[spread == 0.0] = 0.0
-
-    def rest(x: Any, t: Any) -> Any:
-        residual = (t - mean_t) - slope * (x - mean_x)
-        return residual * residual
-
-    return mean_x, mean_t, slope, spread, mean(rest)
+    (left_over,) = means(rest, mean_x, mean_t, slope)
+    return mean_x, mean_t, slope, spread, left_over
 
 
 def _in_float64(summing: Summing, array: Any) -> Any:

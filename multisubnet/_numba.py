@@ -188,43 +188,35 @@ def sums(
 
 
 def closed_form(
-    operands: tuple[np.ndarray | None, ...], dtype: np.dtype, outs: list[np.ndarray], divisor: float
+    operands: tuple[Any, ...], dtype: np.dtype, outs: list[np.ndarray], divisor: float
 ) -> bool:
-    """Do what `_closed_form.write` does, for operands in plain order; return whether it was done."""
+    """Do what `_closed_form.write` does and return True, or False where there is no code for it."""
     samples, weight, bias, targets, sample_weight = operands
     loss, *gradients = outs
     n_sets, n_features = len(loss), samples.shape[1]
     if not n_sets * samples.size or loss.dtype != np.float64:
         return False
-    if targets.shape != samples.shape or targets.dtype != dtype:
+    if targets.dtype != dtype or targets.shape != samples.shape:
         if samples.size > _CAST:
             return False
-        targets = np.broadcast_to(targets.astype(dtype), samples.shape)
-        targets = np.ascontiguousarray(targets)
-    weighted = sample_weight is not None
-    weights = sample_weight.astype(dtype) if weighted else np.empty(0, dtype)
-    third = weight if bias is None else bias
-    plain = (samples, targets, weight, third, *gradients)
-    if (
-        not all(_is_plain(array, dtype) for array in plain)
-        or not len(weight) == len(third) == n_sets
-    ):
+        targets = np.ascontiguousarray(np.broadcast_to(targets, samples.shape), dtype)
+    third = np.full((1, n_features), -0.0, dtype) if bias is None else bias
+    if not all(_is_plain(x, dtype) for x in (samples, targets, weight, third, *gradients)):
         return False
     from multisubnet import _compiled_closed_form
 
     find_moments, judge = _compiled_closed_form.compiled(dtype)
     moments = np.empty((5, n_features))
-    find_moments(samples, targets, weights, weighted, moments)
     nothing = np.empty((0, n_features), dtype)
+    if sample_weight is None:
+        find_moments(samples, targets, nothing[:, 0], False, moments)
+    else:
+        find_moments(samples, targets, np.ascontiguousarray(sample_weight, dtype), True, moments)
     grad_weight, grad_bias = (*gradients, nothing, nothing)[:2]
     rows = loss.reshape(n_sets, -1)
-    has_bias = bias is not None
 
     def work(first: int, last: int) -> None:
-        judge(
-            *(weight, third, has_bias, moments, rows, grad_weight, grad_bias, divisor),
-            *(first, last),
-        )
+        judge(weight, third, moments, rows, grad_weight, grad_bias, divisor, first, last)
 
     threads = _threads.count(n_sets * n_features // _PIECE)
     step = -(-n_sets // (threads * _PIECES if threads > 1 else 1))

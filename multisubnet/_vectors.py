@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
 from multisubnet._activations import program_of
+from multisubnet._closed_form import row_program
 from multisubnet._numba_sums import LINE
 from multisubnet._recipe import Program
 from multisubnet._terms import EACH, HELD, OPERANDS, RUN, SCALAR, STREAMED, Terms
@@ -109,9 +110,7 @@ def _recipe_function(module, program: Program, key: str, real, lanes: int):
     function.attributes.add("noinline" if program.cost > _SHORT else "alwaysinline")
     builder = ir.IRBuilder(function.append_basic_block())
     x, parameter = function.args
-    parameter = builder.insert_element(ir.Constant(line, ir.Undefined), parameter, _INT32(0))
-    first = ir.Constant(ir.VectorType(_INT32, lanes), [0] * lanes)
-    parameter = builder.shuffle_vector(parameter, parameter, first)
+    parameter = _splat(builder, parameter, line)
     ((result,),) = _carried_out(builder, program, [{"x": x, "parameter": parameter}])
     builder.ret(result)
     return function
@@ -246,14 +245,9 @@ def add_runs(typingctx, array, places, begins, steps, out, start, stop, paramete
                 address = builder.add(address, builder.mul(count, step))
             return address
 
-        def splat(value):
-            vector = builder.insert_element(ir.Constant(line, ir.Undefined), value, _INT32(0))
-            first = ir.Constant(ir.VectorType(_INT32, line.count), [0] * line.count)
-            return builder.shuffle_vector(vector, vector, first)
-
         if isinstance(dtype, types.Float) and dtype.bitwidth == 32:
             parameter = builder.fptrunc(parameter, real)
-        parameter = splat(parameter)
+        parameter = _splat(builder, parameter, line)
         held = {
             name: [load(moved(place[name], (_INT64(row), held_row)), line) for row in range(n_rows)]
             for name in OPERANDS
@@ -275,7 +269,7 @@ def add_runs(typingctx, array, places, begins, steps, out, start, stop, paramete
                         given[name] = load(moved(place[name], (index, streamed_index)), line)
                     elif kind == SCALAR:
                         at = moved(place[name], (index, _INT64(dtype.bitwidth // 8)))
-                        given[name] = splat(load(at, real))
+                        given[name] = _splat(builder, load(at, real), line)
                 rows = [dict(given) for _ in range(n_rows)]
                 for row, given in enumerate(rows):
                     for name, kind in kind_of.items():
@@ -306,6 +300,106 @@ def add_runs(typingctx, array, places, begins, steps, out, start, stop, paramete
         *(types.float64, what),
     )
     return signature, codegen
+
+
+@intrinsic(prefer_literal=True)
+def map_row(typingctx, array, places, length, number, what):
+    """Do a program of float64 for `length` elements of rows, of which `places` are the addresses.
+
+    `what` is a constant: the name of a function of _closed_form.py; for each of its inputs whether
+    it is a row of float64 (d), a row of the dtype of `array` (a), or `number` (n); for each of its
+    results, whether it is written to a row of float64 (d) or of that dtype (a), or added to a row
+    of float64 (+). Rows of results come last among the places.
+    """
+    name, inputs, results = what.literal_value.split(":")[:3]
+    names, program = row_program(name)
+    dtype = array.dtype
+
+    def codegen(context, builder, signature, arguments):
+        _, places, length, number, _ = arguments
+        places = cgutils.unpack_tuple(builder, places)
+        real, double = context.get_data_type(dtype), ir.DoubleType()
+
+        def emit(index, lanes):
+            def at(place, kind):
+                element = real if kind == "a" else double
+                size = _INT64(dtype.bitwidth // 8 if kind == "a" else 8)
+                address = builder.add(place, builder.mul(index, size))
+                return builder.inttoptr(address, ir.VectorType(element, lanes).as_pointer())
+
+            line = ir.VectorType(double, lanes)
+            given = {}
+            for key, kind, place in zip(names[:-1], inputs, places, strict=False):
+                value = builder.load(at(place, kind), align=1)
+                given[key] = value if value.type == line else builder.fpext(value, line)
+            given[names[-1]] = _splat(builder, number, line)
+            (values,) = _carried_out(builder, program, [given])
+            outs = places[len(inputs) :]
+            for value, kind, place in zip(values, results, outs, strict=False):
+                pointer = at(place, kind)
+                if kind == "+":
+                    value = builder.fadd(builder.load(pointer, align=1), value)
+                elif pointer.type.pointee != line:
+                    value = builder.fptrunc(value, pointer.type.pointee)
+                builder.store(value, pointer, align=1)
+
+        _in_lines(builder, length, LINE // 8, emit)
+        return context.get_dummy_value()
+
+    places = types.UniTuple(types.intp, len(places))
+    return types.void(array, places, types.intp, types.float64, what), codegen
+
+
+@intrinsic
+def add_pairs(typingctx, target, source, count):
+    """Write the sums of pairs of neighbouring float64, perhaps over the first of these."""
+
+    def codegen(context, builder, signature, arguments):
+        target, source, count = arguments
+        double = ir.DoubleType()
+
+        def emit(index, lanes):
+            def load(offset):
+                place = builder.add(index, index)
+                place = builder.add(source, builder.mul(place, _INT64(8)))
+                place = builder.add(place, _INT64(offset * 8 * lanes))
+                return builder.load(builder.inttoptr(place, line.as_pointer()), align=8)
+
+            line = ir.VectorType(double, lanes)
+            pairs = load(0), load(1)
+            even, odd = (
+                builder.shuffle_vector(
+                    *pairs, ir.Constant(ir.VectorType(_INT32, lanes), list(range(k, 2 * lanes, 2)))
+                )
+                for k in range(2)
+            )
+            place = builder.add(target, builder.mul(index, _INT64(8)))
+            place = builder.inttoptr(place, line.as_pointer())
+            builder.store(builder.fadd(even, odd), place, align=8)
+
+        _in_lines(builder, count, LINE // 8, emit)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), codegen
+
+
+def _in_lines(builder, length, lanes, emit):
+    """Call `emit(index, lanes)` for whole lines, then for half a line and so on."""
+    whole = builder.and_(length, _INT64(-lanes))
+    with cgutils.for_range_slice(builder, _INT64(0), whole, _INT64(lanes), _INT64) as (i, _):
+        emit(i, lanes)
+    while lanes > 1:
+        lanes //= 2
+        rest = builder.and_(length, _INT64(lanes))
+        with builder.if_then(builder.icmp_unsigned("!=", rest, _INT64(0))):
+            emit(builder.and_(length, _INT64(-2 * lanes)), lanes)
+
+
+def _splat(builder, value, line):
+    """Emit a vector of one number."""
+    vector = builder.insert_element(ir.Constant(line, ir.Undefined), value, _INT32(0))
+    first = ir.Constant(ir.VectorType(_INT32, line.count), [0] * line.count)
+    return builder.shuffle_vector(vector, vector, first)
 
 
 @intrinsic
