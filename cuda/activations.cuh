@@ -489,12 +489,23 @@ struct TanhDerivative {
         const float32 v34 = mul(v21, add(mul(v20, 0x1.1110ep-7f), 0x1.5554e8p-5f));
         const float32 v35 = add(add(mul(v20, 0x1.555556p-3f), 0x1p-1f), v34);
         const float32 v37 = mul(mul(v21, v21), add(mul(v20, 0x1.a1256cp-13f), 0x1.6d43bp-10f));
-        const uint32 v45 = ((bits(v13) - uint32(0x4b400000u)) + uint32(0x7fu));
-        const float32 v48 = from_bits((v45 << 23));
-        const float32 v51 = mul(v48, add(v20, mul(v21, add(v35, v37))));
-        const float32 v52 = add(sub(v48, 0x1p+0f), v51);
-        const float32 v55 = sub(0x1p+0f, div(v52, add(v52, 0x1p+1f)));
-        return mul(mul(select(v8, 0x0p+0f, add(v48, v51)), v55), v55);
+        const float32 v39 = mul(v21, add(v35, v37));
+        const float32 v40 = add(v20, v39);
+        const uint32 v47 = ((bits(v13) - uint32(0x4b400000u)) + uint32(0x7fu));
+        const float32 v50 = from_bits((v47 << 23));
+        const float32 v52 = sub(v50, 0x1p+0f);
+        const float32 v53 = mul(v50, v40);
+        const float32 v54 = add(v52, v53);
+        const float32 v58 = add(add(sub(v52, v54), v53), mul(v50, add(sub(v20, v40), v39)));
+        const float32 v59 = add(v54, 0x1p+1f);
+        const float32 v62 = div(v54, v59);
+        const float32 v64 = mul(v62, add(add(sub(0x1p+1f, v59), v54), v58));
+        const float32 v68 = mul(sub(v58, v64), sub(0x1p-1f, mul(v62, 0x1p-1f)));
+        const float32 v71 = sub(0x0p+0f, add(v62, v68));
+        const float32 v72 = add(v71, 0x1p+0f);
+        const float32 v77 = mul(select(v8, 0x0p+0f, add(v50, v53)), v72);
+        const float32 v80 = mul(mul(v77, 0x1p+1f), add(sub(0x1p+0f, v72), v71));
+        return add(mul(v77, v72), v80);
     }
     DEVICE float64 of(float64 x, float64) {
         const float64 v4 = from_bits((bits(x) | uint64(0x8000000000000000ull)));
@@ -513,12 +524,23 @@ struct TanhDerivative {
         const float64 v49 = mul(v21, v21);
         const float64 v53 = mul(mul(v49, v49), add(v41, mul(v21, 0x1.1f7340dbc337ep-29)));
         const float64 v54 = add(add(v43, mul(v49, add(v33, mul(v21, v37)))), v53);
-        const uint64 v61 = ((bits(v13) - uint64(0x4338000000000000ull)) + uint64(0x3ffull));
-        const float64 v64 = from_bits((v61 << 52));
-        const float64 v67 = mul(v64, add(v20, mul(v21, v54)));
-        const float64 v68 = add(sub(v64, 0x1p+0), v67);
-        const float64 v71 = sub(0x1p+0, div(v68, add(v68, 0x1p+1)));
-        return mul(mul(select(v8, 0x0p+0, add(v64, v67)), v71), v71);
+        const float64 v55 = mul(v21, v54);
+        const float64 v56 = add(v20, v55);
+        const uint64 v63 = ((bits(v13) - uint64(0x4338000000000000ull)) + uint64(0x3ffull));
+        const float64 v66 = from_bits((v63 << 52));
+        const float64 v68 = sub(v66, 0x1p+0);
+        const float64 v69 = mul(v66, v56);
+        const float64 v70 = add(v68, v69);
+        const float64 v74 = add(add(sub(v68, v70), v69), mul(v66, add(sub(v20, v56), v55)));
+        const float64 v75 = add(v70, 0x1p+1);
+        const float64 v78 = div(v70, v75);
+        const float64 v81 = sub(v74, mul(v78, add(add(sub(0x1p+1, v75), v70), v74)));
+        const float64 v85 = add(v78, mul(v81, sub(0x1p-1, mul(v78, 0x1p-1))));
+        const float64 v87 = sub(0x0p+0, v85);
+        const float64 v88 = add(v87, 0x1p+0);
+        const float64 v93 = mul(select(v8, 0x0p+0, add(v66, v69)), v88);
+        const float64 v96 = mul(mul(v93, 0x1p+1), add(sub(0x1p+0, v88), v87));
+        return add(mul(v93, v88), v96);
     }
 };
 

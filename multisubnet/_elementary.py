@@ -178,21 +178,23 @@ def exp_near(x: Real, f: Format) -> Real:
 
 def tanh(x: Real, f: Format) -> Real:
     """Return the hyperbolic tangent of x."""
+    return with_sign_of(x, _tanh_of_minus(x, f), f)
+
+
+def tanh_derivative(x: Real, f: Format) -> Real:
+    """Return 1 - tanh(x)^2, as exp(-2|x|) (1 + tanh |x|)^2."""
+    s, s_low = fast_sum(1.0, 0.0 - _tanh_of_minus(x, f))
+    product = exp_near(2.0 * minus_absolute(x, f), f) * s
+    return product * s + 2.0 * product * s_low
+
+
+def _tanh_of_minus(x: Real, f: Format) -> Real:
+    """Return the hyperbolic tangent of -|x|."""
     # With t = exp(-2|x|) - 1: tanh |x| = -t / (2 + t), and 1 / (2 + t) = (1 + tanh |x|) / 2.
     t, t_low = expm1(2.0 * minus_absolute(x, f), f)
     d, d_low = fast_sum(2.0, t)
     word = t / d
-    low = (t_low - word * (d_low + t_low)) * (0.5 - 0.5 * word)
-    return with_sign_of(x, word + low, f)
-
-
-def tanh_derivative(x: Real, f: Format) -> Real:
-    """Return 1 - tanh(x)^2, as 4 exp(-2|x|) / (1 + exp(-2|x|))^2."""
-    a = 2.0 * minus_absolute(x, f)
-    t, _ = expm1(a, f)
-    d, _ = fast_sum(2.0, t)
-    s = 1.0 - t / d
-    return exp_near(a, f) * s * s
+    return word + (t_low - word * (d_low + t_low)) * (0.5 - 0.5 * word)
 
 
 def log(x: Real, f: Format) -> Real:

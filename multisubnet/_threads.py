@@ -42,6 +42,10 @@ def count(worth: int) -> int:
 
 def run(work: Callable[..., None], pieces: Iterable[tuple], threads: int) -> None:
     """Call ``work(*piece)`` for each piece, on this thread and others, and wait for all."""
+    if threads == 1:
+        for piece in pieces:
+            work(*piece)
+        return
     from concurrent.futures import wait
 
     remaining = iter(pieces)
