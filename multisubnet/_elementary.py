@@ -199,6 +199,14 @@ def _tanh_of_minus(x: Real, f: Format) -> Real:
 
 def log(x: Real, f: Format) -> Real:
     """Return the natural logarithm of x: -inf of 0, NaN of what is negative."""
+    infinite = 0.0 - 1.0 / absolute(x, f)  # at 0
+    special = (x < 0.0).select((x - x) / (x - x), infinite)
+    result = (x > 0.0).select(log_of_positive(x, f), special)
+    return (x <= f.largest).select(result, x)
+
+
+def log_of_positive(x: Real, f: Format) -> Real:
+    """Return the natural logarithm of x > 0, finite; and of 0 what is below all others."""
     c = f.constants
     subnormal = x < 2.0 ** (1 - f.bias)
     normal = subnormal.select(x * 2.0**c.digits, x)
@@ -211,10 +219,7 @@ def log(x: Real, f: Format) -> Real:
     n = ((shifted >> f.fraction) + integer_bits).real - (integer + f.bias)
     n = n - subnormal.select(n.constant(c.digits), 0.0)
     word, low = fast_sum(n * c.ln2_high, g)
-    result = word + (low + (n * c.ln2_low - _log_rest(g, f)))
-    infinite = 0.0 - 1.0 / absolute(x, f)  # at 0
-    result = (x > 0.0).select(result, (x < 0.0).select((x - x) / (x - x), infinite))
-    return (x <= f.largest).select(result, x)
+    return word + (low + (n * c.ln2_low - _log_rest(g, f)))
 
 
 def _log_rest(g: Real, f: Format) -> Real:

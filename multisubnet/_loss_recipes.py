@@ -20,6 +20,7 @@ from multisubnet._elementary import (
     log,
     log1p,
     log1p_small,
+    log_of_positive,
     minus_absolute,
     tanh,
 )
@@ -75,13 +76,15 @@ def _log_cosh_derivative(p: Real, t: Real, f: Format) -> Real:
 
 
 def _binary_crossentropy(p: Real, t: Real, f: Format) -> Real:
-    rest, rest_low = fast_sum(1.0, 0.0 - p)
-    yes = at_least(log(p, f), _LEAST_LOG)
-    no = at_least(log(rest, f) + rest_low, _LEAST_LOG)
+    clipped = clip(p, 0.0, 1.0)
+    rest, rest_low = fast_sum(1.0, 0.0 - clipped)
+    yes = at_least(log_of_positive(clipped, f), _LEAST_LOG)
+    no = at_least(log_of_positive(rest, f) + rest_low, _LEAST_LOG)  # which NaN makes NaN
     return 0.0 - (t * yes + (1.0 - t) * no)
 
 
 def _binary_crossentropy_derivative(p: Real, t: Real, f: Format) -> Real:
+    p = clip(p, 0.0, 1.0)
     return (p - t) / at_least((1.0 - p) * p, _LEAST_VARIANCE)
 
 
