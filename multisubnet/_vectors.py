@@ -96,23 +96,28 @@ def _carried_out(builder, program: Program, rows):
     return [[done[result] for result in program.results] for done in values]
 
 
-def _recipe_function(module, program: Program, key: str, real, lanes: int):
-    """Return a function of the module, from a line of numbers and the parameter to a line.
+def _recipe_function(module, program: Program, key: str, real, lanes: int, count: int):
+    """Return a function of the module, from lines of numbers and the parameter to as many lines.
 
     Long recipes are not inlined: they are needed in a dozen places, and take longer than a call.
     """
     line = ir.VectorType(real, lanes)
-    name = f"multisubnet.{key}.{program.dtype.char}"
+    name = f"multisubnet.{key}.{program.dtype.char}.{count}"
     if name in module.globals:
         return module.globals[name]
-    function = ir.Function(module, ir.FunctionType(line, [line, real]), name)
+    results = ir.LiteralStructType([line] * count)
+    function = ir.Function(module, ir.FunctionType(results, [line] * count + [real]), name)
     function.linkage = "internal"
     function.attributes.add("noinline" if program.cost > _SHORT else "alwaysinline")
     builder = ir.IRBuilder(function.append_basic_block())
-    x, parameter = function.args
+    *lines, parameter = function.args
     parameter = _splat(builder, parameter, line)
-    ((result,),) = _carried_out(builder, program, [{"x": x, "parameter": parameter}])
-    builder.ret(result)
+    rows = [{"x": x, "parameter": parameter} for x in lines]
+    builder.ret(
+        cgutils.make_anonymous_struct(
+            builder, [result for (result,) in _carried_out(builder, program, rows)], results
+        )
+    )
     return function
 
 
@@ -145,31 +150,36 @@ def affine_row(typingctx, out, target, x, y, z, length, has_z, streaming, activa
         if not isinstance(dtype, types.Boolean):
             parameter = context.cast(builder, parameter, types.float64, dtype)
 
-        def emit(i, n, with_z, streams):
+        def emit(places, n, with_z, streams):
             kind = ir.VectorType(scalar, n)
 
-            def at(address):
+            def at(address, i):
                 offset = builder.mul(i, _INT64(itemsize))
                 return builder.inttoptr(builder.add(address, offset), kind.as_pointer())
 
-            # Numba can take an unaligned array for an aligned one.
-            operands = [builder.load(at(a), align=1) for a in (x, y)]
-            operands.append(builder.load(at(z), align=1) if with_z else None)
-            result = _affine(builder, dtype, *operands)
+            results = []
+            for i in places:
+                # Numba can take an unaligned array for an aligned one.
+                operands = [builder.load(at(a, i), align=1) for a in (x, y)]
+                operands.append(builder.load(at(z, i), align=1) if with_z else None)
+                results.append(_affine(builder, dtype, *operands))
             if program is not None:
-                function = _recipe_function(builder.module, program, key, scalar, lanes)
-                line = result if n == lanes else _resized(builder, result, lanes)
-                line = builder.call(function, [line, parameter])
-                result = line if n == lanes else _resized(builder, line, n)
-            store = builder.store(result, at(target), align=LINE if streams else 1)
-            if streams:
-                store.set_metadata("nontemporal", nontemporal)
+                count = len(places)
+                function = _recipe_function(builder.module, program, key, scalar, lanes, count)
+                whole = results if n == lanes else [_resized(builder, x, lanes) for x in results]
+                whole = builder.call(function, [*whole, parameter])
+                whole = [builder.extract_value(whole, k) for k in range(count)]
+                results = whole if n == lanes else [_resized(builder, x, n) for x in whole]
+            for i, result in zip(places, results, strict=True):
+                store = builder.store(result, at(target, i), align=LINE if streams else 1)
+                if streams:
+                    store.set_metadata("nontemporal", nontemporal)
 
         def lines(start, stop, count, with_z, streams):
             step = _INT64(count * lanes)
             with cgutils.for_range_slice(builder, start, stop, step, _INT64) as (i, _):
-                for k in range(count):
-                    emit(builder.add(i, _INT64(k * lanes)), lanes, with_z, streams)
+                places = [builder.add(i, _INT64(k * lanes)) for k in range(count)]
+                emit(places, lanes, with_z, streams)
 
         def row(with_z, streams):
             unrolled = builder.and_(length, _INT64(-_UNROLLED * lanes))
@@ -183,7 +193,7 @@ def affine_row(typingctx, out, target, x, y, z, length, has_z, streaming, activa
             while n:
                 rest = builder.and_(length, _INT64(n))
                 with builder.if_then(builder.icmp_unsigned("!=", rest, _INT64(0))):
-                    emit(builder.and_(length, _INT64(-2 * n)), n, with_z, False)
+                    emit([builder.and_(length, _INT64(-2 * n))], n, with_z, False)
                 n //= 2
 
         with builder.if_else(has_z) as (then, otherwise):
