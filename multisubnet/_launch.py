@@ -155,7 +155,8 @@ def sums(
     fields = [_fields(name, x, address) for name, x in zip(OPERANDS, arrays, strict=True)]
     direct = all(x is None or x.dtype == dtype for x in arrays)
     name = _TYPES[dtype.char]
-    functions = map(functor, (terms.loss, terms.activation, f"{terms.activation}_derivative"))
+    derivative = terms.activation.removesuffix("_derivative") + "_derivative"
+    functions = map(functor, (terms.loss, terms.activation, derivative))
     outputs = sum(1 << OUTPUTS.index(output) for output in terms.outputs)
     weighted = str(terms.weighted).lower()
     kinds = ", ".join(f"'{kind}'" for kind in terms.kinds(operands, dtype))

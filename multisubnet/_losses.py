@@ -80,8 +80,7 @@ def mean_loss(
     ValueError
         An operand has the wrong shape; there is no loss or activation of that name.
     TypeError
-        An operand is complex, or longdouble (targets and sample_weight may be), or not a number;
-        `dtype` is not float16, float32 or float64; NumPy (or sequences) and CuPy arrays are mixed.
+        An operand is complex, longdouble or not a number; `dtype` is not float16, float32 or float64; NumPy (or sequences) and CuPy arrays are mixed.
     BackendUnavailable
         The backend chosen by `set_backend` or the environment cannot run here.
 
@@ -154,7 +153,7 @@ def mean_loss_and_grad(
     Raises
     ------
     ValueError, TypeError, BackendUnavailable
-        As for `mean_loss`.
+        As for `mean_loss`; `activation` is a derivative.
 
     See Also
     --------
@@ -214,6 +213,8 @@ def _mean_losses(
         },
     )
     problem.expect("sample_weight", {"(B,)": (n_samples,)})
+    if len(outputs) > 1:
+        problem.expect_derivative()
     terms = problem.terms(_checked_loss(loss), outputs, sample_weight is not None)
     dtypes = [_checked_dtype(dtype), *[problem.dtype_of_gradient(problem.weight)] * 2]
     by_feature = n_sets, n_features

@@ -49,8 +49,8 @@ def affine_stats(
     ValueError
         An operand has the wrong shape; there is no activation or statistic of that name.
     TypeError
-        An operand is complex, or longdouble (`set_weight` may be), or not a number; NumPy (or
-        sequences) and CuPy arrays are mixed.
+        An operand is complex, longdouble or not a number; NumPy (or sequences) and CuPy arrays are
+        mixed.
     BackendUnavailable
         The backend chosen by `set_backend` or the environment cannot run here.
 

@@ -41,8 +41,11 @@ class Problem:
         for name, array in others.items():
             if array is not None:
                 _operands.check_dtype(name, array)
-                if array.dtype.kind == "c":
-                    raise TypeError(f"{name} has dtype {array.dtype}; expected a real dtype")
+                if array.dtype.kind == "c" or array.dtype.char == "g":
+                    raise TypeError(
+                        f"{name} has dtype {array.dtype}; expected bool, an integer, or a "
+                        f"floating dtype up to float64"
+                    )
         self.activation: Activation | None = None
         if activation is not None:
             self.activation, _ = _activations.applied(activation, self.dtype)
@@ -59,6 +62,13 @@ class Problem:
         """Return the dtype of a gradient with respect to an operand."""
         dtype = operand.dtype.newbyteorder("=")
         return dtype if dtype.kind == "f" else self.dtype
+
+    def expect_derivative(self) -> None:
+        """Raise unless the activation has a derivative."""
+        if self.activation is not None and self.activation.is_derivative:
+            raise TypeError(
+                f"activation is {self.activation!r}, which has no derivative; expected one that has"
+            )
 
     def terms(self, loss: str, outputs: tuple[str, ...], weighted: bool = False) -> Terms:
         """Return terms with the activation of the problem."""

@@ -101,19 +101,21 @@ def _program_of(terms: Terms, dtype: np.dtype) -> Program:
     from multisubnet._activations import form_of
 
     loss = _loss_recipes.RECIPES[terms.loss]
-    activation = _activation_recipes.RECIPES[terms.activation]
+    name = terms.activation.removesuffix("_derivative")
+    of_activation = _activation_recipes.RECIPES[name]
+    activate = of_activation.value if name == terms.activation else of_activation.derivative
     form = form_of(dtype)
 
     def recipe(
         sample: Real, weight: Real, bias: Real, target: Real, factor: Real, parameter: Real
     ) -> tuple[Real, ...]:
         z = sample * weight + bias
-        prediction = activation.value(z, parameter, form)
+        prediction = activate(z, parameter, form)
         value = loss.value(prediction, target, form)
         error = prediction - target
         slope = loss.derivative(prediction, target, form)
-        if terms.activation != "linear":
-            slope = slope * activation.derivative(z, parameter, form)
+        if name != "linear":
+            slope = slope * of_activation.derivative(z, parameter, form)
         if terms.weighted:
             value, error, slope = value * factor, error * factor, slope * factor
         every = (value, error, slope * sample, slope, slope * weight)

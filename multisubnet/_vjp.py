@@ -86,8 +86,7 @@ def affine_vjp(
     if cotangent is None:
         raise TypeError("cotangent is None; expected an array_like of numbers")
     problem = Problem(samples, weight, bias, activation, {"cotangent": cotangent})
-    if problem.activation is not None and problem.activation.is_derivative:
-        raise TypeError(f"{problem.activation!r} has no derivative")
+    problem.expect_derivative()
     problem.expect("cotangent", {"(N, B, F)": problem.shape})
 
     summing = problem.on_backend(problem.terms("product", ("slope",)))
