@@ -80,7 +80,8 @@ def mean_loss(
     ValueError
         An operand has the wrong shape; there is no loss or activation of that name.
     TypeError
-        An operand is complex, longdouble or not a number; `dtype` is not float16, float32 or float64; NumPy (or sequences) and CuPy arrays are mixed.
+        An operand is complex, longdouble or not a number; `dtype` is not float16, float32 or
+        float64; NumPy (or sequences) and CuPy arrays are mixed.
     BackendUnavailable
         The backend chosen by `set_backend` or the environment cannot run here.
 
