@@ -52,13 +52,7 @@ def from_pairs(pairs: Any) -> tuple[Any, Any]:
     array([[7, 5],
            [6, 3]])
     """
-    items = pairs if isinstance(pairs, list | tuple) and len(pairs) else [pairs]
-    xp = _dispatch.namespace({f"pairs[{i}]": item for i, item in enumerate(items)})
-    if xp is np:
-        pairs = _operands.as_numpy("pairs", pairs)
-    elif items is pairs:
-        pairs = _stack({f"pairs[{i}]": item for i, item in enumerate(items)}, xp, axis=0)
-    _operands.check_dtype("pairs", pairs)
+    pairs = as_array("pairs", pairs)
     if pairs.ndim != 3 or pairs.shape[-1] != 2:
         raise ValueError(
             f"pairs has shape {pairs.shape}; expected (N, F, 2), a sequence of N sets of one "
@@ -103,18 +97,38 @@ def to_pairs(weight: Any, bias: Any) -> Any:
     array([[[2, 7],
             [9, 5]]])
     """
+    xp, weight, bias, shape = read(weight, bias)
+    parts = {"weight": weight, "bias": bias}
+    return _stack({k: xp.broadcast_to(x, shape) for k, x in parts.items()}, xp, axis=-1)
+
+
+def as_array(name: str, operand: Any) -> Any:
+    """Return an array_like, or a sequence of CuPy arrays, as an array of numbers."""
+    items = operand if isinstance(operand, list | tuple) and len(operand) else [operand]
+    named = {f"{name}[{i}]": item for i, item in enumerate(items)}
+    xp = _dispatch.namespace(named)
+    if xp is np:
+        operand = _operands.as_numpy(name, operand)
+    elif items is operand:
+        operand = _stack(named, xp, axis=0)
+    _operands.check_dtype(name, operand)
+    return operand
+
+
+def read(weight: Any, bias: Any) -> tuple[ModuleType, Any, Any, tuple[int, int]]:
+    """Return the namespace, weight and bias as its arrays, and (N, F); bias may be None."""
     xp = _dispatch.namespace({"weight": weight, "bias": bias})
     if xp is np:
-        weight, bias = _operands.as_numpy("weight", weight), _operands.as_numpy("bias", bias)
-    for name, array in (("weight", weight), ("bias", bias)):
-        _operands.check_dtype(name, array)
+        weight = _operands.as_numpy("weight", weight)
+        bias = None if bias is None else _operands.as_numpy("bias", bias)
+    _operands.check_dtype("weight", weight)
     if weight.ndim != 2:
         raise ValueError(f"weight has shape {weight.shape}; expected (N, F)")
     n_sets, n_features = weight.shape
-    n_sets = _operands.agree(None if n_sets == 1 else n_sets, n_features, "bias", bias)
-    parts = {"weight": weight, "bias": bias}
-    shape = (n_sets, n_features)
-    return _stack({k: xp.broadcast_to(x, shape) for k, x in parts.items()}, xp, axis=-1)
+    if bias is not None:
+        _operands.check_dtype("bias", bias)
+        n_sets = _operands.agree(None if n_sets == 1 else n_sets, n_features, "bias", bias)
+    return xp, weight, bias, (n_sets, n_features)
 
 
 def _stack(arrays: dict[str, Any], xp: ModuleType, axis: int) -> Any:

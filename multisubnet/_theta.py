@@ -72,13 +72,7 @@ def from_theta(
     """
     n_features = _count(n_features)
     axis = _operands.axis("axis", axis)
-    items = theta if isinstance(theta, list | tuple) and len(theta) else [theta]
-    xp = _dispatch.namespace({f"theta[{i}]": item for i, item in enumerate(items)})
-    if xp is np:
-        theta = _operands.as_numpy("theta", theta)
-    elif items is theta:
-        theta = _pairs._stack({f"theta[{i}]": item for i, item in enumerate(items)}, xp, axis=0)
-    _operands.check_dtype("theta", theta)
+    theta = _pairs.as_array("theta", theta)
     n_parameters = 2 * n_features if use_bias else n_features
     sets = theta[None] if theta.ndim == 1 else theta.T if axis else theta
     if sets.ndim != 2 or sets.shape[1] != n_parameters:
@@ -136,18 +130,9 @@ def to_theta(weight: Any, bias: Any = None, *, axis: int = 0) -> Any:
            [0.5, 0.5]])
     """
     axis = _operands.axis("axis", axis)
-    xp = _dispatch.namespace({"weight": weight, "bias": bias})
-    if xp is np:
-        weight = _operands.as_numpy("weight", weight)
-        bias = None if bias is None else _operands.as_numpy("bias", bias)
-    _operands.check_dtype("weight", weight)
-    if weight.ndim != 2:
-        raise ValueError(f"weight has shape {weight.shape}; expected (N, F)")
+    xp, weight, bias, (n_sets, n_features) = _pairs.read(weight, bias)
     if bias is None:
         return weight.T if axis else weight[:]
-    _operands.check_dtype("bias", bias)
-    n_sets, n_features = weight.shape
-    n_sets = _operands.agree(None if n_sets == 1 else n_sets, n_features, "bias", bias)
     if xp is not np and weight.dtype != bias.dtype:
         raise TypeError(
             f"weight has dtype {weight.dtype} and bias {bias.dtype}: convert one of them (CuPy, "
