@@ -97,6 +97,8 @@ def to_pairs(weight: Any, bias: Any) -> Any:
     array([[[2, 7],
             [9, 5]]])
     """
+    if bias is None:
+        raise TypeError("bias is None; expected an array_like of numbers")
     xp, weight, bias, shape = read(weight, bias)
     parts = {"weight": weight, "bias": bias}
     return _stack({k: xp.broadcast_to(x, shape) for k, x in parts.items()}, xp, axis=-1)
