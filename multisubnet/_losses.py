@@ -111,10 +111,10 @@ def mean_loss(
     >>> weight, bias = [[2.0, 1.0], [0.5, 3.0]], [[0.0, 1.0], [1.0, 0.0]]
     >>> targets = [[2.0, 3.0], [6.0, 5.0]]
     >>> ms.mean_loss(samples, weight, bias, targets, loss="absolute_error")
-    array([0.  , 3.75])
+    array([0. , 3.5])
     >>> ms.mean_loss(samples, weight, bias, targets, loss="absolute_error", per_feature=True)
-    array([[0. , 0. ],
-           [2. , 5.5]])
+    array([[0., 0.],
+           [2., 5.]])
     """
     operands = samples, weight, bias, targets, sample_weight
     return _mean_losses(operands, ("loss",), loss, activation, per_feature, dtype)[0]
