@@ -31,7 +31,7 @@ template <bool FEATURES> DEVICE float64 tree(const Operand &x, int64 n, int64 f,
 }
 
 // A thread owns one element of the result.
-__global__ void __launch_bounds__(256) finish(const Finish p) {
+__global__ void __launch_bounds__(256, 2) finish(const Finish p) {
     const int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (x >= p.n_kept * (p.over_features ? 1 : p.n_features)) return;
     const int64 n = p.over_features ? x : x / p.n_features;

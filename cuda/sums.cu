@@ -83,9 +83,11 @@ struct Terms {
 // read once for all of them. x counts (kept indices, feature), blockIdx.y counts blocks of the summed
 // axis. Where there is little else to do at once, the runs of a block are divided among threads that
 // differ in threadIdx.y; the first of these adds up the runs' totals, in order.
+//
+// The launch bounds allow for 128 registers in float32 and 255 in float64: nothing is spilled.
 template <typename T, typename Terms, char SAMPLE, char WEIGHT, char BIAS, char TARGET, char FACTOR,
           typename Memory>
-__global__ void __launch_bounds__(THREADS) sums(const Sums p) {
+__global__ void __launch_bounds__(THREADS, sizeof(T) == 8 ? 1 : 2) sums(const Sums p) {
     __shared__ T exchanged[Terms::COUNT * ROWS * THREADS];
     const int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
     const int64 group = x / p.n_features;
@@ -144,14 +146,18 @@ __global__ void __launch_bounds__(THREADS) sums(const Sums p) {
 #pragma unroll
             for (int o = 0; o < Terms::COUNT; ++o)
 #pragma unroll
-                for (int row = 0; row < ROWS; ++row) {
+                for (int row = 0; row < ROWS; ++row)
                     totals[o][row] = add(totals[o][row], Convert<float64>::from(of_run[o][row]));
-                    if (threadIdx.y == 0)
-                        for (int y = 1; y < static_cast<int>(blockDim.y); ++y)
+            if (threadIdx.y == 0)
+#pragma unroll 1
+                for (int y = 1; y < static_cast<int>(blockDim.y); ++y)
+#pragma unroll
+                    for (int o = 0; o < Terms::COUNT; ++o)
+#pragma unroll
+                        for (int row = 0; row < ROWS; ++row)
                             totals[o][row] = add(totals[o][row],
                                 Convert<float64>::from(exchanged[(o * ROWS + row) * THREADS
                                                                  + place + y * blockDim.x]));
-                }
             if (blockDim.y > 1) __syncthreads();
         }
         if (threadIdx.y) continue;
