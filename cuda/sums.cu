@@ -51,7 +51,9 @@ template <> struct Chained<LinearDerivative> {
 
 // The terms that there are, in this order.
 enum Output { LOSS = 1, ERROR = 2, SLOPE_SAMPLE = 4, SLOPE = 8, SLOPE_WEIGHT = 16 };
-constexpr int count_of(int outputs) { return outputs ? (outputs & 1) + count_of(outputs >> 1) : 0; }
+DEVICE constexpr int count_of(int outputs) {
+    return outputs ? (outputs & 1) + count_of(outputs >> 1) : 0;
+}
 
 template <typename Loss, typename Activation, typename Derivative, int OUTPUTS, bool WEIGHTED>
 struct Terms {
