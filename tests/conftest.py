@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import hypothesis
 import numpy as np
 import pytest
 from device import OnDevice, to_device
+from hypothesis import strategies as st
 
 import multisubnet as ms
 from multisubnet import _dispatch
+from multisubnet.testing import LAYOUTS, Problem, _laid_out
 
 _dispatch._MODULES["host"] = "cuda_on_host"
 
@@ -56,7 +59,7 @@ def backend(request):
 
 
 class OnHost:
-    """A function like `affine`, and as attributes the others, on NumPy arrays."""
+    """A function like `affine`, and as attributes all of the library's, on NumPy arrays."""
 
     def __init__(self, name):
         self.name = name
@@ -64,12 +67,15 @@ class OnHost:
     def __call__(self, samples, weight, bias=None, **kwargs):
         return self.run(ms.affine, samples, weight, bias, **kwargs)
 
-    def affine_select(self, samples, weight, bias, set_index, **kwargs):
-        return self.run(ms.affine_select, samples, weight, bias, set_index, **kwargs)
+    def __getattr__(self, name):
+        return functools.partial(self.run, getattr(ms, name))
 
     def run(self, function, *operands, **kwargs):
         with ms.use_backend(self.name):
-            result = function(*operands, **kwargs)
+            return each(function(*operands, **kwargs), self.checked)
+
+    @staticmethod
+    def checked(result):
         assert type(result) is np.ndarray
         return result
 
@@ -81,15 +87,81 @@ class OnGpu(OnHost):
         super().__init__(None)
 
     def run(self, function, *operands, out=None, **kwargs):
-        import cupy
-
-        operands = [None if x is None else to_device(x) for x in operands]
+        operands = [self.moved(x) for x in operands]
+        kwargs = {name: self.moved(x) for name, x in kwargs.items()}
         if out is None:
-            result = function(*operands, **kwargs)
-            assert type(result) is cupy.ndarray
-            assert result.flags.c_contiguous
-            return result.get()
+            return each(function(*operands, **kwargs), self.brought_back)
         there = OnDevice(out)
         assert function(*operands, out=there.array, **kwargs) is there.array
         there.bring_back(out)
         return out
+
+    @staticmethod
+    def moved(operand):
+        return to_device(operand) if isinstance(operand, np.ndarray) else operand
+
+    @staticmethod
+    def brought_back(result):
+        import cupy
+
+        assert type(result) is cupy.ndarray
+        assert result.flags.c_contiguous
+        return result.get()
+
+
+def each(result, do):
+    """Return what a function makes of each array of a result, a tuple perhaps, with None in it."""
+    if isinstance(result, tuple):
+        return tuple(each(x, do) for x in result)
+    return None if result is None else do(result)
+
+
+@st.composite
+def normals(draw, dtype, shape, *, special_values=False):
+    """Draw an array of normally distributed numbers: the bits of their sum show its order."""
+    dtype = np.dtype(dtype)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    array = rng.normal(size=shape) * draw(st.sampled_from([1, 1, 1e-3, 30]))
+    with np.errstate(all="ignore"):
+        array = array.astype(dtype) if dtype.kind == "f" else np.rint(array * 9).astype(dtype)
+    if special_values and dtype.kind == "f":
+        finfo = np.finfo(dtype)
+        special = [0.0, finfo.smallest_subnormal, finfo.tiny / 3, finfo.max, np.inf, np.nan]
+        special = np.outer([1, -1], np.array(special, dtype)).ravel()
+        rare = rng.random(shape) < draw(st.sampled_from([0.002, 0.03, 0.5]))
+        array = np.where(rare, rng.choice(special, shape), array)
+    return _laid_out(array, draw(st.sampled_from(LAYOUTS)), draw(st.integers(0, len(shape) - 1)))
+
+
+# N, B and F about the sizes of tiles, groups, lines and runs.
+shapes_of_sums = st.tuples(
+    st.integers(0, 6) | st.sampled_from([4, 15, 16, 17, 33]),
+    st.integers(0, 40) | st.sampled_from([31, 32, 33, 63, 64, 65, 100]),
+    st.integers(0, 9) | st.sampled_from([1, 7, 30, 33, 64, 65, 130]),
+)
+
+
+@st.composite
+def problems_of_sums(
+    draw, dtypes, shapes=shapes_of_sums, *, ndim=None, has_bias=None, special_values=False
+):
+    """Draw operands of functions that sum up; samples with `ndim` axes."""
+    n_sets, n_samples, n_features = draw(shapes)
+    shape = (n_sets, n_samples, n_features)[3 - (ndim or draw(st.sampled_from([2, 3]))) :]
+    shared = st.sampled_from([n_sets, n_sets, 1])
+
+    def operand(shape):
+        dtype = draw(st.sampled_from(dtypes))
+        return draw(normals(dtype, shape, special_values=special_values))
+
+    samples, weight = operand(shape), operand((draw(shared), n_features))
+    if has_bias is None:
+        has_bias = draw(st.booleans())
+    return Problem(samples, weight, operand((draw(shared), n_features)) if has_bias else None)
+
+
+def shape_of(problem):
+    """Return (N, B, F)."""
+    x, w, b = problem
+    lengths = {len(array) for array in (w, b) if array is not None} - {1} or {1}
+    return len(x) if x.ndim == 3 else lengths.pop(), *x.shape[-2:]

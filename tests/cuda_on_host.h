@@ -1,8 +1,10 @@
 // What the CUDA sources need of CUDA, for a C++ compiler: a launch is four nested loops. Where the
 // threads of a block wait for each other, each has a stack of its own, and they take turns.
 #pragma once
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include <ucontext.h>
@@ -10,7 +12,7 @@
 #define __device__
 #define __global__
 #define __forceinline__ inline
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #define __shared__ static thread_local
 
 struct Dim3 {
@@ -23,8 +25,9 @@ typedef void Launch(Dim3 grid, Dim3 first, Dim3 last, Dim3 block, const void *ar
 
 // A thread of a block that takes turns with the others.
 struct Fiber {
+    static constexpr size_t STACK = 1 << 16;  // bytes
     ucontext_t context;
-    std::vector<char> stack = std::vector<char>(1 << 16);
+    std::unique_ptr<char[]> stack{new char[STACK]};
     Dim3 index;
     bool done = false;
 };
@@ -33,34 +36,44 @@ static thread_local Fiber *running;
 static thread_local void (*run_kernel)(const void *);
 static thread_local const void *kernel_argument;
 
+static void fail(const char *why) {
+    std::fputs(why, stderr);
+    std::abort();
+}
+
 static void run_fiber() {
     run_kernel(kernel_argument);
     running->done = true;
     swapcontext(&running->context, &between_turns);
 }
 
-static inline void __syncthreads() { swapcontext(&running->context, &between_turns); }
+static inline void __syncthreads() {
+    if (!running) fail("__syncthreads in a block of which threads do not take turns\n");
+    swapcontext(&running->context, &between_turns);
+}
 
-// Runs a block whose threads wait for each other: each goes on until it waits or is done.
+// Runs a block whose threads wait for each other: each goes on until it waits or is done. The last
+// one to wait is the first to go on, so that one that does not wait long enough is seen.
 static void take_turns(std::vector<Fiber> &fibers) {
     for (Fiber &fiber : fibers) {
         fiber.done = false;
         getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = fiber.stack.data();
-        fiber.context.uc_stack.ss_size = fiber.stack.size();
+        fiber.context.uc_stack.ss_sp = fiber.stack.get();
+        fiber.context.uc_stack.ss_size = Fiber::STACK;
         makecontext(&fiber.context, run_fiber, 0);
     }
-    for (size_t n_done = 0; n_done < fibers.size();) {
+    bool backward = false;
+    for (size_t n_done = 0; n_done < fibers.size(); backward = !backward) {
         n_done = 0;
-        for (Fiber &fiber : fibers) {
-            if (fiber.done) std::abort();  // the others wait for one that does not come
-            running = &fiber;
-            threadIdx = fiber.index;
-            swapcontext(&between_turns, &fiber.context);
-            n_done += fiber.done;
+        for (size_t i = 0; i < fibers.size(); ++i) {
+            running = &fibers[backward ? fibers.size() - 1 - i : i];
+            threadIdx = running->index;
+            swapcontext(&between_turns, &running->context);
+            n_done += running->done;
         }
-        if (n_done && n_done < fibers.size()) std::abort();
+        if (n_done && n_done < fibers.size()) fail("threads wait for one that is done\n");
     }
+    running = nullptr;
 }
 
 template <typename Argument, void (*kernel)(const Argument)>

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from multisubnet import _coefficients
+from multisubnet import _coefficients, _loss_recipes
 from multisubnet._activation_recipes import RECIPES
 from multisubnet._activations import Activation
 from multisubnet._elementary import Format
@@ -54,13 +54,188 @@ def activated(z, activation):
     if z.dtype == bool or activation.key == "linear":
         return z
     x = z.astype(np.float32) if z.dtype == np.float16 else z
-    constants = {"f": _coefficients.FLOAT32, "d": _coefficients.FLOAT64}.get(x.dtype.char)
     recipes = RECIPES[activation.name]
     recipe = recipes.derivative if activation.is_derivative else recipes.value
     parameter = Number(x.dtype.type(activation.number))
     with np.errstate(all="ignore"):
-        result = recipe(Number(x), parameter, constants and Format(constants))
+        result = recipe(Number(x), parameter, form_of(x.dtype))
         return np.broadcast_to(result.array, z.shape).astype(z.dtype)
+
+
+def judged(prediction, target, loss):
+    """Return the loss and its derivative, as their recipes are read."""
+    recipes = _loss_recipes.LOSSES[loss]
+    given = Number(prediction), Number(target), form_of(prediction.dtype)
+    with np.errstate(all="ignore"):
+        results = recipes.value(*given), recipes.derivative(*given)
+        return [np.broadcast_to(result.array, prediction.shape) for result in results]
+
+
+def form_of(dtype):
+    constants = {"f": _coefficients.FLOAT32, "d": _coefficients.FLOAT64}.get(dtype.char)
+    return constants and Format(constants)
+
+
+# Sums, for which operands are cast to float32 if they are float16 and float32, else to float64.
+
+
+def mean_loss(*operands, **kwargs):
+    return mean_loss_and_grad(*operands, **kwargs)[0]
+
+
+def mean_loss_and_grad(
+    samples,
+    weight,
+    bias,
+    targets,
+    *,
+    loss="squared_error",
+    activation=None,
+    sample_weight=None,
+    per_feature=False,
+    dtype="float64",
+):
+    with np.errstate(all="ignore"):
+        x, w, b = broadcast(samples, weight, bias)
+        t = targets.astype(x.dtype)
+        t = t if t.ndim == 2 else t[:, None]
+        activation = named(activation)
+        factor, count = factors(sample_weight, x.dtype, x.shape[1])
+        factor = factor.reshape(-1, 1)
+        if loss == "squared_error" and activation.name == "linear" and samples.ndim == 2:
+            value, *gradients = closed_form(samples.astype(x.dtype), w[:, 0], b[:, 0], t, factor)
+            count = 1.0
+        else:
+            z = x * w + b
+            value, slope = judged(activated(z, activation), t, loss)
+            slope = slope_of(z, activation, slope) * factor
+            value, *gradients = (
+                summed(terms.swapaxes(0, 1)) for terms in (value * factor, slope * x, slope)
+            )
+        if not per_feature:
+            value, count = tree(value.T), count * x.shape[2]
+        grad_weight, grad_bias = (
+            (gradient / count).astype(floating(weight, x.dtype)) for gradient in gradients
+        )
+        return (value / count).astype(dtype), grad_weight, None if bias is None else grad_bias
+
+
+def closed_form(x, w, b, t, factor):
+    """Return the mean of (w x + b - t)^2 over samples, and its derivatives, from moments."""
+    x, w, b, t, factor = (array.astype(float) for array in (x, w, b, t, factor))
+    count = summed(factor + np.zeros((len(x), 1)))
+
+    def mean(terms):
+        return summed(terms * factor) / count
+
+    mean_x, mean_t = mean(x), mean(t)
+    x, t = x - mean_x, t - mean_t
+    spread = mean(x * x)
+    slope = np.where(spread == 0, 0.0, mean(x * t) / spread)
+    left_over = t - slope * x
+    distance = w - slope
+    offset = w * mean_x + b - mean_t
+    value = spread * distance * distance + offset * offset + mean(left_over * left_over)
+    return value, 2.0 * (spread * distance + offset * mean_x), 2.0 * offset
+
+
+def affine_vjp(
+    samples, weight, bias, cotangent, *, activation=None, wrt=("samples", "weight", "bias")
+):
+    with np.errstate(all="ignore"):
+        x, w, b = broadcast(samples, weight, bias)
+        slope = slope_of(x * w + b, named(activation), cotangent.astype(x.dtype))
+        over_samples = slope.swapaxes(0, 1)
+        totals = {
+            "samples": summed(slope * w) if samples.ndim == 2 else summed((slope * w)[None]),
+            "weight": summed(over_samples * x.swapaxes(0, 1)),
+            "bias": summed(over_samples),
+        }
+        operands = {"samples": samples, "weight": weight, "bias": bias}
+        for name in ("weight", "bias"):
+            if operands[name] is not None and len(operands[name]) != len(x):
+                totals[name] = tree(totals[name])[None]
+        return tuple(
+            None
+            if operand is None or name not in wrt
+            else totals[name].astype(floating(operand, x.dtype))
+            for name, operand in operands.items()
+        )
+
+
+def affine_stats(
+    samples, weight, bias=None, *, activation=None, set_weight=None, statistics=("mean", "std")
+):
+    with np.errstate(all="ignore"):
+        x, w, b = broadcast(samples, weight, bias)
+        p = activated(x * w + b, named(activation))
+        factor, count = factors(set_weight, p.dtype, len(p))
+        factor = factor.reshape(-1, 1, 1)
+        mean = summed(p * factor) / count
+        distance = p - mean.astype(p.dtype)
+        square = summed(distance * distance * factor) / count
+        distance = summed(distance * factor) / count
+        variance = square - distance * distance
+        variance[variance < 0] = 0
+        found = {"mean": mean, "var": variance, "std": np.sqrt(variance)}
+        return tuple(found[name] for name in statistics)
+
+
+def broadcast(samples, weight, bias):
+    """Return samples (N, B, F), weight and bias (N, 1, F), in the working dtype of sums."""
+    given = [array for array in (samples, weight, bias) if array is not None]
+    dtype = np.float32 if np.result_type(*given).char in "ef" else np.float64
+    x, w = samples.astype(dtype), weight.astype(dtype)[:, None]
+    x = x if x.ndim == 3 else x[None]
+    b = np.full_like(w, -0.0) if bias is None else bias.astype(dtype)[:, None]
+    n_sets, n_samples, n_features = np.broadcast_shapes(x.shape, w.shape, b.shape)
+    shapes = (n_sets, n_samples, n_features), *[(n_sets, 1, n_features)] * 2
+    return [np.broadcast_to(*pair) for pair in zip((x, w, b), shapes, strict=True)]
+
+
+def factors(weights, dtype, length):
+    """Return weights of a mean, and by what it is divided."""
+    if weights is None:
+        return np.ones(1, dtype), float(length)
+    weights = weights.astype(dtype)
+    return weights, summed(weights)
+
+
+def floating(operand, dtype):
+    """Return the dtype of a gradient."""
+    return operand.dtype.newbyteorder("=") if operand.dtype.kind == "f" else dtype
+
+
+def named(activation):
+    return activation if isinstance(activation, Activation) else Activation(activation or "linear")
+
+
+def slope_of(z, activation, slope):
+    """Return the derivative with respect to z, given that with respect to the activated z."""
+    return slope if activation.name == "linear" else slope * activated(z, activation.derivative)
+
+
+def summed(terms):
+    """Add up terms along the first axis: runs of 32, blocks of 4096 in float64, a tree of these."""
+    length, *shape = terms.shape
+    blocks = np.zeros((-(-length // 4096), *shape))
+    for i in range(0, length, 32):
+        run = np.zeros(shape, terms.dtype)
+        for term in terms[i : i + 32]:
+            run = run + term
+        blocks[i // 4096] = blocks[i // 4096] + run
+    return tree(blocks)
+
+
+def tree(values):
+    """Add up neighbours, then neighbours of these, and so on; an odd last one is carried up."""
+    if not len(values):
+        return np.zeros(values.shape[1:])
+    values = list(values)
+    while len(values) > 1:
+        pairs = [a + b for a, b in zip(values[::2], values[1::2], strict=False)]
+        values = pairs + values[2 * len(pairs) :]
+    return values[0]
 
 
 class Number:

@@ -15,6 +15,7 @@ import numpy as np
 
 import multisubnet as ms
 from multisubnet._activation_recipes import RECIPES
+from multisubnet._losses import LOSSES
 from multisubnet.testing import DTYPES
 
 ACTIVATIONS = [
@@ -26,6 +27,7 @@ ACTIVATIONS = [
     )
     for function in (activation, activation.derivative)
 ]
+ACTIVATION_OF = {"binary_crossentropy": "sigmoid", "poisson": "softplus"}  # they want p > 0
 FILE = Path(__file__).with_suffix(".json")
 
 
@@ -62,10 +64,22 @@ def _of_bits(bits: np.ndarray, dtype: np.dtype, parts: int) -> np.ndarray:
     special = [0.0, 1.0, finfo.tiny, finfo.smallest_subnormal, finfo.tiny / 2, finfo.max, np.inf]
     special = np.array([sign * x for x in [*special, np.nan] for sign in (1, -1)], numbers.dtype)
     # Every other number has its exponent near that of 1, where sums are rounded.
-    moderate = (bits.astype(np.int64).astype(float) * 2.0**-61).astype(numbers.dtype)
-    numbers = np.where(bits & np.uint64(1), numbers, moderate)
+    numbers = np.where(bits & np.uint64(1), numbers, _moderate(bits, numbers.dtype))
     numbers[::5] = special[(bits[::5] >> np.uint64(5)) % np.uint64(len(special))]
     return numbers.view(dtype)
+
+
+def _moderate(bits: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return (bits.astype(np.int64).astype(float) * 2.0**-61).astype(dtype)
+
+
+def moderate(dtype: str, *shapes: tuple[int, ...]) -> list[np.ndarray]:
+    """Return arrays of numbers between -4 and 4."""
+    arrays = []
+    for i, shape in enumerate(shapes):
+        bits = _mixed(np.arange(np.prod(shape), dtype=np.uint64) + np.uint64(i * 10**6))
+        arrays.append(_moderate(bits, np.dtype(dtype)).reshape(shape))
+    return arrays
 
 
 def digest(array: np.ndarray) -> str:
@@ -77,9 +91,18 @@ def digest(array: np.ndarray) -> str:
     return hashlib.sha256(array.astype(array.dtype.newbyteorder("<")).tobytes()).hexdigest()
 
 
-def table(affine=ms.affine) -> dict[str, str]:
+def digest_of_all(arrays: tuple[np.ndarray, ...]) -> str:
+    """Return the SHA-256 of some arrays of floats, one after the other."""
+    return digest(np.concatenate([array.ravel() for array in arrays], dtype=float))
+
+
+def table(functions=ms) -> dict[str, str]:
     """Return the hash of every case."""
-    hashes = {}
+    return _of_affine(functions) | _of_sums(functions)
+
+
+def _of_affine(functions) -> dict[str, str]:
+    affine, hashes = functions.affine, {}
     for dtype in DTYPES:
         samples, weight, bias = operands(dtype)
         hashes[f"affine {dtype}"] = digest(affine(samples, weight, bias))
@@ -91,13 +114,47 @@ def table(affine=ms.affine) -> dict[str, str]:
         for dtype in ("int16", "float16", "float32", "float64"):
             result = affine(*operands(dtype), activation=activation)
             hashes[f"affine {dtype} {activation!r}"] = digest(result)
-    select = getattr(affine, "affine_select", ms.affine_select)
     for dtype in ("int16", "float16", "float32", "complex64"):
         samples, weight, bias = operands(dtype)
         index = np.arange(len(samples)) ** 2 % (len(weight) + 2)  # some of which are not there
-        result = select(samples, weight, bias, index, check=False)
+        result = functions.affine_select(samples, weight, bias, index, check=False)
         hashes[f"affine_select {dtype}"] = digest(result)
     return hashes
+
+
+def _of_sums(functions) -> dict[str, str]:
+    hashes = {}
+    for dtype in ("float32", "float64"):
+        few = moderate(dtype, (11, 13), (11, 13), (100, 13), (100, 13), (100,))
+        many = moderate(
+            dtype, (5, 3), (5, 3), (13_001, 3), (13_001, 3), (13_001,)
+        )  # several blocks
+        weight, bias, samples, *_ = few
+        for weighted in (False, True):
+            name = f"{dtype} weighted" if weighted else dtype
+            for loss in LOSSES:
+                activation = ACTIVATION_OF.get(loss, "tanh")
+                found = _judgement(functions, few, weighted, loss, activation)
+                hashes[f"mean_loss_and_grad {name} {loss} {activation}"] = found
+            for loss, activation in [("huber", "tanh"), ("squared_error", None)]:
+                found = _judgement(functions, many, weighted, loss, activation)
+                hashes[f"mean_loss_and_grad {name} {loss} {activation} of many samples"] = found
+            options = {"activation": "tanh", "statistics": ("mean", "var", "std")}
+            options["set_weight"] = abs(weight[:, 0]) if weighted else None
+            found = functions.affine_stats(samples, weight, bias, **options)
+            hashes[f"affine_stats {name}"] = digest_of_all(found)
+        own, cotangent = moderate(dtype, (11, 100, 13), (11, 100, 13))
+        for name, array in {"shared": samples, "own": own}.items():
+            found = functions.affine_vjp(array, weight, bias, cotangent, activation="gelu")
+            hashes[f"affine_vjp {dtype} {name} samples"] = digest_of_all(found)
+    return hashes
+
+
+def _judgement(functions, data, weighted, loss, activation) -> str:
+    weight, bias, samples, targets, factors = data
+    options = {"loss": loss, "activation": activation}
+    options["sample_weight"] = abs(factors) if weighted else None
+    return digest_of_all(functions.mean_loss_and_grad(samples, weight, bias, targets, **options))
 
 
 if __name__ == "__main__":

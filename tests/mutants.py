@@ -110,7 +110,7 @@ MUTANTS = [
     Mutant(
         "a missing check that features are neighbours",
         "multisubnet/_launch.py",
-        "if over_features != itemsize:",
+        "if over_features != array.dtype.itemsize:",
         "if False:",
     ),
     Mutant(
@@ -318,8 +318,8 @@ MUTANTS = [
     Mutant(
         "a cache of compiled code that does not notice a change",
         "multisubnet/_compiled.py",
-        "others = Path(_vectors.__file__).read_bytes()",
-        "others = Path(__file__).read_bytes()",
+        "zlib.crc32(Path(_vectors.__file__).read_bytes()",
+        "zlib.crc32(Path(__file__).read_bytes()",
     ),
     Mutant(
         "a recipe contracted to fma by the CPU engine",
@@ -369,9 +369,9 @@ MUTANTS = [
     ),
     Mutant(
         "a low word that is lost",
-        "multisubnet/_activation_recipes.py",
-        "return with_sign_of(x, word + low, f)",
-        "return with_sign_of(x, word, f)",
+        "multisubnet/_elementary.py",
+        "return word + (t_low - word * (d_low + t_low)) * (0.5 - 0.5 * word)",
+        "return word",
     ),
     Mutant(
         "an activation forgotten in a thread that flushes",
@@ -408,6 +408,167 @@ MUTANTS = [
         "multisubnet/_numba.py",
         "        return _with_parameter(evaluate, activation.parameter)",
         "        return _with_parameter(evaluate, 1.0)",
+    ),
+    Mutant(
+        "runs of another length, on the GPU",
+        "cuda/sums.cu",
+        "RUN = 32, BLOCK = 4096;",
+        "RUN = 64, BLOCK = 4096;",
+    ),
+    Mutant(
+        "the first block summed up for all",
+        "cuda/sums.cu",
+        "for (int64 first = block * BLOCK; first < end;",
+        "for (int64 first = 0; first < end;",
+    ),
+    Mutant(
+        "a kept index after the last one that is read",
+        "cuda/sums.cu",
+        "        if (n[row] >= p.n_kept) n[row] = p.n_kept - 1;\n",
+        "",
+    ),
+    Mutant(
+        "kept indices left out that do not fill a thread",
+        "multisubnet/_launch.py",
+        "_geometry_of_sums(-(-n_kept // _ROWS) * n_features, n_blocks, length)",
+        "_geometry_of_sums(max(n_kept // _ROWS, 1) * n_features, n_blocks, length)",
+    ),
+    Mutant(
+        "a 32-bit thread index of sums",
+        "cuda/sums.cu",
+        "const int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;",
+        "const int64 x = blockIdx.x * blockDim.x + threadIdx.x;",
+    ),
+    Mutant(
+        "the run of another thread",
+        "cuda/sums.cu",
+        "+ place + y * blockDim.x]));",
+        "+ place + y]));",
+    ),
+    Mutant(
+        "runs added up backward",
+        "cuda/sums.cu",
+        "for (int y = 1; y < static_cast<int>(blockDim.y); ++y)",
+        "for (int y = static_cast<int>(blockDim.y) - 1; y > 0; --y)",
+    ),
+    Mutant(
+        "a run that is read before it is there",
+        "cuda/sums.cu",
+        " = of_run[o][row];\n                __syncthreads();\n",
+        " = of_run[o][row];\n",
+    ),
+    Mutant(
+        "a run that is written over before it was read",
+        "cuda/sums.cu",
+        "            if (blockDim.y > 1) __syncthreads();\n",
+        "",
+    ),
+    Mutant(
+        "a loss that is not weighted",
+        "cuda/sums.cu",
+        "*terms++ = WEIGHTED ? mul(loss, factor) : loss;",
+        "*terms++ = loss;",
+    ),
+    Mutant(
+        "a weight that comes after the sample",
+        "cuda/sums.cu",
+        """            if (WEIGHTED) slope = mul(slope, factor);
+            if constexpr (OUTPUTS & SLOPE_SAMPLE) *terms++ = mul(slope, sample);
+""",
+        """            if constexpr (OUTPUTS & SLOPE_SAMPLE)
+                *terms++ = WEIGHTED ? mul(mul(slope, sample), factor) : mul(slope, sample);
+            if (WEIGHTED) slope = mul(slope, factor);
+""",
+    ),
+    Mutant(
+        "an odd one that is dropped from a tree",
+        "cuda/finish.cu",
+        "if (count % 2)",
+        "if (false)",
+    ),
+    Mutant(
+        "a tree of halves, not of neighbours",
+        "multisubnet/_numpy.py",
+        "pairs[::2] + pairs[1::2]",
+        "pairs[: len(pairs) // 2] + pairs[len(pairs) // 2 :]",
+    ),
+    Mutant(
+        "runs that are added up in the working dtype",
+        "multisubnet/_numpy.py",
+        "    total = np.zeros(terms.shape[1:])\n    for run in runs:",
+        "    total = np.zeros(terms.shape[1:], terms.dtype)\n    for run in runs:",
+    ),
+    Mutant(
+        "a mean over features that is a sum, where samples are weighted",
+        "multisubnet/_numpy.py",
+        "divisor = divisor * divisor_array[0]",
+        "divisor = divisor_array[0]",
+    ),
+    Mutant(
+        "operands of the first kept indices for the others",
+        "multisubnet/_sums.py",
+        "x if x is None or len(x) == 1 else x[part]",
+        "x if x is None or len(x) == 1 else x[: part.stop - part.start]",
+    ),
+    Mutant(
+        "groups left out that are not four",
+        "multisubnet/_compiled.py",
+        "group += n_rows",
+        "group += rows",
+    ),
+    Mutant(
+        "runs cut where rows of the cache end",
+        "multisubnet/_numba_sums.py",
+        "at_once = max(_STREAMED_BYTES // row_bytes // RUN, 1) * RUN",
+        "at_once = max(_STREAMED_BYTES // row_bytes, 1)",
+    ),
+    Mutant(
+        "a row of features that begins anew only once",
+        "multisubnet/_numba_sums.py",
+        "for start in range(width, array.shape[1], width):",
+        "for start in range(width, min(2 * width, array.shape[1]), width):",
+    ),
+    Mutant(
+        "the totals of all blocks in the first one's place",
+        "multisubnet/_numba_sums.py",
+        "self.totals[number, :, kept, features]",
+        "self.totals[0, :, kept, features]",
+    ),
+    Mutant(
+        "a slope of samples that are all the same",
+        "multisubnet/_closed_form.py",
+        "    slope[spread == 0.0] = 0.0\n",
+        "",
+    ),
+    Mutant(
+        "residuals of samples that are not centred",
+        "multisubnet/_closed_form.py",
+        "residual = (t - mean_t) - slope * (x - mean_x)",
+        "residual = t - slope * x",
+    ),
+    Mutant(
+        "a number of samples for their weights, in the closed form",
+        "multisubnet/_compiled_closed_form.py",
+        "count = weights[0, 0] if weighted else float(n_samples)",
+        "count = float(n_samples)",
+    ),
+    Mutant(
+        "chunks that are no nodes of the tree",
+        "multisubnet/_closed_form.py",
+        "rows = BLOCK << (_ELEMENTS // (BLOCK * n_features)).bit_length() - 1",
+        "rows = BLOCK * max(_ELEMENTS // (BLOCK * n_features), 1)",
+    ),
+    Mutant(
+        "no bias taken for a bias of +0.0, in the closed form",
+        "multisubnet/_numba.py",
+        "np.full((1, n_features), -0.0, dtype)",
+        "np.full((1, n_features), 0.0, dtype)",
+    ),
+    Mutant(
+        "a last feature that is left out of vectors",
+        "multisubnet/_vectors.py",
+        "while lanes > 1:",
+        "while lanes > 2:",
     ),
     Mutant(
         "a comparison blind to the sign of zero",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
+import numpy as np
 import pytest
+from test_launch import Array, launch_of_sums
 
 from multisubnet import _launch, _sources
 from multisubnet._activation_recipes import RECIPES
+from multisubnet._losses import LOSSES
+from multisubnet._terms import Terms
 
 nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="CuPy is not installed")
 
@@ -22,7 +27,51 @@ def _architectures():
 ARCHITECTURES = _architectures()
 TEMPLATES = ["affine", "affine_select"]
 KEYS = [key for name in RECIPES for key in (name, f"{name}_derivative")]
+WITH_GRADIENT = ("loss", "slope_sample", "slope")
 needs_nvrtc = pytest.mark.skipif(not ARCHITECTURES, reason="NVRTC is not installed")
+
+
+def of_sums(loss, activation, outputs, dtype, layout="losses", *, weighted=False, of_operands=None):
+    """Return the name of an instance of sums."""
+    terms = Terms(loss, activation, outputs, weighted)
+    return launch_of_sums(terms, dtype, layout=layout, of_operands=of_operands)[0].kernel
+
+
+def few_sums(dtype):
+    """Return instances for whatever is summed up."""
+    mean_and_spread = "squared_error", "tanh", ("loss", "error"), dtype, "statistics"
+    return [
+        of_sums("product", "linear", ("loss",), dtype, "total"),
+        of_sums("absolute_error", "linear", ("loss",), dtype),
+        of_sums("binary_crossentropy", "gelu", WITH_GRADIENT, dtype, weighted=True),
+        of_sums(*mean_and_spread, weighted=True, of_operands="f2"),
+        of_sums("product", "silu", ("slope_weight",), dtype, "gradients of samples"),
+    ]
+
+
+def many_sums(dtype):
+    """Return instances for each loss and each activation."""
+    activations = itertools.cycle(["linear", "tanh", "gelu"])
+    own_samples = dtype, "losses on own samples"
+    return [
+        *few_sums(dtype),
+        *(of_sums(loss, "linear", ("loss",), dtype, of_operands="f2") for loss in LOSSES),
+        *(
+            of_sums(loss, activation, WITH_GRADIENT, *own_samples, weighted=True)
+            for loss, activation in zip(LOSSES, activations, strict=False)
+        ),
+        *(
+            of_sums("product", key, ("slope_sample", "slope"), dtype, "gradients")
+            for key in RECIPES
+        ),
+    ]
+
+
+def of_finish():
+    """Return the name of the instance of finish."""
+    totals = Array((3, 4, 5), (160, 40, 8), np.dtype("f8"))
+    out = Array((4,), (4,), np.dtype("f4"))
+    return _launch.finish(totals, out, 1.0, None, lambda array: 0).kernel
 
 
 def compiled(target, names, source=None):
@@ -60,14 +109,34 @@ def test_every_kernel_stays_in_registers(arch, template):
     if arch in (ARCHITECTURES[0], 90, ARCHITECTURES[-1]):
         keys = KEYS if template == "affine" else ["linear", "tanh", "gelu_tanh_derivative"]
     names = [name for key in keys for name in _launch.kernels(template, key)]
+    assert most_registers(arch, names) <= 128, (
+        "fewer than two blocks of 256 threads would fit in a multiprocessor"
+    )
+
+
+@needs_nvrtc
+@pytest.mark.parametrize(("dtype", "limit"), [("f4", 128), ("f8", 255)])
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_sums_stay_in_registers(arch, dtype, limit):
+    # Two blocks of 256 threads fit in a multiprocessor; where sums are of float64, one.
+    every = arch in (ARCHITECTURES[0], 90, ARCHITECTURES[-1])
+    names = many_sums(dtype) if every else few_sums(dtype)
+    assert most_registers(arch, names) <= limit
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_finish_stays_in_registers(arch):
+    assert most_registers(arch, [of_finish()]) <= 128
+
+
+def most_registers(arch, names):
+    """Return the most registers of a thread of some kernels, that use no other memory."""
     log = nvrtc.getProgramLog(compiled(f"sm_{arch}", names))
     spills = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes", log)
     assert len(spills) == len(names)
     assert set(spills) == {("0", "0", "0")}, log
-    registers = [int(n) for n in re.findall(r"Used (\d+) registers", log)]
-    assert max(registers) <= 128, (
-        "fewer than two blocks of 256 threads would fit in a multiprocessor"
-    )
+    return max(int(n) for n in re.findall(r"Used (\d+) registers", log))
 
 
 @needs_nvrtc
@@ -77,6 +146,43 @@ def test_no_kernel_flushes_contracts_or_approximates(template):
     assert broken_promises(text) == set()
     instructions = {"mul.rn.f32", "add.rn.f64", "div.rn.f32", "setp.lt.f32", "cvt.rn.f16.f32"}
     assert instructions <= set(re.findall(r"[\w.]+", text))
+
+
+@needs_nvrtc
+def test_sums_neither_flush_nor_contract_nor_approximate():
+    text = ptx([*many_sums("f4"), *many_sums("f8")]) + ptx([of_finish()])
+    assert broken_promises(text) == set()
+    instructions = {"mul.rn.f32", "add.rn.f64", "div.rn.f64", "setp.lt.f32", "cvt.f64.f32"}
+    assert instructions <= set(re.findall(r"[\w.]+", text))
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("name", [*few_sums("f4"), *few_sums("f8"), of_finish()])
+def test_indices_are_divided_once(name):
+    # By the number of features, and not within a loop: nothing was read yet.
+    text = ptx([name])
+    (division,) = re.finditer(r"(?:div|rem)\.[su]64", text)
+    assert division.start() < text.index("ld.global")
+
+
+@needs_nvrtc
+@pytest.mark.parametrize(
+    ("layout", "outputs", "reads"),
+    [
+        ("losses", ("loss",), {"s": 2, "h": 2}),  # of samples and targets; of weight and bias
+        ("losses on own samples", ("loss",), {"s": 1, "h": 2, "e": 1}),
+        ("statistics", ("loss", "error"), {"s": 2, "h": 2}),
+        ("gradients", ("slope_sample", "slope"), {"s": 1, "h": 2, "e": 1}),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_thread_reads_once_what_its_rows_share(layout, outputs, reads, dtype):
+    text = ptx([of_sums("huber", "tanh", outputs, dtype, layout, weighted=True)])
+    (width,) = set(re.findall(r"ld\.global\.(\w+)", text))
+    assert width == f"f{8 * int(dtype[1])}"
+    factor = 1
+    assert text.count("ld.global") == reads["s"] + 4 * (reads["h"] + reads.get("e", 0)) + factor
+    assert text.count("st.global") == 4 * len(outputs)
 
 
 @needs_nvrtc

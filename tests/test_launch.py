@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+from unittest import mock
+
 import cuda_on_host
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multisubnet import _launch
+from multisubnet._terms import BLOCK, RUN, Terms
 from multisubnet.testing import DTYPES
 
 sizes = st.integers(1, 300) | st.integers(1, 1 << 40)
@@ -31,6 +36,131 @@ def test_geometry_fills_a_card_from_either_side():
     for across, along in [(1, 10**6), (10**6, 1), (64, 10**5), (10**4, 10**4)]:
         (grid_x, grid_y), _ = _launch._geometry(across, along)
         assert grid_x * grid_y >= min(3900, across * along // 256)
+
+
+@given(across=sizes, length=sizes)
+def test_geometry_of_sums_has_threads_for_all_there_is_to_do_at_once(across, length):
+    n_blocks = -(-length // BLOCK)
+    (grid_x, grid_y), (block_x, block_y) = _launch._geometry_of_sums(across, n_blocks, length)
+    assert grid_x * block_x >= across > (grid_x - 1) * block_x
+    assert block_x * block_y <= 256
+    assert grid_y == min(n_blocks, 65535)
+    if across < 1 << 39:
+        assert grid_x < 1 << 31
+    runs = min(-(-length // RUN), 32)
+    assert block_y < 2 * runs
+    assert across * n_blocks * block_y >= min(across * n_blocks * runs, 1 << 18)
+
+
+def test_geometry_of_sums_fills_a_card_from_either_side():
+    for across, length in [(1, 10**6), (10**6, 1), (1, 10**7), (64, 10**5), (10**4, 10**4)]:
+        n_blocks = -(-length // BLOCK)
+        (grid_x, grid_y), (block_x, block_y) = _launch._geometry_of_sums(across, n_blocks, length)
+        threads = grid_x * grid_y * block_x * block_y
+        assert threads >= min(across * length // 130, 250_000)
+
+
+@given(
+    n_kept=st.integers(1, 30),
+    n_features=st.integers(1, 30),
+    length=st.integers(1, 100) | st.integers(1, 20 * BLOCK),
+    most_in_y=st.sampled_from([1, 3, 65535]),
+)
+def test_geometry_of_sums_takes_each_run_once(n_kept, n_features, length, most_in_y):
+    # What a thread does in cuda/sums.cu; columns are independent of runs.
+    n_blocks = -(-length // BLOCK)
+    across = -(-n_kept // 4) * n_features
+    with mock.patch.object(_launch, "_MAX_GRID_Y", most_in_y):
+        (grid_x, grid_y), (block_x, block_y) = _launch._geometry_of_sums(across, n_blocks, length)
+    threads = [divmod(x, n_features) for x in range(grid_x * block_x)]
+    columns = [(4 * group + row, f) for group, f in threads for row in range(4)]
+    columns = sorted((n, f) for n, f in columns if n < n_kept)
+    assert columns == [(n, f) for n in range(n_kept) for f in range(n_features)]
+    runs = []
+    for block in (b for y in range(grid_y) for b in range(y, n_blocks, grid_y)):
+        end = min((block + 1) * BLOCK, length)
+        for first in range(block * BLOCK, end, RUN * block_y):
+            starts = [first + RUN * y for y in range(block_y)]
+            runs += [(start, min(start + RUN, end)) for start in starts if start < end]
+    assert sorted(runs) == [(i, min(i + RUN, length)) for i in range(0, length, RUN)]
+
+
+# The axes of operands of sums, of which there are the kept one, the summed one and features.
+LAYOUTS = {
+    "losses": {"sample": "sf", "weight": "kf", "bias": "kf", "target": "sf"},
+    "losses on own samples": {"sample": "ksf", "weight": "kf", "bias": "kf", "target": "s"},
+    "gradients": {"sample": "sf", "weight": "kf", "bias": "kf", "target": "ksf"},
+    "gradients of samples": {"sample": "kf", "weight": "sf", "bias": "sf", "target": "ksf"},
+    "statistics": {"sample": "kf", "weight": "sf", "bias": "sf", "target": "kf"},
+    "total": {"sample": "sf"},
+}
+
+
+def launch_of_sums(terms, dtype, *, layout="losses", of_operands=None, shape=(3, 5, 2)):
+    """Return a launch of sums, and where its results will be."""
+    axes = LAYOUTS[layout] | ({"factor": "s"} if terms.weighted else {})
+    lengths = dict(zip("ksf", shape, strict=True))
+    operands = {
+        name: np.ones([lengths[axis] if axis in of_array else 1 for axis in "ksf"])
+        for name, of_array in axes.items()
+    }
+    operands = {name: x.astype(of_operands or dtype) for name, x in operands.items()}
+    return launched_sums(terms, operands, dtype, shape)
+
+
+def launched_sums(terms, operands, dtype, shape):
+    n_kept, length, n_features = shape
+    totals = np.full((-(-length // BLOCK), len(terms.outputs), n_kept, n_features), np.nan)
+    given = terms, operands, np.dtype(dtype), 0.0, length, totals
+    return _launch.sums(*given, cuda_on_host.address), totals
+
+
+SUM = Terms("product", "linear", ("loss",), False)
+
+
+@needs_compiler
+@given(
+    shape=st.tuples(
+        st.integers(1, 9),
+        st.integers(1, 300) | st.sampled_from([4096, 4097, 8000, 9000]),
+        st.integers(1, 9),
+    ),
+    enough_threads=st.sampled_from([1, 30, 1 << 18]),
+    most_runs=st.sampled_from([2, 4, 32]),
+    most_in_y=st.sampled_from([1, 2, 65535]),
+)
+def test_each_term_is_in_one_sum(shape, enough_threads, most_runs, most_in_y):
+    # Of integers, whose sums are exact in any order.
+    sample = np.random.default_rng(0).integers(1, 1 << 30, shape).astype(float)
+    with (
+        mock.patch.object(_launch, "_ENOUGH_THREADS", enough_threads),
+        mock.patch.object(_launch, "_MOST_RUNS", most_runs),
+        mock.patch.object(_launch, "_MAX_GRID_Y", most_in_y),
+    ):
+        launch, totals = launched_sums(SUM, {"sample": sample}, "f8", shape)
+    cuda_on_host.run(launch)
+    desired = np.add.reduceat(sample, range(0, shape[1], BLOCK), axis=1)
+    assert (totals[:, 0] == desired.swapaxes(0, 1)).all()
+
+
+@given(n_kept=st.integers(1, 1 << 40), n_features=sizes, over_features=st.booleans())
+def test_finish_has_a_thread_for_each_element(n_kept, n_features, over_features):
+    shape = (n_kept,) if over_features else (n_kept, n_features)
+    totals = Array((1, n_kept, n_features), (0, 0, 0), np.dtype("f8"))
+    out = Array(shape, (0,) * len(shape), np.dtype("f4"))
+    launch = _launch.finish(totals, out, 1.0, None, lambda array: 0)
+    (grid, one), (block, also_one) = launch.grid, launch.block
+    assert one == also_one == 1
+    assert block <= 256
+    assert grid * block >= math.prod(shape) > (grid - 1) * block
+
+
+class Array(NamedTuple):
+    """What is asked of an array."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype
 
 
 def aligned(shape, dtype, offset=0):
@@ -94,6 +224,46 @@ def test_threads_beyond_32_bit_indices():
     written = n_samples % 256
     assert (out[0, -written:] == 0).all()
     assert (out[0, -512:-written] == 9).all()
+
+
+@needs_compiler
+@pytest.mark.large
+def test_summed_indices_beyond_32_bits():
+    # A row of blocks, of which the last one is the last of more than 2^32 terms.
+    length = (1 << 32) + 300
+    sample = np.empty((1, length, 1), np.int8)  # few of its pages are touched
+    sample[0, -300:] = 3
+    launch, totals = launched_sums(SUM, {"sample": sample}, "f4", (1, length, 1))
+    last = (len(totals) - 1) % launch.grid[1]
+    cuda_on_host.run(launch, first=(0, last), last=(1, last + 1))
+    assert np.flatnonzero(~np.isnan(totals)).tolist() == [*range(last, len(totals), 65535)]
+    assert totals[-1] == 3 * 300
+
+
+@needs_compiler
+@pytest.mark.large
+@pytest.mark.parametrize("shape", [(1, (1 << 32) + 300), ((1 << 32) + 300, 1)])
+def test_sums_beyond_32_bit_indices(tmp_path, shape):
+    # The last block of a launch writes the last results, and only those, to files with holes.
+    n_kept, n_features = shape
+    three = np.array([[[3.0]]])
+    sample = np.lib.stride_tricks.as_strided(three, (n_kept, 1, n_features), (0, 0, 0))
+    totals = np.memmap(tmp_path / "totals", np.float64, "w+", shape=(1, 1, *shape))
+    out = np.memmap(tmp_path / "out", np.float16, "w+", shape=shape)
+    given = SUM, {"sample": sample}, sample.dtype, 0.0, 1, totals
+    of_sums = _launch.sums(*given, cuda_on_host.address)
+    of_finish = _launch.finish(totals[0], out, 2.0, None, cuda_on_host.address)
+    rows = 4 if n_kept > 1 else 1
+    for launch, result, per_thread, value in (
+        (of_sums, totals, rows, 3.0),
+        (of_finish, out, 1, 1.5),
+    ):
+        assert launch.grid[0] * launch.block[0] * per_thread > 1 << 32
+        cuda_on_host.run(launch, first=(launch.grid[0] - 1, 0))
+        first = (launch.grid[0] - 1) * launch.block[0] * per_thread
+        end = result.reshape(-1)[first - 2000 :]
+        assert (end[:2000] == 0).all()
+        assert (end[2000:] == value).all()
 
 
 @needs_compiler

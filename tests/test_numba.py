@@ -20,7 +20,8 @@ from test_dispatch import run
 from test_inputs import peak, set_flush_to_zero
 
 import multisubnet as ms
-from multisubnet import _numba, _threads
+from multisubnet import _numba, _numba_sums, _threads
+from multisubnet._terms import Terms
 from multisubnet.testing import assert_same_bits, problems
 
 numba = pytest.importorskip("numba")
@@ -118,6 +119,31 @@ def test_arrays_that_numba_confuses(order):
     assert run(ODD_ARRAYS.format(order=order)).split() == ["2", "1"] * 3
 
 
+ODD_ARRAYS_OF_SUMS = """
+import numpy as np, multisubnet as ms
+ms.set_backend("numba")
+one = np.ones((1, 1), np.float32)
+read_only = one.copy()
+read_only.flags.writeable = False
+unaligned = np.zeros(5, np.uint8)[1:].view(np.float32).reshape(1, 1)
+unaligned[...] = 1
+swapped = one.astype(">f4")
+for odd in {order}:
+    for loss in ("squared_error", "huber"):
+        print(ms.mean_loss(odd, odd, odd, odd, loss=loss, sample_weight=odd[0]).item())
+    print(*(x.item() for x in ms.affine_vjp(odd, odd, odd, odd[None])))
+    print(ms.affine_stats(odd, odd, odd, set_weight=odd[0])[0].item())
+"""
+
+
+@pytest.mark.parametrize(
+    "order", ["[unaligned, swapped, read_only]", "[read_only, unaligned, swapped]"]
+)
+def test_sums_of_arrays_that_numba_confuses(order):
+    printed = run(ODD_ARRAYS_OF_SUMS.format(order=order)).split()
+    assert printed == ["1.0", "0.5", "1.0", "1.0", "1.0", "2.0"] * 3
+
+
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("name", ["weight", "bias"])
 def test_out_exactly_over_weight_or_bias(backend, name):
@@ -136,45 +162,65 @@ LARGE = [
 ]
 
 
-def large(_=None):
-    with ms.use_backend("numba"):
-        return ms.affine(*LARGE)
-
-
 def large_hash(_=None):
-    return golden.digest(large())
+    with ms.use_backend("numba"):
+        return golden.digest(ms.affine(*LARGE))
 
 
-@pytest.fixture(scope="module")
-def desired_hash():
-    return golden.digest(formula.affine(*LARGE))
+def hash_of_sums(_=None):
+    with ms.use_backend("numba"):
+        return hash_of_sums_by(ms)
 
 
-def test_many_threads_may_call_at_once(desired_hash):
+def hash_of_sums_by(functions):
+    samples, weight, bias = LARGE
+    parameters = weight[:100], bias[:100]
+    losses = {"loss": "huber", "activation": "tanh"}
+    results = [
+        *functions.mean_loss_and_grad(samples, *parameters, bias, **losses),
+        *functions.mean_loss_and_grad(samples, *parameters, bias),
+        *functions.affine_stats(samples, *parameters),
+    ]
+    return " ".join(map(golden.digest, results))
+
+
+@pytest.fixture(scope="module", params=[large_hash, hash_of_sums])
+def call(request):
+    """A function that works on several threads and returns a hash of results; and that hash."""
+    if request.param is hash_of_sums:
+        return hash_of_sums, hash_of_sums_by(formula)
+    return large_hash, golden.digest(formula.affine(*LARGE))
+
+
+def test_many_threads_may_call_at_once(call):
+    function, desired = call
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(large_hash, range(24))) == {desired_hash}
+        assert set(pool.map(function, range(24))) == {desired}
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
-def test_processes_started_while_the_threads_are_there(method, desired_hash):
-    assert large_hash() == desired_hash
+def test_processes_started_while_the_threads_are_there(method, call):
+    function, desired = call
+    assert function() == desired
     with multiprocessing.get_context(method).Pool(2) as pool:
-        assert set(pool.map(large_hash, range(4))) == {desired_hash}
+        assert set(pool.map(function, range(4))) == {desired}
 
 
 @pytest.mark.parametrize("backend", ["threading", "loky"])
-def test_workers_of_joblib(backend, desired_hash):
+def test_workers_of_joblib(backend, call):
     joblib = pytest.importorskip("joblib")
+    function, desired = call
     with joblib.parallel_config(backend, n_jobs=2):
-        hashes = joblib.Parallel()(joblib.delayed(large_hash)() for _ in range(4))
-    assert set(hashes) == {desired_hash}
+        hashes = joblib.Parallel()(joblib.delayed(function)() for _ in range(4))
+    assert set(hashes) == {desired}
 
 
-def test_workers_of_dask(desired_hash):
+def test_workers_of_dask(call):
     dask = pytest.importorskip("dask")
-    tasks = [dask.delayed(large_hash)(i) for i in range(4)]
-    assert set(dask.compute(*tasks, scheduler="threads")) == {desired_hash}
+    function, desired = call
+    tasks = [dask.delayed(function)(i) for i in range(4)]
+    assert set(dask.compute(*tasks, scheduler="threads")) == {desired}
 
 
 def test_worker_threads_keep_subnormals_whatever_their_first_caller_did():
@@ -193,6 +239,35 @@ def test_worker_threads_keep_subnormals_whatever_their_first_caller_did():
         with forced(piece=1000):
             results.append(ms.affine(tiny, np.full((100, 64), 0.5, np.float32)))
     assert all(result.all() for result in results)
+
+
+@pytest.mark.parametrize("piece", [1, 1 << 60])
+def test_sums_keep_subnormals_whatever_their_caller_does(piece):
+    tiny = np.full((300, 64), 1e-40, np.float32)
+    operands = tiny, np.full((100, 64), 0.5, np.float32), None
+    targets, cotangent = 0 * tiny, tiny[:100, None].repeat(300, axis=1)
+    results = []
+
+    def flushing():
+        set_flush_to_zero()
+        both()
+
+    def both():
+        with ms.use_backend("numba"), mock.patch.object(_numba_sums, "_PIECE", piece):
+            results.append(ms.mean_loss(*operands, targets, loss="absolute_error"))
+            results.append(ms.affine_vjp(*operands, cotangent, wrt="samples")[0])
+
+    with mock.patch.object(_threads, "_pool", None):  # a thread inherits the mode of its parent
+        thread = threading.Thread(target=flushing)
+        thread.start()
+        thread.join()
+        both()
+    assert len(results) == 4
+    desired = formula.mean_loss(*operands, targets, loss="absolute_error")
+    desired = [desired, formula.affine_vjp(*operands, cotangent, wrt="samples")[0]] * 2
+    for one, other in zip(results, desired, strict=True):
+        assert one.all()
+        assert_same_bits(one, other)
 
 
 def test_an_error_in_a_piece_reaches_the_caller_and_stops_the_others():
@@ -264,8 +339,25 @@ print("numba" in sys.modules, (result == 1).all())
 """
 
 
+AUTOMATIC_SUMS = """
+import sys, numpy as np, multisubnet as ms
+small = np.ones((2, 2), np.float32)
+for _ in range(1000):
+    ms.mean_loss(small, small, small, small, loss="huber")
+print("numba" in sys.modules)
+large = np.ones((1 << 12, 1 << 4), np.float32)
+for _ in range(2):
+    ms.mean_loss(large, large, None, large)  # of 2^16 elements, since there is a closed form
+print("numba" in sys.modules)
+for _ in range(2):
+    result = ms.mean_loss(large, large[:64], None, large, loss="huber")
+print("numba" in sys.modules, (result == 0).all())
+"""
+
+
 def test_it_is_loaded_when_that_is_worth_it():
     assert run(AUTOMATIC).split() == ["False", "True", "True"]
+    assert run(AUTOMATIC_SUMS).split() == ["False", "False", "True", "True"]
     assert run(AUTOMATIC, MULTISUBNET_BACKEND="numpy").split() == ["False", "False", "True"]
 
 
@@ -309,11 +401,18 @@ def test_a_cache_that_is_nowhere_or_damaged_does_not_matter(tmp_path):
     )
 
 
-def test_the_cache_is_used_and_notices_a_change(tmp_path):
+@pytest.mark.parametrize(
+    "evaluate",
+    [
+        "_compiled.compiled('affine', np.dtype('f4'), 'tanh', False)",
+        "_compiled.compiled_sums(Terms.of_key('huber tanh loss'), np.dtype('f4'), 'shhs-')",
+    ],
+)
+def test_the_cache_is_used_and_notices_a_change(tmp_path, evaluate):
     code = (
         "from multisubnet import _vectors; {}\n"
-        "from multisubnet import _compiled; import numpy as np\n"
-        "evaluate = _compiled.compiled('affine', np.dtype('f4'), 'tanh', False)\n"
+        "from multisubnet import _compiled; from multisubnet._terms import Terms\n"
+        f"import numpy as np; evaluate = {evaluate}\n"
         "print(sum(evaluate.stats.cache_hits.values()))"
     )
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
@@ -359,3 +458,25 @@ def test_the_machine_code_streams_and_does_not_contract(dtype, activation):
         # The recipe is in vectors: nothing else divides.
         assert re.search(r"v?divp[sd]", code)
         assert not re.search(r"v?divs[sd]", code)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="reads the machine code of x86-64")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("key", ["product linear loss", "log_cosh tanh loss slope_sample weighted"])
+def test_the_machine_code_of_sums_is_in_vectors_and_does_not_contract(dtype, key):
+    from multisubnet import _compiled
+
+    terms = Terms.of_key(key)
+    kinds = "shhs" + ("f" if terms.weighted else "-")
+
+    def jitted(function, signature):
+        return numba.njit([signature])(function)  # from the cache it would come without code
+
+    with mock.patch.object(_compiled, "jitted", jitted):
+        function = _compiled.compiled_sums(terms, np.dtype(dtype), kinds)
+    (code,) = function.inspect_asm().values()
+    assert not re.search(r"vfn?m(add|sub)", code)
+    for vectors, scalars in (("mulp[sd]", "muls[sd]"), ("addp[sd]", "adds[sd]")):
+        assert re.search(rf"v?{vectors}", code)
+        assert not re.search(rf"v?{scalars}", code)
+    assert ("cvtps2pd" in code) == (dtype == "float32")  # totals of runs are added up in float64

@@ -20,23 +20,37 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def run(build, *arguments, **environment):
+    """Run Python with a build of the kernels."""
+    environment |= {"MULTISUBNET_TEST_HOST_BUILD": build}
+    if build == "sanitized":
+        command = ["g++", "-print-file-name=libasan.so"]
+        found = subprocess.run(command, capture_output=True, text=True)
+        environment |= {"LD_PRELOAD": found.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0"}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=os.environ | environment,
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+    )
+
+
 def sanitized(*arguments, examples=100):
     """Run pytest on the sanitized build of the kernels."""
-    found = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True)
-    environment = os.environ | {
-        "LD_PRELOAD": found.stdout.strip(),
-        "ASAN_OPTIONS": "detect_leaks=0",
-        "MULTISUBNET_TEST_HOST_BUILD": "sanitized",
-        "MULTISUBNET_TEST_EXAMPLES": str(examples),
-    }
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(
-        command, env=environment, cwd=Path(__file__).parent, capture_output=True, text=True
-    )
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    return run("sanitized", *command, MULTISUBNET_TEST_EXAMPLES=str(examples))
 
 
 def test_the_agreement_tests_under_sanitizers():
     done = sanitized("test_agreement.py", "-k", "host and not 32_bit")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed" in done.stdout
+
+
+def test_the_agreement_tests_of_sums_under_sanitizers():
+    files = [f"test_{name}.py" for name in ("losses", "closed_form", "vjp", "stats", "launch")]
+    done = sanitized(*files, "-k", "host and agreement_ or each_term", examples=20)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
 
@@ -55,12 +69,94 @@ def test_overrun():
     longer = launch.argument[:-8] + (102).to_bytes(8, "little")
     cuda_on_host.run(launch._replace(argument=longer))
 """
+OVERRUN_OF_SUMS = """
+import struct
+
+import cuda_on_host
+import numpy as np
+from test_launch import SUM, launched_sums
 
 
-def test_that_the_sanitizers_are_awake(tmp_path):
-    (tmp_path / "test_overrun.py").write_text(OVERRUN)
+def test_overrun():
+    shape = 2, {length}, 3
+    operands = {{"sample": np.ones(shape)}}
+    launch, totals = launched_sums(SUM, operands, "f8", shape)
+    assert launch.block == (4, {in_y})
+    assert launch.argument.endswith(struct.pack("<3q", *shape))
+    argument = launch.argument[:-24] + struct.pack("<3q", *{wrong})
+    cuda_on_host.run(launch._replace(argument=argument, block={block}))
+"""
+
+
+def errors(tmp_path, code):
+    """Return what the sanitizers say about a test that is to fail."""
+    (tmp_path / "test_overrun.py").write_text(code)
     done = sanitized(
         "-s", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), str(tmp_path)
     )
     assert done.returncode != 0
-    assert "heap-buffer-overflow" in done.stderr + done.stdout
+    return done.stderr + done.stdout
+
+
+def test_that_the_sanitizers_are_awake(tmp_path):
+    assert "heap-buffer-overflow" in errors(tmp_path, OVERRUN)
+
+
+@pytest.mark.parametrize(
+    ("length", "in_y", "wrong", "block", "error"),
+    [
+        (20, 1, (2, 22, 3), (4, 1), "heap-buffer-overflow"),
+        (100, 4, (2, 102, 3), (4, 4), "heap-buffer-overflow"),  # of threads that take turns
+        (100, 4, (3, 100, 3), (4, 4), "heap-buffer-overflow"),
+        (100, 4, (2, 100, 3), (128, 4), "out of bounds"),  # of what is shared by a block
+    ],
+)
+def test_that_an_overrun_of_sums_is_seen(tmp_path, length, in_y, wrong, block, error):
+    code = OVERRUN_OF_SUMS.format(length=length, in_y=in_y, wrong=wrong, block=block)
+    assert error in errors(tmp_path, code)
+
+
+# Each thread of a block gives a number to the one before it, some times.
+TURNS = """
+struct Turns {{ int *out; }};
+
+template <bool> __global__ void turns(const Turns p) {{
+    __shared__ int given[8];
+    const int place = threadIdx.y * blockDim.x + threadIdx.x;
+    for (int time = 0; time < 3; ++time) {{
+        given[place] = 8 * time + place;
+        {first}
+        p.out[8 * time + place] = given[(place + 1) % 8];
+        {second}
+    }}
+}}
+"""
+RUN_TURNS = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+import cuda_on_host, numpy as np
+from multisubnet import _launch, _sources
+_sources.source = lambda name: sys.argv[3]
+out = np.zeros((3, 8), np.int32)
+argument = cuda_on_host.address(out).to_bytes(8, "little")
+cuda_on_host.run(_launch.Launch("turns<true>", (2, 2), (4, 2), argument))
+print((out == np.roll(np.arange(24).reshape(3, 8), -1, axis=1)).all())
+"""
+WAIT = "__syncthreads();"
+
+
+@pytest.mark.parametrize("build", cuda_on_host.BUILDS)
+@pytest.mark.parametrize(
+    ("first", "second", "seen"),
+    [
+        (WAIT, WAIT, "True"),
+        ("", WAIT, "False"),
+        (WAIT, "", "False"),
+        (f"if (threadIdx.y) return; {WAIT}", WAIT, "threads wait for one that is done"),
+        (f"if (place != 5) {WAIT}", WAIT, "threads wait for one that is done"),
+    ],
+)
+def test_threads_wait_for_each_other(build, first, second, seen):
+    kernel = TURNS.format(first=first, second=second)
+    done = run(build, "-c", RUN_TURNS, str(ROOT), str(ROOT / "tests"), kernel)
+    assert seen in done.stdout + done.stderr

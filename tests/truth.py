@@ -1,4 +1,4 @@
-"""The true values of the activations and their derivatives, by mpmath in 200 bits."""
+"""The true values of activations, losses and their derivatives, by mpmath in 200 bits."""
 
 from __future__ import annotations
 
@@ -57,6 +57,43 @@ TRUTH = {
     "gelu": (lambda x: x * m.ncdf(x), lambda x: m.ncdf(x) + x * m.npdf(x)),
     "gelu_tanh": (lambda x: x * _sigmoid(_gelu_u(x)), _gelu_tanh_derivative),
 }
+
+
+def _log(x, minus=0):
+    return max(m.log1p(-minus) if minus else m.log(x), -100) if x > minus else mpf(-100)
+
+
+# By name: the value and the derivative with respect to the prediction p; t is the target.
+LOSSES = {
+    "squared_error": (lambda p, t: (p - t) ** 2, lambda p, t: 2 * (p - t)),
+    "absolute_error": (lambda p, t: abs(p - t), lambda p, t: m.sign(p - t)),
+    "huber": (
+        lambda p, t: (p - t) ** 2 / 2 if abs(p - t) <= 1 else abs(p - t) - 0.5,
+        lambda p, t: min(max(p - t, -1), 1),
+    ),
+    "log_cosh": (
+        lambda p, t: abs(p - t) + m.log1p(m.expm1(-2 * abs(p - t)) / 2),
+        lambda p, t: m.tanh(p - t),
+    ),
+    "binary_crossentropy": (
+        lambda p, t: -t * _log(p) - (1 - t) * _log(1, minus=p),
+        lambda p, t: (p - t) / max(p * (1 - p), mpf("1e-12")),
+    ),
+    "binary_crossentropy_from_logits": (
+        lambda p, t: max(p, 0) - p * t + m.log1p(m.exp(-abs(p))),
+        lambda p, t: _sigmoid(p) - t,
+    ),
+    "hinge": (lambda p, t: max(1 - t * p, 0), lambda p, t: -t if t * p <= 1 else 0),
+    "poisson": (
+        lambda p, t: p - t * m.log(p + mpf("1e-7")),
+        lambda p, t: 1 - t / (p + mpf("1e-7")),
+    ),
+}
+
+
+def true_loss(loss, p, t):
+    """Return the true loss and derivative for floats."""
+    return [mpf(function(mpf(float(p)), mpf(float(t)))) for function in LOSSES[loss]]
 
 
 def true(activation, x, parameter):
