@@ -76,7 +76,7 @@ def _log_cosh_derivative(p: Real, t: Real, f: Format) -> Real:
 
 
 def _binary_crossentropy(p: Real, t: Real, f: Format) -> Real:
-    clipped = clip(p, 0.0, 1.0)
+    clipped = clip(p, 0.0, 1.0) + 0.0  # which makes 0 of -0
     rest, rest_low = fast_sum(1.0, 0.0 - clipped)
     yes = at_least(log_of_positive(clipped, f), _LEAST_LOG)
     no = at_least(log_of_positive(rest, f) + rest_low, _LEAST_LOG)  # which NaN makes NaN

@@ -148,8 +148,9 @@ def mean_loss_and_grad(
         What `mean_loss` returns, of the same bits.
     grad_weight, grad_bias : ndarray, shape (N, F)
         The derivatives of each set's (or subnetwork's) loss with respect to its weight and bias,
-        of the dtype of `weight` (float64 where that is not a floating dtype). A weight that is
-        shared by all sets has a derivative for each of them. `grad_bias` is None where `bias` is.
+        of the dtype of `weight` (the working dtype where that is not a floating one). A weight
+        that is shared by all sets has a derivative for each of them. `grad_bias` is None where
+        `bias` is.
 
     Raises
     ------

@@ -88,8 +88,8 @@ class Terms(NamedTuple):
                 found += SCALAR
             elif name in ("weight", "bias"):
                 found += HELD if over_samples else STREAMED
-            elif over_samples:
-                found += STREAMED if array.shape[0] == 1 else EACH
+            elif over_samples and array.shape[0] == 1:
+                found += STREAMED
             else:
                 found += HELD if array.shape[1] == 1 else EACH
         return found

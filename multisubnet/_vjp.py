@@ -106,14 +106,14 @@ def _of_parameters(problem: Problem, summing: Summing, asked: list[str]) -> list
     for name, parameter in parameters.items():
         if name in asked and parameter is not None:
             dtype = problem.dtype_of_gradient(parameter)
-            shared = len(parameter) < n_sets
+            shared = len(parameter) != n_sets
             gradients[name] = summing.empty((n_sets, n_features), "f8" if shared else dtype)
     if gradients:
         terms = problem.terms("product", tuple(outputs[name] for name in gradients))
         operands = problem.over_samples() | {"target": problem.others["cotangent"]}
         summing.write(terms, operands, problem.shape, list(gradients.values()))
     for name, of_sets in gradients.items():
-        if len(parameters[name]) < n_sets:
+        if len(parameters[name]) != n_sets:
             dtype = problem.dtype_of_gradient(parameters[name])
             gradients[name] = summing.empty((1, n_features), dtype)
             summing.backend.finish(of_sets[:, None], gradients[name], 1.0, None)

@@ -166,3 +166,15 @@ def test_slopes_at_the_kinks_of_activations(name):
     _, slope = at(ms, "absolute_error", x, np.full(4, 100.0), activation=name)
     derivative = ms.affine(x[None], np.ones((1, 4)), activation=ms.Activation(name).derivative)
     assert np.array_equal(slope, -derivative[0, 0])
+
+
+def test_the_probability_minus_zero(backend):
+    for target in (0.0, 1.0):
+        losses = [
+            backend.mean_loss(
+                *(np.array([[p]]), np.ones((1, 1)), None, np.array([target])),
+                loss="binary_crossentropy",
+            )
+            for p in (0.0, -0.0)
+        ]
+        assert_same_bits(*losses)

@@ -260,3 +260,12 @@ def test_host_and_device_arrays_do_not_mix(name):
         ms.affine_stats(**there | {name: here[name]})
     with pytest.raises(TypeError, match=rf"{name} is on the GPU and .* \(ndarray\) is not"):
         ms.affine_stats(**here | {name: there[name]})
+
+
+def test_own_samples_and_parameters_that_are_shared(backend):
+    samples = np.random.default_rng(0).normal(size=(3, 4, 2))
+    weight = np.array([[1.0, 2.0]])
+    result = backend.affine_stats(samples, weight, statistics=("mean", "var"))
+    desired = formula.affine_stats(samples, weight, None, statistics=("mean", "var"))
+    for one, other in zip(result, desired, strict=True):
+        assert_same_bits(one, other)

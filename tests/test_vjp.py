@@ -316,3 +316,10 @@ def test_host_and_device_arrays_do_not_mix(name):
         ms.affine_vjp(**there | {name: GIVEN[name]})
     with pytest.raises(TypeError, match=rf"{name} is on the GPU and .* \(ndarray\) is not"):
         ms.affine_vjp(**GIVEN | {name: there[name]})
+
+
+def test_no_sets_have_no_gradient_of_what_they_share(backend):
+    none = np.ones((0, 3, 2))
+    _, grad_weight, grad_bias = backend.affine_vjp(none, np.ones((1, 2)), np.ones((1, 2)), none)
+    assert_same_bits(grad_weight, np.zeros((1, 2)))
+    assert_same_bits(grad_bias, np.zeros((1, 2)))
