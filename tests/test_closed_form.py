@@ -58,13 +58,7 @@ def test_agreement_of_mixed_dtypes(backend, data, case, dtypes):
 @given(data=st.data(), case=SOME)
 def test_agreement_over_several_blocks(backend, data, case):
     operands, options = data.draw(judgements(case, shapes=several_blocks))
-    # In chunks of one block or more, of two features or more.
-    elements, width = data.draw(st.sampled_from([(1 << 13, 2), (1 << 14, 3), (1 << 19, 64)]))
-    with (
-        mock.patch.object(_closed_form, "_ELEMENTS", elements),
-        mock.patch.object(_closed_form, "_WIDTH", width),
-    ):
-        assert_agreement(backend, operands, options)
+    assert_agreement(backend, operands, options)
 
 
 @settings(max_examples=max(EXAMPLES // 4, 2))
@@ -96,6 +90,18 @@ def test_many_samples(name, shape, dtype):
         operands = [np.repeat(x, 2, axis=0)[::2] for x in operands]
         result = ms.mean_loss_and_grad(*operands, sample_weight=factors)
         assert_all_same_bits(result, desired)
+
+
+@pytest.mark.parametrize(("n_features", "elements"), [(1, 3 << 12), (1, 1 << 14), (2, 1 << 12)])
+def test_chunks_of_samples(backend, n_features, elements):
+    # Of one to four blocks of six, and of one feature.
+    operands, factors, desired = many(20_481, n_features, "float32")
+    with (
+        mock.patch.object(_closed_form, "_ELEMENTS", elements),
+        mock.patch.object(_closed_form, "_WIDTH", 1),
+    ):
+        result = backend.mean_loss_and_grad(*operands, sample_weight=factors)
+    assert_all_same_bits(result, desired)
 
 
 def test_many_sets(backend):

@@ -326,6 +326,14 @@ def test_memory_besides_the_result(out_dtype):
         assert peak(lambda: ms.affine(samples, weight, bias, out=out)) < 1 << 20
 
 
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_no_bias_is_not_one_of_plus_zero(backend):
+    zeros, weight = np.zeros((3, 2)), -np.ones((4, 2))
+    with ms.use_backend(backend):
+        _, grad_weight, _ = ms.mean_loss_and_grad(zeros, weight, None, zeros)
+    assert_same_bits(grad_weight, np.full((4, 2), -0.0))
+
+
 AUTOMATIC = """
 import sys, numpy as np, multisubnet as ms
 small = np.ones((2, 2), np.float32)
