@@ -127,7 +127,7 @@ def normals(draw, dtype, shape, *, special_values=False):
     if special_values and dtype.kind == "f":
         finfo = np.finfo(dtype)
         special = [0.0, finfo.smallest_subnormal, finfo.tiny / 3, finfo.max, np.inf, np.nan]
-        special = np.outer([1, -1], np.array(special, dtype)).ravel()
+        special = np.outer([1, -1], special).astype(dtype).ravel()
         rare = rng.random(shape) < draw(st.sampled_from([0.002, 0.03, 0.5]))
         array = np.where(rare, rng.choice(special, shape), array)
     return _laid_out(array, draw(st.sampled_from(LAYOUTS)), draw(st.integers(0, len(shape) - 1)))
@@ -143,21 +143,33 @@ shapes_of_sums = st.tuples(
 
 @st.composite
 def problems_of_sums(
-    draw, dtypes, shapes=shapes_of_sums, *, ndim=None, has_bias=None, special_values=False
+    draw,
+    dtypes,
+    shapes=shapes_of_sums,
+    *,
+    ndim=None,
+    has_bias=None,
+    shared=None,
+    special_values=False,
 ):
-    """Draw operands of functions that sum up; samples with `ndim` axes."""
+    """Draw operands of functions that sum up; what is None is drawn as well.
+
+    `ndim` is that of samples, `shared` has what of weight and bias all sets share.
+    """
     n_sets, n_samples, n_features = draw(shapes)
     shape = (n_sets, n_samples, n_features)[3 - (ndim or draw(st.sampled_from([2, 3]))) :]
-    shared = st.sampled_from([n_sets, n_sets, 1])
 
     def operand(shape):
         dtype = draw(st.sampled_from(dtypes))
         return draw(normals(dtype, shape, special_values=special_values))
 
-    samples, weight = operand(shape), operand((draw(shared), n_features))
     if has_bias is None:
         has_bias = draw(st.booleans())
-    return Problem(samples, weight, operand((draw(shared), n_features)) if has_bias else None)
+    if shared is None:
+        shared = draw(st.sets(st.sampled_from(["weight", "bias"])))
+    rows = [1 if name in shared else n_sets for name in ("weight", "bias")]
+    samples, weight = operand(shape), operand((rows[0], n_features))
+    return Problem(samples, weight, operand((rows[1], n_features)) if has_bias else None)
 
 
 def shape_of(problem):

@@ -26,13 +26,16 @@ class Case(NamedTuple):
     dtype: str
     ndim: int
     weighted: bool
+    has_bias: bool = True
+    shared: tuple[str, ...] = ()
 
 
 CASES = [
     Case(None, "float32", 2, False),
-    Case("elu", "float32", 3, True),
-    Case("elu", "float64", 2, True),
-    Case(None, "float64", 3, False),
+    Case(None, "float64", 3, False, shared=("weight", "bias")),
+    Case("elu", "float32", 3, True, shared=("weight",)),
+    Case("elu", "float64", 2, True, has_bias=False),
+    Case("elu", "float64", 2, True, shared=("bias",)),
 ]
 ids = "{0.dtype}-{0.ndim}".format
 
@@ -40,11 +43,9 @@ ids = "{0.dtype}-{0.ndim}".format
 @st.composite
 def ensembles(draw, case, *, shapes=shapes_of_sums, dtypes=None, special_values=False):
     """Draw the operands of affine_stats and its keywords."""
-    problem = draw(
-        problems_of_sums(
-            dtypes or [case.dtype], shapes, ndim=case.ndim, special_values=special_values
-        )
-    )
+    options = {"ndim": case.ndim, "has_bias": case.has_bias, "shared": case.shared}
+    options["special_values"] = special_values
+    problem = draw(problems_of_sums(dtypes or [case.dtype], shapes, **options))
     name, set_weight = case.activation, None
     if case.weighted:
         dtype = draw(st.sampled_from(REALS)) if dtypes else case.dtype

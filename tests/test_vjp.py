@@ -26,26 +26,26 @@ class Case(NamedTuple):
     dtype: str
     ndim: int
     wrt: tuple[str, ...]
+    has_bias: bool = True
+    shared: tuple[str, ...] = ()
 
 
 CASES = [
     Case(None, "float32", 2, OPERANDS),
-    Case("tanh", "float32", 3, OPERANDS),
-    Case(None, "float64", 3, OPERANDS),
-    Case("elu", "float64", 2, OPERANDS),
+    Case("tanh", "float32", 3, OPERANDS, shared=("weight", "bias")),
+    Case(None, "float64", 3, OPERANDS, has_bias=False),
+    Case("elu", "float64", 2, OPERANDS, shared=("bias",)),
     Case("elu", "float64", 2, ("bias",)),
-    Case(None, "float32", 2, ("weight",)),
+    Case(None, "float32", 2, ("weight",), has_bias=False, shared=("weight",)),
 ]
 
 
 @st.composite
 def pullbacks(draw, case, *, shapes=shapes_of_sums, dtypes=None, special_values=False):
     """Draw the operands of affine_vjp and its keywords."""
-    problem = draw(
-        problems_of_sums(
-            dtypes or [case.dtype], shapes, ndim=case.ndim, special_values=special_values
-        )
-    )
+    options = {"ndim": case.ndim, "has_bias": case.has_bias, "shared": case.shared}
+    options["special_values"] = special_values
+    problem = draw(problems_of_sums(dtypes or [case.dtype], shapes, **options))
     dtype = draw(st.sampled_from(REALS)) if dtypes else case.dtype
     cotangent = draw(normals(dtype, shape_of(problem), special_values=special_values))
     name = case.activation
