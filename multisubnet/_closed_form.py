@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,11 @@ _ELEMENTS = 1 << 19  # of an array in float64
 
 
 # What is computed of each element: on arrays here, as vector instructions by the CPU engine.
+
+
+def value(x: Any) -> tuple[Any, ...]:
+    """Return what is only added up."""
+    return (x,)
 
 
 def data(x: Any, t: Any) -> tuple[Any, ...]:
@@ -60,33 +65,29 @@ def judged(
     return loss, (steep + offset * mean_x) * 2.0, offset * 2.0
 
 
-class RowProgram(NamedTuple):
-    """One of these functions in float64, for inputs of these names; the last one is a number.
-
-    It is the weight by which terms are multiplied, or that by which gradients are divided.
-    """
-
-    names: tuple[str, ...]
-    program: Program
-
-
 @functools.cache
-def row_program(name: str) -> RowProgram:
-    """Return the program of a function by its name."""
+def row_program(name: str, last: str) -> tuple[tuple[str, ...], Program]:
+    """Return the names of inputs, and the program, of one of these functions in float64.
+
+    The last input is a number, named `last`: the `weight` by which all results are multiplied, or
+    the `divisor` of all but the first one. It may be "", for none.
+    """
     from multisubnet import _recipe
 
-    functions: list[Callable[..., tuple[Any, ...]]] = [data, products, rest, judged]
+    functions: list[Callable[..., tuple[Any, ...]]] = [value, data, products, rest, judged]
     (function,) = (function for function in functions if function.__name__ == name)
-    names = (*inspect.signature(function).parameters, "number")
+    names = tuple(inspect.signature(function).parameters)
 
     def recipe(*given: Any) -> tuple[Any, ...]:
-        *inputs, number = given
-        values = function(*inputs)
-        if name == "judged":
-            return values[0], *(value / number for value in values[1:])
-        return tuple(value * number for value in values)
+        values = function(*given[: len(names)])
+        if last == "weight":
+            return tuple(value * given[-1] for value in values)
+        if last == "divisor":
+            return values[0], *(value / given[-1] for value in values[1:])
+        return values
 
-    return RowProgram(names, _recipe.trace(recipe, np.dtype(np.float64), names))
+    all_names = (*names, last) if last else names
+    return all_names, _recipe.trace(recipe, np.dtype(np.float64), all_names)
 
 
 @_numpy.quietly

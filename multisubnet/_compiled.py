@@ -22,6 +22,7 @@ from numba import from_dtype, njit, types
 
 from multisubnet import _vectors
 from multisubnet._activations import program_of
+from multisubnet._numba_sums import ROWS
 from multisubnet._recipe import Program
 from multisubnet._terms import Terms
 from multisubnet._vectors import (
@@ -37,7 +38,6 @@ from multisubnet._vectors import (
 _SHORT_ROW = 2048
 _SHORT_RUN = 1024
 _TILE = 4096
-_ROWS = 4  # of a line of columns, to the sums of which is added at once
 _SLOT = _TILE + 2 * LINE  # a tile; a line by which it goes on; a line that filling it may overrun
 _scratch = _vectors.stack(LINE + 3 * _SLOT)
 
@@ -279,12 +279,12 @@ def _specialized_sums(what: str, rows: int):
         itemsize = sample.itemsize
         _, n_groups, n_columns = totals.shape
         group_bytes = n_columns * itemsize
+        out_output, out_row, _ = totals.strides
         places = (
             *(sample.ctypes.data, weight.ctypes.data, bias.ctypes.data),
             *(target.ctypes.data, factor.ctypes.data),
         )
         steps = (group_bytes, stride * itemsize, length * group_bytes, group_bytes)
-        out_row, out_output = 8 * n_columns, 8 * n_columns * n_groups
         for start in range(0, length, at_once):
             stop = min(start + at_once, length)
             group = 0
@@ -295,7 +295,7 @@ def _specialized_sums(what: str, rows: int):
                     streamed = column % width * itemsize
                     each = group * length * group_bytes + column * itemsize
                     begins = (held, streamed, each)
-                    at = totals.ctypes.data + 8 * (group * n_columns + column)
+                    at = totals.ctypes.data + group * out_row + 8 * column
                     out = (at, out_row, out_output)
                     if n_rows == rows:
                         add_runs(sample, places, begins, steps, out, start, stop, parameter, many)
@@ -322,11 +322,22 @@ def compiled(name: str, dtype: np.dtype, key: str, has_parameter: bool) -> Any:
 def compiled_sums(terms: Terms, dtype: np.dtype, kinds: str) -> Any:
     """Return the function for sums of terms in a dtype, of operands that depend on these things."""
     fingerprint = _fingerprint(terms.program(dtype))
-    function = _specialized_sums(f"{kinds}:{terms.key}:{fingerprint}", _ROWS)
+    function = _specialized_sums(f"{kinds}:{terms.key}:{fingerprint}", ROWS)
     operand = types.Array(from_dtype(dtype), 1, "C", readonly=True)
-    totals = types.Array(types.float64, 3, "C")
+    totals = types.Array(types.float64, 3, "A")
     sizes = [types.intp] * 4
     return jitted(function, types.void(*[operand] * 5, totals, *sizes, types.float64))
+
+
+def compiled_look_out() -> Any:
+    """Return a function of an array of one int64, what was seen in it, and a number of turns."""
+
+    def look_out(number, seen, turns):
+        """Return whether the number is not what was seen, soon or as soon as that is so."""
+        return _vectors.look_out(number.ctypes.data, seen, turns)
+
+    signature = types.boolean(types.Array(types.int64, 1, "C"), types.intp, types.intp)
+    return jitted(look_out, signature)
 
 
 def _fingerprint(program: Program | None) -> int:

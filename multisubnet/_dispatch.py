@@ -74,7 +74,10 @@ def namespace(operands: dict[str, Any]) -> ModuleType:
 
     Raises TypeError where host and device arrays, or the arrays of two devices, are mixed.
     """
-    on_gpu = {name: array for name, array in operands.items() if is_cupy(array)}
+    module = cupy()
+    if module is None:
+        return np
+    on_gpu = {name: a for name, a in operands.items() if isinstance(a, module.ndarray)}
     if not on_gpu:
         return np
     for name, array in operands.items():
@@ -91,7 +94,7 @@ def namespace(operands: dict[str, Any]) -> ModuleType:
                 f"{first} is on GPU {device} and {name} on GPU {other}: move one of them, with "
                 f"cupy.asarray({name}) inside 'with cupy.cuda.Device({device})'"
             )
-    return cupy()
+    return module
 
 
 def choice() -> str | None:

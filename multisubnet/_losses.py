@@ -11,6 +11,8 @@ from multisubnet._activations import Activation
 from multisubnet._subnormals import keeping_subnormals
 from multisubnet._sums import Problem
 
+_FLOAT64 = np.dtype(np.float64)
+
 LOSSES = (
     *("squared_error", "absolute_error", "huber", "log_cosh", "binary_crossentropy"),
     *("binary_crossentropy_from_logits", "hinge", "poisson"),
@@ -218,16 +220,17 @@ def _mean_losses(
     if len(outputs) > 1:
         problem.expect_derivative()
     terms = problem.terms(_checked_loss(loss), outputs, sample_weight is not None)
-    dtypes = [_checked_dtype(dtype), *[problem.dtype_of_gradient(problem.weight)] * 2]
     by_feature = n_sets, n_features
-    shapes = [by_feature if per_feature else (n_sets,), by_feature, by_feature]
+    results = [(by_feature if per_feature else (n_sets,), _checked_dtype(dtype))]
+    for _ in outputs[1:]:
+        results.append((by_feature, problem.dtype_of_gradient(problem.weight)))
 
     has_closed_form = loss == "squared_error" and problem.activation is None
     has_closed_form = has_closed_form and problem.samples.ndim == 2
 
     summing = problem.on_backend(terms, problem.shape[1:] if has_closed_form else problem.shape)
     with _dispatch.device_of(problem.samples):
-        outs = [summing.empty(*kind) for kind in zip(shapes, dtypes, strict=True)][: len(outputs)]
+        outs = [summing.empty(*result) for result in results]
         targets, sample_weight = problem.others["targets"], problem.others["sample_weight"]
         if targets.ndim == 1:
             targets = targets[:, None]
@@ -257,7 +260,7 @@ def _checked_loss(loss: Any) -> str:
 
 def _checked_dtype(dtype: Any) -> np.dtype:
     if dtype is None:
-        return np.dtype(np.float64)
+        return _FLOAT64
     checked = np.dtype(dtype)
     if checked.char not in "efd" or not checked.isnative:
         raise TypeError(f"dtype must be float16, float32 or float64, not {checked}")

@@ -22,7 +22,6 @@ ARRAYS = "numpy"
 
 empty = _numpy.empty
 adopt = _numpy.adopt
-finish = _numpy.finish
 
 _DTYPES = frozenset("?bBhHiIlLqQfd")
 
@@ -187,6 +186,24 @@ def sums(
     whole.write(terms.program(dtype).cost)
 
 
+def finish(
+    totals: np.ndarray, out: np.ndarray, divisor: float, divisor_array: np.ndarray | None
+) -> None:
+    """Do what `_numpy.finish` does."""
+    _numpy.finish(totals, out, divisor, divisor_array, _over_features)
+
+
+def _over_features(values: np.ndarray) -> np.ndarray:
+    """Return the sums of rows (kept, F), each by a binary tree."""
+    from multisubnet import _compiled_totals
+
+    if not values.shape[1]:
+        return np.zeros(len(values))
+    sums = np.empty(len(values))
+    _compiled_totals.compiled_over_features()(np.ascontiguousarray(values), sums)
+    return sums
+
+
 def closed_form(
     operands: tuple[Any, ...], dtype: np.dtype, outs: list[np.ndarray], divisor: float
 ) -> bool:
@@ -203,20 +220,20 @@ def closed_form(
     third = np.full((1, n_features), -0.0, dtype) if bias is None else bias
     if not all(_is_plain(x, dtype) for x in (samples, targets, weight, third, *gradients)):
         return False
-    from multisubnet import _compiled_closed_form
+    from multisubnet import _compiled_totals
 
-    find_moments, judge = _compiled_closed_form.compiled(dtype)
     moments = np.empty((5, n_features))
-    nothing = np.empty((0, n_features), dtype)
-    if sample_weight is None:
-        find_moments(samples, targets, nothing[:, 0], False, moments)
-    else:
-        find_moments(samples, targets, np.ascontiguousarray(sample_weight, dtype), True, moments)
-    grad_weight, grad_bias = (*gradients, nothing, nothing)[:2]
-    rows = loss.reshape(n_sets, -1)
+    weights = np.empty(0) if sample_weight is None else sample_weight
+    find_moments = _compiled_totals.compiled_moments(dtype, sample_weight is not None)
+    find_moments(samples, targets, np.ascontiguousarray(weights, dtype), moments)
+
+    judge = _compiled_totals.compiled_judge(dtype, loss.ndim == 2, len(gradients) > 0)
+    losses = loss.reshape(n_sets, -1)
+    unread = np.empty((1, n_features), dtype)
+    grad_weight, grad_bias = (*gradients, unread, unread)[:2]
 
     def work(first: int, last: int) -> None:
-        judge(weight, third, moments, rows, grad_weight, grad_bias, divisor, first, last)
+        judge(weight, third, moments, losses, grad_weight, grad_bias, divisor, first, last)
 
     threads = _threads.count(n_sets * n_features // _PIECE)
     step = -(-n_sets // (threads * _PIECES if threads > 1 else 1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +18,13 @@ from multisubnet._terms import BLOCK, EACH, HELD, OPERANDS, RUN, SCALAR, STREAME
 
 LINE = 64  # bytes
 
+ROWS = 4  # of a line of columns, to the sums of which is added at once
+
 _WIDTH = 64  # the most features that are computed together
 _COLUMNS = 1 << 14  # whose totals stay in a cache
 _EACH_ELEMENTS = 1 << 18  # of an operand that depends on all, and is copied
 _STREAMED_BYTES = 1 << 14  # of rows that are gone through again and again
+_PARTS = 4  # for each thread
 _PIECE = 1 << 19  # the least operations, on lines, that another thread is woken for
 
 
@@ -64,13 +68,14 @@ class Sums:
     def _height(self, width: int) -> int:
         """Return how many kept indices are computed together."""
         _, n_outputs, n_kept, _ = self.totals.shape
-        height = _COLUMNS // (n_outputs * width)
-        if EACH in self.kind_of.values():
-            height = min(height, _EACH_ELEMENTS // (width * min(self.length, BLOCK)))
         group = self._group(width)
-        # Each thread is to have some of them.
-        height = min(height, -(-n_kept // (4 * _threads.limit())))
-        return max(height // group, 1) * group
+        unit = ROWS * group
+        most = _COLUMNS // (n_outputs * width)
+        if EACH in self.kind_of.values():
+            most = min(most, _EACH_ELEMENTS // (width * min(self.length, BLOCK)))
+        most = most // unit * unit or max(most // group, 1) * group
+        each_thread = -(-n_kept // (_PARTS * _threads.limit()))
+        return min(most, -(-each_thread // unit) * unit)
 
     def _panels(self) -> Iterator[tuple[int, slice]]:
         """Cut the summed and the features' axis into blocks' numbers and slices."""
@@ -104,7 +109,11 @@ class Sums:
             if kind == SCALAR:
                 packed[name] = np.ascontiguousarray(rows[:, 0], self.dtype)
                 continue
-            array = np.empty((n_indices, self._stride(width)), self.dtype)
+            shape = n_indices, self._stride(width)
+            if rows.shape == shape and self._is_plain(rows):
+                packed[name] = rows.reshape(-1)
+                continue
+            array = np.empty(shape, self.dtype)
             array[:, :width] = rows
             for start in range(width, array.shape[1], width):
                 more = array[:, start : start + width]
@@ -129,11 +138,18 @@ class Sums:
             part = None if operand is None else _numpy.part(operand, (kept, indices, features))
             if kind == HELD:
                 held = OPERANDS[name] if part is None else part[:, 0]
-                arrays[name] = _grouped(held, n_kept, shape, self.dtype)
+                arrays[name] = self._grouped(held, n_kept, shape)
             elif kind == EACH and part is not None:
                 arrays[name] = _grouped_each(part, shape, self.dtype)
         any_other = next(iter(arrays.values()))
-        sums = np.zeros((self.totals.shape[1], shape[0], group * width))
+        totals = self.totals[number, :, kept, features]
+        grouped = len(totals), shape[0], group * width
+        in_place = n_kept % group == 0 and width == self.totals.shape[-1]
+        if in_place:
+            sums = totals.reshape(grouped)
+            sums[...] = 0.0
+        else:
+            sums = np.zeros(grouped)
         stride = self._stride(width)
         streams = sum(kind == STREAMED for kind in self.kind_of.values())
         row_bytes = stride * self.dtype.itemsize * max(streams, 1)
@@ -142,18 +158,21 @@ class Sums:
             *(arrays.get(name, any_other) for name in OPERANDS),
             *(sums, width, stride, n_indices, at_once, self.parameter),
         )
-        by_kept = sums.reshape(len(sums), -1, width)
-        self.totals[number, :, kept, features] = by_kept[:, :n_kept]
+        if not in_place:
+            totals[...] = sums.reshape(len(sums), -1, width)[:, :n_kept]
 
+    def _grouped(self, held: Any, n_kept: int, shape: tuple[int, int, int]) -> np.ndarray:
+        """Return an operand (kept, F) with zeros behind it in its last group, flat."""
+        n_groups, group, width = shape
+        if np.shape(held) == (n_groups * group, width) and self._is_plain(held):
+            return held.reshape(-1)
+        array = np.zeros((n_groups * group, width), self.dtype)
+        array[:n_kept] = held
+        return array.reshape(-1)
 
-def _grouped(
-    held: np.ndarray | float, n_kept: int, shape: tuple[int, int, int], dtype: np.dtype
-) -> np.ndarray:
-    """Return an operand (kept, F) with zeros behind it in its last group, flat."""
-    n_groups, group, width = shape
-    array = np.zeros((n_groups * group, width), dtype)
-    array[:n_kept] = held
-    return array.reshape(-1)
+    def _is_plain(self, array: np.ndarray) -> bool:
+        """Whether the compiled code can take an array as it is."""
+        return array.dtype == self.dtype and array.flags.c_contiguous and array.flags.aligned
 
 
 def _grouped_each(each: np.ndarray, shape: tuple[int, int, int], dtype: np.dtype) -> np.ndarray:

@@ -181,9 +181,18 @@ def _sum_of_runs(terms: np.ndarray) -> np.ndarray:
     return total
 
 
+def _over_features(values: np.ndarray) -> np.ndarray:
+    """Return the sums of rows (kept, F), each by a binary tree."""
+    return tree(np.ascontiguousarray(values.T))
+
+
 @quietly
 def finish(
-    totals: np.ndarray, out: np.ndarray, divisor: float, divisor_array: np.ndarray | None
+    totals: np.ndarray,
+    out: np.ndarray,
+    divisor: float,
+    divisor_array: np.ndarray | None,
+    over_features: Callable[[np.ndarray], np.ndarray] = _over_features,
 ) -> None:
     """Write the sums of blocks' totals (blocks, kept, F), divided, to `out`.
 
@@ -192,7 +201,7 @@ def finish(
     """
     total = tree(totals)
     if out.ndim == 1:
-        total = tree(np.ascontiguousarray(total.T))
+        total = over_features(total)
     if divisor_array is not None:
         divisor = divisor * divisor_array[0]
     np.copyto(out, total if divisor == 1 else total / divisor, casting="same_kind")

@@ -25,6 +25,10 @@ _UNROLLED = 4  # lines in the innermost loop
 _SHORT = 8  # operations of a recipe of which that many copies are made
 _INT8, _INT32, _INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
+LANES = LINE // 8  # of float64 in a line, and rows that are done at once
+_DOUBLE = ir.DoubleType()
+_DOUBLES = ir.VectorType(_DOUBLE, LANES)
+
 
 def _affine(builder, dtype, x, y, z):
     """Emit x * y + z, or x * y where z is None: each operation rounded once, integers wrapping."""
@@ -313,96 +317,195 @@ def add_runs(typingctx, array, places, begins, steps, out, start, stop, paramete
 
 
 @intrinsic(prefer_literal=True)
-def map_row(typingctx, array, places, length, number, what):
-    """Do a program of float64 for `length` elements of rows, of which `places` are the addresses.
+def add_run(typingctx, array, places, weights, n_rows, length, what):
+    """Add the sums of terms over some rows of `length` elements to rows of float64.
 
-    `what` is a constant: the name of a function of _closed_form.py; for each of its inputs whether
-    it is a row of float64 (d), a row of the dtype of `array` (a), or `number` (n); for each of its
-    results, whether it is written to a row of float64 (d) or of that dtype (a), or added to a row
-    of float64 (+). Rows of results come last among the places.
+    `places` are the addresses of what the terms depend on, then of the sums; `weights` is that of
+    the rows' weights. `what` is a constant: the name of a function of _closed_form.py; for each of
+    its inputs whether it is in each row, in the dtype of `array` (a), or one for all rows, in
+    float64 (d); and "weight" or nothing.
     """
-    name, inputs, results = what.literal_value.split(":")[:3]
-    names, program = row_program(name)
+    name, inputs, last = what.literal_value.split(":")[:3]
+    names, program = row_program(name, last)
     dtype = array.dtype
 
     def codegen(context, builder, signature, arguments):
-        _, places, length, number, _ = arguments
+        _, places, weights, n_rows, length, _ = arguments
         places = cgutils.unpack_tuple(builder, places)
-        real, double = context.get_data_type(dtype), ir.DoubleType()
+        outs = places[len(inputs) :]
+        real, itemsize = context.get_data_type(dtype), _INT64(dtype.bitwidth // 8)
+        row_bytes = builder.mul(length, itemsize)
+        sums = [cgutils.alloca_once(builder, _DOUBLES) for _ in outs]
 
-        def emit(index, lanes):
-            def at(place, kind):
-                element = real if kind == "a" else double
-                size = _INT64(dtype.bitwidth // 8 if kind == "a" else 8)
-                address = builder.add(place, builder.mul(index, size))
-                return builder.inttoptr(address, ir.VectorType(element, lanes).as_pointer())
+        def emit(line):
+            held = {
+                key: line.load(place, _DOUBLE)
+                for key, kind, place in zip(names, inputs, places, strict=False)
+                if kind == "d"
+            }
+            for total in sums:
+                builder.store(ir.Constant(_DOUBLES, None), total)
+            with cgutils.for_range_slice(builder, _INT64(0), n_rows, _INT64(1), _INT64) as (row, _):
+                given = dict(held)
+                for key, kind, place in zip(names, inputs, places, strict=False):
+                    if kind == "a":
+                        at = builder.add(place, builder.mul(row, row_bytes))
+                        given[key] = line.load(at, real)
+                if last:
+                    at = builder.add(weights, builder.mul(row, itemsize))
+                    of_row = builder.load(builder.inttoptr(at, real.as_pointer()), align=1)
+                    if real != _DOUBLE:
+                        of_row = builder.fpext(of_row, _DOUBLE)
+                    given[last] = _splat(builder, of_row, _DOUBLES)
+                (terms,) = _carried_out(builder, program, [given])
+                for total, term in zip(sums, terms, strict=True):
+                    builder.store(builder.fadd(builder.load(total), term), total)
+            for total, out in zip(sums, outs, strict=True):
+                added = builder.fadd(line.load(out, _DOUBLE), builder.load(total))
+                line.store(added, out, _DOUBLE)
 
-            line = ir.VectorType(double, lanes)
-            given = {}
-            for key, kind, place in zip(names[:-1], inputs, places, strict=False):
-                value = builder.load(at(place, kind), align=1)
-                given[key] = value if value.type == line else builder.fpext(value, line)
-            given[names[-1]] = _splat(builder, number, line)
-            (values,) = _carried_out(builder, program, [given])
-            outs = places[len(inputs) :]
-            for value, kind, place in zip(values, results, outs, strict=False):
-                pointer = at(place, kind)
-                if kind == "+":
-                    value = builder.fadd(builder.load(pointer, align=1), value)
-                elif pointer.type.pointee != line:
-                    value = builder.fptrunc(value, pointer.type.pointee)
-                builder.store(value, pointer, align=1)
-
-        _in_lines(builder, length, LINE // 8, emit)
+        _for_lines(builder, length, emit)
         return context.get_dummy_value()
 
-    places = types.UniTuple(types.intp, len(places))
-    return types.void(array, places, types.intp, types.float64, what), codegen
+    address = types.intp
+    signature = types.void(
+        *(array, types.UniTuple(address, len(places)), address, types.intp, types.intp, what),
+    )
+    return signature, codegen
 
 
-@intrinsic
-def add_pairs(typingctx, target, source, count):
-    """Write the sums of pairs of neighbouring float64, perhaps over the first of these."""
+@intrinsic(prefer_literal=True)
+def map_rows(typingctx, array, places, steps, n_rows, length, divisor, what):
+    """Do a program of float64 for `length` elements of a few rows, at most LANES.
+
+    `places` are the addresses of the first rows, and `steps` lead from there to the next ones.
+    `what` is a constant: the name of a function of _closed_form.py; for each of its inputs whether
+    it is a row of float64 (d) or of the dtype of `array` (a); for each of its results whether it is
+    written to such a row, or (+) the sums of a line's columns are, for each row one, to a line of
+    float64. What is not summed up is divided by `divisor`.
+    """
+    name, inputs, results = what.literal_value.split(":")[:3]
+    names, program = row_program(name, "divisor")
+    dtype = array.dtype
 
     def codegen(context, builder, signature, arguments):
-        target, source, count = arguments
-        double = ir.DoubleType()
+        _, places, steps, n_rows, length, divisor, _ = arguments
+        places = cgutils.unpack_tuple(builder, places)
+        steps = cgutils.unpack_tuple(builder, steps)
+        element = {"a": context.get_data_type(dtype), "d": _DOUBLE}
+        divisor = _splat(builder, divisor, _DOUBLES)
+        last = builder.sub(n_rows, _INT64(1))
 
-        def emit(index, lanes):
-            def load(offset):
-                place = builder.add(index, index)
-                place = builder.add(source, builder.mul(place, _INT64(8)))
-                place = builder.add(place, _INT64(offset * 8 * lanes))
-                return builder.load(builder.inttoptr(place, line.as_pointer()), align=8)
+        def at_row(row):
+            """Return the addresses for a row, or for the last one there is."""
+            there = builder.icmp_signed("<", _INT64(row), last)
+            row = builder.select(there, _INT64(row), last)
+            return [
+                builder.add(place, builder.mul(row, step))
+                for place, step in zip(places, steps, strict=True)
+            ]
 
-            line = ir.VectorType(double, lanes)
-            pairs = load(0), load(1)
-            even, odd = (
-                builder.shuffle_vector(
-                    *pairs, ir.Constant(ir.VectorType(_INT32, lanes), list(range(k, 2 * lanes, 2)))
-                )
-                for k in range(2)
-            )
-            place = builder.add(target, builder.mul(index, _INT64(8)))
-            place = builder.inttoptr(place, line.as_pointer())
-            builder.store(builder.fadd(even, odd), place, align=8)
+        places_of_row = [at_row(row) for row in range(LANES)]
 
-        _in_lines(builder, count, LINE // 8, emit)
+        def emit(line):
+            rows = []
+            for places in places_of_row:
+                loaded = [
+                    line.load(place, element[kind])
+                    for kind, place in zip(inputs, places, strict=False)
+                ]
+                rows.append(dict(zip(names, [*loaded, divisor], strict=True)))
+            results_of_row = [_carried_out(builder, program, [given])[0] for given in rows]
+            for i, kind in enumerate(results):
+                values = [found[i] for found in results_of_row]
+                outs = [places[len(inputs) + i] for places in places_of_row]
+                if kind == "+":
+                    line.store_sums(values, outs[0])
+                    continue
+                for value, out in zip(values, outs, strict=True):
+                    line.store(value, out, element[kind])
+
+        _for_lines(builder, length, emit)
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.intp, types.intp), codegen
+    address = types.UniTuple(types.intp, len(places))
+    signature = types.void(
+        *(array, address, address, types.intp, types.intp, types.float64, what),
+    )
+    return signature, codegen
 
 
-def _in_lines(builder, length, lanes, emit):
-    """Call `emit(index, lanes)` for whole lines, then for half a line and so on."""
-    whole = builder.and_(length, _INT64(-lanes))
-    with cgutils.for_range_slice(builder, _INT64(0), whole, _INT64(lanes), _INT64) as (i, _):
-        emit(i, lanes)
-    while lanes > 1:
-        lanes //= 2
-        rest = builder.and_(length, _INT64(lanes))
-        with builder.if_then(builder.icmp_unsigned("!=", rest, _INT64(0))):
-            emit(builder.and_(length, _INT64(-2 * lanes)), lanes)
+class _Line:
+    """A line of float64 in rows, from the column `index` on; with a mask, not all of it is there.
+
+    Elements of rows have a type; what is not there is read as 0, and not written.
+    """
+
+    def __init__(self, builder, index, mask):
+        self.builder, self.index, self.mask = builder, index, mask
+
+    def load(self, row, element):
+        pointer = self._pointer(row, element)
+        if self.mask is None:
+            line = self.builder.load(pointer, align=1)
+        else:
+            line = self._masked("load", pointer, [], [ir.Constant(pointer.type.pointee, None)])
+        return line if element == _DOUBLE else self.builder.fpext(line, _DOUBLES)
+
+    def store(self, line, row, element):
+        pointer = self._pointer(row, element)
+        if element != _DOUBLE:
+            line = self.builder.fptrunc(line, pointer.type.pointee)
+        if self.mask is None:
+            self.builder.store(line, pointer, align=1)
+        else:
+            self._masked("store", pointer, [line], [])
+
+    def store_sums(self, lines, row):
+        """Store for each of LANES lines the sum of its columns, by a binary tree."""
+        if self.mask is not None:
+            nothing = ir.Constant(_DOUBLES, [-0.0] * LANES)  # which changes no sum
+            lines = [self.builder.select(self.mask, line, nothing) for line in lines]
+        while len(lines) > 1:
+            lines = [self._sums_of_pairs(*lines[i : i + 2]) for i in range(0, len(lines), 2)]
+        self.builder.store(lines[0], self._pointer(row, _DOUBLE), align=8)
+
+    def _sums_of_pairs(self, *lines):
+        which = ir.VectorType(_INT32, LANES)
+        halves = (
+            self.builder.shuffle_vector(*lines, ir.Constant(which, list(range(k, 2 * LANES, 2))))
+            for k in range(2)
+        )
+        return self.builder.fadd(*halves)
+
+    def _pointer(self, row, element):
+        size = 8 if element == _DOUBLE else 4
+        address = self.builder.add(row, self.builder.mul(self.index, _INT64(size)))
+        return self.builder.inttoptr(address, ir.VectorType(element, LANES).as_pointer())
+
+    def _masked(self, name, pointer, before, after):
+        line = pointer.type.pointee
+        kind = f"v{LANES}f{64 if line == _DOUBLES else 32}"
+        arguments = [*before, pointer, _INT32(1), self.mask, *after]
+        result = line if name == "load" else ir.VoidType()
+        function = cgutils.get_or_insert_function(
+            self.builder.module,
+            ir.FunctionType(result, [argument.type for argument in arguments]),
+            f"llvm.masked.{name}.{kind}.p0{kind}",
+        )
+        return self.builder.call(function, arguments)
+
+
+def _for_lines(builder, length, emit):
+    """Call `emit` with a `_Line` for the whole lines of rows of that length, and for their rest."""
+    whole = builder.and_(length, _INT64(-LANES))
+    with cgutils.for_range_slice(builder, _INT64(0), whole, _INT64(LANES), _INT64) as (index, _):
+        emit(_Line(builder, index, None))
+    rest = builder.sub(length, whole)
+    with builder.if_then(builder.icmp_signed(">", rest, _INT64(0))):
+        columns = ir.Constant(ir.VectorType(_INT64, LANES), list(range(LANES)))
+        mask = builder.icmp_signed("<", columns, _splat(builder, rest, columns.type))
+        emit(_Line(builder, whole, mask))
 
 
 def _splat(builder, value, line):
@@ -461,15 +564,44 @@ def fence(typingctx):
     """Make streamed lines visible before whatever is stored after them."""
 
     def codegen(context, builder, signature, arguments):
-        if platform.machine().lower() in ("x86_64", "amd64"):
-            function = ir.FunctionType(ir.VoidType(), [])
-            name = "llvm.x86.sse.sfence"
-            builder.call(cgutils.get_or_insert_function(builder.module, function, name), [])
+        if _is_x86():
+            _call(builder, "llvm.x86.sse.sfence")
         else:
             builder.fence("seq_cst")
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+def _is_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
+def _call(builder, name):
+    """Emit an instruction without operands."""
+    function = ir.FunctionType(ir.VoidType(), [])
+    builder.call(cgutils.get_or_insert_function(builder.module, function, name), [])
+
+
+@intrinsic
+def look_out(typingctx, address, seen, turns):
+    """Return whether an int64 is not what was seen, having waited for it so many turns at most."""
+
+    def codegen(context, builder, signature, arguments):
+        address, seen, turns = arguments
+        pointer = builder.inttoptr(address, _INT64.as_pointer())
+        changed = cgutils.alloca_once_value(builder, cgutils.false_bit)
+        with cgutils.for_range(builder, turns) as loop:
+            now = builder.load_atomic(pointer, "acquire", 8)
+            is_new = builder.icmp_signed("!=", now, seen)
+            builder.store(is_new, changed)
+            with builder.if_then(is_new):
+                loop.do_break()
+            if _is_x86():
+                _call(builder, "llvm.x86.sse2.pause")
+        return builder.load(changed)
+
+    return types.boolean(types.intp, types.intp, types.intp), codegen
 
 
 def stack(n_bytes):

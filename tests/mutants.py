@@ -300,14 +300,18 @@ MUTANTS = [
     Mutant(
         "a caller that does not wait for the other threads",
         "multisubnet/_threads.py",
-        "wait([other for other in others if not other.cancel()])",
-        "others = [other for other in others if other.cancel()]",
+        """        while helpers and _look_out(self._helpers, helpers):
+            helpers = int(self._helpers[0])
+        with self._changing:
+            self._changing.wait_for(lambda: not self._helpers[0])
+""",
+        "",
     ),
     Mutant(
         "an error in another thread that is lost",
         "multisubnet/_threads.py",
-        "            other.result()",
-        "            pass",
+        "        raise job.error",
+        "        pass",
     ),
     Mutant(
         "Numba loaded for a small call",
@@ -531,8 +535,8 @@ MUTANTS = [
     Mutant(
         "the totals of all blocks in the first one's place",
         "multisubnet/_numba_sums.py",
-        "self.totals[number, :, kept, features]",
-        "self.totals[0, :, kept, features]",
+        "totals = self.totals[number, :, kept, features]",
+        "totals = self.totals[0, :, kept, features]",
     ),
     Mutant(
         "a slope of samples that are all the same",
@@ -548,9 +552,9 @@ MUTANTS = [
     ),
     Mutant(
         "a number of samples for their weights, in the closed form",
-        "multisubnet/_compiled_closed_form.py",
-        "count = weights[0, 0] if weighted else float(n_samples)",
-        "count = float(n_samples)",
+        "multisubnet/_compiled_totals.py",
+        "count = weights[0, 0] if weighted else np.float64(n_samples)",
+        "count = np.float64(n_samples)",
     ),
     Mutant(
         "chunks that are no nodes of the tree",
@@ -567,8 +571,26 @@ MUTANTS = [
     Mutant(
         "a last feature that is left out of vectors",
         "multisubnet/_vectors.py",
-        "while lanes > 1:",
-        "while lanes > 2:",
+        """with builder.if_then(builder.icmp_signed(">", rest, _INT64(0))):""",
+        """with builder.if_then(builder.icmp_signed(">", rest, _INT64(1))):""",
+    ),
+    Mutant(
+        "a row for all indices taken for a row of each",
+        "multisubnet/_numba_sums.py",
+        "if rows.shape == shape and self._is_plain(rows):",
+        "if rows.shape[1] == shape[1] and self._is_plain(rows):",
+    ),
+    Mutant(
+        "totals of kept indices that do not fill their group, in the place of others",
+        "multisubnet/_numba_sums.py",
+        "in_place = n_kept % group == 0 and width == self.totals.shape[-1]",
+        "in_place = n_kept % group == 0",
+    ),
+    Mutant(
+        "neighbouring features whose sums are not neighbours",
+        "multisubnet/_vectors.py",
+        "list(range(k, 2 * LANES, 2))",
+        "list(range(k * LANES, (k + 1) * LANES))",
     ),
     Mutant(
         "a comparison blind to the sign of zero",

@@ -232,7 +232,7 @@ def test_worker_threads_keep_subnormals_whatever_their_first_caller_did():
         with forced(piece=1000):
             results.append(ms.affine(tiny, tiny[:100] * 0 + 0.5))
 
-    with mock.patch.object(_threads, "_pool", None):  # a thread inherits the mode of its parent
+    with mock.patch.object(_threads, "_crew", None):  # a thread inherits the mode of its parent
         thread = threading.Thread(target=flushing)
         thread.start()
         thread.join()
@@ -257,7 +257,7 @@ def test_sums_keep_subnormals_whatever_their_caller_does(piece):
             results.append(ms.mean_loss(*operands, targets, loss="absolute_error"))
             results.append(ms.affine_vjp(*operands, cotangent, wrt="samples")[0])
 
-    with mock.patch.object(_threads, "_pool", None):  # a thread inherits the mode of its parent
+    with mock.patch.object(_threads, "_crew", None):  # a thread inherits the mode of its parent
         thread = threading.Thread(target=flushing)
         thread.start()
         thread.join()
@@ -295,6 +295,23 @@ def test_an_error_in_another_thread_reaches_the_caller():
 
     with pytest.raises(KeyError):
         _threads.run(work, [(0,), (1,)], 2)
+
+
+def test_the_interpreter_may_exit_while_threads_look_out_for_more():
+    code = (
+        "import atexit\n"
+        "def late(): print(_threads._crew, ms.affine(x, x[:9]).size)\n"
+        "atexit.register(late)\n"
+        "import numpy as np, multisubnet as ms\n"
+        "from multisubnet import _threads\n"
+        "_threads._TURNS = 1 << 62\n"
+        "ms.set_backend('numba')\n"
+        "x = np.ones((2000, 64), np.float32)\n"
+        "ms.affine(x, x[:9])\n"
+        "print(len(_threads._crew._threads))\n"
+    )
+    output = run(code, MULTISUBNET_NUM_THREADS="3")
+    assert output.split() == ["2", "None", str(2000 * 64 * 9)]
 
 
 def test_how_many_threads(monkeypatch):
