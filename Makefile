@@ -4,7 +4,7 @@
 # make generate    write what tools/ print: the coefficients and the CUDA headers
 # make exhaustive  the errors of the activations over all float32 numbers; half an hour
 # make lint   ruff and mypy
-# make bench  against other libraries and the machine's limit; some minutes, on a quiet machine
+# make bench  against other libraries and the machine's limit; half an hour, on a quiet machine
 # make dist   build the wheel and the sdist, and try both in clean environments
 
 PYTHON ?= python3

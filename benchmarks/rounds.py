@@ -19,6 +19,7 @@ from tasks import Task
 MODES = "reused", "fresh"
 
 _SAMPLE = 4e-3  # seconds that a sample of a short call takes, in as many calls as that needs
+_WARM_UP = 0.3  # seconds of calls before the first that is timed: some libraries compile by then
 _SHORT = 0.1  # seconds of a call before which another one, not timed, warms the caches
 _REST = 3e-3  # seconds in which threads of the contender before stop spinning
 _FEWEST = 3  # samples
@@ -50,6 +51,9 @@ class Case:
         with self.contender.inside():
             self.call()
             self.extra_peak = extra_peak(self.call)
+            began = time.perf_counter()
+            while time.perf_counter() < began + _WARM_UP:
+                self.call()
             seconds = min(self._seconds(1) for _ in range(3))
             if seconds < _SAMPLE:
                 self.calls = max(1, round(_SAMPLE / seconds))

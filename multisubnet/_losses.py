@@ -228,7 +228,8 @@ def _mean_losses(
     has_closed_form = loss == "squared_error" and problem.activation is None
     has_closed_form = has_closed_form and problem.samples.ndim == 2
 
-    summing = problem.on_backend(terms, problem.shape[1:] if has_closed_form else problem.shape)
+    of_closed_form = 3, n_sets + n_samples, n_features  # of some three passes over the operands
+    summing = problem.on_backend(terms, of_closed_form if has_closed_form else problem.shape)
     with _dispatch.device_of(problem.samples):
         outs = [summing.empty(*result) for result in results]
         targets, sample_weight = problem.others["targets"], problem.others["sample_weight"]
