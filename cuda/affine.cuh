@@ -61,6 +61,19 @@ template <typename T> struct Converting {
     }
 };
 
+// Writes 16 bytes, past what caches are better used for.
+template <typename T, int LANES> DEVICE void stream(char *address, const Vector<T, LANES> &value) {
+    static_assert(sizeof(value) == 16, "a vector of 16 bytes");
+#ifdef __CUDA_ARCH__
+    const uint32 *words = reinterpret_cast<const uint32 *>(&value);
+    asm volatile("st.global.cs.v4.b32 [%0], {%1, %2, %3, %4};"
+                 :: "l"(address), "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3])
+                 : "memory");
+#else
+    *reinterpret_cast<Vector<T, LANES> *>(address) = value;
+#endif
+}
+
 // No activation; those of activations.cuh have the same function, of float32 and float64.
 struct Linear {
     template <typename T> DEVICE T of(T x, T) { return x; }

@@ -60,7 +60,7 @@ def affine(
 ) -> None:
     """Write activation(samples * weight + bias), in `dtype`, to `out` of shape (N, B, F)."""
     if out.size:
-        _run(_launch.affine(samples, weight, bias, out, dtype, activation, _address), "affine.cu")
+        _run(_launch.affine(samples, weight, bias, out, dtype, activation, _address))
 
 
 def affine_select(
@@ -76,7 +76,7 @@ def affine_select(
     """Write `affine` of set `set_index[b]` for each sample b to `out` of shape (B, F)."""
     if out.size:
         operands = samples, weight, bias, set_index, out, dtype, activation, n_sets
-        _run(_launch.affine_select(*operands, _address), "affine_select.cu")
+        _run(_launch.affine_select(*operands, _address))
 
 
 def sums(
@@ -88,29 +88,30 @@ def sums(
     totals: Any,
 ) -> None:
     """Write the sums of terms over each block of `length` to `totals`, as `_numpy.sums` does."""
-    _run(_launch.sums(terms, operands, dtype, parameter, length, totals, _address), "sums.cu")
+    _run(_launch.sums(terms, operands, dtype, parameter, length, totals, _address))
 
 
 def finish(totals: Any, out: Any, divisor: float, divisor_array: Any) -> None:
     """Write the sums of blocks' totals, divided, to `out`, as `_numpy.finish` does."""
     if out.size:
-        _run(_launch.finish(totals, out, divisor, divisor_array, _address), "finish.cu")
+        _run(_launch.finish(totals, out, divisor, divisor_array, _address))
 
 
 def _address(array: Any) -> int:
     return array.data.ptr
 
 
-def _run(launch: _launch.Launch, file: str) -> None:
+def _run(launch: _launch.Launch) -> None:
     """Launch a kernel on the current stream of the current device, and do not wait for it."""
     argument = np.frombuffer(launch.argument, np.dtype((np.void, len(launch.argument))))
-    _kernel(file, launch.kernel)(launch.grid, launch.block, (argument,))
+    _kernel(launch.kernel)(launch.grid, launch.block, (argument,))
 
 
 @functools.cache
-def _kernel(file: str, name: str) -> Any:
+def _kernel(name: str) -> Any:
     import cupy
 
+    file = name.split("<")[0] + ".cu"
     module = cupy.RawModule(
         code=_sources.source(file), options=("-std=c++17",), name_expressions=(name,)
     )

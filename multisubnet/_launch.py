@@ -7,9 +7,10 @@ kernel takes one struct, packed here and declared in the kernel's source.
 from __future__ import annotations
 
 import itertools
+import math
 import struct
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -37,12 +38,16 @@ _TYPES = {
 _TYPES |= {char: np.dtype(char).name for char in "lL"}
 _CODES = {char: list(dict.fromkeys(_TYPES.values())).index(name) for char, name in _TYPES.items()}
 
+_ORDERS = "SAMPLES_FIRST", "SETS_FIRST", "OWN_SAMPLES"  # of cuda/affine_runs.cu
 _VECTOR_BYTES = 16
+_SECTOR = 32  # bytes, in which memory is written
+_WARP = 32  # threads that access memory at the same time
 _BLOCK_THREADS = 256  # __launch_bounds__ of the kernels
-_ENOUGH_BLOCKS = 4096  # several waves on the largest card there is
+_ENOUGH_BLOCKS = 2048  # two waves or more on the largest card there is
 _MAX_GRID_Y = 65535
 
 _AFFINE = struct.Struct("<" + "Q4q" * 4 + "d3q")
+_AFFINE_RUNS = struct.Struct("<" + "Q4q" * 4 + "d6q")
 _AFFINE_SELECT = struct.Struct("<" + "Q4q" * 5 + "d3q")
 _SUMS = struct.Struct("<" + "Q4q" * len(OPERANDS) + "Qd3q")
 _FINISH = struct.Struct("<" + "Q4q" * 2 + "Qd4q")
@@ -89,10 +94,21 @@ def kernels(name: str, key: str) -> list[str]:
     for char, type_name in _TYPES.items():
         dtype = np.dtype(char)
         if dtype.kind in kinds:
+            start = f"{name}<{type_name}, {functor(key)}"
             lanes = _VECTOR_BYTES // dtype.itemsize
-            for memory in ("Direct<{}, 1>", f"Direct<{{}}, {lanes}>", "Converting<{}>"):
-                names.add(f"{name}<{type_name}, {functor(key)}, {memory.format(type_name)}>")
+            if name == "affine_runs":
+                kinds_of_runs = itertools.product(_ORDERS, ("true", "false"))
+                names |= {f"{start}, {order}, {wide}>" for order, wide in kinds_of_runs}
+            else:
+                memories = _memory(dtype, 1), _memory(dtype, lanes), _memory(dtype, None)
+                names |= {f"{start}, {memory}>" for memory in memories}
     return sorted(names)
+
+
+def _memory(dtype: np.dtype, lanes: int | None) -> str:
+    """Return how arrays are accessed: so many elements at once, or one of whatever dtype."""
+    name = _TYPES[dtype.char]
+    return f"Converting<{name}>" if lanes is None else f"Direct<{name}, {lanes}>"
 
 
 def affine(
@@ -110,10 +126,84 @@ def affine(
     """
     n_sets, n_samples, n_features = out.shape
     arrays = {"samples": samples, "weight": weight, "bias": bias, "out": out}
+    sets_first = _runs_of(samples, out)
+    if sets_first is not None and all(x is None or x.dtype == dtype for x in arrays.values()):
+        return _affine_runs(arrays, sets_first, dtype, activation, address)
     operands, instance, lanes = _operands(arrays, dtype, activation, address)
     grid, block = _geometry(n_samples * (n_features // lanes), n_sets)
     argument = _AFFINE.pack(*operands, _parameter(activation), n_sets, n_samples, n_features)
     return Launch(f"affine<{instance}>", grid, block, argument)
+
+
+def _runs_of(samples: Strided, out: Strided) -> bool | None:
+    """Return whether the runs of `out` that lie whole in memory are those of sets, or of samples.
+
+    None where there are none. Where there are both, the longer ones are taken.
+    """
+    n_sets, n_samples, n_features = out.shape
+    over_sets, over_samples, over_features = out.strides
+    row = n_features * out.dtype.itemsize
+    if n_features > 1 and over_features != out.dtype.itemsize:
+        return None
+    of_sets = n_samples == 1 or over_samples == row
+    of_samples = len(samples.shape) == 2 and (n_sets == 1 or over_sets == row)
+    if of_sets and of_samples:
+        return n_samples > 1
+    return True if of_sets else False if of_samples else None
+
+
+def _affine_runs(
+    arrays: dict[str, Any],
+    sets_first: bool,
+    dtype: np.dtype,
+    activation: Activation | None,
+    address: Callable[[Strided], int],
+) -> Launch:
+    """Return the launch that writes `affine` to an `out` that has runs."""
+    fields = {name: _fields(name, x, address) for name, x in arrays.items()}
+    n_runs, n_rows, n_features = arrays["out"].shape
+    if not sets_first:
+        n_runs, n_rows = n_rows, n_runs
+        for name, (start, over_sets, over_samples, over_features, code) in fields.items():
+            fields[name] = start, over_samples, over_sets, over_features, code
+
+    itemsize = dtype.itemsize
+    lanes = _VECTOR_BYTES // itemsize
+    start, over_runs, *_ = fields["out"]
+    begins = start | over_runs
+    wide = n_features % lanes == begins % _VECTOR_BYTES == 0
+    for name in ("weight", "bias") if sets_first else ("samples",):
+        start, over_runs, _, over_features, _ = fields[name]
+        wide = wide and (arrays[name] is None or n_features == 1 or over_features == itemsize)
+        wide = wide and (start | over_runs) % _VECTOR_BYTES == 0
+
+    has_own_samples = sets_first and fields["samples"][1] != 0
+    order = _ORDERS[sets_first + has_own_samples]
+    length = n_rows * n_features
+    vectors = length // lanes
+    period = n_vectors = vectors
+    if activation is None and vectors:
+        # As many vectors as make whole rows and sectors, and at least as a warp writes at once.
+        period = math.lcm(n_features, 2 * lanes) // lanes
+        period *= -(-_WARP // period)
+        groups = -(-vectors // (period * _rows(order, lanes)))
+        n_vectors = groups * period if groups > 1 else min(period, vectors)
+    ends = 0 if begins % _SECTOR == length % lanes == 0 else 3 * lanes - 2
+    alike = _SECTOR // math.gcd(_SECTOR, fields["out"][1])
+    grid, block = _geometry(n_vectors + ends, n_runs, alike)
+
+    sizes = n_runs, n_rows, n_features, period, period * lanes // n_features, n_vectors
+    operands = itertools.chain(*fields.values())
+    argument = _AFFINE_RUNS.pack(*operands, _parameter(activation), *sizes)
+    function = functor("linear" if activation is None else activation.key)
+    instance = f"{_TYPES[dtype.char]}, {function}, {order}, {str(wide).lower()}"
+    return Launch(f"affine_runs<{instance}>", grid, block, argument)
+
+
+def _rows(order: str, lanes: int) -> int:
+    """Return how many vectors a thread of affine_runs owns, as in cuda/affine_runs.cu."""
+    most = min(4, 16 // lanes)
+    return max(most // 2, 1) if order == "OWN_SAMPLES" else most
 
 
 def affine_select(
@@ -241,10 +331,9 @@ def _operands(
     lanes = _VECTOR_BYTES // dtype.itemsize
     if not direct or misaligned % _VECTOR_BYTES or n_features % lanes:
         lanes = 1
-    name = _TYPES[dtype.char]
-    memory = f"Direct<{name}, {lanes}>" if direct else f"Converting<{name}>"
+    memory = _memory(dtype, lanes if direct else None)
     function = functor("linear" if activation is None else activation.key)
-    return fields, f"{name}, {function}, {memory}", lanes
+    return fields, f"{_TYPES[dtype.char]}, {function}, {memory}", lanes
 
 
 def _fields(
@@ -280,14 +369,21 @@ def _strides(name: str, array: Strided) -> tuple[int, int, int]:
     return (first, 0, over_features) if name in ("weight", "bias") else (0, first, over_features)
 
 
-def _geometry(across: int, along: int) -> tuple[tuple[int, int], tuple[int, int]]:
+def _geometry(
+    across: int, along: int, multiple: int = 1
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """Grid and block for `across` threads in x, each walking over `along` items in y.
 
     A block has 256 threads, as many of them in x as there is work for. The walk along y is split
-    among blocks only until the card is full, since each part reads its samples again.
+    among blocks only until the card is full, since each part reads again what it holds. Steps of a
+    walk are of a multiple of some power of two, up to 32.
     """
     block_x = min(_BLOCK_THREADS, 1 << (across - 1).bit_length())
     block_y = _BLOCK_THREADS // block_x
     grid_x = -(-across // block_x)
-    grid_y = min(-(-along // block_y), -(-_ENOUGH_BLOCKS // grid_x), _MAX_GRID_Y)
+    most = -(-along // block_y)
+    grid_y = min(most, -(-_ENOUGH_BLOCKS // grid_x), _MAX_GRID_Y)
+    if grid_y < most:
+        multiple = max(multiple // block_y, 1)
+        grid_y = min(-(-grid_y // multiple), _MAX_GRID_Y // multiple) * multiple
     return (grid_x, grid_y), (block_x, block_y)

@@ -49,7 +49,7 @@ def affine(samples, weight, bias, out, dtype, activation):
     operands = [x if x is None or _is_plain(x) else _plain(x) for x in (samples, weight, bias)]
     key = "linear" if activation is None else activation.key
     launch = _launch.affine(*operands, result, dtype, activation, address)
-    run(launch, tuple(_launch.kernels("affine", key)))
+    run(launch, tuple(_launch.kernels(launch.kernel.split("<")[0], key)))
     if result is not out:
         out[...] = result
 

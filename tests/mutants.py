@@ -432,6 +432,48 @@ MUTANTS = [
         "",
     ),
     Mutant(
+        "vectors that begin where memory is not aligned",
+        "cuda/affine_runs.cu",
+        "static_cast<int64>(-start % SECTOR / sizeof(T))",
+        "static_cast<int64>(start % SECTOR / sizeof(T))",
+    ),
+    Mutant(
+        "elements after the last vector that are taken for others",
+        "cuda/affine_runs.cu",
+        "e += head + n_whole * LANES - (2 * LANES - 1);",
+        "e += n_whole * LANES - (2 * LANES - 1);",
+    ),
+    Mutant(
+        "the samples of the next row for those of the next period",
+        "cuda/affine_runs.cu",
+        "place.row + r * p.rows_of_period",
+        "place.row + r",
+    ),
+    Mutant(
+        "rows written where there are none",
+        "cuda/affine_runs.cu",
+        "count += first + r * p.period < n_whole;",
+        "count += first < n_whole;",
+    ),
+    Mutant(
+        "a walk over runs that are not aligned alike",
+        "multisubnet/_launch.py",
+        "multiple = max(multiple // block_y, 1)",
+        "multiple = 1",
+    ),
+    Mutant(
+        "no bias taken for a bias of +0.0, in runs",
+        "cuda/affine_runs.cu",
+        "DEVICE float32 value() { return -0.0f; }",
+        "DEVICE float32 value() { return 0.0f; }",
+    ),
+    Mutant(
+        "weights read in vectors that are not aligned",
+        "multisubnet/_launch.py",
+        "wide = wide and (start | over_runs) % _VECTOR_BYTES == 0",
+        "wide = wide and start % _VECTOR_BYTES == 0",
+    ),
+    Mutant(
         "kept indices left out that do not fill a thread",
         "multisubnet/_launch.py",
         "_geometry_of_sums(-(-n_kept // _ROWS) * n_features, n_blocks, length)",

@@ -31,11 +31,16 @@ def test_affine(backend, problem, set_axis):
     problem=problems(max_sets=40, max_samples=70, max_features=300),
     set_axis=set_axes,
     blocks=st.sampled_from([1, 5, 4096]),
+    threads=st.sampled_from([4, 32, 256]),
+    warp=st.sampled_from([1, 32]),
 )
-def test_affine_past_every_block(backend, problem, set_axis, blocks):
-    # With few blocks to fill the card, each walks over many sets.
+def test_affine_past_every_block(backend, problem, set_axis, blocks, threads, warp):
+    # With few blocks to fill the card, and few threads in each, they walk over many sets; vectors
+    # of features that come again soon are those of several rows.
     with (
         mock.patch.object(_launch, "_ENOUGH_BLOCKS", blocks),
+        mock.patch.object(_launch, "_BLOCK_THREADS", threads),
+        mock.patch.object(_launch, "_WARP", warp),
         mock.patch.object(_numpy, "_BLOCK", max(blocks, 50)),
     ):
         result = backend(*problem, set_axis=set_axis)

@@ -25,10 +25,15 @@ def _architectures():
 
 
 ARCHITECTURES = _architectures()
-TEMPLATES = ["affine", "affine_select"]
+TEMPLATES = ["affine", "affine_runs", "affine_select"]
 KEYS = [key for name in RECIPES for key in (name, f"{name}_derivative")]
 WITH_GRADIENT = ("loss", "slope_sample", "slope")
 needs_nvrtc = pytest.mark.skipif(not ARCHITECTURES, reason="NVRTC is not installed")
+
+
+def keys_of(template):
+    """Return the activations with which a kernel is looked at."""
+    return KEYS if template == "affine" else ["linear", "tanh", "gelu_tanh_derivative"]
 
 
 def of_sums(loss, activation, outputs, dtype, layout="losses", *, weighted=False, of_operands=None):
@@ -102,16 +107,25 @@ def broken_promises(text):
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("template", TEMPLATES)
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("arch", "template"),
+    [
+        (arch, template)
+        for arch in ARCHITECTURES
+        for template in TEMPLATES
+        if template != "affine_runs" or arch in (*ARCHITECTURES[::12], 80, 90, 100)
+    ],
+)
 def test_every_kernel_stays_in_registers(arch, template):
     keys = ["linear"]
     if arch in (ARCHITECTURES[0], 90, ARCHITECTURES[-1]):
-        keys = KEYS if template == "affine" else ["linear", "tanh", "gelu_tanh_derivative"]
+        keys = keys_of(template)
     names = [name for key in keys for name in _launch.kernels(template, key)]
-    assert most_registers(arch, names) <= 128, (
-        "fewer than two blocks of 256 threads would fit in a multiprocessor"
-    )
+    # Two blocks of 256 threads fit in a multiprocessor; one, where a thread has 16 bytes of a row.
+    of_bytes = [name for name in names if re.match(r"affine_runs<(boolean|u?int8),", name)]
+    assert most_registers(arch, [name for name in names if name not in of_bytes]) <= 128
+    if of_bytes:
+        assert most_registers(arch, of_bytes) <= 255
 
 
 @needs_nvrtc
@@ -142,7 +156,7 @@ def most_registers(arch, names):
 @needs_nvrtc
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_no_kernel_flushes_contracts_or_approximates(template):
-    text = ptx([name for key in KEYS for name in _launch.kernels(template, key)])
+    text = ptx([name for key in keys_of(template) for name in _launch.kernels(template, key)])
     assert broken_promises(text) == set()
     instructions = {"mul.rn.f32", "add.rn.f64", "div.rn.f32", "setp.lt.f32", "cvt.rn.f16.f32"}
     assert instructions <= set(re.findall(r"[\w.]+", text))
@@ -214,3 +228,49 @@ def test_a_thread_reads_and_writes_all_its_lanes_at_once(name):
     accesses = re.findall(r"(?:ld|st)\.global(?:\.v(\d))?\.\w(\d+)", ptx([name]))
     assert len(accesses) >= 5  # a sample for all sets, or one for each; a weight; a bias; a result
     assert {int(count or 1) * int(bits) // 8 for count, bits in accesses} == {width}
+
+
+def loops(text):
+    """Return the bodies of a kernel's loops, in PTX."""
+    labels = {match[1]: match.start() for match in re.finditer(r"^(\$L\w+):", text, re.M)}
+    branches = re.finditer(r"bra(?:\.uni)?\s+(\$L\w+);", text)
+    return [text[labels[m[1]] : m.end()] for m in branches if labels[m[1]] < m.start()]
+
+
+SIZES = {"boolean": 1, "float16": 2, "complex64": 8, "complex128": 16}
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("name", _launch.kernels("affine_runs", "linear"))
+def test_what_a_thread_of_affine_runs_does_for_a_run(name):
+    pattern = r"affine_runs<(\w+), \w+, (\w+), (\w+)>"
+    type_name, order, wide = re.fullmatch(pattern, name).groups()
+    size = SIZES.get(type_name) or int(re.search(r"\d+", type_name)[0]) // 8
+    lanes = 16 // size
+    rows = _launch._rows(order, lanes)
+    text = ptx([name])
+    (walk,) = (loop for loop in loops(text) if "st.global.cs" in loop)
+
+    # Each row is written 16 bytes at once, and nothing else is written.
+    assert re.findall(r"st\.\S*", walk) == ["st.global.cs.v4.b32"] * rows
+    # Loaded are a sample, or a weight and a bias; and samples of the set's own, where it has them.
+    of_vector = 1 if wide == "true" else lanes
+    loads = of_vector if order == "SAMPLES_FIRST" else 2 * of_vector
+    if order == "OWN_SAMPLES":
+        loads += rows * (lanes + (lanes > 1))  # as a vector, or one after the other
+    assert walk.count("ld.global") == loads
+    assert not re.search(r"\b(div|rem)\.", walk)
+
+
+@needs_nvrtc
+def test_instructions_for_each_element():
+    # Of the walk in float32, where a thread writes 16 elements.
+    for flags, most in [
+        ("SETS_FIRST, true", 5.5),
+        ("SETS_FIRST, false", 8),
+        ("SAMPLES_FIRST, true", 5),
+    ]:
+        text = ptx([f"affine_runs<float32, Linear, {flags}>"])
+        (walk,) = (loop for loop in loops(text) if "st.global.cs" in loop)
+        instructions = re.findall(r"^\s+(?:@!?%p\d+ )?[a-z][\w.]*\s.*;$", walk, re.M)
+        assert len(instructions) / 16 <= most

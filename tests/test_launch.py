@@ -22,12 +22,13 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-@given(across=sizes, along=sizes)
-def test_geometry_covers_the_work_within_the_limits_of_cuda(across, along):
-    (grid_x, grid_y), (block_x, block_y) = _launch._geometry(across, along)
+@given(across=sizes, along=sizes, multiple=st.sampled_from([1, 2, 16, 32]))
+def test_geometry_covers_the_work_within_the_limits_of_cuda(across, along, multiple):
+    (grid_x, grid_y), (block_x, block_y) = _launch._geometry(across, along, multiple)
     assert grid_x * block_x >= across > (grid_x - 1) * block_x
     assert block_x * block_y == 256
-    assert 1 <= grid_y <= min(65535, -(-along // block_y))
+    assert 1 <= grid_y <= min(65535, -(-along // block_y) + multiple)
+    assert grid_y * block_y >= along or grid_y * block_y % multiple == 0
     if across < (1 << 39) - 256:
         assert grid_x < 1 << 31
 
@@ -35,7 +36,7 @@ def test_geometry_covers_the_work_within_the_limits_of_cuda(across, along):
 def test_geometry_fills_a_card_from_either_side():
     for across, along in [(1, 10**6), (10**6, 1), (64, 10**5), (10**4, 10**4)]:
         (grid_x, grid_y), _ = _launch._geometry(across, along)
-        assert grid_x * grid_y >= min(3900, across * along // 256)
+        assert grid_x * grid_y >= min(1900, across * along // 256)
 
 
 @given(across=sizes, length=sizes)
@@ -175,31 +176,54 @@ def kernel(samples, weight, bias, out):
     return _launch.affine(samples, weight, bias, out, out.dtype, None, cuda_on_host.address).kernel
 
 
+def aligned_arrays(dtype, n_features):
+    shapes = [(3, n_features), (5, n_features), (5, n_features), (5, 3, n_features)]
+    return [aligned(shape, dtype) for shape in shapes]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_sixteen_bytes_at_once_where_alignment_allows(dtype):
+def test_which_kernel_writes_a_result(dtype):
+    # As of affine_runs<float32, Linear, SETS_FIRST, true>, without type and activation.
+    def of(*arrays):
+        return kernel(*arrays).split("<")[0], kernel(*arrays)[:-1].split(", ", 2)[2]
+
     lanes = 16 // np.dtype(dtype).itemsize
-    arrays = [aligned(s, dtype) for s in [(3, 2 * lanes), (5, 2 * lanes), (5, 2 * lanes)]]
-    out = aligned((5, 3, 2 * lanes), dtype)
-    assert kernel(*arrays, out).endswith(f", {lanes}>>")
-    assert kernel(*arrays, aligned((3, 5, 2 * lanes), dtype).transpose(1, 0, 2)).endswith(
-        f", {lanes}>>"
-    )
+    samples, weight, bias, out = aligned_arrays(dtype, 2 * lanes)
+    assert of(samples, weight, bias, out) == ("affine_runs", "SETS_FIRST, true")
+    assert of(samples, weight, None, out) == ("affine_runs", "SETS_FIRST, true")
+    assert of(out, weight, bias, out.copy()) == ("affine_runs", "OWN_SAMPLES, true")
+    by_samples = aligned((3, 5, 2 * lanes), dtype).transpose(1, 0, 2)
+    assert of(samples, weight, bias, by_samples) == ("affine_runs", "SAMPLES_FIRST, true")
+    of_one_sample = of(samples[:1], weight, bias, aligned((5, 1, 2 * lanes), dtype))
+    assert of_one_sample == ("affine_runs", "SAMPLES_FIRST, true")
+
+    # Neither sets nor samples lie whole, and then features do not.
+    pieces = aligned((5, 6, 2 * lanes), dtype)[:, ::2]
+    assert kernel(samples, weight, bias, pieces).startswith("affine<")
+    assert kernel(samples, weight, bias, pieces).endswith(f", {lanes}>>")
+    strided = aligned((5, 3, 4 * lanes), dtype)[:, :, ::2]
+    assert kernel(samples, weight, bias, strided).endswith(", 1>>")
 
 
-@pytest.mark.parametrize("which", range(4))
-def test_one_element_at_once_where_it_does_not(which):
-    shapes = [(3, 8), (5, 8), (5, 8), (5, 3, 8)]
-    arrays = [aligned(shape, "f4") for shape in shapes]
-    arrays[which] = aligned(shapes[which], "f4", offset=4)
-    assert kernel(*arrays).endswith("Direct<float32, 1>>")
-    arrays[which] = aligned((*shapes[which][:-1], 16), "f4")[..., ::2]
-    assert kernel(*arrays).endswith("Direct<float32, 1>>")
-    arrays[which] = aligned((*shapes[which][:-1], 9), "f4")[..., :8]
-    assert kernel(*arrays).endswith("Direct<float32, 1>>")
-    arrays[which] = aligned(shapes[which], "f2")
-    assert _launch.affine(*arrays, np.dtype("f4"), None, cuda_on_host.address).kernel.endswith(
-        "Converting<float32>>"
-    )
+@pytest.mark.parametrize("which", [1, 2])
+def test_elements_are_loaded_one_by_one_where_alignment_asks_for_it(which):
+    arrays = aligned_arrays("f4", 8)
+    for unaligned in (
+        aligned((5, 8), "f4", offset=4),
+        aligned((5, 16), "f4")[:, ::2],
+        aligned((5, 9), "f4")[:, :8],
+    ):
+        arrays[which] = unaligned
+        assert kernel(*arrays).endswith("SETS_FIRST, false>")
+    arrays[which] = aligned((5, 8), "f2")
+    given = *arrays, np.dtype("f4"), None, cuda_on_host.address
+    assert _launch.affine(*given).kernel.endswith("Converting<float32>>")
+
+
+def test_a_result_that_is_not_aligned_is_written_in_vectors_all_the_same():
+    arrays = aligned_arrays("f4", 8)
+    arrays[3] = aligned((5, 3, 8), "f4", offset=4)
+    assert kernel(*arrays).endswith("SETS_FIRST, false>")
 
 
 def test_an_array_between_multiples_of_its_itemsize_is_refused():

@@ -1,0 +1,172 @@
+// out[n, b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f]), where `out` has runs that lie
+// whole in memory: the rows of a set (its samples), or those of a sample (its sets).
+//
+// It takes as long as the result takes to be written, if each element costs few loads: 16 bytes are
+// written at once, and what is loaded is held in registers. A thread owns vectors at the same
+// features of a few rows, and walks over runs. What depends on rows is loaded before the walk; what
+// depends on the run, once for all these rows. The first vector of a run begins at a multiple of 32
+// bytes, the unit in which memory is written; the elements before it and after the last one have
+// threads of their own.
+//
+// Loads for each element, where a thread walks over WALK runs and has ROWS vectors of LANES elements:
+//
+//     runs of sets       1 / WALK + 2 / ROWS     where all is aligned, a LANES-th of it
+//     runs of samples    2 / WALK + 1 / ROWS
+//     sets with samples of their own    1 + 2 / ROWS
+#include "affine.cuh"
+
+constexpr int SECTOR = 32;  // bytes
+
+// multisubnet/_launch.py packs this. Strides of operands are those over runs, rows and features.
+struct AffineRuns {
+    Operand samples, weight, bias, out;   // bias.data is null where nothing is added
+    float64 parameter;                    // of the activation
+    int64 n_runs, n_rows, n_features;
+    int64 period, rows_of_period;         // vectors, and rows, after which features come again
+    int64 n_vectors;                      // threads that own vectors
+};
+
+// What runs belong to: samples, sets, or sets that have samples of their own.
+enum Order { SAMPLES_FIRST, SETS_FIRST, OWN_SAMPLES };
+
+// Rows of a thread. Recipes take so long that loads do not matter, and they need the registers; and
+// so do samples that are loaded again and again.
+template <typename Activation, Order ORDER, int LANES> struct rows {
+    static constexpr int count = 1;
+};
+template <Order ORDER, int LANES> struct rows<Linear, ORDER, LANES> {
+    static constexpr int most = LANES < 4 ? 4 : 16 / LANES;
+    static constexpr int count = ORDER == OWN_SAMPLES && most > 1 ? most / 2 : most;
+};
+
+// A row and a feature, from which it goes on to the next element.
+struct Place {
+    int64 row, feature;
+    __forceinline__ __device__ void advance(int64 n_features) {
+        if (++feature == n_features) {
+            feature = 0;
+            ++row;
+        }
+    }
+};
+
+// LANES elements of an operand in run n, at once where they lie that way. What does not depend on
+// rows has a row stride of 0.
+template <typename T, int LANES>
+DEVICE Vector<T, LANES> elements(const Operand &x, int64 n, Place place, int64 n_features) {
+    constexpr int64 SIZE = sizeof(T);
+    if (LANES > 1 && x.feature == SIZE && x.sample == SIZE * n_features &&
+        reinterpret_cast<uint64>(x.at(n, place.row, place.feature)) % 16 == 0)
+        return Direct<T, LANES>::load(x, n, place.row, place.feature);
+    Vector<T, LANES> found;
+#pragma unroll
+    for (int i = 0; i < LANES; ++i) {
+        found.lane[i] = Direct<T, 1>::load(x, n, place.row, place.feature).lane[0];
+        place.advance(n_features);
+    }
+    return found;
+}
+
+// What, added to a number, changes nothing: a bias that is not there.
+template <typename T> struct nothing { DEVICE T value() { return T(); } };
+template <> struct nothing<float16> { DEVICE float16 value() { return {uint16(0x8000u)}; } };
+template <> struct nothing<float32> { DEVICE float32 value() { return -0.0f; } };
+template <> struct nothing<float64> { DEVICE float64 value() { return -0.0; } };
+template <typename R> struct nothing<complex<R>> {
+    DEVICE complex<R> value() { return {nothing<R>::value(), nothing<R>::value()}; }
+};
+
+// x counts vectors of a group of rows, then elements at the ends of a run; y counts runs. The runs of
+// a thread begin equally far from a sector.
+//
+// The launch bounds are those within which no architecture spills.
+template <typename T, typename Activation, Order ORDER, bool WIDE>
+__global__ void __launch_bounds__(256, sizeof(T) == 1 ? 1 : 2) affine_runs(const AffineRuns p) {
+    constexpr int LANES = 16 / sizeof(T), ROWS = rows<Activation, ORDER, LANES>::count;
+    typedef Vector<T, LANES> Value;
+    const int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
+    int64 n = static_cast<int64>(blockIdx.y) * blockDim.y + threadIdx.y;
+    if (n >= p.n_runs) return;
+    const int64 step = static_cast<int64>(gridDim.y) * blockDim.y;
+    const int64 length = p.n_rows * p.n_features;
+    const uint64 start = reinterpret_cast<uint64>(p.out.at(n, 0, 0));
+    int64 head = static_cast<int64>(-start % SECTOR / sizeof(T));  // elements before the first vector
+    if (head > length) head = length;
+    const int64 n_whole = (length - head) / LANES;
+
+    if (x >= p.n_vectors) {
+        int64 e = x - p.n_vectors;
+        if (e >= head) {
+            if (e < 2 * LANES - 1) return;
+            e += head + n_whole * LANES - (2 * LANES - 1);
+            if (e >= length) return;
+        }
+        const int64 row = e / p.n_features, f = e - row * p.n_features;
+        for (; n < p.n_runs; n += step) {
+            const T sample = Direct<T, 1>::load(p.samples, n, row, f).lane[0];
+            const T weight = Direct<T, 1>::load(p.weight, n, row, f).lane[0];
+            const T bias = p.bias.data ? Direct<T, 1>::load(p.bias, n, row, f).lane[0]
+                                       : nothing<T>::value();
+            *reinterpret_cast<T *>(p.out.at(n, 0, 0) + e * static_cast<int64>(sizeof(T))) =
+                activated<Activation>(add(mul(sample, weight), bias), p.parameter);
+        }
+        return;
+    }
+
+    const int64 first = x / p.period * (ROWS - 1) * p.period + x;
+    const int64 e = head + first * LANES;
+    Place place;
+    place.row = e / p.n_features;
+    place.feature = e - place.row * p.n_features;
+    int count = 0;  // of rows that there are
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) count += first + r * p.period < n_whole;
+    if (!count) return;
+
+    Value samples[ROWS] = {}, weights[ROWS] = {}, biases[ROWS] = {};
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+        for (int i = 0; i < LANES; ++i) biases[r].lane[i] = nothing<T>::value();
+    // What depends on rows, in all of them; in one, what does not.
+    auto load = [&](const Operand &operand, Value *values, bool by_row) {
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r) {
+            if (r >= count || (r && !by_row)) break;
+            const Place there = {place.row + r * p.rows_of_period, place.feature};
+            if (WIDE && !by_row)  // as the launch knows
+                values[r] = Direct<T, LANES>::load(operand, n, there.row, there.feature);
+            else
+                values[r] = elements<T, LANES>(operand, n, there, p.n_features);
+        }
+    };
+    if (ORDER == SETS_FIRST) {
+        load(p.samples, samples, true);
+    } else if (ORDER == SAMPLES_FIRST) {
+        load(p.weight, weights, true);
+        if (p.bias.data) load(p.bias, biases, true);
+    }
+#pragma unroll 1
+    for (; n < p.n_runs; n += step) {
+        if (ORDER != SETS_FIRST) load(p.samples, samples, ORDER == OWN_SAMPLES);
+        if (ORDER != SAMPLES_FIRST) {
+            load(p.weight, weights, false);
+            if (p.bias.data) load(p.bias, biases, false);
+        }
+        char *to = p.out.at(n, 0, 0) + e * static_cast<int64>(sizeof(T));
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r) {
+            if (r >= count) break;
+            const int by_row = r, once = 0;
+            const Value &sample = samples[ORDER == SAMPLES_FIRST ? once : by_row];
+            const Value &weight = weights[ORDER == SAMPLES_FIRST ? by_row : once];
+            const Value &bias = biases[ORDER == SAMPLES_FIRST ? by_row : once];
+            Value result;
+#pragma unroll
+            for (int i = 0; i < LANES; ++i)
+                result.lane[i] = activated<Activation>(
+                    add(mul(sample.lane[i], weight.lane[i]), bias.lane[i]), p.parameter);
+            stream(to + r * p.period * 16, result);
+        }
+    }
+}
