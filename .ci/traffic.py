@@ -23,6 +23,8 @@ SECTOR = 32  # bytes
 
 
 class Case(NamedTuple):
+    """A call of affine."""
+
     shape: tuple[int, int, int]  # (N, B, F)
     set_axis: int = 0
     offset: int = 0  # elements that the result begins after a multiple of 256 bytes
@@ -50,6 +52,7 @@ CASES = [
 
 
 def main() -> None:
+    """Check all cases."""
     for case, blocks in itertools.product(CASES, (2, 2048)):
         # With few blocks a thread walks over many runs.
         with mock.patch.object(_launch, "_ENOUGH_BLOCKS", blocks):
@@ -74,8 +77,8 @@ def check(case: Case) -> None:
     (launch,) = run.call_args.args
     stats = simcupy.launches[-1].stats
 
-    # What is written: each sector once. Where a run ends inside of one, its elements there and those
-    # of the next run are written apart, and so is the last half of a sector.
+    # What is written: each sector once. Where a run ends inside of one, its elements there and
+    # those of the next run are written apart, and so is the last half of a sector.
     start, itemsize = out.data.ptr, out.dtype.itemsize
     sectors = (start + size * itemsize - 1) // SECTOR - start // SECTOR + 1
     runs = shape[0] if "SAMPLES_FIRST" not in launch.kernel or case.set_axis else 1

@@ -123,7 +123,7 @@ def affine(
     if out is not None:
         _operands.check_out(xp, out, shape, dtype)
     backend = _dispatch.select("affine", xp, dtype, shape, out, activation)
-    if xp is not np or backend.ARRAYS != "numpy":
+    if xp is not np:
         operands = samples, weight, bias
         order = (1, 0, 2) if set_axis else (0, 1, 2)
         return _gpu.run("affine", backend, xp, operands, out, shape, order, dtype, activation)
@@ -132,5 +132,8 @@ def affine(
     ordered = result.transpose(1, 0, 2) if set_axis else result
     if out is not None:
         samples, weight, bias = _operands.apart_from(ordered, (samples, weight, bias))
-    backend.affine(samples, weight, bias, ordered, dtype, activation)
+    if backend.ARRAYS != "numpy":
+        backend.affine_of_host(samples, weight, bias, result, set_axis, dtype, activation)
+    else:
+        backend.affine(samples, weight, bias, ordered, dtype, activation)
     return result if out is None else out

@@ -170,7 +170,7 @@ def test_the_work_runs_on_the_current_stream_and_is_not_waited_for(monkeypatch):
 
     launched = []
 
-    def kernel(file, name):
+    def kernel(name):
         def launch(grid, block, arguments):
             launched.append(cupy.cuda.get_current_stream().ptr)
 
