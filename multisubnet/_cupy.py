@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+import operator
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +17,8 @@ from multisubnet._terms import Terms
 ARRAYS = "cupy"
 
 serves = _launch.serves
+
+_ADDRESS = struct.Struct("<Q")
 
 
 @functools.cache
@@ -60,7 +65,7 @@ def affine(
 ) -> None:
     """Write activation(samples * weight + bias), in `dtype`, to `out` of shape (N, B, F)."""
     if out.size:
-        _run(_launch.affine(samples, weight, bias, out, dtype, activation, _address))
+        _run_planned(_launch.affine, (samples, weight, bias, out), dtype, activation)
 
 
 def affine_of_host(
@@ -90,8 +95,8 @@ def affine_select(
 ) -> None:
     """Write `affine` of set `set_index[b]` for each sample b to `out` of shape (B, F)."""
     if out.size:
-        operands = samples, weight, bias, set_index, out, dtype, activation, n_sets
-        _run(_launch.affine_select(*operands, _address))
+        arrays = samples, weight, bias, set_index, out
+        _run_planned(_launch.affine_select, arrays, dtype, activation, n_sets)
 
 
 def sums(
@@ -112,8 +117,38 @@ def finish(totals: Any, out: Any, divisor: float, divisor_array: Any) -> None:
         _run(_launch.finish(totals, out, divisor, divisor_array, _address))
 
 
+class _Layout(NamedTuple):
+    """What of an array decides on a launch. The address counts by what it is not a multiple of."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype
+    address: int
+
+
 def _address(array: Any) -> int:
     return array.data.ptr
+
+
+def _run_planned(plan: Callable[..., _launch.Launch], arrays: tuple[Any, ...], *what: Any) -> None:
+    """Launch what is planned for arrays of such layouts; most calls find that done."""
+    layouts = tuple(
+        None if x is None else _Layout(x.shape, x.strides, x.dtype, x.data.ptr % _launch.SECTOR)
+        for x in arrays
+    )
+    launch = _planned(plan, layouts, what)
+    argument = bytearray(launch.argument)
+    for number, array in enumerate(arrays):
+        if array is not None:
+            _ADDRESS.pack_into(argument, number * _launch.OPERAND_BYTES, array.data.ptr)
+    _run(launch._replace(argument=argument))
+
+
+@functools.lru_cache(maxsize=1024)
+def _planned(
+    plan: Callable[..., _launch.Launch], layouts: tuple[_Layout | None, ...], what: tuple[Any, ...]
+) -> _launch.Launch:
+    return plan(*layouts, *what, operator.attrgetter("address"))
 
 
 def _run(launch: _launch.Launch) -> None:

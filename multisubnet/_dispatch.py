@@ -45,6 +45,8 @@ _MODULES = {
     "cupy": "multisubnet._cupy",
 }
 
+_NOTHING = contextlib.nullcontext()
+
 _context_choice: ContextVar[str | None] = ContextVar("multisubnet_backend", default=None)
 _process_choice: str | None = None
 _environment_choice = os.environ.get("MULTISUBNET_BACKEND") or None
@@ -67,8 +69,10 @@ def is_cupy(array: Any) -> bool:
 
 
 def device_of(array: Any) -> contextlib.AbstractContextManager:
-    """Return a context in which a CuPy array's device is the current one."""
-    return array.device if is_cupy(array) else contextlib.nullcontext()
+    """Return a context in which a CuPy array's device is the current one (mostly it is)."""
+    if not is_cupy(array) or cupy().cuda.runtime.getDevice() == array.data.device_id:
+        return _NOTHING
+    return array.device
 
 
 def namespace(operands: dict[str, Any]) -> ModuleType:
@@ -89,7 +93,7 @@ def namespace(operands: dict[str, Any]) -> ModuleType:
                 f"{there} is on the GPU and {name} ({type(array).__name__}) is not: move one of "
                 f"them, with cupy.asarray({name}) or cupy.asnumpy({there})"
             )
-    (first, device), *others = ((name, array.device.id) for name, array in on_gpu.items())
+    (first, device), *others = ((name, a.data.device_id) for name, a in on_gpu.items())
     for name, other in others:
         if other != device:
             raise TypeError(

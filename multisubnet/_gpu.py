@@ -9,6 +9,8 @@ import numpy as np
 
 from multisubnet import _dispatch, _operands
 
+_AS_IT_IS = 0, 1, 2
+
 
 def run(
     name: str,
@@ -35,7 +37,8 @@ def run(
         else:
             result = out
             operands = _operands.apart_from(result.transpose(order), operands)
-        getattr(backend, name)(*operands, result.transpose(order), dtype, *arguments)
+        ordered = result if order == _AS_IT_IS[: len(order)] else result.transpose(order)
+        getattr(backend, name)(*operands, ordered, dtype, *arguments)
         if moves:
             result = _dispatch.load(xp.__name__).adopt(result)
             if out is not None:

@@ -40,12 +40,13 @@ _CODES = {char: list(dict.fromkeys(_TYPES.values())).index(name) for char, name 
 
 _ORDERS = "SAMPLES_FIRST", "SETS_FIRST", "OWN_SAMPLES"  # of cuda/affine_runs.cu
 _VECTOR_BYTES = 16
-_SECTOR = 32  # bytes, in which memory is written
+SECTOR = 32  # bytes, in which memory is written
 _WARP = 32  # threads that access memory at the same time
 _BLOCK_THREADS = 256  # __launch_bounds__ of the kernels
 _ENOUGH_BLOCKS = 2048  # two waves or more on the largest card there is
 _MAX_GRID_Y = 65535
 
+OPERAND_BYTES = struct.calcsize("<Q4q")
 _AFFINE = struct.Struct("<" + "Q4q" * 4 + "d3q")
 _AFFINE_RUNS = struct.Struct("<" + "Q4q" * 4 + "d6q")
 _AFFINE_SELECT = struct.Struct("<" + "Q4q" * 5 + "d3q")
@@ -74,7 +75,7 @@ class Launch(NamedTuple):
     kernel: str
     grid: tuple[int, int]
     block: tuple[int, int]
-    argument: bytes
+    argument: bytes | bytearray
 
 
 def serves(dtype: np.dtype, out: np.dtype) -> bool:
@@ -188,8 +189,8 @@ def _affine_runs(
         period *= -(-_WARP // period)
         groups = -(-vectors // (period * _rows(order, lanes)))
         n_vectors = groups * period if groups > 1 else min(period, vectors)
-    ends = 0 if begins % _SECTOR == length % lanes == 0 else 3 * lanes - 2
-    alike = _SECTOR // math.gcd(_SECTOR, fields["out"][1])
+    ends = 0 if begins % SECTOR == length % lanes == 0 else 3 * lanes - 2
+    alike = SECTOR // math.gcd(SECTOR, fields["out"][1])
     grid, block = _geometry(n_vectors + ends, n_runs, alike)
 
     sizes = n_runs, n_rows, n_features, period, period * lanes // n_features, n_vectors
