@@ -55,6 +55,7 @@ def main() -> None:
     """Check all cases."""
     for case, blocks in itertools.product(CASES, (2, 2048)):
         # With few blocks a thread walks over many runs.
+        _cupy._planned.cache_clear()
         with mock.patch.object(_launch, "_ENOUGH_BLOCKS", blocks):
             check(case)
 

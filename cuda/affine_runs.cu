@@ -50,14 +50,9 @@ struct Place {
     }
 };
 
-// LANES elements of an operand in run n, at once where they lie that way. What does not depend on
-// rows has a row stride of 0.
+// LANES elements of an operand in run n. What does not depend on rows has a row stride of 0.
 template <typename T, int LANES>
 DEVICE Vector<T, LANES> elements(const Operand &x, int64 n, Place place, int64 n_features) {
-    constexpr int64 SIZE = sizeof(T);
-    if (LANES > 1 && x.feature == SIZE && x.sample == SIZE * n_features &&
-        reinterpret_cast<uint64>(x.at(n, place.row, place.feature)) % 16 == 0)
-        return Direct<T, LANES>::load(x, n, place.row, place.feature);
     Vector<T, LANES> found;
 #pragma unroll
     for (int i = 0; i < LANES; ++i) {
@@ -65,6 +60,16 @@ DEVICE Vector<T, LANES> elements(const Operand &x, int64 n, Place place, int64 n
         place.advance(n_features);
     }
     return found;
+}
+
+// The same of an operand whose rows may lie one after the other: then at once, if they are aligned.
+template <typename T, int LANES>
+DEVICE Vector<T, LANES> of_rows(const Operand &x, int64 n, Place place, int64 n_features) {
+    constexpr int64 SIZE = sizeof(T);
+    if (LANES > 1 && x.feature == SIZE && x.sample == SIZE * n_features &&
+        reinterpret_cast<uint64>(x.at(n, place.row, place.feature)) % 16 == 0)
+        return Direct<T, LANES>::load(x, n, place.row, place.feature);
+    return elements<T, LANES>(x, n, place, n_features);
 }
 
 // What, added to a number, changes nothing: a bias that is not there.
@@ -128,39 +133,39 @@ __global__ void __launch_bounds__(256, sizeof(T) == 1 ? 1 : 2) affine_runs(const
     for (int r = 0; r < ROWS; ++r)
 #pragma unroll
         for (int i = 0; i < LANES; ++i) biases[r].lane[i] = nothing<T>::value();
-    // What depends on rows, in all of them; in one, what does not.
-    auto load = [&](const Operand &operand, Value *values, bool by_row) {
+    auto load_rows = [&](const Operand &operand, Value *values) {
 #pragma unroll
-        for (int r = 0; r < ROWS; ++r) {
-            if (r >= count || (r && !by_row)) break;
-            const Place there = {place.row + r * p.rows_of_period, place.feature};
-            if (WIDE && !by_row)  // as the launch knows
-                values[r] = Direct<T, LANES>::load(operand, n, there.row, there.feature);
-            else
-                values[r] = elements<T, LANES>(operand, n, there, p.n_features);
-        }
+        for (int r = 0; r < ROWS; ++r)
+            if (r < count)
+                values[r] = of_rows<T, LANES>(operand, n, {place.row + r * p.rows_of_period, place.feature},
+                                              p.n_features);
+    };
+    auto load_for_all_rows = [&](const Operand &operand, Value &value) {
+        value = WIDE ? Direct<T, LANES>::load(operand, n, place.row, place.feature)
+                     : elements<T, LANES>(operand, n, place, p.n_features);
     };
     if (ORDER == SETS_FIRST) {
-        load(p.samples, samples, true);
+        load_rows(p.samples, samples);
     } else if (ORDER == SAMPLES_FIRST) {
-        load(p.weight, weights, true);
-        if (p.bias.data) load(p.bias, biases, true);
+        load_rows(p.weight, weights);
+        if (p.bias.data) load_rows(p.bias, biases);
     }
 #pragma unroll 1
     for (; n < p.n_runs; n += step) {
-        if (ORDER != SETS_FIRST) load(p.samples, samples, ORDER == OWN_SAMPLES);
-        if (ORDER != SAMPLES_FIRST) {
-            load(p.weight, weights, false);
-            if (p.bias.data) load(p.bias, biases, false);
+        if (ORDER == OWN_SAMPLES) load_rows(p.samples, samples);
+        if (ORDER == SAMPLES_FIRST) {
+            load_for_all_rows(p.samples, samples[0]);
+        } else {
+            load_for_all_rows(p.weight, weights[0]);
+            if (p.bias.data) load_for_all_rows(p.bias, biases[0]);
         }
         char *to = p.out.at(n, 0, 0) + e * static_cast<int64>(sizeof(T));
 #pragma unroll
         for (int r = 0; r < ROWS; ++r) {
             if (r >= count) break;
-            const int by_row = r, once = 0;
-            const Value &sample = samples[ORDER == SAMPLES_FIRST ? once : by_row];
-            const Value &weight = weights[ORDER == SAMPLES_FIRST ? by_row : once];
-            const Value &bias = biases[ORDER == SAMPLES_FIRST ? by_row : once];
+            const Value &sample = samples[ORDER == SAMPLES_FIRST ? 0 : r];
+            const Value &weight = weights[ORDER == SAMPLES_FIRST ? r : 0];
+            const Value &bias = biases[ORDER == SAMPLES_FIRST ? r : 0];
             Value result;
 #pragma unroll
             for (int i = 0; i < LANES; ++i)

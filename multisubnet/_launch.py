@@ -41,6 +41,7 @@ _CODES = {char: list(dict.fromkeys(_TYPES.values())).index(name) for char, name 
 _ORDERS = "SAMPLES_FIRST", "SETS_FIRST", "OWN_SAMPLES"  # of cuda/affine_runs.cu
 _VECTOR_BYTES = 16
 SECTOR = 32  # bytes, in which memory is written
+_LEAST_RUN = 64  # bytes
 _WARP = 32  # threads that access memory at the same time
 _BLOCK_THREADS = 256  # __launch_bounds__ of the kernels
 _ENOUGH_BLOCKS = 2048  # two waves or more on the largest card there is
@@ -139,7 +140,7 @@ def affine(
 def _runs_of(samples: Strided, out: Strided) -> bool | None:
     """Return whether the runs of `out` that lie whole in memory are those of sets, or of samples.
 
-    None where there are none. Where there are both, the longer ones are taken.
+    None where there are none that are worth it. Where there are both, the longer ones are taken.
     """
     n_sets, n_samples, n_features = out.shape
     over_sets, over_samples, over_features = out.strides
@@ -148,9 +149,10 @@ def _runs_of(samples: Strided, out: Strided) -> bool | None:
         return None
     of_sets = n_samples == 1 or over_samples == row
     of_samples = len(samples.shape) == 2 and (n_sets == 1 or over_sets == row)
-    if of_sets and of_samples:
-        return n_samples > 1
-    return True if of_sets else False if of_samples else None
+    if not of_sets and not of_samples:
+        return None
+    sets_first = of_sets and not (of_samples and n_samples == 1)
+    return sets_first if row * (n_samples if sets_first else n_sets) >= _LEAST_RUN else None
 
 
 def _affine_runs(

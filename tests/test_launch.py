@@ -235,19 +235,21 @@ def test_an_array_between_multiples_of_its_itemsize_is_refused():
 
 @needs_compiler
 @pytest.mark.large
-def test_threads_beyond_32_bit_indices():
+@pytest.mark.parametrize(("lanes", "step"), [(16, 1), (1, 2)])  # runs, and no runs
+def test_threads_beyond_32_bit_indices(tmp_path, lanes, step):
     # The last block of a launch that counts past 2^32 writes the last samples, and only those.
-    n_samples = (1 << 32) + 300
-    samples = np.lib.stride_tricks.as_strided(aligned((1, 1), "i1"), (n_samples, 1), (0, 1))
-    out = np.empty((1, n_samples, 1), np.int8)  # its pages are never touched
-    out[0, -512:] = 9
-    weight = aligned((1, 1), "i1")
+    n_samples = lanes * ((1 << 32) + 300)
+    samples = np.lib.stride_tricks.as_strided(np.int8([[3]]), (n_samples, 1), (0, 1))
+    # A file with holes.
+    out = np.memmap(tmp_path / "out", np.int8, "w+", shape=(1, n_samples, step))[:, :, :1]
+    weight = np.int8([[5]])
     launch = _launch.affine(samples, weight, None, out, out.dtype, None, cuda_on_host.address)
+    assert launch.kernel.startswith("affine_runs<" if lanes > 1 else "affine<")
     assert launch.grid[0] * launch.block[0] > 1 << 32
     cuda_on_host.run(launch, first=(launch.grid[0] - 1, 0))
-    written = n_samples % 256
-    assert (out[0, -written:] == 0).all()
-    assert (out[0, -512:-written] == 9).all()
+    written = lanes * (n_samples // lanes % 256)
+    assert (out[0, -written:] == 15).all()
+    assert (out[0, -written - 512 : -written] == 0).all()
 
 
 @needs_compiler
