@@ -269,11 +269,12 @@ def _geometry_of_sums(
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Grid and block for `across` threads in x, each walking over the blocks of a summed axis.
 
-    Where these are few, threads that differ in y share the runs of a block.
+    Where these are few, threads that differ in y share the runs of a block, and a warp at least is
+    busy in a block of threads.
     """
     y = 1
     runs = min(-(-length // RUN), _MOST_RUNS)
-    while y < runs and across * n_blocks * y < _ENOUGH_THREADS:
+    while y < runs and (across * n_blocks * y < _ENOUGH_THREADS or across * y < _WARP):
         y *= 2
     x = min(_BLOCK_THREADS // y, 1 << (across - 1).bit_length())
     return (-(-across // x), min(n_blocks, _MAX_GRID_Y)), (x, y)

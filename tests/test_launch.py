@@ -51,6 +51,7 @@ def test_geometry_of_sums_has_threads_for_all_there_is_to_do_at_once(across, len
     runs = min(-(-length // RUN), 32)
     assert block_y < 2 * runs
     assert across * n_blocks * block_y >= min(across * n_blocks * runs, 1 << 18)
+    assert block_x * block_y >= min(across * runs, 32)
 
 
 def test_geometry_of_sums_fills_a_card_from_either_side():
