@@ -5,13 +5,14 @@
 # make exhaustive  the errors of the activations over all float32 numbers; half an hour
 # make lint   ruff and mypy
 # make bench  against other libraries and the machine's limit; half an hour, on a quiet machine
+# make bench-gpu  the same on an NVIDIA GPU, with what of CuPy, PyTorch and JAX is in .venv
 # make dist   build the wheel and the sdist, and try both in clean environments
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test mutants generate exhaustive lint bench dist clean
+.PHONY: run test mutants generate exhaustive lint bench bench-gpu dist clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m multisubnet demo
@@ -44,6 +45,9 @@ dist: $(VENV)/dev.stamp
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks/cpu.py
+
+bench-gpu: $(VENV)/bench.stamp
+	$(BIN)/python benchmarks/gpu.py --results benchmarks/results
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

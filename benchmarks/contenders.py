@@ -11,6 +11,7 @@ Libraries are imported by the setup that needs them.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 import os
 import sys
@@ -68,6 +69,17 @@ def contender(name: str, **options: Any) -> Callable[[Callable[..., Call]], Call
     return add
 
 
+def is_there(contender: Contender) -> bool:
+    """Whether what a contender requires can be imported; says so where it cannot."""
+    for name in contender.requires:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # installed, but broken in one of many ways, is not there either
+            print(f"{contender.name} is left out: importing {name} failed ({error})")
+            return False
+    return True
+
+
 def forget() -> None:
     """Drop what libraries keep of the functions they compiled: each size compiles its own."""
     if "torch" in sys.modules:
@@ -83,16 +95,19 @@ def is_linear(task: Task) -> bool:
     return task.activation is None
 
 
-def fastest(candidates: list[Call]) -> Call:
-    """Return the fastest of some calls, which are tried in turn."""
+def fastest(candidates: list[Call], wait: Callable[[Any], Any] = lambda result: None) -> Call:
+    """Return the fastest of some calls, which are tried in turn.
+
+    `wait` gets what a call returned before its work was done.
+    """
     for call in candidates:
-        call()
+        wait(call())
     best = [math.inf] * len(candidates)
     rounds, spent = 0, 0.0
     while rounds < 5 and spent < 0.3 * len(candidates):
         for i, call in enumerate(candidates):
             start = time.perf_counter()
-            call()
+            wait(call())
             seconds = time.perf_counter() - start
             best[i] = min(best[i], seconds)
             spent += seconds

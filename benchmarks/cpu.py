@@ -18,15 +18,13 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import importlib
 import os
 import random
-import re
 import sys
 import time
-from pathlib import Path
 
-from tasks import GROUPS, Size, tasks_of
+import options
+from tasks import GROUPS, tasks_of
 
 _HUGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 _PEERS = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -43,10 +41,10 @@ def main() -> None:
     import machine
     import reductions  # noqa: F401 adds its contenders
     import report
-    from contenders import CONTENDERS
+    from contenders import CONTENDERS, is_there
     from rounds import Effort, measure
 
-    contenders = [contender for contender in CONTENDERS if _is_there(contender)]
+    contenders = [contender for contender in CONTENDERS if is_there(contender)]
     effort = Effort(rounds=8, seconds=0.2) if arguments.quick else Effort(rounds=40, seconds=1.0)
     results = {
         "date": datetime.date.today().isoformat(),
@@ -72,7 +70,7 @@ def main() -> None:
     print(f"{time.perf_counter() - began:.0f} s")
 
     if arguments.results:
-        slug = re.sub(r"[^a-z0-9]+", "-", results["machine"]["cpu"].lower()).strip("-")
+        slug = machine.slug(results["machine"]["cpu"])
         pages = "-huge-pages" if arguments.huge_pages else ""
         name = "-".join(["cpu", *(arguments.only or ())]) + pages
         report.save(results, arguments.results / f"{name}-{slug}-{results['date']}.json")
@@ -81,33 +79,9 @@ def main() -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="fewer sizes and rounds")
-    parser.add_argument("--only", nargs="+", choices=GROUPS, help="only these functions")
-    parser.add_argument("--sizes", nargs="+", type=_size, metavar="N,B,F", help="only these sizes")
-    parser.add_argument("--results", type=Path, metavar="DIR", help="where to write results")
+    parser = options.parser(__doc__, GROUPS)
     parser.add_argument("--huge-pages", action="store_true", help="huge pages for peers, too")
-    arguments = parser.parse_args()
-    if not (arguments.results or arguments.quick or arguments.only or arguments.sizes):
-        arguments.results = Path(__file__).parent / "results"
-    return arguments
-
-
-def _size(text: str) -> Size:
-    n_sets, n_samples, n_features = map(int, text.split(","))
-    return n_sets, n_samples, n_features
-
-
-def _is_there(contender) -> bool:
-    for name in contender.requires:
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # installed, but broken in one of many ways, is not there either
-            print(f"{contender.name} is left out: importing {name} failed ({error})")
-            return False
-    return True
+    return options.parsed(parser)
 
 
 if __name__ == "__main__":

@@ -89,24 +89,27 @@ def _activation(task: Task, namespace: Any) -> Callable:
 def _layouts(samples, weight, bias, *targets) -> Iterator[tuple[np.ndarray, ...]]:
     """Give weight and bias, and samples and targets as they are; then with those transposed."""
     yield weight, bias, samples, *targets
-    yield weight, bias, *(np.ascontiguousarray(array.T) for array in (samples, *targets))
+    yield weight, bias, *(array.T.copy() for array in (samples, *targets))
 
 
 _TORCH_PLACES = np.s_[:, None], np.s_[:, :, None]
 
 
-def _torch_forms(task: Task, operands: tuple) -> Iterator[tuple[Callable, tuple]]:
+def torch_forms(
+    task: Task, operands: tuple, adopt: Callable = tensors
+) -> Iterator[tuple[Callable, tuple]]:
+    """Give functions of weight, bias and data, and the tensors that they take."""
     import torch
 
     for place, layout in zip(_TORCH_PLACES, _layouts(*operands), strict=True):
-        yield _mean_losses(task, torch, _activation(task, torch), place), tuple(tensors(*layout))
+        yield _mean_losses(task, torch, _activation(task, torch), place), tuple(adopt(*layout))
 
 
 @contender("torch.compile", functions=("mean_loss",), reuses=False, **on_torch)
 def _torch_losses(task, *operands):
     import torch
 
-    forms = _torch_forms(task, operands)
+    forms = torch_forms(task, operands)
     return fastest(
         [partial(torch.compile(losses, dynamic=False), *layout) for losses, layout in forms]
     )
@@ -115,16 +118,17 @@ def _torch_losses(task, *operands):
 @contender("torch.compile", functions=("mean_loss_and_grad",), requires=("torch",), reuses=False)
 def _torch_gradients(task, *operands):
     candidates: list[Call] = []
-    for losses, layout in _torch_forms(task, operands):
+    for losses, layout in torch_forms(task, operands):
         candidates += [
-            _torch_backward(losses, *layout),
-            _torch_in_one_graph(losses, len(operands[1]), *layout),
-            _torch_in_one_graph(losses, _chunk(operands[0]), *layout),
+            torch_backward(losses, *layout),
+            torch_in_one_graph(losses, len(operands[1]), *layout),
+            torch_in_one_graph(losses, _chunk(operands[0]), *layout),
         ]
     return fastest(candidates)
 
 
-def _torch_backward(losses: Callable, weight, bias, *data) -> Call:
+def torch_backward(losses: Callable, weight, bias, *data) -> Call:
+    """Return a call that has losses from a forward pass, and gradients from a backward one."""
     import torch
 
     compiled = torch.compile(losses, dynamic=False)
@@ -137,7 +141,7 @@ def _torch_backward(losses: Callable, weight, bias, *data) -> Call:
     return call
 
 
-def _torch_in_one_graph(losses: Callable, chunk: int, weight, bias, *data) -> Call:
+def torch_in_one_graph(losses: Callable, chunk: int, weight, bias, *data) -> Call:
     """Return a call that has losses and gradients from one graph, for `chunk` sets at a time."""
     import torch
 
@@ -164,7 +168,7 @@ def _torch_in_one_graph(losses: Callable, chunk: int, weight, bias, *data) -> Ca
 _JAX_PLACES = np.s_[...], np.s_[:, None]  # of one set
 
 
-def _jax_forms(task: Task, operands: tuple) -> Iterator[tuple[Callable, tuple]]:
+def jax_forms(task: Task, operands: tuple) -> Iterator[tuple[Callable, tuple]]:
     """Give functions of one set, and what they take for all of them."""
     import jax
 
@@ -203,7 +207,7 @@ def _jax_vmap(task, *operands):
     return fastest(
         [
             _jitted(jax.vmap(of_set, (0, 0, None, None)), *layout)
-            for of_set, layout in _jax_forms(task, operands)
+            for of_set, layout in jax_forms(task, operands)
         ]
     )
 
@@ -218,7 +222,7 @@ def _jax_map(task, *operands):
     return fastest(
         [
             _jitted(partial(over_sets, of_set, batch_size), *layout)
-            for of_set, layout in _jax_forms(task, operands)
+            for of_set, layout in jax_forms(task, operands)
             for batch_size in (None, _chunk(operands[0]))
         ]
     )

@@ -10,7 +10,6 @@ import numpy as np
 from tasks import Task
 
 _BLOCK = 1 << 18  # elements that are checked at once
-_EPS = np.finfo(np.float32).eps
 _FAR = 1e-4  # of the length of a vector of losses, gradients or statistics
 
 
@@ -64,16 +63,24 @@ def reduced(
     return value(error).mean((1, 2)), grad_weight, slope.sum(1)
 
 
-def agrees(task: Task, result: object, operands: tuple[np.ndarray, ...]) -> bool:
-    """Whether a result is wrong by no more than roundings can explain."""
+def agrees(
+    task: Task, result: object, operands: tuple[np.ndarray, ...], sets: range | None = None
+) -> bool:
+    """Whether a result is wrong by no more than roundings can explain.
+
+    It may be that of some sets: then weight and bias are of those only, which are the task's first
+    ones, or else have the numbers `sets`.
+    """
     if task.written is None:
-        return _agrees_reduced(task, result, len(operands[1]))
+        return _agrees_reduced(task, result, sets or range(len(operands[1])))
     result = np.asarray(result)
+    if task.set_axis:
+        result = result.swapaxes(0, 1)
     shape = len(operands[1]), *task.size[1:]
     blocks = _blocks
     if task.function == "affine_select":
         shape, blocks = task.written, _selected_blocks
-    if result.shape != shape or result.dtype != np.float32:
+    if result.shape != shape or result.dtype != task.dtype:
         return False
     return all(_is_close(task.activation, result[at], *block) for at, *block in blocks(*operands))
 
@@ -101,21 +108,26 @@ def _is_close(activation, result, samples, weight, bias) -> bool:
 
     Activations of other libraries are allowed 64 ulp of 1.
     """
+    limits = np.finfo(result.dtype)
+    if result.dtype == np.float16:  # whose own roundings are no part of what is allowed
+        arrays = result, samples, weight, bias
+        result, samples, weight, bias = (array.astype(np.float32) for array in arrays)
     product = samples * weight
     error = np.abs(result - activated(activation, product + bias))
-    allowed = 2 * _EPS * (np.abs(product) + np.abs(bias))
+    allowed = 2 * limits.eps * (np.abs(product) + np.abs(bias))
+    allowed += limits.tiny * limits.eps  # the distance of subnormal numbers
     if activation is not None:
-        allowed += 64 * _EPS
+        allowed += 64 * limits.eps
     return bool((error <= allowed).all())
 
 
-def _agrees_reduced(task: Task, result: object, n_sets: int) -> bool:
+def _agrees_reduced(task: Task, result: object, sets: range) -> bool:
     """Whether losses, gradients or statistics agree with those in float64.
 
     The distance is that of all of them, since the gradient of the absolute error may jump between
     one rounding and another.
     """
-    expected = _expected(task, n_sets)
+    expected = _expected(task, sets)
     found = [np.asarray(r) for r in (result if isinstance(result, (tuple, list)) else (result,))]
     if [f.shape for f in found] != [e.shape for e in expected]:
         return False
@@ -126,11 +138,11 @@ def _agrees_reduced(task: Task, result: object, n_sets: int) -> bool:
 
 
 @functools.lru_cache(maxsize=2)
-def _expected(task: Task, n_sets: int) -> tuple[np.ndarray, ...]:
-    """Return `reduced` in float64, for the first of the sets, in parts that fit into memory."""
+def _expected(task: Task, sets: range) -> tuple[np.ndarray, ...]:
+    """Return `reduced` in float64, for some of the sets, in parts that fit into memory."""
     samples, weight, bias, *targets = (array.astype(np.float64) for array in task.operands())
-    weight, bias = weight[:n_sets], bias[:n_sets]
-    parts = math.ceil(n_sets * samples.size / _BLOCK)
+    weight, bias = (array[sets.start : sets.stop : sets.step] for array in (weight, bias))
+    parts = math.ceil(len(sets) * samples.size / _BLOCK)
 
     def cut(array: np.ndarray) -> list[np.ndarray]:
         return np.array_split(array, min(parts, len(array)))

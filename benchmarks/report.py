@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from contenders import NUMPY, OURS
 from rounds import MODES
 from tasks import Task
@@ -18,9 +19,9 @@ _PREFIXES = ["n", "µ", "m", "", "k", "M", "G"]
 _TITLES = {"reused": "into a result that is reused", "fresh": "into a fresh result"}
 
 
-def n_bytes(size: tuple[int, ...]) -> int:
+def n_bytes(size: tuple[int, ...], dtype: str = "float32") -> int:
     """Return the bytes of a result."""
-    return 4 * math.prod(size)
+    return np.dtype(dtype).itemsize * math.prod(size)
 
 
 def limits(timings: list[Timing]) -> dict[tuple[tuple[int, ...], str], float]:
@@ -41,8 +42,11 @@ def table(task: Task, timings: list[Timing]) -> str:
     modes = [mode for mode in MODES if any(timing["mode"] == mode for timing in timings)]
     amount, unit = _work(task)
     of_limit = f"{'limit':>6} " if limit else ""
+    has_memory = any(timing["extra_peak"] is not None for timing in timings)
     columns = f"{'time':>10} {unit:>7} {of_limit}{'ours':>7} {'MB':>8} "
-    lines = [f"\n{task}, {_quantity(amount, unit[1:].removesuffix('/s'))}"]
+    if not has_memory:
+        columns = columns.removesuffix(f"{'MB':>8} ")
+    lines = [f"\n{task}, {quantity(amount, unit[1:].removesuffix('/s'))}"]
     if task.written:
         heads = (f"| {_TITLES[mode]:^{len(columns)}}" for mode in modes)
         lines.append(f"{'':27}" + "".join(heads))
@@ -56,17 +60,19 @@ def table(task: Task, timings: list[Timing]) -> str:
                 continue
             seconds = timing["median"]
             ours = by_place.get((OURS, mode))
-            cells += f"| {_quantity(seconds, 's'):>10} {amount / seconds / 1e9:7.2f} "
+            moves = timing.get("moves", 1)
+            speed = moves * amount / seconds / 1e9
+            cells += f"| {quantity(seconds, 's'):>10} {speed:7.2f} "
             if limit:
-                cells += f"{_ratio(limit.get((task.size, mode)), seconds):>6} "
-            cells += (
-                f"{_ratio(seconds, ours and ours['median']):>7} {_megabytes(timing):>8}"
-                f"{'*' if timing['extrapolated'] else ' '}"
-            )
+                cells += f"{_ratio(moves * limit.get((task.size, mode), 0), seconds):>6} "
+            cells += f"{_ratio(seconds, ours and ours['median']):>7}{' ' * has_memory}"
+            cells += f"{_megabytes(timing):>8}" * has_memory
+            cells += "*" if timing["extrapolated"] else " "
         lines.append(f"{name:27}{cells}")
     lines.append(
         "limit: of the better fill's speed; " * bool(limit)
-        + "ours: time over multisubnet's; MB: a call's peak over what was there before"
+        + "ours: time over multisubnet's"
+        + "; MB: a call's peak over what was there before" * has_memory
     )
     if any(timing["extrapolated"] for timing in timings):
         lines.append("* extrapolated from fewer sets")
@@ -76,7 +82,7 @@ def table(task: Task, timings: list[Timing]) -> str:
 def _work(task: Task) -> tuple[int, str]:
     """Return how much is written, or else evaluated, and the unit of its speed."""
     if task.written:
-        return n_bytes(task.written), "GB/s"
+        return n_bytes(task.written, task.dtype), "GB/s"
     return math.prod(task.size), "Gelem/s"
 
 
@@ -101,11 +107,15 @@ def smallest_call(timings: list[Timing]) -> str:
 
 
 def _linear_affine(timings: list[Timing]) -> list[Timing]:
-    """Return the timings of affine without an activation; before there were others, all were."""
+    """Return the timings of affine alone, as it is called without options, in float32.
+
+    Before there were others, all were.
+    """
+    plain = {"function": "affine", "activation": None, "dtype": "float32", "set_axis": 0}
     return [
         timing
         for timing in timings
-        if timing.get("function", "affine") == "affine" and timing["activation"] is None
+        if all(timing.get(name, value) == value for name, value in plain.items())
     ]
 
 
@@ -128,17 +138,21 @@ def plot(results: dict[str, Any], path: Path) -> None:
     timings = _linear_affine(results["timings"])
     names = [timing["contender"] for timing in timings if not timing["is_limit"]]
     colors = dict(zip(dict.fromkeys(names), plt.get_cmap("tab20").colors, strict=False))
-    figure, panels = plt.subplots(1, len(MODES), figsize=(15, 7), sharey=True, layout="constrained")
-    for panel, mode in zip(panels, MODES, strict=True):
+    modes = [mode for mode in MODES if any(timing["mode"] == mode for timing in timings)]
+    shape = {"figsize": (2.5 + 6.25 * len(modes), 7), "sharey": True, "squeeze": False}
+    figure, (panels,) = plt.subplots(1, len(modes), layout="constrained", **shape)
+    for panel, mode in zip(panels, modes, strict=True):
         _draw(panel, [timing for timing in timings if timing["mode"] == mode], colors)
         panel.set_title(_TITLES[mode].capitalize())
         panel.set_xlabel("size of the result")
     panels[0].set_ylabel("written per second")
     machine = results["machine"]
-    figure.suptitle(
-        f"out[n, b, f] = samples[b, f] * weight[n, f] + bias[n, f], float32, "
-        f"{machine['cpu']}, {machine['cores']} cores, {results['date']}"
-    )
+    where = f"{machine['cpu']}, {machine['cores']} cores"
+    if "gpu" in machine:
+        where = machine["gpu"]["name"]
+    formula = "out[n, b, f] = samples[b, f] * weight[n, f] + bias[n, f]"
+    between = "\n" if len(modes) == 1 else ", "
+    figure.suptitle(f"{formula}, float32{between}{where}, {results['date']}")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -160,7 +174,7 @@ def _draw(panel: Any, timings: list[Timing], colors: dict[str, Any]) -> None:
         own = [timing for timing in timings if timing["contender"] == name]
         if not own:
             continue
-        x, y = line({tuple(timing["size"]): timing["median"] for timing in own})
+        x, y = line({tuple(t["size"]): t["median"] / t.get("moves", 1) for t in own})
         style = {"linewidth": 1, "markersize": 4, "alpha": 0.8}
         if name == OURS:
             color, style = "crimson", {"linewidth": 3, "markersize": 8, "zorder": 5}
@@ -169,8 +183,8 @@ def _draw(panel: Any, timings: list[Timing], colors: dict[str, Any]) -> None:
         ends[name + mark] = y[-1], color
 
     panel.set(xscale="log", yscale="log")
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _quantity(value, "B")))
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _quantity(value, "B/s")))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value, "B")))
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value, "B/s")))
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(alpha=0.2)
     _label(panel, ends, max(n_bytes(timing["size"]) for timing in timings))
@@ -211,7 +225,8 @@ def _megabytes(timing: Timing) -> str:
     return "" if timing["extra_peak"] is None else f"{timing['extra_peak'] / 1e6:.1f}"
 
 
-def _quantity(value: float, unit: str) -> str:
+def quantity(value: float, unit: str) -> str:
+    """Return a quantity in three digits, with the prefix of its unit."""
     if not value:
         return f"0 {unit}"
     exponent = max(-3, min(3, math.floor(math.log10(float(f"{value:.3g}")) / 3)))

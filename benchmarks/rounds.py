@@ -7,6 +7,7 @@ import gc
 import random
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,18 +34,48 @@ class Effort:
     seconds: float
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Case:
-    """A contender for a task, with a result that is reused or fresh."""
+    """A contender for a task, with a result that is reused or fresh, and what it took so far."""
 
     contender: Contender
     mode: str
-    call: Call
-    scale: float  # all sets, over the sets that a call computes
+    scale: float = 1.0  # all sets, over the sets that a call computes
     calls: int = 1  # in a sample
     spent: float = 0.0
     extra_peak: int | None = None  # bytes
     samples: list[float] = field(default_factory=list)  # seconds for a call on all sets
+
+    def sample(self) -> None:
+        """Take one sample."""
+        raise NotImplementedError
+
+    def is_due(self, effort: Effort, fraction: float) -> bool:
+        """Whether to take part in the round that follows this fraction of them."""
+        return self.spent <= effort.seconds * fraction or len(self.samples) <= _FEWEST * fraction
+
+    def summary(self) -> dict[str, object]:
+        """Return the median and quartiles, in seconds, and the memory, in bytes."""
+        low, median, high = statistics.quantiles(self.samples, n=4, method="inclusive")
+        peak = self.extra_peak
+        return {
+            "mode": self.mode,
+            "contender": self.contender.name,
+            "median": median,
+            "quartiles": [low, high],
+            "samples": len(self.samples),
+            "calls": self.calls,
+            "extra_peak": None if peak is None else round(peak * self.scale),
+            "extrapolated": self.scale != 1,
+            "is_limit": self.contender.is_limit,
+        }
+
+
+@dataclass(kw_only=True)
+class HostCase(Case):
+    """A case whose calls come back when their work is done."""
+
+    call: Call
 
     def calibrate(self) -> None:
         """Warm up, and find out what memory a call takes and how many calls a sample needs."""
@@ -72,10 +103,6 @@ class Case:
         self.samples.append(self._last * self.scale)
         self.spent += time.perf_counter() - began
 
-    def is_due(self, effort: Effort, fraction: float) -> bool:
-        """Whether to take part in the round that follows this fraction of them."""
-        return self.spent <= effort.seconds * fraction or len(self.samples) <= _FEWEST * fraction
-
     def _seconds(self, calls: int) -> float:
         call = self.call
         start = time.perf_counter()
@@ -83,21 +110,16 @@ class Case:
             call()
         return time.perf_counter() - start
 
-    def summary(self) -> dict[str, object]:
-        """Return the median and quartiles, in seconds, and the memory, in bytes."""
-        low, median, high = statistics.quantiles(self.samples, n=4, method="inclusive")
-        peak = self.extra_peak
-        return {
-            "mode": self.mode,
-            "contender": self.contender.name,
-            "median": median,
-            "quartiles": [low, high],
-            "samples": len(self.samples),
-            "calls": self.calls,
-            "extra_peak": None if peak is None else round(peak * self.scale),
-            "extrapolated": self.scale != 1,
-            "is_limit": self.contender.is_limit,
-        }
+
+def take_turns(cases: Sequence[Case], effort: Effort, rng: random.Random) -> None:
+    """Take the samples of all cases, in rounds, each in a random order."""
+    gc.collect()
+    gc.disable()
+    for done in range(effort.rounds):
+        for case in rng.sample(cases, len(cases)):
+            if case.is_due(effort, done / effort.rounds):
+                case.sample()
+    gc.enable()
 
 
 def measure(
@@ -125,17 +147,12 @@ def measure(
                     if out is not None:
                         out.fill(np.nan)
                     check(contender, task, call(), operands)
-            case = Case(contender, mode, call, len(weight) / len(weight[sets]))
+            scale = len(weight) / len(weight[sets])
+            case = HostCase(contender=contender, mode=mode, call=call, scale=scale)
             case.calibrate()
             cases.append(case)
 
-    gc.collect()
-    gc.disable()
-    for done in range(effort.rounds):
-        for case in rng.sample(cases, len(cases)):
-            if case.is_due(effort, done / effort.rounds):
-                case.sample()
-    gc.enable()
+    take_turns(cases, effort, rng)
     summaries = [dataclasses.asdict(task) | case.summary() for case in cases]
     cases.clear()
     forget()

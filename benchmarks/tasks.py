@@ -55,33 +55,50 @@ class Task:
     size: Size
     activation: str | None = None
     loss: str | None = None
+    dtype: str = "float32"
+    set_axis: int = 0  # where N stands in the shape of the result of affine
 
     def __str__(self) -> str:
-        parts = self.function, self.size, self.loss, self.activation or "linear"
+        parts = [self.function, self.size, self.loss, self.activation or "linear"]
+        if self.dtype != "float32":
+            parts.append(self.dtype)
+        if self.set_axis:
+            parts.append(f"set_axis={self.set_axis}")
         return ", ".join(str(part) for part in parts if part is not None)
 
     @property
-    def options(self) -> dict[str, str]:
+    def options(self) -> dict[str, str | int]:
         """The keyword arguments of the function."""
-        options = {"activation": self.activation, "loss": self.loss}
+        options = {
+            "activation": self.activation,
+            "loss": self.loss,
+            "set_axis": self.set_axis or None,
+        }
         return {name: value for name, value in options.items() if value is not None}
 
     @property
     def written(self) -> tuple[int, ...] | None:
         """The shape of the result, where one can be given to be written into."""
-        return {"affine": self.size, "affine_select": self.size[1:]}.get(self.function)
+        n_sets, n_samples, n_features = self.size
+        if self.function == "affine":
+            return (n_samples, n_sets, n_features) if self.set_axis else self.size
+        return self.size[1:] if self.function == "affine_select" else None
 
     def operands(self) -> tuple[np.ndarray, ...]:
         """Return samples, weight, bias, and set_index or targets where the function takes them."""
         n_sets, n_samples, n_features = self.size
         rng = np.random.default_rng(0)
-        draw = rng.standard_normal
-        samples = draw((n_samples, n_features), np.float32)
-        weight, bias = (draw((n_sets, n_features), np.float32) for _ in range(2))
+
+        def draw(shape: tuple[int, int]) -> np.ndarray:
+            drawn = np.float64 if self.dtype == "float64" else np.float32
+            return rng.standard_normal(shape, drawn).astype(self.dtype, copy=False)
+
+        samples = draw((n_samples, n_features))
+        weight, bias = (draw((n_sets, n_features)) for _ in range(2))
         if self.function == "affine_select":
             return samples, weight, bias, rng.integers(n_sets, size=n_samples)
         if self.function in MEAN_LOSSES:
-            return samples, weight, bias, draw(samples.shape, np.float32)
+            return samples, weight, bias, draw(samples.shape)
         return samples, weight, bias
 
 

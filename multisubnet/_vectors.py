@@ -382,7 +382,7 @@ def map_rows(typingctx, array, places, steps, n_rows, length, divisor, what):
     `what` is a constant: the name of a function of _closed_form.py; for each of its inputs whether
     it is a row of float64 (d) or of the dtype of `array` (a); for each of its results whether it is
     written to such a row, or (+) the sums of a line's columns are, for each row one, to a line of
-    float64. What is not summed up is divided by `divisor`.
+    float64. All results but the first one are divided by `divisor`.
     """
     name, inputs, results = what.literal_value.split(":")[:3]
     names, program = row_program(name, "divisor")

@@ -1,0 +1,107 @@
+"""Time the library on a GPU against what else computes the same, and the GPU's limits.
+
+    python benchmarks/gpu.py --results benchmarks/results     everything, some minutes
+    python benchmarks/gpu.py --quick                          some of it, in a hurry
+    python benchmarks/gpu.py --only losses                    some functions
+    python benchmarks/gpu.py --only affine --sizes 1000,569,30    (sets, samples, features)
+
+CuPy must be there, and a GPU; of the other libraries (PyTorch, JAX) those take part that are there
+and see the GPU. A full run, or one with --results, writes a JSON file with all medians and
+quartiles, after each task anew, and a plot where `affine` took part.
+
+Events on the stream that a library uses tell what its calls took; JAX's are timed from outside,
+until the last of a number of them is done, so that small ones have the host's time in them. What
+the host takes for a call, no matter how long the GPU works, is `--only host`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import random
+import sys
+import time
+
+import options
+from gpu_tasks import GROUPS, bytes_needed, tasks_of
+
+# Memory as it is needed: by default JAX takes three quarters of it for itself.
+_PEERS = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_CPP_MIN_LOG_LEVEL": "2"}
+
+
+def main() -> None:
+    """Measure, and report."""
+    arguments = options.parsed(options.parser(__doc__, GROUPS))
+    os.environ.update(_PEERS)  # before any of them is imported
+
+    from multisubnet import _cupy
+
+    why = _cupy.why_unavailable()
+    if why is not None:
+        sys.exit(f"no GPU to measure on: {' '.join(why.split())}")
+
+    import cupy
+    import gpu_host
+    import gpu_rounds
+    import machine
+    import report
+    from gpu_contenders import CONTENDERS, is_there
+    from rounds import Effort
+
+    groups = arguments.only or GROUPS
+    gpu = machine.gpu()
+    cache = gpu["l2_bytes"] or 0
+    results = {
+        "date": datetime.date.today().isoformat(),
+        "machine": machine.describe() | {"gpu": gpu},
+        "versions": machine.versions(machine.GPU_PACKAGES),
+        "environment": _PEERS,
+        "timings": [],
+        "host_calls": [],
+        "left_out": [],
+        "skipped": [],
+    }
+    for name, value in (gpu | results["versions"]).items():
+        print(f"{name}: {value}")
+    name = "-".join(["gpu", *(arguments.only or ())])
+
+    def save() -> None:
+        if arguments.results:
+            slug = machine.slug(gpu["name"])
+            report.save(results, arguments.results / f"{name}-{slug}-{results['date']}.json")
+
+    contenders = [contender for contender in CONTENDERS if is_there(contender)]
+    effort = Effort(rounds=8, seconds=0.1) if arguments.quick else Effort(rounds=30, seconds=0.5)
+    began = time.perf_counter()
+    rng = random.Random(0)
+    for group in groups:
+        for task in tasks_of(group, arguments.sizes, arguments.quick):
+            if group == "host":
+                timings = gpu_host.measure(task, effort, rng)
+                print(gpu_host.table(task, timings), flush=True)
+                results["host_calls"] += timings
+                save()
+                continue
+            needed, there = bytes_needed(task, cache), cupy.cuda.runtime.memGetInfo()[0]
+            if needed > there:
+                why = f"needs {needed / 1e9:.1f} GB, of which {there / 1e9:.1f} are free"
+                print(f"\n{task} is skipped: it {why}", flush=True)
+                results["skipped"].append({"task": str(task), "why": why})
+                continue
+            timings, left_out = gpu_rounds.measure(task, contenders, effort, cache, rng)
+            print(report.table(task, timings), flush=True)
+            results["timings"] += timings
+            results["left_out"] += left_out
+            save()
+    print(f"\n{time.perf_counter() - began:.0f} s")
+
+    save()
+    if arguments.results and any(t["function"] == "affine" for t in results["timings"]):
+        report.plot(results, arguments.results / f"{name}.png")
+    failed = [out for out in results["left_out"] if not out["memory"]]
+    if failed:
+        sys.exit(f"{len(failed)} failed, see above")
+
+
+if __name__ == "__main__":
+    main()
