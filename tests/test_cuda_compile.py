@@ -121,9 +121,7 @@ def broken_promises(text):
     ],
 )
 def test_every_kernel_stays_in_registers(arch, template):
-    keys = ["linear"]
-    if arch in (ARCHITECTURES[0], 90, ARCHITECTURES[-1]):
-        keys = keys_of(template)
+    keys = keys_of(template) if arch in (ARCHITECTURES[0], ARCHITECTURES[-1]) else ["linear"]
     names = [name for key in keys for name in _launch.kernels(template, key)]
     # Two blocks of 256 threads fit in a multiprocessor; one, where a thread has 16 bytes of a row.
     of_bytes = [name for name in names if re.match(r"affine_runs<(boolean|u?int8),", name)]

@@ -56,6 +56,8 @@ def test_the_agreement_tests_of_sums_under_sanitizers():
 
 
 OVERRUN = """
+import struct
+
 import cuda_on_host
 import numpy as np
 
@@ -65,9 +67,12 @@ from multisubnet import _launch
 def test_overrun():
     samples, out = np.ones((1, 100)), np.ones((1, 1, 100))
     launch = _launch.affine(samples, samples, None, out, out.dtype, None, cuda_on_host.address)
-    assert launch.argument.endswith((100).to_bytes(8, "little"))
-    longer = launch.argument[:-8] + (102).to_bytes(8, "little")
-    cuda_on_host.run(launch._replace(argument=longer))
+    *sizes, n_features, period, rows_of_period, n_vectors = struct.unpack(
+        "<6q", launch.argument[-48:]
+    )
+    assert (n_features, n_vectors) == (100, 50)
+    longer = struct.pack("<6q", *sizes, 102, period, rows_of_period, 51)
+    cuda_on_host.run(launch._replace(argument=launch.argument[:-48] + longer))
 """
 OVERRUN_OF_SUMS = """
 import struct
