@@ -35,7 +35,8 @@ from multisubnet._vectors import (
     stream_line,
 )
 
-_SHORT_ROW = 2048
+_SHORT_ROW = 2048  # bytes, below which rows are repeated in a tile
+_SHORT_SELECTED = 256  # below which rows of sets that are selected are put together in one
 _SHORT_RUN = 1024
 _TILE = 4096
 _SLOT = _TILE + 2 * LINE  # a tile; a line by which it goes on; a line that filling it may overrun
@@ -232,7 +233,7 @@ def _specialized_select(recipe: str):
         bias_step = 0 if bias.shape[0] == 1 else row_bytes
         weight_tile = _scratch()
         bias_tile = weight_tile + _SLOT
-        rows = 1 if row_bytes >= _SHORT_ROW else _TILE // max(row_bytes, 1)
+        rows = 1 if row_bytes >= _SHORT_SELECTED else _TILE // max(row_bytes, 1)
         for b in range(first, last, rows):
             n_rows = min(rows, last - b)
             weight_row = weight.ctypes.data + set_index[b] * weight_step
