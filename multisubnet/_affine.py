@@ -133,7 +133,9 @@ def affine(
     if out is not None:
         samples, weight, bias = _operands.apart_from(ordered, (samples, weight, bias))
     if backend.ARRAYS != "numpy":
-        backend.affine_of_host(samples, weight, bias, result, set_axis, dtype, activation)
+        from multisubnet import _through_gpu
+
+        _through_gpu.affine(samples, weight, bias, result, set_axis, dtype, activation)
     else:
         backend.affine(samples, weight, bias, ordered, dtype, activation)
     return result if out is None else out

@@ -68,21 +68,6 @@ def affine(
         _run_planned(_launch.affine, (samples, weight, bias, out), dtype, activation)
 
 
-def affine_of_host(
-    samples: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
-    result: np.ndarray,
-    set_axis: int,
-    dtype: np.dtype,
-    activation: Activation | None,
-) -> None:
-    """Write `affine` of NumPy arrays to a NumPy array, in chunks."""
-    from multisubnet import _through_gpu
-
-    _through_gpu.affine(samples, weight, bias, result, set_axis, dtype, activation)
-
-
 def affine_select(
     samples: Any,
     weight: Any,

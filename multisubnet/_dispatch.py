@@ -31,8 +31,6 @@ from multisubnet._terms import Terms
 #   adopt(array)          a copy of an array of the other namespace
 #   affine(samples, weight, bias, out, dtype, activation)
 #                         on validated arrays, into out of shape (N, B, F)
-#   affine_of_host(samples, weight, bias, result, set_axis, dtype, activation)
-#                         of the cupy backend alone: of NumPy arrays, into a NumPy array
 #   affine_select(samples, weight, bias, set_index, out, dtype, activation, n_sets)
 #                         the same, into out of shape (B, F)
 #   sums(terms, operands, dtype, parameter, length, totals)
