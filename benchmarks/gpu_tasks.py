@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from tasks import MEAN_LOSSES, Size, Task
+from tasks import Size, Task, of_losses
 
 GROUPS = "affine", "losses", "host"
 
@@ -43,12 +43,7 @@ def tasks_of(group: str, sizes: list[Size] | None, quick: bool) -> list[Task]:
     """Return the tasks of a group, at its own sizes where none are given."""
     sizes = sizes or (_QUICK_SIZES if quick else _SIZES)[group]
     if group == "losses":
-        return [
-            Task(function, size, activation, loss)
-            for function in MEAN_LOSSES
-            for size in sizes
-            for loss, activation in _LOSSES
-        ]
+        return of_losses(sizes, _LOSSES)
     tasks = [Task("affine", size) for size in sizes]
     varied = _QUICK_VARIED if quick else _VARIED
     if group == "affine" and varied in sizes:

@@ -113,9 +113,14 @@ def tasks_of(group: str, sizes: list[Size] | None, quick: bool) -> list[Task]:
         return [Task("affine_select", size) for size in sizes]
     if group == "stats":
         return [Task("affine_stats", size, "tanh") for size in sizes]
+    return of_losses(sizes, QUICK_LOSSES if quick else LOSSES)
+
+
+def of_losses(sizes: list[Size], losses: list[tuple[str, str | None]]) -> list[Task]:
+    """Return the tasks for losses, each with the activation before it."""
     return [
         Task(function, size, activation, loss)
         for function in MEAN_LOSSES
         for size in sizes
-        for loss, activation in (QUICK_LOSSES if quick else LOSSES)
+        for loss, activation in losses
     ]

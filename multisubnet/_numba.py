@@ -16,6 +16,7 @@ import numpy as np
 
 from multisubnet import _numba_sums, _numpy, _threads
 from multisubnet._activations import Activation
+from multisubnet._numba_sums import is_plain
 from multisubnet._terms import Terms
 
 ARRAYS = "numpy"
@@ -107,15 +108,15 @@ def affine(
         except TypeError:  # an operand is not contiguous, or not aligned
             pass
 
-    plain = all(_is_plain(array, dtype) for array in (samples, weight, third))
+    plain = all(is_plain(array, dtype) for array in (samples, weight, third))
     by_samples = out.transpose(1, 0, 2)
     if plain and samples.ndim == 2 and len(weight) == len(third) == n_sets:
         # With one sample both orders are the same, and there the run is the longer one.
-        sets_first = n_samples > 1 and _is_plain(out, dtype)
+        sets_first = n_samples > 1 and is_plain(out, dtype)
         whole = out if sets_first else by_samples
     else:
         sets_first, whole = True, out
-    if not plain or not _is_plain(whole, dtype):
+    if not plain or not is_plain(whole, dtype):
         _in_blocks(evaluate, samples, weight, bias, out, dtype)
         return
 
@@ -147,7 +148,7 @@ def affine_select(
 ) -> None:
     """Write `affine` of set `set_index[b]` for each sample b to `out` of shape (B, F)."""
     third = weight if bias is None else bias
-    plain = all(_is_plain(array, dtype) for array in (samples, weight, third, out))
+    plain = all(is_plain(array, dtype) for array in (samples, weight, third, out))
     if not plain or ((set_index < 0) | (set_index >= n_sets)).any():
         operands = samples, weight, bias, set_index, out, dtype, activation, n_sets
         _numpy.affine_select(*operands)
@@ -218,7 +219,7 @@ def closed_form(
             return False
         targets = np.ascontiguousarray(np.broadcast_to(targets, samples.shape), dtype)
     third = np.full((1, n_features), -0.0, dtype) if bias is None else bias
-    if not all(_is_plain(x, dtype) for x in (samples, targets, weight, third, *gradients)):
+    if not all(is_plain(x, dtype) for x in (samples, targets, weight, third, *gradients)):
         return False
     from multisubnet import _compiled_totals
 
@@ -262,12 +263,6 @@ def _with_parameter(evaluate: Callable[..., None], parameter: float) -> Callable
     return lambda *arguments: evaluate(*arguments, parameter)
 
 
-def _is_plain(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether the compiled code can take an array as it is."""
-    flags = array.flags
-    return array.dtype == dtype and flags.c_contiguous and flags.aligned
-
-
 def _pieces(
     outer: int, run: int, reads_again: bool, itemsize: int, threads: int
 ) -> Iterator[tuple[int, int, int, int]]:
@@ -301,7 +296,7 @@ def _in_blocks(
             np.require(_numpy.part(array, block), dtype, ["C", "A"]).reshape(-1, n_features)
             for array in (samples, weight, third)
         )
-        result = target if _is_plain(target, dtype) else np.empty(target.shape, dtype)
+        result = target if is_plain(target, dtype) else np.empty(target.shape, dtype)
         run = n_samples * n_features
         evaluate(*operands, result, bias is not None, True, 0, n_sets, 0, run, False)
         if result is not target:

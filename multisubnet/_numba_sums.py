@@ -28,6 +28,12 @@ _PARTS = 4  # for each thread
 _PIECE = 1 << 19  # the least operations, on lines, that another thread is woken for
 
 
+def is_plain(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether the compiled code can take an array as it is."""
+    flags = array.flags
+    return array.dtype == dtype and flags.c_contiguous and flags.aligned
+
+
 class Sums:
     """Operands and totals of sums, and what computes them.
 
@@ -110,7 +116,7 @@ class Sums:
                 packed[name] = np.ascontiguousarray(rows[:, 0], self.dtype)
                 continue
             shape = n_indices, self._stride(width)
-            if rows.shape == shape and self._is_plain(rows):
+            if rows.shape == shape and is_plain(rows, self.dtype):
                 packed[name] = rows.reshape(-1)
                 continue
             array = np.empty(shape, self.dtype)
@@ -164,15 +170,11 @@ class Sums:
     def _grouped(self, held: Any, n_kept: int, shape: tuple[int, int, int]) -> np.ndarray:
         """Return an operand (kept, F) with zeros behind it in its last group, flat."""
         n_groups, group, width = shape
-        if np.shape(held) == (n_groups * group, width) and self._is_plain(held):
+        if np.shape(held) == (n_groups * group, width) and is_plain(held, self.dtype):
             return held.reshape(-1)
         array = np.zeros((n_groups * group, width), self.dtype)
         array[:n_kept] = held
         return array.reshape(-1)
-
-    def _is_plain(self, array: np.ndarray) -> bool:
-        """Whether the compiled code can take an array as it is."""
-        return array.dtype == self.dtype and array.flags.c_contiguous and array.flags.aligned
 
 
 def _grouped_each(each: np.ndarray, shape: tuple[int, int, int], dtype: np.dtype) -> np.ndarray:

@@ -619,8 +619,8 @@ MUTANTS = [
     Mutant(
         "a row for all indices taken for a row of each",
         "multisubnet/_numba_sums.py",
-        "if rows.shape == shape and self._is_plain(rows):",
-        "if rows.shape[1] == shape[1] and self._is_plain(rows):",
+        "if rows.shape == shape and is_plain(rows, self.dtype):",
+        "if rows.shape[1] == shape[1] and is_plain(rows, self.dtype):",
     ),
     Mutant(
         "totals of kept indices that do not fill their group, in the place of others",
