@@ -124,12 +124,16 @@ class _Crew:
             self._jobs.put(job)
         self._offered[0] += 1
 
-    def grow(self, size: int) -> None:
-        """Have at least so many threads."""
+    def grow(self, size: int) -> int:
+        """Have at least so many threads, if there can be; return how many of these there are."""
         while len(self._threads) < size:
             thread = threading.Thread(target=self._serve, name="multisubnet", daemon=True)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more, or the interpreter is shutting down
+                break
             self._threads.append(thread)
+        return min(len(self._threads), size)
 
     def dismiss(self) -> None:
         """Send the threads away, and wait until they have gone."""
@@ -161,8 +165,7 @@ def _offer(job: _Job, count: int) -> None:
             return  # and let the caller do it all
         if _crew is None:
             _crew = _Crew()
-        _crew.grow(count)
-        _crew.offer(job, count)
+        _crew.offer(job, _crew.grow(count))
 
 
 def _look_out(number: np.ndarray, seen: int) -> bool:

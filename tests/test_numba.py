@@ -297,6 +297,16 @@ def test_an_error_in_another_thread_reaches_the_caller():
         _threads.run(work, [(0,), (1,)], 2)
 
 
+def test_a_caller_does_it_all_where_no_thread_can_be_started():
+    done = []
+    with (
+        mock.patch.object(_threads, "_crew", None),
+        mock.patch.object(threading.Thread, "start", side_effect=RuntimeError),
+    ):
+        _threads.run(done.append, ((i,) for i in range(10)), 3)
+    assert done == list(range(10))
+
+
 def test_the_interpreter_may_exit_while_threads_look_out_for_more():
     code = (
         "import atexit\n"
