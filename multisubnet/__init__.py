@@ -20,12 +20,14 @@ from multisubnet._select import affine_select
 from multisubnet._stats import affine_stats
 from multisubnet._theta import from_theta, to_theta
 from multisubnet._vjp import affine_vjp
+from multisubnet._weight_sets import WeightSets
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Activation",
     "BackendUnavailable",
+    "WeightSets",
     "affine",
     "affine_select",
     "affine_stats",

@@ -66,6 +66,11 @@ def is_cupy(array: Any) -> bool:
     return module is not None and isinstance(array, module.ndarray)
 
 
+def on_host(array: Any) -> np.ndarray:
+    """Return an array as a NumPy array; a CuPy array is copied, once it has been computed."""
+    return array.get() if is_cupy(array) else array
+
+
 def device_of(array: Any) -> contextlib.AbstractContextManager:
     """Return a context in which a CuPy array's device is the current one (mostly it is)."""
     if not is_cupy(array) or cupy().cuda.runtime.getDevice() == array.data.device_id:

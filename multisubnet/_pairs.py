@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -101,7 +101,7 @@ def to_pairs(weight: Any, bias: Any) -> Any:
         raise TypeError("bias is None; expected an array_like of numbers")
     xp, weight, bias, shape = read(weight, bias)
     parts = {"weight": weight, "bias": bias}
-    return _stack({k: xp.broadcast_to(x, shape) for k, x in parts.items()}, xp, axis=-1)
+    return joined({k: xp.broadcast_to(x, shape) for k, x in parts.items()}, "stack", axis=-1)
 
 
 def as_array(name: str, operand: Any) -> Any:
@@ -112,7 +112,7 @@ def as_array(name: str, operand: Any) -> Any:
     if xp is np:
         operand = _operands.as_numpy(name, operand)
     elif items is operand:
-        operand = _stack(named, xp, axis=0)
+        operand = joined(named, "stack", axis=0)
     _operands.check_dtype(name, operand)
     return operand
 
@@ -133,8 +133,9 @@ def read(weight: Any, bias: Any) -> tuple[ModuleType, Any, Any, tuple[int, int]]
     return xp, weight, bias, (n_sets, n_features)
 
 
-def _stack(arrays: dict[str, Any], xp: ModuleType, axis: int) -> Any:
-    """Return a stack of arrays of one dtype, or on the CPU of any."""
+def joined(arrays: dict[str, Any], join: Literal["stack", "concatenate"], axis: int) -> Any:
+    """Return named arrays of one dtype, or on the CPU of any, as one that is C-contiguous."""
+    xp = _dispatch.namespace(arrays)
     (first, dtype), *others = ((name, array.dtype) for name, array in arrays.items())
     for name, other in others:
         if xp is not np and other != dtype:
@@ -143,4 +144,4 @@ def _stack(arrays: dict[str, Any], xp: ModuleType, axis: int) -> Any:
                 f"would do it here, takes float32 subnormals for zeros)"
             )
     with _dispatch.device_of(arrays[first]):
-        return xp.ascontiguousarray(xp.stack(list(arrays.values()), axis=axis))
+        return xp.ascontiguousarray(getattr(xp, join)(list(arrays.values()), axis=axis))

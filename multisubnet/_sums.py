@@ -37,7 +37,7 @@ class Problem:
                 for name, x in others.items()
             }
         _, samples, weight, bias, dtype, self.shape = _operands.read(samples, weight, bias, None)
-        self.dtype = _working_dtype(dtype)
+        self.dtype = working_dtype(dtype)
         for name, array in others.items():
             if array is not None:
                 _operands.check_dtype(name, array)
@@ -159,7 +159,8 @@ def swapped(operands: dict[str, Any]) -> dict[str, Any]:
     return {name: None if x is None else x.transpose(1, 0, 2) for name, x in operands.items()}
 
 
-def _working_dtype(dtype: np.dtype) -> np.dtype:
+def working_dtype(dtype: np.dtype) -> np.dtype:
+    """Return the dtype in which operands that have this one in common are summed up."""
     if dtype.kind == "c" or dtype.char == "g":
         raise TypeError(
             f"samples, weight and bias together have dtype {dtype}; expected bool, integers or "

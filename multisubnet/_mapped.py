@@ -1,0 +1,40 @@
+"""Arrays in memory-mapped files, whose pages count as memory in use until they are released."""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds
+
+
+def mapping_of(array: Any) -> mmap.mmap | None:
+    """Return the mapping that an array lies in, as a `numpy.memmap` does, or None."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    if isinstance(array, memoryview):
+        array = array.obj
+    return array if isinstance(array, mmap.mmap) else None
+
+
+def flush(array: np.ndarray) -> None:
+    """Write the pages of a mapped array to its file."""
+    mapping = mapping_of(array)
+    if mapping is not None and array.size:
+        mapping.flush(*_pages(array, mapping))
+
+
+def release(array: np.ndarray) -> None:
+    """Give back the memory of the pages of a mapped array; they are read again when needed."""
+    mapping = mapping_of(array)
+    if mapping is not None and array.size and hasattr(mmap, "MADV_DONTNEED"):
+        mapping.madvise(mmap.MADV_DONTNEED, *_pages(array, mapping))
+
+
+def _pages(array: np.ndarray, mapping: mmap.mmap) -> tuple[int, int]:
+    """Return the offset in the mapping and the length of the pages that an array touches."""
+    first, end = byte_bounds(array)
+    start = np.frombuffer(mapping, np.uint8).__array_interface__["data"][0]
+    offset = (first - start) // mmap.PAGESIZE * mmap.PAGESIZE
+    return offset, end - start - offset

@@ -1,0 +1,31 @@
+"""Progress, as a bar or told to a callable."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Report = Callable[[int], object]
+
+
+@contextlib.contextmanager
+def reporting(progress: Any, total: int, unit: str = "sets") -> Iterator[Report]:
+    """Return what is to be told how many of `total` are done.
+
+    `progress` is a bool, whether to show a bar, or a callable that gets (done, total).
+    """
+    if callable(progress):
+        yield lambda done: progress(done, total)
+    elif progress:
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            raise ImportError(
+                "progress=True needs tqdm: install it with 'pip install tqdm', or give a callable "
+                "that gets (done, total)"
+            ) from None
+        with tqdm(total=total, unit=f" {unit}", unit_scale=True) as bar:
+            yield lambda done: bar.update(done - bar.n)
+    else:
+        yield lambda done: None
