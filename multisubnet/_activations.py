@@ -128,7 +128,8 @@ class Activation:
     def __setattr__(self, attribute: str, value: Any) -> None:
         raise AttributeError(f"an Activation is immutable: {attribute} cannot be set")
 
-    __delattr__ = __setattr__  # type: ignore[assignment]
+    def __delattr__(self, attribute: str) -> None:
+        raise AttributeError(f"an Activation is immutable: {attribute} cannot be deleted")
 
     def _state(self) -> tuple[str, float | None, bool]:
         return self.name, self.parameter, self.is_derivative

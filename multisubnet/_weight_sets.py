@@ -17,8 +17,7 @@ from multisubnet._subnormals import keeping_subnormals
 
 Progress = bool | Callable[[int, int], object]
 
-# A result of fewer elements is below _predict.UNCHECKED_BYTES, whatever its dtype.
-_UNCHECKED_ELEMENTS = _predict.UNCHECKED_BYTES // 32
+_LARGEST_ITEM = 32  # bytes, of a dtype of numbers
 
 
 class WeightSets:
@@ -88,9 +87,10 @@ class WeightSets:
     array([[[30, 45]]])
     """
 
-    __slots__ = ("_activation", "_bias", "_weight")
+    __slots__ = ("_activation", "_bias", "_unchecked", "_weight")
     _weight: Any
     _bias: Any
+    _unchecked: int  # with fewer samples times features no result is compared with memory
     _activation: Activation | None  # None: linear, which is what functions take fastest
 
     def __init__(
@@ -112,14 +112,17 @@ class WeightSets:
         for array in (weight, bias):
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False
-        for name, value in (("_weight", weight), ("_bias", bias), ("_activation", activation)):
+        unchecked = _predict.UNCHECKED_BYTES // (_LARGEST_ITEM * max(len(weight), 1))
+        values = activation, bias, unchecked, weight
+        for name, value in zip(self.__slots__, values, strict=True):
             object.__setattr__(self, name, value)
         return self
 
     def __setattr__(self, attribute: str, value: Any) -> None:
         raise AttributeError(f"WeightSets are immutable: {attribute} cannot be set")
 
-    __delattr__ = __setattr__  # type: ignore[assignment]
+    def __delattr__(self, attribute: str) -> None:
+        raise AttributeError(f"WeightSets are immutable: {attribute} cannot be deleted")
 
     # What there is.
 
@@ -206,15 +209,14 @@ class WeightSets:
         else:
             # NumPy checks it: CuPy would take an index out of bounds for one within.
             index = _dispatch.on_host(index)
-            numbers = np.arange(len(self))[index] if np.ndim(index) == 1 else None
-            if numbers is None or isinstance(index, tuple):
+            if isinstance(index, tuple) or np.ndim(index) != 1:
                 raise TypeError(
                     f"sets are indexed by an integer, a slice, or an array of integers or bools of "
                     f"one dimension, not {index!r}"
                 )
             xp = _dispatch.namespace({"weight": self._weight})
             with _dispatch.device_of(self._weight):
-                chosen = xp.asarray(numbers)
+                chosen = xp.asarray(np.arange(len(self))[index])
         weight, bias = (
             None if array is None else _contiguous(array[chosen])
             for array in (self._weight, self._bias)
@@ -478,7 +480,7 @@ class WeightSets:
             and memory_limit is None
             and not progress
             and type(samples) is np.ndarray
-            and samples.size * len(self._weight) < _UNCHECKED_ELEMENTS
+            and samples.size < self._unchecked
         ):
             return affine(
                 samples, self._weight, self._bias, activation=self._activation, set_axis=set_axis
@@ -549,7 +551,7 @@ class WeightSets:
             is by default.
         memory_limit : int or str, optional
             How many bytes, or a text like ``"2 GiB"``, the predictions that are there at once may
-            take; 192 MiB by default.
+            take, besides the results and what `affine_stats` takes; 192 MiB by default.
         progress : bool or callable, optional
             Whether to show a bar, with tqdm; or what is to be called with (done, total), in
             samples.

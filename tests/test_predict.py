@@ -1,0 +1,448 @@
+"""Predictions in chunks: the same bits, within the memory that is allowed, wherever they go."""
+
+from __future__ import annotations
+
+import mmap
+import sys
+import types
+from unittest import mock
+
+import numpy as np
+import pytest
+from conftest import EXAMPLES
+from device import to_device
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_inputs import peak
+
+import multisubnet as ms
+from multisubnet import _chunks, _mapped, _memory, _predict
+from multisubnet.testing import assert_same_bits, problems
+
+PAGE = mmap.PAGESIZE
+
+
+@pytest.fixture(params=["numpy", pytest.param("cupy", marks=pytest.mark.gpu)])
+def moved(request):
+    """A function that moves a NumPy array to where it is computed."""
+    to = to_device if request.param == "cupy" else lambda array: array
+    return lambda array: None if array is None else to(array)
+
+
+def on_host(array):
+    return array.get() if hasattr(array, "get") else array
+
+
+class Target:
+    """What has slice assignment and nothing else; it may keep the blocks."""
+
+    def __init__(self):
+        self.blocks = []
+
+    def __setitem__(self, index, block):
+        self.blocks.append((index, block))
+
+    def put_together(self, like):
+        whole = np.empty_like(like)
+        seen = np.zeros(like.shape, int)
+        for index, block in self.blocks:
+            assert type(block) is np.ndarray
+            whole[index] = block
+            seen[index] += 1
+        assert (seen == 1).all()
+        return whole
+
+
+class Shaped(Target):
+    def __init__(self, shape):
+        super().__init__()
+        self.shape = shape
+
+
+def sets_of(problem, moved, activation=None):
+    """Return sets and samples of a problem."""
+    samples, weight, bias = problem
+    return ms.WeightSets(moved(weight), moved(bias), activation), moved(samples)
+
+
+@given(
+    problem=problems(dtypes=["float32", "float16", "int8"], max_sets=9, max_samples=9)
+    | problems(mixed_dtypes=True),
+    set_axis=st.sampled_from([0, 1]),
+    limit=st.sampled_from([9000, 20_000, 100_000]),
+)
+def test_chunks_change_no_bit(moved, problem, set_axis, limit):
+    sets, samples = sets_of(problem, moved)
+    whole = on_host(ms.affine(samples, sets.weight, sets.bias, set_axis=set_axis))
+    options = {"set_axis": set_axis}
+    assert_same_bits(on_host(sets.predict(samples, **options)), whole)
+
+    target = Target()
+    assert sets.predict(samples, out=target, memory_limit=limit, **options) is target
+    assert_same_bits(target.put_together(whole), whole)
+
+    out = moved(np.empty_like(whole))
+    assert sets.predict(samples, out=out, memory_limit=limit, **options) is out
+    assert_same_bits(on_host(out), whole)
+
+    limit_of_result = whole.nbytes + limit
+    found = sets.predict(samples, memory_limit=limit_of_result, progress=print, **options)
+    assert type(found) is type(sets.weight)
+    assert_same_bits(on_host(found), whole)
+
+    again = np.empty_like(whole)
+    places = []
+    for of_sets, of_samples, block in sets.predict_chunks(samples, memory_limit=limit, **options):
+        first, second = (of_samples, of_sets) if set_axis else (of_sets, of_samples)
+        assert type(block) is type(sets.weight)
+        again[first, second] = on_host(block)
+        places.append((first.start, second.start))
+    assert_same_bits(again, whole)
+    assert places == sorted(places)  # as they lie in the result
+
+
+@given(
+    shape=st.tuples(*[st.integers(0, 12)] * 3),
+    elements=st.integers(1, 2000),
+)
+def test_chunks_lie_whole_in_the_result_one_after_another(shape, elements):
+    elements = max(elements, shape[2], 1)
+    places = np.arange(np.prod(shape)).reshape(shape)
+    found = [places[chunk].ravel() for chunk in _chunks.chunks(shape, elements)]
+    assert_same_bits(np.concatenate([np.empty(0, int), *found]), places.ravel())
+    assert all(len(chunk) <= elements for chunk in found)
+    # No more of them than must be: two neighbours do not fit in one, but at the ends of rows.
+    row = shape[1] * shape[2]
+    if shape[0] and row:
+        rows = elements // row
+        parts = -(-shape[1] // (elements // shape[2]))
+        assert len(found) == (-(-shape[0] // rows) if rows else shape[0] * parts)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("activation", [None, "gelu"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_memory_stays_within_the_limit(backend, activation, dtype):
+    if backend not in ms.available_backends():
+        pytest.skip(f"{backend} cannot run here")
+    rng = np.random.default_rng(0)
+    samples, weight = rng.normal(size=(500, 64)).astype(dtype), rng.normal(size=(60, 64))
+    sets = ms.WeightSets(weight.astype(dtype), None, activation)
+    limit = 6 << 20
+    n_bytes = 60 * 500 * 64 * np.dtype(dtype).itemsize
+
+    class Discarding(Target):
+        def __setitem__(self, index, block):
+            pass
+
+    def judge():
+        last = None
+        for last in sets.predict_chunks(samples, memory_limit=limit):
+            pass
+        return last
+
+    with ms.use_backend(backend):
+        sets.predict(samples)  # compiled, and threads started
+        for run in (
+            lambda: sets.predict(samples, out=Discarding(), memory_limit=limit),
+            judge,
+        ):
+            assert limit / 8 < peak(run) < limit
+        out = np.empty((60, 500, 64), dtype)
+        assert peak(lambda: sets.predict(samples, out=out, memory_limit=limit)) < limit
+        everything = limit + n_bytes
+        assert peak(lambda: sets.predict(samples, memory_limit=everything)) < everything
+
+        sums = peak(lambda: ms.affine_stats(samples, weight, activation=activation))
+        limit = 1 << 20
+        used = peak(lambda: sets.predict_stats(samples, quantiles=[0.5], memory_limit=limit))
+        results = 6 * 8 * samples.size
+        assert limit / 2 < used < max(limit + 2 * results, sums + results)
+
+
+def test_a_memmap_is_flushed_and_released_chunk_by_chunk(tmp_path):
+    sets = ms.WeightSets(np.arange(8.0)[:, None] + np.zeros(PAGE // 8))
+    samples = np.arange(2 * PAGE / 8).reshape(2, -1)
+    out = np.lib.format.open_memmap(tmp_path / "out.npy", "w+", "f8", (8, 2, PAGE // 8))
+    resident = []
+
+    def pages():
+        with open("/proc/self/smaps") as maps:
+            lines = maps.read().split(str(tmp_path / "out.npy"))
+        return int(lines[1].split("Rss:")[1].split()[0]) * 1024 if len(lines) > 1 else 0
+
+    released = []
+    release = _mapped.release
+
+    def noting(array):
+        resident.append(pages())
+        release(array)
+        released.append(pages())
+
+    limit = (1 + 16) * 4 * PAGE  # of four pages of numbers, and of what an evaluation holds
+    with mock.patch.object(_mapped, "release", noting):
+        for target in (out, np.asarray(out), out[::-1]):
+            out[:] = 0
+            out.flush()
+            release(out)
+            resident.clear()
+            sets.predict(samples, out=target, memory_limit=limit)
+            assert len(resident) > 2
+            if sys.platform == "linux":
+                assert 0 < max(resident) <= 6 * PAGE  # and a page at either end
+                assert max(released) <= 2 * PAGE
+            assert_same_bits(np.array(target), sets.predict(samples))
+    del out, target
+    assert_same_bits(np.load(tmp_path / "out.npy")[::-1], sets.predict(samples))
+
+
+def test_a_memmap_without_a_limit_has_one(tmp_path):
+    sets = ms.WeightSets(np.ones((64, 16)))
+    samples = np.ones((64, 16))
+    out = np.memmap(tmp_path / "out", "f8", "w+", shape=(64, 64, 16))
+    with (
+        mock.patch.object(_predict, "_CHUNK_BYTES", 100_000),
+        mock.patch.object(_mapped, "flush") as flush,
+    ):
+        sets.predict(samples, out=out)
+    assert flush.call_count > 2
+    assert_same_bits(np.array(out), np.ones((64, 64, 16)))
+
+
+def test_operands_within_out():
+    memory = np.arange(60.0)
+    weight = np.arange(1.0, 6.0)[:, None] + np.zeros(2)
+    for start in (0, 2, 10, 40):
+        copy = memory.copy()
+        out = copy[:50].reshape(5, 5, 2)
+        samples = copy[start : start + 10].reshape(5, 2)
+        expected = ms.affine(samples.copy(), weight)
+        ms.WeightSets(weight).predict(samples, out=out, memory_limit=2000)
+        assert_same_bits(out, expected)
+
+
+def test_a_result_that_does_not_fit():
+    sets = ms.WeightSets(np.ones((1000, 100), np.float32))
+    samples = np.ones((1000, 100), np.float32)
+    with mock.patch.object(_memory, "available", lambda xp: 300_000_000):
+        with pytest.raises(MemoryError, match="has 400000000 bytes .* 300000000 .* are available"):
+            sets.predict(samples)
+        with pytest.raises(MemoryError, match=r"predict_chunks\(\)"):
+            sets.predict(samples.tolist(), progress=True)
+        assert next(sets.predict_chunks(samples))[2].nbytes <= _predict._CHUNK_BYTES
+    with mock.patch.object(_memory, "available", lambda xp: None):
+        assert sets.predict(samples[:200]).shape == (1000, 200, 100)
+    with pytest.raises(MemoryError, match="400000 bytes .* 4000 .* are allowed by memory_limit"):
+        sets.predict(samples[:1], memory_limit=4000)
+    # Nothing is asked, and nothing refused, below 64 MiB.
+    with mock.patch.object(_memory, "available", side_effect=AssertionError):
+        sets.predict(samples[:10])
+        sets.predict(samples[:10].tolist())
+
+
+@pytest.mark.parametrize(
+    ("limit", "error", "message"),
+    [
+        (0, ValueError, "memory_limit must be a positive number of bytes"),
+        (-1, ValueError, "not -1"),
+        ("1 parsec", ValueError, "a text like '2 GiB' or '500 MB', not '1 parsec'"),
+        ("", ValueError, "memory_limit must be"),
+        (1.5, TypeError, "memory_limit must be a number of bytes"),
+        (True, ValueError, "not True"),
+        (100, ValueError, "leaves room for 0 numbers .* at least the 2 features"),
+    ],
+)
+def test_what_is_no_limit(limit, error, message):
+    sets = ms.WeightSets([[1.0, 2.0]])
+    for call in (
+        lambda: sets.predict([[1.0, 2.0]], out=Target(), memory_limit=limit),
+        lambda: sets.predict_chunks([[1.0, 2.0]], memory_limit=limit),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+
+
+def test_what_cannot_be_written_to():
+    sets = ms.WeightSets([[1.0, 2.0]])
+    samples = [[1.0, 2.0]]
+    with pytest.raises(TypeError, match="out must be an array or have slice assignment, not int"):
+        sets.predict(samples, out=3)
+    with pytest.raises(ValueError, match=r"out has shape \(1, 2, 1\); expected \(1, 1, 2\)"):
+        sets.predict(samples, out=Shaped((1, 2, 1)))
+    with pytest.raises(ValueError, match=r"out has shape \(1, 2\); expected \(1, 1, 2\)"):
+        sets.predict(samples, out=np.empty((1, 2)))
+    with pytest.raises(TypeError, match="out has dtype int64"):
+        sets.predict(samples, out=np.empty((1, 1, 2), int))
+    with pytest.raises(ValueError, match="set_axis must be 0 or 1"):
+        sets.predict_chunks(samples, set_axis=2)
+    shaped = Shaped([1, 1, 2])  # as h5py and Zarr have it, or a list
+    sets.predict(samples, out=shaped)
+    assert len(shaped.blocks) == 1
+
+
+@pytest.mark.parametrize("set_axis", [0, 1])
+def test_progress_in_sets(set_axis):
+    sets, samples = ms.WeightSets(np.ones((10, 3))), np.ones((20, 3))
+    told = []
+    sets.predict(
+        samples,
+        set_axis=set_axis,
+        out=Target(),
+        memory_limit=20_000,
+        progress=lambda *done: told.append(done),
+    )
+    assert len(told) > 3
+    assert told == sorted(told)
+    assert told[-1] == (10, 10)
+    assert {total for _, total in told} == {10}
+
+
+def test_a_bar(capsys):
+    pytest.importorskip("tqdm")
+    assert ms.WeightSets(np.ones((10, 3))).predict(np.ones((20, 3)), progress=True).shape[0] == 10
+    assert "10.0/10.0" in capsys.readouterr().err
+
+
+def test_a_bar_without_tqdm():
+    with (
+        mock.patch.dict(sys.modules, {"tqdm.auto": None, "tqdm": None}),
+        pytest.raises(ImportError, match="pip install tqdm"),
+    ):
+        ms.WeightSets([[1.0]]).predict([[1.0]], progress=True)
+
+
+@given(
+    problem=problems(
+        dtypes=["float16", "float32", "float64", "int16"], max_sets=9, special_values=False
+    ),
+    levels=st.lists(st.floats(0, 1)),
+    limit=st.sampled_from([None, 1000]),
+)
+@settings(max_examples=max(EXAMPLES // 2, 1))
+def test_statistics(moved, problem, levels, limit):
+    sets, samples = sets_of(problem, moved)
+    found = sets.predict_stats(samples, quantiles=levels, memory_limit=limit)
+    assert all(type(array) is type(sets.weight) for array in found)
+    found = type(found)(*(on_host(array) for array in found))
+    mean, std = (on_host(x) for x in ms.affine_stats(samples, sets.weight, sets.bias))
+    assert_same_bits(found.mean, mean)
+    assert_same_bits(found.std, std)
+    samples, weight, bias = problem
+    working = np.float32 if np.result_type(weight).char in "ef" else np.float64
+    every = ms.affine(samples, weight.astype(working), bias).astype(np.float64) + 0.0
+    if not len(every):
+        assert all(np.isnan(array).all() for array in found)
+        return
+    assert_same_bits(found.min, every.min(axis=0))
+    assert_same_bits(found.max, every.max(axis=0))
+    assert found.quantiles.shape == (len(levels), *every.shape[1:])
+    np.testing.assert_allclose(
+        found.quantiles, np.quantile(every, levels, axis=0), rtol=1e-12, atol=1e-12
+    )
+
+
+def test_statistics_of_special_values():
+    weight = np.array([[np.nan, np.inf, 0.0], [1.0, np.inf, -0.0], [2.0, -np.inf, -0.0]])
+    stats = ms.WeightSets(weight).predict_stats([[1.0, 1.0, 1.0]], quantiles=[0, 0.75, 1])
+    nan, inf = np.nan, np.inf
+    assert_same_bits(stats.min, np.array([[nan, -inf, 0.0]]))
+    assert_same_bits(stats.max, np.array([[nan, inf, 0.0]]))
+    assert_same_bits(
+        stats.quantiles, np.array([[[nan, -inf, 0.0]], [[nan, inf, 0.0]], [[nan, inf, 0.0]]])
+    )
+    stats = ms.WeightSets(weight).predict_stats([[1.0, 1.0, 1.0]], quantiles=0.25)
+    assert_same_bits(stats.quantiles[0, 0, 2], np.float64(0.0))
+    alone = ms.WeightSets(weight).predict_stats([[1.0, 1.0, 1.0]])
+    assert_same_bits(alone.min, stats.min)
+    assert_same_bits(alone.max, stats.max)
+    assert alone.quantiles.shape == (0, 1, 3)
+
+
+@pytest.mark.parametrize("levels", [[1.5], [-0.1], [np.nan], "median", None, [0.5, "x"]])
+def test_what_are_no_quantiles(levels):
+    with pytest.raises(ValueError, match="quantiles must be numbers from 0 to 1, not"):
+        ms.WeightSets([[1.0]]).predict_stats([[1.0]], quantiles=levels)
+
+
+def test_statistics_need_room_for_all_sets():
+    with pytest.raises(ValueError, match="expected at least 2400, for one prediction of each"):
+        ms.WeightSets(np.ones((100, 1))).predict_stats([[1.0]], memory_limit=2000)
+    with pytest.raises(TypeError, match="complex128"):
+        ms.WeightSets([[1j]]).predict_stats([[1.0]])
+
+
+@pytest.mark.parametrize(
+    ("amount", "n_bytes"),
+    [(5, 5), ("5", 5), ("1.5 KiB", 1536), ("2GB", 2 * 10**9), (" 3 m ", 3 << 20), ("7 B", 7)],
+)
+def test_amounts(amount, n_bytes):
+    assert _memory.parsed("memory_limit", amount) == n_bytes
+    assert _memory.parsed("memory_limit", np.int32(n_bytes % 2**31)) == n_bytes % 2**31
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (1000 << 10, "0.977 MiB")],
+)
+def test_amounts_as_text(n_bytes, text):
+    assert _memory.text(n_bytes) == text
+
+
+def system(root, files):
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return mock.patch.object(_memory, "_SYSTEM", root)
+
+
+MACHINE = {"proc/meminfo": "MemTotal: 9000 kB\nMemAvailable:    8000 kB\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 8000 << 10),
+        ({"proc/self/cgroup": "0::/\n"}, 8000 << 10),
+        (
+            {
+                "proc/self/cgroup": "0::/outer/inner\n",
+                "sys/fs/cgroup/outer/memory.max": "5000000",
+                "sys/fs/cgroup/outer/memory.current": "3000000",
+                "sys/fs/cgroup/outer/memory.stat": "anon 1\ninactive_file 500000\n",
+                "sys/fs/cgroup/outer/inner/memory.max": "max",
+            },
+            2_500_000,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:cpu:/x\n3:memory:/docker/of/the/host\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "4000000",
+                "sys/fs/cgroup/memory/memory.usage_in_bytes": "4500000",
+                "sys/fs/cgroup/memory/memory.stat": "total_inactive_file 100\n",
+            },
+            0,
+        ),
+    ],
+)
+def test_memory_available(tmp_path, files, expected):
+    with system(tmp_path, MACHINE | files):
+        assert _memory.available() == expected
+
+
+def test_memory_available_elsewhere(tmp_path):
+    psutil = types.SimpleNamespace(virtual_memory=lambda: types.SimpleNamespace(available=77))
+    with system(tmp_path, {}):
+        with mock.patch.dict(sys.modules, {"psutil": psutil}):
+            assert _memory.available() == 77
+        with mock.patch.dict(sys.modules, {"psutil": None}):
+            assert _memory.available() is None
+
+
+@pytest.mark.gpu
+def test_results_of_the_gpu_in_memory_of_the_host():
+    sets = ms.WeightSets(to_device(np.arange(6.0).reshape(3, 2)))
+    samples = np.arange(8.0).reshape(4, 2)
+    out = np.empty((3, 4, 2))
+    assert sets.predict(to_device(samples), out=out, memory_limit=1500) is out
+    assert_same_bits(out, sets.to("numpy").predict(samples))
