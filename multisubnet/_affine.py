@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet import _activations, _dispatch, _gpu, _operands, _subnormals
+from multisubnet import _activations, _adapters, _dispatch, _gpu, _operands, _subnormals
 from multisubnet._activations import Activation
 from multisubnet._subnormals import ONE, SMALLEST
 
@@ -109,6 +109,12 @@ def affine(
     >>> ms.affine(samples, weight, bias, set_axis=1).shape
     (2, 2, 2)
     """
+    if not type(samples) is type(weight) is type(weight if bias is None else bias) is np.ndarray:
+        adapter = _adapters.of((samples, weight, bias, out))
+        if adapter is not None:
+            evaluate = _adapters.function_of(adapter, "affine")
+            options = {"activation": activation, "set_axis": set_axis, "out": out}
+            return evaluate(samples, weight, bias, **options)
     if SMALLEST * ONE == 0.0:  # this thread flushes subnormals
         with _subnormals.kept():
             return affine(samples, weight, bias, activation=activation, set_axis=set_axis, out=out)

@@ -8,6 +8,7 @@ import numpy as np
 
 from multisubnet import _closed_form, _dispatch
 from multisubnet._activations import Activation
+from multisubnet._adapters import adapted
 from multisubnet._subnormals import keeping_subnormals
 from multisubnet._sums import Problem
 
@@ -19,6 +20,7 @@ LOSSES = (
 )
 
 
+@adapted
 @keeping_subnormals
 def mean_loss(
     samples: Any,
@@ -122,6 +124,7 @@ def mean_loss(
     return _mean_losses(operands, ("loss",), loss, activation, per_feature, dtype)[0]
 
 
+@adapted
 @keeping_subnormals
 def mean_loss_and_grad(
     samples: Any,

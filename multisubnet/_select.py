@@ -8,8 +8,10 @@ import numpy as np
 
 from multisubnet import _activations, _dispatch, _gpu, _operands, _subnormals
 from multisubnet._activations import Activation
+from multisubnet._adapters import adapted
 
 
+@adapted
 @_subnormals.keeping_subnormals
 def affine_select(
     samples: Any,

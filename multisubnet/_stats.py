@@ -9,12 +9,14 @@ import numpy as np
 
 from multisubnet import _dispatch, _numpy
 from multisubnet._activations import Activation
+from multisubnet._adapters import adapted
 from multisubnet._subnormals import keeping_subnormals
 from multisubnet._sums import Problem
 
 _STATISTICS = ("mean", "var", "std")
 
 
+@adapted
 @keeping_subnormals
 def affine_stats(
     samples: Any,

@@ -7,12 +7,14 @@ from typing import Any
 
 from multisubnet import _dispatch
 from multisubnet._activations import Activation
+from multisubnet._adapters import adapted
 from multisubnet._subnormals import keeping_subnormals
 from multisubnet._sums import Problem, Summing, swapped
 
 _OPERANDS = ("samples", "weight", "bias")
 
 
+@adapted
 @keeping_subnormals
 def affine_vjp(
     samples: Any,

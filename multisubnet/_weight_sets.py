@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet import _activations, _dispatch, _memory, _pairs, _predict, _theta
+from multisubnet import _activations, _adapters, _dispatch, _memory, _pairs, _predict, _theta
 from multisubnet._activations import Activation
 from multisubnet._affine import affine
 from multisubnet._losses import mean_loss, mean_loss_and_grad
@@ -484,6 +484,21 @@ class WeightSets:
         ):
             return affine(
                 samples, self._weight, self._bias, activation=self._activation, set_axis=set_axis
+            )
+        adapter = _adapters.of((samples, out))
+        if adapter is not None:
+            if memory_limit is not None or progress:
+                raise TypeError(
+                    f"memory_limit and progress are for NumPy and CuPy arrays, and samples or out "
+                    f"is one of {adapter}"
+                )
+            return affine(
+                samples,
+                self._weight,
+                self._bias,
+                activation=self._activation,
+                set_axis=set_axis,
+                out=out,
             )
         prediction = self._prediction(samples, set_axis)
         if out is None:

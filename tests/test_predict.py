@@ -136,10 +136,10 @@ def test_memory_stays_within_the_limit(backend, activation, dtype):
             pass
 
     def judge():
-        last = None
-        for last in sets.predict_chunks(samples, memory_limit=limit):
-            pass
-        return last
+        held = None
+        for _, _, block in sets.predict_chunks(samples, memory_limit=limit):
+            held = block  # while the next one is computed
+        return held
 
     with ms.use_backend(backend):
         sets.predict(samples)  # compiled, and threads started
@@ -224,15 +224,15 @@ def test_operands_within_out():
 def test_a_result_that_does_not_fit():
     sets = ms.WeightSets(np.ones((1000, 100), np.float32))
     samples = np.ones((1000, 100), np.float32)
-    with mock.patch.object(_memory, "available", lambda xp: 300_000_000):
-        with pytest.raises(MemoryError, match="has 400000000 bytes .* 300000000 .* are available"):
+    with mock.patch.object(_memory, "available", return_value=300_000_000):
+        with pytest.raises(MemoryError, match=r"has 400000000 bytes .* 300000000 .* are available"):
             sets.predict(samples)
         with pytest.raises(MemoryError, match=r"predict_chunks\(\)"):
             sets.predict(samples.tolist(), progress=True)
         assert next(sets.predict_chunks(samples))[2].nbytes <= _predict._CHUNK_BYTES
-    with mock.patch.object(_memory, "available", lambda xp: None):
+    with mock.patch.object(_memory, "available", return_value=None):
         assert sets.predict(samples[:200]).shape == (1000, 200, 100)
-    with pytest.raises(MemoryError, match="400000 bytes .* 4000 .* are allowed by memory_limit"):
+    with pytest.raises(MemoryError, match=r"400000 bytes .* 4000 .* are allowed by memory_limit"):
         sets.predict(samples[:1], memory_limit=4000)
     # Nothing is asked, and nothing refused, below 64 MiB.
     with mock.patch.object(_memory, "available", side_effect=AssertionError):

@@ -1,0 +1,81 @@
+"""Arrays of other libraries: whose they are, and the module of this package that takes them.
+
+None of those libraries is imported to find out: arrays of a library that nobody imported cannot be
+among the arguments.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# The adapter of a library's class of arrays. An adapter has functions of the names and arguments
+# of those of this package that it serves: they are called where one of its arrays is given.
+_ADAPTERS: dict[tuple[str, str], str] = {}
+
+_NATIVE = (np.ndarray, np.generic, bool, int, float, complex, str, list, tuple, type(None))
+
+
+def adapted(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a public function so that arrays of other libraries go to their adapter."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        adapter = of((*args, *kwargs.values()))
+        if adapter is None:
+            return function(*args, **kwargs)
+        return function_of(adapter, function.__name__)(*args, **kwargs)
+
+    return wrapper
+
+
+def of(arguments: Iterable[Any]) -> str | None:
+    """Return the name of the adapter that takes these arguments, or None.
+
+    Raises TypeError where arrays of two libraries are among them.
+    """
+    found = None
+    for argument in arguments:
+        adapter = _of_type(type(argument))  # type: ignore[arg-type]
+        if adapter is not None and adapter != found:
+            if found is not None:
+                raise TypeError(
+                    f"arrays of several libraries are mixed ({found}, {adapter}): convert them to "
+                    f"one of these"
+                )
+            found = adapter
+    return found
+
+
+def function_of(adapter: str, name: str) -> Callable[..., Any]:
+    """Return the function of this name that an adapter has."""
+    module = _load(adapter)
+    if not hasattr(module, name):
+        raise TypeError(f"{name} does not take arrays of {adapter}: give NumPy or CuPy arrays")
+    return getattr(module, name)
+
+
+@functools.cache
+def _load(adapter: str) -> ModuleType:
+    return importlib.import_module(f"multisubnet.{adapter}")
+
+
+@functools.cache
+def _of_type(cls: type) -> str | None:
+    """Return the adapter of arrays of this class."""
+    if issubclass(cls, _NATIVE):
+        return None
+    for (library, name), adapter in _ADAPTERS.items():
+        module = sys.modules.get(library)
+        if hasattr(module, name) and issubclass(cls, getattr(module, name)):
+            return adapter
+    return None
