@@ -33,7 +33,7 @@ def chunks(shape: tuple[int, int, int], elements: int) -> Iterator[Chunk]:
     """
     n_first, n_second, n_features = (max(length, 1) for length in shape)
     second = min(max(elements // n_features, 1), n_second)
-    first = min(max(elements // (n_features * second), 1), n_first) if second == n_second else 1
+    first = min(max(elements // (n_features * second), 1), n_first)  # 1 for parts of a row
     for start in range(0, shape[0], first):
         rows = slice(start, min(start + first, shape[0]))
         for other in range(0, shape[1], second):

@@ -69,12 +69,14 @@ def sets_of(problem, moved, activation=None):
     problem=problems(dtypes=["float32", "float16", "int8"], max_sets=9, max_samples=9)
     | problems(mixed_dtypes=True),
     set_axis=st.sampled_from([0, 1]),
-    limit=st.sampled_from([9000, 20_000, 100_000]),
+    rows=st.sampled_from([1, 3, 50]),
 )
-def test_chunks_change_no_bit(moved, problem, set_axis, limit):
+def test_chunks_change_no_bit(moved, problem, set_axis, rows):
     sets, samples = sets_of(problem, moved)
     whole = on_host(ms.affine(samples, sets.weight, sets.bias, set_axis=set_axis))
     options = {"set_axis": set_axis}
+    # What so many rows of features take: two blocks of them, and the values of an evaluation.
+    limit = rows * max(whole.shape[2], 1) * (2 * whole.itemsize + 16 * 8)
     assert_same_bits(on_host(sets.predict(samples, **options)), whole)
 
     target = Target()
@@ -141,21 +143,27 @@ def test_memory_stays_within_the_limit(backend, activation, dtype):
             held = block  # while the next one is computed
         return held
 
+    def settled_peak(run):
+        run()  # what is compiled and started once is not counted
+        return peak(run)
+
     with ms.use_backend(backend):
-        sets.predict(samples)  # compiled, and threads started
         for run in (
             lambda: sets.predict(samples, out=Discarding(), memory_limit=limit),
             judge,
         ):
-            assert limit / 8 < peak(run) < limit
+            assert limit / 8 < settled_peak(run) < limit
         out = np.empty((60, 500, 64), dtype)
-        assert peak(lambda: sets.predict(samples, out=out, memory_limit=limit)) < limit
+        assert settled_peak(lambda: sets.predict(samples, out=out, memory_limit=limit)) < limit
         everything = limit + n_bytes
-        assert peak(lambda: sets.predict(samples, memory_limit=everything)) < everything
+        used = settled_peak(lambda: sets.predict(samples, memory_limit=everything))
+        assert n_bytes < used < everything
 
-        sums = peak(lambda: ms.affine_stats(samples, weight, activation=activation))
+        sums = settled_peak(lambda: ms.affine_stats(samples, weight, activation=activation))
         limit = 1 << 20
-        used = peak(lambda: sets.predict_stats(samples, quantiles=[0.5], memory_limit=limit))
+        used = settled_peak(
+            lambda: sets.predict_stats(samples, quantiles=[0.5], memory_limit=limit)
+        )
         results = 6 * 8 * samples.size
         assert limit / 2 < used < max(limit + 2 * results, sums + results)
 
