@@ -10,12 +10,15 @@ from numpy.lib.array_utils import byte_bounds
 
 
 def mapping_of(array: Any) -> mmap.mmap | None:
-    """Return the mapping that an array lies in, as a `numpy.memmap` does, or None."""
+    """Return the mapping of a file that an array lies in, as a `numpy.memmap` does, or None.
+
+    Changes of a private mapping are nowhere but in memory: it is treated like an array in memory.
+    """
     while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap) and array.mode != "c" and isinstance(array.base, mmap.mmap):
+            return array.base
         array = array.base
-    if isinstance(array, memoryview):
-        array = array.obj
-    return array if isinstance(array, mmap.mmap) else None
+    return None
 
 
 def flush(array: np.ndarray) -> None:
@@ -26,7 +29,10 @@ def flush(array: np.ndarray) -> None:
 
 
 def release(array: np.ndarray) -> None:
-    """Give back the memory of the pages of a mapped array; they are read again when needed."""
+    """Give back the memory of the pages of a mapped array; they are read again when needed.
+
+    Those that were written to must have been flushed.
+    """
     mapping = mapping_of(array)
     if mapping is not None and array.size and hasattr(mmap, "MADV_DONTNEED"):
         mapping.madvise(mmap.MADV_DONTNEED, *_pages(array, mapping))

@@ -204,6 +204,18 @@ def test_a_memmap_is_flushed_and_released_chunk_by_chunk(tmp_path):
     assert_same_bits(np.load(tmp_path / "out.npy")[::-1], sets.predict(samples))
 
 
+def test_memory_that_is_no_file_is_not_given_back(tmp_path):
+    sets, samples = ms.WeightSets(np.arange(64.0)[:, None] + np.zeros(16)), np.ones((64, 16))
+    np.zeros((64, 64, 16)).tofile(tmp_path / "out")
+    private = np.memmap(tmp_path / "out", "f8", "c", shape=(64, 64, 16))
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    anonymous = np.frombuffer(mmap.mmap(-1, private.nbytes, flags)).reshape(private.shape)
+    for out in (private, anonymous):
+        sets.predict(samples, out=out, memory_limit=100_000)
+        assert_same_bits(np.array(out), sets.predict(samples))
+    assert not np.fromfile(tmp_path / "out").any()
+
+
 def test_a_memmap_without_a_limit_has_one(tmp_path):
     sets = ms.WeightSets(np.ones((64, 16)))
     samples = np.ones((64, 16))
