@@ -16,26 +16,29 @@ struct Sums {
 };
 
 constexpr int64 RUN = 32, BLOCK = 4096;
-constexpr int ROWS = 4;       // kept indices of a thread
 constexpr int THREADS = 256;  // of a block
+constexpr int64 TILE = 32;    // features
 
 // The values of an operand in the rows of a thread. KIND says what they depend on: the kept index
 // (h), the summed one (s, or f where one number is all features'), or both (e).
-template <typename T, char KIND, typename Memory> struct Rows {
-    static constexpr bool IS_HELD = KIND == 'h';
+template <typename T, char KIND, int ROWS, typename Memory> struct Rows {
+    static constexpr bool IS_HELD = KIND == 'h', IS_SHARED = KIND == 's' || KIND == 'f';
     T of[ROWS];
+    char *at[ROWS];  // where the summed index is 0
 
-    __forceinline__ __device__ void load(const Operand &x, T missing, const int64 *n, int64 i,
-                                         int64 f) {
-        if constexpr (KIND == 's' || KIND == 'f') {
-            const T value = Memory::load(x, 0, i, f).lane[0];
+    __forceinline__ __device__ void begin(const Operand &x, T missing, const int64 *n, int64 f) {
 #pragma unroll
-            for (int row = 0; row < ROWS; ++row) of[row] = value;
-        } else if constexpr (KIND != '-') {
-#pragma unroll
-            for (int row = 0; row < ROWS; ++row)
-                of[row] = x.data ? Memory::load(x, n[row], i, f).lane[0] : missing;
+        for (int row = 0; row < ROWS; ++row) {
+            at[row] = x.at(IS_SHARED ? 0 : n[row], 0, f);
+            if (IS_HELD) of[row] = x.data ? Memory::load(x, n[row], 0, f).lane[0] : missing;
         }
+    }
+    __forceinline__ __device__ void load(const Operand &x, int64 i) {
+        if (IS_HELD || KIND == '-') return;
+#pragma unroll
+        for (int row = 0; row < ROWS; ++row)
+            of[row] = IS_SHARED && row ? of[0]
+                : Memory::load({at[row], 0, x.sample, 0, x.dtype}, 0, i, 0).lane[0];
     }
 };
 
@@ -82,49 +85,61 @@ struct Terms {
 };
 
 // A thread owns ROWS kept indices and one feature, so that what does not depend on the kept index is
-// read once for all of them. x counts (kept indices, feature), blockIdx.y counts blocks of the summed
-// axis. Where there is little else to do at once, the runs of a block are divided among threads that
-// differ in threadIdx.y; the first of these adds up the runs' totals, in order.
+// read once for all of them. x counts (tiles of features, groups of kept indices, features of a tile),
+// so that a block of threads reads the same few features for many kept indices, from its cache.
+// blockIdx.y counts blocks of the summed axis. Where there is little else to do at once, the runs of a
+// block are divided among threads that differ in threadIdx.y; the first of these adds up the runs'
+// totals, in order.
 //
-// The launch bounds allow for 128 registers in float32 and 255 in float64: nothing is spilled.
-template <typename T, typename Terms, char SAMPLE, char WEIGHT, char BIAS, char TARGET, char FACTOR,
-          typename Memory>
-__global__ void __launch_bounds__(THREADS, sizeof(T) == 8 ? 1 : 2) sums(const Sums p) {
+// STEPS terms of a run are loaded at the same time. The launch bounds allow for 128 registers, within
+// which no architecture spills.
+template <typename T, typename Terms, int ROWS, int STEPS, char SAMPLE, char WEIGHT, char BIAS,
+          char TARGET, char FACTOR, typename Memory>
+__global__ void __launch_bounds__(THREADS, 2) sums(const Sums p) {
     __shared__ T exchanged[Terms::COUNT * ROWS * THREADS];
-    const int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
-    const int64 group = x / p.n_features;
-    const int64 f = x - group * p.n_features;
+    const int64 n_groups = (p.n_kept + ROWS - 1) / ROWS;
+    int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
+    const bool is_there = x < n_groups * p.n_features;
+    if (!is_there) x = 0;
+    const int64 tile = x / (n_groups * TILE);
+    const int64 width = p.n_features - tile * TILE < TILE ? p.n_features - tile * TILE : TILE;
+    x -= tile * n_groups * TILE;
+    const int64 group = x / width;
+    const int64 f = tile * TILE + x - group * width;
     int64 n[ROWS];  // beyond the last one, the last one again
 #pragma unroll
     for (int row = 0; row < ROWS; ++row) {
         n[row] = group * ROWS + row;
         if (n[row] >= p.n_kept) n[row] = p.n_kept - 1;
     }
-    Rows<T, SAMPLE, Memory> sample;
-    Rows<T, WEIGHT, Memory> weight;
-    Rows<T, BIAS, Memory> bias;
-    Rows<T, TARGET, Memory> target;
-    Rows<T, FACTOR, Memory> factor;
-    if (sample.IS_HELD) sample.load(p.sample, T(1), n, 0, f);
-    if (weight.IS_HELD) weight.load(p.weight, T(1), n, 0, f);
-    if (bias.IS_HELD) bias.load(p.bias, T(-0.0), n, 0, f);
-    if (target.IS_HELD) target.load(p.target, T(1), n, 0, f);
+    Rows<T, SAMPLE, ROWS, Memory> sample;
+    Rows<T, WEIGHT, ROWS, Memory> weight;
+    Rows<T, BIAS, ROWS, Memory> bias;
+    Rows<T, TARGET, ROWS, Memory> target;
+    Rows<T, FACTOR, ROWS, Memory> factor;
+    sample.begin(p.sample, T(1), n, f);
+    weight.begin(p.weight, T(1), n, f);
+    bias.begin(p.bias, T(-0.0), n, f);
+    target.begin(p.target, T(1), n, f);
+    factor.begin(p.factor, T(1), n, f);
 
     const int64 n_blocks = (p.length + BLOCK - 1) / BLOCK;
     for (int64 block = blockIdx.y; block < n_blocks; block += gridDim.y) {
-        const int64 end = (block + 1) * BLOCK < p.length ? (block + 1) * BLOCK : p.length;
+        const int64 begin = block * BLOCK;
+        const int length = static_cast<int>(p.length - begin < BLOCK ? p.length - begin : BLOCK);
         float64 totals[Terms::COUNT][ROWS] = {};
-        for (int64 first = block * BLOCK; first < end; first += RUN * blockDim.y) {
+        for (int first = 0; first < length; first += RUN * blockDim.y) {
             T of_run[Terms::COUNT][ROWS] = {};
-            const int64 start = first + RUN * threadIdx.y;
-            const int64 stop = start + RUN < end ? start + RUN : end;
-#pragma unroll 1
-            for (int64 i = start; i < stop; ++i) {
-                if (!sample.IS_HELD) sample.load(p.sample, T(1), n, i, f);
-                if (!weight.IS_HELD) weight.load(p.weight, T(1), n, i, f);
-                if (!bias.IS_HELD) bias.load(p.bias, T(-0.0), n, i, f);
-                if (!target.IS_HELD) target.load(p.target, T(1), n, i, f);
-                if (!factor.IS_HELD) factor.load(p.factor, T(1), n, i, f);
+            const int start = first + RUN * threadIdx.y;
+            const int count = length - start < RUN ? length - start : RUN;
+#pragma unroll STEPS
+            for (int i = 0; i < count; ++i) {
+                const int64 s = begin + start + i;
+                sample.load(p.sample, s);
+                weight.load(p.weight, s);
+                bias.load(p.bias, s);
+                target.load(p.target, s);
+                factor.load(p.factor, s);
 #pragma unroll
                 for (int row = 0; row < ROWS; ++row) {
                     T terms[Terms::COUNT];
@@ -162,7 +177,7 @@ __global__ void __launch_bounds__(THREADS, sizeof(T) == 8 ? 1 : 2) sums(const Su
                                                                  + place + y * blockDim.x]));
             if (blockDim.y > 1) __syncthreads();
         }
-        if (threadIdx.y) continue;
+        if (threadIdx.y || !is_there) continue;
 #pragma unroll
         for (int row = 0; row < ROWS; ++row)
             if (group * ROWS + row < p.n_kept)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from multisubnet._activations import OF_INTEGERS, Activation
-from multisubnet._terms import OPERANDS, OUTPUTS, RUN, Terms
+from multisubnet._terms import BLOCK, EACH, OPERANDS, OUTPUTS, RUN, Terms
 
 # The element types of cuda/types.cuh, by their NumPy dtype character, in the order of its list.
 _TYPES = {
@@ -54,9 +54,11 @@ _AFFINE_SELECT = struct.Struct("<" + "Q4q" * 5 + "d3q")
 _SUMS = struct.Struct("<" + "Q4q" * len(OPERANDS) + "Qd3q")
 _FINISH = struct.Struct("<" + "Q4q" * 2 + "Qd4q")
 
-_ROWS = 4  # kept indices of a thread of `sums`, as in cuda/sums.cu
+_SHORT = 20  # operations of the recipe of a term, up to which loads of `sums` would be waited for
 _ENOUGH_THREADS = 1 << 18  # what keeps the largest card there is busy
-_MOST_RUNS = 32  # of a block of the summed axis that are summed up at the same time
+_MOST_RUNS = BLOCK // RUN  # of a block of the summed axis that are summed up at the same time
+_NEIGHBOURS = 4  # threads in x, so that no more than half of a sector is read for nothing
+_FEW_BLOCKS = 512  # of threads: two or more for each multiprocessor of the largest card
 
 
 class Strided(Protocol):
@@ -252,16 +254,42 @@ def sums(
     functions = map(functor, (terms.loss, terms.activation, derivative))
     outputs = sum(1 << OUTPUTS.index(output) for output in terms.outputs)
     weighted = str(terms.weighted).lower()
-    kinds = ", ".join(f"'{kind}'" for kind in terms.kinds(operands, dtype))
+    kinds = terms.kinds(operands, dtype)
+    rows = _rows_of_sums((n_kept, length, n_features), dtype)
+    steps = _steps_of_sums(terms, kinds, dtype)
     instance = (
-        f"{name}, Terms<{', '.join(functions)}, {outputs}, {weighted}>, {kinds}, "
+        f"{name}, Terms<{', '.join(functions)}, {outputs}, {weighted}>, {rows}, {steps}, "
+        f"{', '.join(map(repr, kinds))}, "
         f"{f'Direct<{name}, 1>' if direct else f'Converting<{name}>'}"
     )
-    grid, block = _geometry_of_sums(-(-n_kept // _ROWS) * n_features, n_blocks, length)
+    grid, block = _geometry_of_sums(-(-n_kept // rows) * n_features, n_blocks, length)
     argument = _SUMS.pack(
         *itertools.chain(*fields), address(totals), parameter, n_kept, length, n_features
     )
     return Launch(f"sums<{instance}>", grid, block, argument)
+
+
+def _rows_of_sums(shape: tuple[int, int, int], dtype: np.dtype) -> int:
+    """Return how many kept indices a thread of `sums` owns, of a `shape` of (kept, summed, F).
+
+    One, if there would not be enough threads. Of float64, whose arithmetic takes at least twice the
+    time, half as many make up for what they share.
+    """
+    n_kept, length, n_features = shape
+    most = _VECTOR_BYTES // dtype.itemsize
+    threads = n_kept // most * n_features * -(-length // RUN)
+    return most if threads >= _ENOUGH_THREADS else 1
+
+
+def _steps_of_sums(terms: Terms, kinds: str, dtype: np.dtype) -> int:
+    """Return how many terms along the summed axis a thread of `sums` loads at once.
+
+    Where a term takes long, other threads have enough to do while one waits. What is loaded for each
+    row takes registers.
+    """
+    if len(terms.program(dtype).operations) > _SHORT:
+        return 1
+    return 2 if EACH in kinds else 4
 
 
 def _geometry_of_sums(
@@ -270,14 +298,18 @@ def _geometry_of_sums(
     """Grid and block for `across` threads in x, each walking over the blocks of a summed axis.
 
     Where these are few, threads that differ in y share the runs of a block, and a warp at least is
-    busy in a block of threads.
+    busy in a block of threads. Such blocks are small where they would not be many: they are to lie
+    on all multiprocessors. Threads that are neighbours in x read neighbouring features.
     """
     y = 1
     runs = min(-(-length // RUN), _MOST_RUNS)
     while y < runs and (across * n_blocks * y < _ENOUGH_THREADS or across * y < _WARP):
         y *= 2
     x = min(_BLOCK_THREADS // y, 1 << (across - 1).bit_length())
-    return (-(-across // x), min(n_blocks, _MAX_GRID_Y)), (x, y)
+    grid_y = min(n_blocks, _MAX_GRID_Y)
+    while x * y > _WARP and x > _NEIGHBOURS and -(-across // x) * grid_y < _FEW_BLOCKS:
+        x //= 2
+    return (-(-across // x), grid_y), (x, y)
 
 
 def finish(

@@ -132,7 +132,9 @@ class Summing:
         n_kept, length, n_features = shape
         n_blocks = max(-(-length // BLOCK), 1)
         of_the_array = self.dtype.itemsize * n_kept * length * n_features
-        held = min(max(of_the_array // 64, _LEAST_BYTES), _MOST_BYTES)
+        # A GPU is kept busy by many totals; for a CPU, fewer are in its caches.
+        least = _MOST_BYTES if self.backend.ARRAYS == "cupy" else _LEAST_BYTES
+        held = min(max(of_the_array // 64, least), _MOST_BYTES)
         step = max(held // max(8 * n_blocks * len(outs) * n_features, 1), 1)
         for start in range(0, n_kept, step):
             part = slice(start, min(start + step, n_kept))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multisubnet import _launch
+from multisubnet import _launch, _sums
 from multisubnet._terms import BLOCK, RUN, Terms
 from multisubnet.testing import DTYPES
 
@@ -48,18 +48,43 @@ def test_geometry_of_sums_has_threads_for_all_there_is_to_do_at_once(across, len
     assert grid_y == min(n_blocks, 65535)
     if across < 1 << 39:
         assert grid_x < 1 << 31
-    runs = min(-(-length // RUN), 32)
+    runs = min(-(-length // RUN), BLOCK // RUN)
     assert block_y < 2 * runs
     assert across * n_blocks * block_y >= min(across * n_blocks * runs, 1 << 18)
     assert block_x * block_y >= min(across * runs, 32)
 
 
-def test_geometry_of_sums_fills_a_card_from_either_side():
-    for across, length in [(1, 10**6), (10**6, 1), (1, 10**7), (64, 10**5), (10**4, 10**4)]:
-        n_blocks = -(-length // BLOCK)
-        (grid_x, grid_y), (block_x, block_y) = _launch._geometry_of_sums(across, n_blocks, length)
-        threads = grid_x * grid_y * block_x * block_y
-        assert threads >= min(across * length // 130, 250_000)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(
+    "shape",  # (kept, summed, F)
+    [(1, 10**6, 1), (10**6, 1, 1), (1, 10**7, 1), (2, 10**6, 30), (1, 1, 10**4), (1, 10**4, 10**4)]
+    + [(1000, 1000, 1), (32, 1000, 16), (100, 10**4, 30), (10**4, 10**4, 64), (4, 1000, 10**4)],
+    ids=str,
+)
+def test_sums_fill_a_card_whatever_their_shape(shape, dtype):
+    # In blocks of at least a warp: two for each multiprocessor, and half of the threads of the
+    # largest card; or as many as there are runs to add up.
+    n_kept, length, n_features = shape
+    rows = _launch._rows_of_sums(shape, np.dtype(dtype))
+    across = -(-n_kept // rows) * n_features
+    runs = n_kept * n_features * -(-length // RUN)
+    geometry = _launch._geometry_of_sums(across, -(-length // BLOCK), length)
+    (grid_x, grid_y), (block_x, block_y) = geometry
+    assert grid_x * grid_y * block_x * block_y >= min(runs, 1 << 18) / 2
+    assert grid_x * grid_y >= min(runs / 150, 300)
+    assert block_x * block_y >= 32
+
+
+def test_a_gpu_sums_up_many_results_at_once(monkeypatch):
+    # For a million sets of one feature, on one sample, one launch and not eight.
+    launched = []
+    monkeypatch.setattr(cuda_on_host, "ARRAYS", "cupy")
+    monkeypatch.setattr(cuda_on_host, "run", launched.append)
+    summing = _sums.Summing(cuda_on_host, np, np.dtype("f4"), 0.0)
+    shape = 10**6, 1, 1
+    out = np.empty((10**6, 1))
+    summing.write(SUM, {"sample": np.ones(shape, "f4")}, shape, [out])
+    assert len(launched) == 2  # sums and finish
 
 
 @given(
@@ -98,8 +123,8 @@ LAYOUTS = {
 }
 
 
-def launch_of_sums(terms, dtype, *, layout="losses", of_operands=None, shape=(3, 5, 2)):
-    """Return a launch of sums, and where its results will be."""
+def launch_of_sums(terms, dtype, *, layout="losses", of_operands=None, shape=(5, 5, 2)):
+    """Return a launch of sums as where there is much to do, and where its results will be."""
     axes = LAYOUTS[layout] | ({"factor": "s"} if terms.weighted else {})
     lengths = dict(zip("ksf", shape, strict=True))
     operands = {
@@ -107,7 +132,8 @@ def launch_of_sums(terms, dtype, *, layout="losses", of_operands=None, shape=(3,
         for name, of_array in axes.items()
     }
     operands = {name: x.astype(of_operands or dtype) for name, x in operands.items()}
-    return launched_sums(terms, operands, dtype, shape)
+    with mock.patch.object(_launch, "_ENOUGH_THREADS", 1):
+        return launched_sums(terms, operands, dtype, shape)
 
 
 def launched_sums(terms, operands, dtype, shape):
@@ -125,7 +151,7 @@ SUM = Terms("product", "linear", ("loss",), False)
     shape=st.tuples(
         st.integers(1, 9),
         st.integers(1, 300) | st.sampled_from([4096, 4097, 8000, 9000]),
-        st.integers(1, 9),
+        st.integers(1, 9) | st.sampled_from([31, 32, 33, 64, 70]),
     ),
     enough_threads=st.sampled_from([1, 30, 1 << 18]),
     most_runs=st.sampled_from([2, 4, 32]),
@@ -280,7 +306,7 @@ def test_sums_beyond_32_bit_indices(tmp_path, shape):
     given = SUM, {"sample": sample}, sample.dtype, 0.0, 1, totals
     of_sums = _launch.sums(*given, cuda_on_host.address)
     of_finish = _launch.finish(totals[0], out, 2.0, None, cuda_on_host.address)
-    rows = 4 if n_kept > 1 else 1
+    rows = 2 if n_kept > 1 else 1
     for launch, result, per_thread, value in (
         (of_sums, totals, rows, 3.0),
         (of_finish, out, 1, 1.5),
