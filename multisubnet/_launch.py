@@ -285,11 +285,11 @@ def _steps_of_sums(terms: Terms, kinds: str, dtype: np.dtype) -> int:
     """Return how many terms along the summed axis a thread of `sums` loads at once.
 
     Where a term takes long, other threads have enough to do while one waits. What is loaded for each
-    row takes registers.
+    row takes registers, and so do long terms.
     """
-    if len(terms.program(dtype).operations) > _SHORT:
-        return 1
-    return 2 if EACH in kinds else 4
+    fewer = 2 if EACH in kinds else 1
+    is_short = len(terms.program(dtype).operations) * fewer <= _SHORT
+    return 4 // fewer if is_short else 1
 
 
 def _geometry_of_sums(
