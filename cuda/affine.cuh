@@ -61,6 +61,26 @@ template <typename T> struct Converting {
     }
 };
 
+// What, added to a number, changes nothing: a bias that is not there.
+template <typename T> struct nothing { DEVICE T value() { return T(); } };
+template <> struct nothing<float16> { DEVICE float16 value() { return {uint16(0x8000u)}; } };
+template <> struct nothing<float32> { DEVICE float32 value() { return -0.0f; } };
+template <> struct nothing<float64> { DEVICE float64 value() { return -0.0; } };
+template <typename R> struct nothing<complex<R>> {
+    DEVICE complex<R> value() { return {nothing<R>::value(), nothing<R>::value()}; }
+};
+
+// What stands for a set that there is not: NaN, or 0 where there is none.
+template <typename T> struct missing { DEVICE T value() { return T(); } };
+template <> struct missing<float16> { DEVICE float16 value() { return {uint16(0x7e00u)}; } };
+template <> struct missing<float32> { DEVICE float32 value() { return from_bits(0x7fc00000u); } };
+template <> struct missing<float64> {
+    DEVICE float64 value() { return from_bits(uint64(0x7ff8000000000000ull)); }
+};
+template <typename R> struct missing<complex<R>> {
+    DEVICE complex<R> value() { return {missing<R>::value(), missing<R>::value()}; }
+};
+
 // Writes 16 bytes, past what caches are better used for.
 template <typename T, int LANES> DEVICE void stream(char *address, const Vector<T, LANES> &value) {
     static_assert(sizeof(value) == 16, "a vector of 16 bytes");

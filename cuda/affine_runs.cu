@@ -13,9 +13,7 @@
 //     runs of sets       1 / WALK + 2 / ROWS     where all is aligned, a LANES-th of it
 //     runs of samples    2 / WALK + 1 / ROWS
 //     sets with samples of their own    1 + 2 / ROWS
-#include "affine.cuh"
-
-constexpr int SECTOR = 32;  // bytes
+#include "runs.cuh"
 
 // multisubnet/_launch.py packs this. Strides of operands are those over runs, rows and features.
 struct AffineRuns {
@@ -37,48 +35,6 @@ template <typename Activation, Order ORDER, int LANES> struct rows {
 template <Order ORDER, int LANES> struct rows<Linear, ORDER, LANES> {
     static constexpr int most = LANES < 4 ? 4 : 16 / LANES;
     static constexpr int count = ORDER == OWN_SAMPLES && most > 1 ? most / 2 : most;
-};
-
-// A row and a feature, from which it goes on to the next element.
-struct Place {
-    int64 row, feature;
-    __forceinline__ __device__ void advance(int64 n_features) {
-        if (++feature == n_features) {
-            feature = 0;
-            ++row;
-        }
-    }
-};
-
-// LANES elements of an operand in run n. What does not depend on rows has a row stride of 0.
-template <typename T, int LANES>
-DEVICE Vector<T, LANES> elements(const Operand &x, int64 n, Place place, int64 n_features) {
-    Vector<T, LANES> found;
-#pragma unroll
-    for (int i = 0; i < LANES; ++i) {
-        found.lane[i] = Direct<T, 1>::load(x, n, place.row, place.feature).lane[0];
-        place.advance(n_features);
-    }
-    return found;
-}
-
-// The same of an operand whose rows may lie one after the other: then at once, if they are aligned.
-template <typename T, int LANES>
-DEVICE Vector<T, LANES> of_rows(const Operand &x, int64 n, Place place, int64 n_features) {
-    constexpr int64 SIZE = sizeof(T);
-    if (LANES > 1 && x.feature == SIZE && x.sample == SIZE * n_features &&
-        reinterpret_cast<uint64>(x.at(n, place.row, place.feature)) % 16 == 0)
-        return Direct<T, LANES>::load(x, n, place.row, place.feature);
-    return elements<T, LANES>(x, n, place, n_features);
-}
-
-// What, added to a number, changes nothing: a bias that is not there.
-template <typename T> struct nothing { DEVICE T value() { return T(); } };
-template <> struct nothing<float16> { DEVICE float16 value() { return {uint16(0x8000u)}; } };
-template <> struct nothing<float32> { DEVICE float32 value() { return -0.0f; } };
-template <> struct nothing<float64> { DEVICE float64 value() { return -0.0; } };
-template <typename R> struct nothing<complex<R>> {
-    DEVICE complex<R> value() { return {nothing<R>::value(), nothing<R>::value()}; }
 };
 
 // x counts vectors of a group of rows, then elements at the ends of a run; y counts runs. The runs of

@@ -8,17 +8,6 @@ struct AffineSelect {
     int64 n_sets, n_samples, n_features;
 };
 
-// What stands for a set that there is not: NaN, or 0 where there is none.
-template <typename T> struct missing { DEVICE T value() { return T(); } };
-template <> struct missing<float16> { DEVICE float16 value() { return {uint16(0x7e00u)}; } };
-template <> struct missing<float32> { DEVICE float32 value() { return from_bits(0x7fc00000u); } };
-template <> struct missing<float64> {
-    DEVICE float64 value() { return from_bits(uint64(0x7ff8000000000000ull)); }
-};
-template <typename R> struct missing<complex<R>> {
-    DEVICE complex<R> value() { return {missing<R>::value(), missing<R>::value()}; }
-};
-
 // A thread owns one sample and LANES features.
 template <typename T, typename Activation, typename Memory>
 __global__ void __launch_bounds__(256) affine_select(const AffineSelect p) {

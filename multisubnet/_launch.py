@@ -51,6 +51,7 @@ OPERAND_BYTES = struct.calcsize("<Q4q")
 _AFFINE = struct.Struct("<" + "Q4q" * 4 + "d3q")
 _AFFINE_RUNS = struct.Struct("<" + "Q4q" * 4 + "d6q")
 _AFFINE_SELECT = struct.Struct("<" + "Q4q" * 5 + "d3q")
+_AFFINE_SELECT_RUNS = struct.Struct("<" + "Q4q" * 5 + "d6q")
 _SUMS = struct.Struct("<" + "Q4q" * len(OPERANDS) + "Qd3q")
 _FINISH = struct.Struct("<" + "Q4q" * 2 + "Qd4q")
 
@@ -103,6 +104,8 @@ def kernels(name: str, key: str) -> list[str]:
             if name == "affine_runs":
                 kinds_of_runs = itertools.product(_ORDERS, ("true", "false"))
                 names |= {f"{start}, {order}, {wide}>" for order, wide in kinds_of_runs}
+            elif name == "affine_select_runs":
+                names |= {f"{start}, {wide}>" for wide in ("true", "false")}
             else:
                 memories = _memory(dtype, 1), _memory(dtype, lanes), _memory(dtype, None)
                 names |= {f"{start}, {memory}>" for memory in memories}
@@ -185,14 +188,8 @@ def _affine_runs(
     has_own_samples = sets_first and fields["samples"][1] != 0
     order = _ORDERS[sets_first + has_own_samples]
     length = n_rows * n_features
-    vectors = length // lanes
-    period = n_vectors = vectors
-    if activation is None and vectors:
-        # As many vectors as make whole rows and sectors, and at least as a warp writes at once.
-        period = math.lcm(n_features, 2 * lanes) // lanes
-        period *= -(-_WARP // period)
-        groups = -(-vectors // (period * _rows(order, lanes)))
-        n_vectors = groups * period if groups > 1 else min(period, vectors)
+    rows = _rows(order, lanes) if activation is None else 1
+    period, n_vectors = _vectors(length, n_features, lanes, rows)
     ends = 0 if begins % SECTOR == length % lanes == 0 else 3 * lanes - 2
     alike = SECTOR // math.gcd(SECTOR, fields["out"][1])
     grid, block = _geometry(n_vectors + ends, n_runs, alike)
@@ -203,6 +200,21 @@ def _affine_runs(
     function = functor("linear" if activation is None else activation.key)
     instance = f"{_TYPES[dtype.char]}, {function}, {order}, {str(wide).lower()}"
     return Launch(f"affine_runs<{instance}>", grid, block, argument)
+
+
+def _vectors(length: int, n_features: int, lanes: int, rows: int) -> tuple[int, int]:
+    """Return the distance between the vectors of a thread in a run, and the threads it takes.
+
+    A thread has vectors in so many `rows`. It is as many vectors as make whole rows and sectors,
+    and at least as many as a warp writes at once.
+    """
+    vectors = length // lanes
+    if not vectors or rows == 1:
+        return vectors, vectors
+    period = math.lcm(n_features, 2 * lanes) // lanes
+    period *= -(-_WARP // period)
+    groups = -(-vectors // (period * rows))
+    return period, groups * period if groups > 1 else min(period, vectors)
 
 
 def _rows(order: str, lanes: int) -> int:
@@ -226,10 +238,40 @@ def affine_select(
     n_samples, n_features = out.shape
     arrays = {"samples": samples, "weight": weight, "bias": bias}
     arrays |= {"set_index": set_index, "out": out}
+    row = n_features * dtype.itemsize
+    strides = _strides("out", out)[1:]
+    is_run = strides[0] in (0, row) and strides[1] in (0, dtype.itemsize)
+    of_dtype = all(x is set_index or x is None or x.dtype == dtype for x in arrays.values())
+    if is_run and of_dtype and n_samples * row >= _LEAST_RUN:
+        return _affine_select_runs(arrays, dtype, activation, n_sets, address)
     operands, instance, lanes = _operands(arrays, dtype, activation, address)
     grid, block = _geometry(n_samples * (n_features // lanes), 1)
     argument = _AFFINE_SELECT.pack(*operands, _parameter(activation), n_sets, n_samples, n_features)
     return Launch(f"affine_select<{instance}>", grid, block, argument)
+
+
+def _affine_select_runs(
+    arrays: dict[str, Any],
+    dtype: np.dtype,
+    activation: Activation | None,
+    n_sets: int,
+    address: Callable[[Strided], int],
+) -> Launch:
+    """Return the launch that writes `affine_select` to an `out` that lies whole in memory."""
+    operands, instance, lanes_of_all = _operands(arrays, dtype, activation, address)
+    n_samples, n_features = arrays["out"].shape
+    lanes = _VECTOR_BYTES // dtype.itemsize
+    rows = _rows("SETS_FIRST", lanes) if activation is None else 1
+    length = n_samples * n_features
+    period, n_vectors = _vectors(length, n_features, lanes, rows)
+    begin = address(arrays["out"]) % SECTOR
+    ends = 0 if begin == length % lanes == 0 else 3 * lanes - 2
+    grid, block = _geometry(n_vectors + ends, 1)
+    sizes = n_sets, n_samples, n_features, period, period * lanes // n_features, n_vectors
+    argument = _AFFINE_SELECT_RUNS.pack(*operands, _parameter(activation), *sizes)
+    type_name, function, _ = instance.split(", ", 2)
+    wide = str(lanes_of_all == lanes).lower()
+    return Launch(f"affine_select_runs<{type_name}, {function}, {wide}>", grid, block, argument)
 
 
 def sums(
@@ -284,8 +326,8 @@ def _rows_of_sums(shape: tuple[int, int, int], dtype: np.dtype) -> int:
 def _steps_of_sums(terms: Terms, kinds: str, dtype: np.dtype) -> int:
     """Return how many terms along the summed axis a thread of `sums` loads at once.
 
-    Where a term takes long, other threads have enough to do while one waits. What is loaded for each
-    row takes registers, and so do long terms.
+    Where a term takes long, other threads have enough to do while one waits. What is loaded for
+    each row takes registers, and so do long terms.
     """
     fewer = 2 if EACH in kinds else 1
     is_short = len(terms.program(dtype).operations) * fewer <= _SHORT

@@ -63,7 +63,7 @@ def affine_select(samples, weight, bias, set_index, out, dtype, activation, n_se
     ]
     key = "linear" if activation is None else activation.key
     launch = _launch.affine_select(*operands, result, dtype, activation, n_sets, address)
-    run(launch, tuple(_launch.kernels("affine_select", key)))
+    run(launch, tuple(_launch.kernels(launch.kernel.split("<")[0], key)))
     if result is not out:
         out[...] = result
 
