@@ -1,4 +1,4 @@
-"""What affine's kernels read and write, counted on a simulated GPU.
+"""What kernels read and write, counted on a simulated GPU.
 
 PYTHONPATH=../shared/gpusim python .ci/traffic.py
 """
@@ -51,8 +51,55 @@ CASES = [
 ]
 
 
+class Sums(NamedTuple):
+    """A call of mean_loss, or of another function that sums up."""
+
+    shape: tuple[int, int, int]  # (N, B, F)
+    dtype: str = "f4"
+    offset: int = 0  # elements that samples begin after a multiple of 256 bytes
+    gradient: bool = False
+
+
+SUMS = [
+    Sums((64, 256, 64)),
+    Sums((64, 256, 64), offset=1),
+    Sums((64, 256, 33)),
+    Sums((61, 250, 30)),
+    Sums((64, 256, 1)),
+    Sums((4, 256, 1000)),
+    Sums((64, 256, 64), "f8"),
+    Sums((64, 256, 33), "f8", offset=1),
+    Sums((64, 256, 64), gradient=True),
+]
+
+
+class Selection(NamedTuple):
+    """A call of affine_select."""
+
+    shape: tuple[int, int, int]
+    dtype: str = "f4"
+    offset: int = 0  # elements that the result begins after a multiple of 256 bytes
+
+
+SELECTIONS = [
+    Selection((50, 2000, 64)),
+    Selection((50, 2000, 33)),
+    Selection((50, 2000, 33), offset=3),
+    Selection((50, 4000, 1)),
+    Selection((50, 500, 1000), offset=1),
+    Selection((50, 2000, 30), "f8"),
+    Selection((50, 2000, 30), "f2"),
+]
+
+
 def main() -> None:
     """Check all cases."""
+    for selection in SELECTIONS:
+        check_selection(selection)
+    for sums in SUMS:
+        # As where there is so much to do that a thread has several rows.
+        with mock.patch.object(_launch, "_ENOUGH_THREADS", 1):
+            check_sums(sums)
     for case, blocks in itertools.product(CASES, (2, 2048)):
         # With few blocks a thread walks over many runs.
         _cupy._planned.cache_clear()
@@ -107,6 +154,76 @@ def check(case: Case) -> None:
         f"{launch.kernel}, {case.shape}, {walk} runs a thread: "
         f"{written:.3f} of the sectors written, {loads:.2f} loads ({most:.2f} but for the ends), "
         f"{read:.2f} elements read and {stats.warp_total * 32 / size:.1f} instructions an element"
+    )
+
+
+def placed(array: np.ndarray, offset: int) -> cupy.ndarray:
+    """Return an array on the GPU that begins some elements after a multiple of 256 bytes."""
+    there = cupy.empty(array.size + offset, array.dtype)[offset:].reshape(array.shape)
+    there[...] = cupy.asarray(array)
+    return there
+
+
+def check_sums(case: Sums) -> None:
+    """Sum up losses, and compare what is read with its bound."""
+    n_sets, n_samples, n_features = case.shape
+    rng = np.random.default_rng(0)
+    shapes = [(n_samples, n_features), (n_sets, n_features), (n_sets, n_features)]
+    samples, weight, bias = (rng.normal(size=shape).astype(case.dtype) for shape in shapes)
+    operands = placed(samples, case.offset), cupy.asarray(weight), cupy.asarray(bias)
+    function = ms.mean_loss_and_grad if case.gradient else ms.mean_loss
+    before = len(simcupy.launches)
+    with mock.patch.object(_cupy, "_run", wraps=_cupy._run) as run:
+        function(*operands, placed(samples[::-1], case.offset), loss="absolute_error")
+    ((launch, stats),) = (
+        (call.args[0], done.stats)
+        for call, done in zip(run.call_args_list, simcupy.launches[before:], strict=True)
+        if call.args[0].kernel.startswith("sums")
+    )
+
+    # A thread reads a sample and a target for all of its rows, a warp therefore whole sectors, and
+    # one more where they do not begin with one. Weight and bias, once for a thread, and rows that
+    # are not there are the tenth.
+    itemsize = np.dtype(case.dtype).itemsize
+    terms = n_sets * n_samples * n_features
+    at_once = 2 / (16 // itemsize)
+    loads = stats.load_requests * 32 / terms
+    sectors = stats.load_sectors * 32 / terms
+    is_aligned = n_features * itemsize % SECTOR == 0 and case.offset == 0
+    assert loads <= 1.1 * at_once, (case, loads)
+    assert sectors <= 1.1 * at_once * (itemsize + (not is_aligned)), (case, sectors)
+    print(
+        f"{launch.kernel.split('>')[0]}>, {case}: {loads:.3f} loads a term ({at_once}), "
+        f"{sectors:.2f} sectors for 32 terms, "
+        f"{stats.warp_total * 32 / terms:.1f} instructions a term"
+    )
+
+
+def check_selection(case: Selection) -> None:
+    """Evaluate samples with sets of their choice, and compare the traffic with its bounds."""
+    n_sets, n_samples, n_features = case.shape
+    rng = np.random.default_rng(0)
+    shapes = [(n_samples, n_features), (n_sets, n_features), (n_sets, n_features)]
+    operands = [cupy.asarray(rng.integers(-9, 9, shape).astype(case.dtype)) for shape in shapes]
+    index = cupy.asarray(rng.integers(0, n_sets, n_samples))
+    out = placed(np.zeros((n_samples, n_features), case.dtype), case.offset)
+    ms.affine_select(*operands, index, out=out)
+    stats = simcupy.launches[-1].stats
+
+    itemsize = out.dtype.itemsize
+    start, end = out.data.ptr, out.data.ptr + out.nbytes
+    sectors = -(-end // SECTOR) - start // SECTOR
+    assert stats.unique_bytes_written == out.nbytes
+    assert stats.store_sectors <= sectors + 3, (case, stats.store_sectors, sectors)
+    lanes = 16 // itemsize
+    is_aligned = n_features % lanes == case.offset % lanes == 0
+    most = 4 / lanes if is_aligned else 4
+    loads = stats.load_requests * 32 / out.size
+    assert loads <= 1.1 * most + 3000 / out.size, (case, loads, most)
+    print(
+        f"affine_select, {case}: {stats.store_sectors / sectors:.3f} of the sectors written, "
+        f"{loads:.2f} loads ({most:.2f}), {stats.warp_total * 32 / out.size:.1f} instructions an "
+        f"element"
     )
 
 

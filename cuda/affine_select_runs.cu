@@ -27,9 +27,18 @@ template <int LANES> struct rows<Linear, LANES> {
     static constexpr int count = LANES < 4 ? 4 : 16 / LANES;
 };
 
-// The set of sample b, or -1 where there is no such set.
+// The set of sample b, or -1 where there is no such set. FOR_EACH_DTYPE has the integers from int8, 1,
+// to uint64, 8: the signed ones are odd. (A switch over all dtypes would be as long as all else.)
 DEVICE int64 set_of(const AffineSelectRuns &p, int64 b) {
-    const int64 n = Converting<int64>::load(p.set_index, 0, b, 0).lane[0];
+    const char *at = p.set_index.at(0, b, 0);
+    const int log2_size = static_cast<int>(p.set_index.dtype - 1) / 2;
+    int64 n;
+    if (log2_size == 3) n = *reinterpret_cast<const int64 *>(at);
+    else if (log2_size == 2) n = *reinterpret_cast<const uint32 *>(at);
+    else if (log2_size == 1) n = *reinterpret_cast<const uint16 *>(at);
+    else n = *reinterpret_cast<const uint8 *>(at);
+    const int unused = 64 - (8 << log2_size);
+    if (p.set_index.dtype % 2) n = static_cast<int64>(static_cast<uint64>(n) << unused) >> unused;
     return n < p.n_sets ? n : -1;
 }
 

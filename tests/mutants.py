@@ -422,8 +422,8 @@ MUTANTS = [
     Mutant(
         "the first block summed up for all",
         "cuda/sums.cu",
-        "for (int64 first = block * BLOCK; first < end;",
-        "for (int64 first = 0; first < end;",
+        "const int64 begin = block * BLOCK;",
+        "const int64 begin = 0;",
     ),
     Mutant(
         "a kept index after the last one that is read",
@@ -476,14 +476,62 @@ MUTANTS = [
     Mutant(
         "kept indices left out that do not fill a thread",
         "multisubnet/_launch.py",
-        "_geometry_of_sums(-(-n_kept // _ROWS) * n_features, n_blocks, length)",
-        "_geometry_of_sums(max(n_kept // _ROWS, 1) * n_features, n_blocks, length)",
+        "_geometry_of_sums(-(-n_kept // rows) * n_features, n_blocks, length)",
+        "_geometry_of_sums(max(n_kept // rows, 1) * n_features, n_blocks, length)",
     ),
     Mutant(
         "a 32-bit thread index of sums",
         "cuda/sums.cu",
-        "const int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;",
-        "const int64 x = blockIdx.x * blockDim.x + threadIdx.x;",
+        "int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;",
+        "int64 x = blockIdx.x * blockDim.x + threadIdx.x;",
+    ),
+    Mutant(
+        "a last tile of features that is as wide as the others",
+        "cuda/sums.cu",
+        "p.n_features - tile * TILE < TILE ? p.n_features - tile * TILE : TILE;",
+        "p.n_features < TILE ? p.n_features : TILE;",
+    ),
+    Mutant(
+        "a tile of features that begins anew",
+        "cuda/sums.cu",
+        "    x -= tile * n_groups * TILE;\n",
+        "",
+    ),
+    Mutant(
+        "a thread too many that writes",
+        "cuda/sums.cu",
+        "if (threadIdx.y || !is_there) continue;",
+        "if (threadIdx.y) continue;",
+    ),
+    Mutant(
+        "each row at the first one's place",
+        "cuda/sums.cu",
+        "Memory::load({at[row], 0,",
+        "Memory::load({at[0], 0,",
+    ),
+    Mutant(
+        "rows of the selection a period too near",
+        "multisubnet/_launch.py",
+        "sizes = n_sets, n_samples, n_features, period, period * lanes // n_features, n_vectors",
+        "sizes = n_sets, n_samples, n_features, period, period // n_features, n_vectors",
+    ),
+    Mutant(
+        "a set of the row before",
+        "cuda/affine_select_runs.cu",
+        "part && at.feature ? sets[r][part - 1] : set_of(p, at.row);",
+        "part ? sets[r][part - 1] : set_of(p, at.row);",
+    ),
+    Mutant(
+        "an index that is not signed",
+        "cuda/affine_select_runs.cu",
+        "if (p.set_index.dtype % 2)",
+        "if (false)",
+    ),
+    Mutant(
+        "elements at the end of a selection left out",
+        "cuda/affine_select_runs.cu",
+        "e += head + n_whole * LANES - (2 * LANES - 1);",
+        "e += head + n_whole * LANES - (2 * LANES - 2);",
     ),
     Mutant(
         "the run of another thread",

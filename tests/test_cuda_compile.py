@@ -29,7 +29,7 @@ def _architectures():
 
 
 ARCHITECTURES = _architectures()
-TEMPLATES = ["affine", "affine_runs", "affine_select"]
+TEMPLATES = ["affine", "affine_runs", "affine_select", "affine_select_runs"]
 KEYS = [key for name in RECIPES for key in (name, f"{name}_derivative")]
 WITH_GRADIENT = ("loss", "slope_sample", "slope")
 needs_nvrtc = pytest.mark.skipif(not ARCHITECTURES, reason="NVRTC is not installed")
@@ -117,14 +117,14 @@ def broken_promises(text):
         (arch, template)
         for arch in ARCHITECTURES
         for template in TEMPLATES
-        if template != "affine_runs" or arch in (*ARCHITECTURES[::12], 80, 90, 100)
+        if not template.endswith("_runs") or arch in (*ARCHITECTURES[::12], 80, 90, 100)
     ],
 )
 def test_every_kernel_stays_in_registers(arch, template):
     keys = keys_of(template) if arch in (ARCHITECTURES[0], ARCHITECTURES[-1]) else ["linear"]
     names = [name for key in keys for name in _launch.kernels(template, key)]
     # Two blocks of 256 threads fit in a multiprocessor; one, where a thread has 16 bytes of a row.
-    of_bytes = [name for name in names if re.match(r"affine_runs<(boolean|u?int8),", name)]
+    of_bytes = [name for name in names if re.match(r"affine\w*_runs<(boolean|u?int8),", name)]
     assert most_registers(arch, [name for name in names if name not in of_bytes]) <= 128
     if of_bytes:
         assert most_registers(arch, of_bytes) <= 255
@@ -266,6 +266,28 @@ def test_what_a_thread_of_affine_runs_does_for_a_run(name):
         assert re.findall(r"st\.\S*", walk) == ["st.global.cs.v4.b32"] * rows
         assert walk.count("ld.global") <= loads
         assert not re.search(r"\b(div|rem)\.", walk)
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("name", _launch.kernels("affine_select_runs", "linear"))
+def test_a_thread_of_affine_select_runs_writes_vectors(name):
+    text = ptx([name])
+    type_name = re.match(r"affine_select_runs<(\w+)", name)[1]
+    size = SIZES.get(type_name) or int(re.search(r"\d+", type_name)[0]) // 8
+    stores = re.findall(r"st\.global\S*", text)
+    assert stores.count("st.global.cs.v4.b32") == _launch._rows("SETS_FIRST", 16 // size)
+    # By the period and for its place in the result; or, of an element at an end, for that.
+    assert len(re.findall(r"(?:div|rem)\.[su]64", text)) <= 3
+
+
+@needs_nvrtc
+@pytest.mark.parametrize(("dtype", "most"), [("float32", 4), ("float64", 2), ("float16", 8)])
+def test_what_affine_select_runs_loads(dtype, most):
+    # For a vector a sample, a weight and a bias, of 16 bytes each, where all is aligned.
+    text = ptx([f"affine_select_runs<{dtype}, Linear, true>"])
+    vectors = re.findall(r"ld\.global\.v(\d)\.\w(\d+)", text)
+    rows = _launch._rows("SETS_FIRST", most)
+    assert sum(int(count) * int(bits) == 128 for count, bits in vectors) == 3 * rows
 
 
 @needs_nvrtc

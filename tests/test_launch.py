@@ -232,6 +232,25 @@ def test_which_kernel_writes_a_result(dtype):
     assert kernel(samples, weight, bias, strided).endswith(", 1>>")
 
 
+def test_which_kernel_writes_a_selection():
+    def kernel(samples, weight, out, index=np.zeros(8, "i4")):  # noqa: B008
+        given = samples, weight, None, index, out, np.dtype("f4"), None, len(weight)
+        return _launch.affine_select(*given, cuda_on_host.address).kernel
+
+    samples, weight, out = (aligned((n, 8), "f4") for n in (8, 5, 8))
+    assert kernel(samples, weight, out) == "affine_select_runs<float32, Linear, true>"
+    for narrow in (aligned((5, 9), "f4")[:, :8], aligned((5, 8), "f4", offset=4)):
+        assert kernel(samples, narrow, out) == "affine_select_runs<float32, Linear, false>"
+    misplaced = aligned((8, 8), "f4", offset=4)
+    assert kernel(samples, weight, misplaced) == "affine_select_runs<float32, Linear, false>"
+    rows_apart = aligned((8, 16), "f4")[:, :8]
+    assert (
+        kernel(samples, weight, rows_apart) == "affine_select<float32, Linear, Direct<float32, 4>>"
+    )
+    assert "Direct<float32, 1>" in kernel(samples, weight, aligned((8, 16), "f4")[:, ::2])
+    assert "Converting<float32>" in kernel(samples, aligned((5, 8), "f8"), out)
+
+
 @pytest.mark.parametrize("which", [1, 2])
 def test_elements_are_loaded_one_by_one_where_alignment_asks_for_it(which):
     arrays = aligned_arrays("f4", 8)

@@ -73,6 +73,29 @@ def test_into_out(backend, problem, dtype):
     assert (whole[:, ::2] == 42).all()
 
 
+@given(
+    shape=st.tuples(st.integers(1, 200), st.sampled_from([1, 2, 3, 4, 7, 8, 16, 17, 32, 33])),
+    before=st.integers(0, 20),
+    apart=st.sampled_from([0, 1, 4]),  # elements between the rows of weight and bias
+    dtype=st.sampled_from(["f4", "f8", "f2", "i1"]),
+    has_bias=st.booleans(),
+)
+def test_wherever_a_result_begins(backend, shape, before, apart, dtype, has_bias):
+    rng = np.random.default_rng(before)
+    n_samples, n_features = shape
+    samples = rng.integers(-9, 9, shape).astype(dtype)
+    weight, bias = (
+        rng.integers(-9, 9, (7, n_features + apart)).astype(dtype)[:, :n_features] for _ in "wb"
+    )
+    problem = samples, weight, bias if has_bias else None, rng.integers(0, 7, n_samples)
+    whole = np.full(before + samples.size + 40, 42, dtype)
+    out = whole[before:][: samples.size].reshape(shape)
+    backend.affine_select(*problem, out=out)
+    assert_same_bits(out, formula.affine_select(*problem))
+    assert (whole[:before] == 42).all()
+    assert (whole[before + samples.size :] == 42).all()
+
+
 @pytest.mark.parametrize("which", ["samples", "weight", "bias", "set_index"])
 def test_into_out_over_an_operand(backend, which):
     rng = np.random.default_rng(0)
