@@ -91,7 +91,11 @@ struct Terms {
 // block are divided among threads that differ in threadIdx.y; the first of these adds up the runs'
 // totals, in order.
 //
-// STEPS terms of a run are loaded at the same time. The launch bounds allow for 128 registers, within
+// STEPS terms of a run are loaded at the same time. Loads for each term: 1 / ROWS of each operand that
+// does not depend on the kept index, 1 of each that depends on both indices. Instructions for each term,
+// of which the arithmetic of absolute_error without an activation takes 5, are in docs/gpu.md.
+//
+// The launch bounds allow for 128 registers, within
 // which no architecture spills.
 template <typename T, typename Terms, int ROWS, int STEPS, char SAMPLE, char WEIGHT, char BIAS,
           char TARGET, char FACTOR, typename Memory>

@@ -463,7 +463,7 @@ MUTANTS = [
     ),
     Mutant(
         "no bias taken for a bias of +0.0, in runs",
-        "cuda/affine_runs.cu",
+        "cuda/affine.cuh",
         "DEVICE float32 value() { return -0.0f; }",
         "DEVICE float32 value() { return 0.0f; }",
     ),
@@ -496,12 +496,6 @@ MUTANTS = [
         "cuda/sums.cu",
         "    x -= tile * n_groups * TILE;\n",
         "",
-    ),
-    Mutant(
-        "a thread too many that writes",
-        "cuda/sums.cu",
-        "if (threadIdx.y || !is_there) continue;",
-        "if (threadIdx.y) continue;",
     ),
     Mutant(
         "each row at the first one's place",
