@@ -60,6 +60,13 @@ def test_a_set_that_is_not_there_gives_nan(backend, problem, draw):
     assert_same_bits(result, formula.affine_select(samples, weight, bias, index))
 
 
+def test_a_negative_index_of_few_bits_is_no_set(backend):
+    # Not even that set whose number has the same bits.
+    index = np.array([-1, 5, -100, 127] * 4, np.int8)
+    result = backend.affine_select(np.ones((16, 4)), np.ones((300, 4)), None, index, check=False)
+    assert_same_bits(result, np.where(index[:, None] < 0, np.nan, np.ones((16, 4))))
+
+
 @given(
     problem=selections(dtypes=["float32", "float64"]), dtype=st.sampled_from(["f2", "f4", ">f8"])
 )
