@@ -52,6 +52,13 @@ def text(n_bytes: float) -> str:
     return f"{n_bytes:.3g} {unit}"
 
 
+def check_fits(what: object, n_bytes: int) -> None:
+    """Raise MemoryError unless something of so many bytes fits in the memory of the host."""
+    limit = available()
+    if limit is not None and n_bytes > limit:
+        raise MemoryError(f"{what} takes {text(n_bytes)}, and {text(limit)} are available")
+
+
 def available(xp: ModuleType = np) -> int | None:
     """Return how many bytes can be allocated, on the host or a current GPU; None: not known.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -406,6 +407,105 @@ class WeightSets:
             arrays = [cupy.asarray(array) for array in self._arrays()]
         weight, bias = arrays if len(arrays) == 2 else (arrays[0], None)
         return self._of(weight, bias, self._activation)
+
+    # In files.
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the sets to a file, which is there whole or not at all.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            A name that ends in ``.npz``, which NumPy reads, too; or, where safetensors is
+            installed, in ``.safetensors``. A file of that name is replaced.
+
+        Raises
+        ------
+        ValueError
+            The name ends in something else; the dtype is longdouble or complex128, which
+            ``.safetensors`` files have not.
+        ImportError
+            safetensors is needed, and is not installed.
+        OSError
+            The file cannot be written.
+
+        See Also
+        --------
+        load : the inverse.
+
+        Notes
+        -----
+        The file has the arrays ``weight``, and ``bias`` if there is one, bit for bit, in native
+        byte order; and as plain data ``activation``, a JSON text, and ``format_version`` (as
+        metadata in ``.safetensors``). Sets on the GPU are copied to the host for it.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import multisubnet as ms
+        >>> sets = ms.WeightSets([[2.0, 3.0]], activation="tanh")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sets.save(os.path.join(folder, "sets.npz"))
+        ...     ms.WeightSets.load(os.path.join(folder, "sets.npz")) == sets
+        True
+        """
+        from multisubnet import _weight_files  # JSON and zip take a while to import
+
+        weight, *bias = (_dispatch.on_host(array) for array in self._arrays())
+        _weight_files.save(path, weight, bias[0] if bias else None, self.activation)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> WeightSets:
+        """Load sets from a file.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            A ``.npz`` or ``.safetensors`` file that `save` wrote; or another one with an array
+            ``weight`` of shape (N, F) and perhaps a ``bias``, which is linear.
+
+        Returns
+        -------
+        WeightSets
+            On the CPU.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged, or has something else; the message names it.
+        ImportError
+            safetensors is needed, and is not installed.
+        MemoryError
+            The arrays do not fit in the memory that is available.
+        OSError
+            The file cannot be read.
+
+        See Also
+        --------
+        save : the inverse.
+
+        Notes
+        -----
+        Nothing that is in a file is executed (pickles are refused), and nothing is allocated that
+        the file does not have.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> import multisubnet as ms
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(os.path.join(folder, "other.npz"), weight=[[1.0, 2.0], [3.0, 4.0]])
+        ...     ms.WeightSets.load(os.path.join(folder, "other.npz"))
+        WeightSets(N=2, F=2, float64 on cpu, 32 bytes)
+        """
+        from multisubnet import _weight_files
+
+        weight, bias, activation = _weight_files.load(path)
+        try:
+            return cls(weight, bias, activation)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} has no sets of weights: {error}") from None
 
     # What they predict.
 
