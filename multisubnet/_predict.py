@@ -60,7 +60,7 @@ class Prediction(NamedTuple):
             self._check_fits(_memory.available(self.xp), "are available")
         if progress:
             return self._write(self._empty(), None, progress)
-        return self._block((self.samples, self.weight, self.bias))
+        return self.block((self.samples, self.weight, self.bias))
 
     def _check_fits(self, limit: int | None, what: str) -> None:
         if limit is not None and self.n_bytes > limit:
@@ -93,8 +93,8 @@ class Prediction(NamedTuple):
         if tuple(getattr(out, "shape", self.shape)) != self.shape:
             raise ValueError(f"out has shape {tuple(out.shape)}; expected {self.shape}")
         elements = self._elements(limit or _CHUNK_BYTES, 1, progress)
-        for chunk, operands in self._parts(elements, progress):
-            out[chunk] = _dispatch.on_host(self._block(operands))
+        for chunk, operands in self.parts(elements, progress):
+            out[chunk] = _dispatch.on_host(self.block(operands))
             _let_go(out, chunk)
 
     def blocks(self, memory_limit: Any, progress: Any) -> Iterator[tuple[slice, slice, Any]]:
@@ -104,8 +104,8 @@ class Prediction(NamedTuple):
             limit = _memory.parsed("memory_limit", memory_limit)
         elements = self._elements(limit, 2, progress)  # the caller may hold the block before
         return (
-            (*self._ordered(chunk), self._block(operands))
-            for chunk, operands in self._parts(elements, progress)
+            (*self._ordered(chunk), self.block(operands))
+            for chunk, operands in self.parts(elements, progress)
         )
 
     def _write(self, out: Any, limit: int | None, progress: Any) -> Any:
@@ -114,8 +114,8 @@ class Prediction(NamedTuple):
         if is_mapped and limit is None:
             limit = _CHUNK_BYTES
         elements = self._elements(limit, 1 if is_mapped else 0, progress)
-        for chunk, operands in self._parts(elements, progress):
-            self._block(operands, out=out[chunk])
+        for chunk, operands in self.parts(elements, progress):
+            self.block(operands, out=out[chunk])
             _let_go(out, chunk)
         return out
 
@@ -133,7 +133,7 @@ class Prediction(NamedTuple):
             elements = min(elements, max(n_elements // _PORTIONS, _PORTION_ELEMENTS))
         return elements
 
-    def _parts(
+    def parts(
         self, elements: int, progress: Any
     ) -> Iterator[tuple[_chunks.Chunk, tuple[Any, Any, Any]]]:
         """Yield chunks of the result and their operands, and report what is done."""
@@ -156,7 +156,7 @@ class Prediction(NamedTuple):
         )
         return part, weight, bias
 
-    def _block(self, operands: tuple[Any, Any, Any], out: Any = None) -> Any:
+    def block(self, operands: tuple[Any, Any, Any], out: Any = None) -> Any:
         return affine(*operands, activation=self.activation, set_axis=self.set_axis, out=out)
 
 
