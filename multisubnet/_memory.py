@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import operator
 import re
 from pathlib import Path
@@ -71,6 +72,19 @@ def available(xp: ModuleType = np) -> int | None:
         return min(free, limit - pool.used_bytes()) if limit else free
     amounts = [_of_machine(), *_of_control_groups()]
     return min((x for x in amounts if x is not None), default=None)
+
+
+def resident() -> int:
+    """Return how many bytes of memory this process has; 0 where the system does not tell."""
+    try:
+        pages = int((_SYSTEM / "proc/self/statm").read_text().split()[1])
+    except OSError:
+        try:
+            import psutil
+        except ImportError:
+            return 0
+        return psutil.Process().memory_info().rss
+    return pages * mmap.PAGESIZE
 
 
 def _of_machine() -> int | None:

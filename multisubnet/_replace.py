@@ -19,16 +19,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     final = place_of(path)
     temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
-    with open(temporary, "xb") as file:
-        try:
+    try:
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            rename(temporary, final)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
+        rename(temporary, final)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def place_of(path: str | os.PathLike[str]) -> Path:
