@@ -222,7 +222,9 @@ def _predict_command(options: argparse.Namespace) -> None:
         )
     result = prediction.whole(None, progress)
     axes = ("sample", "set") if options.set_axis else ("set", "sample")
-    _array_files.write(options.out, result, "predictions", axes, range(result.shape[2]))
+    _array_files.write(
+        options.out, result, "predictions", axes, [f"f{f}" for f in range(result.shape[2])]
+    )
 
 
 def _loss_command(options: argparse.Namespace) -> None:
