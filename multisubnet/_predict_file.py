@@ -236,7 +236,7 @@ def _fingerprint(array: np.ndarray) -> dict[str, Any]:
     step = max(_HASHED // array.itemsize, 1)
     for start in range(0, flat.size, step):
         piece = flat[start : start + step]
-        hashed.update(piece.view(np.uint8).data)
+        hashed.update(np.ascontiguousarray(piece).view(np.uint8).data)
         _mapped.release(piece)
     return {
         "dtype": array.dtype.str,

@@ -1,0 +1,413 @@
+"""Predictions in files: the same bytes however often a run ends before it is done."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import EXAMPLES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import multisubnet as ms
+from multisubnet import _predict, _predict_file
+from multisubnet._cli import main
+from multisubnet.testing import activations, problems
+
+ROOT = Path(__file__).parent.parent
+SHAPE = N_SETS, N_SAMPLES, N_FEATURES = 40, 50, 3  # of 48,128 bytes of float64, with the header
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A folder with inputs, which is the current one, and what is to come out."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_predict_file, "CHECKPOINT_BYTES", 5_000)
+    return make_inputs(tmp_path)
+
+
+def make_inputs(folder):
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(N_SAMPLES, N_FEATURES))
+    sets = ms.WeightSets(*rng.normal(size=(2, N_SETS, N_FEATURES)), activation="tanh")
+    np.save(folder / "samples.npy", samples)
+    sets.save(folder / "weights.npz")
+    np.save(folder / "expected.npy", sets.predict(samples))
+    return (folder / "expected.npy").read_bytes()
+
+
+INPUTS = ["predict", "samples.npy", "weights.npz", "-o", "out.npy"]
+PREDICT = [*INPUTS, "--chunk", "2"]
+
+
+def left(folder="."):
+    """Return what is there but the inputs."""
+    return sorted(set(os.listdir(folder)) - {"samples.npy", "weights.npz", "expected.npy"})
+
+
+@settings(max_examples=EXAMPLES // 4)  # each of them waits for the disk
+@given(
+    problem=problems(dtypes=["bool", "int16", "float16", "float32", "float64", "complex64"]),
+    activation=st.none() | activations(),
+    set_axis=st.integers(0, 1),
+    elements=st.integers(1, 100),
+)
+def test_the_file_is_what_numpy_would_save(tmp_path, problem, activation, set_axis, elements):
+    is_real = np.result_type(*(x for x in problem if x is not None)).kind != "c"
+    sets = ms.WeightSets(problem.weight, problem.bias, activation if is_real else None)
+    prediction = sets._prediction(problem.samples, set_axis)
+    _predict_file.write(tmp_path / "out.npy", prediction, elements, False, False)
+    np.save(tmp_path / "expected.npy", sets.predict(problem.samples, set_axis=set_axis))
+    written, expected = (np.load(tmp_path / f"{name}.npy") for name in ("out", "expected"))
+    assert written.dtype == expected.dtype
+    assert written.shape == expected.shape
+    both = np.array_equal(written, expected, equal_nan=written.dtype.kind in "fc")
+    assert both
+    assert sorted(os.listdir(tmp_path)) == ["expected.npy", "out.npy"]
+
+
+class Failing:
+    """A function that fails at one of its calls."""
+
+    def __init__(self, function, call, error):
+        self.function, self.left, self.error = function, call, error
+
+    def __call__(self, *arguments, **keywords):
+        self.left -= 1
+        if self.left == 0:
+            raise self.error
+        return self.function(*arguments, **keywords)
+
+
+@settings(max_examples=EXAMPLES // 4)
+@given(data=st.data())
+def test_a_run_that_failed_is_gone_on_with(files, data):
+    """At any call, several times, with chunks of other sizes each time."""
+    computed = []
+    of_block = _predict.Prediction.block
+
+    def block(self, operands, out=None):
+        computed.append(out.shape[0])
+        return of_block(self, operands, out)
+
+    def run(failing=None, call=0):
+        chunk = str(data.draw(st.integers(1, 9)))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_predict.Prediction, "block", block)
+            if failing is not None:
+                owner, name = failing
+                fails = Failing(getattr(owner, name), call, OSError(28, "No space left on device"))
+                patch.setattr(owner, name, lambda *a, **k: fails(*a, **k))
+            return main([*INPUTS, "--chunk", chunk, "--resume"])
+
+    for name in left():
+        os.remove(name)
+    places = [
+        (os, "fdatasync"),
+        (os, "replace"),
+        (_predict_file._Writing, "append"),
+        (_predict.Prediction, "block"),
+    ]
+    for _ in range(data.draw(st.integers(1, 3))):
+        code = run(data.draw(st.sampled_from(places)), data.draw(st.integers(1, 25)))
+        assert code == (not os.path.exists("out.npy"))
+        if code == 0:
+            break
+        assert left() in ([], ["out.npy.part", "out.npy.part.json"])
+    computed.clear()
+    safe = 0
+    if os.path.exists("out.npy.part"):
+        safe = json.loads(Path("out.npy.part.json").read_text())["safe bytes"]
+    assert run() == 0
+    assert Path("out.npy").read_bytes() == files
+    assert left() == ["out.npy"]
+    rows_safe = max(safe - 128, 0) // (8 * N_SAMPLES * N_FEATURES)
+    assert N_SETS - rows_safe <= sum(computed) <= N_SETS - rows_safe + 9
+
+
+# A process that kills itself at one of the calls by which bytes get to the disk.
+KILLED = """
+import os, signal, sys
+from multisubnet import _predict_file
+from multisubnet._cli import main
+
+number, arguments = int(sys.argv[1]), sys.argv[2:]
+calls = 0
+
+def killing(function):
+    def call(*arguments, **keywords):
+        global calls
+        calls += 1
+        if calls == number:
+            os.kill(os.getpid(), signal.SIGNAL)
+        return function(*arguments, **keywords)
+    return call
+
+_predict_file.CHECKPOINT_BYTES = 5_000
+_predict_file._Writing.append = killing(_predict_file._Writing.append)
+for name in ("fsync", "fdatasync", "replace", "open"):
+    setattr(os, name, killing(getattr(os, name)))
+code = main(arguments)
+if number < 0:
+    print(calls)
+sys.exit(code)
+"""
+
+
+def run(folder, number, *arguments, signal="SIGKILL"):
+    command = [sys.executable, "-c", KILLED.replace("SIGNAL", signal), str(number), *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MULTISUBNET_BACKEND": "numpy"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_a_run_that_was_killed_is_gone_on_with(tmp_path):
+    expected = make_inputs(tmp_path)
+    calls = int(run(tmp_path, -1, *PREDICT).stdout)
+    assert calls > 60
+    os.remove(tmp_path / "out.npy")
+    draw = random.Random(0)
+    for number in [*draw.sample(range(1, calls), 5), calls]:
+        for again in (number, draw.randrange(1, calls)):
+            if run(tmp_path, again, *PREDICT, "--resume").returncode == -9:
+                is_whole = (tmp_path / "out.npy").exists()  # killed after its last step but one
+                assert not is_whole or (tmp_path / "out.npy").read_bytes() == expected
+        done = run(tmp_path, -1, *PREDICT, "--resume")
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "out.npy").read_bytes() == expected
+        assert [name for name in left(tmp_path) if not name.endswith(".tmp")] == ["out.npy"]
+        os.remove(tmp_path / "out.npy")
+
+
+def test_killed_between_its_two_last_steps(files):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_predict_file._Record, "remove", lambda self: None)
+        assert main(PREDICT) == 0
+    assert left() == ["out.npy", "out.npy.part.json"]
+    os.remove("out.npy")  # the record says that all is safe, and nothing is there
+    assert main([*PREDICT, "--resume"]) == 0
+    assert Path("out.npy").read_bytes() == files
+    assert left() == ["out.npy"]
+
+
+def test_what_is_recorded_is_on_the_disk(files, monkeypatch):
+    """So that a machine that loses its power loses nothing that is said to be safe."""
+    on_disk, recorded = [0], []
+    fdatasync, replace = os.fdatasync, os.replace
+
+    def synced(fd):
+        fdatasync(fd)
+        on_disk.append(os.fstat(fd).st_size)
+
+    def replaced(source, target):
+        if str(target).endswith(".json"):
+            recorded.append(json.loads(Path(source).read_text())["safe bytes"])
+            assert recorded[-1] <= on_disk[-1]
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fdatasync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    assert main(PREDICT) == 0
+    assert recorded == on_disk
+    assert recorded[-1] == len(files)
+    assert len(recorded) == 2 + len(files) // (2 * 8 * N_SAMPLES * N_FEATURES * 3)
+
+
+# Runs that must not be gone on with.
+
+
+@pytest.fixture
+def interrupted(files, monkeypatch, capsys):
+    """A run that ended in the middle; returns what its files are."""
+    with pytest.MonkeyPatch.context() as patch:
+        fails = Failing(_predict_file._Writing.append, 9, OSError(28, "No space left on device"))
+        patch.setattr(_predict_file._Writing, "append", lambda *a: fails(*a))
+        assert main(PREDICT) == 1
+    message = capsys.readouterr().err
+    assert "No space left on device" in message
+    assert "out.npy.part is kept: the same with --resume goes on with it" in message
+    return {name: Path(name).read_bytes() for name in left()}
+
+
+def other_samples():
+    samples = np.load("samples.npy")
+    samples[-1, -1] = np.nextafter(samples[-1, -1], 9)
+    np.save("samples.npy", samples)
+
+
+def fewer_samples():
+    np.save("samples.npy", np.load("samples.npy")[1:])
+
+
+def other_weights():
+    sets = ms.WeightSets.load("weights.npz")
+    ms.WeightSets(sets.weight * 2, sets.bias, "tanh").save("weights.npz")
+
+
+def no_bias():
+    ms.WeightSets(ms.WeightSets.load("weights.npz").weight, activation="tanh").save("weights.npz")
+
+
+def other_version():
+    text = Path("out.npy.part.json").read_text()
+    Path("out.npy.part.json").write_text(text.replace(f'"{ms.__version__}"', '"0.0.1"'))
+
+
+def shorter_part():
+    os.truncate("out.npy.part", 200)
+
+
+def damaged(*contents):
+    def damage():
+        Path("out.npy.part.json").write_bytes(contents[0])
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "message"),
+    [
+        (other_samples, [], "differs from this one: samples has other numbers; to start over"),
+        (fewer_samples, [], "samples was {'shape': [50, 3], 'sha256'"),
+        (other_weights, [], "weight has other numbers"),
+        (no_bias, [], "bias was {'dtype': '<f8'"),
+        (None, ["--activation", "relu"], "activation was Activation('tanh') and is Activation('re"),
+        (None, ["--set-axis", "1"], "set axis was 0 and is 1"),
+        (other_version, [], f"version of multisubnet was 0.0.1 and is {ms.__version__}"),
+        (shorter_part, [], "bytes are safe, and there are 200); to start over, remove"),
+        (damaged(b'{"safe bytes": 3'), [], "out.npy.part.json does not say what"),
+        (damaged(b'{"safe bytes": -1, "job": {}}'), [], "does not say what"),
+        (damaged(b'{"safe bytes": 3, "job": []}'), [], "does not say what"),
+        (damaged(b"[]"), [], "does not say what"),
+        (damaged(b"\xff"), [], "does not say what"),
+        (lambda: os.remove("out.npy.part.json"), [], "does not say what"),
+    ],
+)
+def test_a_run_that_differs_is_refused(interrupted, capsys, change, more, message):
+    if change is not None:
+        change()
+    before = Path("out.npy.part").read_bytes()
+    assert main([*PREDICT, *more, "--resume"]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "remove" in error
+    assert error.count("\n") == 1
+    assert Path("out.npy.part").read_bytes() == before
+    assert not os.path.exists("out.npy")
+
+
+def test_other_chunks_and_backends_are_no_difference(interrupted, files):
+    assert main([*INPUTS, "--chunk", "7", "--backend", "numpy", "--resume"]) == 0
+    assert Path("out.npy").read_bytes() == files
+
+
+def test_without_resume_a_part_is_refused(interrupted, capsys):
+    assert main(PREDICT) == 1
+    error = capsys.readouterr().err
+    assert "out.npy.part is there" in error
+    assert "--resume goes on with it; remove it to start over" in error
+    assert {name: Path(name).read_bytes() for name in left()} == interrupted
+
+
+def test_resume_starts_where_nothing_is(files):
+    assert main([*PREDICT, "--resume"]) == 0
+    assert Path("out.npy").read_bytes() == files
+
+
+@pytest.mark.parametrize("more", [[], ["--resume"]])
+def test_two_runs_at_once(interrupted, capsys, more):
+    with open("out.npy.part", "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert main([*PREDICT, *more]) == 1
+    assert "out.npy.part is being written by another process" in capsys.readouterr().err
+    assert {name: Path(name).read_bytes() for name in left()} == interrupted
+
+
+# Disks, and what was there before.
+
+
+def test_no_room_on_the_disk(files, monkeypatch, capsys):
+    usage = shutil.disk_usage(".")._replace(free=40_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    assert main(PREDICT) == 1
+    error = capsys.readouterr().err
+    assert "out.npy needs 47 KiB more, and 39.1 KiB are free in" in error
+    assert left() == []
+
+
+def test_room_for_the_rest_is_enough(interrupted, files, monkeypatch):
+    usage = shutil.disk_usage(".")._replace(free=len(files) - len(interrupted["out.npy.part"]))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    assert main([*PREDICT, "--resume"]) == 0
+    assert Path("out.npy").read_bytes() == files
+
+
+@pytest.mark.parametrize(("limit", "is_kept"), [(4_000, False), (30_000, True)])
+def test_a_disk_that_fills_up(tmp_path, limit, is_kept):
+    expected = make_inputs(tmp_path)
+    (tmp_path / "out.npy").write_text("before")
+    code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))"
+    full = subprocess.run(
+        [sys.executable, "-c", code + KILLED, "-1", *PREDICT],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "MULTISUBNET_BACKEND": "numpy"},
+        capture_output=True,
+        text=True,
+    )
+    assert full.returncode == 1
+    assert full.stderr.startswith("multisubnet: error: [Errno 27] File too large")
+    assert full.stderr.count("\n") == 1
+    assert (tmp_path / "out.npy").read_text() == "before"
+    kept = ["out.npy.part", "out.npy.part.json"] if is_kept else []
+    assert left(tmp_path) == ["out.npy", *kept]
+    assert run(tmp_path, -1, *PREDICT, "--resume").returncode == 0
+    assert (tmp_path / "out.npy").read_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    ("signal", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")]
+)
+def test_signals(tmp_path, signal, code, word):
+    expected = make_inputs(tmp_path)
+    done = run(tmp_path, 40, *PREDICT, signal=signal)
+    assert done.returncode == code
+    assert done.stderr.startswith(f"multisubnet: {word}; ")
+    assert "out.npy.part is kept: the same with --resume goes on with it\n" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert left(tmp_path) == ["out.npy.part", "out.npy.part.json"]
+    early = run(tmp_path, -1, *PREDICT, "--resume")
+    assert early.returncode == 0
+    assert (tmp_path / "out.npy").read_bytes() == expected
+
+
+def test_a_signal_before_anything_is_safe(tmp_path):
+    make_inputs(tmp_path)
+    done = run(tmp_path, 5, *PREDICT, signal="SIGINT")
+    assert done.returncode == 130
+    assert done.stderr == "multisubnet: interrupted\n"
+    assert left(tmp_path) == []
+
+
+def test_memory_stays_within_the_limit(tmp_path):
+    """The peak of the process, as the system counts it, with Numba where that is installed."""
+    np.save(tmp_path / "samples.npy", np.ones((100_000, 10), np.float32))
+    ms.WeightSets(np.ones((70, 10), np.float32)).save(tmp_path / "weights.npz")
+    command = [sys.executable, "-m", "multisubnet", *INPUTS, "--memory-limit"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    small = subprocess.run([*command, "150M"], cwd=tmp_path, env=environment, capture_output=True)
+    assert small.returncode == 1
+    assert b"--memory-limit is 150 MiB, and the program with its inputs may take" in small.stderr
+    process = subprocess.Popen([*command, "400M"], cwd=tmp_path, env=environment)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert (tmp_path / "out.npy").stat().st_size == 128 + 280_000_000
+    assert usage.ru_maxrss * 1024 < 400 << 20
+    os.remove(tmp_path / "out.npy")
