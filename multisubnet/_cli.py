@@ -207,9 +207,7 @@ def _predict_command(options: argparse.Namespace) -> None:
         samples, sets.weight, sets.bias, sets.activation, options.set_axis
     )
     free = _free_bytes(options.memory_limit)
-    progress = options.progress
-    if progress is None:
-        progress = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
+    progress = _shows_progress(options.progress)
     if end == ".npy":
         elements = _elements(prediction, free, options.chunk)
         _predict_file.write(options.out, prediction, elements, options.resume, progress)
@@ -278,6 +276,14 @@ def _free_bytes(limit: int | None) -> int:
             f"{_memory.text(held)}; expected at least {_memory.text(held + _LEAST_BYTES)}"
         )
     return limit - held
+
+
+def _shows_progress(asked: bool | None) -> bool:
+    """Whether to show a bar, if it is asked for or if nothing is said."""
+    is_installed = importlib.util.find_spec("tqdm") is not None
+    if asked and not is_installed:
+        raise ImportError("--progress needs tqdm: install it with 'pip install tqdm'")
+    return sys.stderr.isatty() and is_installed if asked is None else asked
 
 
 def _elements(prediction: _predict.Prediction, free: int, rows: int | None) -> int:

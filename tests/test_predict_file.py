@@ -53,7 +53,7 @@ def left(folder="."):
     return sorted(set(os.listdir(folder)) - {"samples.npy", "weights.npz", "expected.npy"})
 
 
-@settings(max_examples=EXAMPLES // 4)  # each of them waits for the disk
+@settings(max_examples=max(EXAMPLES // 4, 5))  # each of them waits for the disk
 @given(
     problem=problems(dtypes=["bool", "int16", "float16", "float32", "float64", "complex64"]),
     activation=st.none() | activations(),
@@ -87,7 +87,7 @@ class Failing:
         return self.function(*arguments, **keywords)
 
 
-@settings(max_examples=EXAMPLES // 4)
+@settings(max_examples=max(EXAMPLES // 4, 5))
 @given(data=st.data())
 def test_a_run_that_failed_is_gone_on_with(files, data):
     """At any call, several times, with chunks of other sizes each time."""

@@ -1,0 +1,377 @@
+"""The command line: what it computes, and what it says where it cannot."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import multisubnet as ms
+from multisubnet import _array_files, _chunks, _cli, _memory, _predict
+from multisubnet._cli import main
+from multisubnet.testing import assert_same_bits
+
+ROOT = Path(__file__).parent.parent
+SAMPLES = np.array([[3.0, 7.0], [9.0, 4.0], [0.5, -1.0]], np.float32)
+SETS = ms.WeightSets(
+    np.array([[2, 9], [8, 6], [-1, 1], [0, 0]], np.float32), np.ones((4, 2), np.float32), "tanh"
+)
+TARGETS = np.array([[1, 0], [0, 1], [1, 1]], np.float32)
+
+PREDICT = ["predict", "x.npy", "w.npz", "-o", "out.npy"]
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path, monkeypatch):
+    """A folder with inputs, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", SAMPLES)
+    np.save("y.npy", TARGETS)
+    SETS.save("w.npz")
+
+
+def program(*arguments, **keywords):
+    command = [sys.executable, "-m", "multisubnet", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, **keywords)
+
+
+# Predictions.
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors"])
+@pytest.mark.parametrize("set_axis", [0, 1])
+@pytest.mark.parametrize("activation", [None, "relu"])
+@pytest.mark.parametrize("backend", [None, "numpy"])
+def test_predict(suffix, set_axis, activation, backend):
+    more = [] if activation is None else ["--activation", activation]
+    more += [] if backend is None else ["--backend", backend]
+    out = f"out{suffix}"
+    assert main(["predict", "x.npy", "w.npz", "-o", out, "--set-axis", str(set_axis), *more]) == 0
+    expected = ms.affine(
+        SAMPLES, SETS.weight, SETS.bias, activation=activation or "tanh", set_axis=set_axis
+    )
+    assert_same_bits(np.array(_array_files.read(out, "predictions")), expected)
+    assert len(os.listdir()) == 4
+
+
+def test_predict_a_table():
+    Path("x.csv").write_text("a,b\n3,7\n9,4\n")
+    assert main(["predict", "x.csv", "w.npz", "-o", "out.csv", "--activation", "linear"]) == 0
+    lines = Path("out.csv").read_text().splitlines()
+    assert lines[:3] == ["set,sample,f0,f1", "0,0,7.0,64.0", "0,1,19.0,37.0"]
+    assert len(lines) == 9
+    assert main(["predict", "x.csv", "w.npz", "-o", "out.csv", "--set-axis", "1"]) == 0
+    assert Path("out.csv").read_text().startswith("sample,set,f0,f1\n0,0,")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv", ".safetensors", ".npy"])
+@pytest.mark.parametrize("is_3d", [False, True])
+def test_samples_of_any_format(suffix, is_3d):
+    samples = np.stack([SAMPLES] * 4) if is_3d and suffix != ".csv" else SAMPLES
+    if suffix == ".csv":
+        np.savetxt("x.csv", samples, delimiter=",", header="a,b", comments="")
+    else:
+        _array_files.write(f"x{suffix}", samples, "samples", [], [])
+    assert main(["predict", f"x{suffix}", "w.npz", "-o", "out.npy"]) == 0
+    assert np.load("out.npy").tolist() == SETS.predict(samples).tolist()
+
+
+def test_a_result_that_is_there_is_replaced():
+    Path("out.npy").write_text("before")
+    assert main(PREDICT) == 0
+    assert_same_bits(np.load("out.npy"), SETS.predict(SAMPLES))
+
+
+@pytest.mark.parametrize("out", ["out.npy", "out.npz"])
+def test_progress(capsys, monkeypatch, out):
+    command = ["predict", "x.npy", "w.npz", "-o", out]
+    assert main([*command, "--progress"]) == 0
+    assert "4.00/4.00" in capsys.readouterr().err
+    assert main(command) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(command) == 0
+    assert "4.00/4.00" in capsys.readouterr().err
+    assert main([*command, "--no-progress"]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert main(command) == 0
+    assert capsys.readouterr().err == ""
+    assert main([*command, "--progress"]) == 1
+    assert "--progress needs tqdm: install it with 'pip install tqdm'" in capsys.readouterr().err
+
+
+# Losses.
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "huber"])
+def test_loss(capsys, loss):
+    assert main(["loss", "x.npy", "w.npz", "y.npy", "--loss", loss]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    expected = SETS.mean_loss(SAMPLES, TARGETS, loss=loss)
+    assert [int(number) for number, _ in lines] == [0, 1, 2, 3]
+    printed = np.array([value for _, value in lines], expected.dtype)
+    assert_same_bits(printed, expected)
+
+
+def test_the_best_come_first_and_nan_last(capsys):
+    weight = np.array([[np.nan], [2], [1], [2], [5]])
+    ms.WeightSets(weight).save("w.npz")
+    np.save("x.npy", np.ones((1, 1)))
+    np.save("y.npy", np.ones((1, 1)))
+    assert main(["loss", "x.npy", "w.npz", "y.npy", "--best", "5"]) == 0
+    numbers = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    assert numbers == ["2", "1", "3", "4", "0"]
+    assert main(["loss", "x.npy", "w.npz", "y.npy", "--best", "1"]) == 0
+    assert capsys.readouterr().out == "2\t0.0\n"
+    assert main(["loss", "x.npy", "w.npz", "y.npy", "--best", "6"]) == 1
+    assert "--best is 6, and w.npz has 5 sets" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".csv"])
+@pytest.mark.parametrize("best", [0, 2])
+def test_losses_in_a_file(capsys, suffix, best):
+    more = ["--best", str(best)] if best else []
+    assert main(["loss", "x.npy", "w.npz", "y.npy", "-o", f"out{suffix}", *more]) == 0
+    assert capsys.readouterr().out.count("\n") == best
+    losses = _array_files.read(f"out{suffix}", "losses")
+    expected = SETS.mean_loss(SAMPLES, TARGETS)
+    if suffix == ".csv":
+        assert Path("out.csv").read_text().startswith("set,loss\n0,")
+        losses = losses[:, 1].astype(expected.dtype)
+    assert_same_bits(np.array(losses), expected)
+
+
+# Errors.
+
+
+def errors(arguments, capsys):
+    """Return the one line that an error is told in."""
+    before = sorted(os.listdir())
+    assert main(arguments) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("multisubnet: error: ")
+    assert told.err.endswith("\n")
+    assert told.err.count("\n") == 1
+    assert sorted(os.listdir()) == before
+    return told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("predict none.npy w.npz -o out.npy", "none.npy: No such file or directory"),
+        ("predict x.npy none.npz -o out.npy", "none.npz: No such file or directory"),
+        ("predict folder.npy w.npz -o out.npy", "folder.npy: Is a directory"),
+        ("predict x.txt w.npz -o out.npy", "x.txt must end in one of .npy, .npz, .csv"),
+        ("predict x.npy w.npy -o out.npy", "w.npy must end in .npz or .safetensors"),
+        ("predict w.npz w.npz -o out.npy", "w.npz has the arrays activation, bias, format_v"),
+        ("predict x.npy w.npz -o out.txt", "out.txt must end in one of"),
+        ("predict x.npy w.npz -o none/out.npy", "there is no folder"),
+        ("predict x.npy w.npz -o none/out.npz", "there is no folder"),
+        ("predict x.npy w.npz -o folder.npy", "folder.npy is a folder; expected the name of a"),
+        ("predict x.npy w.npz -o /proc/out.npy", "/proc/out.npy.part: "),
+        ("predict x.npy w.npz -o link.npy", "link.npy is not a regular file, and cannot be"),
+        ("predict x.npy w.npz -o ./x.npy", "./x.npy is to be written, and is read as x.npy"),
+        ("predict three.npy w.npz -o out.npy", "weight has shape (4, 2); expected (N, F)"),
+        ("predict three.npy w.npz -o out.npz", "weight has shape (4, 2); expected (N, F)"),
+        ("predict complex.npy w.npz -o out.npy", "Activation('tanh') is not defined for results"),
+        ("predict cut.npy w.npz -o out.npy", "cut.npy is truncated"),
+        ("predict x.npy cut.npz -o out.npy", "cut.npz is not a whole .npz file"),
+        ("predict bad.csv w.npz -o out.npy", "bad.csv:2: column 1 is 'x'; expected a number"),
+        ("predict x.npy w.npz -o out.npy --memory-limit 1MiB", "expected at least"),
+        ("loss x.npy w.npz none.npy", "none.npy: No such file or directory"),
+        ("loss x.npy w.npz three.npy", "targets has shape (1, 3)"),
+        ("loss x.npy w.npz y.npy -o y.npy", "y.npy is to be written, and is read as y.npy"),
+        ("loss x.npy w.npz y.npy -o out.txt", "out.txt must end in one of"),
+        ("loss x.npy w.npz y.npy -o none/out.csv", "there is no folder"),
+    ],
+)
+def test_an_error_is_one_line(capsys, arguments, message):
+    os.mkdir("folder.npy")
+    Path("x.txt").touch()
+    Path("link.npy").symlink_to("/dev/null")
+    Path("bad.csv").write_text("1,2\nx,2\n")
+    np.save("three.npy", np.ones((1, 3)))
+    np.save("complex.npy", np.ones((1, 2), complex))
+    for name in ("x.npy", "w.npz"):
+        Path(f"cut.{name[2:]}").write_bytes(Path(name).read_bytes()[:-3])
+    assert message in errors(arguments.split(), capsys)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+def test_permission_denied(capsys):
+    os.chmod("x.npy", 0)
+    assert "x.npy: Permission denied" in errors(PREDICT, capsys)
+    os.chmod("x.npy", 0o400)
+    os.chmod(".", 0o500)
+    assert "Permission denied" in errors(PREDICT, capsys)
+
+
+def test_a_backend_that_is_not_there(capsys, monkeypatch):
+    monkeypatch.setitem(ms._dispatch._MODULES, "cupy", "no_backend")
+    missing = type(sys)("no_backend")
+    missing.why_unavailable = lambda: "there is no GPU"
+    monkeypatch.setitem(sys.modules, "no_backend", missing)
+    ms._dispatch.load.cache_clear()
+    told = errors([*PREDICT, "--backend", "cupy"], capsys)
+    ms._dispatch.load.cache_clear()
+    assert "the backend 'cupy' cannot run here: there is no GPU" in told
+
+
+def test_without_safetensors(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    told = errors([*PREDICT[:-1], "out.safetensors"], capsys)
+    assert "install it with 'pip install safetensors'" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "arguments are required: COMMAND"),
+        ("predictt", "invalid choice: 'predictt'"),
+        ("predict x.npy w.npz", "required: -o/--out"),
+        ("predict x.npy w.npz -o out.npy --set-axis 2", "invalid choice: 2"),
+        ("predict x.npy w.npz -o out.npy --memory-limit 2XB", "number of bytes, or a text like"),
+        ("predict x.npy w.npz -o out.npy --memory-limit 0", "must be a positive number of bytes"),
+        ("predict x.npy w.npz -o out.npy --chunk 0", "expected an integer from 1 on, not '0'"),
+        ("predict x.npy w.npz -o out.npy --chunk x", "expected an integer from 1 on, not 'x'"),
+        ("predict x.npy w.npz -o out.npy --activation relv", "activation must be one of"),
+        ("predict x.npy w.npz -o out.npy --backend torch", "invalid choice: 'torch'"),
+        ("predict x.npy w.npz -o out.npz --resume", "are for an OUT that ends in .npy"),
+        ("predict x.npy w.npz -o out.csv --chunk 3", "are for an OUT that ends in .npy"),
+        ("loss x.npy w.npz", "required: TARGETS"),
+        ("loss x.npy w.npz y.npy --loss mse", "invalid choice: 'mse'"),
+        ("loss x.npy w.npz y.npy --best 0", "expected an integer from 1 on"),
+    ],
+)
+def test_wrong_usage(capsys, arguments, message):
+    before = sorted(os.listdir())
+    with pytest.raises(SystemExit) as caught:
+        main(arguments.split())
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+    assert sorted(os.listdir()) == before
+
+
+# Memory.
+
+
+def test_a_result_that_does_not_fit(capsys, monkeypatch):
+    monkeypatch.setattr(_cli, "_free_bytes", lambda limit: 90)
+    for out in ("out.npz", "out.csv", "out.safetensors"):
+        told = errors(["predict", "x.npy", "w.npz", "-o", out], capsys)
+        assert "predictions of shape (4, 3, 2) have 96 bytes, and there are 90 bytes" in told
+        assert "write them to a .npy file, or give a larger --memory-limit" in told
+    assert "do not fit" in errors(PREDICT, capsys)
+    monkeypatch.setattr(_cli, "_free_bytes", lambda limit: 900)
+    assert "--chunk is 4, which takes 192 bytes" in errors([*PREDICT, "--chunk", "4"], capsys)
+    assert main(PREDICT) == 0
+    assert_same_bits(np.load("out.npy"), SETS.predict(SAMPLES))
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("machine", "group", "limit"),
+    [(16 * GIB, None, GIB), (2 * GIB, None, GIB // 2), (16 * GIB, 3 * GIB, 3 * GIB // 4)],
+)
+def test_the_memory_that_is_taken_by_itself(tmp_path, monkeypatch, machine, group, limit):
+    """A quarter of what there is, also in a container, and at most 1 GiB."""
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text(f"MemAvailable: {machine // 1024} kB\n")
+    (tmp_path / "proc/self/statm").write_text("9999 10000 999 0 0 0 0\n")
+    (tmp_path / "proc/self/cgroup").write_text("0::/job\n")
+    if group is not None:
+        job = tmp_path / "sys/fs/cgroup/job"
+        job.mkdir(parents=True)
+        (job / "memory.max").write_text(f"{group + 5000}\n")
+        (job / "memory.current").write_text("6000\n")
+        (job / "memory.stat").write_text("anon 5000\ninactive_file 1000\n")
+    monkeypatch.setattr(_memory, "_SYSTEM", tmp_path)
+    held = 10000 * os.sysconf("SC_PAGE_SIZE") + _cli._ENGINE_BYTES
+    assert _cli._free_bytes(None) == limit - held
+    assert _cli._free_bytes(2 * GIB) == 2 * GIB - held
+    with pytest.raises(ValueError, match="--memory-limit is 1 bytes, and the program"):
+        _cli._free_bytes(1)
+
+
+def test_a_small_machine_is_not_refused(monkeypatch):
+    monkeypatch.setattr(_memory, "available", lambda: 1000)
+    assert _cli._free_bytes(None) == _cli._LEAST_BYTES
+    monkeypatch.setattr(_memory, "available", lambda: None)
+    monkeypatch.setattr(_memory, "resident", lambda: 0)
+    assert _cli._free_bytes(None) == GIB - _cli._ENGINE_BYTES
+
+
+@settings(max_examples=50)
+@given(
+    shape=st.tuples(st.integers(1, 1000), st.integers(1, 10**6), st.integers(1, 1000)),
+    free=st.integers(1 << 21, 1 << 31),
+    dtype=st.sampled_from(["int8", "float32", "float64"]),
+)
+def test_chunks_fit_beside_their_samples(shape, free, dtype):
+    n_sets, n_samples, n_features = shape
+    samples = np.broadcast_to(np.zeros((), dtype), (n_samples, n_features))
+    weight = np.broadcast_to(np.zeros((), dtype), (n_sets, n_features))
+    prediction = _predict.Prediction.of(samples, weight, None, None, 0)
+    elements = _cli._elements(prediction, free, None)
+    itemsize = samples.itemsize
+    for chunk in list(_chunks.chunks(prediction.shape, elements))[:2]:
+        sets, those = (part.stop - part.start for part in chunk)
+        block, read = sets * those * n_features, those * n_features
+        assert (2 * block + read) * itemsize <= free
+        assert block * itemsize <= max(_cli._BUFFER_BYTES, n_features * itemsize)
+
+
+# The program.
+
+
+def test_the_program():
+    assert program("--version").stdout == f"multisubnet {ms.__version__}\n"
+    for command in ("predict", "loss"):
+        text = program(command, "--help").stdout
+        assert "example:" in text
+        example = text.split("example:\n")[1].split()
+        parsed = _cli._parser().parse_args(example[1:])
+        assert parsed.samples == "samples.npy"
+    assert "predict" in program("--help").stdout
+    done = program("predict", "x.npy", "none.npz", "-o", "out.npy")
+    assert done.returncode == 1
+    assert done.stderr == "multisubnet: error: none.npz: No such file or directory\n"
+
+
+def test_nobody_reads_what_is_printed():
+    ms.WeightSets(np.ones((50_000, 2))).save("w.npz")
+    command = [sys.executable, "-m", "multisubnet", "loss", "x.npy", "w.npz", "y.npy"]
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout.readline().startswith(b"0\t")
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 141
+
+
+def test_main_in_a_thread():
+    """Where no handler of signals can be set."""
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(main(PREDICT)))
+    thread.start()
+    thread.join()
+    assert codes == [0]
