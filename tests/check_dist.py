@@ -61,8 +61,9 @@ def main() -> None:
                     text=True,
                 )
                 assert str(home) in beside.stdout, beside.stdout
-            command = [python, "-m", "multisubnet", "info"]
-            subprocess.run(command, check=True, cwd=directory, stdout=subprocess.DEVNULL)
+            for program in ([python, "-m", "multisubnet"], [home / "bin" / "multisubnet"]):
+                command = [*program, "info"]
+                subprocess.run(command, check=True, cwd=directory, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":
