@@ -9,6 +9,7 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ def files(tmp_path, monkeypatch):
     """A folder with inputs, which is the current one, and what is to come out."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_predict_file, "CHECKPOINT_BYTES", 5_000)
+    monkeypatch.setattr(_predict_file, "_HASHED", 64)
     return make_inputs(tmp_path)
 
 
@@ -174,7 +176,7 @@ def test_a_run_that_was_killed_is_gone_on_with(tmp_path):
     assert calls > 60
     os.remove(tmp_path / "out.npy")
     draw = random.Random(0)
-    for number in [*draw.sample(range(1, calls), 5), calls]:
+    for number in [*draw.sample(range(1, calls), 4), calls]:
         for again in (number, draw.randrange(1, calls)):
             if run(tmp_path, again, *PREDICT, "--resume").returncode == -9:
                 is_whole = (tmp_path / "out.npy").exists()  # killed after its last step but one
@@ -218,6 +220,44 @@ def test_what_is_recorded_is_on_the_disk(files, monkeypatch):
     assert recorded == on_disk
     assert recorded[-1] == len(files)
     assert len(recorded) == 2 + len(files) // (2 * 8 * N_SAMPLES * N_FEATURES * 3)
+
+
+def test_the_next_chunk_is_computed_while_one_is_written(files, monkeypatch):
+    computed, write = threading.Semaphore(0), _predict_file._Writing.append
+    of_block = _predict.Prediction.block
+
+    def block(self, operands, out=None):
+        of_block(self, operands, out)
+        computed.release()
+
+    def append(self, block):
+        is_header, is_last = block.ndim == 1, self._end + block.nbytes == len(files)
+        if not is_header:
+            assert computed.acquire(timeout=60)
+            if not is_last:  # what is written must not be what the next chunk was computed into
+                assert computed.acquire(timeout=60)
+                computed.release()
+        write(self, block)
+
+    monkeypatch.setattr(_predict.Prediction, "block", block)
+    monkeypatch.setattr(_predict_file._Writing, "append", append)
+    assert main(PREDICT) == 0
+    assert Path("out.npy").read_bytes() == files
+
+
+def test_the_system_is_not_left_with_pages_to_keep(files, monkeypatch):
+    advised = []
+    monkeypatch.setattr(
+        os, "posix_fadvise", lambda fd, start, length, advice: advised.append((start, length))
+    )
+    assert main(PREDICT) == 0
+    ends = [start + length for start, length in advised]
+    assert ends == sorted(ends)
+    assert ends[-1] == len(files)
+    reached = 0  # by what was on the disk before
+    for start, length in advised:
+        assert start <= reached
+        reached = max(reached, start + length)
 
 
 # Runs that must not be gone on with.
@@ -395,19 +435,33 @@ def test_a_signal_before_anything_is_safe(tmp_path):
     assert left(tmp_path) == []
 
 
-def test_memory_stays_within_the_limit(tmp_path):
-    """The peak of the process, as the system counts it, with Numba where that is installed."""
-    np.save(tmp_path / "samples.npy", np.ones((100_000, 10), np.float32))
-    ms.WeightSets(np.ones((70, 10), np.float32)).save(tmp_path / "weights.npz")
-    command = [sys.executable, "-m", "multisubnet", *INPUTS, "--memory-limit"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    small = subprocess.run([*command, "150M"], cwd=tmp_path, env=environment, capture_output=True)
-    assert small.returncode == 1
-    assert b"--memory-limit is 150 MiB, and the program with its inputs may take" in small.stderr
-    process = subprocess.Popen([*command, "400M"], cwd=tmp_path, env=environment)
+def test_a_limit_that_leaves_nothing(files, capsys):
+    assert main([*INPUTS, "--memory-limit", "150M"]) == 1
+    error = capsys.readouterr().err
+    assert "--memory-limit is 150 MiB, and the program with its inputs may take" in error
+
+
+@pytest.mark.parametrize("shape", [(70, 100_000, 10), (1, 100_000_000, 1)])
+def test_memory_stays_within_the_limit(tmp_path, shape):
+    """The peak of the process, as the system counts it, with Numba where that is installed.
+
+    It counts pages of the samples, too, where they are mapped.
+    """
+    n_sets, *of_samples = shape
+    samples = np.lib.format.open_memmap(
+        tmp_path / "samples.npy", "w+", np.float32, tuple(of_samples)
+    )
+    samples[-1] = 1
+    samples.flush()
+    ms.WeightSets(np.ones((n_sets, shape[2]), np.float32)).save(tmp_path / "weights.npz")
+    command = [sys.executable, "-m", "multisubnet", *INPUTS, "--memory-limit", "400M"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
-    assert (tmp_path / "out.npy").stat().st_size == 128 + 280_000_000
+    result = np.load(tmp_path / "out.npy", mmap_mode="r")
+    assert result.shape == shape
+    assert result[-1, -1, -1] == 1
     assert usage.ru_maxrss * 1024 < 400 << 20
-    os.remove(tmp_path / "out.npy")
+    for name in ("out.npy", "samples.npy"):
+        os.remove(tmp_path / name)
