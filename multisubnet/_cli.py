@@ -1,33 +1,23 @@
-"""The command line: predictions and losses of sets of weights, from files to files."""
+"""The command line: its options, and how it ends."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import multisubnet
-from multisubnet import _array_files, _chunks, _memory, _predict, _predict_file, _replace
+from multisubnet import _commands, _memory
 from multisubnet._activations import Activation
 from multisubnet._config import show_config
 from multisubnet._demo import demo
 from multisubnet._dispatch import BackendUnavailable, use_backend
 from multisubnet._losses import LOSSES
-from multisubnet._weight_sets import WeightSets
-
-_MOST_MEMORY = 1 << 30  # that is taken if nobody says how much
-_ENGINE_BYTES = 1 << 28  # that loading or compiling a backend may take of it
-_LEAST_BYTES = 1 << 24  # for buffers, if nobody says how much memory
-_BUFFER_BYTES = 1 << 26  # of each of two: larger ones are not written faster
 
 _FILES = """\
 SAMPLES is a table of shape (samples, features), or one for each set, of shape (sets, samples,
@@ -99,41 +89,56 @@ def _parser() -> argparse.ArgumentParser:
     first.set_defaults(run=lambda options: demo())
 
     predict = _command(
-        commands, "predict", "predict with all sets of weights, into a file", _PREDICT,
+        commands,
+        "predict",
+        "predict with all sets of weights, into a file",
+        _PREDICT,
         "multisubnet predict samples.npy weights.npz -o predictions.npy --memory-limit 2GiB",
-    )  # fmt: skip
+    )
     predict.add_argument("-o", "--out", required=True, metavar="OUT", help="the file to write")
     predict.add_argument(
-        "--set-axis", type=int, choices=(0, 1), default=0,
+        "--set-axis",
+        type=int,
+        choices=(0, 1),
+        default=0,
         help="1 writes (samples, sets, features) instead",
-    )  # fmt: skip
+    )
     predict.add_argument(
-        "--memory-limit", type=_size, metavar="SIZE",
+        "--memory-limit",
+        type=_size,
+        metavar="SIZE",
         help="how much memory the process may take, all in all: Python, the inputs, the engine, "
         "and what is computed; like 512MiB or 2GiB; by default a quarter of what is available, and "
         "1GiB at most. (The system's cache of files is not in it, and is kept small.)",
-    )  # fmt: skip
+    )
     predict.add_argument(
-        "--chunk", type=_count, metavar="SETS",
+        "--chunk",
+        type=_count,
+        metavar="SETS",
         help="how many sets, or samples with --set-axis 1, are computed at once; by default so "
         "many that a chunk has 64 MiB, or what --memory-limit leaves",
-    )  # fmt: skip
+    )
     predict.add_argument(
-        "--progress", action=argparse.BooleanOptionalAction,
+        "--progress",
+        action=argparse.BooleanOptionalAction,
         help="show a bar, with tqdm; by default where it is installed and stderr is a terminal",
-    )  # fmt: skip
+    )
     predict.add_argument(
-        "--resume", action="store_true",
+        "--resume",
+        action="store_true",
         help="go on with a run that did not end, from what of it is safe; start where there is "
         "none. The inputs, --activation and --set-axis must be the same, and nothing is done if "
         "they are not. Without --resume nothing is done if OUT.part is there",
-    )  # fmt: skip
-    predict.set_defaults(run=_predict_command, parser=predict)
+    )
+    predict.set_defaults(run=_commands.predict, parser=predict)
 
     loss = _command(
-        commands, "loss", "judge all sets of weights: the mean loss of each", _LOSS,
+        commands,
+        "loss",
+        "judge all sets of weights: the mean loss of each",
+        _LOSS,
         "multisubnet loss samples.npy weights.npz targets.npy --loss huber --best 10",
-    )  # fmt: skip
+    )
     loss.add_argument("targets", metavar="TARGETS", help="a file of the shape of SAMPLES")
     loss.add_argument(
         "--loss", choices=LOSSES, default="squared_error", help="squared_error by default"
@@ -142,11 +147,13 @@ def _parser() -> argparse.ArgumentParser:
         "--best", type=_count, metavar="K", help="print the K sets of lowest loss, best first"
     )
     loss.add_argument(
-        "-o", "--out", metavar="OUT",
+        "-o",
+        "--out",
+        metavar="OUT",
         help="write the losses of all sets to a .npy, .npz, .safetensors or .csv file, and print "
         "none unless --best is given",
-    )  # fmt: skip
-    loss.set_defaults(run=_loss_command)
+    )
+    loss.set_defaults(run=_commands.loss)
     return parser
 
 
@@ -164,13 +171,16 @@ def _command(
     parser.add_argument("samples", metavar="SAMPLES", help="a file of samples")
     parser.add_argument("weights", metavar="WEIGHTS", help="a file of sets of weights")
     parser.add_argument(
-        "--activation", type=_activation, metavar="A",
+        "--activation",
+        type=_activation,
+        metavar="A",
         help="a name like relu or tanh, in place of the activation that WEIGHTS has",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--backend", choices=("numpy", "numba", "cupy"),
+        "--backend",
+        choices=("numpy", "numba", "cupy"),
         help="where to compute; the result has the same bits",
-    )  # fmt: skip
+    )
     return parser
 
 
@@ -192,120 +202,6 @@ def _activation(text: str) -> Activation:
         return Activation(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-# The commands.
-
-
-def _predict_command(options: argparse.Namespace) -> None:
-    end = _array_files.suffix(options.out)
-    if end != ".npy" and (options.resume or options.chunk):
-        options.parser.error("--resume and --chunk are for an OUT that ends in .npy")
-    _check_is_other(options.out, options.samples, options.weights)
-    samples, sets = _inputs(options)
-    prediction = _predict.Prediction.of(
-        samples, sets.weight, sets.bias, sets.activation, options.set_axis
-    )
-    free = _free_bytes(options.memory_limit)
-    progress = _shows_progress(options.progress)
-    if end == ".npy":
-        elements = _elements(prediction, free, options.chunk)
-        _predict_file.write(options.out, prediction, elements, options.resume, progress)
-        return
-    if prediction.n_bytes > free:
-        raise MemoryError(
-            f"predictions of shape {prediction.shape} have {_memory.text(prediction.n_bytes)}, and "
-            f"there are {_memory.text(free)} for them: write them to a .npy file, or give a larger "
-            f"--memory-limit"
-        )
-    result = prediction.whole(None, progress)
-    axes = ("sample", "set") if options.set_axis else ("set", "sample")
-    _array_files.write(
-        options.out, result, "predictions", axes, [f"f{f}" for f in range(result.shape[2])]
-    )
-
-
-def _loss_command(options: argparse.Namespace) -> None:
-    if options.out is not None:
-        _array_files.suffix(options.out)
-        _check_is_other(options.out, options.samples, options.weights, options.targets)
-    samples, sets = _inputs(options)
-    if options.best is not None and options.best > len(sets):
-        raise ValueError(f"--best is {options.best}, and {options.weights} has {len(sets)} sets")
-    losses = sets.mean_loss(
-        samples, _array_files.read(options.targets, "targets"), loss=options.loss
-    )
-    if options.out is not None:
-        table = losses[:, None] if Path(options.out).suffix == ".csv" else losses
-        _array_files.write(options.out, table, "losses", ["set"], ["loss"])
-    order = np.arange(len(losses))
-    if options.best is not None:
-        order = np.argsort(losses, kind="stable")[: options.best]
-    elif options.out is not None:
-        return
-    for number in order:
-        print(f"{number}\t{losses[number]}")
-
-
-def _check_is_other(out: str, *inputs: str) -> None:
-    """Raise unless a file can be put in the place of `out`, which is none of the inputs."""
-    final = _replace.place_of(out)
-    for path in inputs:
-        if final.exists() and os.path.exists(path) and os.path.samefile(final, path):
-            raise ValueError(f"{out} is to be written, and is read as {path}")
-
-
-def _inputs(options: argparse.Namespace) -> tuple[np.ndarray, WeightSets]:
-    samples = _array_files.read(options.samples, "samples")
-    sets = WeightSets.load(options.weights)
-    if options.activation is not None:
-        sets = WeightSets(sets.weight, sets.bias, options.activation)
-    return samples, sets
-
-
-def _free_bytes(limit: int | None) -> int:
-    """Return how many bytes a limit of memory leaves to what is computed."""
-    held = _memory.resident() + _ENGINE_BYTES
-    if limit is None:
-        available = _memory.available()
-        limit = _MOST_MEMORY if available is None else min(available // 4, _MOST_MEMORY)
-        return max(limit - held, _LEAST_BYTES)
-    if limit <= held:
-        raise ValueError(
-            f"--memory-limit is {_memory.text(limit)}, and the program with its inputs may take "
-            f"{_memory.text(held)}; expected at least {_memory.text(held + _LEAST_BYTES)}"
-        )
-    return limit - held
-
-
-def _shows_progress(asked: bool | None) -> bool:
-    """Whether to show a bar, if it is asked for or if nothing is said."""
-    is_installed = importlib.util.find_spec("tqdm") is not None
-    if asked and not is_installed:
-        raise ImportError("--progress needs tqdm: install it with 'pip install tqdm'")
-    return sys.stderr.isatty() and is_installed if asked is None else asked
-
-
-def _elements(prediction: _predict.Prediction, free: int, rows: int | None) -> int:
-    """Return how many elements of the result are computed at once."""
-    itemsize, n_features = prediction.dtype.itemsize, prediction.shape[2]
-    # Of samples in a file the pages are in memory that a chunk needs: not more than a third
-    # of the whole, since their items are not larger than those of the two buffers.
-    free -= min(prediction.samples.nbytes, free // 3)
-    most = _chunks.elements_within(free, 2, itemsize)
-    if rows is not None:
-        elements = rows * prediction.shape[1] * n_features
-        if elements > most:
-            raise ValueError(
-                f"--chunk is {rows}, which takes {_memory.text(2 * elements * itemsize)}, and "
-                f"there are {_memory.text(2 * most * itemsize)} for it; see --memory-limit"
-            )
-        return elements
-    if most < n_features:
-        raise ValueError(
-            f"{n_features} features do not fit in the memory that --memory-limit leaves: give more"
-        )
-    return min(most, max(_BUFFER_BYTES // itemsize, n_features))
 
 
 # What is told to whom.

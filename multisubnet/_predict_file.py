@@ -33,19 +33,14 @@ _FORMAT = 1
 _HASHED = 1 << 24  # bytes at a time
 
 
-def part_of(path: str | os.PathLike[str]) -> Path:
-    """Return where a file is while it is not whole."""
-    final = _replace.place_of(path)
-    return final.with_name(f"{final.name}.part")
-
-
 def write(path: Any, prediction: Prediction, elements: int, resume: bool, progress: Any) -> None:
     """Write the result to a file, in chunks of at most so many elements.
 
     With `resume` an interrupted run is gone on with, where there is one. ValueError says what
     differs if that was of something else.
     """
-    final, part = _replace.place_of(path), part_of(path)
+    final = _replace.place_of(path)
+    part = final.with_name(f"{final.name}.part")
     record = _Record(part, _job(prediction))
     header = _header(prediction)
     with _locked(part) as file:

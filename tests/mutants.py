@@ -748,6 +748,102 @@ MUTANTS = [
         "    same = bits == wanted\n",
         "    same = actual == desired\n",
     ),
+    Mutant(
+        "a flipped bit that hides the rest of an archive",
+        "multisubnet/_npy.py",
+        "if not entry.filename.endswith(_SUFFIX) or entry.comment:",
+        "if not entry.filename.endswith(_SUFFIX):",
+    ),
+    Mutant(
+        "an entry that may lie about its size",
+        "multisubnet/_npy.py",
+        "if entry.file_size > _DEFLATED * entry.compress_size:",
+        "if False:",
+    ),
+    Mutant(
+        "an array longer than its header says",
+        "multisubnet/_npy.py",
+        "if header.n_bytes != n_bytes:",
+        "if header.n_bytes > n_bytes:",
+    ),
+    Mutant(
+        "tensors without their checksum",
+        "multisubnet/_weight_files.py",
+        "if checksum is not None and checksum != _checksum(entries, notes):",
+        "if False:",
+    ),
+    Mutant(
+        "a misspelt bias that is overlooked",
+        "multisubnet/_weight_files.py",
+        'if "weight" not in arrays or unknown or',
+        'if "weight" not in arrays or',
+    ),
+    Mutant(
+        "a temporary file that stays after a failure",
+        "multisubnet/_replace.py",
+        "        temporary.unlink(missing_ok=True)\n",
+        "        pass\n",
+    ),
+    Mutant(
+        "bytes recorded as safe before they are on the disk",
+        "multisubnet/_predict_file.py",
+        """        getattr(os, "fdatasync", os.fsync)(self._file.fileno())
+        self.safe = self._end
+        self._record.write(self.safe)
+""",
+        """        self.safe = self._end
+        self._record.write(self.safe)
+        getattr(os, "fdatasync", os.fsync)(self._file.fileno())
+""",
+    ),
+    Mutant(
+        "a run gone on with at the wrong place",
+        "multisubnet/_predict_file.py",
+        "self._end = self._file.seek(end)",
+        "self._end = self._file.seek(self.safe)",
+    ),
+    Mutant(
+        "a chunk computed into the one that is being written",
+        "multisubnet/_predict_file.py",
+        "            buffers.reverse()\n",
+        "",
+    ),
+    Mutant(
+        "chunks that wait for each other to be written",
+        "multisubnet/_predict_file.py",
+        "pending = writer.submit(writing.append, block)",
+        "(pending := writer.submit(writing.append, block)).result()",
+    ),
+    Mutant(
+        "two runs that write one file",
+        "multisubnet/_predict_file.py",
+        "fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "pass",
+    ),
+    Mutant(
+        "a fingerprint of the beginning alone",
+        "multisubnet/_predict_file.py",
+        "for start in range(0, flat.size, step):",
+        "for start in range(0, min(flat.size, step), step):",
+    ),
+    Mutant(
+        "a run gone on with for another activation",
+        "multisubnet/_predict_file.py",
+        '"activation": repr(prediction.activation),',
+        '"activation": None,',
+    ),
+    Mutant(
+        "samples that stay in memory",
+        "multisubnet/_predict_file.py",
+        "            _mapped.release(operands[0])\n",
+        "",
+    ),
+    Mutant(
+        "a limit of memory without the program itself",
+        "multisubnet/_commands.py",
+        "held = _memory.resident() + _ENGINE_BYTES",
+        "held = 0",
+    ),
 ]
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet import _array_files, _chunks, _cli, _memory, _predict
+from multisubnet import _array_files, _chunks, _cli, _commands, _memory, _predict
 from multisubnet._cli import main
 from multisubnet.testing import assert_same_bits
 
@@ -270,13 +270,13 @@ def test_wrong_usage(capsys, arguments, message):
 
 
 def test_a_result_that_does_not_fit(capsys, monkeypatch):
-    monkeypatch.setattr(_cli, "_free_bytes", lambda limit: 90)
+    monkeypatch.setattr(_commands, "_free_bytes", lambda limit: 90)
     for out in ("out.npz", "out.csv", "out.safetensors"):
         told = errors(["predict", "x.npy", "w.npz", "-o", out], capsys)
         assert "predictions of shape (4, 3, 2) have 96 bytes, and there are 90 bytes" in told
         assert "write them to a .npy file, or give a larger --memory-limit" in told
     assert "do not fit" in errors(PREDICT, capsys)
-    monkeypatch.setattr(_cli, "_free_bytes", lambda limit: 900)
+    monkeypatch.setattr(_commands, "_free_bytes", lambda limit: 900)
     assert "--chunk is 4, which takes 192 bytes" in errors([*PREDICT, "--chunk", "4"], capsys)
     assert main(PREDICT) == 0
     assert_same_bits(np.load("out.npy"), SETS.predict(SAMPLES))
@@ -302,19 +302,19 @@ def test_the_memory_that_is_taken_by_itself(tmp_path, monkeypatch, machine, grou
         (job / "memory.current").write_text("6000\n")
         (job / "memory.stat").write_text("anon 5000\ninactive_file 1000\n")
     monkeypatch.setattr(_memory, "_SYSTEM", tmp_path)
-    held = 10000 * os.sysconf("SC_PAGE_SIZE") + _cli._ENGINE_BYTES
-    assert _cli._free_bytes(None) == limit - held
-    assert _cli._free_bytes(2 * GIB) == 2 * GIB - held
+    held = 10000 * os.sysconf("SC_PAGE_SIZE") + _commands._ENGINE_BYTES
+    assert _commands._free_bytes(None) == limit - held
+    assert _commands._free_bytes(2 * GIB) == 2 * GIB - held
     with pytest.raises(ValueError, match="--memory-limit is 1 bytes, and the program"):
-        _cli._free_bytes(1)
+        _commands._free_bytes(1)
 
 
 def test_a_small_machine_is_not_refused(monkeypatch):
     monkeypatch.setattr(_memory, "available", lambda: 1000)
-    assert _cli._free_bytes(None) == _cli._LEAST_BYTES
+    assert _commands._free_bytes(None) == _commands._LEAST_BYTES
     monkeypatch.setattr(_memory, "available", lambda: None)
     monkeypatch.setattr(_memory, "resident", lambda: 0)
-    assert _cli._free_bytes(None) == GIB - _cli._ENGINE_BYTES
+    assert _commands._free_bytes(None) == GIB - _commands._ENGINE_BYTES
 
 
 @settings(max_examples=50)
@@ -328,13 +328,13 @@ def test_chunks_fit_beside_their_samples(shape, free, dtype):
     samples = np.broadcast_to(np.zeros((), dtype), (n_samples, n_features))
     weight = np.broadcast_to(np.zeros((), dtype), (n_sets, n_features))
     prediction = _predict.Prediction.of(samples, weight, None, None, 0)
-    elements = _cli._elements(prediction, free, None)
+    elements = _commands._elements(prediction, free, None)
     itemsize = samples.itemsize
     for chunk in itertools.islice(_chunks.chunks(prediction.shape, elements), 2):
         sets, those = (part.stop - part.start for part in chunk)
         block, read = sets * those * n_features, those * n_features
         assert (2 * block + read) * itemsize <= free
-        assert block * itemsize <= max(_cli._BUFFER_BYTES, n_features * itemsize)
+        assert block * itemsize <= max(_commands._BUFFER_BYTES, n_features * itemsize)
 
 
 # The program.

@@ -233,9 +233,9 @@ def test_the_next_chunk_is_computed_while_one_is_written(files, monkeypatch):
     def append(self, block):
         is_header, is_last = block.ndim == 1, self._end + block.nbytes == len(files)
         if not is_header:
-            assert computed.acquire(timeout=60)
+            assert computed.acquire(timeout=20)
             if not is_last:  # what is written must not be what the next chunk was computed into
-                assert computed.acquire(timeout=60)
+                assert computed.acquire(timeout=20)
                 computed.release()
         write(self, block)
 
