@@ -26,6 +26,7 @@ _DEFLATED = 1032  # so many bytes at most become one (RFC 1951: 258 of them take
 _LONGEST_TEXT = 1 << 12
 _MOST_AXES = 32
 _SUFFIX = ".npy"
+_SHOWN = 80  # characters of a name, in a message
 
 
 class _Header(NamedTuple):
@@ -60,38 +61,35 @@ def mapped(path: Path) -> np.ndarray:
 def members(path: Path) -> dict[str, np.ndarray]:
     """Return all arrays of a .npz file by their names; texts are among them."""
     with open(path, "rb") as file, _as_value_error(path), zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-        names = [entry.filename for entry in entries]
-        for entry in entries:
-            # A comment may also be a damaged length, which hides the entries that follow.
-            if not entry.filename.endswith(_SUFFIX) or entry.comment:
-                raise ValueError(
-                    f"{path} has an entry {entry.filename[:80]!r}, which is not an array"
-                )
-            if names.count(entry.filename) > 1:
-                raise ValueError(
-                    f"{path} has two arrays of the name {_stem(entry.filename)[:80]!r}"
-                )
-            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise ValueError(f"{path} is compressed in another way than NumPy does it")
-            if entry.flag_bits & 1:
-                raise ValueError(f"{path} is encrypted")
-            if entry.file_size > _DEFLATED * entry.compress_size:
-                raise ValueError(
-                    f"{path} is damaged: {_stem(entry.filename)!r} is said to have "
-                    f"{entry.file_size} bytes, and has {entry.compress_size} in the file"
-                )
-        _memory.check_fits(path, sum(entry.file_size for entry in entries))
-        return {_stem(entry.filename): _member(path, archive, entry) for entry in entries}
+        entries = {_name(path, entry): entry for entry in archive.infolist()}
+        if len(entries) < len(archive.infolist()):
+            raise ValueError(f"{path} has several arrays of one name")
+        _memory.check_fits(path, sum(entry.file_size for entry in entries.values()))
+        return {name: _member(path, archive, entry) for name, entry in entries.items()}
 
 
-def _stem(member: str) -> str:
-    return member.removesuffix(_SUFFIX)
+def _name(path: Path, entry: zipfile.ZipInfo) -> str:
+    """Return the name of an array, having checked that NumPy may have written its entry."""
+    name = entry.filename.removesuffix(_SUFFIX)
+    shown = repr(name[:_SHOWN])
+    # A comment may also be a damaged length, which hides the entries that follow.
+    if name == entry.filename or entry.comment:
+        raise ValueError(f"{path} has an entry {shown}, which is not an array")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{shown} in {path} is compressed in another way than NumPy does it")
+    if entry.flag_bits & 1:
+        raise ValueError(f"{shown} in {path} is encrypted")
+    if entry.file_size > _DEFLATED * entry.compress_size:
+        raise ValueError(
+            f"{shown} in {path} is damaged: it is said to have {entry.file_size} bytes, and has "
+            f"{entry.compress_size} in the file"
+        )
+    return name
 
 
 def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
     """Return the array of one entry."""
-    what = f"{_stem(entry.filename)!r} in "
+    what = f"{entry.filename.removesuffix(_SUFFIX)[:_SHOWN]!r} in "
     with archive.open(entry) as file:
         header = _header(path, file, what)
         _check_size(path, what, header, entry.file_size - file.tell())

@@ -751,8 +751,8 @@ MUTANTS = [
     Mutant(
         "a flipped bit that hides the rest of an archive",
         "multisubnet/_npy.py",
-        "if not entry.filename.endswith(_SUFFIX) or entry.comment:",
-        "if not entry.filename.endswith(_SUFFIX):",
+        "if name == entry.filename or entry.comment:",
+        "if name == entry.filename:",
     ),
     Mutant(
         "an entry that may lie about its size",

@@ -236,7 +236,7 @@ HEADER = "{{'descr': {}, 'fortran_order': False, 'shape': {}}}\n"
         ([("weight.npy", ONE), ("biases.npy", ONE)], "has biases, weight; expected"),
         ([("weight.npy", ONE), ("../../bias.npy", ONE)], r"has \.\./\.\./bias, weight"),
         ([("weight.npy", ONE), ("read.me", b"")], "an entry 'read.me', which is not an array"),
-        ([("weight.npy", ONE), ("weight.npy", ONE)], "two arrays of the name 'weight'"),
+        ([("weight.npy", ONE), ("weight.npy", ONE)], "has several arrays of one name"),
         ([("weight.npy", b"")], "is not an array of NumPy's"),
         ([("weight.npy", ONE[:-1])], "is truncated: .* has 16 bytes, and there are 15"),
         ([("weight.npy", ONE + b"1")], "is damaged: .* has 16 bytes, and there are 17"),
@@ -341,7 +341,7 @@ def test_an_entry_that_lies_about_its_size(tmp_path):
     entry = content.index(b"PK\1\2")
     content[entry + 24 : entry + 28] = struct.pack("<I", 1 << 31)
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"is said to have 2147483648 bytes, and has 144"):
+    with pytest.raises(ValueError, match=r"it is said to have 2147483648 bytes, and has 144"):
         ms.WeightSets.load(path)
 
 
@@ -365,6 +365,16 @@ def test_other_compression_is_refused(tmp_path, method):
     npz(tmp_path / "sets.npz", [("weight.npy", ONE)], method)
     with pytest.raises(ValueError, match="compressed in another way than NumPy does it"):
         ms.WeightSets.load(tmp_path / "sets.npz")
+
+
+def test_an_encrypted_entry_is_refused(tmp_path):
+    path = tmp_path / "sets.npz"
+    npz(path, [("weight.npy", ONE)])
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"'weight' in .*sets.npz is encrypted"):
+        ms.WeightSets.load(path)
 
 
 def test_bfloat16_is_refused_by_name(tmp_path):
