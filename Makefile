@@ -6,13 +6,14 @@
 # make lint   ruff and mypy
 # make bench  against other libraries and the machine's limit; half an hour, on a quiet machine
 # make bench-gpu  the same on an NVIDIA GPU, with what of CuPy, PyTorch and JAX is in .venv
+# make docs   the documentation, as a site in build/docs
 # make dist   build the wheel and the sdist, and try both in clean environments
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test mutants generate exhaustive lint bench bench-gpu dist clean
+.PHONY: run test mutants generate exhaustive lint docs bench bench-gpu dist clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m multisubnet demo
@@ -40,6 +41,9 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/docs.stamp
+	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going docs build/docs
+
 dist: $(VENV)/dev.stamp
 	$(BIN)/python tests/check_dist.py
 
@@ -61,6 +65,10 @@ $(VENV)/run.stamp: setup.cfg | $(VENV)/bin/python
 
 $(VENV)/dev.stamp: setup.cfg | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(VENV)/docs.stamp: setup.cfg | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 # tabm asks for packages that have nothing to do with its layer.

@@ -51,18 +51,18 @@ def mean_loss(
     loss : str, optional
         The loss of a prediction p where the target is t:
 
-        ==================================  ===================================================
-        ``squared_error``                   (p - t)^2
-        ``absolute_error``                  abs(p - t)
-        ``huber``                           (p - t)^2 / 2 if abs(p - t) <= 1, else
-                                            abs(p - t) - 1/2
-        ``log_cosh``                        log(cosh(p - t))
-        ``binary_crossentropy``             -t log(p) - (1 - t) log(1 - p), p being clipped to
-                                            [0, 1] and logarithms, as PyTorch's, to -100
-        ``binary_crossentropy_from_logits`` the same of sigmoid(p): t in [0, 1], p any number
-        ``hinge``                           max(1 - t p, 0), t being -1 or 1
-        ``poisson``                         p - t log(p + 1e-7), as Keras'
-        ==================================  ===================================================
+        ===================================  ===================================================
+        ``squared_error``                    (p - t)^2
+        ``absolute_error``                   abs(p - t)
+        ``huber``                            (p - t)^2 / 2 if abs(p - t) <= 1, else
+                                             abs(p - t) - 1/2
+        ``log_cosh``                         log(cosh(p - t))
+        ``binary_crossentropy``              -t log(p) - (1 - t) log(1 - p), p being clipped to
+                                             [0, 1] and logarithms, as PyTorch's, to -100
+        ``binary_crossentropy_from_logits``  the same of sigmoid(p): t in [0, 1], p any number
+        ``hinge``                            max(1 - t p, 0), t being -1 or 1
+        ``poisson``                          p - t log(p + 1e-7), as Keras'
+        ===================================  ===================================================
     activation : str or Activation, optional
         As for `affine`.
     sample_weight : array_like, shape (B,), optional

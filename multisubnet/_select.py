@@ -27,7 +27,8 @@ def affine_select(
 
     One adapter for each customer, in one batch of samples of many customers::
 
-        result[b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f])   n = set_index[b]
+        n = set_index[b]
+        result[b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f])
 
     Parameters
     ----------

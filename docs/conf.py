@@ -1,0 +1,62 @@
+"""The documentation site: `make docs` builds it into build/docs."""
+
+import re
+
+import multisubnet
+
+project = "multisubnet"
+author = "the developers of multisubnet"
+copyright = f"2026, {author}"
+version = release = multisubnet.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+]
+exclude_patterns = ["conf.py", "pictures.py"]
+
+# Markdown: links to headings, :::{note} fences.
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+# Docstrings. Types stand in their Parameters sections, as NumPy has it, and not in signatures.
+default_role = "autolink"
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autosummary_generate = False
+numpydoc_show_class_members = False
+# All checks but those that ask for more sections than there is something to say in, or for types
+# where a parameter is that of another function.
+numpydoc_validation_checks = {
+    *("all", "ES01", "EX01", "PR04", "PR09", "RT02", "RT03", "SA01", "SA03", "YD01"),
+}
+numpydoc_validation_exclude = {
+    r"\.Activation$",  # its parameters have names that **kwargs hide
+    r"\.testing\.(Problem|DTYPES|LAYOUTS)",  # named tuples and constants say it in a sentence
+}
+
+# There is no intersphinx, which would need a network: names of others stand as they are.
+nitpick_ignore_regex = [("py:.*", r"(numpy|hypothesis|cupy)\..*")]
+
+html_theme = "pydata_sphinx_theme"
+html_title = "multisubnet"
+html_copy_source = html_show_sourcelink = False
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "secondary_sidebar_items": ["page-toc"],
+    "header_links_before_dropdown": 6,
+}
+
+
+def without_last_blank_line(app, page, source):
+    """Take away the blank line that ends the output of an example for doctest."""
+    source[0] = re.sub(r"\n+```$", "\n```", source[0], flags=re.MULTILINE)
+
+
+def setup(app):
+    """Connect what changes pages."""
+    app.connect("source-read", without_last_blank_line)
