@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.colors import LogNorm
+from matplotlib.patches import Rectangle
 
 import multisubnet as ms
-
-matplotlib.use("agg")
-
-from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib.colors import LogNorm  # noqa: E402
-from matplotlib.patches import Rectangle  # noqa: E402
 
 HERE = Path(__file__).parent
 STYLE = {"svg.hashsalt": "multisubnet", "font.size": 11, "axes.spines.top": False}
@@ -45,7 +41,7 @@ def cube() -> None:
         draw_block(axes, x, block)
         axes.text(x + 1, -0.75, name, ha="center", weight="bold", color=INK)
         axes.text(x + 1, -1.4, shape, ha="center", color=PALE)
-    for x, sign in ((2.8, "×"), (8.9, "+"), (15.0, "=")):
+    for x, sign in ((2.8, r"$\times$"), (8.9, "+"), (15.0, "=")):
         axes.text(x, 0.95, sign, ha="center", va="center", size=20, color=INK)
 
     arrow = {"arrowstyle": "->", "color": PALE, "shrinkA": 0, "shrinkB": 0}
@@ -53,9 +49,9 @@ def cube() -> None:
     axes.annotate("", (-0.3, 0.0), (-0.3, 2.0), arrowprops=arrow)
     axes.annotate("", (17.9, 3.2), (15.7, 2.5), arrowprops=arrow)
     axes.text(1.0, 2.45, "features", ha="center", color=PALE, style="italic")
-    axes.text(-0.45, 1.0, "samples", ha="right", va="center", color=PALE, style="italic", rotation=90)
+    axes.text(-0.45, 1, "samples", ha="right", va="center", color=PALE, style="italic", rotation=90)
     axes.text(16.5, 3.05, "sets", ha="center", color=PALE, style="italic")
-    formula = "result[n, b, f]  =  samples[b, f]  ×  weight[n, f]  +  bias[n, f]"
+    formula = "result[n, b, f]  =  samples[b, f]  *  weight[n, f]  +  bias[n, f]"
     axes.text(10.1, 4.4, formula, ha="center", size=13, color=INK, family="monospace")
     write(figure, "cube.svg")
 
@@ -73,7 +69,8 @@ def draw_block(axes: plt.Axes, x: float, block: np.ndarray) -> None:
                 left, low = np.array([x + f, 1 - b]) + n * BEHIND
                 cell = Rectangle((left, low), 1, 1, facecolor=OF_FEATURES[f], edgecolor=INK)
                 axes.add_patch(cell)
-                axes.text(left + 0.5, low + 0.47, block[n, b, f], ha="center", va="center", color=INK)
+                middle = left + 0.5, low + 0.47
+                axes.text(*middle, block[n, b, f], ha="center", va="center", color=INK)
 
 
 def landscape() -> None:
