@@ -38,8 +38,13 @@ numpydoc_validation_exclude = {
     r"\.testing\.(Problem|DTYPES|LAYOUTS)",  # named tuples and constants say it in a sentence
 }
 
-# There is no intersphinx, which would need a network: names of others stand as they are.
+# There is no intersphinx, which would need a network: names of others stand as they are. So do
+# attributes, which the docstrings of their classes describe.
 nitpick_ignore_regex = [("py:.*", r"(numpy|hypothesis|cupy)\..*")]
+nitpick_ignore = [
+    ("py:obj", name)
+    for name in ("activation", "bias", "derivative", "device", "dtype", "nbytes", "weight")
+]
 
 html_theme = "pydata_sphinx_theme"
 html_title = "multisubnet"

@@ -17,12 +17,21 @@ from pathlib import Path
 import pytest
 
 import multisubnet as ms
-from multisubnet import _dispatch, testing
+from multisubnet import testing
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+OPTIONAL = ("cma", "scipy")  # what examples may import, and may not be installed
 COMMAND = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ |```).*\n)*)", re.M)
+
+
+def stem(page):
+    return page.stem
+
+
+def filtered(condition):
+    return [page for page in PAGES if condition(page)]
 
 
 def text_of(page):
@@ -55,32 +64,38 @@ def shell(command):
     print(run.stdout, end="")
 
 
-def why_missing(example):
-    """Say why an example cannot import what it does, or return None."""
-    imported = re.match(r"(?:import|from) (\w+)", example.source)
-    if imported is None:
-        return None
-    if imported[1] == "cupy":
-        return _dispatch.why_unavailable()["cupy"]
-    return None if importlib.util.find_spec(imported[1]) else f"{imported[1]} is not installed"
+def first_import(examples, modules):
+    """Return where examples import one of these modules first, or None."""
+    names = "|".join(modules)
+    found = (re.match(rf"(?:import|from) (?:{names})\b", example.source) for example in examples)
+    return next((i for i, match in enumerate(found) if match), None)
 
 
-@pytest.mark.parametrize("page", list(filter(examples_of, PAGES)), ids=lambda page: page.stem)
-def test_examples(page, tmp_path, monkeypatch):
+def run(examples, page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    examples = examples_of(page)
-    missing = [(example, why) for example in examples if (why := why_missing(example))]
-    if missing:
-        del examples[examples.index(missing[0][0]) :]
-    report = io.StringIO()
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.FAIL_FAST)
     test = doctest.DocTest(examples, {"shell": shell}, page.name, str(page), 0, None)
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.FAIL_FAST)
+    report = io.StringIO()
     result = runner.run(test, out=report.write)
     assert not result.failed, report.getvalue()
-    if missing:
-        example, why = missing[0]
-        pytest.skip(f"{page.name} from line {example.lineno + 1} on: {why}")
+
+
+@pytest.mark.parametrize("page", filtered(examples_of), ids=stem)
+def test_examples(page, monkeypatch, tmp_path):
+    examples = examples_of(page)[: first_import(examples_of(page), ["cupy"])]
+    missing = [name for name in OPTIONAL if not importlib.util.find_spec(name)]
+    stop = first_import(examples, missing) if missing else None
+    run(examples[:stop], page, monkeypatch, tmp_path)
+    if stop is not None:
+        line = examples[stop].lineno + 1
+        pytest.skip(f"{page.name} from line {line} on: no {' and no '.join(missing)}")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("page", filtered(lambda page: "import cupy" in text_of(page)), ids=stem)
+def test_examples_on_gpu(page, monkeypatch, tmp_path):
+    run(examples_of(page), page, monkeypatch, tmp_path)
 
 
 def test_commands_are_found():
@@ -106,7 +121,7 @@ def test_reference_has_every_method():
     assert sorted(documented("weight-sets.rst", "automethod")) == sorted(methods)
 
 
-@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *PAGES], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *PAGES], ids=stem)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text_of(page)):
         assert (page.parent / target).exists(), target
