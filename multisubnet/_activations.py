@@ -69,8 +69,7 @@ class Activation:
     is_derivative : bool
         Whether it is a derivative, which has none itself (`derivative` is an AttributeError).
     derivative : Activation
-        The derivative with respect to z. At a kink it is PyTorch's: that of the left side for
-        relu, leaky_relu, elu and selu, and 0 for relu6, hard_sigmoid and hard_tanh.
+        The derivative with respect to z.
 
     Raises
     ------
@@ -83,6 +82,11 @@ class Activation:
     See Also
     --------
     affine : apply an activation to weighted samples.
+
+    Notes
+    -----
+    At a kink a derivative is PyTorch's: that of the left side for relu, leaky_relu, elu and selu,
+    and 0 for relu6, hard_sigmoid and hard_tanh.
 
     Examples
     --------

@@ -27,7 +27,7 @@ def affine_vjp(
 ) -> tuple[Any, Any, Any]:
     """Pull a cotangent of `affine` back to its operands, as automatic differentiation does.
 
-    The gradients of ``(cotangent * affine(samples, weight, bias, activation)).sum()``.
+    The gradients of ``(cotangent * affine(samples, weight, bias, activation=activation)).sum()``.
 
     Parameters
     ----------
