@@ -48,6 +48,8 @@ nitpick_ignore = [
 
 html_theme = "pydata_sphinx_theme"
 html_title = "multisubnet"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = False
 html_theme_options = {
     "navigation_with_keys": False,

@@ -126,7 +126,7 @@ def ensemble() -> None:
     axes.fill_between(along[:, 0], low, high, color="#1f77b4", alpha=0.25, label="90 % of members")
     axes.plot(along, mean, color="#1f77b4", linewidth=2, label="mean")
     axes.plot(x, y, ".", color=INK, label="samples")
-    axes.set(xlim=(-4.5, 4.5), ylim=(-7, 8), xlabel="sample", ylabel="prediction")
+    axes.set(xlim=(-4.5, 4.5), ylim=(-11, 11), xlabel="sample", ylabel="prediction")
     axes.legend(frameon=False, loc="upper left")
     write(figure, "ensemble.png")
 
