@@ -9,23 +9,11 @@ author = "the developers of multisubnet"
 copyright = f"2026, {author}"
 version = release = multisubnet.__version__
 
-extensions = [
-    "myst_parser",
-    "numpydoc",
-    "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
-]
-exclude_patterns = ["conf.py", "pictures.py"]
-
-# Markdown: links to headings, :::{note} fences.
-myst_enable_extensions = ["colon_fence"]
-myst_heading_anchors = 3
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
 
 # Docstrings. Types stand in their Parameters sections, as NumPy has it, and not in signatures.
 default_role = "autolink"
 autodoc_typehints = "none"
-autodoc_member_order = "bysource"
 autosummary_generate = False
 numpydoc_show_class_members = False
 # All checks but those that ask for more sections than there is something to say in, or for types
@@ -50,13 +38,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "multisubnet"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_copy_source = html_show_sourcelink = False
-html_theme_options = {
-    "navigation_with_keys": False,
-    "show_prev_next": True,
-    "secondary_sidebar_items": ["page-toc"],
-    "header_links_before_dropdown": 6,
-}
+html_copy_source = False
 
 
 def without_last_blank_line(app, page, source):
