@@ -16,10 +16,11 @@ default_role = "autolink"
 autodoc_typehints = "none"
 autosummary_generate = False
 numpydoc_show_class_members = False
-# All checks but those that ask for more sections than there is something to say in, or for types
-# where a parameter is that of another function.
+# All checks but those that ask for more sections than there is something to say in, for types and
+# an order where parameters are those of another function, and for capitals.
 numpydoc_validation_checks = {
-    *("all", "ES01", "EX01", "PR04", "PR09", "RT02", "RT03", "SA01", "SA03", "YD01"),
+    *("all", "ES01", "EX01", "PR03", "PR04", "PR09", "RT01", "RT02", "RT03", "RT04"),
+    *("SA01", "SA03", "YD01"),
 }
 numpydoc_validation_exclude = {
     r"\.Activation$",  # its parameters have names that **kwargs hide

@@ -129,7 +129,7 @@ class WeightSets:
 
     @property
     def weight(self) -> Any:
-        """The weights, of shape (N, F)."""
+        """The weights, of shape (N, F): C-contiguous, and read-only if a NumPy array."""
         return self._weight
 
     @property
@@ -164,7 +164,7 @@ class WeightSets:
 
     @property
     def device(self) -> str:
-        """Where weight and bias are."""
+        """Where weight and bias are: ``"cpu"``, or ``"cuda:0"`` and so on."""
         if _dispatch.is_cupy(self._weight):
             return f"cuda:{self._weight.data.device_id}"
         return "cpu"
