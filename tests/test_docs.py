@@ -45,13 +45,13 @@ def examples_of(page):
     for block in re.finditer(r"^```console\n(.*?)^```$", text, re.M | re.S):
         for match in COMMAND.finditer(text, block.start(1), block.end(1)):
             line = text.count("\n", 0, match.start())
-            call, options = f"shell({match['command']!r})", {doctest.ELLIPSIS: True}
-            examples.append(doctest.Example(call, match["output"], lineno=line, options=options))
+            call = f"shell({match['command']!r})"
+            examples.append(doctest.Example(call, match["output"], lineno=line))
     return sorted(examples, key=lambda example: example.lineno)
 
 
 def shell(command):
-    """Run ``multisubnet`` of this checkout, and print what it says."""
+    """Run ``multisubnet`` of this checkout, which must succeed, and print what it says."""
     program, *arguments = shlex.split(command)
     assert program == "multisubnet", command
     run = subprocess.run(
@@ -62,6 +62,7 @@ def shell(command):
         timeout=120,
     )
     print(run.stdout, end="")
+    run.check_returncode()
 
 
 def first_import(examples, modules):
