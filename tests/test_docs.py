@@ -22,7 +22,8 @@ from multisubnet import testing
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-OPTIONAL = ("cma", "scipy")  # what examples may import, and may not be installed
+# What examples may import, and may not be installed.
+OPTIONAL = ("cma", "dask", "h5py", "jax", "keras", "scipy", "sklearn", "torch", "zarr")
 COMMAND = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ |```).*\n)*)", re.M)
 
 
@@ -66,10 +67,10 @@ def shell(command):
 
 
 def first_import(examples, modules):
-    """Return where examples import one of these modules first, or None."""
-    names = "|".join(modules)
-    found = (re.match(rf"(?:import|from) (?:{names})\b", example.source) for example in examples)
-    return next((i for i, match in enumerate(found) if match), None)
+    """Return where examples import one of these modules, or our module for it, or None."""
+    places = rf"(?:import|from) (?:multisubnet\.|multisubnet import )?(?:{'|'.join(modules)})\b"
+    found = (i for i, example in enumerate(examples) if re.match(places, example.source))
+    return next(found, None)
 
 
 def run(examples, page, monkeypatch, tmp_path):
