@@ -90,8 +90,8 @@ def test_examples(page, monkeypatch, tmp_path):
     stop = first_import(examples, missing) if missing else None
     run(examples[:stop], page, monkeypatch, tmp_path)
     if stop is not None:
-        line = examples[stop].lineno + 1
-        pytest.skip(f"{page.name} from line {line} on: no {' and no '.join(missing)}")
+        example = examples[stop]
+        pytest.skip(f"{page.name}, from line {example.lineno + 1} on: {example.source.strip()}")
 
 
 @pytest.mark.gpu
