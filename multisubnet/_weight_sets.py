@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet import _activations, _adapters, _dispatch, _memory, _pairs, _predict, _theta
+from multisubnet import (
+    _activations,
+    _adapters,
+    _dispatch,
+    _memory,
+    _models,
+    _pairs,
+    _predict,
+    _theta,
+)
 from multisubnet._activations import Activation
 from multisubnet._affine import affine
 from multisubnet._losses import mean_loss, mean_loss_and_grad
@@ -370,6 +379,67 @@ class WeightSets:
         """
         theta = _theta.to_theta(self._weight, self._bias, axis=axis)
         return theta.copy() if self._bias is None else theta
+
+    @classmethod
+    def from_models(
+        cls, models: Iterable[Any], activation: str | Activation | None = None
+    ) -> WeightSets:
+        """Make sets of the weights of trained models, one after the other.
+
+        Parameters
+        ----------
+        models : iterable
+            Models of one structure: a weight and a bias, or none, for each of F features. Each is
+
+            - a tuple (weight, bias) of arrays of shape (F,), where bias may be None;
+            - a mapping with an array ``"weight"`` or ``"kernel"``, and perhaps ``"bias"``, such as
+              the state_dict of a torch module;
+            - a Keras layer with such weights, or a model of one such layer (and dropout), such as
+              ``EinsumDense("ab,b->ab", F, bias_axes="b")``, or ``Dense(1)`` on one feature;
+            - a torch module with such parameters, or ``Linear(1, 1)``;
+            - an estimator in scikit-learn's style with ``coef_`` and ``intercept_`` of shape (F,);
+            - `WeightSets`, or what has a method ``to_weight_sets``: all of its sets are added.
+        activation : str or Activation, optional
+            The activation of all models, where they have none that can be seen. That of a Keras
+            layer can, and is carried over.
+
+        Returns
+        -------
+        WeightSets
+            With arrays on the CPU, unless those of tuples, mappings and `WeightSets` are CuPy's.
+            bfloat16 becomes float32.
+
+        Raises
+        ------
+        ValueError
+            A model has another structure, or computes something else than its weights say; two
+            differ in features, activation, or in whether they have biases; one has another
+            activation than is given; there are no models.
+        TypeError
+            Something that is no model is among them, or has a dtype that is no number's; some are
+            on the GPU and others are not.
+
+        See Also
+        --------
+        concatenate : join WeightSets.
+        multisubnet.keras.stack_models : one Keras model of several.
+
+        Notes
+        -----
+        A normalization and others have a weight and a bias of shape (F,), too. Keras layers and
+        torch modules are therefore called on three samples (a copy in evaluation mode, if a module
+        is in training), and refused where the outputs are not those of such sets. Tuples, mappings
+        and estimators are taken at their word.
+
+        Examples
+        --------
+        >>> import multisubnet as ms
+        >>> models = [([2, 9], [7, 5]), {"weight": [8, 6], "bias": [6, 3]}]
+        >>> ms.WeightSets.from_models(models).weight
+        array([[2, 9],
+               [8, 6]])
+        """
+        return cls(*_models.from_models(models, activation))
 
     def to(self, target: str) -> WeightSets:
         """Return the sets as arrays of another library.
