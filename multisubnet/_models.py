@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisubnet import _dispatch, _operands, _pairs
+from multisubnet import _activations, _dispatch, _operands, _pairs
 from multisubnet._activations import Activation
 from multisubnet._affine import affine
 
@@ -44,7 +44,9 @@ def from_models(
     """Return weight, bias and activation of the sets of all models."""
     if isinstance(models, str | Mapping) or not isinstance(models, Iterable):
         raise TypeError(f"models is a {type(models).__name__}; expected a list of models")
-    given = None if activation is None else _activation(activation)
+    given = None
+    if activation is not None:
+        given = _activations.applied(activation, np.dtype(np.float64))[0] or _LINEAR
     read = [_read(f"models[{i}]", model, given) for i, model in enumerate(models)]
     if not read:
         raise ValueError("models is empty; expected at least one")
@@ -68,12 +70,6 @@ def from_models(
 def _joined(name: str, arrays: list[Any]) -> Any:
     named = {f"models[{i}].{name}": array for i, array in enumerate(arrays)}
     return _pairs.joined(named, "concatenate", axis=0)
-
-
-def _activation(activation: str | Activation) -> Activation:
-    if isinstance(activation, Activation):
-        return activation
-    return Activation(activation)
 
 
 def _read(name: str, model: Any, given: Activation | None) -> _Read:
