@@ -155,11 +155,14 @@ def _described(arrays: Mapping[Any, Any]) -> str:
 
 
 def _shape(array: Any) -> str:
-    return str(tuple(getattr(array, "shape", np.shape(np.asarray(array, object)))))
+    return str(tuple(array.shape if hasattr(array, "shape") else np.asarray(array, object).shape))
 
 
 def as_array(array: Any) -> Any:
     """Return an array or variable of any library as an array; bfloat16 as float32."""
+    value = getattr(array, "value", None)
+    if value is not None and not callable(value):  # of Keras, whose own numpy() warns
+        array = value
     if hasattr(array, "detach"):  # of torch, perhaps on a GPU
         array = array.detach().cpu()
         array = array.float() if str(array.dtype) == "torch.bfloat16" else array
@@ -206,10 +209,10 @@ def layer_of(model: Any) -> Any:
 def _named(layer: Any, variables: list[Any]) -> dict[str, Any]:
     """Return variables by the names of the attributes that hold them, or else by their own."""
     attributes = {id(getattr(layer, name, None)): name for name in (*_WEIGHT_NAMES, "bias")}
-    return {
-        attributes.get(id(variable), getattr(variable, "path", variable.name)): variable
-        for variable in variables
-    }
+    names = [attributes.get(id(variable), variable.name) for variable in variables]
+    if len(set(names)) < len(names):
+        names = [variable.path for variable in variables]
+    return dict(zip(names, variables, strict=True))
 
 
 def of_keras(activation: Any) -> Activation | None:

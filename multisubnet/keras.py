@@ -261,7 +261,7 @@ class StackedAffine(keras.layers.Layer):
         >>> w1 = [[2, 7], [9, 5]]  # a (weight, bias) pair for each feature
         >>> w2 = [[8, 6], [6, 3]]
         >>> layer = StackedAffine.from_weight_sets([w1, w2])
-        >>> layer.bias.numpy()
+        >>> layer.to_weight_sets().bias
         array([[7., 5.],
                [6., 3.]], dtype=float32)
         """

@@ -17,6 +17,9 @@ from multisubnet.testing import LAYOUTS, Problem, _laid_out
 
 _dispatch._MODULES["host"] = "cuda_on_host"
 
+# Keras takes TensorFlow where nobody says otherwise before it is imported.
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
 # How many problems a property test draws, where it does not say so itself.
 EXAMPLES = int(os.environ.get("MULTISUBNET_TEST_EXAMPLES", "200"))
 hypothesis.settings.register_profile(

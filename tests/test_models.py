@@ -37,6 +37,15 @@ class Layer:
         self.__dict__ |= {variable.name: variable for variable in self.weights}
         self.function = function or (lambda x, weight, bias=0: x * weight + bias)
 
+    @classmethod
+    def joined(cls, *layers):
+        made = cls()
+        for number, layer in enumerate(layers, 1):
+            for variable in layer.weights:
+                variable.path = f"{number}/{variable.name}"
+                made.weights.append(variable)
+        return made
+
     def get_weights(self):
         return [variable.numpy() for variable in self.weights]
 
@@ -275,6 +284,10 @@ REFUSED = {
     "one that cannot be called": (
         Module(lambda x, w: x[:, :2] * w, weight=WEIGHT),
         "that cannot be called on 3 samples of 3 features (ValueError: operands could not be",
+    ),
+    "two layers in one": (
+        Layer.joined(Layer(kernel=WEIGHT), Layer(kernel=WEIGHT)),
+        "Layer with 1/kernel of shape (3,), 2/kernel of shape (3,)" + EXPECTED,
     ),
     "two layers": (
         Model(InputLayer(), Layer(kernel=WEIGHT), Layer(kernel=WEIGHT)),

@@ -1,0 +1,33 @@
+"""The tests of the Keras layer on each backend of Keras: a process has one, from its beginning."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TESTS = Path(__file__).with_name("test_keras.py")
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow", "numpy"])
+def test_on_backend(backend):
+    pytest.importorskip("keras", exc_type=ImportError)
+    if backend == os.environ.get("KERAS_BACKEND"):
+        pytest.skip("test_keras.py itself runs on it")
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS],
+        env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr
+    assert " passed" in run.stdout
