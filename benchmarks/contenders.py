@@ -340,7 +340,7 @@ def _jax(task, *operands, out):
 _on_keras = {"can": is_linear, "requires": ("keras", "jax"), "reuses": False}
 
 
-def _keras_model(shape: tuple[int, ...]) -> tuple[Any, Any]:
+def keras_model(shape: tuple[int, ...]) -> tuple[Any, Any]:
     """Return a model of one affine layer, and the layer; its weights may be those of N sets."""
     import keras
 
@@ -363,7 +363,7 @@ def _keras_model(shape: tuple[int, ...]) -> tuple[Any, Any]:
 def _keras_predict(task, samples, weight, bias):
     import jax
 
-    model, layer = _keras_model(weight.shape[1:])
+    model, layer = keras_model(weight.shape[1:])
     x = jax.numpy.asarray(samples)
 
     def one(w, b):
@@ -378,7 +378,7 @@ def _keras_predict(task, samples, weight, bias):
 def _keras_stacked(task, samples, weight, bias):
     import jax
 
-    model, layer = _keras_model(weight.shape)
+    model, layer = keras_model(weight.shape)
     layer.kernel.assign(weight)
     layer.bias.assign(bias)
     x, *variables = map(jax.numpy.asarray, (samples, weight, bias))

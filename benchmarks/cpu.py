@@ -3,6 +3,7 @@
     python benchmarks/cpu.py                           everything, half an hour
     python benchmarks/cpu.py --quick                   some of it, in a hurry
     python benchmarks/cpu.py --only losses             some functions
+    python benchmarks/cpu.py --only keras --keras-backend torch
     python benchmarks/cpu.py --only affine --sizes 2,2,2 64,32,16    (sets, samples, features)
 
 A full run, or one with --results, writes a JSON file with all medians and quartiles, and a plot
@@ -27,17 +28,19 @@ import options
 from tasks import GROUPS, tasks_of
 
 _HUGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-_PEERS = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2"}
+_PEERS = {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
 def main() -> None:
     """Measure, and report."""
     arguments = _parse()
-    environment = _PEERS | (_HUGE_PAGES if arguments.huge_pages else {})
+    environment = _PEERS | {"KERAS_BACKEND": arguments.keras_backend}
+    environment |= _HUGE_PAGES if arguments.huge_pages else {}
     if any(os.environ.get(name) != value for name, value in environment.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **environment})
 
     # What libraries read from the environment when they are imported is there now.
+    import keras_predict  # noqa: F401 adds its contenders
     import machine
     import reductions  # noqa: F401 adds its contenders
     import report
@@ -81,6 +84,12 @@ def main() -> None:
 def _parse() -> argparse.Namespace:
     parser = options.parser(__doc__, GROUPS)
     parser.add_argument("--huge-pages", action="store_true", help="huge pages for peers, too")
+    parser.add_argument(
+        "--keras-backend",
+        choices=("jax", "torch", "tensorflow"),
+        default="jax",
+        help="what Keras computes with (what is timed of it besides `predict` needs jax)",
+    )
     return options.parsed(parser)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 Size = tuple[int, int, int]  # sets, samples, features
 
 MEAN_LOSSES = "mean_loss", "mean_loss_and_grad"
-FUNCTIONS = "affine", "affine_select", "affine_stats", *MEAN_LOSSES
+FUNCTIONS = "affine", "affine_select", "affine_stats", *MEAN_LOSSES  # and WeightSets.predict
 
-GROUPS = "affine", "select", "losses", "stats"
+GROUPS = "affine", "select", "losses", "stats", "keras"
 ACTIVATIONS = "relu", "sigmoid", "tanh"
 LOSSES = [  # and the activation before it
     ("absolute_error", None),
@@ -38,12 +38,14 @@ _SIZES = {
     "select": [(1000, 559_240, 30), (1000, 262_144, 64)],
     "losses": _MIDDLING,
     "stats": _MIDDLING,
+    "keras": [(1000, 1000, 64)],
 }
 _QUICK_SIZES = {
     "affine": [(2, 2, 2), (64, 32, 16), (100, 1000, 64), (10_000, 64, 16)],
     "select": [(1000, 16_384, 64)],
     "losses": [(100, 569, 30)],
     "stats": [(100, 569, 30)],
+    "keras": [(100, 1000, 64)],
 }
 
 
@@ -80,7 +82,7 @@ class Task:
     def written(self) -> tuple[int, ...] | None:
         """The shape of the result, where one can be given to be written into."""
         n_sets, n_samples, n_features = self.size
-        if self.function == "affine":
+        if self.function in ("affine", "predict"):
             return (n_samples, n_sets, n_features) if self.set_axis else self.size
         return self.size[1:] if self.function == "affine_select" else None
 
@@ -111,6 +113,8 @@ def tasks_of(group: str, sizes: list[Size] | None, quick: bool) -> list[Task]:
         return linear + [Task("affine", size, a) for size in activated for a in ACTIVATIONS]
     if group == "select":
         return [Task("affine_select", size) for size in sizes]
+    if group == "keras":
+        return [Task("predict", size) for size in sizes]
     if group == "stats":
         return [Task("affine_stats", size, "tanh") for size in sizes]
     return of_losses(sizes, QUICK_LOSSES if quick else LOSSES)

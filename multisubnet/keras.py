@@ -433,8 +433,6 @@ def _shared(tensors: list[Any]) -> list[np.ndarray] | None:
     torch = sys.modules["torch"]
     if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return None
-    if any(type(x) not in (torch.Tensor, torch.nn.Parameter) for x in tensors):
-        return None  # of a subclass that records what is done with it
     try:
         return [x.detach().numpy() for x in tensors]
     except (RuntimeError, TypeError):  # on a GPU, inside torch.func, or of a dtype NumPy has not

@@ -460,17 +460,15 @@ def test_the_engine_leaves_alone_what_pytorch_records():
         layer(inputs).sum().backward()
         assert inputs.grad.abs().sum() > 0
         assert layer.kernel.value.grad.shape == (64, 33)
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of torch, about itself
             mapped = torch.func.vmap(layer)(samples[:, None])[:, 0]
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)
-                traced = torch.jit.trace(layer, (samples,), check_trace=False)
-            doubled = traced(2 * samples)
+            traced = torch.jit.trace(layer, (samples,), check_trace=False)(2 * samples)
             compiled = torch.compile(layer.call, backend="eager", fullgraph=True)(2 * samples)
             jvp = torch.func.jvp(layer.call, (samples,), (samples,))[1]
     np.testing.assert_allclose(mapped.numpy(), expected, rtol=1e-5, atol=1e-6)
     twice = sets.predict(2 * samples.numpy(), set_axis=1)
-    for found in (doubled, compiled):
+    for found in (traced, compiled):
         np.testing.assert_allclose(found.numpy(), twice, rtol=1e-5, atol=1e-6)
     assert jvp.abs().sum() > 0
 

@@ -120,7 +120,10 @@ def test_modules_are_left_as_they_are():
     assert module.training
     assert module.dropout.training
     assert module.weight.grad is None
-    assert all(torch.equal(a, b) for a, b in zip(before.values(), module.state_dict().values()))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(before.values(), module.state_dict().values(), strict=True)
+    )
     kept = sets.weight.copy()
     with torch.no_grad():
         module.weight.zero_()
