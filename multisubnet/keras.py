@@ -19,9 +19,9 @@ from multisubnet._activations import PARAMETERS, Activation
 from multisubnet._affine import affine
 from multisubnet._weight_sets import WeightSets
 
-if int(keras.__version__.split(".")[0]) < 3:
+if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 9):
     raise ImportError(
-        f"multisubnet.keras needs Keras 3.5 or newer, and {keras.__version__} is here"
+        f"multisubnet.keras needs Keras 3.9 or newer, and {keras.__version__} is installed"
     )
 
 from keras import activations, constraints, initializers, ops, regularizers

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import sys
 import warnings
 
 import numpy as np
@@ -55,6 +57,13 @@ def model_of(*layers, n_features=3):
 def einsum_dense(n_features=3, **options):
     options = {"bias_axes": "b", "bias_initializer": "random_normal"} | options
     return keras.layers.EinsumDense("ab,b->ab", n_features, **options)
+
+
+def test_a_version_that_is_too_old(monkeypatch):
+    monkeypatch.setattr(keras, "__version__", "3.8.0")
+    monkeypatch.delitem(sys.modules, "multisubnet.keras")
+    with pytest.raises(ImportError, match=r"multisubnet.keras needs Keras 3.9 or newer, and 3.8.0"):
+        importlib.import_module("multisubnet.keras")
 
 
 def test_the_example_of_the_forum():
