@@ -1,5 +1,6 @@
 # make run    install into .venv and show what the library does
 # make test   everything that a machine without a GPU can test
+# make test-frameworks   the same with Keras, PyTorch, JAX and Dask, in a virtual environment of their own
 # make mutants   break the code in many places: the tests must see it each time
 # make generate    write what tools/ print: the coefficients and the CUDA headers
 # make exhaustive  the errors of the activations over all float32 numbers; half an hour
@@ -12,8 +13,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FRAMEWORKS := .venv-frameworks
 
-.PHONY: run test mutants generate exhaustive lint docs bench bench-gpu dist clean
+.PHONY: run test test-frameworks mutants generate exhaustive lint docs bench bench-gpu dist clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m multisubnet demo
@@ -21,6 +23,9 @@ run: $(VENV)/run.stamp
 test: $(VENV)/dev.stamp
 	@command -v g++ >/dev/null || echo "no g++: the tests of the CUDA sources on the host are skipped"
 	$(BIN)/python -m pytest
+
+test-frameworks: $(FRAMEWORKS)/stamp
+	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks tests/test_docs.py
 
 mutants: $(VENV)/dev.stamp
 	$(BIN)/python tests/mutants.py
@@ -54,7 +59,7 @@ bench-gpu: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks/gpu.py --results benchmarks/results
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(FRAMEWORKS) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -69,6 +74,12 @@ $(VENV)/dev.stamp: setup.cfg | $(VENV)/bin/python
 
 $(VENV)/docs.stamp: setup.cfg | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+$(FRAMEWORKS)/stamp: setup.cfg
+	$(PYTHON) -m venv $(FRAMEWORKS)
+	$(FRAMEWORKS)/bin/python -m pip install --quiet --editable '.[frameworks]'
+	$(FRAMEWORKS)/bin/python -m pip install --quiet --no-deps tabm rtdl_num_embeddings
 	touch $@
 
 # tabm asks for packages that have nothing to do with its layer.
