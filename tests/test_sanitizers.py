@@ -86,7 +86,7 @@ def test_overrun():
     shape = 2, {length}, 3
     operands = {{"sample": np.ones(shape)}}
     launch, totals = launched_sums(SUM, operands, "f8", shape)
-    assert launch.block == (4, {in_y})
+    assert launch.block == (8, {in_y})
     assert launch.argument.endswith(struct.pack("<3q", *shape))
     argument = launch.argument[:-24] + struct.pack("<3q", *{wrong})
     cuda_on_host.run(launch._replace(argument=argument, block={block}))
@@ -110,9 +110,9 @@ def test_that_the_sanitizers_are_awake(tmp_path):
 @pytest.mark.parametrize(
     ("length", "in_y", "wrong", "block", "error"),
     [
-        (20, 1, (2, 22, 3), (4, 1), "heap-buffer-overflow"),
-        (100, 4, (2, 102, 3), (4, 4), "heap-buffer-overflow"),  # of threads that take turns
-        (100, 4, (3, 100, 3), (4, 4), "heap-buffer-overflow"),
+        (20, 1, (2, 22, 3), (8, 1), "heap-buffer-overflow"),
+        (100, 4, (2, 102, 3), (8, 4), "heap-buffer-overflow"),  # of threads that take turns
+        (100, 4, (3, 100, 3), (8, 4), "heap-buffer-overflow"),
         (100, 4, (2, 100, 3), (128, 4), "out of bounds"),  # of what is shared by a block
     ],
 )
