@@ -141,7 +141,9 @@ class Prediction(NamedTuple):
         done = 0
         with _progress.reporting(progress, n_sets) as report:
             for chunk in _chunks.chunks(self.shape, elements):
-                yield chunk, self._operands(*self._ordered(chunk))
+                operands = self._operands(*self._ordered(chunk))
+                yield chunk, operands
+                _mapped.release(operands[0])
                 done += math.prod(part.stop - part.start for part in chunk)
                 report(done * n_sets // n_pairs)
 

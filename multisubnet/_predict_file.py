@@ -86,7 +86,6 @@ def _compute(
                 continue
             block = buffers[0][: end - start].reshape(shape)
             prediction.block(operands, out=block)
-            _mapped.release(operands[0])
             if pending is None:  # the first chunk may be safe in part: the same bytes are written
                 writing.seek(n_header + start * itemsize)
             else:

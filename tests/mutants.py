@@ -834,8 +834,8 @@ MUTANTS = [
     ),
     Mutant(
         "samples that stay in memory",
-        "multisubnet/_predict_file.py",
-        "            _mapped.release(operands[0])\n",
+        "multisubnet/_predict.py",
+        "                _mapped.release(operands[0])\n",
         "",
     ),
     Mutant(

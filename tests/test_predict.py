@@ -204,6 +204,19 @@ def test_a_memmap_is_flushed_and_released_chunk_by_chunk(tmp_path):
     assert_same_bits(np.load(tmp_path / "out.npy")[::-1], sets.predict(samples))
 
 
+def test_mapped_samples_are_released_chunk_by_chunk(tmp_path):
+    samples = np.memmap(tmp_path / "samples", "f8", "w+", shape=(64, PAGE // 8))
+    samples[:] = np.arange(64.0)[:, None]
+    samples.flush()
+    sets = ms.WeightSets(np.ones((2, PAGE // 8)))
+    released = []
+    with mock.patch.object(_mapped, "release", released.append):
+        for _ in sets.predict_chunks(samples, memory_limit=PAGE // 8 * 16 * (2 * 8 + 16 * 8)):
+            pass
+    assert [len(part) for part in released] == [16, 16, 16, 16] * 2
+    assert all(_mapped.mapping_of(part) is not None for part in released)
+
+
 def test_memory_that_is_no_file_is_not_given_back(tmp_path):
     sets, samples = ms.WeightSets(np.arange(64.0)[:, None] + np.zeros(16)), np.ones((64, 16))
     np.zeros((64, 64, 16)).tofile(tmp_path / "out")
