@@ -20,7 +20,10 @@ R = TypeVar("R")
 
 # The adapter of a library's class of arrays. An adapter has functions of the names and arguments
 # of those of this package that it serves: they are called where one of its arrays is given.
-_ADAPTERS: dict[tuple[str, str], str] = {}
+_ADAPTERS: dict[tuple[str, str], str] = {
+    ("jax", "Array"): "jax",
+    ("jax.core", "Tracer"): "jax",  # which stands for one inside jax.jit, jax.grad, jax.vmap
+}
 
 _NATIVE = (np.ndarray, np.generic, bool, int, float, complex, str, list, tuple, type(None))
 

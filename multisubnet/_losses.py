@@ -205,26 +205,13 @@ def _mean_losses(
     dtype: Any,
 ) -> tuple[Any, ...]:
     """Return the means of some terms of the loss, that of the loss first."""
-    samples, weight, bias, targets, sample_weight = operands
-    if targets is None:
-        raise TypeError("targets is None; expected an array_like of numbers")
-    others = {"targets": targets, "sample_weight": sample_weight}
-    problem = Problem(samples, weight, bias, activation, others)
+    problem = problem_of(operands, loss, activation)
     n_sets, n_samples, n_features = problem.shape
-    problem.expect(
-        "targets",
-        {
-            "(B, F)": (n_samples, n_features),
-            "(B, 1)": (n_samples, 1),
-            "(B,)": (n_samples,),
-        },
-    )
-    problem.expect("sample_weight", {"(B,)": (n_samples,)})
     if len(outputs) > 1:
         problem.expect_derivative()
-    terms = problem.terms(_checked_loss(loss), outputs, sample_weight is not None)
+    terms = problem.terms(loss, outputs, problem.others["sample_weight"] is not None)
     by_feature = n_sets, n_features
-    results = [(by_feature if per_feature else (n_sets,), _checked_dtype(dtype))]
+    results = [(by_feature if per_feature else (n_sets,), checked_dtype(dtype))]
     for _ in outputs[1:]:
         results.append((by_feature, problem.dtype_of_gradient(problem.weight)))
 
@@ -254,15 +241,32 @@ def _mean_losses(
         return tuple(summing.returned(out) for out in outs)
 
 
-def _checked_loss(loss: Any) -> str:
+def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> Problem:
+    """Return samples, weight, bias, targets and sample_weight as a problem that has a loss."""
+    samples, weight, bias, targets, sample_weight = operands
+    if targets is None:
+        raise TypeError("targets is None; expected an array_like of numbers")
+    others = {"targets": targets, "sample_weight": sample_weight}
+    problem = Problem(samples, weight, bias, activation, others)
+    _, n_samples, n_features = problem.shape
+    problem.expect(
+        "targets",
+        {
+            "(B, F)": (n_samples, n_features),
+            "(B, 1)": (n_samples, 1),
+            "(B,)": (n_samples,),
+        },
+    )
+    problem.expect("sample_weight", {"(B,)": (n_samples,)})
     if not isinstance(loss, str):
         raise TypeError(f"loss must be the name of a loss, not {loss!r}")
     if loss not in LOSSES:
         raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {loss!r}")
-    return loss
+    return problem
 
 
-def _checked_dtype(dtype: Any) -> np.dtype:
+def checked_dtype(dtype: Any) -> np.dtype:
+    """Return the dtype of a loss; None is float64."""
     if dtype is None:
         return _FLOAT64
     checked = np.dtype(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,33 @@ def affine_select(
            [78, 27],
            [30, 45]])
     """
+    xp, operands, dtype, activation, sizes = checked(
+        samples, weight, bias, set_index, activation, out, check
+    )
+    n_sets, shape = sizes[0], sizes[1:]
+    if out is not None:
+        _operands.check_out(xp, out, shape, dtype)
+    backend = _dispatch.select("affine_select", xp, dtype, shape, out, activation)
+    arguments = dtype, activation, n_sets
+    if xp is not np or backend.ARRAYS != "numpy":
+        return _gpu.run("affine_select", backend, xp, operands, out, shape, (0, 1), *arguments)
+    result = np.empty(shape, dtype) if out is None else np.asarray(out)
+    if out is not None:
+        operands = _operands.apart_from(result, operands)
+    backend.affine_select(*operands, result, *arguments)
+    return result if out is None else out
+
+
+def checked(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    set_index: Any,
+    activation: Any,
+    out: Any,
+    check: bool | None,
+) -> tuple[ModuleType, tuple[Any, ...], np.dtype, Activation | None, tuple[int, int, int]]:
+    """Return the namespace, the operands as its arrays, the dtype, the activation, (N, B, F)."""
     others = {
         "set_index": set_index,
         "samples": samples,
@@ -93,20 +121,8 @@ def affine_select(
         raise ValueError(f"samples has shape {samples.shape}; expected (B, F)")
     if activation is not None:
         activation, dtype = _activations.applied(activation, dtype)
-    n_sets, shape = sizes[0], sizes[1:]
-    _check_index(set_index, n_sets, shape[0], xp is np if check is None else check)
-    if out is not None:
-        _operands.check_out(xp, out, shape, dtype)
-    backend = _dispatch.select("affine_select", xp, dtype, shape, out, activation)
-    arguments = dtype, activation, n_sets
-    operands = samples, weight, bias, set_index
-    if xp is not np or backend.ARRAYS != "numpy":
-        return _gpu.run("affine_select", backend, xp, operands, out, shape, (0, 1), *arguments)
-    result = np.empty(shape, dtype) if out is None else np.asarray(out)
-    if out is not None:
-        operands = _operands.apart_from(result, operands)
-    backend.affine_select(*operands, result, *arguments)
-    return result if out is None else out
+    _check_index(set_index, sizes[0], sizes[1], xp is np if check is None else check)
+    return xp, (samples, weight, bias, set_index), dtype, activation, sizes
 
 
 def _check_index(set_index: Any, n_sets: int, n_samples: int, check: bool) -> None:

@@ -76,13 +76,9 @@ def affine_stats(
     >>> std
     array([[1., 2.]])
     """
-    names = [statistics] if isinstance(statistics, str) else list(statistics)
-    for name in names:
-        if name not in _STATISTICS:
-            raise ValueError(f"statistics has {name!r}; expected some of {', '.join(_STATISTICS)}")
-    problem = Problem(samples, weight, bias, activation, {"set_weight": set_weight})
+    names = names_of(statistics)
+    problem = problem_of(samples, weight, bias, set_weight, activation)
     n_sets, n_samples, n_features = problem.shape
-    problem.expect("set_weight", {"(N,)": (n_sets,)})
     weighted = set_weight is not None
 
     summing = problem.on_backend(problem.terms("squared_error", ("loss", "error"), weighted))
@@ -107,6 +103,22 @@ def affine_stats(
             square, distance = means("squared_error", ("loss", "error"))
             found["var"], found["std"] = _spread(square, distance)
         return tuple(summing.returned(found[name]) for name in names)
+
+
+def names_of(statistics: Sequence[str]) -> list[str]:
+    """Return the names of the statistics that are asked for."""
+    names = [statistics] if isinstance(statistics, str) else list(statistics)
+    for name in names:
+        if name not in _STATISTICS:
+            raise ValueError(f"statistics has {name!r}; expected some of {', '.join(_STATISTICS)}")
+    return names
+
+
+def problem_of(samples: Any, weight: Any, bias: Any, set_weight: Any, activation: Any) -> Problem:
+    """Return the operands as a problem."""
+    problem = Problem(samples, weight, bias, activation, {"set_weight": set_weight})
+    problem.expect("set_weight", {"(N,)": (problem.shape[0],)})
+    return problem
 
 
 @_numpy.quietly

@@ -81,22 +81,33 @@ def affine_vjp(
     array([[ 1.,  2.],
            [10., 20.]])
     """
-    asked = [wrt] if isinstance(wrt, str) else list(wrt)
-    for name in asked:
-        if name not in _OPERANDS:
-            raise ValueError(f"wrt has {name!r}; expected some of {', '.join(_OPERANDS)}")
-    if cotangent is None:
-        raise TypeError("cotangent is None; expected an array_like of numbers")
-    problem = Problem(samples, weight, bias, activation, {"cotangent": cotangent})
-    problem.expect_derivative()
-    problem.expect("cotangent", {"(N, B, F)": problem.shape})
-
+    asked = names_of(wrt)
+    problem = problem_of(samples, weight, bias, cotangent, activation)
     summing = problem.on_backend(problem.terms("product", ("slope",)))
     with _dispatch.device_of(problem.samples):
         grad_weight, grad_bias = _of_parameters(problem, summing, asked)
         grad_samples = _of_samples(problem, summing) if "samples" in asked else None
         gradients = grad_samples, grad_weight, grad_bias
         return tuple(None if x is None else summing.returned(x) for x in gradients)  # type: ignore[return-value]
+
+
+def names_of(wrt: Sequence[str]) -> list[str]:
+    """Return the names of the operands whose gradients are asked for."""
+    asked = [wrt] if isinstance(wrt, str) else list(wrt)
+    for name in asked:
+        if name not in _OPERANDS:
+            raise ValueError(f"wrt has {name!r}; expected some of {', '.join(_OPERANDS)}")
+    return asked
+
+
+def problem_of(samples: Any, weight: Any, bias: Any, cotangent: Any, activation: Any) -> Problem:
+    """Return the operands as a problem that has derivatives."""
+    if cotangent is None:
+        raise TypeError("cotangent is None; expected an array_like of numbers")
+    problem = Problem(samples, weight, bias, activation, {"cotangent": cotangent})
+    problem.expect_derivative()
+    problem.expect("cotangent", {"(N, B, F)": problem.shape})
+    return problem
 
 
 def _of_parameters(problem: Problem, summing: Summing, asked: list[str]) -> list[Any]:
