@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-import multisubnet as ms
 from multisubnet import _jax_arrays, _jax_formulas, _losses, _vjp
 from multisubnet._activations import Activation
+from multisubnet._jax_ffi import call
 from multisubnet._sums import Problem
 
 
@@ -46,22 +45,6 @@ class Judgement(NamedTuple):
 _OF_LOSS = ("samples", "weight", "bias", "targets", "sample_weight")
 
 
-def call(function: Callable, operands: dict[str, Any], results: Any, **options: Any) -> Any:
-    """Call a function with NumPy arrays, when compiled code gets there.
-
-    `results` has the shapes and dtypes of what it returns.
-    """
-    given = {name: x for name, x in operands.items() if x is not None}
-    absent = dict.fromkeys(operands.keys() - given)
-
-    def compute(*arrays: Any) -> Any:
-        found = dict(zip(given, map(np.asarray, arrays), strict=True))
-        answers = function(**found, **absent, **options)
-        return jax.tree.map(lambda x, like: x.astype(like.dtype, copy=False), answers, results)
-
-    return jax.pure_callback(compute, results, *given.values(), vmap_method="sequential")
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
 def affine(
     samples: Any,
@@ -73,7 +56,7 @@ def affine(
 ) -> Any:
     """Return what `multisubnet.affine` does."""
     operands = {"samples": samples, "weight": weight, "bias": bias}
-    return call(ms.affine, operands, result, activation=activation, set_axis=set_axis)
+    return call("affine", operands, (result,), activation=activation, set_axis=set_axis)[0]
 
 
 def _affine_forward(*arguments: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -97,7 +80,7 @@ def _affine_backward(
     )
     by_name["cotangent"] = cotangent
     _vjp.problem_of(**_jax_arrays.stand_ins(by_name), activation=activation)  # or raise, now
-    return call(ms.affine_vjp, by_name, gradients, activation=activation, wrt=wrt)
+    return call("affine_vjp", by_name, gradients, activation=activation, wrt=wrt)
 
 
 affine.defvjp(_affine_forward, _affine_backward)
@@ -111,14 +94,15 @@ def mean_loss_and_grad(how: Judgement, operands: dict[str, Any]) -> tuple[Any, A
     gradient = jax.ShapeDtypeStruct(shape, _jax_arrays.dtype_of_gradient(problem, problem.weight))
     of_bias = None if problem.bias is None else gradient
     results = how.loss_of(problem), gradient, of_bias
-    return call(ms.mean_loss_and_grad, operands, results, **how._asdict())
+    return call("mean_loss_and_grad", operands, results, **how._asdict())
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def mean_loss(how: Judgement, *operands: Any) -> Any:
     """Return what `multisubnet.mean_loss` does."""
     by_name = dict(zip(_OF_LOSS, operands, strict=True))
-    return call(ms.mean_loss, by_name, how.loss_of(how.problem_of(by_name)), **how._asdict())
+    result = how.loss_of(how.problem_of(by_name))
+    return call("mean_loss", by_name, (result,), **how._asdict())[0]
 
 
 def _mean_loss_forward(how: Judgement, *operands: Any) -> tuple[Any, Any]:

@@ -30,7 +30,7 @@ from multisubnet._activations import Activation
 if jax.__version_info__ < (0, 5):
     raise ImportError(f"multisubnet.jax needs JAX 0.5 or newer, and {jax.__version__} is installed")
 
-from multisubnet import _jax_exact, _jax_formulas
+from multisubnet import _jax_exact, _jax_ffi, _jax_formulas
 from multisubnet._jax_arrays import (
     canonical,
     dtype_of_gradient,
@@ -195,7 +195,7 @@ def affine_select(
     if exact:
         result = jax.ShapeDtypeStruct(tuple(shape), dtype)
         options = {"activation": applied, "check": False}
-        return _jax_exact.call(ms.affine_select, operands, result, **options)
+        return _jax_ffi.call("affine_select", operands, (result,), **options)[0]
     return _jax_formulas.affine_select(*traced(operands), applied, dtype, n_sets)
 
 
@@ -247,7 +247,7 @@ def affine_stats(
         return evaluate(ms.affine_stats, operands, **options)
     result = jax.ShapeDtypeStruct(problem.shape[1:], canonical(np.float64))
     if exact:
-        return _jax_exact.call(ms.affine_stats, operands, (result,) * len(names), **options)
+        return _jax_ffi.call("affine_stats", operands, (result,) * len(names), **options)
     what = names, problem.activation, canonical(problem.dtype)
     return tuple(
         x.astype(result.dtype) for x in _jax_formulas.affine_stats(*traced(operands), *what)
@@ -308,7 +308,7 @@ def affine_vjp(
         for name, x in list(operands.items())[:3]
     )
     if exact:
-        return _jax_exact.call(ms.affine_vjp, operands, gradients, **options)
+        return _jax_ffi.call("affine_vjp", operands, gradients, **options)
     dtype = canonical(problem.dtype)
     samples, weight, bias, cotangent = (
         None if x is None else x.astype(dtype) for x in traced(operands)
