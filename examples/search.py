@@ -1,11 +1,12 @@
-"""Judge a million sets of weights on a real table, and search for good ones.
+"""Judge a million sets of weights on a real table, and search for good ones by SciPy and pycma.
 
     python examples/search.py             # about a minute on two cores, 0.5 GB
     python examples/search.py --quick     # a look at everything
 
 The model has 30 tiny subnetworks: from each feature of the breast-cancer table alone, one weight
 and one bias tell how probable it is that a tumour is benign. A set is thus 60 parameters, and its
-loss is the mean of 30 losses, one for each feature.
+loss is the mean of 30 losses, one for each feature. SciPy's differential_evolution and pycma hand
+over a generation of parameter vectors, and get the losses of all of them from one call.
 
 Needs scikit-learn and SciPy; pycma (pip install cma) is used where it is installed.
 """

@@ -64,11 +64,22 @@ def dtype_of_gradient(problem: Problem, operand: Any) -> np.dtype:
     return canonical(problem.dtype_of_gradient(operand))
 
 
-def evaluate(function: Callable, operands: dict[str, Any], **options: Any) -> Any:
-    """Call a function of this package on arrays that are there, and return JAX arrays."""
+def evaluate(
+    function: Callable, operands: dict[str, Any], dtype: np.dtype | None = None, **options: Any
+) -> Any:
+    """Call a function of this package on arrays that are there, and return JAX arrays.
+
+    A dtype is that to which its first result is rounded.
+    """
     arrays, place = _native(operands)
     results = function(**arrays, **options)
-    return jax.tree.map(lambda x: _returned(x, place), results)
+    if not isinstance(results, tuple):
+        return _returned(results, place, dtype)
+    dtypes = [dtype] + [None] * (len(results) - 1)
+    return tuple(
+        None if x is None else _returned(x, place, dtype)
+        for x, dtype in zip(results, dtypes, strict=True)
+    )
 
 
 def evaluate_into(
@@ -109,9 +120,9 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return memory[start : start + n_bytes].view(dtype).reshape(shape)
 
 
-def _returned(array: Any, place: Place) -> Any:
+def _returned(array: Any, place: Place, dtype: np.dtype | None = None) -> Any:
     """Return a new NumPy or CuPy array, which nobody else has, as a JAX array."""
-    dtype = canonical(array.dtype)
+    dtype = canonical(array.dtype) if dtype is None else dtype
     if isinstance(array, np.ndarray):
         device = place.device if place.committed else None
         return jax.device_put(array.astype(dtype, copy=False), device, may_alias=True)
@@ -124,7 +135,7 @@ def _returned(array: Any, place: Place) -> Any:
 
 
 def _is_numpys(dtype: Any) -> bool:
-    return isinstance(dtype, np.dtype) and dtype.isbuiltin == 1
+    return isinstance(dtype, np.dtype) and dtype.type.__module__ == "numpy"
 
 
 def _place_of(operands: dict[str, Any]) -> Place:

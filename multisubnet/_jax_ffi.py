@@ -28,6 +28,7 @@ from multisubnet._subnormals import keeping_subnormals
 _TARGET = "multisubnet"
 _INTO_OUT = ("affine", "affine_select")  # these write into `out`
 _METADATA = 1  # the type of the extension by which XLA asks for what a handler is
+_VERSION = 0, 1  # of the interface, whose structs these are
 _INTERNAL = 13  # a code of an error
 
 # XLA_FFI_DataType
@@ -166,14 +167,13 @@ class _Extension(ctypes.Structure):
 def _handle(pointer: Any) -> int | None:
     """Do what a call frame of XLA's asks for; return the address of an error, or None."""
     frame = pointer.contents
-    api = frame.api.contents
+    if frame.extension:
+        extension = _Extension.from_address(frame.extension)
+        if extension.type == _METADATA:
+            version = extension.metadata.contents.version
+            version.major, version.minor = _VERSION
+            return None
     try:
-        if frame.extension:
-            extension = _Extension.from_address(frame.extension)
-            if extension.type == _METADATA:
-                version = extension.metadata.contents.version
-                version.major, version.minor = api.version.major, api.version.minor
-                return None
         what = frame.attributes.values[0].contents
         _call(
             ctypes.string_at(what.start, what.length),
@@ -183,7 +183,7 @@ def _handle(pointer: Any) -> int | None:
     except BaseException as error:
         message = f"{type(error).__name__}: {error}".encode()
         described = _Error(ctypes.sizeof(_Error), None, message, _INTERNAL)
-        return api.create_error(described)
+        return frame.api.contents.create_error(described)
     return None
 
 

@@ -126,6 +126,11 @@ def _softsign(z: Any) -> Any:
     return z / (1 + jnp.abs(z))
 
 
+def _gelu_tanh(z: Any) -> Any:
+    # 1 + tanh(u), which jax.nn.gelu takes, is 2 sigmoid(2u), and would leave nothing where z < -5.
+    return z * jax.nn.sigmoid(math.sqrt(8 / math.pi) * (z + 0.044715 * z**3))
+
+
 _ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "linear": lambda z: z,
     "relu": lambda z: jnp.where(z <= 0, 0, z),
@@ -142,7 +147,7 @@ _ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "softplus": jax.nn.softplus,
     "silu": jax.nn.silu,
     "gelu": functools.partial(jax.nn.gelu, approximate=False),
-    "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
+    "gelu_tanh": _gelu_tanh,
 }
 
 
@@ -200,7 +205,7 @@ def _hinge(p: Any, t: Any) -> Any:
 
 _LOSSES: dict[str, Callable[[Any, Any], Any]] = {
     "squared_error": lambda p, t: (p - t) ** 2,
-    "absolute_error": lambda p, t: jnp.abs(p - t),
+    "absolute_error": lambda p, t: (p - t) * jnp.sign(p - t),  # of derivative 0 at 0
     "huber": _huber,
     "log_cosh": lambda p, t: _log_cosh(p - t),
     "binary_crossentropy": _binary_crossentropy,

@@ -242,7 +242,7 @@ def affine_stats(
     operands = read(samples=samples, weight=weight, bias=bias, set_weight=set_weight)
     names = tuple(_stats.names_of(statistics))
     problem = _stats.problem_of(**stand_ins(operands), activation=activation)
-    options = {"activation": problem.activation, "statistics": names}
+    options: dict[str, Any] = {"activation": problem.activation, "statistics": names}
     if not is_traced(operands):
         return evaluate(ms.affine_stats, operands, **options)
     result = jax.ShapeDtypeStruct(problem.shape[1:], canonical(np.float64))
@@ -298,7 +298,7 @@ def affine_vjp(
     operands = read(samples=samples, weight=weight, bias=bias, cotangent=cotangent)
     asked = _vjp.names_of(wrt)
     problem = _vjp.problem_of(**stand_ins(operands), activation=activation)
-    options = {"activation": problem.activation, "wrt": asked}
+    options: dict[str, Any] = {"activation": problem.activation, "wrt": asked}
     if not is_traced(operands):
         return evaluate(ms.affine_vjp, operands, **options)
     gradients = tuple(
@@ -382,7 +382,7 @@ def mean_loss(
     )
     how = _judgement(loss, activation, per_feature, dtype)
     if not is_traced(operands):
-        return evaluate(ms.mean_loss, operands, **how._asdict())
+        return evaluate(ms.mean_loss, operands, how.dtype, **how.options)
     if exact:
         return _jax_exact.mean_loss(how, *operands.values())
     return how.in_jax(*traced(operands))
@@ -439,7 +439,7 @@ def mean_loss_and_grad(
     problem = how.problem_of(operands)
     problem.expect_derivative()
     if not is_traced(operands):
-        return evaluate(ms.mean_loss_and_grad, operands, **how._asdict())
+        return evaluate(ms.mean_loss_and_grad, operands, how.dtype, **how.options)
     if exact:
         return _jax_exact.mean_loss_and_grad(how, operands)
     samples, weight, bias, *others = traced(operands)

@@ -40,3 +40,27 @@ def test_search():
         assert progress == sorted(progress, reverse=True), part
         assert found == progress[-1] < progress[0], part
         assert found < random, output
+
+
+def test_nam_ensemble():
+    pytest.importorskip("sklearn")
+    run = subprocess.run(
+        [sys.executable, ROOT / "examples" / "nam_ensemble.py", "--quick"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    output = run.stdout
+    nothing, member, fits_best, best, together = [
+        float(re.search(rf"([\d.]+) {what}", output)[1])
+        for what in ("if all", "of members", "of the one", "of the best,", "of the ensemble")
+    ]
+    assert best <= fits_best < nothing
+    assert together < member < 0.8 * nothing, output
+    features = re.findall(r"^ +(\w+): ([\d.]+), spread [\d.]+$", output, re.M)
+    assert len(features) == 10
+    assert {"bmi", "s5"} == {name for name, _ in features[:2]}, output
+    sure, doubtful = re.search(r"agree most: ([\d.]+); where least: ([\d.]+)", output).groups()
+    assert float(sure) < float(doubtful)

@@ -1,0 +1,417 @@
+"""JAX arrays: the bits of the package where they are there, JAX' own arithmetic where not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+jax = pytest.importorskip("jax", minversion="0.5")
+
+import jax.numpy as jnp
+import numpy as np
+from conftest import EXAMPLES, normals, problems_of_sums
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import multisubnet as ms
+from multisubnet import jax as msj
+from multisubnet._activation_recipes import RECIPES
+from multisubnet._losses import LOSSES
+from multisubnet.testing import activations, assert_same_bits, problems
+
+NARROW = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32")
+NARROW += ("float16", "float32", "complex64")  # what JAX has without x64
+SMOOTH = ("linear", "tanh", "gelu")
+
+
+@pytest.fixture(params=[False, True], ids=["x32", "x64"])
+def x64(request):
+    with jax.enable_x64(request.param):
+        yield request.param
+
+
+def to_jax(operands):
+    return [
+        None if x is None else jnp.asarray(x.astype(x.dtype.newbyteorder("="))) for x in operands
+    ]
+
+
+def assert_same(actual, desired):
+    """Raise unless a JAX array has the bits of a NumPy array, rounded to what JAX has."""
+    assert isinstance(actual, jax.Array)
+    with np.errstate(over="ignore"):
+        desired = desired.astype(jax.dtypes.canonicalize_dtype(desired.dtype))
+    assert_same_bits(np.asarray(actual), desired)
+
+
+def table(seed=0, shape=(5, 40, 7), dtype="float32"):
+    """Return samples, weight, bias and targets in [0, 1)."""
+    n_sets, n_samples, n_features = shape
+    rng = np.random.default_rng(seed)
+    shapes = (n_samples, n_features), (n_sets, n_features), (n_sets, n_features)
+    samples, weight, bias = (rng.normal(size=shape).astype(dtype) for shape in shapes)
+    return samples, weight, bias, rng.random((n_samples, n_features)).astype(dtype)
+
+
+# Arrays that are there
+
+
+@given(problem=problems(dtypes=NARROW, mixed_dtypes=True), set_axis=st.sampled_from([0, 1]))
+def test_eager_bits(problem, set_axis):
+    assert_same(
+        ms.affine(*to_jax(problem), set_axis=set_axis), ms.affine(*problem, set_axis=set_axis)
+    )
+
+
+@given(problem=problems(dtypes=["float64", "int64", "uint64", "complex128", "float32"]))
+def test_eager_bits_of_64(problem):
+    with jax.enable_x64(True):
+        assert_same(ms.affine(*to_jax(problem)), ms.affine(*problem))
+
+
+@given(problem=problems(dtypes=["int16", "float16", "float32"]), activation=activations())
+def test_eager_activations(problem, activation):
+    assert_same(
+        ms.affine(*to_jax(problem), activation=activation),
+        ms.affine(*problem, activation=activation),
+    )
+
+
+@given(data=st.data(), problem=problems_of_sums(["float16", "float32", "int8"], ndim=2))
+@settings(max_examples=max(EXAMPLES // 4, 10))
+def test_eager_sums(data, problem):
+    n_sets = max(len(x) for x in problem[1:] if x is not None)
+    n_samples, n_features = problem.samples.shape
+    targets = data.draw(normals("float32", (n_samples, n_features)))
+    cotangent = data.draw(normals("float32", (n_sets, n_samples, n_features)))
+    set_index = np.arange(n_samples) % max(n_sets, 1)
+    weights = np.arange(n_samples, dtype="float32") % 3
+    options = {"loss": data.draw(st.sampled_from(LOSSES)), "activation": "sigmoid"}
+    options["per_feature"] = data.draw(st.booleans())
+    j = to_jax(problem)
+    with jax.enable_x64(data.draw(st.booleans())):
+        for name, arguments, keywords in (
+            ("mean_loss", [targets], options | {"sample_weight": weights}),
+            ("mean_loss", [targets], {}),
+            ("mean_loss_and_grad", [targets], options),
+            ("affine_vjp", [cotangent], {"activation": "tanh"}),
+            ("affine_vjp", [cotangent], {"wrt": "bias"}),
+            ("affine_stats", [], {"statistics": ("std", "mean", "var")}),
+            *([("affine_select", [set_index], {})] if n_sets else []),
+        ):
+            results = getattr(ms, name)(*j, *arguments, **keywords)
+            expected = getattr(ms, name)(*problem, *arguments, **keywords)
+            if not isinstance(expected, tuple):
+                results, expected = (results,), (expected,)
+            for result, desired in zip(results, expected, strict=True):
+                if desired is None:
+                    assert result is None
+                else:
+                    assert_same(result, desired)
+
+
+def test_results_are_handed_over_without_a_copy(monkeypatch):
+    outs = []
+    inner = ms.affine
+
+    def spied(*args, **kwargs):
+        outs.append((kwargs["samples"].ctypes.data, kwargs["out"].ctypes.data))
+        return inner(*args, **kwargs)
+
+    monkeypatch.setattr(ms, "affine", spied)
+    samples, weight, bias, _ = to_jax(table(shape=(3, 100, 50)))
+    result = msj.affine(samples, weight, bias)
+    ((of_samples, of_result),) = outs
+    assert result.unsafe_buffer_pointer() == of_result
+    assert samples.unsafe_buffer_pointer() == of_samples
+
+
+def test_dtypes_of_losses(x64):
+    j = to_jax(table())
+    default = "float64" if x64 else "float32"
+    assert ms.mean_loss(*j).dtype == default
+    assert jax.jit(ms.mean_loss)(*j).dtype == default
+    half = ms.mean_loss(*j, dtype="float16")
+    assert_same(half, ms.mean_loss(*table(), dtype="float16"))
+    if not x64:
+        with pytest.raises(TypeError, match="only where jax_enable_x64 is on"):
+            ms.mean_loss(*j, dtype="float64")
+
+
+def test_numpy_arrays_beside_are_taken_as_jax_takes_them():
+    samples, weight, bias, _ = table()
+    result = ms.affine(jnp.asarray(samples), weight.astype(">f8"), bias.tolist())
+    assert_same(result, ms.affine(samples, weight, bias))
+    sets = ms.WeightSets(weight, bias)
+    assert_same(sets.predict(jnp.asarray(samples)), sets.predict(samples))
+
+
+def test_what_is_refused():
+    samples, weight, bias, targets = to_jax(table())
+    for function in (ms.affine, jax.jit(ms.affine)):
+        with pytest.raises(TypeError, match=r"weight has dtype bfloat16.*weight.astype\('float32'"):
+            function(samples, weight.astype(jnp.bfloat16), bias)
+        with pytest.raises(ValueError, match=r"weight has shape \(5, 6\); expected \(N, F\)"):
+            function(samples, weight[:, 1:], bias)
+    with pytest.raises(TypeError, match="out is given, and JAX arrays are immutable"):
+        ms.affine(samples, weight, out=np.empty((5, 40, 7), "f4"))
+    with pytest.raises(TypeError, match="out is given"):
+        ms.affine_select(samples, weight, bias, np.zeros(40, int), out=samples)
+    with pytest.raises(TypeError, match="none of the operands is a JAX array"):
+        msj.affine([[1.0]], [[1.0]])
+    with pytest.raises(IndexError, match=r"set_index\[3\] is 9"):
+        ms.affine_select(samples, weight, bias, jnp.zeros(40, int).at[3].set(9))
+    with pytest.raises(TypeError, match="check is True, and inside a transformation"):
+        jax.jit(lambda x: ms.affine_select(x, weight, bias, np.zeros(40, int), check=True))(samples)
+    tangent = ms.Activation("tanh").derivative
+    for exact in (False, True):
+        with pytest.raises(TypeError, match="has no derivative"):
+            jax.jit(
+                lambda *j, exact=exact: msj.mean_loss_and_grad(*j, activation=tangent, exact=exact)
+            )(samples, weight, bias, targets)
+
+
+def test_deleted_and_donated():
+    samples, weight, bias, _ = to_jax(table())
+    jax.jit(lambda x: x + 1, donate_argnums=0)(weight)
+    with pytest.raises(RuntimeError, match="weight has been deleted, or donated"):
+        ms.affine(samples, weight, bias)
+
+
+def test_several_devices():
+    code = """
+import jax, jax.numpy as jnp, numpy as np, multisubnet as ms
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+devices = jax.devices()
+x, w = jnp.ones((8, 4)), jnp.ones((4, 4))
+there = jax.device_put(x, devices[2])
+result = ms.affine(there, np.ones((4, 4), "f4"))
+assert result.devices() == {devices[2]} and result.committed
+assert not ms.affine(x, w).committed
+spread = jax.device_put(x, NamedSharding(Mesh(np.array(devices), ("a",)), PartitionSpec("a")))
+for operands in ((there, w), (spread, w)):
+    try:
+        ms.affine(*operands)
+    except TypeError as error:
+        print(error)
+assert (jax.jit(ms.affine)(spread, w) == 1).all()
+"""
+    flags = "--xla_force_host_platform_device_count=4"
+    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    assert "samples is on cpu:2 and weight on cpu:0: move one" in run.stdout
+    assert "samples is spread over 4 devices: gather it" in run.stdout
+
+
+# Transformations
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_activations_inside(x64, name):
+    """Values and derivatives are near those of the package, at kinks, too."""
+    z = np.linspace(-8, 8, 257).astype("float64" if x64 else "float32")[:, None]  # 0, 1, 3, 6
+    one = np.ones((1, 1), z.dtype)
+    activation = ms.Activation(name)
+    for chosen in (activation, activation.derivative):
+        value = jax.jit(lambda z, chosen=chosen: ms.affine(z, one, activation=chosen))(z)
+        assert value.dtype == z.dtype
+        tolerance = 4e-16 if x64 else 2e-7
+        expected = ms.affine(z, one, activation=chosen)
+        np.testing.assert_allclose(value, expected, rtol=16 * tolerance, atol=8 * tolerance)
+    slope = jax.vmap(jax.grad(lambda z: ms.affine(z[None], one, activation=name)[0, 0, 0]))(z)
+    np.testing.assert_allclose(slope, value[0], rtol=16 * tolerance, atol=8 * tolerance)
+
+
+@given(
+    problem=problems(dtypes=NARROW, mixed_dtypes=True, special_values=False), axis=st.integers(0, 1)
+)
+@settings(max_examples=10)
+def test_dtypes_and_shapes_inside(problem, axis):
+    operands = to_jax(problem)
+    for exact in (False, True):
+        compiled = jax.jit(lambda *j, exact=exact: msj.affine(*j, set_axis=axis, exact=exact))
+        result, expected = compiled(*operands), ms.affine(*operands, set_axis=axis)
+        assert (result.dtype, result.shape) == (expected.dtype, expected.shape)
+        if exact or jnp.issubdtype(result.dtype, jnp.integer) or result.dtype == bool:
+            assert_same_bits(np.asarray(result), np.asarray(expected))
+
+
+@pytest.mark.parametrize("samples_of_sets", [False, True])
+@pytest.mark.parametrize("shared", ["nothing", "weight", "bias", "no bias"])
+@pytest.mark.parametrize("exact", [False, True])
+def test_gradients_of_affine(samples_of_sets, shared, exact):
+    samples, weight, bias, _ = table()
+    if samples_of_sets:
+        samples = np.stack([samples * n for n in range(5)])
+    if shared == "weight":
+        weight = weight[:1]
+    bias = {"bias": bias[:1], "no bias": None}.get(shared, bias)
+    cotangent = np.random.default_rng(1).normal(size=(5, 40, 7)).astype("float32")
+    if shared == "no bias" and samples_of_sets:
+        cotangent = cotangent[: len(weight)]
+    operands = [x for x in (samples, weight, bias) if x is not None]
+
+    @jax.jit
+    def pulled(cotangent, *operands):
+        def function(*j):
+            return msj.affine(*j, activation="tanh", set_axis=1, exact=exact)
+
+        return jax.vjp(function, *operands)[1](cotangent.swapaxes(0, 1))
+
+    expected = ms.affine_vjp(samples, weight, bias, cotangent, activation="tanh")
+    for actual, desired in zip(pulled(cotangent, *operands), expected, strict=False):
+        if exact:
+            assert_same_bits(np.asarray(actual), desired)
+        else:
+            np.testing.assert_allclose(actual, desired, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("exact", [False, True])
+def test_losses_inside(loss, weighted, exact):
+    samples, weight, bias, targets = table()
+    sample_weight = np.arange(40, dtype="float32") % 3 if weighted else None
+    options = {"loss": loss, "activation": "sigmoid", "sample_weight": sample_weight}
+    for per_feature in (False, True):
+        options["per_feature"] = per_feature
+        expected = ms.mean_loss_and_grad(samples, weight, bias, targets, **options)
+        compiled = jax.jit(
+            lambda w, b: msj.mean_loss_and_grad(samples, w, b, targets, **options, exact=exact)
+        )
+
+        def total(w, b):
+            losses = msj.mean_loss(samples, w, b, targets, **options, exact=exact)
+            return losses.sum(), losses
+
+        gradients, losses = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))(weight, bias)
+        for found in (compiled(weight, bias), (losses, *gradients)):
+            for actual, desired in zip(found, expected, strict=True):
+                if exact:
+                    assert_same(actual, desired)
+                else:
+                    np.testing.assert_allclose(actual, desired, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_at_kinks(loss):
+    """Derivatives at kinks, and beyond what probabilities can be, are those of the package."""
+    p = np.float32([[-0.5], [0.0], [0.25], [1.0], [2.0], [-1.0]])
+    for t in (-1.0, 0.0, 1.0):
+        operands = np.ones((1, 1), "f4"), p, None, np.full((1, 1), t, "f4")
+        expected = ms.mean_loss_and_grad(*operands, loss=loss)
+        actual = jax.jit(lambda *j: ms.mean_loss_and_grad(*j, loss=loss))(*operands)
+        for x, y in zip(actual[:2], expected[:2], strict=True):
+            np.testing.assert_allclose(x, y, rtol=2e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_other_functions_inside(exact):
+    samples, weight, bias, _ = table()
+    set_index = np.arange(40) % 7 - 1  # of which -1 and 5 are no sets
+    selected = jax.jit(lambda i, *j: msj.affine_select(*j, i, activation="tanh", exact=exact))(
+        set_index, samples, weight, bias
+    )
+    desired = ms.affine_select(samples, weight, bias, set_index, activation="tanh", check=False)
+    assert np.isnan(desired[[0, 6]]).all()
+    np.testing.assert_allclose(selected, desired, rtol=1e-5, atol=1e-6)
+    for set_weight in (None, np.float32([0, 1, 2, 3, 4])):
+        options = {"set_weight": set_weight, "statistics": ("var", "mean", "std")}
+        found = jax.jit(lambda *j: msj.affine_stats(*j, **options, exact=exact))(  # noqa: B023
+            samples, weight, bias
+        )
+        for actual, desired in zip(
+            found, ms.affine_stats(samples, weight, bias, **options), strict=True
+        ):
+            np.testing.assert_allclose(actual, desired, rtol=1e-5, atol=1e-6)
+    cotangent = np.ones((5, 40, 7), "f4")
+    found = jax.jit(lambda *j: msj.affine_vjp(*j, wrt=["weight"], exact=exact))(
+        samples, weight, bias, cotangent
+    )
+    assert found[0] is found[2] is None
+    desired = ms.affine_vjp(samples, weight, bias, cotangent)[1]
+    np.testing.assert_allclose(found[1], desired, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", SMOOTH)
+def test_compositions(activation):
+    samples, weight, bias, targets = to_jax(table(shape=(3, 20, 2)))
+
+    def loss(w, b):
+        return ms.mean_loss(samples, w, b, targets, activation=activation).sum()
+
+    with jax.checking_leaks():
+        gradient = jax.grad(loss)(weight, bias)
+        one_by_one = jax.jit(jax.vmap(jax.grad(lambda w, b: loss(w[None], b[None]))))(weight, bias)
+        hessian = jax.jit(jax.hessian(lambda w: loss(w, bias)))(weight)
+    np.testing.assert_allclose(one_by_one, gradient, rtol=1e-4, atol=1e-6)
+    step = 1e-2
+    moved = jax.grad(loss)(weight.at[1, 0].add(step), bias)
+    back = jax.grad(loss)(weight.at[1, 0].add(-step), bias)
+    np.testing.assert_allclose(hessian[1, 0], (moved - back) / (2 * step), rtol=2e-2, atol=1e-3)
+
+
+def test_compositions_that_are_exact():
+    samples, weight, bias, targets = table()
+
+    def loss(w, b):
+        return msj.mean_loss(samples, w, b, targets, activation="tanh", exact=True)[0]
+
+    with jax.checking_leaks():
+        found = jax.jit(jax.vmap(jax.grad(lambda w, b: loss(w[None], b[None]))))(weight, bias)
+    _, expected, _ = ms.mean_loss_and_grad(samples, weight, bias, targets, activation="tanh")
+    assert_same_bits(np.asarray(found), expected)
+    of_samples = jax.grad(
+        lambda x, exact: msj.mean_loss(x, weight, bias, targets, exact=exact).sum()
+    )
+    np.testing.assert_allclose(of_samples(samples, True), of_samples(samples, False), rtol=1e-5)
+    with pytest.raises(ValueError, match="cannot be differentiated"):
+        jax.hessian(lambda w: loss(w, bias))(weight)
+
+
+def test_integers_have_no_gradient():
+    samples, weight = np.arange(6).reshape(3, 2), jnp.ones((2, 2))
+    for exact in (False, True):
+        gradient = jax.grad(lambda w, exact=exact: msj.affine(samples, w, exact=exact).sum())
+        assert gradient(weight).tolist() == [[6.0, 9.0]] * 2
+
+
+def test_subnormals_are_kept_by_exact_alone():
+    small = np.float32([[1e-40]])
+    halved = np.float32([[0.5]])
+    compiled = jax.jit(lambda x: msj.affine(x, halved, exact=True))
+    assert_same_bits(np.asarray(compiled(small)), ms.affine(small, halved))
+    assert (jax.jit(lambda x: msj.affine(x, halved))(small) == 0).all()
+
+
+def test_errors_of_calls_from_compiled_code(monkeypatch):
+    def failing(**kwargs):
+        raise MemoryError("not this time")
+
+    samples, weight, bias, _ = to_jax(table())
+    monkeypatch.setattr(ms, "affine", failing)
+    with pytest.raises(Exception, match="MemoryError: not this time"):
+        jax.jit(lambda *j: msj.affine(*j, exact=True))(samples, weight, bias).block_until_ready()
+
+
+def test_compiled_code_calls_from_one_processor():
+    """XLA's pool has one thread then, which must not wait for another."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("this system does not say on which processors a process may run")
+    code = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import jax, jax.numpy as jnp, numpy as np
+from multisubnet import jax as msj
+samples, weight = jnp.ones((400_000, 8)), jnp.ones((2, 8))
+total = jax.jit(lambda x, w: msj.affine(2 * x, w, exact=True).max())
+assert [float(total(samples, weight * n)) for n in range(3)] == [0, 2, 4]
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
