@@ -288,10 +288,11 @@ def test_losses_inside(loss, weighted, exact):
 
         def total(w, b):
             losses = msj.mean_loss(samples, w, b, targets, **options, exact=exact)
-            return losses.sum(), losses
+            return 2 * losses.sum(), losses
 
         gradients, losses = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))(weight, bias)
-        for found in (compiled(weight, bias), (losses, *gradients)):
+        halves = (x / 2 for x in gradients)
+        for found in (compiled(weight, bias), (losses, *halves)):
             for actual, desired in zip(found, expected, strict=True):
                 if exact:
                     assert_same(actual, desired)
@@ -388,6 +389,9 @@ def test_subnormals_are_kept_by_exact_alone():
     compiled = jax.jit(lambda x: msj.affine(x, halved, exact=True))
     assert_same_bits(np.asarray(compiled(small)), ms.affine(small, halved))
     assert (jax.jit(lambda x: msj.affine(x, halved))(small) == 0).all()
+    tiny, one, zero = np.float32([[1e-20]]), np.float32([[1]]), np.float32([0])
+    loss = jax.jit(lambda x: msj.mean_loss(x, one, None, zero, exact=True))(tiny)
+    assert_same(loss, ms.mean_loss(tiny, one, None, zero))  # rounded to a subnormal
 
 
 def test_errors_of_calls_from_compiled_code(monkeypatch):
