@@ -256,7 +256,9 @@ def _probe(sets: _Read, model: Any, to_model: Any, given: Activation | None) -> 
     shape = _PROBES, sets.weight.shape[1]
     samples = np.random.default_rng(0).uniform(-2, 2, shape).astype(dtype)
     try:
-        outputs = model(to_model(samples))
+        inputs = to_model(samples)
+        samples = np.asarray(as_array(inputs))  # as they are in the model's dtype
+        outputs = model(inputs)
         few_digits = "16" in str(outputs.dtype)
         outputs = np.asarray(as_array(outputs))
     except Exception as error:  # whatever a model may raise

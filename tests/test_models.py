@@ -60,6 +60,12 @@ class Model(Layer):
         self.layers = layers
         self.weights = [variable for layer in layers for variable in layer.weights]
 
+    @classmethod
+    def beside(cls, layer, variable):
+        made = cls(layer)
+        made.weights.append(variable)
+        return made
+
     def __call__(self, inputs):
         for layer in self.layers:
             inputs = layer(inputs)
@@ -125,7 +131,8 @@ class Module:
 
     def __call__(self, inputs):
         assert not self.training
-        return self.function(inputs, *(x.array for x in self.parameters.values()))
+        with np.errstate(all="ignore"):  # torch does not warn
+            return self.function(inputs, *(x.array for x in self.parameters.values()))
 
 
 class Estimator:
@@ -195,6 +202,10 @@ def test_one_feature_of_a_dense_layer():
         {"weight": kernel, "bias": bias},
     ]
     assert ms.WeightSets.from_models(models).to_pairs().tolist() == [[[3, 5]]] * 3
+
+
+def test_one_feature():
+    assert ms.WeightSets.from_models([([3], [5]), Module(weight=[3], bias=[5])]).n_features == 1
 
 
 def test_dtypes_are_kept_and_arrays_are_copied():
@@ -300,6 +311,18 @@ REFUSED = {
     "a dot product": (
         Estimator(WEIGHT, 1.0),
         "Estimator with coef_ of shape (3,), intercept_ of shape ()" + EXPECTED,
+    ),
+    "a matrix of weights and one of biases": (
+        Estimator(np.ones((1, 1)), np.ones((1, 1))),
+        "Estimator with coef_ of shape (1, 1), intercept_ of shape (1, 1)" + EXPECTED,
+    ),
+    "weights beside the layer's": (
+        Model.beside(Layer(kernel=WEIGHT), Variable("scale", BIAS)),
+        "Model with kernel of shape (3,), scale of shape (3,)" + EXPECTED,
+    ),
+    "outputs of another shape": (
+        Module(lambda x, w: (x * w)[None], weight=WEIGHT),
+        "Module whose outputs are not those",
     ),
     "a dot product of one feature, for some targets": (
         Estimator(np.ones((1, 1)), np.ones(1)),
@@ -410,8 +433,7 @@ def test_a_module_in_training_is_left_so():
 @pytest.mark.parametrize("special", [np.nan, np.inf, 3e38, 1e-45])
 def test_weights_of_any_value(special):
     weight = np.array([special, 1, -special], np.float32)
-    with np.errstate(all="ignore"):
-        sets = ms.WeightSets.from_models([Module(weight=weight, bias=-weight)])
+    sets = ms.WeightSets.from_models([Module(weight=weight, bias=-weight)])
     assert_same_bits(sets.weight, weight[None])
 
 
