@@ -146,6 +146,8 @@ class Prediction(NamedTuple):
                 _mapped.release(operands[0])
                 done += math.prod(part.stop - part.start for part in chunk)
                 report(done * n_sets // n_pairs)
+            if not n_pairs:
+                report(n_sets)
 
     def _ordered(self, chunk: _chunks.Chunk) -> _chunks.Chunk:
         """Return the slices of a chunk over sets and over samples."""

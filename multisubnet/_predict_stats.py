@@ -50,10 +50,17 @@ def predict_stats(
     limit = 3 * _BLOCK_BYTES
     if memory_limit is not None:
         limit = _memory.parsed("memory_limit", memory_limit)
-    mean, std = affine_stats(samples, weight, bias, activation=activation)
-    xp, samples, weight, bias, dtype, shape = _operands.read(samples, weight, bias, None)
+    given = samples, weight, bias
+    xp, samples, weight, bias, dtype, shape = _operands.read(*given, None)
     n_sets, n_samples, n_features = shape
     working = _sums.working_dtype(dtype)
+    columns = limit // (3 * max(n_sets, 1) * working.itemsize)  # as they come, in order, copied
+    if not columns:
+        raise ValueError(
+            f"memory_limit is {limit} bytes; expected at least {3 * n_sets * working.itemsize}, "
+            f"for one prediction of each of {n_sets} sets"
+        )
+    mean, std = affine_stats(*given, activation=activation)
     if dtype != working:
         weight = weight.astype(working)
     found = np.full((2 + len(levels), n_samples, n_features), np.nan)

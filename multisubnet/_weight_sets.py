@@ -715,6 +715,7 @@ class WeightSets:
         slice(0, 1, None) slice(0, 2, None) [[[3.0], [5.0]]]
         slice(1, 2, None) slice(0, 2, None) [[[3.0], [6.0]]]
         """
+        self._check_arrays("predict_chunks", samples)
         return self._prediction(samples, set_axis).blocks(memory_limit, progress)
 
     def predict_stats(
@@ -779,12 +780,19 @@ class WeightSets:
         array([[[ 2.],
                 [20.]]])
         """
+        self._check_arrays("predict_stats", samples)
         return predict_stats(
             samples, self._weight, self._bias, self._activation, quantiles, memory_limit, progress
         )
 
     def _prediction(self, samples: Any, set_axis: Any) -> _predict.Prediction:
         return _predict.Prediction.of(samples, self._weight, self._bias, self._activation, set_axis)
+
+    @staticmethod
+    def _check_arrays(name: str, samples: Any) -> None:
+        adapter = _adapters.of((samples,))
+        if adapter is not None:
+            raise TypeError(f"{name} takes NumPy and CuPy arrays, and samples is one of {adapter}")
 
     # How good they are.
 

@@ -77,6 +77,9 @@ def test_keywords_decide_as_well(calls):
     assert calls[-1][2]["set_axis"] == 1
     with pytest.raises(TypeError, match="memory_limit and progress are for NumPy and CuPy"):
         ms.WeightSets(x).predict(Tensor(), memory_limit=100)
+    for name in ("predict_chunks", "predict_stats"):
+        with pytest.raises(TypeError, match=f"{name} takes NumPy and CuPy arrays, and samples is"):
+            getattr(ms.WeightSets(x), name)(Tensor())
 
 
 def test_what_an_adapter_has_not(calls):

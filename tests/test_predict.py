@@ -330,6 +330,13 @@ def test_progress_in_sets(set_axis):
     assert {total for _, total in told} == {10}
 
 
+def test_progress_of_nothing():
+    told = []
+    sets = ms.WeightSets(np.ones((10, 3)))
+    sets.predict(np.ones((0, 3)), progress=lambda *done: told.append(done))
+    assert told == [(10, 10)]
+
+
 def test_a_bar(capsys):
     pytest.importorskip("tqdm")
     assert ms.WeightSets(np.ones((10, 3))).predict(np.ones((20, 3)), progress=True).shape[0] == 10

@@ -14,9 +14,9 @@ import multisubnet as ms
 from multisubnet.testing import assert_same_bits
 
 keras = pytest.importorskip("keras", exc_type=ImportError)  # or its backend is missing
-from keras.src.testing import TestCase  # noqa: E402
+from keras.src.testing import TestCase
 
-from multisubnet.keras import KerasActivation, StackedAffine, stack_models  # noqa: E402
+from multisubnet.keras import KerasActivation, StackedAffine, stack_models
 
 BACKEND = keras.backend.backend()
 TRAINS = pytest.mark.skipif(BACKEND == "numpy", reason="Keras does not train with NumPy")
