@@ -23,6 +23,7 @@ R = TypeVar("R")
 _ADAPTERS: dict[tuple[str, str], str] = {
     ("jax", "Array"): "jax",
     ("jax.core", "Tracer"): "jax",  # which stands for one inside jax.jit, jax.grad, jax.vmap
+    ("torch", "Tensor"): "torch",
 }
 
 _NATIVE = (np.ndarray, np.generic, bool, int, float, complex, str, list, tuple, type(None))

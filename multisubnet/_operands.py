@@ -46,7 +46,7 @@ def read(
         and (bias is None or bias.shape == of_weight)
     ):
         return xp, samples, weight, bias, dtype, (of_weight[0], *shape)
-    n_sets = _count_sets(samples, weight, bias)
+    n_sets = count_sets(samples, weight, bias)
     return xp, samples, weight, bias, dtype, (n_sets, *shape[-2:])
 
 
@@ -79,7 +79,7 @@ def _working_dtype(samples: Any, weight: Any, bias: Any) -> np.dtype:
     return np.result_type(*dtypes).newbyteorder("=")
 
 
-def _count_sets(samples: Any, weight: Any, bias: Any) -> int:
+def count_sets(samples: Any, weight: Any, bias: Any) -> int:
     """Return N, having checked that all shapes agree on it and on F."""
     shape = samples.shape
     if len(shape) not in (2, 3):
