@@ -51,7 +51,7 @@ def as_tensors(operands: dict[str, Any]) -> Operands:
                     f"with {name}.to({str(device)!r})"
                 )
             there, device = name, operand.device
-    tensors = {}
+    tensors = dict(operands)
     for name, operand in operands.items():
         if operand is not None and not isinstance(operand, Tensor):
             if device.type != "cpu":
@@ -59,8 +59,7 @@ def as_tensors(operands: dict[str, Any]) -> Operands:
                     f"{there} is on {device} and {name} ({type(operand).__name__}) is not: move "
                     f"it, with torch.as_tensor({name}, device={str(device)!r})"
                 )
-            operand = _as_tensor(name, operand)
-        tensors[name] = operand
+            tensors[name] = _as_tensor(name, operand)
     return tensors
 
 
@@ -92,7 +91,7 @@ def apply(function: Callable[..., Any], operands: Operands, **options: Any) -> A
     for tensor in operands.values():
         if tensor is not None and not tensor.is_cpu:
             return _apply_on_cuda(function, operands, options)
-    arrays = {name: None if x is None else _array(name, x) for name, x in operands.items()}
+    arrays = {name: None if x is None else array_of(name, x) for name, x in operands.items()}
     return function(**arrays, **options)
 
 
@@ -101,10 +100,10 @@ def tensor_of(array: Any) -> Tensor:
     return torch.from_numpy(array) if isinstance(array, np.ndarray) else torch.from_dlpack(array)
 
 
-def _array(name: str, tensor: Tensor) -> np.ndarray:
+def array_of(name: str, tensor: Tensor) -> np.ndarray:
     """Return the NumPy array that has a tensor's memory."""
     try:
-        return tensor.detach().numpy()
+        return (tensor.detach() if tensor.requires_grad else tensor).numpy()
     except (TypeError, RuntimeError):
         return _computed(name, tensor).numpy()
 
@@ -138,9 +137,13 @@ def _working_as_pytorch(device: torch.device) -> Iterator[Any]:
 
     stream = cupy.cuda.Stream.from_external(_Stream(torch.cuda.current_stream(device).cuda_stream))
     allocator = _allocator().malloc
-    with torch.cuda.device(device), cupy.cuda.Device(device.index), stream:
-        with cupy.cuda.using_allocator(allocator):
-            yield cupy
+    with (
+        torch.cuda.device(device),
+        cupy.cuda.Device(device.index),
+        stream,
+        cupy.cuda.using_allocator(allocator),
+    ):
+        yield cupy
 
 
 class _Stream:

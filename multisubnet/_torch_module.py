@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from multisubnet import _activations, _operands
 from multisubnet._activations import Activation
-from multisubnet._torch_arrays import apply, as_tensors, tensor_of
-from multisubnet._torch_operator import encoded
-from multisubnet._torch_operators import affine
+from multisubnet._torch_arrays import apply, tensor_of
+from multisubnet._torch_operators import evaluate
 from multisubnet._weight_sets import WeightSets
 
 
@@ -113,8 +112,7 @@ class StackedAffine(nn.Module):
         """
         if self.set_axis and samples.ndim == 3:
             samples = samples.transpose(0, 1)
-        operands = {"samples": samples, "weight": self.weight, "bias": self.bias}
-        return affine(*as_tensors(operands).values(), *encoded(self.activation), self.set_axis)
+        return evaluate(samples, self.weight, self.bias, self.activation, self.set_axis)
 
     def extra_repr(self) -> str:
         """Return what stands in the brackets of its name."""

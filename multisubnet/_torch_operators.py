@@ -12,8 +12,15 @@ from torch import Tensor
 
 import multisubnet as ms
 from multisubnet import _activations, _operands, _sums
-from multisubnet._torch_arrays import numpy_dtype, on_arrays, tensor_dtype
-from multisubnet._torch_operator import Operator, decoded
+from multisubnet._torch_arrays import (
+    array_of,
+    as_tensors,
+    numpy_dtype,
+    on_arrays,
+    tensor_dtype,
+    tensor_of,
+)
+from multisubnet._torch_operator import Operator, are_numbers, decoded, encoded
 
 _OPERANDS = "Tensor samples, Tensor weight, Tensor? bias"
 _ACTIVATION = "str? activation, float? parameter"
@@ -103,6 +110,16 @@ affine = Operator(
 )
 
 
+def evaluate(samples: Any, weight: Any, bias: Any, activation: Any, set_axis: Any) -> Tensor:
+    """Return what `affine` gives for any operands that a user may have."""
+    if are_numbers(samples, weight, bias):  # small calls are not to wait for all the rest
+        bias = None if bias is None else array_of("bias", bias)
+        operands = array_of("samples", samples), array_of("weight", weight), bias
+        return tensor_of(ms.affine(*operands, activation=activation, set_axis=set_axis))
+    operands = as_tensors(_named(samples, weight, bias)).values()
+    return affine(*operands, *encoded(activation), set_axis)
+
+
 def _affine_out(samples, weight, bias, out, activation, parameter, set_axis):
     on_arrays(
         ms.affine,
@@ -141,11 +158,7 @@ def _fake_affine_vjp(samples, weight, bias, cotangent, activation, parameter, wr
     )
 
 
-def _save_nothing(ctx, inputs, output):
-    pass
-
-
-def _no_second_derivative(ctx, *grads):
+def _no_second_derivative(*ignored):
     raise NotImplementedError(
         "multisubnet has no second derivatives: its gradients cannot be differentiated"
     )
@@ -156,7 +169,7 @@ affine_vjp = Operator(
     " -> (Tensor, Tensor, Tensor)",
     _affine_vjp,
     _fake_affine_vjp,
-    _save_nothing,
+    None,
     _no_second_derivative,
 )
 
@@ -267,7 +280,7 @@ affine_select_vjp = Operator(
     " -> (Tensor, Tensor, Tensor)",
     _affine_select_vjp,
     _fake_affine_select_vjp,
-    _save_nothing,
+    None,
     _no_second_derivative,
 )
 
@@ -395,6 +408,6 @@ affine_stats = Operator(
     " -> (Tensor, Tensor, Tensor)",
     _affine_stats,
     _fake_affine_stats,
-    _save_nothing,
+    None,
     _no_statistics_backward,
 )

@@ -19,7 +19,7 @@ from multisubnet import _torch_operators as _operators
 from multisubnet._activations import Activation
 from multisubnet._torch_arrays import as_tensors
 from multisubnet._torch_module import StackedAffine
-from multisubnet._torch_operator import encoded, records
+from multisubnet._torch_operator import are_transformed, encoded, records
 
 __all__ = [
     "StackedAffine",
@@ -98,12 +98,10 @@ def affine(
     tensor([[12., 11.],
             [12., 11.]])
     """
-    options = *encoded(activation), set_axis
     if out is None:
-        operands = as_tensors({"samples": samples, "weight": weight, "bias": bias})
-        return _operators.affine(*operands.values(), *options)
+        return _operators.evaluate(samples, weight, bias, activation, set_axis)
     operands = _with_out({"samples": samples, "weight": weight, "bias": bias}, out)
-    _operators.affine_out(*operands.values(), *options)
+    _operators.affine_out(*operands.values(), *encoded(activation), set_axis)
     return out
 
 
@@ -254,7 +252,7 @@ def mean_loss(
     """
     arguments = _of_loss(samples, weight, bias, targets, sample_weight)
     options = *encoded(activation), loss, per_feature, dtype
-    if records(arguments):
+    if records(arguments) or (not torch.compiler.is_compiling() and are_transformed()):
         return _operators.mean_loss_and_grad(*arguments, *options)[0]
     return _operators.mean_loss(*arguments, *options)
 
@@ -363,5 +361,7 @@ def _with_out(operands: dict[str, Any], out: Any) -> dict[str, Tensor | None]:
             "tensors that do not require a gradient"
         )
     if not torch.compiler.is_compiling():
+        if are_transformed():
+            raise RuntimeError("out is given, which transforms of torch.func do not allow")
         torch.autograd.graph.increment_version(out)
     return tensors
