@@ -257,6 +257,15 @@ def _torch_addcmul(task, samples, weight, bias, out):
     return lambda: in_place(torch.addcmul(bias, samples, weight, out=out))
 
 
+@contender("multisubnet.torch", functions=("affine", "affine_select"), **on_torch)
+def _multisubnet_torch(task, *operands, out):
+    from multisubnet import torch as mst
+
+    _multisubnet(task, *operands, out=out)  # loads the engine
+    *operands, out = tensors(*operands, out)
+    return partial(getattr(mst, task.function), *operands, **task.options, out=out)
+
+
 @contender("torch.func.vmap", can=is_linear, reuses=False, **on_torch)
 def _torch_vmap(task, samples, weight, bias):
     import torch

@@ -25,14 +25,14 @@ _TENSOR_DTYPES = {dtype: of_tensor for of_tensor, dtype in _DTYPES.items()}
 Operands = dict[str, Tensor | None]
 
 
-def numpy_dtype(name: str, tensor: Tensor) -> np.dtype:
-    """Return a tensor's dtype as NumPy's."""
-    if tensor.dtype not in _DTYPES:
+def numpy_dtype(name: str, dtype: torch.dtype) -> np.dtype:
+    """Return PyTorch's dtype of a named operand as NumPy's."""
+    if dtype not in _DTYPES:
         raise TypeError(
-            f"{name} has dtype {tensor.dtype}; expected bool, an integer, float16, float32, "
-            f"float64, complex64 or complex128"
+            f"{name} has dtype {dtype}; expected bool, an integer, float16, float32, float64, "
+            f"complex64 or complex128"
         )
-    return _DTYPES[tensor.dtype]
+    return _DTYPES[dtype]
 
 
 def tensor_dtype(dtype: np.dtype) -> torch.dtype:
@@ -110,7 +110,7 @@ def array_of(name: str, tensor: Tensor) -> np.ndarray:
 
 def _computed(name: str, tensor: Tensor) -> Tensor:
     """Return a tensor that autograd knows nothing of, and that is not the conjugate of another."""
-    numpy_dtype(name, tensor)
+    numpy_dtype(name, tensor.dtype)
     return tensor.detach().resolve_conj().resolve_neg()
 
 

@@ -32,7 +32,9 @@ def _named(samples: Tensor, weight: Tensor, bias: Tensor | None) -> dict[str, Te
 
 def _common_dtype(samples: Tensor, weight: Tensor, bias: Tensor | None) -> np.dtype:
     operands = _named(samples, weight, bias)
-    return np.result_type(*(numpy_dtype(name, x) for name, x in operands.items() if x is not None))
+    return np.result_type(
+        *(numpy_dtype(name, x.dtype) for name, x in operands.items() if x is not None)
+    )
 
 
 def _result_dtype(operands: tuple[Any, ...], activation: Any, parameter: Any) -> torch.dtype:
