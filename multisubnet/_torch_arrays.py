@@ -30,7 +30,7 @@ def numpy_dtype(name: str, dtype: torch.dtype) -> np.dtype:
     if dtype not in _DTYPES:
         raise TypeError(
             f"{name} has dtype {dtype}; expected bool, an integer, float16, float32, float64, "
-            f"complex64 or complex128"
+            f"complex64 or complex128 (bfloat16 goes into float32, by .float(), without rounding)"
         )
     return _DTYPES[dtype]
 

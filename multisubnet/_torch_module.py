@@ -229,12 +229,12 @@ class StackedAffine(nn.Module):
         cls, weight: Tensor, bias: Tensor | None, activation: Any, set_axis: int
     ) -> StackedAffine:
         """Return a module with these parameters."""
-        options = {"activation": activation, "set_axis": set_axis, "dtype": weight.dtype}
-        with torch.no_grad():
-            module = cls(*weight.shape, bias is not None, **options, device="meta")
-            module.weight = nn.Parameter(weight)
-            if bias is not None:
-                module.bias = nn.Parameter(bias)
+        n_sets, n_features = weight.shape
+        options: dict[str, Any] = {"activation": activation, "set_axis": set_axis}
+        module = cls(n_sets, n_features, bias is not None, **options, device="meta")
+        module.weight = nn.Parameter(weight)
+        if bias is not None:
+            module.bias = nn.Parameter(bias)
         return module
 
 
@@ -252,7 +252,8 @@ def _parameters(number: int, module: Any) -> tuple[Tensor, Tensor | None]:
     kind = f"modules[{number}] is a {type(module).__name__}"
     if not isinstance(module, nn.Module):
         raise TypeError(f"{kind}, not a torch.nn.Module")
-    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+    weight: Any = getattr(module, "weight", None)
+    bias: Any = getattr(module, "bias", None)
     if isinstance(module, nn.Linear):
         if weight.shape != (1, 1):
             raise TypeError(
@@ -268,14 +269,11 @@ def _parameters(number: int, module: Any) -> tuple[Tensor, Tensor | None]:
                 f"expected a module that returns samples * weight + bias"
             )
     names = {*module.state_dict(), *dict(module.named_children())}
-    if (
-        not isinstance(weight, nn.Parameter | Tensor)
-        or weight.ndim != 1
-        or (bias is not None and bias.shape != weight.shape)
-    ):
-        raise TypeError(
-            f"{kind}, of parameters {sorted(names)}; expected weight and bias of shape (F,)"
-        )
+    for parameter in (weight,) if bias is None else (weight, bias):
+        if not isinstance(parameter, Tensor) or parameter.shape != weight.shape[:1]:
+            raise TypeError(
+                f"{kind}, of parameters {sorted(names)}; expected weight and bias of shape (F,)"
+            )
     others = names - {"weight", "bias"}
     if others:
         raise TypeError(f"{kind}, which has {sorted(others)} besides a weight and a bias")

@@ -118,8 +118,8 @@ def evaluate(samples: Any, weight: Any, bias: Any, activation: Any, set_axis: An
         bias = None if bias is None else array_of("bias", bias)
         operands = array_of("samples", samples), array_of("weight", weight), bias
         return tensor_of(ms.affine(*operands, activation=activation, set_axis=set_axis))
-    operands = as_tensors(_named(samples, weight, bias)).values()
-    return affine(*operands, *encoded(activation), set_axis)
+    tensors = as_tensors(_named(samples, weight, bias)).values()
+    return affine(*tensors, *encoded(activation), set_axis)
 
 
 def _affine_out(samples, weight, bias, out, activation, parameter, set_axis):
@@ -251,9 +251,8 @@ def _affine_select_vjp(samples, weight, bias, set_index, cotangent, activation, 
             continue
         (sets,) = torch.nonzero(counts == count, as_tuple=True)
         rows = order[starts[sets, None] + torch.arange(count, device=order.device)]  # (sets, count)
-        of_sets = (x if x is None or len(x) == 1 else x[sets] for x in (weight, bias))
-        of_sets = (x if x is None else x.expand(len(sets), -1) for x in of_sets)
-        part = _affine_vjp(samples[rows], *of_sets, cotangent[rows], activation, parameter, wrt)
+        w, b = (x if x is None else x.expand(n_sets, -1)[sets] for x in (weight, bias))
+        part = _affine_vjp(samples[rows], w, b, cotangent[rows], activation, parameter, wrt)
         for name, gradient in _named(*part).items():
             if name in wrt:
                 gradients[name][rows if name == "samples" else sets] = gradient
