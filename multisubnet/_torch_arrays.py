@@ -80,10 +80,14 @@ def _as_tensor(name: str, operand: Any) -> Tensor:
 
 def on_arrays(function: Callable[..., Any], operands: Operands, **options: Any) -> Any:
     """Return, as tensors, what a function makes of the arrays behind operands."""
-    results = apply(function, operands, **options)
-    if isinstance(results, tuple):
-        return tuple(None if x is None else tensor_of(x) for x in results)
-    return tensor_of(results)
+
+    def tensors(**arguments: Any) -> Any:
+        results = function(**arguments)
+        if isinstance(results, tuple):
+            return tuple(None if x is None else tensor_of(x) for x in results)
+        return tensor_of(results)
+
+    return apply(tensors, operands, **options)
 
 
 def apply(function: Callable[..., Any], operands: Operands, **options: Any) -> Any:

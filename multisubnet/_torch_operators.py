@@ -125,10 +125,16 @@ def evaluate(samples: Any, weight: Any, bias: Any, activation: Any, set_axis: An
 def _affine_out(samples, weight, bias, out, activation, parameter, set_axis):
     on_arrays(
         ms.affine,
-        _named(samples, weight, bias) | {"out": out},
+        _named(samples, weight, bias) | {"out": _written(out)},
         activation=decoded(activation, parameter),
         set_axis=set_axis,
     )
+
+
+def _written(out: Tensor) -> Tensor:
+    if out.is_conj() or out.is_neg():
+        raise ValueError("out is the conjugate of another tensor: give one that is not")
+    return out
 
 
 def _no_result(*arguments):
@@ -217,7 +223,7 @@ affine_select = Operator(
 def _affine_select_out(samples, weight, bias, set_index, out, activation, parameter, check):
     on_arrays(
         ms.affine_select,
-        _named(samples, weight, bias) | {"set_index": set_index, "out": out},
+        _named(samples, weight, bias) | {"set_index": set_index, "out": _written(out)},
         activation=decoded(activation, parameter),
         check=check,
     )

@@ -230,6 +230,9 @@ def test_errors_of_out(model):
         mst.affine(x, w, b, out=torch.empty(4, 5, 3))
     with pytest.raises(ValueError, match=r"out has shape \(4, 5, 2\)"), torch.no_grad():
         mst.affine(x, w, b, out=torch.empty(4, 5, 2))
+    conjugate = torch.empty(4, 5, 3, dtype=torch.complex64).conj()
+    with pytest.raises(ValueError, match="out is the conjugate of"), torch.no_grad():
+        mst.affine(x, w, b, out=conjugate)
     with pytest.raises(RuntimeError, match=r"transforms of torch.func do not allow"):
         torch.func.vmap(lambda w: mst.affine(x, w, out=torch.empty(4, 5, 3)))(draw(2, 4, 3))
 
