@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-import multisubnet as ms  # noqa: E402
-from multisubnet import _torch_arrays, _torch_operators  # noqa: E402
-from multisubnet import torch as mst  # noqa: E402
-from multisubnet.testing import activations, assert_same_bits, problems  # noqa: E402
+import multisubnet as ms
+from multisubnet import _torch_arrays, _torch_operators
+from multisubnet import torch as mst
+from multisubnet.testing import activations, assert_same_bits, problems
 
 pytestmark = [
     # What torch.compile and forward-mode derivatives emit when they are first used.
