@@ -20,7 +20,9 @@ R = TypeVar("R")
 
 # The adapter of a library's class of arrays. An adapter has functions of the names and arguments
 # of those of this package that it serves: they are called where one of its arrays is given.
-_ADAPTERS: dict[tuple[str, str], str] = {}
+_ADAPTERS: dict[tuple[str, str], str] = {
+    ("dask.array", "Array"): "dask",
+}
 
 _NATIVE = (np.ndarray, np.generic, bool, int, float, complex, str, list, tuple, type(None))
 

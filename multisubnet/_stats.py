@@ -78,7 +78,7 @@ def affine_stats(
     array([[1., 2.]])
     """
     names = checked_statistics(statistics)
-    problem = problem_of(samples, weight, bias, activation, set_weight)
+    problem = problem_of(samples, weight, bias, set_weight, activation=activation)
     n_sets, n_samples, n_features = problem.shape
 
     summing = problem.on_backend(operands_and_terms(problem, None)[1])
@@ -117,7 +117,7 @@ def needs_spread(names: list[str]) -> bool:
 
 
 def problem_of(
-    samples: Any, weight: Any, bias: Any, activation: Any, set_weight: Any, mean: Any = None
+    samples: Any, weight: Any, bias: Any, set_weight: Any, mean: Any = None, *, activation: Any
 ) -> Problem:
     """Return the validated operands, and the mean as one of them in the second pass."""
     others = {"set_weight": set_weight, "mean": mean}
