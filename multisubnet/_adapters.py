@@ -15,6 +15,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from multisubnet import _dispatch
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -74,10 +76,14 @@ def _load(adapter: str) -> ModuleType:
 @functools.cache
 def _of_type(cls: type) -> str | None:
     """Return the adapter of arrays of this class."""
-    if issubclass(cls, _NATIVE):
+    if issubclass(cls, _NATIVE) or _dispatch.is_class_of_cupy(cls):
         return None
     for (library, name), adapter in _ADAPTERS.items():
         module = sys.modules.get(library)
         if hasattr(module, name) and issubclass(cls, getattr(module, name)):
             return adapter
+    if hasattr(cls, "__dlpack__"):
+        from multisubnet import array_api
+
+        return "array_api" if array_api.is_foreign(cls) else None  # type: ignore[arg-type]
     return None

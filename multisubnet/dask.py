@@ -77,9 +77,10 @@ def affine(
     --------
     >>> import dask.array as da
     >>> import multisubnet as ms
-    >>> weight = da.random.normal(size=(10**9, 30), chunks=(10**4, 30))
-    >>> ms.affine(da.ones((569, 30)), weight)
-    dask.array<affine, shape=(1000000000, 569, 30), ..., chunksize=(10000, 569, 30), ...>
+    >>> weight = da.zeros((10**9, 30), chunks=(10**4, 30))
+    >>> result = ms.affine(da.ones((569, 30)), weight)
+    >>> result.shape, result.chunksize
+    ((1000000000, 569, 30), (10000, 569, 30))
     """
     if out is not None:
         raise TypeError(
@@ -87,8 +88,8 @@ def affine(
             "with dask.array.store or to_zarr"
         )
     given = Given(samples=samples, weight=weight, bias=bias)
-    stand_ins = given.stand_ins("samples", "weight", "bias")
-    *_, dtype, shape = _operands.read(*stand_ins, out=None)
+    of_samples, of_weight, of_bias = given.stand_ins("samples", "weight", "bias")
+    *_, dtype, shape = _operands.read(of_samples, of_weight, of_bias, None)
     if activation is not None:
         activation, dtype = _activations.applied(activation, dtype)
     set_axis = _operands.axis("set_axis", set_axis)

@@ -251,6 +251,10 @@ def test_weight_sets():
     assert_lazy_and_same([sets.predict(lazy, set_axis=1)], [sets.predict(samples, set_axis=1)])
     desired = sets.mean_loss(samples, targets, loss="huber")
     assert_lazy_and_same([sets.mean_loss(lazy, targets, loss="huber")], [desired])
+    best, losses = sets.best(2, lazy, targets)
+    desired, of_desired = sets.best(2, samples, targets)
+    assert best == desired
+    assert_same_bits(losses, of_desired)
 
 
 def error_of(function, *args, **kwargs):
