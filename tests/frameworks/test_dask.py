@@ -134,6 +134,14 @@ def test_chunks_of_samples_that_are_no_blocks(size, loss):
         assert_lazy_and_same(result, desired)
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "log_cosh"])
+def test_more_chunks_than_one_task_adds_up(loss):
+    (samples, weight, bias, targets), _ = operands_of(2, 4096 * 77 + 5, 1, "float32")
+    operands = weight, bias, targets
+    result = ms.mean_loss(da.from_array(samples, (4096, 1)), *operands, loss=loss)
+    assert_lazy_and_same([result], [ms.mean_loss(samples, *operands, loss=loss)])
+
+
 @pytest.mark.parametrize("special_values", [False, True])
 @settings(max_examples=max(EXAMPLES // 2, 2))
 @given(data=st.data())
