@@ -15,8 +15,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from multisubnet import _dispatch
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -76,7 +74,7 @@ def _load(adapter: str) -> ModuleType:
 @functools.cache
 def _of_type(cls: type) -> str | None:
     """Return the adapter of arrays of this class."""
-    if issubclass(cls, _NATIVE) or _dispatch.is_class_of_cupy(cls):
+    if issubclass(cls, _NATIVE):
         return None
     for (library, name), adapter in _ADAPTERS.items():
         module = sys.modules.get(library)

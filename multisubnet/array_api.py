@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from multisubnet import _affine, _losses, _pairs, _select, _stats, _theta, _vjp
+from multisubnet import _affine, _dispatch, _losses, _pairs, _select, _stats, _theta, _vjp
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,7 +51,8 @@ def is_foreign(cls: type) -> bool:
 
     What has no namespace, and can make a NumPy array of itself, is an array_like as any other.
     """
-    if issubclass(cls, np.ndarray | np.generic) or not hasattr(cls, "__dlpack_device__"):
+    is_native = issubclass(cls, np.ndarray | np.generic) or _dispatch.is_class_of_cupy(cls)
+    if is_native or not hasattr(cls, "__dlpack_device__"):
         return False
     has_namespace = hasattr(cls, "__array_namespace__") or _module_of(cls) is not None
     return has_namespace or not hasattr(cls, "__array__")

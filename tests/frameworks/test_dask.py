@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import pickle
+import platform
+import sys
+import threading
 from unittest import mock
 
 import numpy as np
@@ -12,6 +15,7 @@ import pytest
 from conftest import EXAMPLES, normals, problems_of_sums, shape_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_inputs import set_flush_to_zero
 from test_losses import CASES, assert_all_same_bits, judgements, operands_of
 
 import multisubnet as ms
@@ -336,6 +340,31 @@ def test_a_task_works_on_one_thread(monkeypatch):
         monkeypatch.setenv("MULTISUBNET_NUM_THREADS", "3")
         lazy.compute()
     assert seen == [1, 1, 3, 3]
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or platform.machine() != "x86_64",
+    reason="knows how to flush subnormals on x86-64 Linux only",
+)
+@pytest.mark.parametrize("loss", ["absolute_error", "squared_error"])
+def test_subnormals_are_kept_in_a_thread_that_flushes_them(loss):
+    # A subnormal loss of each sample, then subnormal moments of samples.
+    size = 1e-310 if loss == "absolute_error" else 1e-157
+    samples = np.array([[size], [2 * size], [3 * size]])
+    operands = np.array([[1.0]]), None, np.zeros(3)
+    lazy = ms.mean_loss(da.from_array(samples, 2), *operands, loss=loss)
+    found = []
+
+    def work():
+        set_flush_to_zero()
+        found.append(lazy.compute())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    desired = ms.mean_loss(samples, *operands, loss=loss)
+    assert 0.0 < desired.item() < np.finfo(float).tiny
+    assert_same_bits(found[0], desired)
 
 
 def test_tasks_run_on_the_backend_that_was_chosen_for_the_call():
