@@ -24,6 +24,7 @@ _ADAPTERS: dict[tuple[str, str], str] = {
     ("jax", "Array"): "jax",
     ("jax.core", "Tracer"): "jax",  # which stands for one inside jax.jit, jax.grad, jax.vmap
     ("torch", "Tensor"): "torch",
+    ("dask.array", "Array"): "dask",
 }
 
 _NATIVE = (np.ndarray, np.generic, bool, int, float, complex, str, list, tuple, type(None))
@@ -31,13 +32,23 @@ _NATIVE = (np.ndarray, np.generic, bool, int, float, complex, str, list, tuple, 
 
 def adapted(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a public function so that arrays of other libraries go to their adapter."""
+    return _wrapped(function, converts=False)
+
+
+def adapted_or_converted(function: Callable[P, R]) -> Callable[P, R]:
+    """Do the same, but where an adapter has no such function, call this: it makes NumPy arrays."""
+    return _wrapped(function, converts=True)
+
+
+def _wrapped(function: Callable[P, R], converts: bool) -> Callable[P, R]:
+    name = function.__name__
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         adapter = of((*args, *kwargs.values()))
-        if adapter is None:
+        if adapter is None or (converts and not hasattr(_load(adapter), name)):
             return function(*args, **kwargs)
-        return function_of(adapter, function.__name__)(*args, **kwargs)
+        return function_of(adapter, name)(*args, **kwargs)
 
     return wrapper
 
@@ -82,4 +93,8 @@ def _of_type(cls: type) -> str | None:
         module = sys.modules.get(library)
         if hasattr(module, name) and issubclass(cls, getattr(module, name)):
             return adapter
+    if hasattr(cls, "__dlpack__"):
+        from multisubnet import array_api
+
+        return "array_api" if array_api.is_foreign(cls) else None  # type: ignore[arg-type]
     return None

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -90,26 +90,91 @@ def row_program(name: str, last: str) -> tuple[tuple[str, ...], Program]:
     return all_names, _recipe.trace(recipe, np.dtype(np.float64), all_names)
 
 
+class Step(NamedTuple):
+    """A pass over the samples, in which some moments are known: its means add some more."""
+
+    terms: Callable[..., tuple[Any, ...]]
+    takes: int
+    adds: int
+
+
+STEPS = Step(data, 0, 2), Step(products, 2, 2), Step(rest, 3, 1)
+
+
 @_numpy.quietly
-def write(
-    summing: Summing,
-    operands: tuple[Any, Any, Any, Any, Any],
-    outs: list[Any],
-    divisor: float,
+def moments(summing: Summing, samples: Any, targets: Any, sample_weight: Any) -> Any:
+    """Return mean(x), mean(t), s, mean((x - mean(x))^2), mean(r^2), of shape (5, F), float64.
+
+    Of samples (B, F), targets (B, F) or (B, 1), sample_weight (B,) or None.
+    """
+    n_samples, n_features = samples.shape
+    found = summing.empty((5, n_features))
+    given = samples, targets, sample_weight
+    if hasattr(summing.backend, "moments") and summing.backend.moments(given, summing.dtype, found):
+        return found
+    count: Any = float(n_samples)
+    if sample_weight is not None:
+        count = total_weight(summing, sample_weight)
+    for some in _groups(n_features):
+        part = _Data(summing, samples, targets, sample_weight, some)
+        known = summing.empty((0, some.stop - some.start))
+        for step in STEPS:
+            known = with_means(summing, step, known, part.totals(step, known), count)
+        found[:, some] = known
+    return found
+
+
+@_numpy.quietly
+def totals(
+    summing: Summing, step: Step, samples: Any, targets: Any, sample_weight: Any, moments: Any
+) -> Any:
+    """Return the sums of a step's terms over samples, float64 of shape (outputs, F).
+
+    They are nodes of the tree over all blocks where `Summing.totals` says so.
+    """
+    found = summing.empty((step.adds, samples.shape[1]))
+    for some in _groups(samples.shape[1]):
+        part = _Data(summing, samples, targets, sample_weight, some)
+        found[:, some] = part.totals(step, moments[:, some])
+    return found
+
+
+@_numpy.quietly
+def total_weight(summing: Summing, sample_weight: Any) -> Any:
+    """Return the sum of weights, float64 of shape (1,)."""
+    part = _Data(summing, sample_weight[:, None], sample_weight[:, None], None, slice(0, 1))
+    return part.totals(Step(lambda x, t: (x,), 0, 1), summing.empty((0, 1)))[0]
+
+
+@_numpy.quietly
+def with_means(summing: Summing, step: Step, moments: Any, totals: Any, count: Any) -> Any:
+    """Return the moments and those that are the totals of a step, divided by the count."""
+    further = totals / count
+    if step.terms is products:
+        spread, slope = further
+        slope /= spread
+        slope[spread == 0.0] = 0.0
+        further = further[::-1]
+    together = summing.empty((len(moments) + len(further), totals.shape[1]))
+    together[: len(moments)] = moments
+    together[len(moments) :] = further
+    return together
+
+
+@_numpy.quietly
+def judge(
+    summing: Summing, weight: Any, bias: Any, moments: Any, outs: list[Any], divisor: float
 ) -> None:
     """Write the loss of each set, or of each of its subnetworks, and its gradients if asked for.
 
-    Operands are samples (B, F), weight, bias or None, targets (B, F) or (B, 1), sample_weight (B,)
-    or None. What comes of each subnetwork is divided by a number.
+    What comes of each subnetwork is divided by a number.
     """
-    if hasattr(summing.backend, "closed_form") and summing.backend.closed_form(
-        operands, summing.dtype, outs, divisor
+    given = weight, bias, moments
+    if hasattr(summing.backend, "judge") and summing.backend.judge(
+        given, summing.dtype, outs, divisor
     ):
         return
-    samples, weight, bias, targets, sample_weight = operands
-    n_sets = len(outs[0])
-    n_features = samples.shape[1]
-    moments = _moments(summing, samples, targets, sample_weight)
+    n_sets, n_features = len(outs[0]), weight.shape[1]
     step = max(_ELEMENTS // max(n_features, 1), 1)
     for start in range(0, n_sets, step):
         part = slice(start, min(start + step, n_sets))
@@ -118,72 +183,51 @@ def write(
             for x in (weight, bias)
         )
         for result, out in zip(judged(w, b, *moments), outs, strict=False):
-            totals = summing.empty((1, part.stop - part.start, n_features))
-            totals[...] = result
-            summing.backend.finish(totals, out[part], divisor, None)
+            of_each = summing.empty((1, part.stop - part.start, n_features))
+            of_each[...] = result
+            summing.backend.finish(of_each, out[part], divisor, None)
 
 
-def _moments(summing: Summing, samples: Any, targets: Any, sample_weight: Any) -> Any:
-    """Return mean(x), mean(t), s, mean((x - mean(x))^2), mean(r^2), each (F,) in float64."""
-    n_features = samples.shape[1]
-    found = summing.empty((5, n_features))
-    for first in range(0, n_features, _WIDTH):
-        some = slice(first, min(first + _WIDTH, n_features))
-        t = targets if targets.shape[1] == 1 else targets[:, some]
-        for i, moment in enumerate(_of_some(summing, samples[:, some], t, sample_weight)):
-            found[i, some] = moment
-    return found
+def _groups(n_features: int) -> list[slice]:
+    """Return the features whose moments are computed together."""
+    return [slice(first, min(first + _WIDTH, n_features)) for first in range(0, n_features, _WIDTH)]
 
 
-def _of_some(
-    summing: Summing, samples: Any, targets: Any, sample_weight: Any
-) -> tuple[Any, Any, Any, Any, Any]:
-    """Return the moments of as many features as there is memory for."""
-    n_samples, n_features = samples.shape
-    in_float64 = Summing(summing.backend, summing.xp, np.dtype(np.float64), 0.0)
-    # The total of the first, second, ... power of two of blocks is one of those in the tree.
-    rows = BLOCK << (_ELEMENTS // (BLOCK * n_features)).bit_length() - 1
-    chunks = [slice(i, i + rows) for i in range(0, max(n_samples, 1), rows)]
-    weights = None if sample_weight is None else sample_weight[:, None]
+class _Data:
+    """Samples and targets of as many features as there is memory for."""
 
-    @functools.lru_cache(maxsize=1)
-    def chunk(number: int) -> list[Any]:
-        arrays = samples, targets, weights
-        return [None if x is None else _in_float64(summing, x[chunks[number]]) for x in arrays]
+    def __init__(
+        self, summing: Summing, samples: Any, targets: Any, sample_weight: Any, some: slice
+    ):
+        self._summing = summing
+        self._in_float64 = Summing(summing.backend, summing.xp, np.dtype(np.float64), 0.0)
+        targets = targets if targets.shape[1] == 1 else targets[:, some]
+        weights = None if sample_weight is None else sample_weight[:, None]
+        self._arrays = samples[:, some], targets, weights
+        # The total of the first, second, ... power of two of blocks is one of those in the tree.
+        n_features = some.stop - some.start
+        rows = BLOCK << (_ELEMENTS // (BLOCK * n_features)).bit_length() - 1
+        self._chunks = [slice(i, i + rows) for i in range(0, max(len(samples), 1), rows)]
+        self._latest: tuple[slice, list[Any]] | None = None
 
-    def means(terms: Callable[..., tuple[Any, ...]], *moments: Any) -> list[Any]:
-        """Return the weighted means of terms of x, t and moments."""
+    def totals(self, step: Step, moments: Any) -> Any:
+        """Return the sums of a step's terms, float64 of shape (outputs, F)."""
+        nodes = self._summing.empty((len(self._chunks), step.adds, 1, self._arrays[0].shape[1]))
+        for node, rows in zip(nodes, self._chunks, strict=True):
+            x, t, weight = self._chunk(rows)
+            values = step.terms(x, t, *moments[: step.takes])
+            for output, value in zip(node, values, strict=True):
+                weighted = value if weight is None else value * weight
+                output[0] = self._in_float64.total(weighted[None])
+        return self._summing.added(nodes)[:, 0]
 
-        def weighted(x: Any, t: Any, weight: Any) -> list[Any]:
-            values = terms(x, t, *moments)
-            return [value if weight is None else value * weight for value in values]
-
-        return [total / count for total in totals(weighted)]
-
-    def totals(terms: Callable[..., Any]) -> list[Any]:
-        of_chunks = [
-            [in_float64.total(values[None]) for values in terms(*chunk(number))]
-            for number in range(len(chunks))
-        ]
-        found = []
-        for of_term in zip(*of_chunks, strict=True):
-            nodes = summing.empty((len(chunks), 1, len(of_term[0])))
-            for node, of_chunk in zip(nodes, of_term, strict=True):
-                node[0] = of_chunk
-            out = summing.empty(nodes.shape[1:])
-            summing.backend.finish(nodes, out, 1.0, None)
-            found.append(out[0])
-        return found
-
-    count: Any = float(n_samples)
-    if weights is not None:
-        (count,) = totals(lambda x, t, weight: [weight])
-    mean_x, mean_t = means(data)
-    spread, slope = means(products, mean_x, mean_t)
-    slope /= spread
-    slope[spread == 0.0] = 0.0
-    (left_over,) = means(rest, mean_x, mean_t, slope)
-    return mean_x, mean_t, slope, spread, left_over
+    def _chunk(self, rows: slice) -> list[Any]:
+        """Return samples, targets and weights of some rows, the latest of which are kept."""
+        if self._latest is None or self._latest[0] != rows:
+            arrays = (None if x is None else x[rows] for x in self._arrays)
+            cast = [None if x is None else _in_float64(self._summing, x) for x in arrays]
+            self._latest = rows, cast
+        return self._latest[1]
 
 
 def _in_float64(summing: Summing, array: Any) -> Any:

@@ -62,8 +62,13 @@ def cupy() -> Any:
 
 def is_cupy(array: Any) -> bool:
     """Whether this is a CuPy array."""
+    return is_class_of_cupy(type(array))
+
+
+def is_class_of_cupy(cls: type) -> bool:
+    """Whether this is the class of CuPy's arrays."""
     module = cupy()
-    return module is not None and isinstance(array, module.ndarray)
+    return module is not None and issubclass(cls, module.ndarray)
 
 
 def on_host(array: Any) -> np.ndarray:

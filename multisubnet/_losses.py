@@ -10,7 +10,7 @@ from multisubnet import _closed_form, _dispatch
 from multisubnet._activations import Activation
 from multisubnet._adapters import adapted
 from multisubnet._subnormals import keeping_subnormals
-from multisubnet._sums import Problem
+from multisubnet._sums import Problem, Summing
 
 _FLOAT64 = np.dtype(np.float64)
 
@@ -121,7 +121,7 @@ def mean_loss(
            [2., 5.]])
     """
     operands = samples, weight, bias, targets, sample_weight
-    return _mean_losses(operands, ("loss",), loss, activation, per_feature, dtype)[0]
+    return Judgement(operands, ("loss",), loss, activation, per_feature, dtype).means()[0]
 
 
 @adapted
@@ -190,55 +190,95 @@ def mean_loss_and_grad(
     array([[ 0. ],
            [-0.5]])
     """
-    outputs = ("loss", "slope_sample") if bias is None else ("loss", "slope_sample", "slope")
     operands = samples, weight, bias, targets, sample_weight
-    results = _mean_losses(operands, outputs, loss, activation, per_feature, dtype)
+    outputs = with_gradients(bias)
+    results = Judgement(operands, outputs, loss, activation, per_feature, dtype).means()
     return results if bias is not None else (*results, None)
 
 
-def _mean_losses(
-    operands: tuple[Any, ...],
-    outputs: tuple[str, ...],
-    loss: str,
-    activation: str | Activation | None,
-    per_feature: bool,
-    dtype: Any,
-) -> tuple[Any, ...]:
-    """Return the means of some terms of the loss, that of the loss first."""
-    problem = problem_of(operands, loss, activation)
-    n_sets, n_samples, n_features = problem.shape
-    if len(outputs) > 1:
-        problem.expect_derivative()
-    terms = problem.terms(loss, outputs, problem.others["sample_weight"] is not None)
-    by_feature = n_sets, n_features
-    results = [(by_feature if per_feature else (n_sets,), checked_dtype(dtype))]
-    for _ in outputs[1:]:
-        results.append((by_feature, problem.dtype_of_gradient(problem.weight)))
+def with_gradients(bias: Any) -> tuple[str, ...]:
+    """Return the outputs whose means are the loss and its gradients, with a bias or None."""
+    return ("loss", "slope_sample") if bias is None else ("loss", "slope_sample", "slope")
 
-    has_closed_form = loss == "squared_error" and problem.activation is None
-    has_closed_form = has_closed_form and problem.samples.ndim == 2
 
-    of_closed_form = 3, n_sets + n_samples, n_features  # of some three passes over the operands
-    summing = problem.on_backend(terms, of_closed_form if has_closed_form else problem.shape)
-    with _dispatch.device_of(problem.samples):
-        outs = [summing.empty(*result) for result in results]
-        targets, sample_weight = problem.others["targets"], problem.others["sample_weight"]
-        if targets.ndim == 1:
-            targets = targets[:, None]
-        divisor = 1.0 if per_feature else float(n_features)
-        if has_closed_form:
-            data = problem.samples, problem.weight, problem.bias, targets, sample_weight
-            _closed_form.write(summing, data, outs, divisor)
-        else:
-            terms_of = problem.over_samples() | {"target": targets[None]}
-            divisor_array = None
-            if sample_weight is None:
-                divisor *= n_samples
+class Judgement:
+    """What is to be judged, validated, and what is asked for: means of some terms of the loss.
+
+    The first of the `outputs` is the loss. What the operands are divided by is `divisor`, and the
+    total of `sample_weight` where there is one and no closed form, which divides by that itself.
+    """
+
+    def __init__(
+        self,
+        operands: tuple[Any, ...],
+        outputs: tuple[str, ...],
+        loss: str,
+        activation: str | Activation | None,
+        per_feature: bool,
+        dtype: Any,
+    ):
+        problem = problem_of(operands, loss, activation)
+        n_sets, n_samples, n_features = problem.shape
+        weighted = problem.others["sample_weight"] is not None
+        if len(outputs) > 1:
+            problem.expect_derivative()
+        self.problem = problem
+        self.terms = problem.terms(loss, outputs, weighted)
+        by_feature = n_sets, n_features
+        self.results = [(by_feature if per_feature else (n_sets,), checked_dtype(dtype))]
+        for _ in outputs[1:]:
+            self.results.append((by_feature, problem.dtype_of_gradient(problem.weight)))
+
+        has_closed_form = loss == "squared_error" and problem.activation is None
+        self.has_closed_form = has_closed_form and problem.samples.ndim == 2
+        self.divisor = 1.0 if per_feature else float(n_features)
+        if not (self.has_closed_form or weighted):
+            self.divisor *= n_samples
+
+    def means(self) -> tuple[Any, ...]:
+        """Return the means."""
+        problem = self.problem
+        summing = self._on_backend()
+        with _dispatch.device_of(problem.samples):
+            outs = [summing.empty(*result) for result in self.results]
+            sample_weight = problem.others["sample_weight"]
+            if self.has_closed_form:
+                data = problem.samples, self._targets(), sample_weight
+                moments = _closed_form.moments(summing, *data)
+                parameters = problem.weight, problem.bias
+                _closed_form.judge(summing, *parameters, moments, outs, self.divisor)
             else:
-                terms_of["factor"] = sample_weight[None, :, None]
-                divisor_array = summing.total(terms_of["factor"])
-            summing.write(terms, terms_of, problem.shape, outs, divisor, divisor_array)
-        return tuple(summing.returned(out) for out in outs)
+                operands, divisor_array = self._operands(), None
+                if sample_weight is not None:
+                    divisor_array = summing.total(operands["factor"])
+                shape = problem.shape
+                summing.write(self.terms, operands, shape, outs, self.divisor, divisor_array)
+            return tuple(summing.returned(out) for out in outs)
+
+    def totals(self) -> Any:
+        """Return what `Summing.totals` does, where there is no closed form."""
+        summing = self._on_backend()
+        with _dispatch.device_of(self.problem.samples):
+            totals = summing.totals(self.terms, self._operands(), self.problem.shape)
+            return summing.returned(totals)
+
+    def _on_backend(self) -> Summing:
+        n_sets, n_samples, n_features = shape = self.problem.shape
+        if self.has_closed_form:
+            shape = 3, n_sets + n_samples, n_features  # some three passes over the operands
+        return self.problem.on_backend(self.terms, shape)
+
+    def _targets(self) -> Any:
+        targets = self.problem.others["targets"]
+        return targets[:, None] if targets.ndim == 1 else targets
+
+    def _operands(self) -> dict[str, Any]:
+        """Return the operands of the terms."""
+        operands = self.problem.over_samples() | {"target": self._targets()[None]}
+        sample_weight = self.problem.others["sample_weight"]
+        if sample_weight is not None:
+            operands["factor"] = sample_weight[None, :, None]
+        return operands
 
 
 def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> Problem:

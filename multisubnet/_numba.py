@@ -205,40 +205,53 @@ def _over_features(values: np.ndarray) -> np.ndarray:
     return sums
 
 
-def closed_form(
-    operands: tuple[Any, ...], dtype: np.dtype, outs: list[np.ndarray], divisor: float
-) -> bool:
-    """Do what `_closed_form.write` does and return True, or False where there is no code for it."""
-    samples, weight, bias, targets, sample_weight = operands
-    loss, *gradients = outs
-    n_sets, n_features = len(loss), samples.shape[1]
-    if not n_sets * samples.size or loss.dtype != np.float64:
+def moments(operands: tuple[Any, ...], dtype: np.dtype, found: np.ndarray) -> bool:
+    """Do what `_closed_form.moments` does and return True, or False if there is no code for it."""
+    samples, targets, sample_weight = operands
+    if not samples.size:
         return False
     if targets.dtype != dtype or targets.shape != samples.shape:
         if samples.size > _CAST:
             return False
         targets = np.ascontiguousarray(np.broadcast_to(targets, samples.shape), dtype)
-    third = np.full((1, n_features), -0.0, dtype) if bias is None else bias
-    if not all(is_plain(x, dtype) for x in (samples, targets, weight, third, *gradients)):
+    if not (is_plain(samples, dtype) and is_plain(targets, dtype)):
         return False
     from multisubnet import _compiled_totals
 
-    moments = np.empty((5, n_features))
     weights = np.empty(0) if sample_weight is None else sample_weight
     find_moments = _compiled_totals.compiled_moments(dtype, sample_weight is not None)
-    find_moments(samples, targets, np.ascontiguousarray(weights, dtype), moments)
+    find_moments(samples, targets, np.ascontiguousarray(weights, dtype), found)
+    return True
 
-    judge = _compiled_totals.compiled_judge(dtype, loss.ndim == 2, len(gradients) > 0)
-    losses = loss.reshape(n_sets, -1)
+
+def judge(
+    operands: tuple[Any, ...], dtype: np.dtype, outs: list[np.ndarray], divisor: float
+) -> bool:
+    """Do what `_closed_form.judge` does and return True, or False if there is no code for it."""
+    weight, bias, found = operands
+    loss, *gradients = outs
+    n_sets, n_features = len(loss), weight.shape[1]
+    if not n_sets * n_features:
+        return False
+    third = np.full((1, n_features), -0.0, dtype) if bias is None else bias
+    if not all(is_plain(x, dtype) for x in (weight, third, *gradients)):
+        return False
+    from multisubnet import _compiled_totals
+
+    evaluate = _compiled_totals.compiled_judge(dtype, loss.ndim == 2, len(gradients) > 0)
+    losses = (loss if loss.dtype == np.float64 else np.empty(loss.shape)).reshape(n_sets, -1)
     unread = np.empty((1, n_features), dtype)
     grad_weight, grad_bias = (*gradients, unread, unread)[:2]
 
     def work(first: int, last: int) -> None:
-        judge(weight, third, moments, losses, grad_weight, grad_bias, divisor, first, last)
+        evaluate(weight, third, found, losses, grad_weight, grad_bias, divisor, first, last)
 
     threads = _threads.count(n_sets * n_features // _PIECE)
     step = -(-n_sets // (threads * _PIECES if threads > 1 else 1))
     _threads.run(work, ((n, min(n + step, n_sets)) for n in range(0, n_sets, step)), threads)
+    if loss.dtype != np.float64:
+        with np.errstate(all="ignore"):
+            loss[...] = losses.reshape(loss.shape)
     return True
 
 

@@ -8,9 +8,11 @@ from typing import Any, Literal
 import numpy as np
 
 from multisubnet import _dispatch, _operands
+from multisubnet._adapters import adapted_or_converted
 from multisubnet._subnormals import keeping_subnormals
 
 
+@adapted_or_converted
 @keeping_subnormals
 def from_pairs(pairs: Any) -> tuple[Any, Any]:
     """Unpack sets of (weight, bias) pairs into a weight and a bias.
@@ -52,6 +54,11 @@ def from_pairs(pairs: Any) -> tuple[Any, Any]:
     array([[7, 5],
            [6, 3]])
     """
+    return unpacked(pairs)
+
+
+def unpacked(pairs: Any) -> tuple[Any, Any]:
+    """Return weight and bias, NumPy or CuPy arrays, of pairs that are any array_like."""
     pairs = as_array("pairs", pairs)
     if pairs.ndim != 3 or pairs.shape[-1] != 2:
         raise ValueError(
@@ -64,6 +71,7 @@ def from_pairs(pairs: Any) -> tuple[Any, Any]:
     return weight, bias
 
 
+@adapted_or_converted
 @keeping_subnormals
 def to_pairs(weight: Any, bias: Any) -> Any:
     """Pack a weight and a bias into sets of (weight, bias) pairs.

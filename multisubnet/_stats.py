@@ -12,6 +12,7 @@ from multisubnet._activations import Activation
 from multisubnet._adapters import adapted
 from multisubnet._subnormals import keeping_subnormals
 from multisubnet._sums import Problem
+from multisubnet._terms import Terms
 
 _STATISTICS = ("mean", "var", "std")
 
@@ -77,36 +78,32 @@ def affine_stats(
     array([[1., 2.]])
     """
     names = names_of(statistics)
-    problem = problem_of(samples, weight, bias, set_weight, activation)
+    problem = problem_of(samples, weight, bias, set_weight, activation=activation)
     n_sets, n_samples, n_features = problem.shape
-    weighted = set_weight is not None
 
-    summing = problem.on_backend(problem.terms("squared_error", ("loss", "error"), weighted))
+    summing = problem.on_backend(operands_and_terms(problem, None)[1])
     with _dispatch.device_of(problem.samples):
-        operands = problem.over_sets()
         divisor, divisor_array = float(n_sets), None
-        if weighted:
-            operands["factor"] = problem.others["set_weight"][None, :, None]
-            divisor, divisor_array = 1.0, summing.total(operands["factor"])
+        if set_weight is not None:
+            factor = problem.others["set_weight"][None, :, None]
+            divisor, divisor_array = 1.0, summing.total(factor)
         shape = n_samples, n_sets, n_features
 
-        def means(loss: str, outputs: tuple[str, ...]) -> list[Any]:
-            outs = [summing.empty((n_samples, n_features)) for _ in outputs]
-            terms = problem.terms(loss, outputs, weighted)
+        def means(mean: Any) -> list[Any]:
+            operands, terms = operands_and_terms(problem, mean)
+            outs = [summing.empty((n_samples, n_features)) for _ in terms.outputs]
             summing.write(terms, operands, shape, outs, divisor, divisor_array)
             return outs
 
-        (mean,) = means("product", ("loss",))
+        (mean,) = means(None)
         found = {"mean": mean}
-        if {"var", "std"} & set(names):
-            operands["target"] = mean[:, None]
-            square, distance = means("squared_error", ("loss", "error"))
-            found["var"], found["std"] = _spread(square, distance)
+        if needs_spread(names):
+            found["var"], found["std"] = spread(*means(mean))
         return tuple(summing.returned(found[name]) for name in names)
 
 
 def names_of(statistics: Sequence[str]) -> list[str]:
-    """Return the names of the statistics that are asked for."""
+    """Return the names of statistics, which there are."""
     names = [statistics] if isinstance(statistics, str) else list(statistics)
     for name in names:
         if name not in _STATISTICS:
@@ -114,15 +111,46 @@ def names_of(statistics: Sequence[str]) -> list[str]:
     return names
 
 
-def problem_of(samples: Any, weight: Any, bias: Any, set_weight: Any, activation: Any) -> Problem:
-    """Return the operands as a problem."""
-    problem = Problem(samples, weight, bias, activation, {"set_weight": set_weight})
-    problem.expect("set_weight", {"(N,)": (problem.shape[0],)})
+def needs_spread(names: list[str]) -> bool:
+    """Whether there is a second pass, for the distances from the mean."""
+    return bool({"var", "std"} & set(names))
+
+
+def problem_of(
+    samples: Any, weight: Any, bias: Any, set_weight: Any, mean: Any = None, *, activation: Any
+) -> Problem:
+    """Return the validated operands, and the mean as one of them in the second pass."""
+    others = {"set_weight": set_weight, "mean": mean}
+    problem = Problem(samples, weight, bias, activation, others)
+    problem.expect("set_weight", {"(N,)": problem.shape[:1]})
     return problem
 
 
+def operands_and_terms(problem: Problem, mean: Any) -> tuple[dict[str, Any], Terms]:
+    """Return what is summed up over sets, for the mean, or for the spread about the mean."""
+    operands = problem.over_sets()
+    set_weight = problem.others["set_weight"]
+    weighted = set_weight is not None
+    if weighted:
+        operands["factor"] = set_weight[None, :, None]
+    if mean is None:
+        return operands, problem.terms("product", ("loss",), weighted)
+    operands["target"] = mean[:, None]
+    return operands, problem.terms("squared_error", ("loss", "error"), weighted)
+
+
+def totals(problem: Problem) -> Any:
+    """Return what `Summing.totals` does, of the second pass if the mean is there."""
+    n_sets, n_samples, n_features = problem.shape
+    _, terms = operands_and_terms(problem, problem.others["mean"])
+    summing = problem.on_backend(terms)
+    with _dispatch.device_of(problem.samples):
+        operands, terms = operands_and_terms(problem, problem.others["mean"])
+        return summing.returned(summing.totals(terms, operands, (n_samples, n_sets, n_features)))
+
+
 @_numpy.quietly
-def _spread(square: Any, distance: Any) -> tuple[Any, Any]:
+def spread(square: Any, distance: Any) -> tuple[Any, Any]:
     """Return variance and standard deviation of mean squares and means of distances."""
     variance = square - distance * distance
     variance[variance < 0.0] = 0.0  # all sets are the same, but for the last bits

@@ -106,6 +106,25 @@ class Summing:
     def __init__(self, backend: ModuleType, xp: ModuleType, dtype: np.dtype, parameter: float):
         self.backend, self.xp, self.dtype, self.parameter = backend, xp, dtype, parameter
 
+    @classmethod
+    def where(
+        cls,
+        array: Any,
+        dtype: np.dtype,
+        shape: tuple[int, ...] | None = None,
+        terms: Terms | None = None,
+    ) -> Summing:
+        """Choose the backend for what goes on where an array is.
+
+        With the terms, and the shape of them all, it may be one that has to be loaded first.
+        """
+        xp = _dispatch.namespace({"array": array})
+        backend = _dispatch.load(xp.__name__)
+        if terms is not None and shape is not None:
+            chosen = _dispatch.select("sums", xp, dtype, shape, None, terms)
+            backend = chosen if chosen.ARRAYS == xp.__name__ else backend
+        return cls(backend, xp, dtype, 0.0)
+
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float64) -> Any:
         """Return a new array on the backend."""
         return self.backend.empty(shape, np.dtype(dtype))
@@ -148,6 +167,28 @@ class Summing:
                 totals[...] = 0.0
             for i, out in enumerate(outs):
                 self.backend.finish(totals[:, i], out[part], divisor, divisor_array)
+
+    def totals(self, terms: Terms, operands: dict[str, Any], shape: tuple[int, int, int]) -> Any:
+        """Return the sums of terms, float64 of shape (outputs, kept, F).
+
+        Where the operands are the part of longer ones from index i on, i being a multiple of BLOCK
+        times a power of two, and that is the number of blocks in them (fewer at the end), these
+        are nodes of the tree over all blocks, and `added` makes its root of them.
+        """
+        n_kept, _, n_features = shape
+        totals = self.empty((len(terms.outputs), n_kept, n_features))
+        self.write(terms, operands, shape, list(totals))
+        return totals
+
+    def added(self, nodes: Any) -> Any:
+        """Return the sum of neighbouring nodes of the tree, of shape (nodes, outputs, kept, F).
+
+        It is a node, too, where their number is a power of two, or they are the last ones.
+        """
+        total = self.empty(nodes.shape[1:])
+        for output, out in enumerate(total):
+            self.backend.finish(nodes[:, output], out, 1.0, None)
+        return total
 
     def total(self, array: Any) -> Any:
         """Return the sum of an operand (1, n, F) along its second axis, float64 (F,)."""

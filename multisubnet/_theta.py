@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from multisubnet import _dispatch, _operands, _pairs
+from multisubnet._adapters import adapted_or_converted
 from multisubnet._subnormals import keeping_subnormals
 
 
+@adapted_or_converted
 @keeping_subnormals
 def from_theta(
     theta: Any, n_features: int, *, use_bias: bool = True, axis: int = 0
@@ -85,6 +87,7 @@ def from_theta(
     return sets[:, :n_features], sets[:, n_features:] if use_bias else None
 
 
+@adapted_or_converted
 @keeping_subnormals
 def to_theta(weight: Any, bias: Any = None, *, axis: int = 0) -> Any:
     """Join a weight and a bias into flat parameter vectors.

@@ -10,16 +10,33 @@ threads that have nothing left to do look out for more for a moment before they 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 
 import numpy as np
 
 _TURNS = 8000  # that a thread looks out for more: a tenth of a millisecond or two
+
+_is_alone: ContextVar[bool] = ContextVar("multisubnet_is_alone", default=False)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Let the caller's thread work alone inside a ``with`` block, unless the environment says how.
+
+    For callers who give work to all cores themselves.
+    """
+    token = _is_alone.set(True)
+    try:
+        yield
+    finally:
+        _is_alone.reset(token)
 
 
 def limit() -> int:
@@ -29,6 +46,8 @@ def limit() -> int:
         if not asked.isdecimal() or int(asked) < 1:
             raise ValueError(f"MULTISUBNET_NUM_THREADS must be 1 or more, not {asked!r}")
         return int(asked)
+    if _is_alone.get():
+        return 1
     # Asking Numba outright would start its own threads; only its user's set_num_threads has.
     parallel = sys.modules.get("numba.np.ufunc.parallel")
     if getattr(parallel, "_is_initialized", False):

@@ -312,7 +312,7 @@ class WeightSets:
         >>> ms.WeightSets.from_pairs([[[2, 7], [9, 5]]]).bias
         array([[7, 5]])
         """
-        return cls._of(*_pairs.from_pairs(pairs), activation)
+        return cls._of(*_pairs.unpacked(pairs), activation)
 
     def to_pairs(self) -> Any:
         """Return the sets as (weight, bias) pairs, a new array of shape (N, F, 2).
@@ -905,7 +905,8 @@ class WeightSets:
         sets : WeightSets
             k sets.
         losses : ndarray, shape (k,) or (k, F)
-            Their losses. Ties are in the order of their index, and NaN come last.
+            Their losses, NumPy or CuPy arrays. Ties are in the order of their index, and NaN come
+            last.
 
         Raises
         ------
@@ -935,6 +936,8 @@ class WeightSets:
         losses = self.mean_loss(
             samples, targets, loss=loss, sample_weight=sample_weight, per_feature=per_feature
         )
+        if _adapters.of([losses]) is not None:
+            losses = np.asarray(losses)  # Dask's are computed now
         order = np.argsort(_dispatch.on_host(losses), axis=0, kind="stable")[:k]
         xp = _dispatch.namespace({"losses": losses})
         with _dispatch.device_of(losses):

@@ -625,7 +625,7 @@ MUTANTS = [
     Mutant(
         "a slope of samples that are all the same",
         "multisubnet/_closed_form.py",
-        "    slope[spread == 0.0] = 0.0\n",
+        "        slope[spread == 0.0] = 0.0\n",
         "",
     ),
     Mutant(

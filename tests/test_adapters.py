@@ -87,6 +87,16 @@ def test_what_an_adapter_has_not(calls):
         ms.affine_vjp(Lazy(), [[1.0]], None, [[[1.0]]])
 
 
+def test_what_is_packed_is_converted_where_an_adapter_has_no_function(calls):
+    class Convertible(Lazy):
+        def __array__(self, dtype=None, copy=None):
+            return np.array([[1.0, 2.0]])
+
+    weight, bias = ms.from_theta(Convertible(), 1)
+    assert (weight.tolist(), bias.tolist()) == ([[1.0]], [[2.0]])
+    assert ms.to_pairs(Convertible(), Convertible()).shape == (1, 2, 2)
+
+
 def test_two_libraries(calls):
     with pytest.raises(TypeError, match=r"mixed \(one, other\)"):
         ms.affine(Tensor(), [[1.0]], Lazy())

@@ -1,0 +1,126 @@
+"""Arrays of any library that has the array API standard, or DLPack alone: in, and out again.
+
+They are taken where they lie, on the CPU, and what comes of them goes back to their library, both
+without a copy where the library can do without. Of a library that has DLPack and no namespace,
+NumPy arrays come back.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from multisubnet import _affine, _dispatch, _losses, _pairs, _select, _stats, _theta, _vjp
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_ON_HOST = 1, 3  # of DLPack's devices: the CPU, and memory of the CPU that CUDA has pinned
+
+
+def _on_numpy(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function of NumPy arrays as one of arrays of another library."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(*args, **kwargs)
+        out = bound.arguments.get("out")
+        example: Any = None
+        for name, argument in bound.arguments.items():
+            if is_foreign(type(argument)):  # type: ignore[arg-type]
+                bound.arguments[name] = _as_numpy(name, argument)
+                if example is None:
+                    example = argument
+                else:
+                    _check_alike(name, argument, example)
+        result = function(*bound.args, **bound.kwargs)
+        return out if out is not None else _returned(result, example)
+
+    return wrapper
+
+
+@functools.cache
+def is_foreign(cls: type) -> bool:
+    """Whether this is a class of arrays that are to be taken by DLPack.
+
+    What has no namespace, and can make a NumPy array of itself, is an array_like as any other.
+    """
+    is_native = issubclass(cls, np.ndarray | np.generic) or _dispatch.is_class_of_cupy(cls)
+    if is_native or not hasattr(cls, "__dlpack_device__"):
+        return False
+    has_namespace = hasattr(cls, "__array_namespace__") or _module_of(cls) is not None
+    return has_namespace or not hasattr(cls, "__array__")
+
+
+def _module_of(cls: type) -> Any:
+    """Return the library of a class, if that takes arrays by DLPack."""
+    module = sys.modules.get(cls.__module__.partition(".")[0])
+    return module if hasattr(module, "from_dlpack") else None
+
+
+def _namespace_of(array: Any) -> Any:
+    if hasattr(array, "__array_namespace__"):
+        return array.__array_namespace__()
+    return _module_of(type(array))
+
+
+def _as_numpy(name: str, array: Any) -> np.ndarray:
+    """Return an array on the CPU as a NumPy array of the same memory."""
+    kind, number = array.__dlpack_device__()
+    if kind not in _ON_HOST:
+        raise TypeError(
+            f"{name} ({type(array).__name__}) is not on the CPU, but on device {number} of kind "
+            f"{int(kind)} (DLPack's numbers): give a CuPy array, cupy.from_dlpack({name}), or move "
+            f"it to the CPU"
+        )
+    try:
+        return np.from_dlpack(array)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name} ({type(array).__name__}) cannot be read by DLPack: {error}"
+        ) from error
+
+
+def _check_alike(name: str, array: Any, example: Any) -> None:
+    """Raise unless two arrays are of one library, and on one of its devices."""
+    if _namespace_of(array) is not _namespace_of(example):
+        raise TypeError(
+            f"{name} is a {type(array).__module__}.{type(array).__name__}, and there is a "
+            f"{type(example).__module__}.{type(example).__name__} among the operands before it: "
+            f"convert one of them"
+        )
+    here, there = (getattr(x, "device", None) for x in (array, example))
+    if here != there:
+        raise TypeError(
+            f"{name} is on {here}, and there is an operand before it on {there}: move one of them"
+        )
+
+
+def _returned(result: Any, example: Any) -> Any:
+    """Return NumPy arrays, of a tuple perhaps, as arrays of the library and device of another."""
+    if isinstance(result, tuple):
+        return tuple(_returned(x, example) for x in result)
+    xp = _namespace_of(example)
+    if result is None or xp is None:
+        return result
+    array = xp.from_dlpack(result) if hasattr(xp, "from_dlpack") else xp.asarray(result)
+    device = getattr(example, "device", None)
+    return array if getattr(array, "device", None) == device else array.to_device(device)
+
+
+affine = _on_numpy(_affine.affine)
+affine_select = _on_numpy(_select.affine_select)
+affine_stats = _on_numpy(_stats.affine_stats)
+affine_vjp = _on_numpy(_vjp.affine_vjp)
+from_pairs = _on_numpy(_pairs.from_pairs)
+from_theta = _on_numpy(_theta.from_theta)
+mean_loss = _on_numpy(_losses.mean_loss)
+mean_loss_and_grad = _on_numpy(_losses.mean_loss_and_grad)
+to_pairs = _on_numpy(_pairs.to_pairs)
+to_theta = _on_numpy(_theta.to_theta)

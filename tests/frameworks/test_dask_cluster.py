@@ -1,0 +1,77 @@
+"""A cluster of two worker processes, one of which dies: the same bits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from test_losses import assert_all_same_bits, operands_of
+
+import multisubnet as ms
+
+da = pytest.importorskip("dask.array")
+distributed = pytest.importorskip("distributed")
+
+SIZE = 32, 28_000, 8  # N, B, F: tasks of a tenth of a second
+OPTIONS = {"loss": "log_cosh", "activation": "tanh"}
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def done(dask_scheduler):
+    """Return how many sums there are of chunks of samples."""
+    tasks = dask_scheduler.tasks.values()
+    return sum("losses" in str(task.key) and task.state == "memory" for task in tasks)
+
+
+def test_a_worker_that_dies_changes_nothing(client):
+    def held_back(block, block_id):
+        # The last samples are there only when a worker is gone: until then nothing can be done.
+        if block_id[0] == 6:
+            distributed.Event("worker is gone").wait()
+        return block
+
+    (samples, weight, bias, targets), factors = operands_of(*SIZE, "float32")
+    lazy = da.from_array(samples, (4096, 5)).map_blocks(held_back, dtype="f4", meta=samples[:0])
+    with ms.use_backend("numpy"):
+        desired = ms.mean_loss_and_grad(
+            samples, weight, bias, targets, sample_weight=factors, **OPTIONS
+        )
+        results = ms.mean_loss_and_grad(
+            lazy, da.from_array(weight, (16, 8)), bias, targets, sample_weight=factors, **OPTIONS
+        )
+    pids = client.run(os.getpid)
+    futures = client.compute(list(results))
+    while client.run_on_scheduler(done) < 5:
+        time.sleep(0.01)
+    os.kill(next(iter(pids.values())), signal.SIGKILL)
+    assert not any(future.done() for future in futures)
+    distributed.Event("worker is gone").set()
+    assert_all_same_bits(client.gather(futures), desired)
+    client.wait_for_workers(2, timeout=60)
+    assert set(client.run(os.getpid).values()) != set(pids.values())
+
+
+def test_all_functions_on_a_cluster(client):
+    (samples, weight, bias, targets), _ = operands_of(9, 9000, 5)
+    lazy = da.from_array(samples, 3000)
+    pairs = [
+        (ms.affine(lazy[:100], weight, bias), ms.affine(samples[:100], weight, bias)),
+        (ms.mean_loss(lazy, weight, bias, targets), ms.mean_loss(samples, weight, bias, targets)),
+        (ms.affine_stats(lazy, weight)[1], ms.affine_stats(samples, weight)[1]),
+    ]
+    futures = client.compute([lazy for lazy, _ in pairs])
+    assert_all_same_bits(client.gather(futures), [desired for _, desired in pairs])
+    assert not np.isnan(futures[1].result()).any()
