@@ -254,7 +254,9 @@ def _probe(sets: _Read, model: Any, to_model: Any, given: Activation | None) -> 
     """
     dtype = np.result_type(sets.weight, np.float32)
     shape = _PROBES, sets.weight.shape[1]
-    samples = np.random.default_rng(0).uniform(-2, 2, shape).astype(dtype)
+    # So large that an activation shows where the weights are small; fmin and fmax pass over NaN.
+    size = np.fmax(np.fmin(np.abs(sets.weight), 1), 1e-3)
+    samples = (np.random.default_rng(0).uniform(-2, 2, shape) / size).astype(dtype)
     try:
         inputs = to_model(samples)
         samples = np.asarray(as_array(inputs))  # as they are in the model's dtype

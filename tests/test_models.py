@@ -424,6 +424,13 @@ def test_an_activation_of_a_layer():
         ms.WeightSets.from_models([layer(tanh)], activation="relu")
 
 
+def test_an_activation_shows_where_weights_are_small():
+    weight = np.full(3, 0.01, np.float32)
+    module = Module(lambda x, w: np.tanh(x * w), weight=weight)
+    with pytest.raises(ValueError, match=r"models\[0\] is a Module whose outputs are not those"):
+        ms.WeightSets.from_models([module])
+
+
 def test_a_module_in_training_is_left_so():
     module = Module(weight=WEIGHT)
     ms.WeightSets.from_models([module])
