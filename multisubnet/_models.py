@@ -253,10 +253,7 @@ def _probe(sets: _Read, model: Any, to_model: Any, given: Activation | None) -> 
     Where it does not say which activation it has, that may be the one that is given.
     """
     dtype = np.result_type(sets.weight, np.float32)
-    shape = _PROBES, sets.weight.shape[1]
-    # So large that an activation shows where the weights are small; fmin and fmax pass over NaN.
-    size = np.fmax(np.fmin(np.abs(sets.weight), 1), 1e-3)
-    samples = (np.random.default_rng(0).uniform(-2, 2, shape) / size).astype(dtype)
+    samples = _samples(sets).astype(dtype)
     try:
         inputs = to_model(samples)
         samples = np.asarray(as_array(inputs))  # as they are in the model's dtype
@@ -265,7 +262,7 @@ def _probe(sets: _Read, model: Any, to_model: Any, given: Activation | None) -> 
         outputs = np.asarray(as_array(outputs))
     except Exception as error:  # whatever a model may raise
         raise _Refused(
-            f"that cannot be called on {_PROBES} samples of {shape[1]} features "
+            f"that cannot be called on {_PROBES} samples of {samples.shape[1]} features "
             f"({type(error).__name__}: {error})"
         ) from error
     candidates = [sets.activation]
@@ -278,6 +275,20 @@ def _probe(sets: _Read, model: Any, to_model: Any, given: Activation | None) -> 
         f"whose outputs are not those of inputs * weight + bias with the activation {names} "
         f"(activation= names one that is not an attribute of a Keras layer)"
     )
+
+
+def _samples(sets: _Read) -> np.ndarray:
+    """Return samples whose weighted sums are of both signs and no small numbers in each feature.
+
+    Else an activation might not show: relu where a bias is large, tanh where weights are small.
+    """
+    sums = np.random.default_rng(0).uniform(0.5, 2, (_PROBES, sets.weight.shape[1]))
+    sums *= (-1) ** np.add.outer(np.arange(_PROBES), np.arange(sums.shape[1]))
+    weight = np.where(np.abs(sets.weight) > 1e-3, sets.weight, 1)
+    bias = 0 if sets.bias is None else sets.bias
+    with np.errstate(all="ignore"):
+        samples = (sums - bias) / weight
+    return np.where(np.abs(samples) < 1e4, samples, sums)  # float16 has no much larger numbers
 
 
 def _is_close(

@@ -424,9 +424,11 @@ def test_an_activation_of_a_layer():
         ms.WeightSets.from_models([layer(tanh)], activation="relu")
 
 
-def test_an_activation_shows_where_weights_are_small():
-    weight = np.full(3, 0.01, np.float32)
-    module = Module(lambda x, w: np.tanh(x * w), weight=weight)
+@pytest.mark.parametrize("function", [np.tanh, lambda z: np.where(z > 0, z, 0)])
+@pytest.mark.parametrize(("size", "bias"), [(0.01, 0), (1, 20), (1, -20), (0.1, 3)])
+def test_an_activation_shows_whatever_the_weights_are(function, size, bias):
+    parameters = {"weight": size * WEIGHT, "bias": np.full(3, bias, np.float32)}
+    module = Module(lambda x, w, b: function(x * w + b), **parameters)
     with pytest.raises(ValueError, match=r"models\[0\] is a Module whose outputs are not those"):
         ms.WeightSets.from_models([module])
 

@@ -42,6 +42,11 @@ OURS = [ms.Activation(name) for name in ACTIVATIONS]
 OURS += [ms.Activation("leaky_relu", negative_slope=0.3), ms.Activation("elu", alpha=0.7)]
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(0)
+
+
 def draw(*shape):
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
@@ -362,7 +367,7 @@ def test_layers_that_are_read(layer):
     sets = ms.WeightSets.from_models([model, layer])
     samples = draw(5, 3)
     expected = on_host(keras.ops.cast(model(samples), "float32"))
-    rtol = 0.02 if layer.dtype_policy.name == "bfloat16" else 1e-5
+    rtol = 0.05 if layer.dtype_policy.name == "bfloat16" else 1e-5
     for found in sets.predict(samples):
         np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol)
 

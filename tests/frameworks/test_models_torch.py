@@ -14,6 +14,11 @@ torch = pytest.importorskip("torch")
 nn = torch.nn
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 class Affine(nn.Module):
     """A weight and a bias for each feature, and whatever else."""
 
