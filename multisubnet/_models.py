@@ -284,11 +284,11 @@ def _samples(sets: _Read) -> np.ndarray:
     """
     sums = np.random.default_rng(0).uniform(0.5, 2, (_PROBES, sets.weight.shape[1]))
     sums *= (-1) ** np.add.outer(np.arange(_PROBES), np.arange(sums.shape[1]))
-    weight = np.where(np.abs(sets.weight) > 1e-3, sets.weight, 1)
     bias = 0 if sets.bias is None else sets.bias
     with np.errstate(all="ignore"):
-        samples = (sums - bias) / weight
-    return np.where(np.abs(samples) < 1e4, samples, sums)  # float16 has no much larger numbers
+        samples = (sums - bias) / sets.weight
+    # Not NaN or infinite; and float16 has no much larger numbers.
+    return np.where(np.abs(samples) < 1e4, samples, sums)
 
 
 def _is_close(

@@ -320,6 +320,10 @@ REFUSED = {
         Model.beside(Layer(kernel=WEIGHT), Variable("scale", BIAS)),
         "Model with kernel of shape (3,), scale of shape (3,)" + EXPECTED,
     ),
+    "weights that it does not use": (
+        Module(lambda x, w: x, weight=np.zeros(3, np.float32)),
+        "Module whose outputs are not those",
+    ),
     "outputs of another shape": (
         Module(lambda x, w: (x * w)[None], weight=WEIGHT),
         "Module whose outputs are not those",
