@@ -31,7 +31,7 @@ numpydoc_validation_exclude = {
 # attributes, which the docstrings of their classes describe.
 nitpick_ignore_regex = [
     ("py:.*", r"(numpy|hypothesis|cupy)\..*"),
-    ("py:.*", r"multisubnet\.(dask|jax|keras|torch)\..*"),  # not in the reference yet
+    ("py:.*", r"multisubnet\.(dask|jax|keras|torch)\..*"),  # they have pages of the guide
 ]
 nitpick_ignore = [
     ("py:obj", name)
