@@ -23,7 +23,10 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 # What examples may import, and may not be installed.
-OPTIONAL = ("cma", "dask", "h5py", "jax", "keras", "scipy", "sklearn", "torch", "zarr")
+OPTIONAL = (
+    *("array_api_strict", "cma", "dask", "h5py", "jax"),
+    *("keras", "scipy", "sklearn", "torch", "zarr"),
+)
 COMMAND = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ |```).*\n)*)", re.M)
 
 
