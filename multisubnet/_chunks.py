@@ -14,6 +14,11 @@ _VALUE_BYTES = 8
 Chunk = tuple[slice, slice]  # of the first two axes of a result
 
 
+def bytes_for(elements: int, blocks: int, itemsize: int) -> int:
+    """Return how many bytes chunks of so many elements need, as `elements_within` counts them."""
+    return elements * blocks * itemsize + _VALUES * _VALUE_BYTES * min(elements, _ELEMENTS)
+
+
 def elements_within(limit: int, blocks: int, itemsize: int) -> int:
     """Return how many elements chunks may have.
 
@@ -22,7 +27,7 @@ def elements_within(limit: int, blocks: int, itemsize: int) -> int:
     elements = limit // (blocks * itemsize + _VALUES * _VALUE_BYTES)
     if elements <= _ELEMENTS:
         return elements
-    left = limit - _VALUES * _VALUE_BYTES * _ELEMENTS
+    left = limit - bytes_for(_ELEMENTS, 0, itemsize)
     return left // (blocks * itemsize) if blocks else sys.maxsize
 
 

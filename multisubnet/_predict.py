@@ -65,8 +65,8 @@ class Prediction(NamedTuple):
     def _check_fits(self, limit: int | None, what: str) -> None:
         if limit is not None and self.n_bytes > limit:
             raise MemoryError(
-                f"a result of shape {self.shape} and dtype {self.dtype} has {self.n_bytes} bytes "
-                f"({_memory.text(self.n_bytes)}), and {limit} ({_memory.text(limit)}) {what}: "
+                f"a result of shape {self.shape} and dtype {self.dtype} has "
+                f"{_memory.text(self.n_bytes)}, and {_memory.text(limit)} {what}: "
                 f"give out=, a numpy.memmap for instance, with a memory_limit, or take it in "
                 f"blocks from predict_chunks()"
             )
@@ -92,6 +92,11 @@ class Prediction(NamedTuple):
             )
         if tuple(getattr(out, "shape", self.shape)) != self.shape:
             raise ValueError(f"out has shape {tuple(out.shape)}; expected {self.shape}")
+        if not np.can_cast(self.dtype, getattr(out, "dtype", self.dtype), "same_kind"):
+            raise TypeError(
+                f"out has dtype {out.dtype}, to which results of dtype {self.dtype} cannot be cast "
+                f"with casting 'same_kind'"
+            )
         elements = self._elements(limit or _CHUNK_BYTES, 1, progress)
         for chunk, operands in self.parts(elements, progress):
             out[chunk] = _dispatch.on_host(self.block(operands))
@@ -125,9 +130,10 @@ class Prediction(NamedTuple):
         if limit is not None:
             elements = _chunks.elements_within(limit, blocks, self.dtype.itemsize)
             if elements < self.shape[2]:
+                least = _chunks.bytes_for(self.shape[2], blocks, self.dtype.itemsize)
                 raise ValueError(
-                    f"memory_limit leaves room for {elements} numbers of the result at once; "
-                    f"expected at least the {self.shape[2]} features of one set and sample"
+                    f"memory_limit leaves {limit} bytes; expected at least {least}, for the "
+                    f"{self.shape[2]} features of one set and sample"
                 )
         if progress:
             elements = min(elements, max(n_elements // _PORTIONS, _PORTION_ELEMENTS))

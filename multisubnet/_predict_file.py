@@ -10,6 +10,7 @@ pages of a mapping count as memory of the process, and are cleared or read befor
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -18,7 +19,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,16 @@ def write(path: Any, prediction: Prediction, elements: int, resume: bool, progre
             _compute(prediction, elements, progress, len(header), writing)
             writing.checkpoint()
         except BaseException as error:
-            if writing.safe:
+            with contextlib.suppress(OSError):
+                writing.checkpoint()
+            if writing.safe > len(header):
                 error.add_note(f"{part} is kept: the same with --resume goes on with it")
             else:
                 part.unlink()
                 record.remove()
             raise
-    _replace.rename(part, final)
-    record.remove()
+        _replace.rename(part, final)
+        record.remove()
 
 
 def _compute(
@@ -176,7 +178,7 @@ class _Record:
         return safe
 
 
-@contextmanager
+@contextlib.contextmanager
 def _locked(part: Path) -> Iterator[io.FileIO]:
     """Open a file to write to, which no other process may do meanwhile."""
     with open(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:

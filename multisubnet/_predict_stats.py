@@ -64,12 +64,6 @@ def predict_stats(
     if dtype != working:
         weight = weight.astype(working)
     found = np.full((2 + len(levels), n_samples, n_features), np.nan)
-    columns = limit // (3 * max(n_sets, 1) * working.itemsize)  # as they come, in order, copied
-    if not columns:
-        raise ValueError(
-            f"memory_limit is {limit} bytes; expected at least {3 * n_sets * working.itemsize}, "
-            f"for one prediction of each of {n_sets} sets"
-        )
     with _progress.reporting(progress, n_samples, "samples") as report:
         for rows, features in _tiles(n_samples, n_features, columns) if n_sets else ():
             block = affine(
@@ -79,8 +73,9 @@ def predict_stats(
                 activation=activation,
             )
             found[:, rows, features] = _distribution(_dispatch.on_host(block), levels)
-            if features.stop == n_features:
+            if features.stop == n_features and rows.stop < n_samples:
                 report(rows.stop)
+        report(n_samples)
     results = found[0], found[1], found[2:]
     if xp is not np:
         with samples.device:

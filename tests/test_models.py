@@ -294,7 +294,7 @@ REFUSED = {
     ),
     "one that cannot be called": (
         Module(lambda x, w: x[:, :2] * w, weight=WEIGHT),
-        "that cannot be called on 3 samples of 3 features (ValueError: operands could not be",
+        "that cannot be called on 10 samples of 3 features (ValueError: operands could not be",
     ),
     "two layers in one": (
         Layer.joined(Layer(kernel=WEIGHT), Layer(kernel=WEIGHT)),
