@@ -170,8 +170,8 @@ class Activation:
         return self.name + "_derivative" * self.is_derivative
 
     def program(self, dtype: np.dtype) -> Program:
-        """Return the program for results of a real dtype; that of float16 is in float32."""
-        return program_of(self.key, np.dtype(np.float32) if dtype.char == "e" else dtype)
+        """Return the program for results of a real dtype; float16 and bfloat16 have float32's."""
+        return program_of(self.key, np.dtype(np.float32) if dtype.char in "eE" else dtype)
 
 
 def _restored(name: str, parameter: float | None, is_derivative: bool) -> Activation:
@@ -198,7 +198,8 @@ def applied(activation: Any, dtype: np.dtype) -> tuple[Activation | None, np.dty
         )
     if dtype.kind in "biu" and activation.key in OF_INTEGERS:
         return (None if dtype.kind == "b" else activation), dtype
-    dtype = np.result_type(dtype, np.float16)
+    if dtype.kind in "biu":
+        dtype = np.result_type(dtype, np.float16)
     if dtype.char != "d" and abs(activation.number) > _LARGEST_FLOAT32:
         raise ValueError(f"the parameter of {activation!r} is too large for {dtype}")
     return activation, dtype

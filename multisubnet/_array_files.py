@@ -59,6 +59,7 @@ def write(
     elif end == ".safetensors":
         _safetensors.write(path, {name: array}, None)
     else:
+        _npy.check_has(path, name, array.dtype)
         with _replace.replacing(path) as file:
             if end == ".npy":
                 np.save(file, array, allow_pickle=False)

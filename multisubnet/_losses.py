@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet import _closed_form, _dispatch
+from multisubnet import _closed_form, _dispatch, _dtypes
 from multisubnet._activations import Activation
 from multisubnet._adapters import adapted
 from multisubnet._subnormals import keeping_subnormals
@@ -310,6 +310,6 @@ def checked_dtype(dtype: Any) -> np.dtype:
     if dtype is None:
         return _FLOAT64
     checked = np.dtype(dtype)
-    if checked.char not in "efd" or not checked.isnative:
-        raise TypeError(f"dtype must be float16, float32 or float64, not {checked}")
+    if not ((checked.char in "efd" and checked.isnative) or _dtypes.is_bfloat16(checked)):
+        raise TypeError(f"dtype must be float16, bfloat16, float32 or float64, not {checked}")
     return checked

@@ -7,6 +7,7 @@ and raises what the layers below it raise.
 from __future__ import annotations
 
 import math
+import os
 import sys
 import warnings
 import zipfile
@@ -19,7 +20,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from multisubnet import _memory, _operands
+from multisubnet import _dtypes, _memory, _operands
 
 _PIECE = 1 << 20  # of an array, which is read piece by piece
 _DEFLATED = 1032  # so many bytes at most become one (RFC 1951: 258 of them take two bits)
@@ -133,6 +134,15 @@ def _header(path: Path, file: IO[bytes], what: str) -> _Header:
     except TypeError as error:
         raise ValueError(str(error)) from None
     return _Header(shape, dtype, "F" if is_fortran else "C")
+
+
+def check_has(path: str | os.PathLike[str], name: str, dtype: np.dtype) -> None:
+    """Raise unless .npy and .npz files have the dtype of a named array."""
+    if _dtypes.is_bfloat16(dtype):
+        raise ValueError(
+            f"{path}: {name} has dtype {dtype}, which .npy and .npz files have not; expected a "
+            f"name that ends in .safetensors, or another dtype"
+        )
 
 
 def _check_size(path: Path, what: str, header: _Header, n_bytes: int) -> None:

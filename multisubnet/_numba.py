@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet import _numba_sums, _numpy, _threads
+from multisubnet import _dtypes, _numba_sums, _numpy, _threads
 from multisubnet._activations import Activation
 from multisubnet._numba_sums import is_plain
 from multisubnet._terms import Terms
@@ -313,7 +313,7 @@ def _in_blocks(
         run = n_samples * n_features
         evaluate(*operands, result, bias is not None, True, 0, n_sets, 0, run, False)
         if result is not target:
-            np.copyto(target, result, casting="same_kind")
+            _dtypes.copyto(target, result)
 
     threads = _threads.count(out.size * dtype.itemsize // _PIECE)
     _threads.run(work, _numpy.blocks(out.shape, out.strides, _BLOCK), threads)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from multisubnet import _dtypes
 from multisubnet._activations import Activation
 from multisubnet._terms import BLOCK, OPERANDS, RUN, Terms
 
@@ -133,8 +134,8 @@ def affine_select(
             weights, biases = selected
             evaluate(samples[block], weights, biases, out[block], dtype)
         if not there.all():
-            missing = {"f": np.nan, "c": complex(np.nan, np.nan)}
-            out[block][~there] = missing.get(dtype.kind, 0)
+            nothing = complex(np.nan, np.nan) if dtype.kind == "c" else np.nan
+            out[block][~there] = 0 if dtype.kind in "biu" else nothing
 
 
 @quietly
@@ -204,7 +205,7 @@ def finish(
         total = over_features(total)
     if divisor_array is not None:
         divisor = divisor * divisor_array[0]
-    np.copyto(out, total if divisor == 1 else total / divisor, casting="same_kind")
+    _dtypes.copyto(out, total if divisor == 1 else total / divisor)
 
 
 def tree(values: np.ndarray) -> np.ndarray:
@@ -230,7 +231,7 @@ def _real_affine(samples, weight, bias, out, dtype) -> None:
     if bias is not None:
         np.add(result, bias, result, dtype=dtype)
     if result is not out:
-        np.copyto(out, result, casting="same_kind")
+        _dtypes.copyto(out, result)
 
 
 def _activated_affine(activation, samples, weight, bias, out, dtype) -> None:
@@ -239,7 +240,7 @@ def _activated_affine(activation, samples, weight, bias, out, dtype) -> None:
     program = activation.program(dtype)
     z = z.astype(program.dtype, copy=False)
     (result,) = carried_out(program, {"x": z, "parameter": activation.number})
-    np.copyto(out, result.astype(dtype, copy=False), casting="same_kind")
+    _dtypes.copyto(out, result.astype(dtype, copy=False))
 
 
 def carried_out(program: Program, given: dict[str, Any]) -> list[np.ndarray]:

@@ -7,11 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet import _dispatch
-
-# bool, integers, float16 to longdouble, complex; not objects, strings, times, records or the
-# dtypes of other packages.
-_CHARS = frozenset("?bBhHiIlLqQefdgFDG")
+from multisubnet import _dispatch, _dtypes
+from multisubnet._dtypes import BUILT_IN
 
 
 def read(
@@ -35,7 +32,7 @@ def read(
     if not (
         weight.dtype is dtype
         and (bias is None or bias.dtype is dtype)
-        and dtype.char in _CHARS
+        and dtype.num in BUILT_IN
         and dtype.isnative
     ):
         dtype = _working_dtype(samples, weight, bias)
@@ -63,20 +60,20 @@ def as_numpy(name: str, operand: Any) -> np.ndarray:
 
 def check_dtype(name: str, array: Any) -> None:
     """Raise unless an array has a dtype of numbers."""
-    if array.dtype.char not in _CHARS:
+    if not _dtypes.is_number(array.dtype):
         raise TypeError(
             f"{name} has dtype {array.dtype}; expected bool, an integer, float or complex dtype"
         )
 
 
 def _working_dtype(samples: Any, weight: Any, bias: Any) -> np.dtype:
-    """Return `numpy.result_type` of the operands, in native byte order."""
+    """Return the dtype that the operands have in common, in native byte order."""
     dtypes = []
     for name, array in (("samples", samples), ("weight", weight), ("bias", bias)):
         if array is not None:
             check_dtype(name, array)
             dtypes.append(array.dtype)
-    return np.result_type(*dtypes).newbyteorder("=")
+    return _dtypes.result_type(*dtypes)
 
 
 def count_sets(samples: Any, weight: Any, bias: Any) -> int:
@@ -117,7 +114,7 @@ def check_out(xp: ModuleType, out: Any, shape: tuple[int, ...], dtype: np.dtype)
     if out.shape != shape:
         raise ValueError(f"out has shape {out.shape}; expected {shape}")
     if out.dtype is not dtype and not (
-        out.dtype.char in _CHARS and np.can_cast(dtype, out.dtype, "same_kind")
+        _dtypes.is_number(out.dtype) and _dtypes.can_cast(dtype, out.dtype)
     ):
         raise TypeError(
             f"out has dtype {out.dtype}, to which results of dtype {dtype} cannot be cast "

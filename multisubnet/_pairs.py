@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from multisubnet import _dispatch, _operands
+from multisubnet import _dispatch, _dtypes, _operands
 from multisubnet._adapters import adapted_or_converted
 from multisubnet._subnormals import keeping_subnormals
 
@@ -151,5 +151,7 @@ def joined(arrays: dict[str, Any], join: Literal["stack", "concatenate"], axis: 
                 f"{first} has dtype {dtype} and {name} {other}: convert one of them (CuPy, which "
                 f"would do it here, takes float32 subnormals for zeros)"
             )
+    dtype = _dtypes.result_type(dtype, *(other for _, other in others))
     with _dispatch.device_of(arrays[first]):
-        return xp.ascontiguousarray(getattr(xp, join)(list(arrays.values()), axis=axis))
+        joined = getattr(xp, join)(list(arrays.values()), axis=axis, dtype=dtype)
+        return xp.ascontiguousarray(joined)

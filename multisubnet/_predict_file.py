@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import multisubnet
-from multisubnet import _mapped, _memory, _replace
+from multisubnet import _mapped, _memory, _npy, _replace
 from multisubnet._predict import Prediction
 
 CHECKPOINT_BYTES = 1 << 30  # after how many bytes they are put on the disk, and that is recorded
@@ -39,6 +39,7 @@ def write(path: Any, prediction: Prediction, elements: int, resume: bool, progre
     With `resume` an interrupted run is gone on with, where there is one. ValueError says what
     differs if that was of something else.
     """
+    _npy.check_has(path, "the result", prediction.dtype)
     final = _replace.place_of(path)
     part = final.with_name(f"{final.name}.part")
     record = _Record(part, _job(prediction))

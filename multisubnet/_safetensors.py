@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet import _memory, _replace
+from multisubnet import _dtypes, _memory, _replace
 
-# Those of its dtypes that NumPy has.
+# Those of its dtypes that NumPy has, and the one that it has with ml_dtypes.
 _DTYPES = frozenset(
     ["BOOL", "U8", "U16", "U32", "U64", "I8", "I16", "I32", "I64", "F16", "F32", "F64", "C64"]
 )
+_OF_ML_DTYPES = "BF16"
 
 
 def _library(path: Any) -> Any:
@@ -36,7 +37,9 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         with library.safe_open(path, framework="np") as file:
             for name in file.keys():  # noqa: SIM118 (it is no dict)
                 dtype = file.get_slice(name).get_dtype()
-                if dtype not in _DTYPES:
+                if dtype == _OF_ML_DTYPES:
+                    _dtypes.bfloat16(f"{name!r} in {path}")
+                elif dtype not in _DTYPES:
                     raise ValueError(f"{name!r} in {path} has dtype {dtype}, which NumPy has not")
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except library.SafetensorError as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet import _activations, _dispatch, _operands
+from multisubnet import _activations, _dispatch, _dtypes, _operands
 from multisubnet._activations import Activation
 from multisubnet._terms import BLOCK, Terms
 
@@ -61,7 +61,7 @@ class Problem:
     def dtype_of_gradient(self, operand: Any) -> np.dtype:
         """Return the dtype of a gradient with respect to an operand."""
         dtype = operand.dtype.newbyteorder("=")
-        return dtype if dtype.kind == "f" else self.dtype
+        return dtype if _dtypes.is_floating(dtype) else self.dtype
 
     def expect_derivative(self) -> None:
         """Raise unless the activation has a derivative."""
@@ -209,4 +209,4 @@ def working_dtype(dtype: np.dtype) -> np.dtype:
             f"samples, weight and bias together have dtype {dtype}; expected bool, integers or "
             f"floating dtypes of which float64 is the widest"
         )
-    return np.dtype(np.float32 if dtype.char in "ef" else np.float64)
+    return np.dtype(np.float32 if dtype.char in "eEf" else np.float64)

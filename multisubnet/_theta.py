@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet import _dispatch, _operands, _pairs
+from multisubnet import _dispatch, _dtypes, _operands, _pairs
 from multisubnet._adapters import adapted_or_converted
 from multisubnet._subnormals import keeping_subnormals
 
@@ -143,7 +143,7 @@ def to_theta(weight: Any, bias: Any = None, *, axis: int = 0) -> Any:
         )
     shape = (2 * n_features, n_sets) if axis else (n_sets, 2 * n_features)
     with _dispatch.device_of(weight), np.errstate(all="ignore"):  # of a signaling NaN
-        theta = xp.empty(shape, np.result_type(weight.dtype, bias.dtype))
+        theta = xp.empty(shape, _dtypes.result_type(weight.dtype, bias.dtype))
         of_weight, of_bias = from_theta(theta, n_features, axis=axis)
         of_weight[...] = weight
         of_bias[...] = bias

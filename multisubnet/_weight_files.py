@@ -35,6 +35,8 @@ def save(
     arrays = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
     text = _text(activation)
     if suffix == ".npz":
+        for name, array in arrays.items():
+            _npy.check_has(path, name, array.dtype)
         notes = {"activation": np.array(text), "format_version": np.array(_FORMAT)}
         with _replace.replacing(path) as file:
             np.savez(file, **arrays, **notes)  # type: ignore[arg-type]

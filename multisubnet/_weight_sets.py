@@ -13,6 +13,7 @@ from multisubnet import (
     _activations,
     _adapters,
     _dispatch,
+    _dtypes,
     _memory,
     _models,
     _pairs,
@@ -164,7 +165,7 @@ class WeightSets:
     @property
     def dtype(self) -> np.dtype:
         """The dtype that weight and bias have in common."""
-        return np.result_type(*(array.dtype for array in self._arrays()))
+        return _dtypes.result_type(*(array.dtype for array in self._arrays()))
 
     @property
     def nbytes(self) -> int:
@@ -493,7 +494,7 @@ class WeightSets:
         ------
         ValueError
             The name ends in something else; the dtype is longdouble or complex128, which
-            ``.safetensors`` files have not.
+            ``.safetensors`` files have not, or bfloat16, which ``.npz`` files have not.
         ImportError
             safetensors is needed, and is not installed.
         OSError

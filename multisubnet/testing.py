@@ -16,6 +16,7 @@ Needs Hypothesis (``pip install multisubnet[test]``).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import DTypeLike
 
-from multisubnet import _dispatch
+from multisubnet import _dispatch, _dtypes
 from multisubnet._activation_recipes import RECIPES
 from multisubnet._activations import PARAMETERS, Activation
 
@@ -39,14 +40,15 @@ __all__ = [
     "values",
 ]
 
-#: The dtypes that every backend has.
+#: The dtypes that every backend has. (bfloat16, where ml_dtypes is installed, has to be asked for.)
 DTYPES = (
     *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
     *("float16", "float32", "float64", "complex64", "complex128"),
 )
 
 #: How an array may lie in memory. ``"repeated"`` has stride 0 along an axis; ``"swapped"`` is the
-#: other byte order; ``"unaligned"`` starts between two multiples of the item's size.
+#: other byte order, which bfloat16 has not; ``"unaligned"`` starts between two multiples of the
+#: item's size.
 LAYOUTS = (
     "contiguous",
     "transposed",
@@ -82,7 +84,7 @@ def values(dtype: DTypeLike, *, special_values: bool = True) -> st.SearchStrateg
     Parameters
     ----------
     dtype : dtype_like
-        A bool, integer, float or complex dtype.
+        A bool, integer, float or complex dtype, or bfloat16.
     special_values : bool, optional
         Whether to draw NaN, infinities, -0.0, subnormals, and the extremes of the dtype, and to
         draw them often. Without them floats are finite, normal or +0.0, and integers small.
@@ -103,6 +105,8 @@ def values(dtype: DTypeLike, *, special_values: bool = True) -> st.SearchStrateg
     if dtype.kind == "c":
         part = values(_real(dtype), special_values=special_values)
         return st.builds(complex, part, part)
+    if _dtypes.is_bfloat16(dtype):
+        return _values_of_bfloat16(dtype, special_values)
     if not special_values:
         # Adding 0.0 makes 0.0 of -0.0. Every float32 up to 100 is one of the wider floats as well.
         width: Literal[16, 32] = 16 if dtype.itemsize == 2 else 32
@@ -113,6 +117,19 @@ def values(dtype: DTypeLike, *, special_values: bool = True) -> st.SearchStrateg
     edges += [np.sqrt(finfo.tiny), np.sqrt(finfo.max), finfo.max, np.inf, np.nan]
     signed = [sign * edge for edge in edges for sign in (1, -1)]
     return st.sampled_from(signed) | hnp.from_dtype(dtype, allow_subnormal=True)
+
+
+def _values_of_bfloat16(dtype: np.dtype, special_values: bool) -> st.SearchStrategy[Any]:
+    """Draw what float32 has in its upper 16 bits."""
+    if not special_values:
+        numbers = st.floats(-100, 100, width=32, allow_subnormal=False)
+        return numbers.map(lambda x: dtype.type(x) + dtype.type(0))
+    edges = [0x0000, 0x3F80, 0x3F81, 0x3C00]  # 0, 1, 1 + eps, eps
+    edges += [0x0080, 0x0001, 0x0040, 0x00C0]  # tiny, the smallest subnormal, tiny / 2, tiny * 1.5
+    edges += [0x2000, 0x5F7F, 0x7F7F, 0x7F80, 0x7FC0]  # roots of tiny and max, max, inf, nan
+    signed = [sign | edge for edge in edges for sign in (0, 0x8000)]
+    bits = st.sampled_from(signed) | st.integers(0, 0xFFFF)
+    return bits.map(lambda x: np.array(x, np.uint16).view(dtype)[()])
 
 
 @st.composite
@@ -166,7 +183,7 @@ def _laid_out(array: np.ndarray, layout: str, axis: int) -> np.ndarray:
         return np.broadcast_to(array.take([0], axis), array.shape)
     if layout == "read-only":
         array.flags.writeable = False
-    if layout == "swapped":
+    if layout == "swapped" and not _dtypes.is_bfloat16(array.dtype):
         return array.astype(array.dtype.newbyteorder("S"))
     if layout == "unaligned":
         buffer = np.empty(array.nbytes + 1, np.uint8)[1:]
@@ -322,7 +339,7 @@ def _same(actual: np.ndarray, desired: np.ndarray) -> np.ndarray:
         x.astype(x.dtype.newbyteorder("=")).view(f"u{x.dtype.itemsize}") for x in (actual, desired)
     )
     same = bits == wanted
-    if actual.dtype.kind == "f":
+    if _dtypes.is_floating(actual.dtype):
         infinity = np.array(np.inf, actual.dtype.newbyteorder("=")).view(bits.dtype)
         unsigned = bits.dtype.type(~(1 << (8 * bits.itemsize - 1)) & (1 << 8 * bits.itemsize) - 1)
         same |= ((bits & unsigned) > infinity) & ((wanted & unsigned) > infinity)
@@ -330,14 +347,15 @@ def _same(actual: np.ndarray, desired: np.ndarray) -> np.ndarray:
 
 
 def _shown(value: np.generic) -> str:
-    if value.dtype.kind == "f":
+    if _dtypes.is_floating(value.dtype):
         return f"{value!s} (0x{_bits(value).hex()})"
     return str(value)
 
 
 def _bits(value: np.generic) -> bytes:
     """Return the bytes of a float, the sign first."""
-    return np.array(value).astype(value.dtype.newbyteorder(">")).tobytes()
+    stored = np.array(value).tobytes()
+    return stored[::-1] if sys.byteorder == "little" else stored
 
 
 def _apart(one: np.generic, other: np.generic) -> str:
@@ -345,7 +363,12 @@ def _apart(one: np.generic, other: np.generic) -> str:
     if one.dtype.kind == "c":
         parts = (("re", one.real, other.real), ("im", one.imag, other.imag))
         return "".join(f", {name}{_apart(a, b)[1:]}" for name, a, b in parts if _apart(a, b))
-    if one.dtype.kind != "f" or one.dtype.itemsize > 8 or np.isnan(one) or np.isnan(other):
+    if (
+        not _dtypes.is_floating(one.dtype)
+        or one.dtype.itemsize > 8
+        or np.isnan(one)
+        or np.isnan(other)
+    ):
         return ""
     return f", {abs(_position(one) - _position(other))} ulp apart"
 

@@ -12,7 +12,7 @@ from device import OnDevice, to_device
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet import _dispatch
+from multisubnet import _dispatch, _dtypes
 from multisubnet.testing import LAYOUTS, Problem, _laid_out
 
 _dispatch._MODULES["host"] = "cuda_on_host"
@@ -126,9 +126,11 @@ def normals(draw, dtype, shape, *, special_values=False):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     array = rng.normal(size=shape) * draw(st.sampled_from([1, 1, 1e-3, 30]))
     with np.errstate(all="ignore"):
-        array = array.astype(dtype) if dtype.kind == "f" else np.rint(array * 9).astype(dtype)
-    if special_values and dtype.kind == "f":
-        finfo = np.finfo(dtype)
+        floating = _dtypes.is_floating(dtype)
+        array = array.astype(dtype) if floating else np.rint(array * 9).astype(dtype)
+    if special_values and floating:
+        # bfloat16 has the exponents of float32, the largest of which becomes infinite in it.
+        finfo = np.finfo(np.float32 if _dtypes.is_bfloat16(dtype) else dtype)
         special = [0.0, finfo.smallest_subnormal, finfo.tiny / 3, finfo.max, np.inf, np.nan]
         special = np.outer([1, -1], special).astype(dtype).ravel()
         rare = rng.random(shape) < draw(st.sampled_from([0.002, 0.03, 0.5]))

@@ -12,27 +12,28 @@ from multisubnet._elementary import Format
 
 def affine(samples, weight, bias=None, *, activation=None, set_axis=0, out=None):
     operands = [np.asarray(x) for x in (samples, weight, bias) if x is not None]
-    dtype = np.result_type(*operands).newbyteorder("=")
+    dtype = result_type(*operands)
     if isinstance(activation, str):
         activation = Activation(activation)
-    if activation and activation.key not in ("linear", "relu", "relu6"):
+    if activation and activation.key not in ("linear", "relu", "relu6") and dtype.kind in "biu":
         dtype = np.result_type(dtype, np.float16)
     with np.errstate(all="ignore"):
         samples, weight, *rest = (x.astype(dtype) for x in operands)
         samples = samples if samples.ndim == 3 else samples[None]
         result = _product(samples, weight[:, None])
         for bias in rest:
-            result = result + bias[:, None]
+            result = _sum(result, bias[:, None])
         if activation:
             result = activated(result, activation)
         if set_axis == 1:
             result = result.transpose(1, 0, 2)
-        return result if out is None else result.astype(out.dtype)
+        return result if out is None else cast(result, out.dtype)
 
 
 def affine_select(samples, weight, bias, set_index, *, activation=None):
     every = affine(samples, weight, bias, activation=activation)
-    missing = {"f": np.nan, "c": complex(np.nan, np.nan)}.get(every.dtype.kind, 0)
+    missing = {"c": complex(np.nan, np.nan)}.get(every.dtype.kind, np.nan)
+    missing = 0 if every.dtype.kind in "biu" else missing
     result = np.full(samples.shape, missing, every.dtype)
     for b, n in enumerate(set_index):
         if 0 <= n < len(every):
@@ -40,7 +41,15 @@ def affine_select(samples, weight, bias, set_index, *, activation=None):
     return result
 
 
+def _sum(a, b):
+    if is_bfloat16(a.dtype):
+        return cast(a.astype(np.float32) + b.astype(np.float32), a.dtype)
+    return a + b
+
+
 def _product(a, b):
+    if is_bfloat16(a.dtype):
+        return cast(a.astype(np.float32) * b.astype(np.float32), a.dtype)
     if a.dtype.kind != "c":
         return a * b
     result = np.empty(np.broadcast_shapes(a.shape, b.shape), a.dtype)
@@ -50,16 +59,16 @@ def _product(a, b):
 
 
 def activated(z, activation):
-    """Do what the recipe says as it is read, in float32 for float16."""
+    """Do what the recipe says as it is read, in float32 for float16 and bfloat16."""
     if z.dtype == bool or activation.key == "linear":
         return z
-    x = z.astype(np.float32) if z.dtype == np.float16 else z
+    x = z.astype(np.float32) if z.dtype.itemsize == 2 and z.dtype.kind not in "iu" else z
     recipes = RECIPES[activation.name]
     recipe = recipes.derivative if activation.is_derivative else recipes.value
     parameter = Number(x.dtype.type(activation.number))
     with np.errstate(all="ignore"):
         result = recipe(Number(x), parameter, form_of(x.dtype))
-        return np.broadcast_to(result.array, z.shape).astype(z.dtype)
+        return cast(np.broadcast_to(result.array, z.shape), z.dtype)
 
 
 def judged(prediction, target, loss):
@@ -76,7 +85,34 @@ def form_of(dtype):
     return constants and Format(constants)
 
 
-# Sums, for which operands are cast to float32 if they are float16 and float32, else to float64.
+def is_bfloat16(dtype):
+    return dtype.name == "bfloat16"
+
+
+def result_type(*arrays):
+    """Return the dtype that arrays have in common: the least that has all of their values."""
+    names = {array.dtype.name for array in arrays}
+    if "bfloat16" not in names:
+        return np.result_type(*arrays).newbyteorder("=")
+    if names <= {"bfloat16", "bool", "int8", "uint8"}:
+        return np.dtype("bfloat16")
+    return np.result_type(np.float32, *names - {"bfloat16"})
+
+
+def cast(values, dtype):
+    """Round values to a dtype."""
+    if not is_bfloat16(dtype) or is_bfloat16(values.dtype):
+        return values.astype(dtype)
+    x = values.astype(float)
+    _, exponent = np.frexp(x)  # of a fraction from 1/2 to 1
+    step = np.ldexp(1.0, np.maximum(exponent, -125) - 8)
+    with np.errstate(over="ignore"):
+        rounded = (np.rint(x / step) * step).astype(np.float32)
+    return (rounded.view(np.uint32) >> np.uint32(16)).astype(np.uint16).view(dtype)
+
+
+# Sums, for which operands are cast to float32 if they are float16, bfloat16 and float32, else to
+# float64.
 
 
 def mean_loss(*operands, **kwargs):
@@ -115,9 +151,13 @@ def mean_loss_and_grad(
         if not per_feature:
             value, count = tree(value.T), count * x.shape[2]
         grad_weight, grad_bias = (
-            (gradient / count).astype(floating(weight, x.dtype)) for gradient in gradients
+            cast(gradient / count, floating(weight, x.dtype)) for gradient in gradients
         )
-        return (value / count).astype(dtype), grad_weight, None if bias is None else grad_bias
+        return (
+            cast(value / count, np.dtype(dtype)),
+            grad_weight,
+            None if bias is None else grad_bias,
+        )
 
 
 def closed_form(x, w, b, t, factor):
@@ -158,7 +198,7 @@ def affine_vjp(
         return tuple(
             None
             if operand is None or name not in wrt
-            else totals[name].astype(floating(operand, x.dtype))
+            else cast(totals[name], floating(operand, x.dtype))
             for name, operand in operands.items()
         )
 
@@ -184,7 +224,8 @@ def affine_stats(
 def broadcast(samples, weight, bias):
     """Return samples (N, B, F), weight and bias (N, 1, F), in the working dtype of sums."""
     given = [array for array in (samples, weight, bias) if array is not None]
-    dtype = np.float32 if np.result_type(*given).char in "ef" else np.float64
+    narrow = is_bfloat16(result_type(*given)) or result_type(*given).char in "ef"
+    dtype = np.float32 if narrow else np.float64
     x, w = samples.astype(dtype), weight.astype(dtype)[:, None]
     x = x if x.ndim == 3 else x[None]
     b = np.full_like(w, -0.0) if bias is None else bias.astype(dtype)[:, None]
@@ -203,7 +244,8 @@ def factors(weights, dtype, length):
 
 def floating(operand, dtype):
     """Return the dtype of a gradient."""
-    return operand.dtype.newbyteorder("=") if operand.dtype.kind == "f" else dtype
+    is_floating = operand.dtype.kind == "f" or is_bfloat16(operand.dtype)
+    return operand.dtype.newbyteorder("=") if is_floating else dtype
 
 
 def named(activation):

@@ -122,6 +122,42 @@ def _of_affine(functions) -> dict[str, str]:
     return hashes
 
 
+def table_of_bfloat16(functions=ms) -> dict[str, str]:
+    """Return the hash of every case of bfloat16, which needs ml_dtypes; results are in float32."""
+    hashes = {}
+    samples, weight, bias = of_bfloat16(operands("float32"))
+    integers, halves = operands("int8")[1], operands("float16")[2]
+
+    def note(name: str, result: np.ndarray) -> None:
+        assert result.dtype == weight.dtype
+        hashes[f"{name} bfloat16"] = digest(result.astype(np.float32))
+
+    note("affine", functions.affine(samples, weight, bias))
+    note("affine without bias", functions.affine(samples, weight))
+    note("affine of int8 weights", functions.affine(samples, integers, bias))
+    for activation in ACTIVATIONS:
+        result = functions.affine(samples, weight, bias, activation=activation)
+        note(f"affine {activation!r}", result)
+    index = np.arange(len(samples)) ** 2 % (len(weight) + 2)  # some of which are not there
+    note("affine_select", functions.affine_select(samples, weight, bias, index, check=False))
+    for dtype in ("int32", "float64"):
+        out = np.empty((11, 37, 53), weight.dtype)
+        note(f"affine {dtype} into", functions.affine(*operands(dtype), out=out))
+    hashes["affine bfloat16 bfloat16 float16"] = digest(functions.affine(samples, weight, halves))
+
+    few = of_bfloat16(moderate("float32", (11, 13), (11, 13), (100, 13), (100, 13), (100,)))
+    for loss, activation in [("huber", "tanh"), ("squared_error", None)]:
+        found = _judgement(functions, few, True, loss, activation)
+        hashes[f"mean_loss_and_grad bfloat16 weighted {loss} {activation}"] = found
+    return hashes
+
+
+def of_bfloat16(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the upper halves of float32's."""
+    bits = ((x.view(np.uint32) >> np.uint32(16)).astype(np.uint16) for x in arrays)
+    return [x.view("bfloat16") for x in bits]
+
+
 def _of_sums(functions) -> dict[str, str]:
     hashes = {}
     for dtype in ("float32", "float64"):
@@ -158,4 +194,6 @@ def _judgement(functions, data, weighted, loss, activation) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(table(), indent=2) + "\n")
+    import ml_dtypes  # noqa: F401 (NumPy knows bfloat16 by it)
+
+    FILE.write_text(json.dumps(table() | table_of_bfloat16(), indent=2) + "\n")

@@ -56,12 +56,6 @@ def test_dtypes(name, operand, dtype):
         ms.affine(**operands | {name: operand})
 
 
-def test_dtypes_of_other_packages():
-    ml_dtypes = pytest.importorskip("ml_dtypes")
-    with pytest.raises(TypeError, match="weight has dtype bfloat16"):
-        ms.affine(SAMPLES, WEIGHT.astype(ml_dtypes.bfloat16))
-
-
 def test_a_mask_is_not_lost_in_silence():
     with pytest.raises(TypeError, match="samples is a masked array"):
         ms.affine(np.ma.masked_equal(SAMPLES, 0), WEIGHT)

@@ -125,7 +125,9 @@ def test_dtype_of_losses():
     assert mst.mean_loss(x, w, None, x).dtype == torch.float64
     result = mst.mean_loss(x, w, None, x, dtype=torch.float32)
     assert_same(result, ms.mean_loss(x.numpy(), w.numpy(), None, x.numpy(), dtype="float32"))
-    with pytest.raises(TypeError, match="dtype must be float16, float32 or float64, not int64"):
+    with pytest.raises(
+        TypeError, match="dtype must be float16, bfloat16, float32 or float64, not int64"
+    ):
         mst.mean_loss(x, w, None, x, dtype=torch.int64)
 
 
