@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multisubnet import _dispatch, _operands
+from multisubnet import _dispatch, _dtypes, _operands
 
 _DTYPES = {
     getattr(torch, name): np.dtype(name)
@@ -27,17 +27,19 @@ Operands = dict[str, Tensor | None]
 
 def numpy_dtype(name: str, dtype: torch.dtype) -> np.dtype:
     """Return PyTorch's dtype of a named operand as NumPy's."""
+    if dtype == torch.bfloat16:
+        return _dtypes.bfloat16(name)
     if dtype not in _DTYPES:
         raise TypeError(
-            f"{name} has dtype {dtype}; expected bool, an integer, float16, float32, float64, "
-            f"complex64 or complex128 (bfloat16 goes into float32, by .float(), without rounding)"
+            f"{name} has dtype {dtype}; expected bool, an integer, float16, bfloat16, float32, "
+            f"float64, complex64 or complex128"
         )
     return _DTYPES[dtype]
 
 
 def tensor_dtype(dtype: np.dtype) -> torch.dtype:
     """Return NumPy's dtype as PyTorch's."""
-    return _TENSOR_DTYPES[dtype]
+    return torch.bfloat16 if _dtypes.is_bfloat16(dtype) else _TENSOR_DTYPES[dtype]
 
 
 def as_tensors(operands: dict[str, Any]) -> Operands:
@@ -75,7 +77,7 @@ def _as_tensor(name: str, operand: Any) -> Tensor:
         or any(stride % array.itemsize for stride in array.strides)
     ):
         array = np.array(array, dtype=array.dtype.newbyteorder("="))
-    return torch.from_numpy(array)
+    return tensor_of(array)
 
 
 def on_arrays(function: Callable[..., Any], operands: Operands, **options: Any) -> Any:
@@ -101,6 +103,8 @@ def apply(function: Callable[..., Any], operands: Operands, **options: Any) -> A
 
 def tensor_of(array: Any) -> Tensor:
     """Return a tensor that has the memory of a NumPy or CuPy array."""
+    if _dtypes.is_bfloat16(array.dtype):  # which PyTorch reads as integers only
+        return tensor_of(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array) if isinstance(array, np.ndarray) else torch.from_dlpack(array)
 
 
@@ -109,13 +113,16 @@ def array_of(name: str, tensor: Tensor) -> np.ndarray:
     try:
         return (tensor.detach() if tensor.requires_grad else tensor).numpy()
     except (TypeError, RuntimeError):
-        return _computed(name, tensor).numpy()
+        return _array_of_any(name, tensor, Tensor.numpy)
 
 
-def _computed(name: str, tensor: Tensor) -> Tensor:
-    """Return a tensor that autograd knows nothing of, and that is not the conjugate of another."""
-    numpy_dtype(name, tensor.dtype)
-    return tensor.detach().resolve_conj().resolve_neg()
+def _array_of_any(name: str, tensor: Tensor, read: Callable[[Tensor], Any]) -> Any:
+    """Return what `read` makes of a tensor that may be the conjugate of another, or bfloat16."""
+    dtype = numpy_dtype(name, tensor.dtype)
+    plain = tensor.detach().resolve_conj().resolve_neg()
+    if tensor.dtype == torch.bfloat16:
+        return read(plain.view(torch.int16)).view(dtype)
+    return read(plain)
 
 
 # CUDA. CuPy reaches the memory of tensors through DLPack; what it allocates is PyTorch's.
@@ -127,7 +134,7 @@ def _apply_on_cuda(function: Callable[..., Any], operands: Operands, options: An
         raise TypeError(f"tensors are on {device}; expected the CPU or a CUDA device")
     with _working_as_pytorch(device) as cupy:
         arrays = {
-            name: None if x is None else cupy.from_dlpack(_computed(name, x))
+            name: None if x is None else _array_of_any(name, x, cupy.from_dlpack)
             for name, x in operands.items()
         }
         return function(**arrays, **options)

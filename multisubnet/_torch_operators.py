@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import multisubnet as ms
-from multisubnet import _activations, _operands, _sums
+from multisubnet import _activations, _dtypes, _operands, _sums
 from multisubnet._torch_arrays import (
     array_of,
     as_tensors,
@@ -32,7 +32,7 @@ def _named(samples: Tensor, weight: Tensor, bias: Tensor | None) -> dict[str, Te
 
 def _common_dtype(samples: Tensor, weight: Tensor, bias: Tensor | None) -> np.dtype:
     operands = _named(samples, weight, bias)
-    return np.result_type(
+    return _dtypes.result_type(
         *(numpy_dtype(name, x.dtype) for name, x in operands.items() if x is not None)
     )
 

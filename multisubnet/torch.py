@@ -63,6 +63,8 @@ def affine(
     TypeError
         As for `multisubnet.affine`; tensors on two devices, or of a dtype that NumPy does not have,
         are among the operands; `out` is not a tensor.
+    ImportError
+        A tensor is bfloat16, and ml_dtypes is not installed.
     RuntimeError
         `out` is given and an operand, or `out`, requires a gradient.
     NotImplementedError
