@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from multisubnet import _dispatch, _operands
+from multisubnet import _dispatch, _dtypes, _operands
 from multisubnet._sums import Problem
 
 _ALIGNMENT = 64  # XLA takes over NumPy's memory from such an address, and copies it from others
@@ -25,7 +25,7 @@ class Place(NamedTuple):
 def read(**operands: Any) -> dict[str, Any]:
     """Return operands, those that are no JAX arrays as NumPy arrays of dtypes that JAX has."""
     for name, x in operands.items():
-        if isinstance(x, jax.Array) and not _is_numpys(x.dtype):
+        if isinstance(x, jax.Array) and not _is_number(x.dtype):
             raise TypeError(
                 f"{name} has dtype {x.dtype}, in which multisubnet does not compute: cast it, as "
                 f"with {name}.astype('float32')"
@@ -125,7 +125,10 @@ def _returned(array: Any, place: Place, dtype: np.dtype | None = None) -> Any:
     dtype = canonical(array.dtype) if dtype is None else dtype
     if isinstance(array, np.ndarray):
         device = place.device if place.committed else None
-        return jax.device_put(array.astype(dtype, copy=False), device, may_alias=True)
+        if array.dtype != dtype:
+            wide, array = array, np.empty(array.shape, dtype)
+            _dtypes.copyto(array, wide)
+        return jax.device_put(array, device, may_alias=True)
     with array.device:
         array = array.astype(dtype, copy=False)
         # JAX does not know that CuPy's stream reads the operands, and may use their memory again
@@ -134,8 +137,8 @@ def _returned(array: Any, place: Place, dtype: np.dtype | None = None) -> Any:
     return jax.dlpack.from_dlpack(array)
 
 
-def _is_numpys(dtype: Any) -> bool:
-    return isinstance(dtype, np.dtype) and dtype.type.__module__ == "numpy"
+def _is_number(dtype: Any) -> bool:
+    return isinstance(dtype, np.dtype) and _dtypes.is_number(dtype)
 
 
 def _place_of(operands: dict[str, Any]) -> Place:
@@ -174,9 +177,17 @@ def _place_of(operands: dict[str, Any]) -> Place:
 
 
 def _on_cpu(x: Any) -> np.ndarray:
+    if _dtypes.is_bfloat16(x.dtype):  # which NumPy does not take from others
+        return np.asarray(x)
     return np.from_dlpack(x.block_until_ready())
 
 
 def _on_gpu(x: Any) -> Any:
+    if _dtypes.is_bfloat16(x.dtype):
+        raise TypeError(
+            "an operand is bfloat16 on a GPU, where arrays of it cannot be handed over: cast it, "
+            "as with .astype('float32'), or call this function inside jax.jit, in JAX' own "
+            "arithmetic"
+        )
     _dispatch.load("cupy")  # or say what is missing
     return _dispatch.cupy().from_dlpack(x)  # which makes its current stream wait for x

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 import multisubnet as ms
-from multisubnet import _activations
+from multisubnet import _activations, _dtypes
 from multisubnet._activations import Activation
 from multisubnet._subnormals import keeping_subnormals
 
@@ -35,7 +35,8 @@ _INTERNAL = 13  # a code of an error
 _DTYPES = {
     **{1: "bool", 2: "int8", 3: "int16", 4: "int32", 5: "int64"},
     **{6: "uint8", 7: "uint16", 8: "uint32", 9: "uint64"},
-    **{10: "float16", 11: "float32", 12: "float64", 15: "complex64", 18: "complex128"},
+    **{10: "float16", 11: "float32", 12: "float64", 15: "complex64", 16: "bfloat16"},
+    18: "complex128",
 }
 
 
@@ -92,7 +93,7 @@ def _call(what: bytes, operands: list[np.ndarray], results: list[np.ndarray]) ->
     answers = getattr(ms, name)(**arguments)
     answers = [x for x in (answers if isinstance(answers, tuple) else [answers]) if x is not None]
     for result, answer in zip(results, answers, strict=True):
-        np.copyto(result, answer, casting="same_kind")
+        _dtypes.copyto(result, answer)
 
 
 class _Struct(ctypes.Structure):

@@ -109,7 +109,7 @@ def _activated(z: Any, activation: Activation | None) -> Any:
     function = _ACTIVATIONS[activation.name]
     if activation.parameter is not None:
         function = functools.partial(function, parameter=activation.parameter)
-    wide = z.astype(jnp.float32) if z.dtype == jnp.float16 else z
+    wide = z.astype(jnp.float32) if z.dtype in (jnp.float16, jnp.bfloat16) else z
     if activation.is_derivative:
         _, result = jax.jvp(function, (wide,), (jnp.ones_like(wide),))
     else:

@@ -80,7 +80,34 @@ def test_eager_activations(problem, activation):
     )
 
 
-@given(data=st.data(), problem=problems_of_sums(["float16", "float32", "int8"], ndim=2))
+@given(
+    problem=problems(dtypes=["bfloat16"])
+    | problems(dtypes=["bfloat16", "int8", "float16", "int32"], mixed_dtypes=True),
+    activation=st.none() | activations(),
+)
+def test_eager_bfloat16(problem, activation):
+    assert_same(
+        ms.affine(*to_jax(problem), activation=activation),
+        ms.affine(*problem, activation=activation),
+    )
+
+
+def test_bfloat16_in_compiled_code():
+    samples, weight, bias, targets = (x.astype("bfloat16") for x in table())
+    j = to_jax([samples, weight, bias, targets])
+    desired = ms.affine(samples, weight, bias, activation="tanh")
+    result = jax.jit(lambda *x: ms.affine(*x, activation="tanh"))(*j[:3])
+    assert result.dtype == jnp.bfloat16
+    near = desired.astype("float32")
+    np.testing.assert_allclose(np.asarray(result, "float32"), near, rtol=2**-6, atol=2**-7)
+    exact = jax.jit(lambda *x: msj.affine(*x, activation="tanh", exact=True))(*j[:3])
+    assert_same(exact, desired)
+    pulled = jax.grad(lambda w: msj.mean_loss(j[0], w, j[2], j[3], exact=True).sum())(j[1])
+    _, grad_weight, _ = ms.mean_loss_and_grad(samples, weight, bias, targets)
+    assert_same(pulled, grad_weight)
+
+
+@given(data=st.data(), problem=problems_of_sums(["bfloat16", "float16", "float32", "int8"], ndim=2))
 @settings(max_examples=max(EXAMPLES // 4, 10))
 def test_eager_sums(data, problem):
     n_sets = max(len(x) for x in problem[1:] if x is not None)
@@ -153,8 +180,8 @@ def test_numpy_arrays_beside_are_taken_as_jax_takes_them():
 def test_what_is_refused():
     samples, weight, bias, targets = to_jax(table())
     for function in (ms.affine, jax.jit(ms.affine)):
-        with pytest.raises(TypeError, match=r"weight has dtype bfloat16.*weight.astype\('float32'"):
-            function(samples, weight.astype(jnp.bfloat16), bias)
+        with pytest.raises(TypeError, match=r"weight has dtype int4.*weight.astype\('float32'"):
+            function(samples, weight.astype(jnp.int4), bias)
         with pytest.raises(ValueError, match=r"weight has shape \(5, 6\); expected \(N, F\)"):
             function(samples, weight[:, 1:], bias)
     with pytest.raises(TypeError, match="out is given, and JAX arrays are immutable"):

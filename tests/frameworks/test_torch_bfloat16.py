@@ -120,5 +120,5 @@ def test_weight_sets_of_a_module():
 
 def test_what_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
-    with pytest.raises(ImportError, match="samples is bfloat16, .* 'pip install ml_dtypes'"):
+    with pytest.raises(ImportError, match=r"samples is bfloat16, .* 'pip install ml_dtypes'"):
         mst.affine(draw(5, 3), torch.ones(4, 3))
