@@ -64,6 +64,7 @@ template <typename T> struct Converting {
 // What, added to a number, changes nothing: a bias that is not there.
 template <typename T> struct nothing { DEVICE T value() { return T(); } };
 template <> struct nothing<float16> { DEVICE float16 value() { return {uint16(0x8000u)}; } };
+template <> struct nothing<bfloat16> { DEVICE bfloat16 value() { return {uint16(0x8000u)}; } };
 template <> struct nothing<float32> { DEVICE float32 value() { return -0.0f; } };
 template <> struct nothing<float64> { DEVICE float64 value() { return -0.0; } };
 template <typename R> struct nothing<complex<R>> {
@@ -73,6 +74,7 @@ template <typename R> struct nothing<complex<R>> {
 // What stands for a set that there is not: NaN, or 0 where there is none.
 template <typename T> struct missing { DEVICE T value() { return T(); } };
 template <> struct missing<float16> { DEVICE float16 value() { return {uint16(0x7e00u)}; } };
+template <> struct missing<bfloat16> { DEVICE bfloat16 value() { return {uint16(0x7fc0u)}; } };
 template <> struct missing<float32> { DEVICE float32 value() { return from_bits(0x7fc00000u); } };
 template <> struct missing<float64> {
     DEVICE float64 value() { return from_bits(uint64(0x7ff8000000000000ull)); }
@@ -110,6 +112,9 @@ template <typename Activation> DEVICE float64 activated(float64 z, float64 param
 }
 template <typename Activation> DEVICE float16 activated(float16 z, float64 parameter) {
     return to_float16(Activation::of(widen(z), to_float32(parameter)));
+}
+template <typename Activation> DEVICE bfloat16 activated(bfloat16 z, float64 parameter) {
+    return to_bfloat16(Activation::of(widen(z), to_float32(parameter)));
 }
 
 // activation(sample * weight + bias) of neighbouring features, in set n.

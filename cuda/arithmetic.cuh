@@ -148,6 +148,41 @@ DEVICE float16 to_float16(float32 x) { return to_float16(widen(x)); }
 DEVICE float16 mul(float16 a, float16 b) { return to_float16(mul(widen(a), widen(b))); }
 DEVICE float16 add(float16 a, float16 b) { return to_float16(add(widen(a), widen(b))); }
 
+// bfloat16 is the upper half of a float32. Instructions that round to it begin with sm_80, those that
+// add and multiply without fusing with sm_90; a few of integers do it on all GPUs.
+DEVICE float32 widen(bfloat16 x) { return from_bits(static_cast<uint32>(x.bits) << 16); }
+DEVICE bfloat16 to_bfloat16(float32 x) {
+    const uint32 all = bits(x);
+    if ((all & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16>(0x7fc0u)};
+    // To nearest even; a carry out of the fraction raises the exponent, up to that of infinity.
+    return {static_cast<uint16>((all + 0x7fffu + (all >> 16 & 1u)) >> 16)};
+}
+
+// Rounding to odd first: what float32 does not have becomes the neighbour toward zero, with its
+// last bit set. Rounding that to bfloat16 is rounding once (Boldo and Melquiond, 2008).
+DEVICE bfloat16 to_bfloat16(float64 x) {
+    const float32 narrow = to_float32(x);
+    const uint64 magnitude = bits(x) & 0x7fffffffffffffffull;
+    const uint64 rounded = bits(widen(narrow)) & 0x7fffffffffffffffull;
+    if (rounded == magnitude || magnitude > 0x7ff0000000000000ull) return to_bfloat16(narrow);
+    return to_bfloat16(from_bits((bits(narrow) - (rounded > magnitude)) | 1u));
+}
+
+// Integers of up to 53 bits are exact in float64. Of larger ones one bit, too low for bfloat16, tells
+// whether anything was left over in those below it.
+DEVICE bfloat16 to_bfloat16(uint64 magnitude, bool negative) {
+    if (magnitude >> 53) {
+        const uint64 left_over = magnitude & 0xfffu;
+        magnitude = (magnitude - left_over) | (left_over ? 0x1000u : 0u);
+    }
+    const bfloat16 r = to_bfloat16(static_cast<float64>(magnitude));
+    return {static_cast<uint16>(r.bits | (negative ? 0x8000u : 0u))};
+}
+
+// As for float16 (24 bits >= 2 * 8 + 2), rounding twice gives what one rounding would.
+DEVICE bfloat16 mul(bfloat16 a, bfloat16 b) { return to_bfloat16(mul(widen(a), widen(b))); }
+DEVICE bfloat16 add(bfloat16 a, bfloat16 b) { return to_bfloat16(add(widen(a), widen(b))); }
+
 // Integers wrap. They are computed unsigned, in 32 or 64 bits, since signed overflow is undefined.
 template <int BYTES> struct wrapping { typedef uint32 type; };
 template <> struct wrapping<8> { typedef uint64 type; };
@@ -186,6 +221,7 @@ template <> struct Convert<boolean> {
 template <> struct Convert<float32> {
     DEVICE float32 from(boolean x) { return x.byte != 0; }
     DEVICE float32 from(float16 x) { return widen(x); }
+    DEVICE float32 from(bfloat16 x) { return widen(x); }
     DEVICE float32 from(float32 x) { return x; }
     DEVICE float32 from(float64 x) { return to_float32(x); }
     template <typename From> DEVICE float32 from(From x) { return static_cast<float32>(x); }
@@ -193,6 +229,7 @@ template <> struct Convert<float32> {
 template <> struct Convert<float64> {
     DEVICE float64 from(boolean x) { return x.byte != 0; }
     DEVICE float64 from(float16 x) { return widen(widen(x)); }
+    DEVICE float64 from(bfloat16 x) { return widen(widen(x)); }
     DEVICE float64 from(float32 x) { return widen(x); }
     DEVICE float64 from(float64 x) { return x; }
     template <typename From> DEVICE float64 from(From x) { return static_cast<float64>(x); }
@@ -203,6 +240,18 @@ template <> struct Convert<float16> {
     // Integers up to 2^24 are exact in float32, larger ones are infinite in float16 either way.
     template <typename From> DEVICE float16 from(From x) {
         return to_float16(Convert<float32>::from(x));
+    }
+};
+template <> struct Convert<bfloat16> {
+    DEVICE bfloat16 from(boolean x) { return to_bfloat16(Convert<float32>::from(x)); }
+    DEVICE bfloat16 from(bfloat16 x) { return x; }
+    DEVICE bfloat16 from(float16 x) { return to_bfloat16(widen(x)); }
+    DEVICE bfloat16 from(float32 x) { return to_bfloat16(x); }
+    DEVICE bfloat16 from(float64 x) { return to_bfloat16(x); }
+    template <typename From> DEVICE bfloat16 from(From x) {
+        const bool negative = x < From(0);
+        const uint64 bits = static_cast<uint64>(x);
+        return to_bfloat16(negative ? 0 - bits : bits, negative);
     }
 };
 template <typename R> struct Convert<complex<R>> {

@@ -19,6 +19,7 @@ typedef double float64;
 
 struct boolean { uint8 byte; };      // a C++ bool may hold 0 and 1 only; a byte of an array, anything
 struct float16 { uint16 bits; };
+struct bfloat16 { uint16 bits; };    // the upper half of a float32
 template <typename R> struct alignas(2 * sizeof(R)) complex { R re, im; };
 typedef complex<float32> complex64;
 typedef complex<float64> complex128;
@@ -28,13 +29,14 @@ typedef complex<float64> complex128;
 #define FOR_EACH_DTYPE(X)                                                                          \
     X(0, boolean) X(1, int8) X(2, uint8) X(3, int16) X(4, uint16) X(5, int32) X(6, uint32)         \
     X(7, int64) X(8, uint64) X(9, float16) X(10, float32) X(11, float64) X(12, complex64)          \
-    X(13, complex128)
+    X(13, complex128) X(14, bfloat16)
 
 // Kinds in the order of NumPy's "same_kind" casting: a value is converted to the same kind or upward.
 enum Kind { BOOLEAN, INTEGER, FLOATING, COMPLEX };
 template <typename T> struct kind_of { static constexpr Kind value = INTEGER; };
 template <> struct kind_of<boolean> { static constexpr Kind value = BOOLEAN; };
 template <> struct kind_of<float16> { static constexpr Kind value = FLOATING; };
+template <> struct kind_of<bfloat16> { static constexpr Kind value = FLOATING; };
 template <> struct kind_of<float32> { static constexpr Kind value = FLOATING; };
 template <> struct kind_of<float64> { static constexpr Kind value = FLOATING; };
 template <typename R> struct kind_of<complex<R>> { static constexpr Kind value = COMPLEX; };

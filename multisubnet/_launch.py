@@ -33,6 +33,7 @@ _TYPES = {
     "d": "float64",
     "F": "complex64",
     "D": "complex128",
+    "E": "bfloat16",
 }
 # NumPy has two characters for one 64-bit (or, on Windows, 32-bit) integer.
 _TYPES |= {char: np.dtype(char).name for char in "lL"}
@@ -97,24 +98,24 @@ def kernels(name: str, key: str) -> list[str]:
     kinds = "biufc" if key == "linear" else "iuf" if key in OF_INTEGERS else "f"
     names = set()
     for char, type_name in _TYPES.items():
-        dtype = np.dtype(char)
-        if dtype.kind in kinds:
+        # NumPy knows nothing of bfloat16 without ml_dtypes.
+        like = np.dtype("e" if char == "E" else char)
+        if like.kind in kinds:
             start = f"{name}<{type_name}, {functor(key)}"
-            lanes = _VECTOR_BYTES // dtype.itemsize
+            lanes = _VECTOR_BYTES // like.itemsize
             if name == "affine_runs":
                 kinds_of_runs = itertools.product(_ORDERS, ("true", "false"))
                 names |= {f"{start}, {order}, {wide}>" for order, wide in kinds_of_runs}
             elif name == "affine_select_runs":
                 names |= {f"{start}, {wide}>" for wide in ("true", "false")}
             else:
-                memories = _memory(dtype, 1), _memory(dtype, lanes), _memory(dtype, None)
+                memories = (_memory(type_name, n) for n in (1, lanes, None))
                 names |= {f"{start}, {memory}>" for memory in memories}
     return sorted(names)
 
 
-def _memory(dtype: np.dtype, lanes: int | None) -> str:
+def _memory(name: str, lanes: int | None) -> str:
     """Return how arrays are accessed: so many elements at once, or one of whatever dtype."""
-    name = _TYPES[dtype.char]
     return f"Converting<{name}>" if lanes is None else f"Direct<{name}, {lanes}>"
 
 
@@ -409,9 +410,10 @@ def _operands(
     lanes = _VECTOR_BYTES // dtype.itemsize
     if not direct or misaligned % _VECTOR_BYTES or n_features % lanes:
         lanes = 1
-    memory = _memory(dtype, lanes if direct else None)
+    type_name = _TYPES[dtype.char]
+    memory = _memory(type_name, lanes if direct else None)
     function = functor("linear" if activation is None else activation.key)
-    return fields, f"{_TYPES[dtype.char]}, {function}, {memory}", lanes
+    return fields, f"{type_name}, {function}, {memory}", lanes
 
 
 def _fields(

@@ -210,6 +210,36 @@ MUTANTS = [
         "if (magnitude >= 1e6)",
     ),
     Mutant(
+        "bfloat16 rounded half up",
+        "cuda/arithmetic.cuh",
+        "all + 0x7fffu + (all >> 16 & 1u)",
+        "all + 0x8000u",
+    ),
+    Mutant(
+        "float64 rounded to bfloat16 twice",
+        "cuda/arithmetic.cuh",
+        "(bits(narrow) - (rounded > magnitude)) | 1u",
+        "bits(narrow)",
+    ),
+    Mutant(
+        "what a large integer has below bfloat16 forgotten",
+        "cuda/arithmetic.cuh",
+        "left_over ? 0x1000u : 0u",
+        "0u",
+    ),
+    Mutant(
+        "float64 rounded to bfloat16 twice by NumPy",
+        "multisubnet/_dtypes.py",
+        "(toward_zero | inexact)",
+        "bits",
+    ),
+    Mutant(
+        "bfloat16 taken for float16 where integers are there",
+        "multisubnet/_dtypes.py",
+        "if all(dtype.itemsize == 1 for dtype in others):",
+        "if all(dtype.itemsize <= 2 for dtype in others):",
+    ),
+    Mutant(
         "64-bit integers computed in 32 bits",
         "cuda/arithmetic.cuh",
         "template <> struct wrapping<8> { typedef uint64 type; };",
@@ -362,8 +392,8 @@ MUTANTS = [
     Mutant(
         "a float16 that is rounded twice",
         "multisubnet/_activations.py",
-        'np.dtype(np.float32) if dtype.char == "e" else dtype',
-        'np.dtype(np.float64) if dtype.char == "e" else dtype',
+        'np.dtype(np.float32) if dtype.char in "eE" else dtype',
+        'np.dtype(np.float64) if dtype.char in "eE" else dtype',
     ),
     Mutant(
         "integers that wrap before an activation",

@@ -225,7 +225,7 @@ def test_that_would_be_seen(plain, instruction):
 )
 def test_a_thread_reads_and_writes_all_its_lanes_at_once(name):
     type_name, lanes = re.fullmatch(r"affine<\w+, \w+, Direct<(\w+), (\d+)>>", name).groups()
-    widths = {"boolean": 1, "float16": 2, "complex64": 8, "complex128": 16}
+    widths = {"boolean": 1, "float16": 2, "bfloat16": 2, "complex64": 8, "complex128": 16}
     width = int(lanes) * (widths.get(type_name) or int(re.search(r"\d+", type_name)[0]) // 8)
     accesses = re.findall(r"(?:ld|st)\.global(?:\.v(\d))?\.\w(\d+)", ptx([name]))
     assert len(accesses) >= 5  # a sample for all sets, or one for each; a weight; a bias; a result
@@ -246,7 +246,7 @@ def walks(text, store):
     return [loop for loop in found if not any(other in loop and other != loop for other in found)]
 
 
-SIZES = {"boolean": 1, "float16": 2, "complex64": 8, "complex128": 16}
+SIZES = {"boolean": 1, "float16": 2, "bfloat16": 2, "complex64": 8, "complex128": 16}
 
 
 @needs_nvrtc
