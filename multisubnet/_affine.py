@@ -78,11 +78,12 @@ def affine(
     dtype; then the product is rounded to that dtype, and then the sum, with no fused multiply-add;
     subnormal numbers are kept, integers wrap, bool is ``and`` and ``or``. The activation is a fixed
     series of such operations in float32 or float64, within 2 ulp of its true value (gelu within 4,
-    derivatives within 4 ulp of the larger of theirs and 1/4); for float16 it is done in float32,
-    and rounded once. The result is rounded once more where `out` has another dtype. (Where the
-    operands differ in dtype, NumPy's own expression promotes them in pairs, and can give other
-    bits.) The sign and payload of a NaN are not defined. Complex numbers are defined on their
-    real parts::
+    derivatives within 4 ulp of the larger of theirs and 1/4); for float16 and bfloat16 it is done
+    in float32, and rounded once. The result is rounded once more where `out` has another dtype.
+    (Where the operands differ in dtype, NumPy's own expression promotes them in pairs, and can give
+    other bits.) bfloat16, that of the package ml_dtypes, stays bfloat16 together with bool, int8
+    and uint8, and counts as float32 with other dtypes. The sign and payload of a NaN are not
+    defined. Complex numbers are defined on their real parts::
 
         re = (samples.re * weight.re - samples.im * weight.im) + bias.re
         im = (samples.re * weight.im + samples.im * weight.re) + bias.im

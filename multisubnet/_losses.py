@@ -84,8 +84,8 @@ def mean_loss(
     ValueError
         An operand has the wrong shape; there is no loss or activation of that name.
     TypeError
-        An operand is complex, longdouble or not a number; `dtype` is not float16, float32 or
-        float64; NumPy (or sequences) and CuPy arrays are mixed.
+        An operand is complex, longdouble or not a number; `dtype` is not float16, bfloat16,
+        float32 or float64; NumPy (or sequences) and CuPy arrays are mixed.
     BackendUnavailable
         The backend chosen by `set_backend` or the environment cannot run here.
 
@@ -97,11 +97,11 @@ def mean_loss(
     Notes
     -----
     The result has the same bits on every backend. Samples, weight and bias decide the working
-    dtype, to which all operands are cast first: float32 where they are float16 and float32, else
-    float64. Predictions and losses are computed in it, each operation rounded once. They are added
-    up in one order: 32 samples one after the other in the working dtype, in float64 the totals of
-    128 such runs, then those of such blocks by a binary tree, then over features by such a tree;
-    and divided in the end.
+    dtype, to which all operands are cast first: float32 where they are float16, bfloat16 and
+    float32, else float64. Predictions and losses are computed in it, each operation rounded once.
+    They are added up in one order: 32 samples one after the other in the working dtype, in float64
+    the totals of 128 such runs, then those of such blocks by a binary tree, then over features by
+    such a tree; and divided in the end.
 
     Where the loss is ``squared_error``, there is no activation, and all sets share the samples, the
     result is that of the closed form in float64, from moments of samples and targets: it costs

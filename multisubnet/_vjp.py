@@ -63,7 +63,7 @@ def affine_vjp(
     Notes
     -----
     The result has the same bits on every backend. All is cast to the working dtype first: float32
-    where samples, weight and bias are float16 and float32, else float64. The cotangent is
+    where samples, weight and bias are float16, bfloat16 and float32, else float64. The cotangent is
     multiplied by the derivative of the activation; for `grad_weight` then by the sample, for
     `grad_samples` by the weight. The sums over samples, or over sets, have the order that
     `mean_loss` describes; a weight or bias that is shared has its sum over sets after that over

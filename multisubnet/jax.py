@@ -96,7 +96,7 @@ def affine(
         As for `multisubnet.affine`; on a GPU CuPy is needed.
     TypeError
         As for `multisubnet.affine`; `out` is given; the arrays are on several devices; a dtype is
-        one that NumPy does not have, as bfloat16.
+        one that this package does not have, as float8; bfloat16 is on a GPU.
     RuntimeError
         An array has been deleted or donated.
 

@@ -281,7 +281,9 @@ def test_a_thread_of_affine_select_runs_writes_vectors(name):
 
 
 @needs_nvrtc
-@pytest.mark.parametrize(("dtype", "most"), [("float32", 4), ("float64", 2), ("float16", 8)])
+@pytest.mark.parametrize(
+    ("dtype", "most"), [("float32", 4), ("float64", 2), ("float16", 8), ("bfloat16", 8)]
+)
 def test_what_affine_select_runs_loads(dtype, most):
     # For a vector a sample, a weight and a bias, of 16 bytes each, where all is aligned.
     text = ptx([f"affine_select_runs<{dtype}, Linear, true>"])
