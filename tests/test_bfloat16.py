@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import formula
 import numpy as np
 import pytest
@@ -172,6 +174,15 @@ def test_stats(backend, problem):
     assert_all_same_bits(result, formula.affine_stats(*problem, activation="tanh"))
 
 
+def test_a_sum_in_float64_is_rounded_once(backend):
+    # Over two runs of samples: halfway between two numbers of bfloat16, and a little more.
+    cotangent = np.zeros((1, 64, 1), np.float32)
+    cotangent[0, [0, 32], 0] = 1 + 2.0**-8, 2.0**-40
+    one = np.ones((1, 1), BFLOAT16)
+    *_, found = backend.affine_vjp(np.ones((64, 1), BFLOAT16), one, one, cotangent)
+    assert_same_bits(found, np.array([[1 + 2.0**-7]], BFLOAT16))
+
+
 # What has bfloat16 in common with other dtypes.
 
 
@@ -199,10 +210,12 @@ def test_the_dtype_in_common(others, expected):
 
 
 @pytest.mark.parametrize(
-    "dtype", ["float8_e4m3fnuz", "float8_e4m3b11fnuz", "float8_e5m2", "int4", "uint4"]
+    "dtype", ["float8_e4m3fnuz", "float8_e4m3b11fnuz", "float8_e5m2", "int4", "int1", "uint1"]
 )
 def test_other_dtypes_of_ml_dtypes_are_refused(dtype):
     # The characters of some are those of NumPy's own dtypes, or bfloat16's.
+    if not hasattr(ml_dtypes, dtype):
+        pytest.skip(f"ml_dtypes {ml_dtypes.__version__} has no {dtype}")
     array = np.ones((2, 3)).astype(getattr(ml_dtypes, dtype))
     with pytest.raises(TypeError, match=f"weight has dtype {dtype}; expected bool"):
         ms.affine(np.ones((2, 3)), array)
@@ -259,6 +272,25 @@ def test_files(tmp_path):
     with pytest.raises(ValueError, match=r"weight has dtype bfloat16, which .npy and .npz files"):
         sets.save(tmp_path / "sets.npz")
     assert not (tmp_path / "sets.npz").exists()
+
+
+def test_a_file_whose_dtype_is_not_there_says_what_is_missing(tmp_path, monkeypatch):
+    pytest.importorskip("safetensors")
+    weight_sets().save(tmp_path / "sets.safetensors")
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(ImportError, match=r"'weight' in .* is bfloat16, .* install ml_dtypes"):
+        ms.WeightSets.load(tmp_path / "sets.safetensors")
+
+
+def test_results_in_files(tmp_path):
+    # None of 16 bits that nobody could read.
+    from multisubnet import _array_files
+
+    result = np.ones((2, 3), BFLOAT16)
+    for name in ("result.npy", "result.npz"):
+        with pytest.raises(ValueError, match=r"loss has dtype bfloat16, which .npy and .npz"):
+            _array_files.write(tmp_path / name, result, "loss", ["set"], "abc")
+    assert not list(tmp_path.iterdir())
 
 
 # Drawn numbers.
