@@ -81,8 +81,8 @@ def rounded_to_odd(values: np.ndarray) -> np.ndarray:
     to bfloat16 rounds to the side on which the number was (Boldo and Melquiond, 2008).
     """
     if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
-        # float64 has all integers up to 2**53. What bits are left over in larger ones is told by
-        # one bit more than bfloat16 reads.
+        # float64 has all integers up to 2**53. In larger ones one bit, too low for bfloat16, tells
+        # whether anything was left over in those below it.
         large = abs(values // 4) >= 1 << 50
         marked = values - values % 4096 + (values % 4096 != 0) * values.dtype.type(2048)
         values = np.where(large, marked, values).astype(np.float64)

@@ -40,7 +40,8 @@ __all__ = [
     "values",
 ]
 
-#: The dtypes that every backend has. (bfloat16, where ml_dtypes is installed, has to be asked for.)
+#: The dtypes that every backend has without another package. ``"bfloat16"`` may be asked for as
+#: well, once ml_dtypes is imported, which tells NumPy of it.
 DTYPES = (
     *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
     *("float16", "float32", "float64", "complex64", "complex128"),

@@ -8,14 +8,15 @@ import formula
 import numpy as np
 import pytest
 from conftest import EXAMPLES, problems_of_sums
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from test_losses import Case, assert_all_same_bits, judgements
 from test_select import selections
-from test_vjp import pullbacks
+from test_vjp import OPERANDS, pullbacks
+from test_vjp import Case as CaseOfVjp
 
 import multisubnet as ms
-from multisubnet import _dtypes
+from multisubnet import _array_files, _dtypes
 from multisubnet._activation_recipes import RECIPES
 from multisubnet.testing import (
     DTYPES,
@@ -158,9 +159,6 @@ def test_losses(backend, case, special_values, data, dtypes):
 @settings(max_examples=max(EXAMPLES // 4, 2))
 @given(data=st.data(), dtypes=st.sampled_from([["bfloat16"], ["bfloat16", "float32", "bool"]]))
 def test_vjp(backend, data, dtypes):
-    from test_vjp import OPERANDS
-    from test_vjp import Case as CaseOfVjp
-
     case = CaseOfVjp("elu", "", data.draw(st.sampled_from([2, 3])), OPERANDS)
     operands, options = data.draw(pullbacks(case, dtypes=dtypes))
     result = backend.affine_vjp(*operands, **options)
@@ -284,8 +282,6 @@ def test_a_file_whose_dtype_is_not_there_says_what_is_missing(tmp_path, monkeypa
 
 def test_results_in_files(tmp_path):
     # None of 16 bits that nobody could read.
-    from multisubnet import _array_files
-
     result = np.ones((2, 3), BFLOAT16)
     for name in ("result.npy", "result.npz"):
         with pytest.raises(ValueError, match=r"loss has dtype bfloat16, which .npy and .npz"):
@@ -297,8 +293,6 @@ def test_results_in_files(tmp_path):
 
 
 def test_drawn_numbers():
-    from hypothesis import find
-
     def is_subnormal(x):
         return 0 < abs(float(x)) < 2.0**-126
 

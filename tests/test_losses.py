@@ -496,26 +496,10 @@ GIVEN = {
         ({"loss": "product"}, ValueError, "loss must be one of"),
         ({"activation": "tan"}, ValueError, "activation must be one of"),
         ({"activation": np.tanh}, TypeError, "activation must be None, a name or"),
-        (
-            {"dtype": int},
-            TypeError,
-            "dtype must be float16, bfloat16, float32 or float64, not int64",
-        ),
-        (
-            {"dtype": ">f4"},
-            TypeError,
-            "dtype must be float16, bfloat16, float32 or float64, not >f4",
-        ),
-        (
-            {"dtype": np.longdouble},
-            TypeError,
-            "dtype must be float16, bfloat16, float32 or float64",
-        ),
-        (
-            {"dtype": "c8"},
-            TypeError,
-            "dtype must be float16, bfloat16, float32 or float64, not complex64",
-        ),
+        ({"dtype": int}, TypeError, r"dtype must be float16, .* or float64, not int64"),
+        ({"dtype": ">f4"}, TypeError, r"dtype must be float16, .* or float64, not >f4"),
+        ({"dtype": np.longdouble}, TypeError, r"dtype must be float16, .* or float64"),
+        ({"dtype": "c8"}, TypeError, r"dtype must be float16, .* or float64, not complex64"),
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )
