@@ -69,6 +69,11 @@ def from_models(
     return weight, bias, first.activation
 
 
+def check(name: str, model: Any, given: Activation | None) -> None:
+    """Raise ValueError unless a model is one that `from_models` takes."""
+    _read(name, model, given)
+
+
 def _joined(name: str, arrays: list[Any]) -> Any:
     named = {f"models[{i}].{name}": array for i, array in enumerate(arrays)}
     return _pairs.joined(named, "concatenate", axis=0)

@@ -8,7 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisubnet import _activations, _chunks, _dispatch, _mapped, _memory, _operands, _progress
+from multisubnet import (
+    _activations,
+    _chunks,
+    _dispatch,
+    _dtypes,
+    _mapped,
+    _memory,
+    _operands,
+    _progress,
+)
 from multisubnet._activations import Activation
 from multisubnet._affine import affine
 
@@ -92,7 +101,7 @@ class Prediction(NamedTuple):
             )
         if tuple(getattr(out, "shape", self.shape)) != self.shape:
             raise ValueError(f"out has shape {tuple(out.shape)}; expected {self.shape}")
-        if not np.can_cast(self.dtype, getattr(out, "dtype", self.dtype), "same_kind"):
+        if not _dtypes.can_cast(self.dtype, np.dtype(getattr(out, "dtype", self.dtype))):
             raise TypeError(
                 f"out has dtype {out.dtype}, to which results of dtype {self.dtype} cannot be cast "
                 f"with casting 'same_kind'"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from multisubnet import _activations, _operands
+from multisubnet import _activations, _models, _operands
 from multisubnet._activations import Activation
 from multisubnet._torch_arrays import apply, tensor_of
 from multisubnet._torch_operators import evaluate
@@ -196,10 +196,10 @@ class StackedAffine(nn.Module):
         Raises
         ------
         ValueError
-            There are none, or their shapes, dtypes or devices differ, or only some have a bias.
+            There are none, or their shapes, dtypes or devices differ, or only some have a bias; one
+            does something else, as far as calling it on a few samples shows.
         TypeError
-            One does something else than that: it is another module of PyTorch, or has other
-            parameters, buffers or modules.
+            One is no module, or a `StackedAffine`.
 
         Examples
         --------
@@ -208,9 +208,17 @@ class StackedAffine(nn.Module):
         >>> StackedAffine.from_modules([nn.Linear(1, 1) for _ in range(5)])
         StackedAffine(n_sets=5, n_features=1)
         """
-        pairs = [_parameters(number, module) for number, module in enumerate(modules)]
-        if not pairs:
+        modules = list(modules)
+        if not modules:
             raise ValueError("modules is empty; expected at least one module")
+        for number, module in enumerate(modules):
+            found = f"modules[{number}] is a {type(module).__name__}"
+            if not isinstance(module, nn.Module):
+                raise TypeError(f"{found}, not a torch.nn.Module")
+            if isinstance(module, StackedAffine):
+                raise TypeError(f"{found}, of several sets: WeightSets.concatenate joins such")
+            _models.check(f"modules[{number}]", module, _checked(activation))
+        pairs = [_parameters(module) for module in modules]
         kinds = [
             tuple((x.shape, x.dtype, x.device) for x in pair if x is not None) for pair in pairs
         ]
@@ -247,34 +255,9 @@ def _checked(activation: Any) -> Activation | None:
     return _activations.applied(activation, np.dtype(np.float64))[0]
 
 
-def _parameters(number: int, module: Any) -> tuple[Tensor, Tensor | None]:
-    """Return weight and bias, of shape (F,), of a module that is known to do no more with them."""
-    kind = f"modules[{number}] is a {type(module).__name__}"
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"{kind}, not a torch.nn.Module")
-    weight: Any = getattr(module, "weight", None)
-    bias: Any = getattr(module, "bias", None)
-    if isinstance(module, nn.Linear):
-        if weight.shape != (1, 1):
-            raise TypeError(
-                f"{kind} of {module.in_features} inputs and {module.out_features} outputs, which "
-                f"connects each with each; expected one of 1 input and 1 output, or another module"
-            )
-        weight = weight[0]
-    else:
-        of_torch = [c for c in type(module).__mro__[:-1] if c.__module__.startswith("torch.nn.")]
-        if of_torch != [nn.Module]:
-            raise TypeError(
-                f"{kind}, which does something else with its weight than to multiply by it; "
-                f"expected a module that returns samples * weight + bias"
-            )
-    names = {*module.state_dict(), *dict(module.named_children())}
-    for parameter in (weight,) if bias is None else (weight, bias):
-        if not isinstance(parameter, Tensor) or parameter.shape != weight.shape[:1]:
-            raise TypeError(
-                f"{kind}, of parameters {sorted(names)}; expected weight and bias of shape (F,)"
-            )
-    others = names - {"weight", "bias"}
-    if others:
-        raise TypeError(f"{kind}, which has {sorted(others)} besides a weight and a bias")
-    return weight.detach(), None if bias is None else bias.detach()
+def _parameters(module: nn.Module) -> tuple[Tensor, Tensor | None]:
+    """Return weight and bias, of shape (F,), of a module that has been checked."""
+    arrays = dict(module.named_parameters()) | dict(module.named_buffers())
+    bias = arrays.pop("bias", None)
+    (weight,) = arrays.values()
+    return weight.detach().reshape(-1), None if bias is None else bias.detach()

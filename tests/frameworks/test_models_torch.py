@@ -88,7 +88,7 @@ def with_random_weights(module):
         (nn.Linear(3, 3), r"with weight of shape \(3, 3\), bias of shape \(3,\);"),
         (nn.Linear(3, 1), r"with weight of shape \(1, 3\), bias of shape \(1,\);"),
         (nn.Linear(1, 3), r"with weight of shape \(3, 1\), bias of shape \(3,\);"),
-        (nn.Embedding(1, 1), "that cannot be called on 3 samples of 1 features"),
+        (nn.Embedding(1, 1), "that cannot be called on 10 samples of 1 features"),
         (nn.Conv1d(1, 1, 1), r"with weight of shape \(1, 1, 1\), bias of shape \(1,\);"),
         (nn.Sequential(Affine(), Affine()), r"with 0.weight of shape \(3,\), 0.bias"),
         (nn.Sequential(nn.Tanh()), "with no weights;"),

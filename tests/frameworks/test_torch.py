@@ -698,7 +698,8 @@ class PerFeature(torch.nn.Module):
 
     def forward(self, samples):
         product = samples * self.weight
-        return product if self.bias is None else product + self.bias
+        result = product if self.bias is None else product + self.bias
+        return getattr(self, "activation", lambda z: z)(result)
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -715,20 +716,34 @@ def test_from_modules(bias):
 @pytest.mark.parametrize(
     ("module", "why"),
     [
-        (torch.nn.LayerNorm(3), "is a LayerNorm, which does something else with its weight"),
-        (torch.nn.BatchNorm1d(3), "is a BatchNorm1d, which does something else"),
-        (torch.nn.PReLU(3), "is a PReLU, which does something else"),
-        (torch.nn.Linear(3, 3), "is a Linear of 3 inputs and 3 outputs, which connects each"),
-        (torch.nn.Linear(1, 3), "is a Linear of 1 inputs and 3 outputs"),
-        (PerFeature(scale=torch.nn.Parameter(torch.ones(1))), r"which has \['scale'\] besides"),
-        (PerFeature(inner=torch.nn.ReLU()), r"which has \['inner'\] besides"),
-        (torch.nn.Module(), "of parameters .*; expected weight and bias of shape"),
-        ("weight", "is a str, not a torch.nn.Module"),
+        (torch.nn.LayerNorm(3), "is a LayerNorm whose outputs are not those of"),
+        (torch.nn.BatchNorm1d(3), "is a BatchNorm1d"),
+        (torch.nn.PReLU(3), "is a PReLU whose outputs"),
+        (torch.nn.Linear(3, 3), r"is a Linear with weight of shape \(3, 3\)"),
+        (torch.nn.Linear(1, 3), r"is a Linear with weight of shape \(3, 1\)"),
+        (PerFeature(scale=torch.nn.Parameter(torch.ones(1))), "is a PerFeature with .*scale of shape"),
+        (PerFeature(activation=torch.relu), "is a PerFeature whose outputs"),
+        (PerFeature(activation=torch.nn.functional.relu6), "is a PerFeature whose outputs"),
+        (PerFeature(activation=lambda z: z.clamp(-5, 5)), "is a PerFeature whose outputs"),
+        (torch.nn.Module(), "is a Module with no weights"),
     ],
 )
 def test_from_modules_refuses(module, why):
-    with pytest.raises(TypeError, match=rf"modules\[1\] .*{why}"):
+    with pytest.raises(ValueError, match=rf"modules\[1\] {why}"):
         mst.StackedAffine.from_modules([PerFeature(), module])
+
+
+def test_from_modules_takes_modules():
+    for other, why in ((3, "not a torch.nn.Module"), (mst.StackedAffine(2, 3), "of several sets")):
+        with pytest.raises(TypeError, match=rf"modules\[1\] is a .*{why}"):
+            mst.StackedAffine.from_modules([PerFeature(), other])
+
+
+def test_from_modules_with_their_activation():
+    modules = [PerFeature(activation=torch.relu) for _ in range(2)]
+    stacked = mst.StackedAffine.from_modules(modules, activation="relu")
+    x = draw(5, 3)
+    assert torch.equal(stacked(x), torch.stack([module(x) for module in modules], 1))
 
 
 def test_from_modules_of_one_kind():
