@@ -139,7 +139,11 @@ def _parser() -> argparse.ArgumentParser:
         _LOSS,
         "multisubnet loss samples.npy weights.npz targets.npy --loss huber --best 10",
     )
-    loss.add_argument("targets", metavar="TARGETS", help="a file of the shape of SAMPLES")
+    loss.add_argument(
+        "targets",
+        metavar="TARGETS",
+        help="a file of shape (samples, features), (samples, 1) or (samples,)",
+    )
     loss.add_argument(
         "--loss", choices=LOSSES, default="squared_error", help="squared_error by default"
     )

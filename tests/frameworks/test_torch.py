@@ -721,7 +721,10 @@ def test_from_modules(bias):
         (torch.nn.PReLU(3), "is a PReLU whose outputs"),
         (torch.nn.Linear(3, 3), r"is a Linear with weight of shape \(3, 3\)"),
         (torch.nn.Linear(1, 3), r"is a Linear with weight of shape \(3, 1\)"),
-        (PerFeature(scale=torch.nn.Parameter(torch.ones(1))), "is a PerFeature with .*scale of shape"),
+        (
+            PerFeature(scale=torch.nn.Parameter(torch.ones(1))),
+            "is a PerFeature with .*scale of shape",
+        ),
         (PerFeature(activation=torch.relu), "is a PerFeature whose outputs"),
         (PerFeature(activation=torch.nn.functional.relu6), "is a PerFeature whose outputs"),
         (PerFeature(activation=lambda z: z.clamp(-5, 5)), "is a PerFeature whose outputs"),
