@@ -248,9 +248,10 @@ def _affine_select_vjp(samples, weight, bias, set_index, cotangent, activation, 
         gradients[name] = torch.zeros_like(_fake_gradient(x, (samples, weight, bias), shape))
 
     order = torch.argsort(set_index, stable=True)
+    for b in order[[0, -1]].tolist() if len(order) else ():
+        if not 0 <= set_index[b] < n_sets:
+            raise IndexError(f"set_index has {int(set_index[b])}, which is none of {n_sets} sets")
     counts = torch.bincount(set_index.long(), minlength=n_sets)
-    if len(counts) > n_sets:
-        raise IndexError(f"set_index has {len(counts) - 1}, which is none of {n_sets} sets")
     starts = torch.cumsum(counts, 0) - counts
     for count in counts.unique().tolist():
         if count == 0:

@@ -333,10 +333,11 @@ def test_gradients_of_select(shared, activation):
             assert_same(b.grad[n : n + 1], expected[2])
 
 
-def test_gradients_of_select_check_indices(model):
+@pytest.mark.parametrize("wrong", [4, -1])
+def test_gradients_of_select_check_indices(model, wrong):
     x, w, b = model
-    index = torch.tensor([0, 0, 0, 4, 0])
-    with pytest.raises(IndexError, match="set_index has 4, which is none of 4 sets"):
+    index = torch.tensor([0, 0, 0, wrong, 0])
+    with pytest.raises(IndexError, match=f"set_index has {wrong}, which is none of 4 sets"):
         mst.affine_select(x, w, b, index, check=False).sum().backward()
 
 
