@@ -56,7 +56,15 @@ def result_type(*dtypes: np.dtype) -> np.dtype:
         if all(dtype.itemsize == 1 for dtype in others):
             return narrow[0]
         dtypes = _FLOAT32, *others
-    return np.result_type(*dtypes).newbyteorder("=")
+    return native(np.result_type(*dtypes))
+
+
+def native(dtype: np.dtype) -> np.dtype:
+    """Return a dtype of numbers in native byte order, as NumPy's own object of it.
+
+    Calls look first whether dtypes are the same object; those that were unpickled are not.
+    """
+    return dtype if is_bfloat16(dtype) else np.dtype(dtype.char)
 
 
 def can_cast(dtype: np.dtype, to: np.dtype) -> bool:

@@ -65,7 +65,7 @@ def unpacked(pairs: Any) -> tuple[Any, Any]:
             f"pairs has shape {pairs.shape}; expected (N, F, 2), a sequence of N sets of one "
             f"(weight, bias) pair for each of F features"
         )
-    native = pairs.dtype.newbyteorder("=")
+    native = _dtypes.native(pairs.dtype)
     with _dispatch.device_of(pairs):
         weight, bias = (pairs[:, :, i].astype(native, order="C") for i in (0, 1))
     return weight, bias

@@ -201,7 +201,7 @@ class WeightSets:
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return WeightSets._of, (self._weight, self._bias, self._activation)
+        return WeightSets, (self._weight, self._bias, self._activation)
 
     # Some of the sets, and more of them.
 
@@ -957,7 +957,7 @@ def _copied(array: Any, shape: tuple[int, int]) -> Any:
     """Return a new C-contiguous array of this shape, in native byte order."""
     xp = _dispatch.namespace({"array": array})
     with _dispatch.device_of(array):
-        copy = xp.empty(shape, array.dtype.newbyteorder("="))
+        copy = xp.empty(shape, _dtypes.native(array.dtype))
         copy[...] = array
     return copy
 

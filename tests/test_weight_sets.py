@@ -301,3 +301,16 @@ def test_the_best(library, data, k, per_feature, has_bias):
 def test_how_many_are_the_best(k):
     with pytest.raises(ValueError, match=f"k must be an integer from 1 to 3, not {k}"):
         ms.WeightSets(WEIGHT).best(k, SAMPLES, SAMPLES)
+
+
+def test_arrays_have_the_dtypes_that_calls_know_at_once():
+    """A dtype that is equal but another object sends each call by the general rules."""
+    swapped = WEIGHT.astype(">f4")
+    for sets in (
+        ms.WeightSets(WEIGHT, BIAS),
+        ms.WeightSets(swapped),
+        ms.WeightSets.from_pairs(np.stack([swapped, swapped], axis=-1)),
+        pickle.loads(pickle.dumps(ms.WeightSets(WEIGHT)))[1:],
+    ):
+        assert all(array.dtype is SAMPLES.dtype for array in sets._arrays())
+    assert ms.affine(SAMPLES, WEIGHT.astype(np.float16)).dtype is SAMPLES.dtype
