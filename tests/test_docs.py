@@ -86,6 +86,7 @@ def run(examples, page, monkeypatch, tmp_path):
     assert not result.failed, report.getvalue()
 
 
+@pytest.mark.filterwarnings("ignore:Could not import matplotlib:UserWarning")  # says cma
 @pytest.mark.parametrize("page", filtered(examples_of), ids=stem)
 def test_examples(page, monkeypatch, tmp_path):
     examples = examples_of(page)[: first_import(examples_of(page), ["cupy"])]
