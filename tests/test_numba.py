@@ -462,10 +462,12 @@ GENERIC = """
 import sys; sys.path[:0] = sys.argv[1:]
 import json, golden, multisubnet as ms
 from multisubnet import _numba
+committed = json.loads(golden.FILE.read_text())
+committed = {name: bits for name, bits in committed.items() if "bfloat16" not in name}
 for _numba._STREAMED in (0, 1 << 60):
     _numba._SMALL = 0
     with ms.use_backend("numba"):
-        assert golden.table() == json.loads(golden.FILE.read_text())
+        assert golden.table() == committed
 print("same bits")
 """
 
