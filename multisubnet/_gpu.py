@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet import _dispatch, _operands
+from multisubnet import _dispatch, _dtypes, _operands
 
 _AS_IT_IS = 0, 1, 2
 
@@ -33,7 +33,7 @@ def run(
             operands = tuple(None if x is None else backend.adopt(x) for x in operands)
         if moves or out is None:
             # The backend rounds to the dtype of `out`; what is left to do moves bytes only.
-            result = backend.empty(shape, dtype if out is None else out.dtype.newbyteorder("="))
+            result = backend.empty(shape, dtype if out is None else _dtypes.native(out.dtype))
         else:
             result = out
             operands = _operands.apart_from(result.transpose(order), operands)

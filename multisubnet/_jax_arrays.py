@@ -99,7 +99,7 @@ def evaluate_into(
 def _as_jax_would(name: str, operand: Any) -> np.ndarray:
     array = _operands.as_numpy(name, operand)
     _operands.check_dtype(name, array)
-    return array.astype(canonical(array.dtype.newbyteorder("=")), copy=False)
+    return array.astype(canonical(_dtypes.native(array.dtype)), copy=False)
 
 
 def _native(operands: dict[str, Any]) -> tuple[dict[str, Any], Place]:

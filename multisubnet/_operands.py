@@ -116,15 +116,20 @@ def check_out(xp: ModuleType, out: Any, shape: tuple[int, ...], dtype: np.dtype)
     if out.dtype is not dtype and not (
         _dtypes.is_number(out.dtype) and _dtypes.can_cast(dtype, out.dtype)
     ):
-        raise TypeError(
-            f"out has dtype {out.dtype}, to which results of dtype {dtype} cannot be cast "
-            f"with casting 'same_kind'"
-        )
+        raise cannot_hold(out, dtype)
     if xp is np and not out.flags.writeable:
         raise ValueError("out is read-only")
     strides = out.strides
     if 0 in strides and out.size and any(shape[i] > 1 and not strides[i] for i in range(out.ndim)):
         raise ValueError(f"out has elements that share memory: its strides are {strides}")
+
+
+def cannot_hold(out: Any, dtype: np.dtype) -> TypeError:
+    """Return the error of an `out` to whose dtype results of this one cannot be cast."""
+    return TypeError(
+        f"out has dtype {out.dtype}, to which results of dtype {dtype} cannot be cast "
+        f"with casting 'same_kind'"
+    )
 
 
 def axis(name: str, value: Any) -> int:

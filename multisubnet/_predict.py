@@ -102,10 +102,7 @@ class Prediction(NamedTuple):
         if tuple(getattr(out, "shape", self.shape)) != self.shape:
             raise ValueError(f"out has shape {tuple(out.shape)}; expected {self.shape}")
         if not _dtypes.can_cast(self.dtype, np.dtype(getattr(out, "dtype", self.dtype))):
-            raise TypeError(
-                f"out has dtype {out.dtype}, to which results of dtype {self.dtype} cannot be cast "
-                f"with casting 'same_kind'"
-            )
+            raise _operands.cannot_hold(out, self.dtype)
         elements = self._elements(limit or _CHUNK_BYTES, 1, progress)
         for chunk, operands in self.parts(elements, progress):
             out[chunk] = _dispatch.on_host(self.block(operands))

@@ -60,7 +60,7 @@ class Problem:
 
     def dtype_of_gradient(self, operand: Any) -> np.dtype:
         """Return the dtype of a gradient with respect to an operand."""
-        dtype = operand.dtype.newbyteorder("=")
+        dtype = _dtypes.native(operand.dtype)
         return dtype if _dtypes.is_floating(dtype) else self.dtype
 
     def expect_derivative(self) -> None:

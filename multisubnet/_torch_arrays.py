@@ -76,7 +76,7 @@ def _as_tensor(name: str, operand: Any) -> Tensor:
         or min(array.strides, default=0) < 0
         or any(stride % array.itemsize for stride in array.strides)
     ):
-        array = np.array(array, dtype=array.dtype.newbyteorder("="))
+        array = np.array(array, dtype=_dtypes.native(array.dtype))
     return tensor_of(array)
 
 
