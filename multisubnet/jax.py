@@ -7,14 +7,14 @@ GPU, and the results have its bits. Inside `jax.jit`, `jax.grad`, `jax.vmap` and
 transformations, where arrays are not there yet, the same formulas in JAX' own operations take their
 place, to be differentiated and compiled with all that is around them. XLA contracts products and
 sums to fused multiply-adds and flushes subnormal numbers, so those results differ in their last
-bits. ``exact=True`` has the kernels called from inside, on the CPU, for the same bits there.
+bits.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 try:
     import jax
@@ -30,7 +30,7 @@ from multisubnet._activations import Activation
 if jax.__version_info__ < (0, 5):
     raise ImportError(f"multisubnet.jax needs JAX 0.5 or newer, and {jax.__version__} is installed")
 
-from multisubnet import _jax_exact, _jax_ffi, _jax_formulas
+from multisubnet import _jax_formulas
 from multisubnet._jax_arrays import (
     canonical,
     dtype_of_gradient,
@@ -41,6 +41,7 @@ from multisubnet._jax_arrays import (
     stand_ins,
     traced,
 )
+from multisubnet._sums import Problem
 
 __all__ = [
     "affine",
@@ -60,7 +61,6 @@ def affine(
     activation: str | Activation | None = None,
     set_axis: int = 0,
     out: None = None,
-    exact: bool = False,
 ) -> jax.Array:
     """Evaluate N sets of weights on the same samples: `multisubnet.affine` for JAX arrays.
 
@@ -79,10 +79,6 @@ def affine(
         Where N stands in the shape of the result.
     out : None
         There is none: JAX arrays are immutable.
-    exact : bool, optional
-        Whether the result has the bits of this package inside transformations, too. Then compiled
-        code calls back to the CPU: `jax.grad` and `jax.vmap` go on working, and the gradients are
-        those of `multisubnet.affine_vjp`; forward mode and second derivatives are JAX' errors.
 
     Returns
     -------
@@ -132,9 +128,6 @@ def affine(
     if not is_traced(operands):
         options = {"activation": applied, "set_axis": set_axis}
         return evaluate_into(ms.affine, operands, shape, dtype, **options)
-    if exact:
-        result = jax.ShapeDtypeStruct(shape, dtype)
-        return _jax_exact.affine(*operands.values(), applied, set_axis, result)
     values = _jax_formulas.affine(*traced(operands), applied, dtype)
     return values.swapaxes(0, 1) if set_axis else values
 
@@ -148,14 +141,13 @@ def affine_select(
     activation: str | Activation | None = None,
     out: None = None,
     check: bool | None = None,
-    exact: bool = False,
 ) -> jax.Array:
     """Evaluate each sample with a set of its own: `multisubnet.affine_select` for JAX arrays.
 
     Parameters
     ----------
-    samples, weight, bias, activation, out, exact
-        As for `affine`; `exact` results have no gradients.
+    samples, weight, bias, activation, out
+        As for `affine`.
     set_index : array_like of int, shape (B,)
         The set, from 0 to N - 1, of each sample.
     check : bool, optional
@@ -192,10 +184,6 @@ def affine_select(
         return evaluate_into(ms.affine_select, operands, tuple(shape), dtype, **options)
     if check:
         raise TypeError("check is True, and inside a transformation of JAX no index is known yet")
-    if exact:
-        result = jax.ShapeDtypeStruct(tuple(shape), dtype)
-        options = {"activation": applied, "check": False}
-        return _jax_ffi.call("affine_select", operands, (result,), **options)[0]
     return _jax_formulas.affine_select(*traced(operands), applied, dtype, n_sets)
 
 
@@ -207,14 +195,13 @@ def affine_stats(
     activation: str | Activation | None = None,
     set_weight: Any = None,
     statistics: Sequence[str] = ("mean", "std"),
-    exact: bool = False,
 ) -> tuple[jax.Array, ...]:
     """Predict mean and spread of an ensemble: `multisubnet.affine_stats` for JAX arrays.
 
     Parameters
     ----------
-    samples, weight, bias, activation, exact
-        As for `affine`; `exact` results have no gradients.
+    samples, weight, bias, activation
+        As for `affine`.
     set_weight : array_like, shape (N,), optional
         The weight of each set in the mean and the spread.
     statistics : sequence of {"mean", "var", "std"}, optional
@@ -245,13 +232,9 @@ def affine_stats(
     options: dict[str, Any] = {"activation": problem.activation, "statistics": names}
     if not is_traced(operands):
         return evaluate(ms.affine_stats, operands, **options)
-    result = jax.ShapeDtypeStruct(problem.shape[1:], canonical(np.float64))
-    if exact:
-        return _jax_ffi.call("affine_stats", operands, (result,) * len(names), **options)
     what = names, problem.activation, canonical(problem.dtype)
-    return tuple(
-        x.astype(result.dtype) for x in _jax_formulas.affine_stats(*traced(operands), *what)
-    )
+    found = _jax_formulas.affine_stats(*traced(operands), *what)
+    return tuple(x.astype(canonical(np.float64)) for x in found)
 
 
 def affine_vjp(
@@ -262,14 +245,13 @@ def affine_vjp(
     *,
     activation: str | Activation | None = None,
     wrt: Sequence[str] = ("samples", "weight", "bias"),
-    exact: bool = False,
 ) -> tuple[jax.Array | None, jax.Array | None, jax.Array | None]:
     """Pull a cotangent of `affine` back: `multisubnet.affine_vjp` for JAX arrays.
 
     Parameters
     ----------
-    samples, weight, bias, activation, exact
-        As for `affine`; `exact` results have no gradients.
+    samples, weight, bias, activation
+        As for `affine`.
     cotangent : array_like, shape (N, B, F)
         The derivative of a scalar with respect to each element of the result.
     wrt : sequence of {"samples", "weight", "bias"}, optional
@@ -301,22 +283,18 @@ def affine_vjp(
     options: dict[str, Any] = {"activation": problem.activation, "wrt": asked}
     if not is_traced(operands):
         return evaluate(ms.affine_vjp, operands, **options)
-    gradients = tuple(
-        jax.ShapeDtypeStruct(x.shape, dtype_of_gradient(problem, x))
-        if name in asked and x is not None
-        else None
+    dtypes = [
+        dtype_of_gradient(problem, x) if name in asked and x is not None else None
         for name, x in list(operands.items())[:3]
-    )
-    if exact:
-        return _jax_ffi.call("affine_vjp", operands, gradients, **options)
+    ]
     dtype = canonical(problem.dtype)
     samples, weight, bias, cotangent = (
         None if x is None else x.astype(dtype) for x in traced(operands)
     )
     formula = functools.partial(_jax_formulas.affine, activation=problem.activation, dtype=dtype)
     _, pull_back = jax.vjp(formula, samples, weight, bias)
-    found = zip(gradients, pull_back(cotangent), strict=True)
-    return tuple(None if like is None else x.astype(like.dtype) for like, x in found)  # type: ignore[return-value]
+    found = zip(dtypes, pull_back(cotangent), strict=True)
+    return tuple(None if dtype is None else x.astype(dtype) for dtype, x in found)  # type: ignore[return-value]
 
 
 def mean_loss(
@@ -330,7 +308,6 @@ def mean_loss(
     sample_weight: Any = None,
     per_feature: bool = False,
     dtype: Any = None,
-    exact: bool = False,
 ) -> jax.Array:
     """Judge N sets of weights: `multisubnet.mean_loss` for JAX arrays.
 
@@ -349,16 +326,12 @@ def mean_loss(
     dtype : dtype_like, optional
         The floating dtype of the result; by default float64, or float32 unless `jax_enable_x64` is
         on.
-    exact : bool, optional
-        As for `affine`. The gradients with respect to weight and bias are then those of
-        `multisubnet.mean_loss_and_grad`, multiplied by the cotangent; those with respect to the
-        others are JAX' own.
 
     Returns
     -------
     jax.Array, shape (N,) or (N, F)
-        Sums are taken in float64 and rounded once to `dtype`; inside transformations, unless
-        `exact`, they are JAX' sums in the working dtype.
+        Sums are taken in float64 and rounded once to `dtype`; inside transformations they are JAX'
+        sums in the working dtype.
 
     Raises
     ------
@@ -383,9 +356,7 @@ def mean_loss(
     how = _judgement(loss, activation, per_feature, dtype)
     if not is_traced(operands):
         return evaluate(ms.mean_loss, operands, how.dtype, **how.options)
-    if exact:
-        return _jax_exact.mean_loss(how, *operands.values())
-    return how.in_jax(*traced(operands))
+    return how.in_jax(operands)
 
 
 def mean_loss_and_grad(
@@ -399,14 +370,13 @@ def mean_loss_and_grad(
     sample_weight: Any = None,
     per_feature: bool = False,
     dtype: Any = None,
-    exact: bool = False,
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """Judge N sets of weights, with gradients: `multisubnet.mean_loss_and_grad` for JAX arrays.
 
     Parameters
     ----------
-    samples, weight, bias, targets, loss, activation, sample_weight, per_feature, dtype, exact
-        As for `mean_loss`; `exact` results have no gradients.
+    samples, weight, bias, targets, loss, activation, sample_weight, per_feature, dtype
+        As for `mean_loss`.
 
     Returns
     -------
@@ -440,20 +410,18 @@ def mean_loss_and_grad(
     problem.expect_derivative()
     if not is_traced(operands):
         return evaluate(ms.mean_loss_and_grad, operands, how.dtype, **how.options)
-    if exact:
-        return _jax_exact.mean_loss_and_grad(how, operands)
-    samples, weight, bias, *others = traced(operands)
+    arrays = dict(zip(operands, traced(operands), strict=True))
     by_feature = problem.shape[0], problem.shape[2]
-    working = canonical(problem.dtype)
-    parameters = [  # a derivative for each set, of what they share, too
-        jnp.broadcast_to(x.astype(working), by_feature) for x in (weight, bias) if x is not None
-    ]
-    losses, pull_back = jax.vjp(
-        lambda weight, bias=None: how.in_jax(samples, weight, bias, *others), *parameters
-    )
+    parameters = {  # a derivative for each set, of what they share, too
+        name: jnp.broadcast_to(arrays[name].astype(canonical(problem.dtype)), by_feature)
+        for name in ("weight", "bias")
+        if arrays[name] is not None
+    }
+    losses, pull_back = jax.vjp(lambda some: how.in_jax(arrays | some), parameters)
     of_gradient = dtype_of_gradient(problem, problem.weight)
-    grad_weight, *grad_bias = (x.astype(of_gradient) for x in pull_back(jnp.ones_like(losses)))
-    return losses, grad_weight, grad_bias[0] if grad_bias else None
+    (found,) = pull_back(jnp.ones_like(losses))
+    gradients = {name: x.astype(of_gradient) for name, x in found.items()}
+    return losses, gradients["weight"], gradients.get("bias")
 
 
 def _refuse(out: Any) -> None:
@@ -461,7 +429,34 @@ def _refuse(out: Any) -> None:
         raise TypeError("out is given, and JAX arrays are immutable: take the result as it comes")
 
 
-def _judgement(loss: Any, activation: Any, per_feature: bool, dtype: Any) -> _jax_exact.Judgement:
+class _Judgement(NamedTuple):
+    """How losses are taken, and of what dtype they are."""
+
+    loss: str
+    activation: Activation | None
+    per_feature: bool
+    dtype: np.dtype
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of `mean_loss`, but for the dtype: results in float64 are rounded after it.
+
+        (Its closed form takes a hundred times as long in another dtype.)
+        """
+        return {"loss": self.loss, "activation": self.activation, "per_feature": self.per_feature}
+
+    def problem_of(self, operands: dict[str, Any]) -> Problem:
+        """Return operands that agree in shape and dtype as a problem, without their values."""
+        return _losses.problem_of(tuple(stand_ins(operands).values()), self.loss, self.activation)
+
+    def in_jax(self, operands: dict[str, Any]) -> Any:
+        """Return the losses in JAX' own operations."""
+        working = canonical(self.problem_of(operands).dtype)
+        how = self.loss, self.activation, self.per_feature, working
+        return _jax_formulas.mean_loss(*traced(operands), *how).astype(self.dtype)
+
+
+def _judgement(loss: Any, activation: Any, per_feature: bool, dtype: Any) -> _Judgement:
     """Return how losses are to be taken."""
     if isinstance(activation, str):
         activation = Activation(activation)
@@ -470,4 +465,4 @@ def _judgement(loss: Any, activation: Any, per_feature: bool, dtype: Any) -> _ja
         of_loss = canonical(of_loss)
     elif canonical(of_loss) != of_loss:
         raise TypeError(f"dtype is {of_loss}, which JAX has only where jax_enable_x64 is on")
-    return _jax_exact.Judgement(loss, activation, bool(per_feature), of_loss)
+    return _Judgement(loss, activation, bool(per_feature), of_loss)

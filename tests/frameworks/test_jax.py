@@ -93,18 +93,13 @@ def test_eager_bfloat16(problem, activation):
 
 
 def test_bfloat16_in_compiled_code():
-    samples, weight, bias, targets = (x.astype("bfloat16") for x in table())
-    j = to_jax([samples, weight, bias, targets])
+    samples, weight, bias, _ = (x.astype("bfloat16") for x in table())
     desired = ms.affine(samples, weight, bias, activation="tanh")
-    result = jax.jit(lambda *x: ms.affine(*x, activation="tanh"))(*j[:3])
+    compiled = jax.jit(lambda *x: ms.affine(*x, activation="tanh"))
+    result = compiled(*to_jax([samples, weight, bias]))
     assert result.dtype == jnp.bfloat16
     near = desired.astype("float32")
     np.testing.assert_allclose(np.asarray(result, "float32"), near, rtol=2**-6, atol=2**-7)
-    exact = jax.jit(lambda *x: msj.affine(*x, activation="tanh", exact=True))(*j[:3])
-    assert_same(exact, desired)
-    pulled = jax.grad(lambda w: msj.mean_loss(j[0], w, j[2], j[3], exact=True).sum())(j[1])
-    _, grad_weight, _ = ms.mean_loss_and_grad(samples, weight, bias, targets)
-    assert_same(pulled, grad_weight)
 
 
 @given(data=st.data(), problem=problems_of_sums(["bfloat16", "float16", "float32", "int8"], ndim=2))
@@ -195,11 +190,10 @@ def test_what_is_refused():
     with pytest.raises(TypeError, match="check is True, and inside a transformation"):
         jax.jit(lambda x: ms.affine_select(x, weight, bias, np.zeros(40, int), check=True))(samples)
     tangent = ms.Activation("tanh").derivative
-    for exact in (False, True):
-        with pytest.raises(TypeError, match="has no derivative"):
-            jax.jit(
-                lambda *j, exact=exact: msj.mean_loss_and_grad(*j, activation=tangent, exact=exact)
-            )(samples, weight, bias, targets)
+    with pytest.raises(TypeError, match="has no derivative"):
+        jax.jit(lambda *j: msj.mean_loss_and_grad(*j, activation=tangent))(
+            samples, weight, bias, targets
+        )
 
 
 def test_deleted_and_donated():
@@ -262,18 +256,16 @@ def test_activations_inside(x64, name):
 @settings(max_examples=10)
 def test_dtypes_and_shapes_inside(problem, axis):
     operands = to_jax(problem)
-    for exact in (False, True):
-        compiled = jax.jit(lambda *j, exact=exact: msj.affine(*j, set_axis=axis, exact=exact))
-        result, expected = compiled(*operands), ms.affine(*operands, set_axis=axis)
-        assert (result.dtype, result.shape) == (expected.dtype, expected.shape)
-        if exact or jnp.issubdtype(result.dtype, jnp.integer) or result.dtype == bool:
-            assert_same_bits(np.asarray(result), np.asarray(expected))
+    compiled = jax.jit(lambda *j: ms.affine(*j, set_axis=axis))
+    result, expected = compiled(*operands), ms.affine(*operands, set_axis=axis)
+    assert (result.dtype, result.shape) == (expected.dtype, expected.shape)
+    if jnp.issubdtype(result.dtype, jnp.integer) or result.dtype == bool:
+        assert_same_bits(np.asarray(result), np.asarray(expected))
 
 
 @pytest.mark.parametrize("samples_of_sets", [False, True])
 @pytest.mark.parametrize("shared", ["nothing", "weight", "bias", "no bias"])
-@pytest.mark.parametrize("exact", [False, True])
-def test_gradients_of_affine(samples_of_sets, shared, exact):
+def test_gradients_of_affine(samples_of_sets, shared):
     samples, weight, bias, _ = table()
     if samples_of_sets:
         samples = np.stack([samples * n for n in range(5)])
@@ -288,44 +280,35 @@ def test_gradients_of_affine(samples_of_sets, shared, exact):
     @jax.jit
     def pulled(cotangent, *operands):
         def function(*j):
-            return msj.affine(*j, activation="tanh", set_axis=1, exact=exact)
+            return ms.affine(*j, activation="tanh", set_axis=1)
 
         return jax.vjp(function, *operands)[1](cotangent.swapaxes(0, 1))
 
     expected = ms.affine_vjp(samples, weight, bias, cotangent, activation="tanh")
     for actual, desired in zip(pulled(cotangent, *operands), expected, strict=False):
-        if exact:
-            assert_same_bits(np.asarray(actual), desired)
-        else:
-            np.testing.assert_allclose(actual, desired, rtol=2e-5, atol=2e-5)
+        np.testing.assert_allclose(actual, desired, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("exact", [False, True])
-def test_losses_inside(loss, weighted, exact):
+def test_losses_inside(loss, weighted):
     samples, weight, bias, targets = table()
     sample_weight = np.arange(40, dtype="float32") % 3 if weighted else None
     options = {"loss": loss, "activation": "sigmoid", "sample_weight": sample_weight}
     for per_feature in (False, True):
         options["per_feature"] = per_feature
         expected = ms.mean_loss_and_grad(samples, weight, bias, targets, **options)
-        compiled = jax.jit(
-            lambda w, b: msj.mean_loss_and_grad(samples, w, b, targets, **options, exact=exact)
-        )
+        compiled = jax.jit(lambda w, b: msj.mean_loss_and_grad(samples, w, b, targets, **options))
 
         def total(w, b):
-            losses = msj.mean_loss(samples, w, b, targets, **options, exact=exact)
+            losses = msj.mean_loss(samples, w, b, targets, **options)
             return 2 * losses.sum(), losses
 
         gradients, losses = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))(weight, bias)
         halves = (x / 2 for x in gradients)
         for found in (compiled(weight, bias), (losses, *halves)):
             for actual, desired in zip(found, expected, strict=True):
-                if exact:
-                    assert_same(actual, desired)
-                else:
-                    np.testing.assert_allclose(actual, desired, rtol=1e-5, atol=1e-6)
+                np.testing.assert_allclose(actual, desired, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -340,22 +323,21 @@ def test_losses_at_kinks(loss):
             np.testing.assert_allclose(x, y, rtol=2e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("exact", [False, True])
-def test_the_other_functions_inside(exact):
+def test_the_other_functions_inside():
     samples, weight, bias, _ = table()
     set_index = np.arange(40) % 7 - 1  # of which -1 and 5 are no sets
-    selected = jax.jit(lambda i, *j: msj.affine_select(*j, i, activation="tanh", exact=exact))(
+    selected = jax.jit(lambda i, *j: ms.affine_select(*j, i, activation="tanh"))(
         set_index, samples, weight, bias
     )
     desired = ms.affine_select(samples, weight, bias, set_index, activation="tanh", check=False)
     assert np.isnan(desired[[0, 6]]).all()
     np.testing.assert_allclose(selected, desired, rtol=1e-5, atol=1e-6)
-    shared = jax.jit(lambda *j: msj.affine_select(*j, exact=exact))
+    shared = jax.jit(lambda *j: ms.affine_select(*j))
     operands = samples, weight[:1], bias, set_index.clip(0, 4)
     np.testing.assert_allclose(shared(*operands), ms.affine_select(*operands), atol=1e-5)
     for set_weight in (None, np.float32([0, 1, 2, 3, 4])):
         options = {"set_weight": set_weight, "statistics": ("var", "mean", "std")}
-        found = jax.jit(lambda *j: msj.affine_stats(*j, **options, exact=exact))(  # noqa: B023
+        found = jax.jit(lambda *j: ms.affine_stats(*j, **options))(  # noqa: B023
             samples, weight, bias
         )
         for actual, desired in zip(
@@ -363,9 +345,7 @@ def test_the_other_functions_inside(exact):
         ):
             np.testing.assert_allclose(actual, desired, rtol=1e-5, atol=1e-6)
     cotangent = np.ones((5, 40, 7), "f4")
-    found = jax.jit(lambda *j: msj.affine_vjp(*j, wrt=["weight"], exact=exact))(
-        samples, weight, bias, cotangent
-    )
+    found = jax.jit(lambda *j: ms.affine_vjp(*j, wrt=["weight"]))(samples, weight, bias, cotangent)
     assert found[0] is found[2] is None
     desired = ms.affine_vjp(samples, weight, bias, cotangent)[1]
     np.testing.assert_allclose(found[1], desired, rtol=1e-5, atol=1e-5)
@@ -389,64 +369,7 @@ def test_compositions(activation):
     np.testing.assert_allclose(hessian[1, 0], (moved - back) / (2 * step), rtol=2e-2, atol=1e-3)
 
 
-def test_compositions_that_are_exact():
-    samples, weight, bias, targets = table()
-
-    def loss(w, b):
-        return msj.mean_loss(samples, w, b, targets, activation="tanh", exact=True)[0]
-
-    with jax.checking_leaks():
-        found = jax.jit(jax.vmap(jax.grad(lambda w, b: loss(w[None], b[None]))))(weight, bias)
-    _, expected, _ = ms.mean_loss_and_grad(samples, weight, bias, targets, activation="tanh")
-    assert_same_bits(np.asarray(found), expected)
-    of_samples = jax.grad(
-        lambda x, exact: msj.mean_loss(x, weight, bias, targets, exact=exact).sum()
-    )
-    np.testing.assert_allclose(of_samples(samples, True), of_samples(samples, False), rtol=1e-5)
-    with pytest.raises(ValueError, match="cannot be differentiated"):
-        jax.hessian(lambda w: loss(w, bias))(weight)
-
-
 def test_integers_have_no_gradient():
     samples, weight = np.arange(6).reshape(3, 2), jnp.ones((2, 2))
-    for exact in (False, True):
-        gradient = jax.grad(lambda w, exact=exact: msj.affine(samples, w, exact=exact).sum())
-        assert gradient(weight).tolist() == [[6.0, 9.0]] * 2
-
-
-def test_subnormals_are_kept_by_exact_alone():
-    small = np.float32([[1e-40]])
-    halved = np.float32([[0.5]])
-    compiled = jax.jit(lambda x: msj.affine(x, halved, exact=True))
-    assert_same_bits(np.asarray(compiled(small)), ms.affine(small, halved))
-    assert (jax.jit(lambda x: msj.affine(x, halved))(small) == 0).all()
-    tiny, one, zero = np.float32([[1e-20]]), np.float32([[1]]), np.float32([0])
-    loss = jax.jit(lambda x: msj.mean_loss(x, one, None, zero, exact=True))(tiny)
-    assert_same(loss, ms.mean_loss(tiny, one, None, zero))  # rounded to a subnormal
-
-
-def test_errors_of_calls_from_compiled_code(monkeypatch):
-    def failing(**kwargs):
-        raise MemoryError("not this time")
-
-    samples, weight, bias, _ = to_jax(table())
-    monkeypatch.setattr(ms, "affine", failing)
-    with pytest.raises(Exception, match="MemoryError: not this time"):
-        jax.jit(lambda *j: msj.affine(*j, exact=True))(samples, weight, bias).block_until_ready()
-
-
-def test_compiled_code_calls_from_one_processor():
-    """XLA's pool has one thread then, which must not wait for another."""
-    if not hasattr(os, "sched_setaffinity"):
-        pytest.skip("this system does not say on which processors a process may run")
-    code = """
-import os
-os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-import jax, jax.numpy as jnp, numpy as np
-from multisubnet import jax as msj
-samples, weight = jnp.ones((400_000, 8)), jnp.ones((2, 8))
-total = jax.jit(lambda x, w: msj.affine(2 * x, w, exact=True).max())
-assert [float(total(samples, weight * n)) for n in range(3)] == [0, 2, 4]
-"""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+    gradient = jax.grad(lambda w: ms.affine(samples, w).sum())
+    assert gradient(weight).tolist() == [[6.0, 9.0]] * 2
