@@ -32,7 +32,7 @@ mutants: $(VENV)/dev.stamp
 
 generate: $(VENV)/dev.stamp
 	$(BIN)/python tools/coefficients.py > coefficients.tmp
-	mv coefficients.tmp multisubnet/_coefficients.py
+	mv coefficients.tmp multisubnet/_arithmetic/coefficients.py
 	$(BIN)/python tools/header.py activations > header.tmp
 	mv header.tmp cuda/activations.cuh
 	$(BIN)/python tools/header.py losses > header.tmp

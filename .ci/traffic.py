@@ -17,7 +17,8 @@ import cupy  # noqa: E402
 import numpy as np  # noqa: E402
 
 import multisubnet as ms  # noqa: E402
-from multisubnet import _cupy, _launch  # noqa: E402
+from multisubnet._backends.cupy import engine as _cupy  # noqa: E402
+from multisubnet._backends.cupy import launch as _launch  # noqa: E402
 
 SECTOR = 32  # bytes
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 import multisubnet as ms
-from multisubnet._activation_recipes import RECIPES
-from multisubnet._activations import PARAMETERS
+from multisubnet._arithmetic.activation import PARAMETERS
+from multisubnet._arithmetic.activation_recipes import RECIPES
 
 ACTIVATIONS = {
     name: {PARAMETERS[name][0]: PARAMETERS[name][1]} if name in PARAMETERS else {}

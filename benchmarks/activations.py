@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 import multisubnet as ms
-from multisubnet._activation_recipes import RECIPES, Recipes
-from multisubnet._elementary import Format, exp
-from multisubnet._recipe import Real
+from multisubnet._arithmetic.activation_recipes import RECIPES, Recipes
+from multisubnet._arithmetic.elementary import Format, exp
+from multisubnet._arithmetic.recipe import Real
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "accuracy"))
 from errors import ACTIVATIONS, judged

@@ -13,7 +13,7 @@ from unittest import mock
 import numpy as np
 
 import multisubnet as ms
-from multisubnet import _numba
+from multisubnet._backends.numba import engine as _numba
 
 ROUNDS = 15
 N_SAMPLES, N_FEATURES = 64, 32  # 8 KiB for a set: each size is a number of sets

@@ -34,7 +34,7 @@ def main() -> None:
     arguments = options.parsed(options.parser(__doc__, GROUPS))
     os.environ.update(_PEERS)  # before any of them is imported
 
-    from multisubnet import _cupy
+    from multisubnet._backends.cupy import engine as _cupy
 
     why = _cupy.why_unavailable()
     if why is not None:

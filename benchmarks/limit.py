@@ -12,8 +12,9 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from multisubnet import _numba, _threads
-from multisubnet._vectors import LINE, fence, stream_line
+from multisubnet._backends.numba import engine as _numba
+from multisubnet._backends.numba import threads as _threads
+from multisubnet._backends.numba.llvm.vectors import LINE, fence, stream_line
 
 _FLOATS = LINE // 4
 _VALUE = float(np.frombuffer(b"????", np.float32)[0])

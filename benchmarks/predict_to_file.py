@@ -27,7 +27,7 @@ import machine
 import numpy as np
 
 import multisubnet as ms
-from multisubnet import _memory
+from multisubnet._memory import amounts as _memory
 
 _DD_BLOCK = 1 << 24
 _TARGET = 0.7  # of the disk's own speed

@@ -1,5 +1,5 @@
 // The activations and their derivatives, as functions of one number: printed by tools/header.py
-// from the recipes in multisubnet/_activation_recipes.py. Change those, and `make generate`.
+// from the recipes in _arithmetic/activation_recipes.py. Change those, and `make generate`.
 #pragma once
 #include "arithmetic.cuh"
 

@@ -3,7 +3,7 @@
 // Neighbours are added level by level, an odd last one being carried up. The totals are written over.
 #include "affine.cuh"
 
-// multisubnet/_launch.py packs this.
+// multisubnet/_backends/cupy/launch.py packs this.
 struct Finish {
     Operand totals, out;                // the sample stride of totals is that of blocks
     const float64 *divisor_array;       // one number, by which is divided as well; or null

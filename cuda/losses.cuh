@@ -1,5 +1,5 @@
 // The losses of a prediction and a target, and their derivatives: printed by tools/header.py from
-// the recipes in multisubnet/_loss_recipes.py. Change those, and `make generate`.
+// the recipes in _arithmetic/loss_recipes.py. Change those, and `make generate`.
 #pragma once
 #include "arithmetic.cuh"
 

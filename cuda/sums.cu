@@ -1,5 +1,5 @@
 // totals[k, o, n, f] = the sum over block k of the summed axis of term o, in the order that
-// multisubnet/_terms.py gives, of which RUN and BLOCK are
+// multisubnet/_arithmetic/summands.py gives, of which RUN and BLOCK are
 //
 // The terms are those of activation(sample * weight + bias) and a target. Among the strides of an
 // operand, `set` is that of the axis that is kept and `sample` that of the one that is summed up,
@@ -7,7 +7,7 @@
 #include "affine.cuh"
 #include "losses.cuh"
 
-// multisubnet/_launch.py packs this.
+// multisubnet/_backends/cupy/launch.py packs this.
 struct Sums {
     Operand sample, weight, bias, target, factor;  // where data is null: 1, 1, -0.0, 1, 1
     float64 *totals;

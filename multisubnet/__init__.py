@@ -5,22 +5,22 @@ package imports NumPy and nothing else: CuPy costs seconds and may be broken, an
 an array of its own or its name asks for it.
 """
 
-from multisubnet._activations import Activation
-from multisubnet._affine import affine
-from multisubnet._config import show_config
-from multisubnet._dispatch import (
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._backends.choice import (
     BackendUnavailable,
     available_backends,
     set_backend,
     use_backend,
 )
-from multisubnet._losses import mean_loss, mean_loss_and_grad
-from multisubnet._pairs import from_pairs, to_pairs
-from multisubnet._select import affine_select
-from multisubnet._stats import affine_stats
-from multisubnet._theta import from_theta, to_theta
-from multisubnet._vjp import affine_vjp
-from multisubnet._weight_sets import WeightSets
+from multisubnet._backends.config import show_config
+from multisubnet._functions.affine import affine
+from multisubnet._functions.affine_select import affine_select
+from multisubnet._functions.affine_stats import affine_stats
+from multisubnet._functions.affine_vjp import affine_vjp
+from multisubnet._functions.mean_loss import mean_loss, mean_loss_and_grad
+from multisubnet._functions.pairs import from_pairs, to_pairs
+from multisubnet._functions.theta import from_theta, to_theta
+from multisubnet._sets.weight_sets import WeightSets
 
 __version__ = "0.1.0"
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from multisubnet._cli import main
+from multisubnet._cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

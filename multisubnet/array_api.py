@@ -15,7 +15,14 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from multisubnet import _affine, _dispatch, _losses, _pairs, _select, _stats, _theta, _vjp
+from multisubnet._backends import choice as _dispatch
+from multisubnet._functions import affine as _affine
+from multisubnet._functions import affine_select as _select
+from multisubnet._functions import affine_stats as _stats
+from multisubnet._functions import affine_vjp as _vjp
+from multisubnet._functions import mean_loss as _losses
+from multisubnet._functions import pairs as _pairs
+from multisubnet._functions import theta as _theta
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -20,7 +20,7 @@ TRIAL = """
 import importlib.util
 from pathlib import Path
 import multisubnet as ms
-from multisubnet import _sources
+from multisubnet._backends.cupy import sources as _sources
 weight, bias = ms.from_pairs([[[2, 7], [9, 5]], [[8, 6], [6, 3]]])
 both = ms.affine([[3, 7], [9, 4]], weight, bias)
 assert both.tolist() == [[[13, 68], [25, 41]], [[30, 45], [78, 27]]], both

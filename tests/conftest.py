@@ -12,7 +12,8 @@ from device import OnDevice, to_device
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet import _dispatch, _dtypes
+from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._backends import choice as _dispatch
 from multisubnet.testing import LAYOUTS, Problem, _laid_out
 
 _dispatch._MODULES["host"] = "cuda_on_host"

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from multisubnet import _launch, _sources
+from multisubnet._backends.cupy import launch as _launch
+from multisubnet._backends.cupy import sources as _sources
 
 ARRAYS = "numpy"
 BUILDS = {

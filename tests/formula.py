@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from multisubnet import _coefficients, _loss_recipes
-from multisubnet._activation_recipes import RECIPES
-from multisubnet._activations import Activation
-from multisubnet._elementary import Format
+from multisubnet._arithmetic import coefficients as _coefficients
+from multisubnet._arithmetic import loss_recipes as _loss_recipes
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.activation_recipes import RECIPES
+from multisubnet._arithmetic.elementary import Format
 
 
 def affine(samples, weight, bias=None, *, activation=None, set_axis=0, out=None):

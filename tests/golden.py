@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 import multisubnet as ms
-from multisubnet._activation_recipes import RECIPES
-from multisubnet._losses import LOSSES
+from multisubnet._arithmetic.activation_recipes import RECIPES
+from multisubnet._functions.mean_loss import LOSSES
 from multisubnet.testing import DTYPES
 
 ACTIVATIONS = [

@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet import _numpy, _recipe
-from multisubnet._activation_recipes import RECIPES
+from multisubnet._arithmetic import recipe as _recipe
+from multisubnet._arithmetic.activation_recipes import RECIPES
+from multisubnet._backends import numpy as _numpy
 from multisubnet.testing import DTYPES, activations, assert_same_bits, problems
 
 ROOT = Path(__file__).parent.parent
@@ -292,7 +293,7 @@ def test_an_out_of_integers_does_not_take_floats():
     [
         ("tools/header.py activations", "cuda/activations.cuh"),
         ("tools/header.py losses", "cuda/losses.cuh"),
-        ("tools/coefficients.py", "multisubnet/_coefficients.py"),
+        ("tools/coefficients.py", "multisubnet/_arithmetic/coefficients.py"),
     ],
 )
 def test_generated_files_are_current(command, file):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import multisubnet as ms
-from multisubnet import _adapters
+from multisubnet._arrays import frameworks as _adapters
 
 NAMES = ("affine", "affine_select", "affine_stats", "affine_vjp", "mean_loss", "mean_loss_and_grad")
 

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet import _cupy, _launch, _numpy
+from multisubnet._backends import numpy as _numpy
+from multisubnet._backends.cupy import engine as _cupy
+from multisubnet._backends.cupy import launch as _launch
 from multisubnet.testing import DTYPES, assert_same_bits, problems
 
 set_axes = st.sampled_from([0, 1])

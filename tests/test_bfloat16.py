@@ -16,8 +16,9 @@ from test_vjp import OPERANDS, pullbacks
 from test_vjp import Case as CaseOfVjp
 
 import multisubnet as ms
-from multisubnet import _array_files, _dtypes
-from multisubnet._activation_recipes import RECIPES
+from multisubnet._arithmetic.activation_recipes import RECIPES
+from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._files import array_files as _array_files
 from multisubnet.testing import (
     DTYPES,
     activations,

@@ -15,8 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet import _array_files, _chunks, _cli, _commands, _memory, _predict
-from multisubnet._cli import main
+from multisubnet._cli import commands as _commands
+from multisubnet._cli import main as _cli
+from multisubnet._cli.main import main
+from multisubnet._files import array_files as _array_files
+from multisubnet._memory import amounts as _memory
+from multisubnet._memory import chunks as _chunks
+from multisubnet._sets import prediction as _predict
 from multisubnet.testing import assert_same_bits
 
 ROOT = Path(__file__).parent.parent
@@ -220,13 +225,13 @@ def test_permission_denied(capsys):
 
 
 def test_a_backend_that_is_not_there(capsys, monkeypatch):
-    monkeypatch.setitem(ms._dispatch._MODULES, "cupy", "no_backend")
+    monkeypatch.setitem(ms._backends.choice._MODULES, "cupy", "no_backend")
     missing = type(sys)("no_backend")
     missing.why_unavailable = lambda: "there is no GPU"
     monkeypatch.setitem(sys.modules, "no_backend", missing)
-    ms._dispatch.load.cache_clear()
+    ms._backends.choice.load.cache_clear()
     told = errors([*PREDICT, "--backend", "cupy"], capsys)
-    ms._dispatch.load.cache_clear()
+    ms._backends.choice.load.cache_clear()
     assert "the backend 'cupy' cannot run here: there is no GPU" in told
 
 

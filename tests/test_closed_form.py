@@ -23,7 +23,7 @@ from test_losses import (
 )
 
 import multisubnet as ms
-from multisubnet import _closed_form
+from multisubnet._functions import closed_form as _closed_form
 from multisubnet.testing import assert_same_bits
 
 CASES = [
@@ -246,7 +246,7 @@ def test_each_set_alone_is_the_same(backend):
 
 def test_the_number_of_threads_does_not_matter(monkeypatch):
     pytest.importorskip("numba")
-    from multisubnet import _numba
+    from multisubnet._backends.numba import engine as _numba
 
     operands, _ = operands_of(1000, 50, 33, "float32")
     desired = formula.mean_loss_and_grad(*operands)

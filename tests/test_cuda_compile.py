@@ -14,10 +14,11 @@ import pytest
 from conftest import EXAMPLES
 from test_launch import Array, launch_of_sums
 
-from multisubnet import _launch, _sources
-from multisubnet._activation_recipes import RECIPES
-from multisubnet._losses import LOSSES
-from multisubnet._terms import Terms
+from multisubnet._arithmetic.activation_recipes import RECIPES
+from multisubnet._arithmetic.summands import Terms
+from multisubnet._backends.cupy import launch as _launch
+from multisubnet._backends.cupy import sources as _sources
+from multisubnet._functions.mean_loss import LOSSES
 
 nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="CuPy is not installed")
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import multisubnet as ms
-from multisubnet import _cupy, _dispatch, _numba
+from multisubnet._backends import choice as _dispatch
+from multisubnet._backends.cupy import engine as _cupy
+from multisubnet._backends.numba import engine as _numba
 
 
 def run(code, **environment):

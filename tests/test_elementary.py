@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import truth
 
-from multisubnet import _coefficients, _numpy, _recipe
-from multisubnet._elementary import Format, log
+from multisubnet._arithmetic import coefficients as _coefficients
+from multisubnet._arithmetic import recipe as _recipe
+from multisubnet._arithmetic.elementary import Format, log
+from multisubnet._backends import numpy as _numpy
 
 FORMATS = {"float32": Format(_coefficients.FLOAT32), "float64": Format(_coefficients.FLOAT64)}
 

@@ -17,7 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet import _array_files, _csv, _memory
+from multisubnet._files import array_files as _array_files
+from multisubnet._files import csv as _csv
+from multisubnet._memory import amounts as _memory
 from multisubnet.testing import DTYPES, activations, assert_same_bits
 
 SUFFIXES = [".npz", ".safetensors"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from multisubnet import _sources
+from multisubnet._backends.cupy import sources as _sources
 
 ROOT = Path(__file__).parent.parent
 

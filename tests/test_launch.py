@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multisubnet import _launch, _sums
-from multisubnet._terms import BLOCK, RUN, Terms
+from multisubnet._arithmetic.summands import BLOCK, RUN, Terms
+from multisubnet._backends.cupy import launch as _launch
+from multisubnet._functions import summation as _sums
 from multisubnet.testing import DTYPES
 
 sizes = st.integers(1, 300) | st.integers(1, 1 << 40)

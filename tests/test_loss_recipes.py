@@ -8,8 +8,8 @@ import pytest
 import truth
 
 import multisubnet as ms
-from multisubnet._loss_recipes import LOSSES as RECIPES
-from multisubnet._losses import LOSSES
+from multisubnet._arithmetic.loss_recipes import LOSSES as RECIPES
+from multisubnet._functions.mean_loss import LOSSES
 from multisubnet.testing import assert_same_bits
 
 FLOATS = ["float32", "float64"]

@@ -9,7 +9,7 @@ import pytest
 from device import to_device
 
 import multisubnet as ms
-from multisubnet import _models
+from multisubnet._sets import models as _models
 from multisubnet.testing import assert_same_bits
 
 WEIGHT = np.array([2, 9, 4], np.float32)

@@ -20,8 +20,10 @@ from test_dispatch import run
 from test_inputs import peak, set_flush_to_zero
 
 import multisubnet as ms
-from multisubnet import _numba, _numba_sums, _threads
-from multisubnet._terms import Terms
+from multisubnet._arithmetic.summands import Terms
+from multisubnet._backends.numba import engine as _numba
+from multisubnet._backends.numba import sum_layout as _numba_sums
+from multisubnet._backends.numba import threads as _threads
 from multisubnet.testing import assert_same_bits, problems
 
 numba = pytest.importorskip("numba")
@@ -313,7 +315,7 @@ def test_the_interpreter_may_exit_while_threads_look_out_for_more():
         "def late(): print(_threads._crew, ms.affine(x, x[:9]).size)\n"
         "atexit.register(late)\n"
         "import numpy as np, multisubnet as ms\n"
-        "from multisubnet import _threads\n"
+        "from multisubnet._backends.numba import threads as _threads\n"
         "_threads._TURNS = 1 << 62\n"
         "ms.set_backend('numba')\n"
         "x = np.ones((2000, 64), np.float32)\n"
@@ -338,7 +340,7 @@ def test_how_many_threads(monkeypatch):
     assert _threads.limit() == numba.config.NUMBA_NUM_THREADS
     code = (
         "import numba; numba.set_num_threads(1)\n"
-        "from multisubnet import _threads; print(_threads.limit())"
+        "from multisubnet._backends.numba import threads as _threads; print(_threads.limit())"
     )
     assert run(code, NUMBA_NUM_THREADS="2", MULTISUBNET_NUM_THREADS="") == "1"
 
@@ -445,8 +447,9 @@ def test_a_cache_that_is_nowhere_or_damaged_does_not_matter(tmp_path):
 )
 def test_the_cache_is_used_and_notices_a_change(tmp_path, evaluate):
     code = (
-        "from multisubnet import _vectors; {}\n"
-        "from multisubnet import _compiled; from multisubnet._terms import Terms\n"
+        "from multisubnet._backends.numba.llvm import vectors as _vectors; {}\n"
+        "from multisubnet._backends.numba import affine_loops as _compiled\n"
+        "from multisubnet._arithmetic.summands import Terms\n"
         f"import numpy as np; evaluate = {evaluate}\n"
         "print(sum(evaluate.stats.cache_hits.values()))"
     )
@@ -461,7 +464,7 @@ def test_the_cache_is_used_and_notices_a_change(tmp_path, evaluate):
 GENERIC = """
 import sys; sys.path[:0] = sys.argv[1:]
 import json, golden, multisubnet as ms
-from multisubnet import _numba
+from multisubnet._backends.numba import engine as _numba
 committed = json.loads(golden.FILE.read_text())
 committed = {name: bits for name, bits in committed.items() if "bfloat16" not in name}
 for _numba._STREAMED in (0, 1 << 60):
@@ -481,7 +484,7 @@ def test_a_processor_without_wide_vectors():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", ["linear", "tanh", "gelu"])
 def test_the_machine_code_streams_and_does_not_contract(dtype, activation):
-    from multisubnet import _compiled
+    from multisubnet._backends.numba import affine_loops as _compiled
 
     # From the cache it would come without code.
     signature = _compiled._signature("affine", np.dtype(dtype), has_parameter=False)
@@ -501,7 +504,7 @@ def test_the_machine_code_streams_and_does_not_contract(dtype, activation):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("key", ["product linear loss", "log_cosh tanh loss slope_sample weighted"])
 def test_the_machine_code_of_sums_is_in_vectors_and_does_not_contract(dtype, key):
-    from multisubnet import _compiled
+    from multisubnet._backends.numba import affine_loops as _compiled
 
     terms = Terms.of_key(key)
     kinds = "shhs" + ("f" if terms.weighted else "-")

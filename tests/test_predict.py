@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 from test_inputs import peak
 
 import multisubnet as ms
-from multisubnet import _chunks, _mapped, _memory, _predict
+from multisubnet._memory import amounts as _memory
+from multisubnet._memory import chunks as _chunks
+from multisubnet._memory import mapped as _mapped
+from multisubnet._sets import prediction as _predict
 from multisubnet.testing import assert_same_bits, problems
 
 PAGE = mmap.PAGESIZE

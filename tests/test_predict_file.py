@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet import _predict, _predict_file
-from multisubnet._cli import main
+from multisubnet._cli import resumable_file as _predict_file
+from multisubnet._cli.main import main
+from multisubnet._sets import prediction as _predict
 from multisubnet.testing import activations, problems
 
 ROOT = Path(__file__).parent.parent
@@ -138,8 +139,8 @@ def test_a_run_that_failed_is_gone_on_with(files, data):
 # A process that kills itself at one of the calls by which bytes get to the disk.
 KILLED = """
 import os, signal, sys
-from multisubnet import _predict_file
-from multisubnet._cli import main
+from multisubnet._cli import resumable_file as _predict_file
+from multisubnet._cli.main import main
 
 number, arguments = int(sys.argv[1]), sys.argv[2:]
 calls = 0

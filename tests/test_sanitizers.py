@@ -61,7 +61,7 @@ import struct
 import cuda_on_host
 import numpy as np
 
-from multisubnet import _launch
+from multisubnet._backends.cupy import launch as _launch
 
 
 def test_overrun():
@@ -140,7 +140,8 @@ RUN_TURNS = """
 import sys
 sys.path[:0] = sys.argv[1:3]
 import cuda_on_host, numpy as np
-from multisubnet import _launch, _sources
+from multisubnet._backends.cupy import launch as _launch
+from multisubnet._backends.cupy import sources as _sources
 _sources.source = lambda name: sys.argv[3]
 out = np.zeros((3, 8), np.int32)
 argument = cuda_on_host.address(out).to_bytes(8, "little")

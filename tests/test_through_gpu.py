@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet import _through_gpu
+from multisubnet._backends.cupy import host_arrays as _through_gpu
 from multisubnet.testing import assert_same_bits, problems
 
 pytestmark = pytest.mark.gpu

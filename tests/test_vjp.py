@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_losses import REALS, assert_all_same_bits, operands_of, resized
 
 import multisubnet as ms
-from multisubnet._activation_recipes import RECIPES
+from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet.testing import activations, assert_same_bits
 
 OPERANDS = ("samples", "weight", "bias")

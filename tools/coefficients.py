@@ -1,6 +1,6 @@
 """Compute the polynomials and constants of the recipes, and print them as a module.
 
-    python tools/coefficients.py > multisubnet/_coefficients.py
+    python tools/coefficients.py > multisubnet/_arithmetic/coefficients.py
 
 Each polynomial interpolates its function at Chebyshev nodes, in 200 bits, which comes within a
 small factor of the best polynomial of its degree (Trefethen, Approximation Theory and

@@ -12,20 +12,22 @@ from collections.abc import Callable
 
 import numpy as np
 
-from multisubnet import _activation_recipes, _loss_recipes, _recipe
-from multisubnet._activations import INPUTS, OF_INTEGERS, form_of, program_of
-from multisubnet._launch import functor
-from multisubnet._recipe import Program, Real
+from multisubnet._arithmetic import activation_recipes as _activation_recipes
+from multisubnet._arithmetic import loss_recipes as _loss_recipes
+from multisubnet._arithmetic import recipe as _recipe
+from multisubnet._arithmetic.activation import INPUTS, OF_INTEGERS, form_of, program_of
+from multisubnet._arithmetic.recipe import Program, Real
+from multisubnet._backends.cupy.launch import functor
 
 ACTIVATIONS = """\
 // The activations and their derivatives, as functions of one number: printed by tools/header.py
-// from the recipes in multisubnet/_activation_recipes.py. Change those, and `make generate`.
+// from the recipes in _arithmetic/activation_recipes.py. Change those, and `make generate`.
 #pragma once
 #include "arithmetic.cuh"
 """
 LOSSES = """\
 // The losses of a prediction and a target, and their derivatives: printed by tools/header.py from
-// the recipes in multisubnet/_loss_recipes.py. Change those, and `make generate`.
+// the recipes in _arithmetic/loss_recipes.py. Change those, and `make generate`.
 #pragma once
 #include "arithmetic.cuh"
 """

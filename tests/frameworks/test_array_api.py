@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_losses import CASES, judgements, operands_of
 
 import multisubnet as ms
-from multisubnet import _adapters
+from multisubnet._arrays import frameworks as _adapters
 from multisubnet.testing import assert_same_bits, problems
 
 xp = pytest.importorskip("array_api_strict")

@@ -19,13 +19,14 @@ from test_inputs import set_flush_to_zero
 from test_losses import CASES, assert_all_same_bits, judgements, operands_of
 
 import multisubnet as ms
-from multisubnet import _threads
+from multisubnet._backends.numba import threads as _threads
 from multisubnet.testing import assert_same_bits, problems
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
-from multisubnet import _dask_graph, _dask_tasks
+from multisubnet.dask import _graph as _dask_graph
+from multisubnet.dask import _tasks as _dask_tasks
 
 CLOSED_FORM = [
     case._replace(loss="squared_error", activation=None, ndim=2)
@@ -372,7 +373,7 @@ def test_tasks_run_on_the_backend_that_was_chosen_for_the_call():
     real = _dask_tasks._affine.affine
 
     def affine(*args, **kwargs):
-        seen.append(ms._dispatch.choice())
+        seen.append(ms._backends.choice.choice())
         return real(*args, **kwargs)
 
     with ms.use_backend("numpy"):

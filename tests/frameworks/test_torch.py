@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 import multisubnet as ms
-from multisubnet import _torch_arrays, _torch_operators
 from multisubnet import torch as mst
 from multisubnet.testing import activations, assert_same_bits, problems
+from multisubnet.torch import _affine_ops as _torch_operators
+from multisubnet.torch import _arrays as _torch_arrays
 
 pytestmark = [
     # What torch.compile and forward-mode derivatives emit when they are first used.

@@ -1,0 +1,1 @@
+"""The specification: recipes, the order of sums, the floating-point mode."""

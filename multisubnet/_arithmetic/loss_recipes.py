@@ -1,0 +1,151 @@
+"""The recipes of the losses: of a prediction p and a target t, for each sample and feature.
+
+Derivatives are those with respect to p; at a kink they are PyTorch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from multisubnet._arithmetic.elementary import (
+    Format,
+    absolute,
+    at_least,
+    at_most,
+    clip,
+    decay,
+    exp_near,
+    fast_sum,
+    log,
+    log1p,
+    log1p_small,
+    log_of_positive,
+    minus_absolute,
+    tanh,
+)
+from multisubnet._arithmetic.recipe import Real
+
+_POISSON_EPSILON = 1e-7  # Keras'
+_LEAST_LOG = -100.0  # PyTorch's
+_LEAST_VARIANCE = 1e-12  # PyTorch's, of p (1 - p)
+
+
+def _squared_error(p: Real, t: Real, f: Format) -> Real:
+    error = p - t
+    return error * error
+
+
+def _squared_error_derivative(p: Real, t: Real, f: Format) -> Real:
+    return 2.0 * (p - t)
+
+
+def _absolute_error(p: Real, t: Real, f: Format) -> Real:
+    return absolute(p - t, f)
+
+
+def _absolute_error_derivative(p: Real, t: Real, f: Format) -> Real:
+    error = p - t
+    return (error > 0.0).select(1.0, (error < 0.0).select(-1.0, error))
+
+
+def _huber(p: Real, t: Real, f: Format) -> Real:
+    size = absolute(p - t, f)
+    within = at_most(size, 1.0)
+    return within * (size - 0.5 * within)
+
+
+def _huber_derivative(p: Real, t: Real, f: Format) -> Real:
+    return clip(p - t, -1.0, 1.0)
+
+
+def _log_cosh(p: Real, t: Real, f: Format) -> Real:
+    # -log(1 - tanh(e)^2) / 2 for small errors e, else |e| - log 2 + log(1 + exp(-2|e|)).
+    error = p - t
+    size = absolute(error, f)
+    tangent = tanh(error, f)
+    small = size < 0.5
+    e = exp_near(2.0 * minus_absolute(error, f), f)
+    log_1p = log1p_small(small.select(0.0 - tangent * tangent, e), f)
+    beyond = (size - f.constants.ln2_high) - f.constants.ln2_low
+    return small.select(-0.5 * log_1p, beyond + log_1p)
+
+
+def _log_cosh_derivative(p: Real, t: Real, f: Format) -> Real:
+    return tanh(p - t, f)
+
+
+def _binary_crossentropy(p: Real, t: Real, f: Format) -> Real:
+    clipped = clip(p, 0.0, 1.0) + 0.0  # which makes 0 of -0
+    rest, rest_low = fast_sum(1.0, 0.0 - clipped)
+    yes = at_least(log_of_positive(clipped, f), _LEAST_LOG)
+    no = at_least(log_of_positive(rest, f) + rest_low, _LEAST_LOG)  # which NaN makes NaN
+    return 0.0 - (t * yes + (1.0 - t) * no)
+
+
+def _binary_crossentropy_derivative(p: Real, t: Real, f: Format) -> Real:
+    p = clip(p, 0.0, 1.0)
+    return (p - t) / at_least((1.0 - p) * p, _LEAST_VARIANCE)
+
+
+def _binary_crossentropy_from_logits(p: Real, t: Real, f: Format) -> Real:
+    size = absolute(p, f)
+    e = decay(0.0 - size, f)
+    power = e.power * f.unit
+    word, low = log1p(e.word * power, e.low * power, f)
+    return size * (p < 0.0).select(t, 1.0 - t) + (word + low)
+
+
+def _binary_crossentropy_from_logits_derivative(p: Real, t: Real, f: Format) -> Real:
+    e = decay(0.0 - absolute(p, f), f)
+    e_word = e.word * e.power * f.unit
+    return (p < 0.0).select(e_word, 1.0) / (1.0 + e_word) - t
+
+
+def _hinge(p: Real, t: Real, f: Format) -> Real:
+    return at_least(1.0 - t * p, 0.0)
+
+
+def _hinge_derivative(p: Real, t: Real, f: Format) -> Real:
+    margin = 1.0 - t * p
+    return (margin >= 0.0).select(0.0 - t, (margin < 0.0).select(0.0, margin))
+
+
+def _poisson(p: Real, t: Real, f: Format) -> Real:
+    return p - t * log(p + _POISSON_EPSILON, f)
+
+
+def _poisson_derivative(p: Real, t: Real, f: Format) -> Real:
+    return 1.0 - t / (p + _POISSON_EPSILON)
+
+
+def _product(p: Real, t: Real, f: Format) -> Real:
+    return p * t
+
+
+def _product_derivative(p: Real, t: Real, f: Format) -> Real:
+    return t
+
+
+class Recipes(NamedTuple):
+    """What makes a loss. Recipes get the prediction, the target and the format."""
+
+    value: Callable[[Real, Real, Format], Real]
+    derivative: Callable[[Real, Real, Format], Real]
+
+
+LOSSES = {
+    "squared_error": Recipes(_squared_error, _squared_error_derivative),
+    "absolute_error": Recipes(_absolute_error, _absolute_error_derivative),
+    "huber": Recipes(_huber, _huber_derivative),
+    "log_cosh": Recipes(_log_cosh, _log_cosh_derivative),
+    "binary_crossentropy": Recipes(_binary_crossentropy, _binary_crossentropy_derivative),
+    "binary_crossentropy_from_logits": Recipes(
+        _binary_crossentropy_from_logits, _binary_crossentropy_from_logits_derivative
+    ),
+    "hinge": Recipes(_hinge, _hinge_derivative),
+    "poisson": Recipes(_poisson, _poisson_derivative),
+}
+
+# Those, and what is a loss for sums only: the product with a cotangent.
+RECIPES = LOSSES | {"product": Recipes(_product, _product_derivative)}

@@ -1,0 +1,212 @@
+"""The language in which elementwise functions are written once, for every backend.
+
+A recipe is a Python function of `Real`s. Called once, with Reals that stand for any numbers of a
+format, it leaves a `Program`: the list of the operations that it did, without branches. NumPy
+carries a program out on arrays (here), Numba gets it as vector instructions
+(_backends/numba/llvm), and CUDA as a header (tools/header.py). Each operation is rounded once, so
+that all have the same bits.
+
+A format is a dtype's name: float32 or float64, of whose numbers the bits can be had as unsigned
+integers too, or an integer dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Operation(NamedTuple):
+    """One step of a program. `inputs` are the numbers of earlier steps, or what the table says.
+
+    ========================  =======  ============================================
+    name                      kind     inputs
+    ========================  =======  ============================================
+    given                     real     a name: what the recipe is given
+    constant                  any      the value
+    add, subtract, multiply,  real     two real
+    divide
+    less, less_equal          boolean  two real; False beside a NaN
+    select                    real     a boolean; what is taken where it is true; else
+    bits, from_bits           bits     a real; and back
+    add, subtract, and, or,   bits     two bits: unsigned integers as wide as the
+    shift_left, shift_right            format, wrapping
+    ========================  =======  ============================================
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[Any, ...]
+
+    @property
+    def uses(self) -> tuple[int, ...]:
+        """The numbers of the operations whose values it needs."""
+        return () if self.name in ("given", "constant") else self.inputs
+
+
+class Program(NamedTuple):
+    """The operations of a recipe in a format, and the numbers of those that are its results."""
+
+    dtype: np.dtype
+    operations: tuple[Operation, ...]
+    results: tuple[int, ...]
+
+    @property
+    def cost(self) -> int:
+        """The number of operations on numbers."""
+        return sum(bool(operation.uses) for operation in self.operations)
+
+    def last_uses(self) -> list[int]:
+        """Return, for each operation, the number of the last one that needs its value."""
+        last = list(range(len(self.operations)))
+        for number, operation in enumerate(self.operations):
+            for i in operation.uses:
+                last[i] = number
+        for result in self.results:
+            last[result] = len(self.operations)
+        return last
+
+
+def trace(
+    recipe: Callable[..., tuple[Real, ...]], dtype: np.dtype, names: tuple[str, ...]
+) -> Program:
+    """Return the program of a recipe, a function of what has these names, in a format."""
+    tracer = _Tracer()
+    results = recipe(*(tracer.value("given", "real", name) for name in names))
+    return Program(dtype, *tracer.needed_for([result.number for result in results]))
+
+
+class _Tracer:
+    """Takes down operations; the same one on the same values is done once."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.numbers: dict[str, int] = {}
+
+    def value(self, name: str, kind: str, *inputs: Any) -> Any:
+        """Return the value of an operation."""
+        operation = Operation(name, kind, inputs)
+        # What is printed tells 0.0 from -0.0.
+        number = self.numbers.setdefault(repr(operation), len(self.operations))
+        if number == len(self.operations):
+            self.operations.append(operation)
+        return _KINDS[kind](self, number)
+
+    def needed_for(self, results: list[int]) -> tuple[tuple[Operation, ...], tuple[int, ...]]:
+        """Return the operations that results depend on, numbered anew, and the results' numbers."""
+        needed = set(results)
+        for number in range(max(results), -1, -1):
+            if number in needed:
+                needed.update(self.operations[number].uses)
+        new = {number: i for i, number in enumerate(sorted(needed))}
+        operations = tuple(
+            operation._replace(inputs=tuple(new[i] for i in operation.uses) or operation.inputs)
+            for operation in (self.operations[number] for number in new)
+        )
+        return operations, tuple(new[result] for result in results)
+
+
+class _Value:
+    _kind = ""
+
+    def __init__(self, tracer: _Tracer, number: int) -> None:
+        self.tracer = tracer
+        self.number = number
+
+    def _do(self, name: str, kind: str, *others: Any) -> Any:
+        operands = (self, *(x if isinstance(x, _Value) else self.constant(x) for x in others))
+        return self.tracer.value(name, kind, *(operand.number for operand in operands))
+
+    def constant(self, value: float) -> Any:
+        """Return a constant of this one's kind."""
+        return self.tracer.value("constant", self._kind, value)
+
+
+class Real(_Value):
+    """Any number of the format. Constants are rounded to it."""
+
+    _kind = "real"
+
+    def __add__(self, other: Real | float) -> Real:
+        return self._do("add", "real", other)
+
+    def __sub__(self, other: Real | float) -> Real:
+        return self._do("subtract", "real", other)
+
+    def __mul__(self, other: Real | float) -> Real:
+        return self._do("multiply", "real", other)
+
+    def __truediv__(self, other: Real | float) -> Real:
+        return self._do("divide", "real", other)
+
+    def __rsub__(self, other: float) -> Real:
+        return self.constant(other) - self
+
+    def __rtruediv__(self, other: float) -> Real:
+        return self.constant(other) / self
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __lt__(self, other: Real | float) -> Boolean:
+        return self._do("less", "boolean", other)
+
+    def __le__(self, other: Real | float) -> Boolean:
+        return self._do("less_equal", "boolean", other)
+
+    def __gt__(self, other: Real | float) -> Boolean:
+        return (other if isinstance(other, Real) else self.constant(other)) < self
+
+    def __ge__(self, other: Real | float) -> Boolean:
+        return (other if isinstance(other, Real) else self.constant(other)) <= self
+
+    @property
+    def bits(self) -> Bits:
+        """Its bits."""
+        return self._do("bits", "bits")
+
+
+class Bits(_Value):
+    """An unsigned integer as wide as the format."""
+
+    _kind = "bits"
+
+    def __add__(self, other: Bits | int) -> Bits:
+        return self._do("add", "bits", other)
+
+    def __sub__(self, other: Bits | int) -> Bits:
+        return self._do("subtract", "bits", other)
+
+    def __and__(self, other: Bits | int) -> Bits:
+        return self._do("and", "bits", other)
+
+    def __or__(self, other: Bits | int) -> Bits:
+        return self._do("or", "bits", other)
+
+    def __lshift__(self, other: int) -> Bits:
+        return self._do("shift_left", "bits", other)
+
+    def __rshift__(self, other: int) -> Bits:
+        return self._do("shift_right", "bits", other)
+
+    @property
+    def real(self) -> Real:
+        """The number that has these bits."""
+        return self._do("from_bits", "real")
+
+
+class Boolean(_Value):
+    """The result of a comparison."""
+
+    _kind = "boolean"
+
+    def select(self, yes: Any, no: Any) -> Real:
+        """Return `yes` where this is true, else `no`; one of them is a Real."""
+        given = yes if isinstance(yes, Real) else no
+        yes, no = (x if isinstance(x, Real) else given.constant(x) for x in (yes, no))
+        return self._do("select", "real", yes, no)
+
+
+_KINDS = {kind._kind: kind for kind in (Real, Bits, Boolean)}

@@ -1,0 +1,126 @@
+"""What is summed up: the loss of each prediction, its slopes, and what gradients are made of."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from multisubnet._arithmetic.recipe import Program, Real
+
+# The operands, and what stands for one that is not there. Adding -0.0 changes nothing, and neither
+# does multiplying by 1.
+OPERANDS = {"sample": 1.0, "weight": 1.0, "bias": -0.0, "target": 1.0, "factor": 1.0}
+_GIVEN = (*OPERANDS, "parameter")
+
+# What an operand depends on: the kept index, the summed one, both; the summed one, and not the
+# feature; or it is not used.
+HELD, STREAMED, EACH, SCALAR, UNUSED = "hsef-"
+
+# The order of summation, by the absolute index along the summed axis: RUN terms are added one after
+# the other in the working dtype, the totals of BLOCK terms' runs in float64, those of blocks in
+# float64 by a binary tree.
+RUN = 32
+BLOCK = 4096
+
+
+OUTPUTS = ("loss", "error", "slope_sample", "slope", "slope_weight")
+
+
+class Terms(NamedTuple):
+    """Terms that are computed together, for each of which there is a sum.
+
+    With z = sample * weight + bias, prediction p = activation(z) and s = dloss/dp * dp/dz:
+
+    ==============  ===============
+    loss            loss(p, target)
+    error           p - target
+    slope_sample    s * sample
+    slope           s
+    slope_weight    s * weight
+    ==============  ===============
+
+    Those that are computed stand in this order. Where they are `weighted`, the loss, the error and
+    s are multiplied by a factor first.
+    """
+
+    loss: str
+    activation: str
+    outputs: tuple[str, ...]
+    weighted: bool
+
+    @property
+    def key(self) -> str:
+        """What names their program."""
+        weighted = ["weighted"] * self.weighted
+        return " ".join([self.loss, self.activation, *self.outputs, *weighted])
+
+    @staticmethod
+    def of_key(key: str) -> Terms:
+        """Return the terms with this key."""
+        loss, activation, *outputs = key.split()
+        weighted = outputs[-1] == "weighted"
+        return Terms(loss, activation, tuple(outputs[: len(outputs) - weighted]), weighted)
+
+    def program(self, dtype: np.dtype) -> Program:
+        """Return the program of their recipe, for float32 or float64."""
+        return _program_of(self, dtype)
+
+    def kinds(self, operands: dict[str, Any], dtype: np.dtype) -> str:
+        """Return what each of the OPERANDS, of shape (kept, summed, F), depends on.
+
+        Weight and bias depend on the kept index alone if they can (then the sums are over samples),
+        or else on the summed one alone. An operand that is None depends on nothing.
+        """
+        used = {x.inputs[0] for x in self.program(dtype).operations if x.name == "given"}
+        parameters = [operands.get("weight"), operands.get("bias")]
+        over_samples = all(x is None or x.shape[1] == 1 for x in parameters)
+        found = ""
+        for name in OPERANDS:
+            array = operands.get(name)
+            if name not in used:
+                found += UNUSED
+            elif array is None:
+                found += HELD
+            elif name == "factor":
+                found += SCALAR
+            elif name in ("weight", "bias"):
+                found += HELD if over_samples else STREAMED
+            elif over_samples and array.shape[0] == 1:
+                found += STREAMED
+            else:
+                found += HELD if array.shape[1] == 1 else EACH
+        return found
+
+
+@functools.cache
+def _program_of(terms: Terms, dtype: np.dtype) -> Program:
+    from multisubnet._arithmetic import activation_recipes as _activation_recipes
+    from multisubnet._arithmetic import loss_recipes as _loss_recipes
+    from multisubnet._arithmetic import recipe as _recipe
+    from multisubnet._arithmetic.activation import form_of
+
+    loss = _loss_recipes.RECIPES[terms.loss]
+    name = terms.activation.removesuffix("_derivative")
+    of_activation = _activation_recipes.RECIPES[name]
+    activate = of_activation.value if name == terms.activation else of_activation.derivative
+    form = form_of(dtype)
+
+    def recipe(
+        sample: Real, weight: Real, bias: Real, target: Real, factor: Real, parameter: Real
+    ) -> tuple[Real, ...]:
+        z = sample * weight + bias
+        prediction = activate(z, parameter, form)
+        value = loss.value(prediction, target, form)
+        error = prediction - target
+        slope = loss.derivative(prediction, target, form)
+        if name != "linear":
+            slope = slope * of_activation.derivative(z, parameter, form)
+        if terms.weighted:
+            value, error, slope = value * factor, error * factor, slope * factor
+        every = (value, error, slope * sample, slope, slope * weight)
+        return tuple(every[OUTPUTS.index(name)] for name in terms.outputs)
+
+    return _recipe.trace(recipe, dtype, _GIVEN)

@@ -1,0 +1,1 @@
+"""Whose arrays they are, of which dtype, and whether they are valid."""

@@ -1,0 +1,171 @@
+"""What public functions do first: make arrays of their operands and check them, once."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays.dtypes import BUILT_IN
+from multisubnet._backends import choice as _dispatch
+
+
+def read(
+    samples: Any, weight: Any, bias: Any, out: Any
+) -> tuple[ModuleType, Any, Any, Any, np.dtype, tuple[int, int, int]]:
+    """Return the namespace, the operands as its arrays, the working dtype, (N, B, F)."""
+    xp: ModuleType = np
+    if not (
+        type(samples) is type(weight) is np.ndarray
+        and (bias is None or type(bias) is np.ndarray)
+        and (out is None or type(out) is np.ndarray)
+    ):
+        xp = _dispatch.namespace({"samples": samples, "weight": weight, "bias": bias, "out": out})
+        if xp is np:
+            samples = as_numpy("samples", samples)
+            weight = as_numpy("weight", weight)
+            bias = None if bias is None else as_numpy("bias", bias)
+
+    # Most calls have operands of one dtype and one N: they are not to wait for the general rules.
+    dtype = samples.dtype
+    if not (
+        weight.dtype is dtype
+        and (bias is None or bias.dtype is dtype)
+        and dtype.num in BUILT_IN
+        and dtype.isnative
+    ):
+        dtype = _working_dtype(samples, weight, bias)
+    shape, of_weight = samples.shape, weight.shape
+    if (
+        len(shape) == len(of_weight) == 2
+        and shape[1] == of_weight[1]
+        and (bias is None or bias.shape == of_weight)
+    ):
+        return xp, samples, weight, bias, dtype, (of_weight[0], *shape)
+    n_sets = count_sets(samples, weight, bias)
+    return xp, samples, weight, bias, dtype, (n_sets, *shape[-2:])
+
+
+def as_numpy(name: str, operand: Any) -> np.ndarray:
+    """Return an array_like as a NumPy array, without a copy where it is one."""
+    items = operand if isinstance(operand, list | tuple) else [operand]
+    if any(isinstance(item, np.ma.MaskedArray) for item in items):
+        raise TypeError(f"{name} is a masked array, and its mask would be lost: fill it first")
+    try:
+        return np.asarray(operand)
+    except ValueError as error:
+        raise ValueError(f"{name} is not an array_like of numbers: {error}") from None
+
+
+def check_dtype(name: str, array: Any) -> None:
+    """Raise unless an array has a dtype of numbers."""
+    if not _dtypes.is_number(array.dtype):
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; expected bool, an integer, float or complex dtype"
+        )
+
+
+def _working_dtype(samples: Any, weight: Any, bias: Any) -> np.dtype:
+    """Return the dtype that the operands have in common, in native byte order."""
+    dtypes = []
+    for name, array in (("samples", samples), ("weight", weight), ("bias", bias)):
+        if array is not None:
+            check_dtype(name, array)
+            dtypes.append(array.dtype)
+    return _dtypes.result_type(*dtypes)
+
+
+def count_sets(samples: Any, weight: Any, bias: Any) -> int:
+    """Return N, having checked that all shapes agree on it and on F."""
+    shape = samples.shape
+    if len(shape) not in (2, 3):
+        raise ValueError(f"samples has shape {shape}; expected (B, F) or (N, B, F)")
+    n_sets = shape[0] if len(shape) == 3 else None
+    n_sets = agree(n_sets, shape[-1], "weight", weight)
+    if bias is not None:
+        shared = n_sets == 1 and len(shape) == 2
+        n_sets = agree(None if shared else n_sets, shape[-1], "bias", bias)
+    return n_sets
+
+
+def agree(n_sets: int | None, n_features: int, name: str, parameter: Any) -> int:
+    """Return N, having checked that a weight or bias has the shape (N, F) or (1, F).
+
+    `n_sets` is None where nothing has said yet what N is.
+    """
+    shape = parameter.shape
+    if len(shape) == 2 and shape[1] == n_features:
+        if n_sets is None or shape[0] == n_sets:
+            return shape[0]
+        if shape[0] == 1:
+            return n_sets
+    known = f"F = {n_features}" if n_sets is None else f"N = {n_sets} and F = {n_features}"
+    raise ValueError(
+        f"{name} has shape {shape}; expected (N, F), or (1, F) for all sets, with {known} "
+        f"as in the operands before it"
+    )
+
+
+def check_out(xp: ModuleType, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise unless a result of this shape and dtype can be written to `out`."""
+    if not isinstance(out, xp.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"out must be a {xp.__name__}.ndarray, not {type(out).__name__}")
+    if out.shape != shape:
+        raise ValueError(f"out has shape {out.shape}; expected {shape}")
+    if out.dtype is not dtype and not (
+        _dtypes.is_number(out.dtype) and _dtypes.can_cast(dtype, out.dtype)
+    ):
+        raise cannot_hold(out, dtype)
+    if xp is np and not out.flags.writeable:
+        raise ValueError("out is read-only")
+    strides = out.strides
+    if 0 in strides and out.size and any(shape[i] > 1 and not strides[i] for i in range(out.ndim)):
+        raise ValueError(f"out has elements that share memory: its strides are {strides}")
+
+
+def cannot_hold(out: Any, dtype: np.dtype) -> TypeError:
+    """Return the error of an `out` to whose dtype results of this one cannot be cast."""
+    return TypeError(
+        f"out has dtype {out.dtype}, to which results of dtype {dtype} cannot be cast "
+        f"with casting 'same_kind'"
+    )
+
+
+def axis(name: str, value: Any) -> int:
+    """Return 0 or 1."""
+    if isinstance(value, int | np.integer) and value in (0, 1):
+        return int(value)
+    raise ValueError(f"{name} must be 0 or 1, not {value!r}")
+
+
+def apart_from(out: Any, operands: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the operands, samples first, copied where writing to `out` could change them.
+
+    `out` has its axes in the order of (N, B, F).
+    """
+    samples, *others = operands
+    if not _is_same(samples, out):
+        samples = _apart(out, samples)
+    return samples, *(None if x is None else _apart(out, x) for x in others)
+
+
+def _apart(out: Any, array: Any) -> Any:
+    if not isinstance(out, np.ndarray):
+        return array.copy() if _dispatch.cupy().may_share_memory(array, out) else array
+    if array.flags.owndata and out.flags.owndata and array is not out:
+        return array
+    try:
+        return array.copy() if np.shares_memory(array, out, max_work=1000) else array  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return array.copy()
+
+
+def _is_same(array: Any, out: Any) -> bool:
+    """Whether each element of the result lies where the sample lies that it is computed from."""
+    if array.shape != out.shape or array.strides != out.strides or array.dtype != out.dtype:
+        return False
+    if isinstance(out, np.ndarray):
+        return array.__array_interface__["data"] == out.__array_interface__["data"]
+    return array.data.ptr == out.data.ptr

@@ -1,0 +1,1 @@
+"""Which backend does the work, and the backends."""

@@ -1,0 +1,252 @@
+"""Which array type was given, and which backend does the work.
+
+Two questions that stay apart. The array type (`namespace`) decides what the caller gets back; the
+backend (`select`) decides where the work runs. CuPy is never imported to answer the first: arrays
+of a library that nobody imported cannot be among the arguments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.summands import Terms
+from multisubnet._backends import numpy as _numpy
+from multisubnet._backends.numba import engine as _numba
+
+# The module of each backend. Each has:
+#   ARRAYS                the name of the namespace, numpy or cupy, of the arrays that it works on
+#   why_unavailable()     a sentence, or None where it can run
+#   serves(dtype, out)    whether it has code for this working dtype and dtype of the result
+#   empty(shape, dtype)   a new C-contiguous array
+#   adopt(array)          a copy of an array of the other namespace
+#   affine(samples, weight, bias, out, dtype, activation)
+#                         on validated arrays, into out of shape (N, B, F)
+#   affine_select(samples, weight, bias, set_index, out, dtype, activation, n_sets)
+#                         the same, into out of shape (B, F)
+#   sums(terms, operands, dtype, parameter, length, totals)
+#                         the sums of terms over each block of a summed axis
+#   finish(totals, out, divisor, divisor_array)
+#                         the sums of those, divided, into out
+_MODULES = {
+    "numpy": "multisubnet._backends.numpy",
+    "numba": "multisubnet._backends.numba.engine",
+    "cupy": "multisubnet._backends.cupy.engine",
+}
+
+_NOTHING = contextlib.nullcontext()
+
+_context_choice: ContextVar[str | None] = ContextVar("multisubnet_backend", default=None)
+_process_choice: str | None = None
+_environment_choice = os.environ.get("MULTISUBNET_BACKEND") or None
+
+
+class BackendUnavailable(RuntimeError):
+    """A backend that was asked for by name cannot run here."""
+
+
+def cupy() -> Any:
+    """Return the module cupy, or None where nobody has imported it (or is not done yet)."""
+    module = sys.modules.get("cupy")
+    return module if hasattr(module, "ndarray") else None
+
+
+def is_cupy(array: Any) -> bool:
+    """Whether this is a CuPy array."""
+    return is_class_of_cupy(type(array))
+
+
+def is_class_of_cupy(cls: type) -> bool:
+    """Whether this is the class of CuPy's arrays."""
+    module = cupy()
+    return module is not None and issubclass(cls, module.ndarray)
+
+
+def on_host(array: Any) -> np.ndarray:
+    """Return an array as a NumPy array; a CuPy array is copied, once it has been computed."""
+    return array.get() if is_cupy(array) else array
+
+
+def device_of(array: Any) -> contextlib.AbstractContextManager:
+    """Return a context in which a CuPy array's device is the current one (mostly it is)."""
+    if not is_cupy(array) or cupy().cuda.runtime.getDevice() == array.data.device_id:
+        return _NOTHING
+    return array.device
+
+
+def namespace(operands: dict[str, Any]) -> ModuleType:
+    """Return the module, numpy or cupy, of the named operands; None among them is no operand.
+
+    Raises TypeError where host and device arrays, or the arrays of two devices, are mixed.
+    """
+    module = cupy()
+    if module is None:
+        return np
+    on_gpu = {name: a for name, a in operands.items() if isinstance(a, module.ndarray)}
+    if not on_gpu:
+        return np
+    for name, array in operands.items():
+        if name not in on_gpu and array is not None:
+            there = next(iter(on_gpu))
+            raise TypeError(
+                f"{there} is on the GPU and {name} ({type(array).__name__}) is not: move one of "
+                f"them, with cupy.asarray({name}) or cupy.asnumpy({there})"
+            )
+    (first, device), *others = ((name, a.data.device_id) for name, a in on_gpu.items())
+    for name, other in others:
+        if other != device:
+            raise TypeError(
+                f"{first} is on GPU {device} and {name} on GPU {other}: move one of them, with "
+                f"cupy.asarray({name}) inside 'with cupy.cuda.Device({device})'"
+            )
+    return module
+
+
+def choice() -> str | None:
+    """Return the name of the backend that was asked for, or None."""
+    return _context_choice.get() or _process_choice or _environment_choice
+
+
+def select(
+    name: str,
+    xp: ModuleType,
+    dtype: np.dtype,
+    shape: tuple[int, ...],
+    out: Any,
+    what: Activation | Terms | None,
+) -> ModuleType:
+    """Return the backend whose function `name` is to be called.
+
+    That depends on the arrays' module, the working dtype, the shape of what is evaluated, `out` or
+    None, and on what is done with it.
+    """
+    chosen = _context_choice.get() or _process_choice or _environment_choice
+    if chosen is None:
+        if xp is np:
+            return _numba if _numba.gains(name, dtype, shape, what) else _numpy
+        chosen = xp.__name__
+    backend = load(chosen)
+    return backend if backend.serves(dtype, dtype if out is None else out.dtype) else _numpy
+
+
+@functools.cache
+def load(name: str) -> ModuleType:
+    """Return the module of the backend `name`, which can run here, or raise BackendUnavailable."""
+    backend = module(name)
+    why = backend.why_unavailable()
+    if why is not None:
+        raise BackendUnavailable(f"the backend {name!r} cannot run here: {why}")
+    return backend
+
+
+def module(name: str) -> ModuleType:
+    """Return the module of the backend `name`, whether or not it can run here."""
+    if name not in _MODULES:
+        raise ValueError(f"backend must be one of {', '.join(map(repr, _MODULES))}, not {name!r}")
+    return importlib.import_module(_MODULES[name])
+
+
+def why_unavailable() -> dict[str, str | None]:
+    """Return, for each backend, why it cannot run here, or None."""
+    return {name: module(name).why_unavailable() for name in _MODULES}
+
+
+def available_backends() -> list[str]:
+    """Return the names of the backends that can run here.
+
+    Finding out imports Numba and CuPy, where they are installed.
+
+    Returns
+    -------
+    list of str
+        Some of ``"numpy"`` (always there), ``"numba"`` and ``"cupy"``.
+
+    Examples
+    --------
+    >>> import multisubnet
+    >>> "numpy" in multisubnet.available_backends()
+    True
+    """
+    return [name for name, why in why_unavailable().items() if why is None]
+
+
+@contextlib.contextmanager
+def use_backend(name: str | None) -> Iterator[None]:
+    """Run the work of this library on one backend inside a ``with`` block.
+
+    It holds for the current thread or task, and takes precedence over `set_backend` and over the
+    environment variable ``MULTISUBNET_BACKEND``. What the functions return does not change: NumPy
+    arrays in, NumPy arrays out, also where the work runs on the GPU.
+
+    Parameters
+    ----------
+    name : {"numpy", "numba", "cupy"} or None
+        The backend. None goes back to choosing by the type of the arrays, unless `set_backend` or
+        the environment says otherwise.
+
+    Raises
+    ------
+    ValueError
+        There is no backend of that name.
+    BackendUnavailable
+        It cannot run here; the message says what is missing.
+
+    Notes
+    -----
+    A dtype that the backend does not have (longdouble on the GPU) is computed by ``"numpy"``.
+
+    Examples
+    --------
+    >>> import multisubnet as ms
+    >>> with ms.use_backend("numpy"):
+    ...     ms.affine([[3, 7]], [[2, 9]])
+    array([[[ 6, 63]]])
+    """
+    if name is not None:
+        load(name)
+    token = _context_choice.set(name)
+    try:
+        yield
+    finally:
+        _context_choice.reset(token)
+
+
+def set_backend(name: str | None) -> None:
+    """Run the work of this library on one backend from now on, in the whole process.
+
+    It takes precedence over the environment variable ``MULTISUBNET_BACKEND``; `use_backend` takes
+    precedence over it.
+
+    Parameters
+    ----------
+    name : {"numpy", "numba", "cupy"} or None
+        The backend. None goes back to what the environment says, or else to choosing by the type
+        of the arrays.
+
+    Raises
+    ------
+    ValueError
+        There is no backend of that name.
+    BackendUnavailable
+        It cannot run here; the message says what is missing.
+
+    Examples
+    --------
+    >>> import multisubnet
+    >>> multisubnet.set_backend("numpy")
+    >>> multisubnet.set_backend(None)
+    """
+    global _process_choice
+    if name is not None:
+        load(name)
+    _process_choice = name

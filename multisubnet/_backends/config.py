@@ -1,0 +1,105 @@
+"""What this installation can do, in the manner of `numpy.show_config`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from typing import Any, Literal
+
+from multisubnet._backends import choice as _dispatch
+
+_PACKAGES = ("multisubnet", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "cupy")
+
+
+def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
+    """Show versions, devices, and which backend serves what, or why it cannot.
+
+    Finding out imports CuPy, where it is installed.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}, optional
+        Whether to print the information or to return it.
+
+    Returns
+    -------
+    dict or None
+        With mode "dicts", a dict of str and dicts.
+
+    Raises
+    ------
+    ValueError
+        `mode` is neither.
+
+    Examples
+    --------
+    >>> import multisubnet
+    >>> multisubnet.show_config("dicts")["Backends"]["numpy"]
+    'serves NumPy arrays and sequences'
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode must be 'stdout' or 'dicts', not {mode!r}")
+    config: dict[str, Any] = {
+        "Versions": _versions(),
+        "Machine": {
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "cores": str(os.cpu_count()),
+        },
+        "Backends": _backends(),
+        "Choice": _choice(),
+    }
+    if mode == "dicts":
+        return config
+    for title, entries in config.items():
+        if isinstance(entries, str):
+            print(f"{title}: {entries}")
+            continue
+        print(f"{title}:")
+        for name, text in entries.items():
+            print(f"  {name}: {text}")
+    return None
+
+
+def _versions() -> dict[str, str]:
+    from importlib import metadata  # as slow to import as all else here
+
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _choice() -> str:
+    name = _dispatch.choice()
+    if name is None:
+        return "by the type of the arrays"
+    try:
+        _dispatch.load(name)
+    except (ValueError, _dispatch.BackendUnavailable) as error:
+        return f"{name}, but {error}"
+    return name
+
+
+def _backends() -> dict[str, str]:
+    backends = {}
+    for name, why in _dispatch.why_unavailable().items():
+        if why is not None:
+            backends[name] = f"cannot run: {why}"
+        elif _dispatch.module(name).ARRAYS == "cupy":
+            backends[name] = f"serves CuPy arrays ({_gpus()})"
+        else:
+            backends[name] = "serves NumPy arrays and sequences"
+    return backends
+
+
+def _gpus() -> str:
+    runtime = sys.modules["cupy"].cuda.runtime
+    names = [
+        runtime.getDeviceProperties(i)["name"].decode() for i in range(runtime.getDeviceCount())
+    ]
+    return ", ".join(f"GPU {i}: {name}" for i, name in enumerate(names))

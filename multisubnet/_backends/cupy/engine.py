@@ -1,0 +1,154 @@
+"""The GPU backend: kernels of cuda/, compiled by NVRTC when they are first needed."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.summands import Terms
+from multisubnet._backends.cupy import launch as _launch
+from multisubnet._backends.cupy import sources as _sources
+
+ARRAYS = "cupy"
+
+serves = _launch.serves
+
+_ADDRESS = struct.Struct("<Q")
+
+
+@functools.cache
+def why_unavailable() -> str | None:
+    """Return what is missing, or None where a GPU can be used."""
+    try:
+        import cupy
+    except ImportError as error:
+        return (
+            f"CuPy cannot be imported ({error}); install multisubnet[cuda12] or "
+            f"multisubnet[cuda13], as the driver's CUDA version is"
+        )
+    except Exception as error:  # a broken CUDA installation fails in many ways
+        return f"importing CuPy failed: {type(error).__name__}: {error}"
+    try:
+        if cupy.cuda.runtime.getDeviceCount() > 0:
+            return None
+        return "CuPy found no GPU"
+    except Exception as error:
+        return f"CuPy found no usable GPU or driver: {error}"
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """Return a new C-contiguous array, on the current device."""
+    import cupy
+
+    return cupy.empty(shape, dtype)
+
+
+def adopt(array: np.ndarray) -> Any:
+    """Return a copy of a NumPy array, on the current device."""
+    import cupy
+
+    return cupy.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+def affine(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    out: Any,
+    dtype: np.dtype,
+    activation: Activation | None,
+) -> None:
+    """Write activation(samples * weight + bias), in `dtype`, to `out` of shape (N, B, F)."""
+    if out.size:
+        _run_planned(_launch.affine, (samples, weight, bias, out), dtype, activation)
+
+
+def affine_select(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    set_index: Any,
+    out: Any,
+    dtype: np.dtype,
+    activation: Activation | None,
+    n_sets: int,
+) -> None:
+    """Write `affine` of set `set_index[b]` for each sample b to `out` of shape (B, F)."""
+    if out.size:
+        arrays = samples, weight, bias, set_index, out
+        _run_planned(_launch.affine_select, arrays, dtype, activation, n_sets)
+
+
+def sums(
+    terms: Terms,
+    operands: dict[str, Any],
+    dtype: np.dtype,
+    parameter: float,
+    length: int,
+    totals: Any,
+) -> None:
+    """Write the sums of terms over each block of `length` to `totals`, as `_numpy.sums` does."""
+    _run(_launch.sums(terms, operands, dtype, parameter, length, totals, _address))
+
+
+def finish(totals: Any, out: Any, divisor: float, divisor_array: Any) -> None:
+    """Write the sums of blocks' totals, divided, to `out`, as `_numpy.finish` does."""
+    if out.size:
+        _run(_launch.finish(totals, out, divisor, divisor_array, _address))
+
+
+class _Layout(NamedTuple):
+    """What of an array decides on a launch. The address counts by what it is not a multiple of."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype
+    address: int
+
+
+def _address(array: Any) -> int:
+    return array.data.ptr
+
+
+def _run_planned(plan: Callable[..., _launch.Launch], arrays: tuple[Any, ...], *what: Any) -> None:
+    """Launch what is planned for arrays of such layouts; most calls find that done."""
+    layouts = tuple(
+        None if x is None else _Layout(x.shape, x.strides, x.dtype, x.data.ptr % _launch.SECTOR)
+        for x in arrays
+    )
+    launch = _planned(plan, layouts, what)
+    argument = bytearray(launch.argument)
+    for number, array in enumerate(arrays):
+        if array is not None:
+            _ADDRESS.pack_into(argument, number * _launch.OPERAND_BYTES, array.data.ptr)
+    _run(launch._replace(argument=argument))
+
+
+@functools.lru_cache(maxsize=1024)
+def _planned(
+    plan: Callable[..., _launch.Launch], layouts: tuple[_Layout | None, ...], what: tuple[Any, ...]
+) -> _launch.Launch:
+    return plan(*layouts, *what, operator.attrgetter("address"))
+
+
+def _run(launch: _launch.Launch) -> None:
+    """Launch a kernel on the current stream of the current device, and do not wait for it."""
+    argument = np.frombuffer(launch.argument, np.dtype((np.void, len(launch.argument))))
+    _kernel(launch.kernel)(launch.grid, launch.block, (argument,))
+
+
+@functools.cache
+def _kernel(name: str) -> Any:
+    import cupy
+
+    file = name.split("<")[0] + ".cu"
+    module = cupy.RawModule(
+        code=_sources.source(file), options=("-std=c++17",), name_expressions=(name,)
+    )
+    return module.get_function(name)

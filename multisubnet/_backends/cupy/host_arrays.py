@@ -1,0 +1,146 @@
+"""`affine` of NumPy arrays on the GPU, in chunks: the result may be larger than its memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._backends.cupy import engine as _cupy
+
+_CHUNK_BYTES = 1 << 25  # of the result; there are two on the GPU, and two in pinned memory
+
+
+def affine(
+    samples: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    result: np.ndarray,
+    set_axis: int,
+    dtype: np.dtype,
+    activation: Activation | None,
+) -> None:
+    """Write `affine` to `result`, of shape (N, B, F), or (B, N, F) where `set_axis` is 1.
+
+    Chunks are of the first axis. Where they do not fit on the card, they are halved.
+    """
+    import cupy
+
+    if not result.size:
+        return
+    passage = _Passage((samples, weight, bias), result, set_axis, dtype, activation)
+    row_bytes = result.nbytes // len(result)
+    rows = min(max(_CHUNK_BYTES // row_bytes, 1), len(result))
+    while passage.done < len(result):
+        try:
+            passage.write(rows)
+        except cupy.cuda.memory.OutOfMemoryError as error:
+            if rows == 1:
+                free, total = cupy.cuda.runtime.memGetInfo()
+                raise MemoryError(
+                    f"one {'sample' if set_axis else 'set'} of the result has {row_bytes} bytes "
+                    f"and does not fit on the GPU with its operands: {free} of {total} bytes are "
+                    f"free"
+                ) from error
+        rows = -(-rows // 2)
+
+
+class _Passage:
+    """The way of a result over the GPU; `done` rows of its first axis have arrived."""
+
+    def __init__(
+        self,
+        operands: tuple[np.ndarray | None, ...],
+        result: np.ndarray,
+        set_axis: int,
+        dtype: np.dtype,
+        activation: Activation | None,
+    ):
+        self.operands, self.result, self.set_axis = operands, result, set_axis
+        self.dtype, self.activation = dtype, activation
+        self.done = 0
+        self._shared: Any = None  # operands on the GPU, where a chunk needs all of them
+
+    def write(self, rows: int) -> None:
+        """Write what is left, so many rows at once.
+
+        While a chunk is computed and copied to pinned memory, that before it is copied on.
+        """
+        import cupy
+
+        if self._shared is None:
+            self._shared = [
+                None if x is None or self._has_rows(i, x) else _cupy.adopt(x)
+                for i, x in enumerate(self.operands)
+            ]
+            cupy.cuda.get_current_stream().synchronize()  # other streams are to read them
+        left = range(self.done, len(self.result), rows)
+        shape = rows, *self.result.shape[1:]
+        lanes: list[_Lane] = []
+        try:
+            lanes += (_Lane(shape, self.result.dtype.newbyteorder("=")) for _ in left[:2])
+            for number, first in enumerate(left):
+                lane = lanes[number % 2]
+                self.done += lane.deliver()
+                target = self.result[first : first + rows]
+                with lane.stream:
+                    self._evaluate(lane.on_gpu[: len(target)], first)
+                lane.send(target)
+            for number in range(len(left), len(left) + len(lanes)):
+                self.done += lanes[number % len(lanes)].deliver()
+        finally:
+            for lane in lanes:
+                lane.stream.synchronize()  # nothing writes to its memory any more
+
+    def _evaluate(self, chunk: Any, first: int) -> None:
+        """Start to compute the rows of the result from `first` on."""
+        rows = slice(first, first + len(chunk))
+        operands = []
+        for i, operand in enumerate(self.operands):
+            if operand is not None and self._has_rows(i, operand):
+                of_rows = operand[..., rows, :] if self.set_axis else operand[rows]
+                operands.append(_cupy.adopt(of_rows))
+            else:
+                operands.append(self._shared[i])
+        samples, weight, bias = operands
+        ordered = chunk.transpose(1, 0, 2) if self.set_axis else chunk
+        _cupy.affine(samples, weight, bias, ordered, self.dtype, self.activation)
+
+    def _has_rows(self, number: int, operand: np.ndarray) -> bool:
+        """Whether rows of the result need rows of this operand, and not all of it."""
+        is_samples = number == 0
+        if self.set_axis:
+            return is_samples
+        return operand.ndim == 3 if is_samples else len(operand) > 1
+
+
+class _Lane:
+    """A stream, and a chunk on its way: on the GPU, then in pinned memory."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
+        import cupy
+        import cupyx
+
+        self.stream = cupy.cuda.Stream(non_blocking=True)
+        with self.stream:
+            self.on_gpu = cupy.empty(shape, dtype)
+        self._pinned = cupyx.empty_pinned(shape, dtype)
+        self._target: np.ndarray | None = None
+
+    def send(self, target: np.ndarray) -> None:
+        """Start to copy what was computed, for `target`, a part of the result."""
+        rows = len(target)
+        with self.stream:
+            self.on_gpu[:rows].get(out=self._pinned[:rows], blocking=False)
+        self._target = target
+
+    def deliver(self) -> int:
+        """Wait until what was sent is there, write it, and return how many rows it has."""
+        if self._target is None:
+            return 0
+        self.stream.synchronize()
+        rows = len(self._target)
+        self._target[...] = self._pinned[:rows]
+        self._target = None
+        return rows

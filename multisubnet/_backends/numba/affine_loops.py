@@ -1,0 +1,377 @@
+"""The CPU engine's compiled code: one function, compiled for each dtype when it is first needed.
+
+The result is seen as runs, one after the other in memory. Along a run one operand, `flat`, lies as
+the run does; another, `period`, repeats after F elements; the bias, `third`, does one or the other:
+
+    set_axis=0: a run is a set (B x F)      flat: samples    period: weight     bias: as weight
+    set_axis=1: a run is a sample (N x F)   flat: weight     period: samples    bias: as weight
+
+Short rows are repeated in a tile, so that the innermost loop is long; and so are short runs, of
+which a tile holds several. Addresses and lengths are in bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import from_dtype, njit, types
+
+from multisubnet._arithmetic.activation import program_of
+from multisubnet._arithmetic.recipe import Program
+from multisubnet._arithmetic.summands import Terms
+from multisubnet._backends.numba.llvm import vectors as _vectors
+from multisubnet._backends.numba.llvm.vectors import (
+    LINE,
+    add_runs,
+    affine_row,
+    copy,
+    fence,
+    splat,
+    stream_line,
+)
+from multisubnet._backends.numba.sum_layout import ROWS
+
+_SHORT_ROW = 2048  # bytes, below which rows are repeated in a tile
+_SHORT_SELECTED = 256  # below which rows of sets that are selected are put together in one
+_SHORT_RUN = 1024
+_TILE = 4096
+_SLOT = _TILE + 2 * LINE  # a tile; a line by which it goes on; a line that filling it may overrun
+_scratch = _vectors.stack(LINE + 3 * _SLOT)
+
+
+@njit(inline="never")
+def _repeat(target, row, row_bytes, length, end):
+    """Fill `length` bytes with copies of a row; read nothing from `end` on, overrun by a line."""
+    if row_bytes <= LINE and row + LINE <= end:
+        splat(target, row, row_bytes, length)
+        return
+    done = min(row_bytes, length)
+    copy(target, row, done)
+    while done < length:
+        more = min(done, length - done)
+        copy(target + done, target, more)
+        done += more
+
+
+@njit(inline="always")
+def _fill_tile(tile, row, step, n_rows, row_bytes, length, end):
+    """Fill a tile with rows `step` apart, each over and over in `length` bytes."""
+    for i in range(n_rows):
+        _repeat(tile + i * length, row + i * step, row_bytes, length, end)
+
+
+@njit(inline="always")
+def _put(line, address, start, stop):
+    """Write the bytes start to stop of a line that was put together in `line` to its place."""
+    if start == 0 and stop == LINE:
+        stream_line(address, line)
+    elif stop > start:
+        copy(address + start, line + start, stop - start)
+
+
+def _specialized(recipe: str):
+    """Return the function that is compiled for the activation whose key `recipe` begins with."""
+
+    def affine(
+        samples,
+        weight,
+        bias,
+        out,
+        has_bias,
+        sets_first,
+        first,
+        last,
+        start,
+        stop,
+        streamed,
+        parameter=0.0,
+    ):
+        """Write elements start to stop of the runs first to last of `out`, which is C-contiguous.
+
+        `samples` is (B, F) or (N * B, F), `weight` and `bias` are (N, F) or (1, F), `out` is
+        (N, B, F) where `sets_first`, else (B, N, F); in that case samples are (B, F), and weight
+        and bias (N, F). Where `streamed`, whole lines of the result are written past the cache.
+        """
+        itemsize = out.itemsize
+        row_bytes = weight.shape[1] * itemsize
+        run_bytes = out.shape[1] * row_bytes
+        third = bias.ctypes.data
+        third_end = third + bias.size * itemsize
+        third_step = 0 if bias.shape[0] == 1 or not sets_first else row_bytes
+        third_repeats = has_bias and sets_first
+        if sets_first:
+            flat = samples.ctypes.data
+            flat_step = 0 if samples.shape[0] == out.shape[1] else run_bytes
+            period = weight.ctypes.data
+            period_end = period + weight.size * itemsize
+            period_step = 0 if weight.shape[0] == 1 else row_bytes
+        else:
+            flat, flat_step = weight.ctypes.data, 0
+            period, period_step = samples.ctypes.data, row_bytes
+            period_end = period + samples.size * itemsize
+
+        line = _scratch()  # where a line of the result is put together from parts
+        flat_tile = line + LINE
+        period_tile = flat_tile + _SLOT
+        third_tile = period_tile + _SLOT
+
+        # Tiles hold `runs_at_once` rows, each over and over in `repeat_bytes`. Those of one row go
+        # on for a line behind their end, for lines of the result that begin before it.
+        runs_at_once, beyond = 1, 0
+        tiled = False
+        repeat_bytes = period_bytes = row_bytes
+        if sets_first and run_bytes <= _SHORT_RUN and start == 0 and stop * itemsize == run_bytes:
+            tiled = True
+            runs_at_once = min(last - first, _TILE // run_bytes)
+            repeat_bytes = run_bytes
+            period_bytes = runs_at_once * run_bytes
+            if flat_step == 0:
+                _repeat(flat_tile, flat, run_bytes, period_bytes, flat + run_bytes)
+                flat = flat_tile
+        elif row_bytes < _SHORT_ROW and run_bytes >= 4 * row_bytes:
+            # Long tiles take time to fill, short ones to go through again and again.
+            tiled = True
+            length = min(_TILE, max(1024, int((run_bytes * 256) ** 0.5)), run_bytes)
+            period_bytes = max(length - length % row_bytes, row_bytes)
+            beyond = LINE
+            repeat_bytes = period_bytes + beyond
+
+        in_period_tile = in_third_tile = -1  # the address of the first row that a tile holds
+        address = -1  # that of the line of the result of which `line` has the bytes begun to filled
+        begun = filled = 0
+        for run in range(first, last, runs_at_once):
+            n_rows = min(runs_at_once, last - run)
+            flat_run = flat + run * flat_step
+            period_row = period + run * period_step
+            third_row = third + run * third_step
+            if tiled:
+                if in_period_tile != period_row:
+                    in_period_tile = period_row
+                    _fill_tile(
+                        period_tile,
+                        period_row,
+                        period_step,
+                        n_rows,
+                        row_bytes,
+                        repeat_bytes,
+                        period_end,
+                    )
+                period_row = period_tile
+                if third_repeats:
+                    if in_third_tile != third_row:
+                        in_third_tile = third_row
+                        _fill_tile(
+                            third_tile,
+                            third_row,
+                            third_step,
+                            n_rows,
+                            row_bytes,
+                            repeat_bytes,
+                            third_end,
+                        )
+                    third_row = third_tile
+
+            run_address = out.ctypes.data + run * run_bytes
+            j = start * itemsize
+            end = stop * itemsize + (n_rows - 1) * run_bytes
+            phase = j % period_bytes
+            if streamed and run_address + j != address + filled:
+                _put(line, address, begun, filled)
+                begun = filled = (run_address + j) % LINE
+                address = run_address + j - filled
+            while j < end:
+                length = min(end - j, period_bytes + beyond - phase)
+                target = run_address + j
+                whole_lines = streamed and filled == 0 and length >= LINE
+                if whole_lines:
+                    length -= length % LINE
+                    address += length
+                elif streamed:
+                    length = min(length, LINE - filled)
+                    target = line + filled
+                    filled += length
+                elif LINE <= length < end - j:
+                    length -= length % LINE  # what is left over is done with what follows
+                affine_row(
+                    out,
+                    target,
+                    flat_run + j,
+                    period_row + phase,
+                    third_row + (phase if third_repeats else j),
+                    length // itemsize,
+                    has_bias,
+                    whole_lines,
+                    recipe,
+                    parameter,
+                )
+                if filled == LINE:
+                    _put(line, address, begun, filled)
+                    address += LINE
+                    begun = filled = 0
+                j += length
+                phase += length
+                if phase >= period_bytes:
+                    phase -= period_bytes
+        if streamed:
+            _put(line, address, begun, filled)
+            fence()
+
+    return affine
+
+
+def _specialized_select(recipe: str):
+    """Return the same for `affine_select`."""
+
+    def affine_select(samples, weight, bias, set_index, out, has_bias, first, last, parameter=0.0):
+        """Write the samples first to last of `out`, whose sets are all there."""
+        row_bytes = out.shape[1] * out.itemsize
+        weight_step = 0 if weight.shape[0] == 1 else row_bytes
+        bias_step = 0 if bias.shape[0] == 1 else row_bytes
+        weight_tile = _scratch()
+        bias_tile = weight_tile + _SLOT
+        rows = 1 if row_bytes >= _SHORT_SELECTED else _TILE // max(row_bytes, 1)
+        for b in range(first, last, rows):
+            n_rows = min(rows, last - b)
+            weight_row = weight.ctypes.data + set_index[b] * weight_step
+            bias_row = bias.ctypes.data + set_index[b] * bias_step
+            if n_rows > 1:
+                for i in range(n_rows):
+                    n = set_index[b + i]
+                    copy(
+                        weight_tile + i * row_bytes, weight.ctypes.data + n * weight_step, row_bytes
+                    )
+                    if has_bias:
+                        copy(bias_tile + i * row_bytes, bias.ctypes.data + n * bias_step, row_bytes)
+                weight_row, bias_row = weight_tile, bias_tile
+            affine_row(
+                out,
+                out.ctypes.data + b * row_bytes,
+                samples.ctypes.data + b * row_bytes,
+                weight_row,
+                bias_row,
+                n_rows * out.shape[1],
+                has_bias,
+                False,
+                recipe,
+                parameter,
+            )
+
+    return affine_select
+
+
+def _specialized_sums(what: str, rows: int):
+    """Return the function for terms; `what` has what each operand depends on, and their key."""
+    many, one = f"{rows}:{what}", f"1:{what}"
+
+    def sums(
+        sample, weight, bias, target, factor, totals, width, stride, length, at_once, parameter
+    ):
+        """Add the sums of terms to `totals`, of shape (outputs, groups, columns).
+
+        A column is a kept index and a feature, of `width` features. Held operands have the shape of
+        totals; streamed ones have a row of `stride` elements for each of `length` indices, in which
+        the features come again after `width`; others are (groups, length, columns). All are given
+        flat. The summed indices are taken `at_once`, so that their rows stay in a cache.
+        """
+        itemsize = sample.itemsize
+        _, n_groups, n_columns = totals.shape
+        group_bytes = n_columns * itemsize
+        out_output, out_row, _ = totals.strides
+        places = (
+            *(sample.ctypes.data, weight.ctypes.data, bias.ctypes.data),
+            *(target.ctypes.data, factor.ctypes.data),
+        )
+        steps = (group_bytes, stride * itemsize, length * group_bytes, group_bytes)
+        for start in range(0, length, at_once):
+            stop = min(start + at_once, length)
+            group = 0
+            while group < n_groups:
+                n_rows = rows if group + rows <= n_groups else 1
+                for column in range(0, n_columns, LINE // itemsize):
+                    held = group * group_bytes + column * itemsize
+                    streamed = column % width * itemsize
+                    each = group * length * group_bytes + column * itemsize
+                    begins = (held, streamed, each)
+                    at = totals.ctypes.data + group * out_row + 8 * column
+                    out = (at, out_row, out_output)
+                    if n_rows == rows:
+                        add_runs(sample, places, begins, steps, out, start, stop, parameter, many)
+                    else:
+                        add_runs(sample, places, begins, steps, out, start, stop, parameter, one)
+                group += n_rows
+
+    return sums
+
+
+_SPECIALIZED = {"affine": _specialized, "affine_select": _specialized_select}
+
+
+def compiled(name: str, dtype: np.dtype, key: str, has_parameter: bool) -> Any:
+    """Return `affine` or `affine_select` for a dtype and an activation.
+
+    The activation's parameter comes last, if it has one.
+    """
+    program = None if key == "linear" else program_of(key, dtype)
+    function = _SPECIALIZED[name](f"{key} {_fingerprint(program)}")
+    return jitted(function, _signature(name, dtype, has_parameter))
+
+
+def compiled_sums(terms: Terms, dtype: np.dtype, kinds: str) -> Any:
+    """Return the function for sums of terms in a dtype, of operands that depend on these things."""
+    fingerprint = _fingerprint(terms.program(dtype))
+    function = _specialized_sums(f"{kinds}:{terms.key}:{fingerprint}", ROWS)
+    operand = types.Array(from_dtype(dtype), 1, "C", readonly=True)
+    totals = types.Array(types.float64, 3, "A")
+    sizes = [types.intp] * 4
+    return jitted(function, types.void(*[operand] * 5, totals, *sizes, types.float64))
+
+
+def compiled_look_out() -> Any:
+    """Return a function of an array of one int64, what was seen in it, and a number of turns."""
+
+    def look_out(number, seen, turns):
+        """Return whether the number is not what was seen, soon or as soon as that is so."""
+        return _vectors.look_out(number.ctypes.data, seen, turns)
+
+    signature = types.boolean(types.Array(types.int64, 1, "C"), types.intp, types.intp)
+    return jitted(look_out, signature)
+
+
+def _fingerprint(program: Program | None) -> int:
+    """Return a number that changes with what is compiled in from other files.
+
+    Numba's cache on disk sees when this file changes, and not those. As part of a constant of a
+    function, this becomes part of the key that it looks for.
+    """
+    return zlib.crc32(Path(_vectors.__file__).read_bytes() + repr(program).encode())
+
+
+def jitted(function: Any, signature: Any, **options: Any) -> Any:
+    """Return a function compiled for a signature, cached on disk by Numba."""
+    try:
+        return njit([signature], nogil=True, cache=True, **options)(function)
+    except Exception as error:  # no place for a cache, or a damaged one: Numba raises many types
+        logging.getLogger(__name__).debug("compiling without Numba's cache: %r", error)
+        return njit([signature], nogil=True, **options)(function)
+
+
+def _signature(name: str, dtype: np.dtype, has_parameter: bool) -> Any:
+    scalar = from_dtype(dtype)
+    operand = types.Array(scalar, 2, "C", readonly=True)
+    parameter = types.float64 if has_parameter else types.Omitted(0.0)
+    if name == "affine_select":
+        index = types.Array(types.int64, 1, "C", readonly=True)
+        return types.void(
+            *(operand, operand, operand, index, types.Array(scalar, 2, "C")),
+            *(types.boolean, types.intp, types.intp, parameter),
+        )
+    return types.void(
+        *(operand, operand, operand, types.Array(scalar, 3, "C")),
+        *(types.boolean, types.boolean),
+        *(types.intp, types.intp, types.intp, types.intp),
+        *(types.boolean, parameter),
+    )

@@ -1,0 +1,322 @@
+"""The CPU engine: compiled code on all cores, at the speed at which the machine can write.
+
+Here a result is divided into pieces and the pieces among threads; affine_loops.py has the code that
+they run. What that code does not read (another dtype, byte order or stride) goes through
+it in blocks that stay in a core's cache.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.summands import Terms
+from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._backends import numpy as _numpy
+from multisubnet._backends.numba import sum_layout as _numba_sums
+from multisubnet._backends.numba import threads as _threads
+from multisubnet._backends.numba.sum_layout import is_plain
+
+ARRAYS = "numpy"
+
+empty = _numpy.empty
+adopt = _numpy.adopt
+
+_DTYPES = frozenset("?bBhHiIlLqQfd")
+
+# Bytes of a result from which it is written past the cache, for each thread. docs/cpu.md has the
+# measurements behind these.
+_STREAMED = 6 << 20
+_REUSED = 1 << 18  # the most bytes of an operand that all runs read again: they stay in a cache
+_PIECE = 1 << 19  # the least bytes of the result that another thread is woken for
+_PIECES = 8  # for each thread, so that a thread that was held up does not hold up the others
+_BLOCK = 1 << 14  # elements of a block that goes through scratch arrays
+_CAST = 1 << 20  # elements of targets up to which they are cast whole
+_SMALL = 1 << 18  # bytes of the result and of the samples up to which no plan is made
+
+# Importing Numba takes a third of a second, and compiling a function for a dtype and an activation
+# a second, once on a machine. It is done when that many elements of them went through NumPy (those
+# of a recipe count for more), results that take NumPy less than some microseconds not counted.
+_WORTH_LOADING = 1 << 24
+_WORTH_COUNTING = 1 << 12
+
+# By function, dtype.char and activation.key: what is compiled; elements that went through NumPy.
+_evaluate: dict[tuple[Any, ...], Callable[..., None]] = {}
+_elements: dict[tuple[Any, ...], int] = {}
+
+
+@functools.cache
+def why_unavailable() -> str | None:
+    """Return what is missing, or None. Finding out imports Numba."""
+    try:
+        import numba  # noqa: F401
+    except ImportError as error:
+        return f"Numba cannot be imported ({error}); install multisubnet[cpu]"
+    except Exception as error:  # versions that do not fit together fail in many ways
+        return f"importing Numba failed: {type(error).__name__}: {error}"
+    return None
+
+
+def serves(dtype: np.dtype, out: np.dtype) -> bool:
+    """Whether there is compiled code for this dtype; NumPy casts results to that of `out`."""
+    return dtype.char in _DTYPES
+
+
+def gains(
+    name: str, dtype: np.dtype, shape: tuple[int, ...], what: Activation | Terms | None
+) -> bool:
+    """Whether the engine is worth its start-up, now that a result of this shape is asked for."""
+    kind = name, dtype.char, what and what.key
+    if kind in _evaluate:
+        return True
+    size = math.prod(shape)
+    if what is not None:
+        size *= 1 + what.program(dtype).cost // 2  # it takes NumPy that much longer
+    if size < _WORTH_COUNTING or dtype.char not in _DTYPES:
+        return False
+    elements = _elements[kind] = _elements.get(kind, 0) + size
+    return elements >= _WORTH_LOADING and why_unavailable() is None
+
+
+def affine(
+    samples: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    out: np.ndarray,
+    dtype: np.dtype,
+    activation: Activation | None,
+) -> None:
+    """Write activation(samples * weight + bias), in `dtype`, to `out` of shape (N, B, F)."""
+    evaluate = _compiled("affine", dtype, activation)
+    n_sets, n_samples, n_features = out.shape
+    if not out.size:
+        return
+    has_bias = bias is not None
+    third = weight if bias is None else bias
+    if (
+        out.nbytes <= _SMALL
+        and samples.ndim == 2
+        and samples.dtype is weight.dtype is third.dtype is out.dtype
+        and out.flags.c_contiguous
+    ):
+        try:
+            run = n_samples * n_features
+            evaluate(samples, weight, third, out, has_bias, True, 0, n_sets, 0, run, False)
+            return
+        except TypeError:  # an operand is not contiguous, or not aligned
+            pass
+
+    plain = all(is_plain(array, dtype) for array in (samples, weight, third))
+    by_samples = out.transpose(1, 0, 2)
+    if plain and samples.ndim == 2 and len(weight) == len(third) == n_sets:
+        # With one sample both orders are the same, and there the run is the longer one.
+        sets_first = n_samples > 1 and is_plain(out, dtype)
+        whole = out if sets_first else by_samples
+    else:
+        sets_first, whole = True, out
+    if not plain or not is_plain(whole, dtype):
+        _in_blocks(evaluate, samples, weight, bias, out, dtype)
+        return
+
+    rows = samples.reshape(-1, n_features)
+    outer, run = len(whole), whole.shape[1] * n_features
+    threads = _threads.count(out.nbytes // _PIECE)
+    streamed = out.nbytes >= _STREAMED * threads
+
+    def work(first: int, last: int, start: int, stop: int) -> None:
+        places = first, last, start, stop
+        evaluate(rows, weight, third, whole, has_bias, sets_first, *places, streamed)
+
+    reads_again = outer > 1 and samples.ndim == 2 and run * dtype.itemsize > _REUSED
+    if threads == 1 and not reads_again:
+        work(0, outer, 0, run)
+    else:
+        _threads.run(work, _pieces(outer, run, reads_again, dtype.itemsize, threads), threads)
+
+
+def affine_select(
+    samples: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    set_index: np.ndarray,
+    out: np.ndarray,
+    dtype: np.dtype,
+    activation: Activation | None,
+    n_sets: int,
+) -> None:
+    """Write `affine` of set `set_index[b]` for each sample b to `out` of shape (B, F)."""
+    third = weight if bias is None else bias
+    plain = all(is_plain(array, dtype) for array in (samples, weight, third, out))
+    if not plain or ((set_index < 0) | (set_index >= n_sets)).any():
+        operands = samples, weight, bias, set_index, out, dtype, activation, n_sets
+        _numpy.affine_select(*operands)
+        return
+    evaluate = _compiled("affine_select", dtype, activation)
+    index = np.require(set_index, np.int64, ["C", "A"])
+
+    def work(first: int, last: int) -> None:
+        evaluate(samples, weight, third, index, out, bias is not None, first, last)
+
+    threads = _threads.count(out.nbytes // _PIECE)
+    rows = max(len(out) // (threads * _PIECES), 1)
+    pieces = ((first, min(first + rows, len(out))) for first in range(0, len(out), rows))
+    _threads.run(work, pieces, threads)
+
+
+def sums(
+    terms: Terms,
+    operands: dict[str, np.ndarray | None],
+    dtype: np.dtype,
+    parameter: float,
+    length: int,
+    totals: np.ndarray,
+) -> None:
+    """Write the sums of terms over each block of `length` to `totals`, as `_numpy.sums` does."""
+    kinds = terms.kinds(operands, dtype)
+    kind = "sums", dtype.char, terms.key
+    try:
+        evaluate = _evaluate[*kind, kinds]
+    except KeyError:
+        from multisubnet._backends.numba import affine_loops as _compiled
+
+        evaluate = _compiled.compiled_sums(terms, dtype, kinds)
+        _evaluate[kind] = _evaluate[*kind, kinds] = evaluate
+    whole = _numba_sums.Sums(evaluate, kinds, operands, dtype, parameter, length, totals)
+    whole.write(terms.program(dtype).cost)
+
+
+def finish(
+    totals: np.ndarray, out: np.ndarray, divisor: float, divisor_array: np.ndarray | None
+) -> None:
+    """Do what `_numpy.finish` does."""
+    _numpy.finish(totals, out, divisor, divisor_array, _over_features)
+
+
+def _over_features(values: np.ndarray) -> np.ndarray:
+    """Return the sums of rows (kept, F), each by a binary tree."""
+    from multisubnet._backends.numba import moment_loops as _compiled_totals
+
+    if not values.shape[1]:
+        return np.zeros(len(values))
+    sums = np.empty(len(values))
+    _compiled_totals.compiled_over_features()(np.ascontiguousarray(values), sums)
+    return sums
+
+
+def moments(operands: tuple[Any, ...], dtype: np.dtype, found: np.ndarray) -> bool:
+    """Do what `_closed_form.moments` does and return True, or False if there is no code for it."""
+    samples, targets, sample_weight = operands
+    if not samples.size:
+        return False
+    if targets.dtype != dtype or targets.shape != samples.shape:
+        if samples.size > _CAST:
+            return False
+        targets = np.ascontiguousarray(np.broadcast_to(targets, samples.shape), dtype)
+    if not (is_plain(samples, dtype) and is_plain(targets, dtype)):
+        return False
+    from multisubnet._backends.numba import moment_loops as _compiled_totals
+
+    weights = np.empty(0) if sample_weight is None else sample_weight
+    find_moments = _compiled_totals.compiled_moments(dtype, sample_weight is not None)
+    find_moments(samples, targets, np.ascontiguousarray(weights, dtype), found)
+    return True
+
+
+def judge(
+    operands: tuple[Any, ...], dtype: np.dtype, outs: list[np.ndarray], divisor: float
+) -> bool:
+    """Do what `_closed_form.judge` does and return True, or False if there is no code for it."""
+    weight, bias, found = operands
+    loss, *gradients = outs
+    n_sets, n_features = len(loss), weight.shape[1]
+    if not n_sets * n_features:
+        return False
+    third = np.full((1, n_features), -0.0, dtype) if bias is None else bias
+    if not all(is_plain(x, dtype) for x in (weight, third, *gradients)):
+        return False
+    from multisubnet._backends.numba import moment_loops as _compiled_totals
+
+    evaluate = _compiled_totals.compiled_judge(dtype, loss.ndim == 2, len(gradients) > 0)
+    losses = (loss if loss.dtype == np.float64 else np.empty(loss.shape)).reshape(n_sets, -1)
+    unread = np.empty((1, n_features), dtype)
+    grad_weight, grad_bias = (*gradients, unread, unread)[:2]
+
+    def work(first: int, last: int) -> None:
+        evaluate(weight, third, found, losses, grad_weight, grad_bias, divisor, first, last)
+
+    threads = _threads.count(n_sets * n_features // _PIECE)
+    step = -(-n_sets // (threads * _PIECES if threads > 1 else 1))
+    _threads.run(work, ((n, min(n + step, n_sets)) for n in range(0, n_sets, step)), threads)
+    if loss.dtype != np.float64:
+        with np.errstate(all="ignore"):
+            loss[...] = losses.reshape(loss.shape)
+    return True
+
+
+def _compiled(name: str, dtype: np.dtype, activation: Activation | None) -> Callable[..., None]:
+    """Return a function of affine_loops.py for a dtype and an activation."""
+    kind = name, dtype.char, activation and activation.key
+    try:
+        evaluate = _evaluate[kind]
+    except KeyError:
+        from multisubnet._backends.numba import affine_loops as _compiled
+
+        key, parameter = "linear", None
+        if activation is not None:
+            key, parameter = activation.key, activation.parameter
+        evaluate = _evaluate[kind] = _compiled.compiled(name, dtype, key, parameter is not None)
+    if activation is not None and activation.parameter is not None:
+        return _with_parameter(evaluate, activation.parameter)
+    return evaluate
+
+
+def _with_parameter(evaluate: Callable[..., None], parameter: float) -> Callable[..., None]:
+    return lambda *arguments: evaluate(*arguments, parameter)
+
+
+def _pieces(
+    outer: int, run: int, reads_again: bool, itemsize: int, threads: int
+) -> Iterator[tuple[int, int, int, int]]:
+    """Cut the runs 0 to `outer` of `run` elements into rectangles (first, last, start, stop)."""
+    size = max(outer * run // (threads * _PIECES), _PIECE // itemsize)
+    length = _REUSED // itemsize if reads_again else min(run, size)
+    height = max(size // length, 1)
+    for start in range(0, run, length):
+        for first in range(0, outer, height):
+            yield first, min(first + height, outer), start, min(start + length, run)
+
+
+def _in_blocks(
+    evaluate: Callable[..., None],
+    samples: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    out: np.ndarray,
+    dtype: np.dtype,
+) -> None:
+    """Evaluate in blocks of which every operand is made contiguous and of one dtype."""
+    samples = samples if samples.ndim == 3 else samples[None]
+    weight = weight[:, None]
+    third = weight if bias is None else bias[:, None]
+
+    @_numpy.quietly
+    def work(*block: slice) -> None:
+        target = out[block]
+        n_sets, n_samples, n_features = target.shape
+        operands = (
+            np.require(_numpy.part(array, block), dtype, ["C", "A"]).reshape(-1, n_features)
+            for array in (samples, weight, third)
+        )
+        result = target if is_plain(target, dtype) else np.empty(target.shape, dtype)
+        run = n_samples * n_features
+        evaluate(*operands, result, bias is not None, True, 0, n_sets, 0, run, False)
+        if result is not target:
+            _dtypes.copyto(target, result)
+
+    threads = _threads.count(out.size * dtype.itemsize // _PIECE)
+    _threads.run(work, _numpy.blocks(out.shape, out.strides, _BLOCK), threads)

@@ -1,0 +1,1 @@
+"""The LLVM instructions that the loops are made of."""

@@ -1,0 +1,188 @@
+"""Sums on the CPU engine: how operands are laid out for vectors of neighbouring features.
+
+A column is a kept index and a feature. Rows of features are short and of any length: as many kept
+indices as fill whole lines together, a group, stand side by side, and lines reach from one to the
+next. Operands that do not depend on the kept index are rows that begin anew after their end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arithmetic.summands import BLOCK, EACH, HELD, OPERANDS, RUN, SCALAR, STREAMED
+from multisubnet._backends import numpy as _numpy
+from multisubnet._backends.numba import threads as _threads
+
+LINE = 64  # bytes
+
+ROWS = 4  # of a line of columns, to the sums of which is added at once
+
+_WIDTH = 64  # the most features that are computed together
+_COLUMNS = 1 << 14  # whose totals stay in a cache
+_EACH_ELEMENTS = 1 << 18  # of an operand that depends on all, and is copied
+_STREAMED_BYTES = 1 << 14  # of rows that are gone through again and again
+_PARTS = 4  # for each thread
+_PIECE = 1 << 19  # the least operations, on lines, that another thread is woken for
+
+
+def is_plain(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether the compiled code can take an array as it is."""
+    flags = array.flags
+    return array.dtype == dtype and flags.c_contiguous and flags.aligned
+
+
+class Sums:
+    """Operands and totals of sums, and what computes them.
+
+    `evaluate` is made by `_compiled.compiled_sums` for operands of these `kinds`.
+    """
+
+    def __init__(
+        self,
+        evaluate: Callable[..., None],
+        kinds: str,
+        operands: dict[str, np.ndarray | None],
+        dtype: np.dtype,
+        parameter: float,
+        length: int,
+        totals: np.ndarray,
+    ):
+        self.evaluate, self.operands = evaluate, operands
+        self.dtype, self.parameter = dtype, parameter
+        self.kind_of = dict(zip(OPERANDS, kinds, strict=True))
+        self.length, self.totals = length, totals
+        self.lanes = LINE // dtype.itemsize
+
+    def write(self, cost: int) -> None:
+        """Write all totals; a term costs that many operations."""
+        _, _, n_kept, n_features = self.totals.shape
+        height = self._height(min(_WIDTH, n_features))
+        kept = [slice(k, min(k + height, n_kept)) for k in range(0, n_kept, height)]
+        work = n_kept * n_features * self.length // self.lanes * (cost + 4)
+        threads = _threads.count(work // _PIECE)
+        if len(kept) >= 2 * threads:
+            for panel in self._panels():
+                packed = self._packed(*panel)
+                _threads.run(self._write_part, [(*panel, part, packed) for part in kept], threads)
+        else:
+            pieces = [(*panel, part, None) for panel in self._panels() for part in kept]
+            _threads.run(self._write_part, pieces, threads)
+
+    def _height(self, width: int) -> int:
+        """Return how many kept indices are computed together."""
+        _, n_outputs, n_kept, _ = self.totals.shape
+        group = self._group(width)
+        unit = ROWS * group
+        most = _COLUMNS // (n_outputs * width)
+        if EACH in self.kind_of.values():
+            most = min(most, _EACH_ELEMENTS // (width * min(self.length, BLOCK)))
+        most = most // unit * unit or max(most // group, 1) * group
+        each_thread = -(-n_kept // (_PARTS * _threads.limit()))
+        return min(most, -(-each_thread // unit) * unit)
+
+    def _panels(self) -> Iterator[tuple[int, slice]]:
+        """Cut the summed and the features' axis into blocks' numbers and slices."""
+        n_blocks, _, _, n_features = self.totals.shape
+        for number in range(n_blocks):
+            for start in range(0, n_features, _WIDTH):
+                yield number, slice(start, min(start + _WIDTH, n_features))
+
+    def _group(self, width: int) -> int:
+        """Return how many rows of `width` elements fill whole lines together."""
+        return self.lanes // math.gcd(self.lanes, width)
+
+    def _stride(self, width: int) -> int:
+        """Return the length of a streamed row: a line may begin at each of its features."""
+        return width if width % self.lanes == 0 else width + self.lanes - 1
+
+    def _indices(self, number: int) -> slice:
+        return slice(number * BLOCK, min((number + 1) * BLOCK, self.length))
+
+    @_numpy.quietly
+    def _packed(self, number: int, features: slice) -> dict[str, np.ndarray]:
+        """Return the operands of a block that do not depend on the kept index, flat."""
+        indices = self._indices(number)
+        n_indices, width = indices.stop - indices.start, features.stop - features.start
+        packed = {}
+        for name, kind in self.kind_of.items():
+            operand = self.operands.get(name)
+            if kind not in (STREAMED, SCALAR) or operand is None:
+                continue
+            rows = _numpy.part(operand, (slice(None), indices, features))[0]
+            if kind == SCALAR:
+                packed[name] = np.ascontiguousarray(rows[:, 0], self.dtype)
+                continue
+            shape = n_indices, self._stride(width)
+            if rows.shape == shape and is_plain(rows, self.dtype):
+                packed[name] = rows.reshape(-1)
+                continue
+            array = np.empty(shape, self.dtype)
+            array[:, :width] = rows
+            for start in range(width, array.shape[1], width):
+                more = array[:, start : start + width]
+                more[...] = array[:, : more.shape[1]]
+            packed[name] = array.reshape(-1)
+        return packed
+
+    @_numpy.quietly
+    def _write_part(
+        self, number: int, features: slice, kept: slice, packed: dict[str, np.ndarray] | None
+    ) -> None:
+        """Write the totals of a block for some kept indices and features."""
+        if packed is None:
+            packed = self._packed(number, features)
+        indices = self._indices(number)
+        n_indices, width = indices.stop - indices.start, features.stop - features.start
+        n_kept, group = kept.stop - kept.start, self._group(width)
+        shape = -(-n_kept // group), group, width
+        arrays = dict(packed)
+        for name, kind in self.kind_of.items():
+            operand = self.operands.get(name)
+            part = None if operand is None else _numpy.part(operand, (kept, indices, features))
+            if kind == HELD:
+                held = OPERANDS[name] if part is None else part[:, 0]
+                arrays[name] = self._grouped(held, n_kept, shape)
+            elif kind == EACH and part is not None:
+                arrays[name] = _grouped_each(part, shape, self.dtype)
+        any_other = next(iter(arrays.values()))
+        totals = self.totals[number, :, kept, features]
+        grouped = len(totals), shape[0], group * width
+        in_place = n_kept % group == 0 and width == self.totals.shape[-1]
+        if in_place:
+            sums = totals.reshape(grouped)
+            sums[...] = 0.0
+        else:
+            sums = np.zeros(grouped)
+        stride = self._stride(width)
+        streams = sum(kind == STREAMED for kind in self.kind_of.values())
+        row_bytes = stride * self.dtype.itemsize * max(streams, 1)
+        at_once = max(_STREAMED_BYTES // row_bytes // RUN, 1) * RUN
+        self.evaluate(
+            *(arrays.get(name, any_other) for name in OPERANDS),
+            *(sums, width, stride, n_indices, at_once, self.parameter),
+        )
+        if not in_place:
+            totals[...] = sums.reshape(len(sums), -1, width)[:, :n_kept]
+
+    def _grouped(self, held: Any, n_kept: int, shape: tuple[int, int, int]) -> np.ndarray:
+        """Return an operand (kept, F) with zeros behind it in its last group, flat."""
+        n_groups, group, width = shape
+        if np.shape(held) == (n_groups * group, width) and is_plain(held, self.dtype):
+            return held.reshape(-1)
+        array = np.zeros((n_groups * group, width), self.dtype)
+        array[:n_kept] = held
+        return array.reshape(-1)
+
+
+def _grouped_each(each: np.ndarray, shape: tuple[int, int, int], dtype: np.dtype) -> np.ndarray:
+    """Return an operand (kept, summed, F) with the rows of a group side by side, flat."""
+    n_groups, group, width = shape
+    array = np.zeros((n_groups, each.shape[1], group, width), dtype)
+    for i in range(group):
+        of_groups = each[i::group]
+        array[: len(of_groups), :, i] = of_groups
+    return array.reshape(-1)

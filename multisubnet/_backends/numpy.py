@@ -1,0 +1,301 @@
+"""The reference backend: what every other one must agree with, bit for bit.
+
+It works through the result in blocks that stay in a core's cache, so that an operation finds the
+results of those before it there, and so that operands of another dtype are never cast whole.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.summands import BLOCK, OPERANDS, RUN, Terms
+from multisubnet._arrays import dtypes as _dtypes
+
+if TYPE_CHECKING:
+    from multisubnet._arithmetic.recipe import Program
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ARRAYS = "numpy"
+
+_BLOCK = 1 << 15  # elements; a few blocks of float64 stay in 1 MiB
+_RECIPE_BLOCK = 1 << 13  # with an activation, of which a dozen values are needed at once
+_TERMS = 1 << 16  # terms that are computed at once, or those of one column if these are more
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "less": np.less,
+    "less_equal": np.less_equal,
+    "select": np.where,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "shift_left": np.left_shift,
+    "shift_right": np.right_shift,
+}
+
+
+# Entering a copy of a context costs a quarter of entering numpy.errstate.
+_QUIET = contextvars.Context()
+_QUIET.run(np.seterr, all="ignore")
+
+
+def quietly(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function so that NumPy warns of nothing in it, whatever `numpy.seterr` says."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        return _QUIET.copy().run(function, *args, **kwargs)
+
+    return wrapper
+
+
+def why_unavailable() -> None:
+    """NumPy is always there."""
+
+
+def serves(dtype: np.dtype, out: np.dtype) -> bool:
+    """The reference has every dtype."""
+    return True
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return a new C-contiguous array."""
+    return np.empty(shape, dtype)
+
+
+def adopt(array: Any) -> np.ndarray:
+    """Return a copy of a CuPy array on the host."""
+    return array.get()
+
+
+@quietly
+def affine(
+    samples: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    out: np.ndarray,
+    dtype: np.dtype,
+    activation: Activation | None,
+) -> None:
+    """Write activation(samples * weight + bias), in `dtype`, to `out` of shape (N, B, F)."""
+    weight = weight[:, None]
+    bias = None if bias is None else bias[:, None]
+    evaluate, size = _evaluator(dtype, activation)
+    if out.size <= size:
+        evaluate(samples, weight, bias, out, dtype)
+        return
+    samples = samples if samples.ndim == 3 else samples[None]
+    for block in blocks(out.shape, out.strides, size):
+        evaluate(
+            part(samples, block),
+            part(weight, block),
+            None if bias is None else part(bias, block),
+            out[block],
+            dtype,
+        )
+
+
+@quietly
+def affine_select(
+    samples: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    set_index: np.ndarray,
+    out: np.ndarray,
+    dtype: np.dtype,
+    activation: Activation | None,
+    n_sets: int,
+) -> None:
+    """Write `affine` of set `set_index[b]` for each sample b to `out` of shape (B, F).
+
+    A set that there is not gives NaN, or 0 where the dtype has none.
+    """
+    n_samples, n_features = out.shape
+    evaluate, size = _evaluator(dtype, activation)
+    rows = max(1, size // max(n_features, 1))
+    for start in range(0, n_samples, rows):
+        block = slice(start, start + rows)
+        index = set_index[block]
+        there = (index >= 0) & (index < n_sets)
+        index = np.where(there, index, 0).astype(np.intp)
+        selected = (x if x is None or len(x) == 1 else x[index] for x in (weight, bias))
+        if n_sets:
+            weights, biases = selected
+            evaluate(samples[block], weights, biases, out[block], dtype)
+        if not there.all():
+            nothing = complex(np.nan, np.nan) if dtype.kind == "c" else np.nan
+            out[block][~there] = 0 if dtype.kind in "biu" else nothing
+
+
+@quietly
+def sums(
+    terms: Terms,
+    operands: dict[str, np.ndarray | None],
+    dtype: np.dtype,
+    parameter: float,
+    length: int,
+    totals: np.ndarray,
+) -> None:
+    """Write the sums of terms over each block of `length` to `totals`.
+
+    Operands are of shape (kept, summed, F), or 1 along axes on which they do not depend, or None;
+    totals are float64, of shape (blocks, outputs, kept, F).
+    """
+    given: dict[str, Any] = {**OPERANDS, "parameter": parameter}
+    program = terms.program(dtype)
+    n_blocks, _, *columns = totals.shape
+    for number in range(n_blocks):
+        summed = slice(number * BLOCK, min((number + 1) * BLOCK, length))
+        size = max(_TERMS // max(summed.stop - summed.start, 1), 1)
+        for kept, features in blocks(tuple(columns), (2, 1), size):
+            block = kept, summed, features
+            for name, array in operands.items():
+                if array is not None:
+                    given[name] = part(array, block).astype(dtype)
+            for output, values in enumerate(carried_out(program, given)):
+                total = totals[number, output, kept, features]
+                shape = len(total), summed.stop - summed.start, total.shape[1]
+                total[...] = _sum_of_runs(np.broadcast_to(values, shape).swapaxes(0, 1))
+
+
+def _sum_of_runs(terms: np.ndarray) -> np.ndarray:
+    """Return the sum along the first axis of at most one block, in float64."""
+    n_runs = -(-len(terms) // RUN)
+    runs = np.zeros((n_runs, *terms.shape[1:]), terms.dtype)
+    for i in range(min(RUN, len(terms))):
+        of_each_run = terms[i::RUN]
+        runs[: len(of_each_run)] += of_each_run
+    total = np.zeros(terms.shape[1:])
+    for run in runs:
+        total += run
+    return total
+
+
+def _over_features(values: np.ndarray) -> np.ndarray:
+    """Return the sums of rows (kept, F), each by a binary tree."""
+    return tree(np.ascontiguousarray(values.T))
+
+
+@quietly
+def finish(
+    totals: np.ndarray,
+    out: np.ndarray,
+    divisor: float,
+    divisor_array: np.ndarray | None,
+    over_features: Callable[[np.ndarray], np.ndarray] = _over_features,
+) -> None:
+    """Write the sums of blocks' totals (blocks, kept, F), divided, to `out`.
+
+    Where `out` has no axis of features, they are added up, too. The divisor is a number, times that
+    of an array of one, if there is one.
+    """
+    total = tree(totals)
+    if out.ndim == 1:
+        total = over_features(total)
+    if divisor_array is not None:
+        divisor = divisor * divisor_array[0]
+    _dtypes.copyto(out, total if divisor == 1 else total / divisor)
+
+
+def tree(values: np.ndarray) -> np.ndarray:
+    """Return the sum along the first axis, neighbours being added level by level."""
+    if not len(values):
+        return np.zeros(values.shape[1:])
+    while len(values) > 1:
+        pairs = values[: len(values) // 2 * 2]
+        values = np.concatenate([pairs[::2] + pairs[1::2], values[len(pairs) :]])
+    return values[0]
+
+
+def _evaluator(dtype: np.dtype, activation: Activation | None) -> tuple[Callable[..., None], int]:
+    """Return what evaluates a block of operands that broadcast, and how many elements it takes."""
+    if activation is not None:
+        return functools.partial(_activated_affine, activation), _RECIPE_BLOCK
+    return (_complex_affine if dtype.kind == "c" else _real_affine), _BLOCK
+
+
+def _real_affine(samples, weight, bias, out, dtype) -> None:
+    result = out if out.dtype is dtype or out.dtype == dtype else np.empty(out.shape, dtype)
+    np.multiply(samples, weight, result, dtype=dtype)
+    if bias is not None:
+        np.add(result, bias, result, dtype=dtype)
+    if result is not out:
+        _dtypes.copyto(out, result)
+
+
+def _activated_affine(activation, samples, weight, bias, out, dtype) -> None:
+    z = np.empty(out.shape, dtype)
+    _real_affine(samples, weight, bias, z, dtype)
+    program = activation.program(dtype)
+    z = z.astype(program.dtype, copy=False)
+    (result,) = carried_out(program, {"x": z, "parameter": activation.number})
+    _dtypes.copyto(out, result.astype(dtype, copy=False))
+
+
+def carried_out(program: Program, given: dict[str, Any]) -> list[np.ndarray]:
+    """Return the results of a program; those that depend on nothing given may be scalars."""
+    of_kind = {"real": program.dtype, "bits": np.dtype(f"u{program.dtype.itemsize}")}
+    last_uses = program.last_uses()
+    values: list[Any] = []
+    for number, (name, kind, inputs) in enumerate(program.operations):
+        if name == "constant":
+            value = of_kind[kind].type(*inputs)
+        elif name == "given":
+            value = np.asarray(given[inputs[0]], program.dtype)
+        else:
+            operands = [values[i] for i in inputs]
+            if name in ("bits", "from_bits"):
+                value = operands[0].view(of_kind[kind])
+            else:
+                value = _FUNCTIONS[name](*operands)
+            for i in inputs:
+                if last_uses[i] == number:
+                    values[i] = None  # its memory, still in a cache, is taken for the next value
+        values.append(value)
+    return [values[result] for result in program.results]
+
+
+def _complex_affine(samples, weight, bias, out, dtype) -> None:
+    a, b = samples.astype(dtype, copy=False), weight.astype(dtype, copy=False)
+    re = a.real * b.real - a.imag * b.imag
+    im = a.real * b.imag + a.imag * b.real
+    if bias is not None:
+        c = bias.astype(dtype, copy=False)
+        re, im = re + c.real, im + c.imag
+    out.real = re
+    out.imag = im
+
+
+def blocks(
+    shape: tuple[int, ...], strides: tuple[int, ...], size: int
+) -> Iterator[tuple[slice, ...]]:
+    """Cut an array into blocks of at most `size` elements, each as whole in memory as can be."""
+    outermost_first = sorted(range(len(shape)), key=lambda axis: -abs(strides[axis]))
+    steps = [1] * len(shape)
+    for axis in reversed(outermost_first):
+        steps[axis] = min(shape[axis], size)
+        size //= steps[axis]
+    starts = [range(0, shape[axis], steps[axis]) for axis in outermost_first]
+    for start in itertools.product(*starts):
+        block = [slice(None)] * len(shape)
+        for axis, i in zip(outermost_first, start, strict=True):
+            block[axis] = slice(i, i + steps[axis])
+        yield tuple(block)
+
+
+def part(array: np.ndarray, block: tuple[slice, ...]) -> np.ndarray:
+    """Return the part of a broadcast operand that a block of the result needs."""
+    return array[
+        tuple(slice(None) if n == 1 else cut for n, cut in zip(array.shape, block, strict=True))
+    ]

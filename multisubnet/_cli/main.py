@@ -1,0 +1,241 @@
+"""The command line: its options, and how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import multisubnet
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._backends.choice import BackendUnavailable, use_backend
+from multisubnet._backends.config import show_config
+from multisubnet._cli import commands as _commands
+from multisubnet._cli.demo import demo
+from multisubnet._functions.mean_loss import LOSSES
+from multisubnet._memory import amounts as _memory
+
+_FILES = """\
+SAMPLES is a table of shape (samples, features), or one for each set, of shape (sets, samples,
+features), and TARGETS are the values to be predicted: .npy files, which are read piece by piece as
+they are needed; .npz and .safetensors files, of one array or with one of the name samples (or
+targets); .csv files, whose first line may be a header. WEIGHTS is a .npz or .safetensors file with
+weight and perhaps bias, of shape (sets, features), and an activation, as WeightSets.save writes it.
+"""
+
+_PREDICT = """\
+Predict with all sets of weights, and write the result, of shape (sets, samples, features), to a
+file.
+
+A .npy file is computed and written chunk by chunk, and may be larger than memory. Until it is
+whole it is OUT.part, and OUT.part.json beside it records how far it is safe on the disk, about
+every GiB. A run that was interrupted or killed is gone on with by the same command and --resume,
+and the file is the same, byte for byte. Other formats hold what fits in memory: .npz, .safetensors
+and .csv, with a line for each set and sample. A file OUT that is there is replaced at the end.
+"""
+
+_LOSS = """\
+Judge all sets of weights: print the number of each set and its mean loss, with a tab between them.
+"""
+
+
+class _Terminated(BaseException):
+    """SIGTERM was received."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command, and return its exit code.
+
+    It is 0; 1 after an error, which is told in one line; 130 or 143 after SIGINT or SIGTERM; 141
+    where nobody reads what is printed. Wrong usage is SystemExit(2).
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        with _terminable(), use_backend(getattr(options, "backend", None)):
+            options.run(options)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        with contextlib.suppress(OSError, ValueError):  # what is left to be flushed has no reader
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt as error:
+        _complain("interrupted", error)
+        return 130
+    except _Terminated as error:
+        _complain("terminated", error)
+        return 143
+    except (OSError, ValueError, TypeError, MemoryError, ImportError, BackendUnavailable) as error:
+        _complain(f"error: {_message(error)}", error)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="multisubnet",
+        description="N sets of weights of one small, sparse model, evaluated on the same data.",
+    )
+    version = f"multisubnet {multisubnet.__version__}"
+    parser.add_argument("--version", action="version", version=version)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    info = commands.add_parser("info", help="show versions, devices and backends")
+    info.set_defaults(run=lambda options: show_config())
+    first = commands.add_parser("demo", help="evaluate 1,000 sets of weights on a real data set")
+    first.set_defaults(run=lambda options: demo())
+
+    predict = _command(
+        commands,
+        "predict",
+        "predict with all sets of weights, into a file",
+        _PREDICT,
+        "multisubnet predict samples.npy weights.npz -o predictions.npy --memory-limit 2GiB",
+    )
+    predict.add_argument("-o", "--out", required=True, metavar="OUT", help="the file to write")
+    predict.add_argument(
+        "--set-axis",
+        type=int,
+        choices=(0, 1),
+        default=0,
+        help="1 writes (samples, sets, features) instead",
+    )
+    predict.add_argument(
+        "--memory-limit",
+        type=_size,
+        metavar="SIZE",
+        help="how much memory the process may take, all in all: Python, the inputs, the engine, "
+        "and what is computed; like 512MiB or 2GiB; by default a quarter of what is available, and "
+        "1GiB at most. (The system's cache of files is not in it, and is kept small.)",
+    )
+    predict.add_argument(
+        "--chunk",
+        type=_count,
+        metavar="SETS",
+        help="how many sets, or samples with --set-axis 1, are computed at once; by default so "
+        "many that a chunk has 64 MiB, or what --memory-limit leaves",
+    )
+    predict.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="show a bar, with tqdm; by default where it is installed and stderr is a terminal",
+    )
+    predict.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with a run that did not end, from what of it is safe; start where there is "
+        "none. The inputs, --activation and --set-axis must be the same, and nothing is done if "
+        "they are not. Without --resume nothing is done if OUT.part is there",
+    )
+    predict.set_defaults(run=_commands.predict, parser=predict)
+
+    loss = _command(
+        commands,
+        "loss",
+        "judge all sets of weights: the mean loss of each",
+        _LOSS,
+        "multisubnet loss samples.npy weights.npz targets.npy --loss huber --best 10",
+    )
+    loss.add_argument(
+        "targets",
+        metavar="TARGETS",
+        help="a file of shape (samples, features), (samples, 1) or (samples,)",
+    )
+    loss.add_argument(
+        "--loss", choices=LOSSES, default="squared_error", help="squared_error by default"
+    )
+    loss.add_argument(
+        "--best", type=_count, metavar="K", help="print the K sets of lowest loss, best first"
+    )
+    loss.add_argument(
+        "-o",
+        "--out",
+        metavar="OUT",
+        help="write the losses of all sets to a .npy, .npz, .safetensors or .csv file, and print "
+        "none unless --best is given",
+    )
+    loss.set_defaults(run=_commands.loss)
+    return parser
+
+
+def _command(
+    commands: Any, name: str, summary: str, description: str, example: str
+) -> argparse.ArgumentParser:
+    """Add a command on samples and weights."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=f"{_FILES}\nexample:\n  {example}\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("samples", metavar="SAMPLES", help="a file of samples")
+    parser.add_argument("weights", metavar="WEIGHTS", help="a file of sets of weights")
+    parser.add_argument(
+        "--activation",
+        type=_activation,
+        metavar="A",
+        help="a name like relu or tanh, in place of the activation that WEIGHTS has",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=("numpy", "numba", "cupy"),
+        help="where to compute; the result has the same bits",
+    )
+    return parser
+
+
+def _size(text: str) -> int:
+    try:
+        return _memory.parsed("SIZE", text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"expected an integer from 1 on, not {text!r}")
+    return int(text)
+
+
+def _activation(text: str) -> Activation:
+    try:
+        return Activation(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+# What is told to whom.
+
+
+def _complain(what: str, error: BaseException) -> None:
+    notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+    print(f"multisubnet: {what}{notes}", file=sys.stderr)
+
+
+def _message(error: Exception) -> str:
+    """Return what an error says, on one line."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Have SIGTERM raise an exception, as SIGINT does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number: int, frame: object) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,271 @@
+"""A prediction into a .npy file that may be larger than memory, and that can be gone on with.
+
+Until the file is whole it has another name, `NAME.part`, and `NAME.part.json` beside it records
+what is being computed, and how many of its bytes are safely on the disk. Whatever happens, those
+are right: the data are on the disk before the record of them is, and the record is replaced whole.
+
+While a chunk is computed, a thread writes the one before. Plain writes, and not a mapping: the
+pages of a mapping count as memory of the process, and are cleared or read before they are written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import multisubnet
+from multisubnet._files import atomic as _replace
+from multisubnet._files import npy as _npy
+from multisubnet._memory import amounts as _memory
+from multisubnet._memory import mapped as _mapped
+from multisubnet._sets.prediction import Prediction
+
+CHECKPOINT_BYTES = 1 << 30  # after how many bytes they are put on the disk, and that is recorded
+_FORMAT = 1
+_HASHED = 1 << 24  # bytes at a time
+
+
+def write(path: Any, prediction: Prediction, elements: int, resume: bool, progress: Any) -> None:
+    """Write the result to a file, in chunks of at most so many elements.
+
+    With `resume` an interrupted run is gone on with, where there is one. ValueError says what
+    differs if that was of something else.
+    """
+    _npy.check_has(path, "the result", prediction.dtype)
+    final = _replace.place_of(path)
+    part = final.with_name(f"{final.name}.part")
+    record = _Record(part, _job(prediction))
+    header = _header(prediction)
+    with _locked(part) as file:
+        n_before = os.fstat(file.fileno()).st_size
+        if n_before and not resume:
+            raise FileExistsError(
+                f"{part} is there, of a run that did not end: --resume goes on with it; remove it "
+                f"to start over"
+            )
+        writing = _Writing(file, record, record.safe_bytes() if n_before else 0)
+        try:
+            _check_space(final, len(header) + prediction.n_bytes - n_before)
+            writing.begin(header)
+            _compute(prediction, elements, progress, len(header), writing)
+            writing.checkpoint()
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                writing.checkpoint()
+            if writing.safe > len(header):
+                error.add_note(f"{part} is kept: the same with --resume goes on with it")
+            else:
+                part.unlink()
+                record.remove()
+            raise
+        _replace.rename(part, final)
+        record.remove()
+
+
+def _compute(
+    prediction: Prediction, elements: int, progress: Any, n_header: int, writing: _Writing
+) -> None:
+    """Compute and write what is not safe yet."""
+    _, n_second, n_features = prediction.shape
+    itemsize = prediction.dtype.itemsize
+    elements = min(elements, math.prod(prediction.shape))
+    buffers = [np.empty(max(elements, n_features), prediction.dtype) for _ in range(2)]
+    pending: Future | None = None
+    with ThreadPoolExecutor(1, "multisubnet-writer") as writer:
+        for chunk, operands in prediction.parts(elements, progress):
+            first, second = chunk
+            start = (first.start * n_second + second.start) * n_features
+            shape = first.stop - first.start, second.stop - second.start, n_features
+            end = start + math.prod(shape)
+            if n_header + end * itemsize <= writing.safe:
+                continue
+            block = buffers[0][: end - start].reshape(shape)
+            prediction.block(operands, out=block)
+            if pending is None:  # the first chunk may be safe in part: the same bytes are written
+                writing.seek(n_header + start * itemsize)
+            else:
+                pending.result()
+            pending = writer.submit(writing.append, block)
+            buffers.reverse()
+        if pending is not None:
+            pending.result()
+
+
+class _Writing:
+    """A file that grows, and how much of it is safe on the disk."""
+
+    def __init__(self, file: io.FileIO, record: _Record, safe: int) -> None:
+        self.safe = safe
+        self._file, self._record = file, record
+        self._end = safe  # of what is written
+        self._clean = safe  # up to here the system keeps nothing of the file in memory
+
+    def begin(self, header: bytes) -> None:
+        """Keep what is safe, or write the header."""
+        self._file.truncate(self.safe)
+        if not self.safe:
+            self._record.write(0)
+            self.append(np.frombuffer(header, np.uint8))
+
+    def seek(self, end: int) -> None:
+        self._end = self._file.seek(end)
+
+    def append(self, block: np.ndarray) -> None:
+        left = block.reshape(-1).view(np.uint8).data
+        while left:
+            left = left[self._file.write(left) :]
+        self._end += block.nbytes
+        # The system is to write now, and not when a share of all memory waits to be written.
+        self._drop()
+        if self._end - self.safe >= CHECKPOINT_BYTES:
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Wait until all that is written is on the disk, and record it."""
+        getattr(os, "fdatasync", os.fsync)(self._file.fileno())
+        self.safe = self._end
+        self._record.write(self.safe)
+        self._drop()
+        self._clean = self._end
+
+    def _drop(self) -> None:
+        """Have the system begin to write what is not on the disk, and give up memory of what is."""
+        if hasattr(os, "posix_fadvise"):
+            length = self._end - self._clean
+            os.posix_fadvise(self._file.fileno(), self._clean, length, os.POSIX_FADV_DONTNEED)
+
+
+class _Record:
+    """The file that says what is being computed, and how many bytes of it are safe."""
+
+    def __init__(self, part: Path, job: dict[str, Any]) -> None:
+        self._part, self._job = part, job
+        self._path = part.with_name(f"{part.name}.json")
+
+    def write(self, safe: int) -> None:
+        with _replace.replacing(self._path) as file:
+            file.write(json.dumps({"safe bytes": safe, "job": self._job}, indent=1).encode())
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+    def safe_bytes(self) -> int:
+        """Return how many bytes of an interrupted run are safe, having checked that it is ours."""
+        over = f"to start over, remove {self._part}"
+        n_bytes = self._part.stat().st_size
+        try:
+            recorded = json.loads(self._path.read_bytes())
+            safe, before = recorded["safe bytes"], recorded["job"]
+            if type(safe) is not int or not 0 <= safe <= n_bytes:
+                raise ValueError(f"{safe!r} bytes are safe, and there are {n_bytes}")
+            others = [name for name in self._job if before.get(name) != self._job[name]]
+        except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f"{self._path} does not say what {self._part} is ({error}); {over}"
+            ) from None
+        if others:
+            raise ValueError(
+                f"{self._part} is of a run that differs from this one: "
+                f"{_differences(self._job, before, others)}; {over}"
+            )
+        return safe
+
+
+@contextlib.contextmanager
+def _locked(part: Path) -> Iterator[io.FileIO]:
+    """Open a file to write to, which no other process may do meanwhile."""
+    with open(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had it may have given the file its final name since it was opened.
+            is_ours = os.path.samestat(os.fstat(file.fileno()), os.stat(part))
+        except ImportError:  # on Windows this is left to the user
+            is_ours = True
+        except (BlockingIOError, FileNotFoundError):
+            is_ours = False
+        if not is_ours:
+            raise FileExistsError(f"{part} is being written by another process")
+        yield file
+
+
+def _header(prediction: Prediction) -> bytes:
+    """Return what a .npy file of the result begins with."""
+    header = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(prediction.dtype)
+    fields = {"descr": descr, "fortran_order": False, "shape": prediction.shape}
+    np.lib.format.write_array_header_1_0(header, fields)
+    return header.getvalue()
+
+
+# What is computed, and how much of it there is.
+
+
+def _job(prediction: Prediction) -> dict[str, Any]:
+    """Return all that the bytes of the result depend on; chunks and backend are not among that."""
+    return {
+        "format": _FORMAT,
+        "version of multisubnet": multisubnet.__version__,
+        "samples": _fingerprint(prediction.samples),
+        "weight": _fingerprint(prediction.weight),
+        "bias": None if prediction.bias is None else _fingerprint(prediction.bias),
+        "activation": repr(prediction.activation),
+        "set axis": prediction.set_axis,
+        "dtype": prediction.dtype.str,
+        "shape": list(prediction.shape),
+    }
+
+
+def _fingerprint(array: np.ndarray) -> dict[str, Any]:
+    """Return what tells an array from others."""
+    is_fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+    flat = array.reshape(-1, order="F" if is_fortran else "C")
+    hashed = hashlib.sha256()
+    step = max(_HASHED // array.itemsize, 1)
+    for start in range(0, flat.size, step):
+        piece = flat[start : start + step]
+        hashed.update(np.ascontiguousarray(piece).view(np.uint8).data)
+        _mapped.release(piece)
+    return {
+        "dtype": array.dtype.str,
+        "shape": list(array.shape),
+        "order": "F" if is_fortran else "C",
+        "sha256": hashed.hexdigest(),
+    }
+
+
+def _differences(job: dict[str, Any], before: dict[str, Any], names: list[str]) -> str:
+    """Say what differs between two jobs."""
+    texts = []
+    for name in names:
+        then, now = before.get(name), job[name]
+        if isinstance(then, dict) and isinstance(now, dict):
+            fields = [field for field in now if then.get(field) != now[field]]
+            then, now = ({field: x.get(field) for field in fields} for x in (then, now))
+            if fields == ["sha256"]:
+                texts.append(f"{name} has other numbers")
+                continue
+        texts.append(f"{name} was {then} and is {now}")
+    return ", ".join(texts)
+
+
+def _check_space(final: Path, n_bytes: int) -> None:
+    """Raise OSError unless the disk has room for so many bytes more."""
+    free = shutil.disk_usage(final.parent).free
+    if n_bytes > free:
+        raise OSError(
+            f"{final} needs {_memory.text(n_bytes)} more, and {_memory.text(free)} are free in "
+            f"{final.parent}"
+        )

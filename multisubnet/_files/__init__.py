@@ -1,0 +1,1 @@
+"""File formats, and files that are complete or absent."""

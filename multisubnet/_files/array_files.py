@@ -1,0 +1,70 @@
+"""Arrays in files of several formats, by the end of their names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from multisubnet._files import atomic as _replace
+from multisubnet._files import csv as _csv
+from multisubnet._files import npy as _npy
+from multisubnet._files import safetensors as _safetensors
+
+SUFFIXES = (".npy", ".npz", ".csv", ".safetensors")
+
+
+def suffix(path: str | os.PathLike[str]) -> str:
+    """Return the end of a name, one of SUFFIXES."""
+    end = Path(path).suffix
+    if end not in SUFFIXES:
+        raise ValueError(f"{path} must end in one of {', '.join(SUFFIXES)}")
+    return end
+
+
+def read(path: str | os.PathLike[str], name: str) -> np.ndarray:
+    """Return an array of numbers from a file; that of a .npy file is mapped, and read-only.
+
+    A file that may have several arrays must have one alone, or one of that name.
+    """
+    end, place = suffix(path), Path(path)
+    if end == ".csv":
+        return _csv.read(place)
+    if end == ".npy":
+        array = _npy.mapped(place)
+    else:
+        arrays = _npy.members(place) if end == ".npz" else _safetensors.read(place)[0]
+        if name not in arrays and len(arrays) != 1:
+            names = ", ".join(sorted(arrays))[:200] or "none"
+            raise ValueError(f"{path} has the arrays {names}; expected one alone, or {name}")
+        array = arrays[name] if name in arrays else arrays.popitem()[1]
+    if array.dtype.kind == "U":
+        raise ValueError(f"{path} has a text; expected an array of numbers")
+    return array
+
+
+def write(
+    path: str | os.PathLike[str],
+    array: np.ndarray,
+    name: str,
+    axes: Sequence[str],
+    columns: Sequence[object],
+) -> None:
+    """Write an array to a file, which stands there whole or not at all.
+
+    `axes` and `columns` are for a table, as `_csv.write` says.
+    """
+    end = suffix(path)
+    if end == ".csv":
+        _csv.write(path, array, axes, columns)
+    elif end == ".safetensors":
+        _safetensors.write(path, {name: array}, None)
+    else:
+        _npy.check_has(path, name, array.dtype)
+        with _replace.replacing(path) as file:
+            if end == ".npy":
+                np.save(file, array, allow_pickle=False)
+            else:
+                np.savez(file, **{name: array})  # type: ignore[arg-type]

@@ -1,0 +1,171 @@
+"""Reading .npy and .npz files that may come from anywhere: nothing in them is ever executed.
+
+NumPy's own reader would do for good files. Of bad ones it allocates whatever a header asks for,
+and raises what the layers below it raise.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+
+from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import validation as _operands
+from multisubnet._memory import amounts as _memory
+
+_PIECE = 1 << 20  # of an array, which is read piece by piece
+_DEFLATED = 1032  # so many bytes at most become one (RFC 1951: 258 of them take two bits)
+_LONGEST_TEXT = 1 << 12
+_MOST_AXES = 32
+_SUFFIX = ".npy"
+_SHOWN = 80  # characters of a name, in a message
+
+
+class _Header(NamedTuple):
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    order: str
+
+    @property
+    def n_bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def mapped(path: Path) -> np.ndarray:
+    """Return the array of a .npy file, read-only, whose pages are read when they are needed."""
+    with open(path, "rb") as file:
+        header = _header(path, file, "")
+        offset = file.tell()
+        n_bytes = file.seek(0, 2) - offset
+        _check_size(path, "", header, n_bytes)
+        if not n_bytes:
+            return np.empty(header.shape, header.dtype, header.order)  # type: ignore[call-overload]
+        return np.memmap(
+            file,
+            header.dtype,
+            "r",
+            offset,
+            header.shape,
+            header.order,  # type: ignore[call-overload]
+        )
+
+
+def members(path: Path) -> dict[str, np.ndarray]:
+    """Return all arrays of a .npz file by their names; texts are among them."""
+    with open(path, "rb") as file, _as_value_error(path), zipfile.ZipFile(file) as archive:
+        entries = {_name(path, entry): entry for entry in archive.infolist()}
+        if len(entries) < len(archive.infolist()):
+            raise ValueError(f"{path} has several arrays of one name")
+        _memory.check_fits(path, sum(entry.file_size for entry in entries.values()))
+        return {name: _member(path, archive, entry) for name, entry in entries.items()}
+
+
+def _name(path: Path, entry: zipfile.ZipInfo) -> str:
+    """Return the name of an array, having checked that NumPy may have written its entry."""
+    name = entry.filename.removesuffix(_SUFFIX)
+    shown = repr(name[:_SHOWN])
+    # A comment may also be a damaged length, which hides the entries that follow.
+    if name == entry.filename or entry.comment:
+        raise ValueError(f"{path} has an entry {shown}, which is not an array")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{shown} in {path} is compressed in another way than NumPy does it")
+    if entry.flag_bits & 1:
+        raise ValueError(f"{shown} in {path} is encrypted")
+    if entry.file_size > _DEFLATED * entry.compress_size:
+        raise ValueError(
+            f"{shown} in {path} is damaged: it is said to have {entry.file_size} bytes, and has "
+            f"{entry.compress_size} in the file"
+        )
+    return name
+
+
+def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
+    """Return the array of one entry."""
+    what = f"{entry.filename.removesuffix(_SUFFIX)[:_SHOWN]!r} in "
+    with archive.open(entry) as file:
+        header = _header(path, file, what)
+        _check_size(path, what, header, entry.file_size - file.tell())
+        array = np.empty(header.shape, header.dtype, header.order)  # type: ignore[call-overload]
+        raw = array.reshape(-1, order="A").view(np.uint8)
+        for start in range(0, raw.size, _PIECE):
+            piece = raw[start : start + _PIECE]
+            read = file.read(piece.size)
+            if len(read) < piece.size:
+                raise ValueError(f"{what}{path} is truncated")
+            piece[:] = np.frombuffer(read, np.uint8)
+        if file.read(1):  # at the end the checksum is compared
+            raise ValueError(f"{what}{path} is longer than its header says")
+    return array
+
+
+def _header(path: Path, file: IO[bytes], what: str) -> _Header:
+    """Read the header of an array."""
+    try:
+        # Old and foreign headers are parsed with warnings, which say nothing of the array.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            version = npy.read_magic(file)
+            if version not in ((1, 0), (2, 0)):  # another one is for records
+                raise ValueError(f"an array in version {version} of the format")
+            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, is_fortran, dtype = read(file)
+        bytes_of_any = math.prod(max(length, 1) for length in shape) * dtype.itemsize
+        if len(shape) > _MOST_AXES or min(shape, default=0) < 0 or bytes_of_any > sys.maxsize:
+            raise ValueError(f"an array of shape {shape}")
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError):
+        raise
+    except Exception as error:  # what parsing of a foreign text and dtype raises is not documented
+        raise ValueError(f"{what}{path} is not an array of NumPy's: {_line(error)}") from None
+    if dtype.hasobject:
+        raise ValueError(f"{what}{path} has Python objects, which are never read")
+    if dtype.kind == "U" and shape == () and 0 < dtype.itemsize <= _LONGEST_TEXT:
+        return _Header(shape, dtype, "C")
+    try:
+        _operands.check_dtype(f"{what}{path}", np.empty(0, dtype))
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    return _Header(shape, dtype, "F" if is_fortran else "C")
+
+
+def check_has(path: str | os.PathLike[str], name: str, dtype: np.dtype) -> None:
+    """Raise unless .npy and .npz files have the dtype of a named array."""
+    if _dtypes.is_bfloat16(dtype):
+        raise ValueError(
+            f"{path}: {name} has dtype {dtype}, which .npy and .npz files have not; expected a "
+            f"name that ends in .safetensors, or another dtype"
+        )
+
+
+def _check_size(path: Path, what: str, header: _Header, n_bytes: int) -> None:
+    """Raise unless so many bytes follow the header as it says."""
+    if header.n_bytes != n_bytes:
+        state = "truncated" if n_bytes < header.n_bytes else "damaged"
+        raise ValueError(
+            f"{what}{path} is {state}: an array of shape {header.shape} and dtype {header.dtype} "
+            f"has {header.n_bytes} bytes, and there are {n_bytes}"
+        )
+
+
+@contextmanager
+def _as_value_error(path: Path) -> Iterator[None]:
+    """Say in one way what a damaged archive makes zipfile raise in many."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+        raise ValueError(f"{path} is not a whole .npz file: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    """Return the message of an error on one line of bounded length."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,1 @@
+"""What users call: docstring, checks, one call inward."""

@@ -1,0 +1,153 @@
+"""The affine evaluation of N stacked subnetworks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arithmetic import activation as _activations
+from multisubnet._arithmetic import float_mode as _subnormals
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.float_mode import ONE, SMALLEST
+from multisubnet._arrays import frameworks as _adapters
+from multisubnet._arrays import validation as _operands
+from multisubnet._backends import choice as _dispatch
+from multisubnet._functions import evaluation as _gpu
+
+
+def affine(
+    samples: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    activation: str | Activation | None = None,
+    set_axis: int = 0,
+    out: Any = None,
+) -> Any:
+    """Evaluate N sets of weights on the same samples.
+
+    Each feature has a weight and a bias of its own, in each of N sets::
+
+        result[n, b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f])
+
+    Parameters
+    ----------
+    samples : array_like, shape (B, F) or (N, B, F)
+        B samples of F features, shared by all sets; or a block of samples for each set.
+    weight : array_like, shape (N, F) or (1, F)
+        A weight for each set and feature; (1, F) is shared by all sets.
+    bias : array_like, shape (N, F) or (1, F), optional
+        A bias for each set and feature. None adds nothing.
+    activation : str or Activation, optional
+        The function applied to each sum: one of the names that `Activation` lists, which has the
+        parameters and derivatives, too. None is ``"linear"``.
+    set_axis : {0, 1}, optional
+        Where N stands in the shape of the result: 0 gives (N, B, F), 1 gives (B, N, F).
+    out : ndarray, optional
+        Where to write the result: an array of the result's shape, of any strides, to whose dtype
+        the result can be cast with casting "same_kind". It may overlap the operands.
+
+    Returns
+    -------
+    ndarray, shape (N, B, F) or (B, N, F)
+        `out` where it was given, else a new C-contiguous array: a CuPy array on the operands'
+        device where they are CuPy arrays, a NumPy array otherwise. Its dtype is
+        `numpy.result_type` of the operands. Where that is bool or an integer, an activation other
+        than linear, relu and relu6 makes it the floating dtype that `numpy.exp` gives for it.
+
+    Raises
+    ------
+    ValueError
+        An operand or `out` has the wrong shape, where nothing else broadcasts than what is said
+        above; there is no activation of that name; `set_axis` is not 0 or 1; `out` is read-only or
+        has elements that share memory; a CuPy array does not lie at multiples of its item's size.
+    TypeError
+        An operand has a dtype that is not bool, integer, float or complex; `activation` is not a
+        name or an Activation, or an activation other
+        than linear is asked for in complex numbers or longdouble; `out` cannot hold the result;
+        NumPy (or sequences) and CuPy arrays, or CuPy arrays of two devices, are mixed.
+    BackendUnavailable
+        The backend chosen by `set_backend` or the environment cannot run here.
+
+    See Also
+    --------
+    affine_select : one set for each sample.
+    Activation : activations with a parameter, and derivatives.
+    from_pairs : weight and bias from (weight, bias) pairs.
+    use_backend : choose where the work runs.
+
+    Notes
+    -----
+    The result has the same bits on every backend. The operands are first cast to the result's
+    dtype; then the product is rounded to that dtype, and then the sum, with no fused multiply-add;
+    subnormal numbers are kept, integers wrap, bool is ``and`` and ``or``. The activation is a fixed
+    series of such operations in float32 or float64, within 2 ulp of its true value (gelu within 4,
+    derivatives within 4 ulp of the larger of theirs and 1/4); for float16 and bfloat16 it is done
+    in float32, and rounded once. The result is rounded once more where `out` has another dtype.
+    (Where the operands differ in dtype, NumPy's own expression promotes them in pairs, and can give
+    other bits.) bfloat16, that of the package ml_dtypes, stays bfloat16 together with bool, int8
+    and uint8, and counts as float32 with other dtypes. The sign and payload of a NaN are not
+    defined. Complex numbers are defined on their real parts::
+
+        re = (samples.re * weight.re - samples.im * weight.im) + bias.re
+        im = (samples.re * weight.im + samples.im * weight.re) + bias.im
+
+    No floating-point warning is given, and `numpy.seterr` has no effect.
+
+    Examples
+    --------
+    Two sets of weights for two features, on two samples:
+
+    >>> import multisubnet as ms
+    >>> samples = [[3, 7], [9, 4]]
+    >>> weight = [[2, 9], [8, 6]]
+    >>> bias = [[7, 5], [6, 3]]
+    >>> ms.affine(samples, weight, bias)
+    array([[[13, 68],
+            [25, 41]],
+    <BLANKLINE>
+           [[30, 45],
+            [78, 27]]])
+
+    What a model with N outputs for each sample would return:
+
+    >>> ms.affine(samples, weight, bias, set_axis=1).shape
+    (2, 2, 2)
+    """
+    if not type(samples) is type(weight) is type(weight if bias is None else bias) is np.ndarray:
+        adapter = _adapters.of((samples, weight, bias, out))
+        if adapter is not None:
+            evaluate = _adapters.function_of(adapter, "affine")
+            options = {"activation": activation, "set_axis": set_axis, "out": out}
+            return evaluate(samples, weight, bias, **options)
+    if SMALLEST * ONE == 0.0:  # this thread flushes subnormals
+        with _subnormals.kept():
+            return affine(samples, weight, bias, activation=activation, set_axis=set_axis, out=out)
+    xp, samples, weight, bias, dtype, shape = _operands.read(samples, weight, bias, out)
+    if activation is not None:
+        activation, dtype = _activations.applied(activation, dtype)
+    if type(set_axis) is not int or not 0 <= set_axis <= 1:
+        set_axis = _operands.axis("set_axis", set_axis)
+    if set_axis:
+        n_sets, n_samples, n_features = shape
+        shape = n_samples, n_sets, n_features
+    if out is not None:
+        _operands.check_out(xp, out, shape, dtype)
+    backend = _dispatch.select("affine", xp, dtype, shape, out, activation)
+    if xp is not np:
+        operands = samples, weight, bias
+        order = (1, 0, 2) if set_axis else (0, 1, 2)
+        return _gpu.run("affine", backend, xp, operands, out, shape, order, dtype, activation)
+
+    result = np.empty(shape, dtype) if out is None else np.asarray(out)
+    ordered = result.transpose(1, 0, 2) if set_axis else result
+    if out is not None:
+        samples, weight, bias = _operands.apart_from(ordered, (samples, weight, bias))
+    if backend.ARRAYS != "numpy":
+        from multisubnet._backends.cupy import host_arrays as _through_gpu
+
+        _through_gpu.affine(samples, weight, bias, result, set_axis, dtype, activation)
+    else:
+        backend.affine(samples, weight, bias, ordered, dtype, activation)
+    return result if out is None else out

@@ -1,0 +1,146 @@
+"""The affine evaluation of one subnetwork set for each sample."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arithmetic import activation as _activations
+from multisubnet._arithmetic import float_mode as _subnormals
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._arrays import validation as _operands
+from multisubnet._arrays.frameworks import adapted
+from multisubnet._backends import choice as _dispatch
+from multisubnet._functions import evaluation as _gpu
+
+
+@adapted
+@_subnormals.keeping_subnormals
+def affine_select(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    set_index: Any,
+    *,
+    activation: str | Activation | None = None,
+    out: Any = None,
+    check: bool | None = None,
+) -> Any:
+    """Evaluate each sample with a set of weights of its own choice.
+
+    One adapter for each customer, in one batch of samples of many customers::
+
+        n = set_index[b]
+        result[b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f])
+
+    Parameters
+    ----------
+    samples : array_like, shape (B, F)
+        B samples of F features.
+    weight : array_like, shape (N, F) or (1, F)
+        A weight for each set and feature; (1, F) is shared by all sets.
+    bias : array_like, shape (N, F) or (1, F), or None
+        A bias for each set and feature. None adds nothing.
+    set_index : array_like of int, shape (B,)
+        The set, from 0 to N - 1, of each sample. Negative indices do not count from the end.
+    activation : str or Activation, optional
+        As for `affine`.
+    out : ndarray, shape (B, F), optional
+        As for `affine`.
+    check : bool, optional
+        Whether an index that is out of range is an IndexError. Otherwise nothing is read out of
+        bounds, and the row of the result is NaN, or 0 in a dtype that has none. None checks where
+        that costs no waiting: NumPy arrays and sequences, and not CuPy arrays, for which True
+        waits for the GPU.
+
+    Returns
+    -------
+    ndarray, shape (B, F)
+        `out` where it was given, else a new array. Its array type and dtype, and its bits, are
+        those that `affine` gives: ``affine(samples, weight, bias)[set_index, range(B)]``.
+
+    Raises
+    ------
+    IndexError
+        An index is out of range, where that is checked.
+    ValueError, TypeError, BackendUnavailable
+        As for `affine`; and where `set_index` has another shape, or is not of integers.
+
+    See Also
+    --------
+    affine : all sets on all samples.
+
+    Examples
+    --------
+    >>> import multisubnet as ms
+    >>> samples = [[3, 7], [9, 4], [3, 7]]
+    >>> weight = [[2, 9], [8, 6]]
+    >>> bias = [[7, 5], [6, 3]]
+    >>> ms.affine_select(samples, weight, bias, [0, 1, 1])
+    array([[13, 68],
+           [78, 27],
+           [30, 45]])
+    """
+    xp, operands, dtype, activation, sizes = checked(
+        samples, weight, bias, set_index, activation, out, check
+    )
+    n_sets, shape = sizes[0], sizes[1:]
+    if out is not None:
+        _operands.check_out(xp, out, shape, dtype)
+    backend = _dispatch.select("affine_select", xp, dtype, shape, out, activation)
+    arguments = dtype, activation, n_sets
+    if xp is not np or backend.ARRAYS != "numpy":
+        return _gpu.run("affine_select", backend, xp, operands, out, shape, (0, 1), *arguments)
+    result = np.empty(shape, dtype) if out is None else np.asarray(out)
+    if out is not None:
+        operands = _operands.apart_from(result, operands)
+    backend.affine_select(*operands, result, *arguments)
+    return result if out is None else out
+
+
+def checked(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    set_index: Any,
+    activation: Any,
+    out: Any,
+    check: bool | None,
+) -> tuple[ModuleType, tuple[Any, ...], np.dtype, Activation | None, tuple[int, int, int]]:
+    """Return the namespace, the operands as its arrays, the dtype, the activation, (N, B, F)."""
+    others = {
+        "set_index": set_index,
+        "samples": samples,
+        "weight": weight,
+        "bias": bias,
+        "out": out,
+    }
+    xp = _dispatch.namespace(others)
+    if xp is np:
+        set_index = _operands.as_numpy("set_index", set_index)
+    xp, samples, weight, bias, dtype, sizes = _operands.read(samples, weight, bias, out)
+    if samples.ndim != 2:
+        raise ValueError(f"samples has shape {samples.shape}; expected (B, F)")
+    if activation is not None:
+        activation, dtype = _activations.applied(activation, dtype)
+    _check_index(set_index, sizes[0], sizes[1], xp is np if check is None else check)
+    return xp, (samples, weight, bias, set_index), dtype, activation, sizes
+
+
+def _check_index(set_index: Any, n_sets: int, n_samples: int, check: bool) -> None:
+    """Raise unless `set_index` has an integer for each sample, and (if asked) that of a set."""
+    if set_index.shape != (n_samples,):
+        raise ValueError(f"set_index has shape {set_index.shape}; expected ({n_samples},)")
+    if set_index.dtype.kind not in "iu":
+        raise TypeError(f"set_index has dtype {set_index.dtype}; expected an integer dtype")
+    if not check:
+        return
+    outside = (set_index < 0) | (set_index >= n_sets)
+    if outside.any():
+        b = int(outside.argmax())
+        raise IndexError(
+            f"set_index[{b}] is {int(set_index[b])}; expected the number of a set, "
+            f"0 to {n_sets - 1}"
+        )

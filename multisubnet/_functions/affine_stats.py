@@ -1,0 +1,158 @@
+"""What an ensemble predicts: mean and spread over N stacked subnetworks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.float_mode import keeping_subnormals
+from multisubnet._arithmetic.summands import Terms
+from multisubnet._arrays.frameworks import adapted
+from multisubnet._backends import choice as _dispatch
+from multisubnet._backends import numpy as _numpy
+from multisubnet._functions.summation import Problem
+
+_STATISTICS = ("mean", "var", "std")
+
+
+@adapted
+@keeping_subnormals
+def affine_stats(
+    samples: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    activation: str | Activation | None = None,
+    set_weight: Any = None,
+    statistics: Sequence[str] = ("mean", "std"),
+) -> tuple[Any, ...]:
+    """Predict with an ensemble: the mean and the spread of `affine` over all sets.
+
+    Parameters
+    ----------
+    samples, weight, bias
+        As for `affine`.
+    activation : str or Activation, optional
+        As for `affine`.
+    set_weight : array_like, shape (N,), optional
+        The weight of each set in the mean and the spread.
+    statistics : sequence of {"mean", "var", "std"}, optional
+        What to compute: the mean, the variance (mean square of the distances from the mean,
+        divided by N or by the sum of weights, as `numpy.var` does), its square root.
+
+    Returns
+    -------
+    tuple of ndarray, shape (B, F), float64
+        The statistics, in the order asked for; NaN where there are no sets.
+
+    Raises
+    ------
+    ValueError
+        An operand has the wrong shape; there is no activation or statistic of that name.
+    TypeError
+        An operand is complex, longdouble or not a number; NumPy (or sequences) and CuPy arrays are
+        mixed.
+    BackendUnavailable
+        The backend chosen by `set_backend` or the environment cannot run here.
+
+    See Also
+    --------
+    affine : all predictions, one by one.
+
+    Notes
+    -----
+    The results have the same bits on every backend, and the array of all predictions is never
+    made. The working dtype is that of `mean_loss`, and so is the order of the sums, here over
+    sets. For the spread there is a second pass over the sets, which takes distances d from the
+    mean as it is in the working dtype, and gives mean(d^2) - mean(d)^2: nothing cancels.
+
+    Examples
+    --------
+    >>> import multisubnet as ms
+    >>> mean, std = ms.affine_stats([[1.0, 2.0]], [[1.0, 3.0], [3.0, 5.0]])
+    >>> mean
+    array([[2., 8.]])
+    >>> std
+    array([[1., 2.]])
+    """
+    names = names_of(statistics)
+    problem = problem_of(samples, weight, bias, set_weight, activation=activation)
+    n_sets, n_samples, n_features = problem.shape
+
+    summing = problem.on_backend(operands_and_terms(problem, None)[1])
+    with _dispatch.device_of(problem.samples):
+        divisor, divisor_array = float(n_sets), None
+        if set_weight is not None:
+            factor = problem.others["set_weight"][None, :, None]
+            divisor, divisor_array = 1.0, summing.total(factor)
+        shape = n_samples, n_sets, n_features
+
+        def means(mean: Any) -> list[Any]:
+            operands, terms = operands_and_terms(problem, mean)
+            outs = [summing.empty((n_samples, n_features)) for _ in terms.outputs]
+            summing.write(terms, operands, shape, outs, divisor, divisor_array)
+            return outs
+
+        (mean,) = means(None)
+        found = {"mean": mean}
+        if needs_spread(names):
+            found["var"], found["std"] = spread(*means(mean))
+        return tuple(summing.returned(found[name]) for name in names)
+
+
+def names_of(statistics: Sequence[str]) -> list[str]:
+    """Return the names of statistics, which there are."""
+    names = [statistics] if isinstance(statistics, str) else list(statistics)
+    for name in names:
+        if name not in _STATISTICS:
+            raise ValueError(f"statistics has {name!r}; expected some of {', '.join(_STATISTICS)}")
+    return names
+
+
+def needs_spread(names: list[str]) -> bool:
+    """Whether there is a second pass, for the distances from the mean."""
+    return bool({"var", "std"} & set(names))
+
+
+def problem_of(
+    samples: Any, weight: Any, bias: Any, set_weight: Any, mean: Any = None, *, activation: Any
+) -> Problem:
+    """Return the validated operands, and the mean as one of them in the second pass."""
+    others = {"set_weight": set_weight, "mean": mean}
+    problem = Problem(samples, weight, bias, activation, others)
+    problem.expect("set_weight", {"(N,)": problem.shape[:1]})
+    return problem
+
+
+def operands_and_terms(problem: Problem, mean: Any) -> tuple[dict[str, Any], Terms]:
+    """Return what is summed up over sets, for the mean, or for the spread about the mean."""
+    operands = problem.over_sets()
+    set_weight = problem.others["set_weight"]
+    weighted = set_weight is not None
+    if weighted:
+        operands["factor"] = set_weight[None, :, None]
+    if mean is None:
+        return operands, problem.terms("product", ("loss",), weighted)
+    operands["target"] = mean[:, None]
+    return operands, problem.terms("squared_error", ("loss", "error"), weighted)
+
+
+def totals(problem: Problem) -> Any:
+    """Return what `Summing.totals` does, of the second pass if the mean is there."""
+    n_sets, n_samples, n_features = problem.shape
+    _, terms = operands_and_terms(problem, problem.others["mean"])
+    summing = problem.on_backend(terms)
+    with _dispatch.device_of(problem.samples):
+        operands, terms = operands_and_terms(problem, problem.others["mean"])
+        return summing.returned(summing.totals(terms, operands, (n_samples, n_sets, n_features)))
+
+
+@_numpy.quietly
+def spread(square: Any, distance: Any) -> tuple[Any, Any]:
+    """Return variance and standard deviation of mean squares and means of distances."""
+    variance = square - distance * distance
+    variance[variance < 0.0] = 0.0  # all sets are the same, but for the last bits
+    return variance, np.sqrt(variance)

@@ -1,0 +1,158 @@
+"""The vector-Jacobian product of the affine evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.float_mode import keeping_subnormals
+from multisubnet._arrays.frameworks import adapted
+from multisubnet._backends import choice as _dispatch
+from multisubnet._functions.summation import Problem, Summing, swapped
+
+_OPERANDS = ("samples", "weight", "bias")
+
+
+@adapted
+@keeping_subnormals
+def affine_vjp(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    cotangent: Any,
+    *,
+    activation: str | Activation | None = None,
+    wrt: Sequence[str] = _OPERANDS,
+) -> tuple[Any, Any, Any]:
+    """Pull a cotangent of `affine` back to its operands, as automatic differentiation does.
+
+    The gradients of ``(cotangent * affine(samples, weight, bias, activation=activation)).sum()``.
+
+    Parameters
+    ----------
+    samples, weight, bias
+        As for `affine`.
+    cotangent : array_like, shape (N, B, F)
+        The derivative of a scalar with respect to each element of the result.
+    activation : str or Activation, optional
+        As for `affine`; not a derivative.
+    wrt : sequence of {"samples", "weight", "bias"}, optional
+        The gradients that are asked for; all of them by default.
+
+    Returns
+    -------
+    grad_samples, grad_weight, grad_bias : ndarray or None
+        Of the shape and dtype of the operand (of the working dtype where that is not a floating
+        one); None where it was not asked for, or where there is no bias.
+
+    Raises
+    ------
+    ValueError
+        An operand has the wrong shape; there is no activation of that name; `wrt` has another name.
+    TypeError
+        An operand is complex, longdouble or not a number; `activation` is a derivative; NumPy (or
+        sequences) and CuPy arrays are mixed.
+    BackendUnavailable
+        The backend chosen by `set_backend` or the environment cannot run here.
+
+    See Also
+    --------
+    mean_loss_and_grad : the gradient of a loss, without an array of cotangents.
+
+    Notes
+    -----
+    The result has the same bits on every backend. All is cast to the working dtype first: float32
+    where samples, weight and bias are float16, bfloat16 and float32, else float64. The cotangent is
+    multiplied by the derivative of the activation; for `grad_weight` then by the sample, for
+    `grad_samples` by the weight. The sums over samples, or over sets, have the order that
+    `mean_loss` describes; a weight or bias that is shared has its sum over sets after that over
+    samples, in float64, by a binary tree.
+
+    Examples
+    --------
+    >>> import multisubnet as ms
+    >>> samples, weight, bias = [[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]], [[0.0, 0.0], [0.0, 0.0]]
+    >>> cotangent = [[[1.0, 1.0]], [[10.0, 10.0]]]
+    >>> grad_samples, grad_weight, grad_bias = ms.affine_vjp(samples, weight, bias, cotangent)
+    >>> grad_samples
+    array([[53., 64.]])
+    >>> grad_weight
+    array([[ 1.,  2.],
+           [10., 20.]])
+    """
+    asked = names_of(wrt)
+    problem = problem_of(samples, weight, bias, cotangent, activation)
+    summing = problem.on_backend(problem.terms("product", ("slope",)))
+    with _dispatch.device_of(problem.samples):
+        grad_weight, grad_bias = _of_parameters(problem, summing, asked)
+        grad_samples = _of_samples(problem, summing) if "samples" in asked else None
+        gradients = grad_samples, grad_weight, grad_bias
+        return tuple(None if x is None else summing.returned(x) for x in gradients)  # type: ignore[return-value]
+
+
+def names_of(wrt: Sequence[str]) -> list[str]:
+    """Return the names of the operands whose gradients are asked for."""
+    asked = [wrt] if isinstance(wrt, str) else list(wrt)
+    for name in asked:
+        if name not in _OPERANDS:
+            raise ValueError(f"wrt has {name!r}; expected some of {', '.join(_OPERANDS)}")
+    return asked
+
+
+def problem_of(samples: Any, weight: Any, bias: Any, cotangent: Any, activation: Any) -> Problem:
+    """Return the operands as a problem that has derivatives."""
+    if cotangent is None:
+        raise TypeError("cotangent is None; expected an array_like of numbers")
+    problem = Problem(samples, weight, bias, activation, {"cotangent": cotangent})
+    problem.expect_derivative()
+    problem.expect("cotangent", {"(N, B, F)": problem.shape})
+    return problem
+
+
+def _of_parameters(problem: Problem, summing: Summing, asked: list[str]) -> list[Any]:
+    """Return the gradients with respect to weight and bias, or None."""
+    n_sets, _, n_features = problem.shape
+    parameters = {"weight": problem.weight, "bias": problem.bias}
+    outputs = {"weight": "slope_sample", "bias": "slope"}
+    gradients = {}
+    for name, parameter in parameters.items():
+        if name in asked and parameter is not None:
+            dtype = problem.dtype_of_gradient(parameter)
+            shared = len(parameter) != n_sets
+            gradients[name] = summing.empty((n_sets, n_features), "f8" if shared else dtype)
+    if gradients:
+        terms = problem.terms("product", tuple(outputs[name] for name in gradients))
+        operands = problem.over_samples() | {"target": problem.others["cotangent"]}
+        summing.write(terms, operands, problem.shape, list(gradients.values()))
+    for name, of_sets in gradients.items():
+        if len(parameters[name]) != n_sets:
+            dtype = problem.dtype_of_gradient(parameters[name])
+            gradients[name] = summing.empty((1, n_features), dtype)
+            summing.backend.finish(of_sets[:, None], gradients[name], 1.0, None)
+    return [gradients.get(name) for name in parameters]
+
+
+def _of_samples(problem: Problem, summing: Summing) -> Any:
+    """Return the gradient with respect to samples."""
+    n_sets, n_samples, n_features = problem.shape
+    samples = problem.samples
+    gradient = summing.empty(samples.shape, problem.dtype_of_gradient(samples))
+    terms = problem.terms("product", ("slope_weight",))
+    operands = problem.over_samples() | {"target": problem.others["cotangent"]}
+    if samples.ndim == 2:
+        shape = n_samples, n_sets, n_features
+        summing.write(terms, swapped(operands), shape, [gradient])
+        return gradient
+    # Each sample belongs to one set: there is nothing to add up but one term for each.
+    if n_samples <= n_sets:
+        ones, others, outs = n_samples, operands, gradient.transpose(1, 0, 2)
+    else:
+        ones, others, outs = n_sets, swapped(operands), gradient
+    for i in range(ones):
+        one = slice(i, i + 1)
+        part = {
+            name: x if x is None or x.shape[1] == 1 else x[:, one] for name, x in others.items()
+        }
+        summing.write(terms, part, (len(outs[i]), 1, n_features), [outs[i]])
+    return gradient

@@ -1,0 +1,48 @@
+"""Evaluation of validated operands that are on a GPU, or are to go there."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import validation as _operands
+from multisubnet._backends import choice as _dispatch
+
+_AS_IT_IS = 0, 1, 2
+
+
+def run(
+    name: str,
+    backend: ModuleType,
+    xp: ModuleType,
+    operands: tuple[Any, ...],
+    out: Any,
+    shape: tuple[int, ...],
+    order: tuple[int, ...],
+    dtype: np.dtype,
+    *arguments: Any,
+) -> Any:
+    """Return what a backend's function of this name makes of arrays of `xp`, in `out` if given.
+
+    `shape` is that of the result, whose axes in this `order` are those that the backend writes.
+    """
+    moves = backend.ARRAYS != xp.__name__
+    with _dispatch.device_of(operands[0]):
+        if moves:
+            operands = tuple(None if x is None else backend.adopt(x) for x in operands)
+        if moves or out is None:
+            # The backend rounds to the dtype of `out`; what is left to do moves bytes only.
+            result = backend.empty(shape, dtype if out is None else _dtypes.native(out.dtype))
+        else:
+            result = out
+            operands = _operands.apart_from(result.transpose(order), operands)
+        ordered = result if order == _AS_IT_IS[: len(order)] else result.transpose(order)
+        getattr(backend, name)(*operands, ordered, dtype, *arguments)
+        if moves:
+            result = _dispatch.load(xp.__name__).adopt(result)
+            if out is not None:
+                out[...] = result
+    return result if out is None else out

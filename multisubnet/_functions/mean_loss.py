@@ -1,0 +1,317 @@
+"""The losses of N stacked subnetworks, and their gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.float_mode import keeping_subnormals
+from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays.frameworks import adapted
+from multisubnet._backends import choice as _dispatch
+from multisubnet._functions import closed_form as _closed_form
+from multisubnet._functions.summation import Problem, Summing
+
+_FLOAT64 = np.dtype(np.float64)
+
+LOSSES = (
+    *("squared_error", "absolute_error", "huber", "log_cosh", "binary_crossentropy"),
+    *("binary_crossentropy_from_logits", "hinge", "poisson"),
+)
+
+
+@adapted
+@keeping_subnormals
+def mean_loss(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    targets: Any,
+    *,
+    loss: str = "squared_error",
+    activation: str | Activation | None = None,
+    sample_weight: Any = None,
+    per_feature: bool = False,
+    dtype: Any = None,
+) -> Any:
+    """Judge N sets of weights: the mean loss of each on the same samples and targets.
+
+    The predictions are those of `affine`, and no array of all of them is made. Lower is better.
+
+    Parameters
+    ----------
+    samples : array_like, shape (B, F) or (N, B, F)
+        B samples of F features, shared by all sets; or a block of samples for each set.
+    weight : array_like, shape (N, F) or (1, F)
+        A weight for each set and feature; (1, F) is shared by all sets.
+    bias : array_like, shape (N, F) or (1, F), or None
+        A bias for each set and feature. None adds nothing.
+    targets : array_like, shape (B, F), (B, 1) or (B,)
+        What is to be predicted: for each sample and feature, or for all features of a sample.
+    loss : str, optional
+        The loss of a prediction p where the target is t:
+
+        ===================================  ===================================================
+        ``squared_error``                    (p - t)^2
+        ``absolute_error``                   abs(p - t)
+        ``huber``                            (p - t)^2 / 2 if abs(p - t) <= 1, else
+                                             abs(p - t) - 1/2
+        ``log_cosh``                         log(cosh(p - t))
+        ``binary_crossentropy``              -t log(p) - (1 - t) log(1 - p), p being clipped to
+                                             [0, 1] and logarithms, as PyTorch's, to -100
+        ``binary_crossentropy_from_logits``  the same of sigmoid(p): t in [0, 1], p any number
+        ``hinge``                            max(1 - t p, 0), t being -1 or 1
+        ``poisson``                          p - t log(p + 1e-7), as Keras'
+        ===================================  ===================================================
+    activation : str or Activation, optional
+        As for `affine`.
+    sample_weight : array_like, shape (B,), optional
+        The weight of each sample in the mean: sum of weighted losses over sum of weights, as in
+        scikit-learn.
+    per_feature : bool, optional
+        Whether to give a loss for each feature's subnetwork, instead of their mean over features.
+    dtype : dtype_like, optional
+        The floating dtype of the result; float64 by default.
+
+    Returns
+    -------
+    ndarray, shape (N,) or (N, F)
+        The mean over samples and features, or over samples: an array of the operands' kind. It is
+        NaN where there is no sample or no feature.
+
+    Raises
+    ------
+    ValueError
+        An operand has the wrong shape; there is no loss or activation of that name.
+    TypeError
+        An operand is complex, longdouble or not a number; `dtype` is not float16, bfloat16,
+        float32 or float64; NumPy (or sequences) and CuPy arrays are mixed.
+    BackendUnavailable
+        The backend chosen by `set_backend` or the environment cannot run here.
+
+    See Also
+    --------
+    mean_loss_and_grad : with the gradient, in the same pass.
+    affine : the predictions.
+
+    Notes
+    -----
+    The result has the same bits on every backend. Samples, weight and bias decide the working
+    dtype, to which all operands are cast first: float32 where they are float16, bfloat16 and
+    float32, else float64. Predictions and losses are computed in it, each operation rounded once.
+    They are added up in one order: 32 samples one after the other in the working dtype, in float64
+    the totals of 128 such runs, then those of such blocks by a binary tree, then over features by
+    such a tree; and divided in the end.
+
+    Where the loss is ``squared_error``, there is no activation, and all sets share the samples, the
+    result is that of the closed form in float64, from moments of samples and targets: it costs
+    (B + N) F operations instead of N B F, and the roundings of `affine` are no part of it. A
+    feature of which a sample or target is not finite has the loss NaN.
+
+    Examples
+    --------
+    >>> import multisubnet as ms
+    >>> samples = [[1.0, 2.0], [3.0, 4.0]]
+    >>> weight, bias = [[2.0, 1.0], [0.5, 3.0]], [[0.0, 1.0], [1.0, 0.0]]
+    >>> targets = [[2.0, 3.0], [6.0, 5.0]]
+    >>> ms.mean_loss(samples, weight, bias, targets, loss="absolute_error")
+    array([0. , 3.5])
+    >>> ms.mean_loss(samples, weight, bias, targets, loss="absolute_error", per_feature=True)
+    array([[0., 0.],
+           [2., 5.]])
+    """
+    operands = samples, weight, bias, targets, sample_weight
+    return Judgement(operands, ("loss",), loss, activation, per_feature, dtype).means()[0]
+
+
+@adapted
+@keeping_subnormals
+def mean_loss_and_grad(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    targets: Any,
+    *,
+    loss: str = "squared_error",
+    activation: str | Activation | None = None,
+    sample_weight: Any = None,
+    per_feature: bool = False,
+    dtype: Any = None,
+) -> tuple[Any, Any, Any]:
+    """Judge N sets of weights, and find the gradients of their losses in the same pass.
+
+    Parameters
+    ----------
+    samples, weight, bias, targets
+        As for `mean_loss`.
+    loss, activation, sample_weight, per_feature, dtype : optional
+        As for `mean_loss`; `dtype` is that of the loss.
+
+    Returns
+    -------
+    loss : ndarray, shape (N,) or (N, F)
+        What `mean_loss` returns, of the same bits.
+    grad_weight, grad_bias : ndarray, shape (N, F)
+        The derivatives of each set's (or subnetwork's) loss with respect to its weight and bias,
+        of the dtype of `weight` (the working dtype where that is not a floating one). A weight
+        that is shared by all sets has a derivative for each of them. `grad_bias` is None where
+        `bias` is.
+
+    Raises
+    ------
+    ValueError, TypeError, BackendUnavailable
+        As for `mean_loss`; `activation` is a derivative.
+
+    See Also
+    --------
+    mean_loss : the loss alone, with all that is said there.
+    affine_vjp : gradients of any function of the predictions.
+
+    Notes
+    -----
+    Derivatives at kinks are PyTorch's: that of absolute_error is 0 at p = t, that of hinge is -t
+    at t p = 1; of activations, see `Activation`. That of binary_crossentropy is
+    (p - t) / max(p (1 - p), 1e-12). Of each sample, the loss' derivative is multiplied by the
+    activation's, then by the sample's weight, then (for `grad_weight`) by the sample, and these
+    terms are added up in the order that `mean_loss` describes.
+
+    Examples
+    --------
+    >>> import multisubnet as ms
+    >>> loss, grad_weight, grad_bias = ms.mean_loss_and_grad(
+    ...     [[1.0], [3.0]], [[2.0], [1.0]], [[0.0], [1.0]], [2.0, 6.0], loss="absolute_error"
+    ... )
+    >>> loss
+    array([0., 1.])
+    >>> grad_weight
+    array([[ 0. ],
+           [-1.5]])
+    >>> grad_bias
+    array([[ 0. ],
+           [-0.5]])
+    """
+    operands = samples, weight, bias, targets, sample_weight
+    outputs = with_gradients(bias)
+    results = Judgement(operands, outputs, loss, activation, per_feature, dtype).means()
+    return results if bias is not None else (*results, None)
+
+
+def with_gradients(bias: Any) -> tuple[str, ...]:
+    """Return the outputs whose means are the loss and its gradients, with a bias or None."""
+    return ("loss", "slope_sample") if bias is None else ("loss", "slope_sample", "slope")
+
+
+class Judgement:
+    """What is to be judged, validated, and what is asked for: means of some terms of the loss.
+
+    The first of the `outputs` is the loss. What the operands are divided by is `divisor`, and the
+    total of `sample_weight` where there is one and no closed form, which divides by that itself.
+    """
+
+    def __init__(
+        self,
+        operands: tuple[Any, ...],
+        outputs: tuple[str, ...],
+        loss: str,
+        activation: str | Activation | None,
+        per_feature: bool,
+        dtype: Any,
+    ):
+        problem = problem_of(operands, loss, activation)
+        n_sets, n_samples, n_features = problem.shape
+        weighted = problem.others["sample_weight"] is not None
+        if len(outputs) > 1:
+            problem.expect_derivative()
+        self.problem = problem
+        self.terms = problem.terms(loss, outputs, weighted)
+        by_feature = n_sets, n_features
+        self.results = [(by_feature if per_feature else (n_sets,), checked_dtype(dtype))]
+        for _ in outputs[1:]:
+            self.results.append((by_feature, problem.dtype_of_gradient(problem.weight)))
+
+        has_closed_form = loss == "squared_error" and problem.activation is None
+        self.has_closed_form = has_closed_form and problem.samples.ndim == 2
+        self.divisor = 1.0 if per_feature else float(n_features)
+        if not (self.has_closed_form or weighted):
+            self.divisor *= n_samples
+
+    def means(self) -> tuple[Any, ...]:
+        """Return the means."""
+        problem = self.problem
+        summing = self._on_backend()
+        with _dispatch.device_of(problem.samples):
+            outs = [summing.empty(*result) for result in self.results]
+            sample_weight = problem.others["sample_weight"]
+            if self.has_closed_form:
+                data = problem.samples, self._targets(), sample_weight
+                moments = _closed_form.moments(summing, *data)
+                parameters = problem.weight, problem.bias
+                _closed_form.judge(summing, *parameters, moments, outs, self.divisor)
+            else:
+                operands, divisor_array = self._operands(), None
+                if sample_weight is not None:
+                    divisor_array = summing.total(operands["factor"])
+                shape = problem.shape
+                summing.write(self.terms, operands, shape, outs, self.divisor, divisor_array)
+            return tuple(summing.returned(out) for out in outs)
+
+    def totals(self) -> Any:
+        """Return what `Summing.totals` does, where there is no closed form."""
+        summing = self._on_backend()
+        with _dispatch.device_of(self.problem.samples):
+            totals = summing.totals(self.terms, self._operands(), self.problem.shape)
+            return summing.returned(totals)
+
+    def _on_backend(self) -> Summing:
+        n_sets, n_samples, n_features = shape = self.problem.shape
+        if self.has_closed_form:
+            shape = 3, n_sets + n_samples, n_features  # some three passes over the operands
+        return self.problem.on_backend(self.terms, shape)
+
+    def _targets(self) -> Any:
+        targets = self.problem.others["targets"]
+        return targets[:, None] if targets.ndim == 1 else targets
+
+    def _operands(self) -> dict[str, Any]:
+        """Return the operands of the terms."""
+        operands = self.problem.over_samples() | {"target": self._targets()[None]}
+        sample_weight = self.problem.others["sample_weight"]
+        if sample_weight is not None:
+            operands["factor"] = sample_weight[None, :, None]
+        return operands
+
+
+def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> Problem:
+    """Return samples, weight, bias, targets and sample_weight as a problem that has a loss."""
+    samples, weight, bias, targets, sample_weight = operands
+    if targets is None:
+        raise TypeError("targets is None; expected an array_like of numbers")
+    others = {"targets": targets, "sample_weight": sample_weight}
+    problem = Problem(samples, weight, bias, activation, others)
+    _, n_samples, n_features = problem.shape
+    problem.expect(
+        "targets",
+        {
+            "(B, F)": (n_samples, n_features),
+            "(B, 1)": (n_samples, 1),
+            "(B,)": (n_samples,),
+        },
+    )
+    problem.expect("sample_weight", {"(B,)": (n_samples,)})
+    if not isinstance(loss, str):
+        raise TypeError(f"loss must be the name of a loss, not {loss!r}")
+    if loss not in LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {loss!r}")
+    return problem
+
+
+def checked_dtype(dtype: Any) -> np.dtype:
+    """Return the dtype of a loss; None is float64."""
+    if dtype is None:
+        return _FLOAT64
+    checked = np.dtype(dtype)
+    if not ((checked.char in "efd" and checked.isnative) or _dtypes.is_bfloat16(checked)):
+        raise TypeError(f"dtype must be float16, bfloat16, float32 or float64, not {checked}")
+    return checked

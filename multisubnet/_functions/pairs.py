@@ -1,0 +1,159 @@
+"""The packed form of weights: one (weight, bias) pair for each feature."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+
+from multisubnet._arithmetic.float_mode import keeping_subnormals
+from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import validation as _operands
+from multisubnet._arrays.frameworks import adapted_or_converted
+from multisubnet._backends import choice as _dispatch
+
+
+@adapted_or_converted
+@keeping_subnormals
+def from_pairs(pairs: Any) -> tuple[Any, Any]:
+    """Unpack sets of (weight, bias) pairs into a weight and a bias.
+
+    Parameters
+    ----------
+    pairs : array_like, shape (N, F, 2)
+        N sets of one (weight, bias) pair for each of F features; or a sequence of N arrays of
+        shape (F, 2).
+
+    Returns
+    -------
+    weight, bias : ndarray, shape (N, F)
+        New C-contiguous arrays in native byte order; CuPy arrays where `pairs` is one, or is a
+        sequence of them.
+
+    Raises
+    ------
+    ValueError
+        `pairs` has another shape.
+    TypeError
+        Its dtype is not bool, integer, float or complex; some of the items are CuPy arrays and
+        others are not, or they are CuPy arrays of several dtypes or devices.
+
+    See Also
+    --------
+    to_pairs : the inverse.
+
+    Examples
+    --------
+    >>> import multisubnet as ms
+    >>> w1 = [[2, 7], [9, 5]]
+    >>> w2 = [[8, 6], [6, 3]]
+    >>> weight, bias = ms.from_pairs([w1, w2])
+    >>> weight
+    array([[2, 9],
+           [8, 6]])
+    >>> bias
+    array([[7, 5],
+           [6, 3]])
+    """
+    return unpacked(pairs)
+
+
+def unpacked(pairs: Any) -> tuple[Any, Any]:
+    """Return weight and bias, NumPy or CuPy arrays, of pairs that are any array_like."""
+    pairs = as_array("pairs", pairs)
+    if pairs.ndim != 3 or pairs.shape[-1] != 2:
+        raise ValueError(
+            f"pairs has shape {pairs.shape}; expected (N, F, 2), a sequence of N sets of one "
+            f"(weight, bias) pair for each of F features"
+        )
+    native = _dtypes.native(pairs.dtype)
+    with _dispatch.device_of(pairs):
+        weight, bias = (pairs[:, :, i].astype(native, order="C") for i in (0, 1))
+    return weight, bias
+
+
+@adapted_or_converted
+@keeping_subnormals
+def to_pairs(weight: Any, bias: Any) -> Any:
+    """Pack a weight and a bias into sets of (weight, bias) pairs.
+
+    Parameters
+    ----------
+    weight, bias : array_like, shape (N, F) or (1, F)
+        (1, F) is shared by all sets.
+
+    Returns
+    -------
+    pairs : ndarray, shape (N, F, 2)
+        A new C-contiguous array of `numpy.result_type` of the two; a CuPy array where they are.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ, or are not of two dimensions.
+    TypeError
+        One is a CuPy array and the other is not; they are CuPy arrays of two dtypes or devices; a
+        dtype is not bool, integer, float or complex.
+
+    See Also
+    --------
+    from_pairs : the inverse.
+
+    Examples
+    --------
+    >>> import multisubnet as ms
+    >>> ms.to_pairs([[2, 9]], [[7, 5]])
+    array([[[2, 7],
+            [9, 5]]])
+    """
+    if bias is None:
+        raise TypeError("bias is None; expected an array_like of numbers")
+    xp, weight, bias, shape = read(weight, bias)
+    parts = {"weight": weight, "bias": bias}
+    return joined({k: xp.broadcast_to(x, shape) for k, x in parts.items()}, "stack", axis=-1)
+
+
+def as_array(name: str, operand: Any) -> Any:
+    """Return an array_like, or a sequence of CuPy arrays, as an array of numbers."""
+    items = operand if isinstance(operand, list | tuple) and len(operand) else [operand]
+    named = {f"{name}[{i}]": item for i, item in enumerate(items)}
+    xp = _dispatch.namespace(named)
+    if xp is np:
+        operand = _operands.as_numpy(name, operand)
+    elif items is operand:
+        operand = joined(named, "stack", axis=0)
+    _operands.check_dtype(name, operand)
+    return operand
+
+
+def read(weight: Any, bias: Any) -> tuple[ModuleType, Any, Any, tuple[int, int]]:
+    """Return the namespace, weight and bias as its arrays, and (N, F); bias may be None."""
+    xp = _dispatch.namespace({"weight": weight, "bias": bias})
+    if xp is np:
+        weight = _operands.as_numpy("weight", weight)
+        bias = None if bias is None else _operands.as_numpy("bias", bias)
+    _operands.check_dtype("weight", weight)
+    if weight.ndim != 2:
+        raise ValueError(f"weight has shape {weight.shape}; expected (N, F)")
+    n_sets, n_features = weight.shape
+    if bias is not None:
+        _operands.check_dtype("bias", bias)
+        n_sets = _operands.agree(None if n_sets == 1 else n_sets, n_features, "bias", bias)
+    return xp, weight, bias, (n_sets, n_features)
+
+
+def joined(arrays: dict[str, Any], join: Literal["stack", "concatenate"], axis: int) -> Any:
+    """Return named arrays of one dtype, or on the CPU of any, as one that is C-contiguous."""
+    xp = _dispatch.namespace(arrays)
+    (first, dtype), *others = ((name, array.dtype) for name, array in arrays.items())
+    for name, other in others:
+        if xp is not np and other != dtype:
+            raise TypeError(
+                f"{first} has dtype {dtype} and {name} {other}: convert one of them (CuPy, which "
+                f"would do it here, takes float32 subnormals for zeros)"
+            )
+    dtype = _dtypes.result_type(dtype, *(other for _, other in others))
+    with _dispatch.device_of(arrays[first]):
+        joined = getattr(xp, join)(list(arrays.values()), axis=axis, dtype=dtype)
+        return xp.ascontiguousarray(joined)

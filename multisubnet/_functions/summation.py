@@ -1,0 +1,215 @@
+"""Sums over samples or over sets, in the order that all backends keep.
+
+What is summed up is computed from samples, weight and bias as it is needed; the array of all sets
+times all samples is never there.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arithmetic import activation as _activations
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.summands import BLOCK, Terms
+from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import validation as _operands
+from multisubnet._backends import choice as _dispatch
+
+_LEAST_BYTES, _MOST_BYTES = 1 << 20, 1 << 23  # of the totals of blocks that are held at once
+
+_SUM = Terms("product", "linear", ("loss",), False)
+
+
+class Problem:
+    """Validated operands of functions that sum up, and the backend that does it.
+
+    `others` are further operands by name, of which None is not there.
+    """
+
+    def __init__(
+        self, samples: Any, weight: Any, bias: Any, activation: Any, others: dict[str, Any]
+    ):
+        operands = {"samples": samples, "weight": weight, "bias": bias}
+        self.xp = _dispatch.namespace(operands | others)
+        if self.xp is np:
+            others = {
+                name: None if x is None else _operands.as_numpy(name, x)
+                for name, x in others.items()
+            }
+        _, samples, weight, bias, dtype, self.shape = _operands.read(samples, weight, bias, None)
+        self.dtype = working_dtype(dtype)
+        for name, array in others.items():
+            if array is not None:
+                _operands.check_dtype(name, array)
+                if array.dtype.kind == "c" or array.dtype.char == "g":
+                    raise TypeError(
+                        f"{name} has dtype {array.dtype}; expected bool, an integer, or a "
+                        f"floating dtype up to float64"
+                    )
+        self.activation: Activation | None = None
+        if activation is not None:
+            self.activation, _ = _activations.applied(activation, self.dtype)
+        self.samples, self.weight, self.bias, self.others = samples, weight, bias, others
+
+    def expect(self, name: str, shapes: dict[str, tuple[int, ...]]) -> None:
+        """Raise unless an operand, if it is there, has one of some shapes with names."""
+        array = self.others[name]
+        if array is not None and array.shape not in shapes.values():
+            expected = " or ".join(f"{names} = {shape}" for names, shape in shapes.items())
+            raise ValueError(f"{name} has shape {array.shape}; expected {expected}")
+
+    def dtype_of_gradient(self, operand: Any) -> np.dtype:
+        """Return the dtype of a gradient with respect to an operand."""
+        dtype = _dtypes.native(operand.dtype)
+        return dtype if _dtypes.is_floating(dtype) else self.dtype
+
+    def expect_derivative(self) -> None:
+        """Raise unless the activation has a derivative."""
+        if self.activation is not None and self.activation.is_derivative:
+            raise TypeError(
+                f"activation is {self.activation!r}, which has no derivative; expected one that has"
+            )
+
+    def terms(self, loss: str, outputs: tuple[str, ...], weighted: bool = False) -> Terms:
+        """Return terms with the activation of the problem."""
+        key = "linear" if self.activation is None else self.activation.key
+        return Terms(loss, key, outputs, weighted)
+
+    def on_backend(self, terms: Terms, shape: tuple[int, ...] | None = None) -> Summing:
+        """Choose the backend, now that everything is valid, and bring the operands there.
+
+        `shape` is that of all terms, if it is not that of the problem.
+        """
+        backend = _dispatch.select("sums", self.xp, self.dtype, shape or self.shape, None, terms)
+        if backend.ARRAYS != self.xp.__name__:
+            move = backend.adopt
+            self.samples, self.weight = move(self.samples), move(self.weight)
+            self.bias = None if self.bias is None else move(self.bias)
+            self.others = {k: None if x is None else move(x) for k, x in self.others.items()}
+        number = 0.0 if self.activation is None else self.activation.number
+        return Summing(backend, self.xp, self.dtype, number)
+
+    def over_samples(self) -> dict[str, Any]:
+        """Return the operands with axes (N, B, F), the second one to be summed up."""
+        samples = self.samples if self.samples.ndim == 3 else self.samples[None]
+        bias = None if self.bias is None else self.bias[:, None]
+        return {"sample": samples, "weight": self.weight[:, None], "bias": bias}
+
+    def over_sets(self) -> dict[str, Any]:
+        """Return the operands with axes (B, N, F), the second one to be summed up."""
+        return swapped(self.over_samples())
+
+
+class Summing:
+    """A backend at work on sums in a dtype, and the way of the results to the caller."""
+
+    def __init__(self, backend: ModuleType, xp: ModuleType, dtype: np.dtype, parameter: float):
+        self.backend, self.xp, self.dtype, self.parameter = backend, xp, dtype, parameter
+
+    @classmethod
+    def where(
+        cls,
+        array: Any,
+        dtype: np.dtype,
+        shape: tuple[int, ...] | None = None,
+        terms: Terms | None = None,
+    ) -> Summing:
+        """Choose the backend for what goes on where an array is.
+
+        With the terms, and the shape of them all, it may be one that has to be loaded first.
+        """
+        xp = _dispatch.namespace({"array": array})
+        backend = _dispatch.load(xp.__name__)
+        if terms is not None and shape is not None:
+            chosen = _dispatch.select("sums", xp, dtype, shape, None, terms)
+            backend = chosen if chosen.ARRAYS == xp.__name__ else backend
+        return cls(backend, xp, dtype, 0.0)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any = np.float64) -> Any:
+        """Return a new array on the backend."""
+        return self.backend.empty(shape, np.dtype(dtype))
+
+    def returned(self, result: Any) -> Any:
+        """Return a result as an array of the caller's kind."""
+        if self.backend.ARRAYS == self.xp.__name__:
+            return result
+        return _dispatch.load(self.xp.__name__).adopt(result)
+
+    def write(
+        self,
+        terms: Terms,
+        operands: dict[str, Any],
+        shape: tuple[int, int, int],
+        outs: list[Any],
+        divisor: float = 1.0,
+        divisor_array: Any = None,
+    ) -> None:
+        """Write the sums of terms, divided, to arrays of shape (kept, F), or (kept,) over F, too.
+
+        `shape` is (kept, summed, F), that of the operands.
+        """
+        n_kept, length, n_features = shape
+        n_blocks = max(-(-length // BLOCK), 1)
+        of_the_array = self.dtype.itemsize * n_kept * length * n_features
+        # A GPU is kept busy by many totals; for a CPU, fewer are in its caches.
+        least = _MOST_BYTES if self.backend.ARRAYS == "cupy" else _LEAST_BYTES
+        held = min(max(of_the_array // 64, least), _MOST_BYTES)
+        step = max(held // max(8 * n_blocks * len(outs) * n_features, 1), 1)
+        for start in range(0, n_kept, step):
+            part = slice(start, min(start + step, n_kept))
+            of_part = {
+                name: x if x is None or len(x) == 1 else x[part] for name, x in operands.items()
+            }
+            totals = self.empty((n_blocks, len(outs), part.stop - start, n_features))
+            if length and n_features:
+                self.backend.sums(terms, of_part, self.dtype, self.parameter, length, totals)
+            else:
+                totals[...] = 0.0
+            for i, out in enumerate(outs):
+                self.backend.finish(totals[:, i], out[part], divisor, divisor_array)
+
+    def totals(self, terms: Terms, operands: dict[str, Any], shape: tuple[int, int, int]) -> Any:
+        """Return the sums of terms, float64 of shape (outputs, kept, F).
+
+        Where the operands are the part of longer ones from index i on, i being a multiple of BLOCK
+        times a power of two, and that is the number of blocks in them (fewer at the end), these
+        are nodes of the tree over all blocks, and `added` makes its root of them.
+        """
+        n_kept, _, n_features = shape
+        totals = self.empty((len(terms.outputs), n_kept, n_features))
+        self.write(terms, operands, shape, list(totals))
+        return totals
+
+    def added(self, nodes: Any) -> Any:
+        """Return the sum of neighbouring nodes of the tree, of shape (nodes, outputs, kept, F).
+
+        It is a node, too, where their number is a power of two, or they are the last ones.
+        """
+        total = self.empty(nodes.shape[1:])
+        for output, out in enumerate(total):
+            self.backend.finish(nodes[:, output], out, 1.0, None)
+        return total
+
+    def total(self, array: Any) -> Any:
+        """Return the sum of an operand (1, n, F) along its second axis, float64 (F,)."""
+        out = self.empty((1, array.shape[2]))
+        self.write(_SUM, {"sample": array}, array.shape, [out])
+        return out[0]
+
+
+def swapped(operands: dict[str, Any]) -> dict[str, Any]:
+    """Return operands with their first two axes exchanged."""
+    return {name: None if x is None else x.transpose(1, 0, 2) for name, x in operands.items()}
+
+
+def working_dtype(dtype: np.dtype) -> np.dtype:
+    """Return the dtype in which operands that have this one in common are summed up."""
+    if dtype.kind == "c" or dtype.char == "g":
+        raise TypeError(
+            f"samples, weight and bias together have dtype {dtype}; expected bool, integers or "
+            f"floating dtypes of which float64 is the widest"
+        )
+    return np.dtype(np.float32 if dtype.char in "eEf" else np.float64)

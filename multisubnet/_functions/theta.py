@@ -1,0 +1,164 @@
+"""The flat form of weights: one vector for each set, as optimizers hand them over."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arithmetic.float_mode import keeping_subnormals
+from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import validation as _operands
+from multisubnet._arrays.frameworks import adapted_or_converted
+from multisubnet._backends import choice as _dispatch
+from multisubnet._functions import pairs as _pairs
+
+
+@adapted_or_converted
+@keeping_subnormals
+def from_theta(
+    theta: Any, n_features: int, *, use_bias: bool = True, axis: int = 0
+) -> tuple[Any, Any]:
+    """Split flat parameter vectors into a weight and a bias.
+
+    Parameters
+    ----------
+    theta : array_like, shape (N, P), (P, N) or (P,)
+        N sets of P = 2F parameters, all weights first, then all biases; P = F without biases. A
+        sequence of N vectors is (N, P), and one vector is one set.
+    n_features : int
+        F.
+    use_bias : bool, optional
+        Whether there are biases.
+    axis : {0, 1}, optional
+        Where N stands in the shape of `theta`: 0 is (N, P), one row for each set, as pycma and most
+        libraries have it; 1 is (P, N), as SciPy's ``differential_evolution(vectorized=True)`` does.
+
+    Returns
+    -------
+    weight : ndarray, shape (N, F)
+    bias : ndarray, shape (N, F), or None
+        Views of `theta` where that is an array; CuPy arrays where it is one, or is a sequence of
+        them. `bias` is None without biases.
+
+    Raises
+    ------
+    ValueError
+        `theta` has another shape; `n_features` is not an integer, or is negative; `axis` is not 0
+        or 1.
+    TypeError
+        The dtype of `theta` is not bool, integer, float or complex; some of the items are CuPy
+        arrays and others are not, or they are CuPy arrays of several dtypes or devices.
+
+    See Also
+    --------
+    to_theta : the inverse.
+
+    Examples
+    --------
+    >>> import multisubnet as ms
+    >>> weight, bias = ms.from_theta([[2, 9, 7, 5], [8, 6, 6, 3]], 2)
+    >>> weight
+    array([[2, 9],
+           [8, 6]])
+    >>> bias
+    array([[7, 5],
+           [6, 3]])
+
+    An objective for SciPy's ``differential_evolution(vectorized=True)``, whose population has one
+    column for each set:
+
+    >>> def largest(theta):
+    ...     weight, bias = ms.from_theta(theta, 2, axis=1)
+    ...     return ms.affine([[3, 7], [9, 4]], weight, bias).max(axis=(1, 2))
+    >>> largest([[2, 8], [9, 6], [7, 6], [5, 3]])
+    array([68, 78])
+    """
+    n_features = _count(n_features)
+    axis = _operands.axis("axis", axis)
+    theta = _pairs.as_array("theta", theta)
+    n_parameters = 2 * n_features if use_bias else n_features
+    sets = theta[None] if theta.ndim == 1 else theta.T if axis else theta
+    if sets.ndim != 2 or sets.shape[1] != n_parameters:
+        expected = f"({n_parameters}, N)" if axis else f"(N, {n_parameters})"
+        each = "a weight and a bias" if use_bias else "a weight"
+        raise ValueError(
+            f"theta has shape {theta.shape}; expected {expected}, or ({n_parameters},) for one "
+            f"set: {each} for each of {n_features} features, with axis={axis}"
+        )
+    return sets[:, :n_features], sets[:, n_features:] if use_bias else None
+
+
+@adapted_or_converted
+@keeping_subnormals
+def to_theta(weight: Any, bias: Any = None, *, axis: int = 0) -> Any:
+    """Join a weight and a bias into flat parameter vectors.
+
+    Parameters
+    ----------
+    weight : array_like, shape (N, F) or (1, F)
+        A weight for each set and feature; (1, F) is shared by all sets.
+    bias : array_like, shape (N, F) or (1, F), optional
+        A bias for each set and feature. None adds no parameters.
+    axis : {0, 1}, optional
+        Where N stands in the shape of the result: 0 gives (N, P), 1 gives (P, N).
+
+    Returns
+    -------
+    theta : ndarray, shape (N, P) or (P, N)
+        N sets of P = 2F parameters, all weights first, then all biases: a new C-contiguous array of
+        `numpy.result_type` of the two. Without a bias P = F, and it is a view of `weight`. A CuPy
+        array where they are.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ, or are not of two dimensions; `axis` is not 0 or 1.
+    TypeError
+        One is a CuPy array and the other is not; they are CuPy arrays of two dtypes or devices; a
+        dtype is not bool, integer, float or complex.
+
+    See Also
+    --------
+    from_theta : the inverse.
+
+    Examples
+    --------
+    >>> import multisubnet as ms
+    >>> ms.to_theta([[2, 9], [8, 6]], [[7, 5], [6, 3]])
+    array([[2, 9, 7, 5],
+           [8, 6, 6, 3]])
+    >>> ms.to_theta([[2, 9], [8, 6]], [[0.5, 0.5]], axis=1)
+    array([[2. , 8. ],
+           [9. , 6. ],
+           [0.5, 0.5],
+           [0.5, 0.5]])
+    """
+    axis = _operands.axis("axis", axis)
+    xp, weight, bias, (n_sets, n_features) = _pairs.read(weight, bias)
+    if bias is None:
+        return weight.T if axis else weight[:]
+    if xp is not np and weight.dtype != bias.dtype:
+        raise TypeError(
+            f"weight has dtype {weight.dtype} and bias {bias.dtype}: convert one of them (CuPy, "
+            f"which would do it here, takes float32 subnormals for zeros)"
+        )
+    shape = (2 * n_features, n_sets) if axis else (n_sets, 2 * n_features)
+    with _dispatch.device_of(weight), np.errstate(all="ignore"):  # of a signaling NaN
+        theta = xp.empty(shape, _dtypes.result_type(weight.dtype, bias.dtype))
+        of_weight, of_bias = from_theta(theta, n_features, axis=axis)
+        of_weight[...] = weight
+        of_bias[...] = bias
+    return theta
+
+
+def _count(n_features: Any) -> int:
+    """Return a number of features as an int."""
+    try:
+        count = -1 if isinstance(n_features, bool) else operator.index(n_features)
+    except TypeError:
+        count = -1
+    if count < 0:
+        raise ValueError(f"n_features must be a non-negative integer, not {n_features!r}")
+    return count

@@ -1,0 +1,1 @@
+"""How much memory there is, chunks that fit it, mapped pages, progress."""

@@ -1,0 +1,1 @@
+"""WeightSets: the container, its predictions and their distribution, sets of trained models."""

@@ -1,0 +1,320 @@
+"""Models of several libraries, each of one weight and one bias for each feature, as sets.
+
+No library is imported: whose a model is shows in its attributes. Layers and modules are called on a
+few samples: one with a weight and a bias of shape (F,) may as well be a normalization.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from multisubnet._arithmetic import activation as _activations
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._arrays import validation as _operands
+from multisubnet._backends import choice as _dispatch
+from multisubnet._functions import pairs as _pairs
+from multisubnet._functions.affine import affine
+
+_EXPECTED = (
+    "expected one affine function of each of F features, with a weight (or kernel) of shape (F,), "
+    "a bias of shape (F,) or none, and nothing else"
+)
+_WEIGHT_NAMES = ("weight", "kernel")
+_PASSING = ("InputLayer", "Dropout")  # layers of Keras that change nothing when a model predicts
+# The sizes of weighted sums in the samples that a model is called on, each of both signs: an
+# activation may show in small ones alone, or in large ones.
+_SIZES = (0.03, 0.3, 1.0, 4.0, 50.0)
+_LINEAR = Activation("linear")
+
+
+class _Refused(Exception):
+    """A model has another structure; the message says what was found, after its class."""
+
+
+class _Read(NamedTuple):
+    """The sets of a model."""
+
+    weight: Any  # (n, F)
+    bias: Any  # (n, F), or None
+    activation: Activation = _LINEAR
+
+
+def from_models(
+    models: Iterable[Any], activation: str | Activation | None
+) -> tuple[Any, Any, Activation]:
+    """Return weight, bias and activation of the sets of all models."""
+    if isinstance(models, str | Mapping) or not isinstance(models, Iterable):
+        raise TypeError(f"models is a {type(models).__name__}; expected a list of models")
+    given = None
+    if activation is not None:
+        given = _activations.applied(activation, np.dtype(np.float64))[0] or _LINEAR
+    read = [_read(f"models[{i}]", model, given) for i, model in enumerate(models)]
+    if not read:
+        raise ValueError("models is empty; expected at least one")
+    first = read[0]
+    for i, sets in enumerate(read):
+        for what, found, wanted in (
+            ("features", sets.weight.shape[1], first.weight.shape[1]),
+            ("biases", sets.bias is not None, first.bias is not None),
+            ("activation", sets.activation, first.activation),
+        ):
+            if found != wanted:
+                raise ValueError(
+                    f"models[{i}] is of another structure than models[0]: {what} are {found} and "
+                    f"{wanted}; expected the same for all"
+                )
+    weight = _joined("weight", [sets.weight for sets in read])
+    bias = None if first.bias is None else _joined("bias", [sets.bias for sets in read])
+    return weight, bias, first.activation
+
+
+def check(name: str, model: Any, given: Activation | None) -> None:
+    """Raise ValueError unless a model is one that `from_models` takes."""
+    _read(name, model, given)
+
+
+def _joined(name: str, arrays: list[Any]) -> Any:
+    named = {f"models[{i}].{name}": array for i, array in enumerate(arrays)}
+    return _pairs.joined(named, "concatenate", axis=0)
+
+
+def _read(name: str, model: Any, given: Activation | None) -> _Read:
+    """Return the sets of one model, with the activation that it has or is given."""
+    try:
+        sets = _sets_of(name, model, given)
+    except _Refused as refusal:
+        raise ValueError(
+            f"{name} is a {type(model).__name__} {refusal}; {_EXPECTED}"
+        ) from refusal.__cause__
+    if given is None or given == sets.activation:
+        return sets
+    if sets.activation != _LINEAR:
+        raise ValueError(
+            f"{name} has the activation {sets.activation!r}, and activation={given!r} was given; "
+            f"expected one or the other"
+        )
+    return sets._replace(activation=given)
+
+
+def _sets_of(name: str, model: Any, given: Activation | None) -> _Read:
+    """Return the sets of one model, or raise `_Refused`."""
+    from multisubnet._sets.weight_sets import WeightSets
+
+    if hasattr(model, "to_weight_sets"):  # a layer or module of ours
+        model = model.to_weight_sets()
+    if isinstance(model, WeightSets):
+        return _Read(model.weight, model.bias, model.activation)
+    if isinstance(model, tuple):
+        if len(model) != 2:
+            raise _Refused(f"of length {len(model)}")
+        return _set_of(name, {"weight": model[0], "bias": model[1]})
+    if isinstance(model, Mapping):
+        return _set_of(name, model)
+    if hasattr(model, "get_weights") and hasattr(model, "weights"):
+        return _of_keras_model(name, model, given)
+    if hasattr(model, "named_parameters") and hasattr(model, "named_buffers"):
+        return _of_torch_module(name, model, given)
+    if hasattr(model, "coef_") and hasattr(model, "intercept_"):
+        arrays = {"coef_": model.coef_, "intercept_": model.intercept_}
+        if np.ndim(model.coef_) != 1 or np.shape(model.coef_) != np.shape(model.intercept_):
+            raise _Refused(f"with {_described(arrays)}")
+        return _set_of(name, {"weight": model.coef_, "bias": model.intercept_})
+    raise TypeError(
+        f"{name} is a {type(model).__name__}; expected a (weight, bias) tuple, a mapping with "
+        f"these names, a Keras layer or model, a torch module, an estimator with coef_ and "
+        f"intercept_, or WeightSets (from_pairs takes arrays of pairs)"
+    )
+
+
+def _set_of(name: str, arrays: Mapping[Any, Any]) -> _Read:
+    """Return the one set of a weight and a bias, each with its name."""
+    others = dict(arrays)
+    weights = [others.pop(key) for key in _WEIGHT_NAMES if key in others]
+    bias = others.pop("bias", None)
+    if len(weights) != 1 or others:
+        raise _Refused(f"with {_described(arrays)}")
+    weight = _row(f"{name}.weight", weights[0])
+    if weight.shape == (1, 1):  # a dense layer of one feature
+        weight = weight[0]
+    if bias is not None:
+        bias = _row(f"{name}.bias", bias)
+    if weight.ndim != 1 or (bias is not None and bias.shape != weight.shape):
+        raise _Refused(f"with {_described(arrays)}")
+    return _Read(weight[None], None if bias is None else bias[None])
+
+
+def _row(name: str, array: Any) -> Any:
+    """Return an array_like of numbers as an array."""
+    array = as_array(array)
+    if not _dispatch.is_cupy(array):
+        array = _operands.as_numpy(name, array)
+    _operands.check_dtype(name, array)
+    return array
+
+
+def _described(arrays: Mapping[Any, Any]) -> str:
+    """Return the names and shapes of arrays."""
+    if not arrays:
+        return "no weights"
+    shapes = ((key, None if array is None else _shape(array)) for key, array in arrays.items())
+    return ", ".join(f"{key} of shape {shape}" if shape else f"{key}" for key, shape in shapes)
+
+
+def _shape(array: Any) -> str:
+    return str(tuple(array.shape if hasattr(array, "shape") else np.asarray(array, object).shape))
+
+
+def as_array(array: Any) -> Any:
+    """Return an array or variable of any library as an array; bfloat16 as float32."""
+    value = getattr(array, "value", None)
+    if value is not None and not callable(value):  # of Keras, whose own numpy() warns
+        array = value
+    if hasattr(array, "detach"):  # of torch, perhaps on a GPU
+        array = array.detach().cpu()
+        array = array.float() if str(array.dtype) == "torch.bfloat16" else array
+    if hasattr(array, "numpy"):
+        array = array.numpy()
+    if getattr(getattr(array, "dtype", None), "name", None) == "bfloat16":
+        array = np.asarray(array).astype(np.float32)
+    return array
+
+
+# Keras.
+
+
+def _of_keras_model(name: str, model: Any, given: Activation | None) -> _Read:
+    layer = layer_of(model)
+    if layer is None:
+        names = ", ".join(type(layer).__name__ for layer in model.layers)
+        raise _Refused(f"of the layers {names}")
+    if hasattr(layer, "to_weight_sets"):
+        return _sets_of(name, layer, given)
+    if [id(variable) for variable in model.weights] != [id(variable) for variable in layer.weights]:
+        raise _Refused(f"with {_described(_named(model, model.weights))}")
+    sets = _set_of(name, _named(layer, layer.weights))
+    declared = getattr(layer, "activation", None)
+    if declared is not None:
+        own = of_keras(declared)
+        if own is None:
+            called = getattr(declared, "__name__", type(declared).__name__)
+            raise _Refused(f"with the activation {called}, which Activation has not")
+        sets = sets._replace(activation=own)
+    _probe(sets, model, lambda samples: samples, given)
+    return sets
+
+
+def layer_of(model: Any) -> Any:
+    """Return the layer of a Keras model that does not just pass its inputs on, if there is one."""
+    layers = getattr(model, "layers", None)
+    if not layers:
+        return model
+    layers = [layer for layer in layers if type(layer).__name__ not in _PASSING]
+    return layer_of(layers[0]) if len(layers) == 1 else None
+
+
+def _named(layer: Any, variables: list[Any]) -> dict[str, Any]:
+    """Return variables by the names of the attributes that hold them, or else by their own."""
+    attributes = {id(getattr(layer, name, None)): name for name in (*_WEIGHT_NAMES, "bias")}
+    names = [attributes.get(id(variable), variable.name) for variable in variables]
+    if len(set(names)) < len(names):
+        names = [variable.path for variable in variables]
+    return dict(zip(names, variables, strict=True))
+
+
+def of_keras(activation: Any) -> Activation | None:
+    """Return our name for an activation of Keras, or None where there is none."""
+    own = getattr(activation, "activation", None)
+    if isinstance(own, Activation):  # a KerasActivation of ours
+        return own
+    kind = activation if hasattr(activation, "__name__") else type(activation)
+    name, module = kind.__name__, kind.__module__.split(".")
+    if module[0] != "keras" or "activations" not in module:
+        return None
+    if name == "LeakyReLU":
+        return Activation("leaky_relu", negative_slope=float(activation.negative_slope))
+    if name == "ELU":
+        return Activation("elu", alpha=float(activation.alpha))
+    try:
+        return Activation(name)
+    except ValueError:
+        return None
+
+
+# PyTorch.
+
+
+def _of_torch_module(name: str, module: Any, given: Activation | None) -> _Read:
+    arrays = dict(module.named_parameters()) | dict(module.named_buffers())
+    sets = _set_of(name, arrays)
+    if module.training:  # which would drop out, and count
+        module = copy.deepcopy(module).eval()
+    weight = next(iter(arrays.values()))
+    _probe(sets, module, weight.new_tensor, given)
+    return sets
+
+
+def _probe(sets: _Read, model: Any, to_model: Any, given: Activation | None) -> None:
+    """Raise `_Refused` where a model computes something else than its sets would.
+
+    Where it does not say which activation it has, that may be the one that is given.
+    """
+    dtype = np.result_type(sets.weight, np.float32)
+    samples = _samples(sets).astype(dtype)
+    try:
+        inputs = to_model(samples)
+        samples = np.asarray(as_array(inputs))  # as they are in the model's dtype
+        outputs = model(inputs)
+        few_digits = "16" in str(outputs.dtype)
+        outputs = np.asarray(as_array(outputs))
+    except Exception as error:  # whatever a model may raise
+        raise _Refused(
+            f"that cannot be called on {len(samples)} samples of {samples.shape[1]} features "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    candidates = [sets.activation]
+    if given is not None and sets.activation == _LINEAR:
+        candidates.append(given)
+    if any(_is_close(outputs, samples, sets, activation, few_digits) for activation in candidates):
+        return
+    names = " or ".join(activation.name for activation in candidates)
+    raise _Refused(
+        f"whose outputs are not those of inputs * weight + bias with the activation {names} "
+        f"(activation= names one that is not an attribute of a Keras layer)"
+    )
+
+
+def _samples(sets: _Read) -> np.ndarray:
+    """Return samples whose weighted sums are of several sizes and both signs in each feature.
+
+    Else an activation might not show: relu where a bias is large, tanh where weights are small.
+    """
+    sizes = np.repeat(_SIZES, 2)[:, None]
+    sums = sizes * np.random.default_rng(0).uniform(0.5, 1.5, (len(sizes), sets.weight.shape[1]))
+    sums *= (-1) ** np.add.outer(np.arange(len(sizes)), np.arange(sums.shape[1]))
+    bias = 0 if sets.bias is None else sets.bias
+    with np.errstate(all="ignore"):
+        samples = (sums - bias) / sets.weight
+    # Not NaN or infinite; and float16 has no much larger numbers.
+    return np.where(np.abs(samples) < 1e4, samples, sums)
+
+
+def _is_close(
+    outputs: np.ndarray, samples: np.ndarray, sets: _Read, activation: Activation, few_digits: bool
+) -> bool:
+    """Whether outputs are what a set would predict, up to how other libraries compute that."""
+    expected = affine(samples, sets.weight, sets.bias, activation=activation)[0]
+    if outputs.shape != expected.shape:
+        return False
+    sums = affine(samples, sets.weight, sets.bias)[0]
+    with np.errstate(all="ignore"):
+        size = np.abs(samples * sets.weight) + np.abs(expected)
+        if sets.bias is not None:
+            size += np.abs(sets.bias)
+        is_close = np.abs(outputs - expected) <= (0.1 if few_digits else 3e-5) * size
+        # Exponentials of large sums of few digits are of none.
+        is_close |= few_digits & (np.abs(sums) > 8) & (np.abs(expected) > np.abs(sums))
+    return bool((is_close | (outputs == expected) | np.isnan(expected)).all())

@@ -1,0 +1,181 @@
+"""What sets of weights predict, in chunks, so that it may be larger than memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from multisubnet._arithmetic import activation as _activations
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import validation as _operands
+from multisubnet._backends import choice as _dispatch
+from multisubnet._functions.affine import affine
+from multisubnet._memory import amounts as _memory
+from multisubnet._memory import chunks as _chunks
+from multisubnet._memory import mapped as _mapped
+from multisubnet._memory import progress as _progress
+
+UNCHECKED_BYTES = 1 << 26  # a result so small is not compared with the memory that is available
+_CHUNK_BYTES = 1 << 28  # what is in memory at once of a result that is not, without a limit
+_PORTIONS = 100  # in how many parts at least a result is computed whose progress is shown
+_PORTION_ELEMENTS = 1 << 22  # unless they would be smaller than this
+
+
+class Prediction(NamedTuple):
+    """Validated arguments of a prediction."""
+
+    samples: Any
+    weight: Any
+    bias: Any
+    activation: Activation | None
+    set_axis: int
+    shape: tuple[int, int, int]  # of the result
+    dtype: np.dtype  # of the result
+    xp: Any
+
+    @classmethod
+    def of(
+        cls, samples: Any, weight: Any, bias: Any, activation: Activation | None, set_axis: Any
+    ) -> Prediction:
+        """Check the arguments; nothing is allocated."""
+        xp, samples, weight, bias, dtype, (n_sets, n_samples, n_features) = _operands.read(
+            samples, weight, bias, None
+        )
+        if activation is not None:
+            activation, dtype = _activations.applied(activation, dtype)
+        set_axis = _operands.axis("set_axis", set_axis)
+        first, second = (n_samples, n_sets) if set_axis else (n_sets, n_samples)
+        shape = first, second, n_features
+        return cls(samples, weight, bias, activation, set_axis, shape, dtype, xp)
+
+    @property
+    def n_bytes(self) -> int:
+        """The size of the result."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def whole(self, memory_limit: Any, progress: Any) -> Any:
+        """Return the result as a new array, if it fits in memory."""
+        if memory_limit is not None:
+            limit = _memory.parsed("memory_limit", memory_limit)
+            self._check_fits(limit, "are allowed by memory_limit")
+            return self._write(self._empty(), limit - self.n_bytes, progress)
+        if self.n_bytes > UNCHECKED_BYTES:
+            self._check_fits(_memory.available(self.xp), "are available")
+        if progress:
+            return self._write(self._empty(), None, progress)
+        return self.block((self.samples, self.weight, self.bias))
+
+    def _check_fits(self, limit: int | None, what: str) -> None:
+        if limit is not None and self.n_bytes > limit:
+            raise MemoryError(
+                f"a result of shape {self.shape} and dtype {self.dtype} has "
+                f"{_memory.text(self.n_bytes)}, and {_memory.text(limit)} {what}: "
+                f"give out=, a numpy.memmap for instance, with a memory_limit, or take it in "
+                f"blocks from predict_chunks()"
+            )
+
+    def _empty(self) -> Any:
+        with _dispatch.device_of(self.samples):
+            return self.xp.empty(self.shape, self.dtype)
+
+    def into(self, out: Any, memory_limit: Any, progress: Any) -> None:
+        """Write the result to an array, or to anything with slice assignment."""
+        limit = None if memory_limit is None else _memory.parsed("memory_limit", memory_limit)
+        if isinstance(out, self.xp.ndarray):
+            _operands.check_out(self.xp, out, self.shape, self.dtype)
+            ordered = out.transpose(1, 0, 2) if self.set_axis else out
+            operands = self.samples, self.weight, self.bias
+            samples, weight, bias = _operands.apart_from(ordered, operands)
+            apart = self._replace(samples=samples, weight=weight, bias=bias)
+            apart._write(out, limit, progress)
+            return
+        if not hasattr(out, "__setitem__"):
+            raise TypeError(
+                f"out must be an array or have slice assignment, not {type(out).__name__}"
+            )
+        if tuple(getattr(out, "shape", self.shape)) != self.shape:
+            raise ValueError(f"out has shape {tuple(out.shape)}; expected {self.shape}")
+        if not _dtypes.can_cast(self.dtype, np.dtype(getattr(out, "dtype", self.dtype))):
+            raise _operands.cannot_hold(out, self.dtype)
+        elements = self._elements(limit or _CHUNK_BYTES, 1, progress)
+        for chunk, operands in self.parts(elements, progress):
+            out[chunk] = _dispatch.on_host(self.block(operands))
+            _let_go(out, chunk)
+
+    def blocks(self, memory_limit: Any, progress: Any) -> Iterator[tuple[slice, slice, Any]]:
+        """Return an iterator over (slice over sets, slice over samples, block)."""
+        limit = _CHUNK_BYTES
+        if memory_limit is not None:
+            limit = _memory.parsed("memory_limit", memory_limit)
+        elements = self._elements(limit, 2, progress)  # the caller may hold the block before
+        return (
+            (*self._ordered(chunk), self.block(operands))
+            for chunk, operands in self.parts(elements, progress)
+        )
+
+    def _write(self, out: Any, limit: int | None, progress: Any) -> Any:
+        """Write the result to an array, within `limit` bytes besides that, and return it."""
+        is_mapped = self.xp is np and _mapped.mapping_of(out) is not None
+        if is_mapped and limit is None:
+            limit = _CHUNK_BYTES
+        elements = self._elements(limit, 1 if is_mapped else 0, progress)
+        for chunk, operands in self.parts(elements, progress):
+            self.block(operands, out=out[chunk])
+            _let_go(out, chunk)
+        return out
+
+    def _elements(self, limit: int | None, blocks: int, progress: Any) -> int:
+        """Return how many elements of the result are computed at once, within `limit` bytes."""
+        elements = n_elements = math.prod(self.shape)
+        if limit is not None:
+            elements = _chunks.elements_within(limit, blocks, self.dtype.itemsize)
+            if elements < self.shape[2]:
+                least = _chunks.bytes_for(self.shape[2], blocks, self.dtype.itemsize)
+                raise ValueError(
+                    f"memory_limit leaves {limit} bytes; expected at least {least}, for the "
+                    f"{self.shape[2]} features of one set and sample"
+                )
+        if progress:
+            elements = min(elements, max(n_elements // _PORTIONS, _PORTION_ELEMENTS))
+        return elements
+
+    def parts(
+        self, elements: int, progress: Any
+    ) -> Iterator[tuple[_chunks.Chunk, tuple[Any, Any, Any]]]:
+        """Yield chunks of the result and their operands, and report what is done."""
+        n_sets, n_pairs = self.shape[self.set_axis], self.shape[0] * self.shape[1]
+        done = 0
+        with _progress.reporting(progress, n_sets) as report:
+            for chunk in _chunks.chunks(self.shape, elements):
+                operands = self._operands(*self._ordered(chunk))
+                yield chunk, operands
+                _mapped.release(operands[0])
+                done += math.prod(part.stop - part.start for part in chunk)
+                report(done * n_sets // n_pairs)
+            if not n_pairs:
+                report(n_sets)
+
+    def _ordered(self, chunk: _chunks.Chunk) -> _chunks.Chunk:
+        """Return the slices of a chunk over sets and over samples."""
+        return (chunk[1], chunk[0]) if self.set_axis else chunk
+
+    def _operands(self, sets: slice, samples: slice) -> tuple[Any, Any, Any]:
+        part = self.samples[samples] if self.samples.ndim == 2 else self.samples[sets, samples]
+        weight, bias = (
+            x if x is None or len(x) == 1 else x[sets] for x in (self.weight, self.bias)
+        )
+        return part, weight, bias
+
+    def block(self, operands: tuple[Any, Any, Any], out: Any = None) -> Any:
+        return affine(*operands, activation=self.activation, set_axis=self.set_axis, out=out)
+
+
+def _let_go(out: Any, chunk: _chunks.Chunk) -> None:
+    """Write a chunk of a mapped array to its file, and give its memory back."""
+    if _mapped.mapping_of(out) is not None:
+        _mapped.flush(out[chunk])
+        _mapped.release(out[chunk])

@@ -1,0 +1,210 @@
+"""Graphs of Dask tasks: operands brought to common chunks, and what is made of those."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+from multisubnet._arithmetic.summands import BLOCK
+from multisubnet._arrays import validation as _operands
+from multisubnet._backends import choice as _dispatch
+from multisubnet.dask import _tasks as tasks
+
+Pair = tuple[Any, str]  # an array, or None, and its axes
+
+_FLOAT64 = np.dtype(np.float64)
+
+# Nodes of the tree that one task adds up: a power of two, or there would be another tree.
+_NEIGHBOURS = 8
+
+# The axes of each operand: n sets, b samples, f features. Those that it lacks it does not depend
+# on. Of results there are also: o outputs, k one row, m and p moments, w one total weight.
+_AXES = {
+    "samples": "nbf",
+    "weight": "nf",
+    "bias": "nf",
+    "targets": "bf",
+    "sample_weight": "b",
+    "set_weight": "n",
+}
+
+
+class Given:
+    """Operands by name, of which some are Dask arrays, others NumPy or CuPy arrays, or None."""
+
+    def __init__(self, **operands: Any):
+        of_one_chunk = {}
+        for name, operand in operands.items():
+            if isinstance(operand, da.Array):
+                of_one_chunk[name] = operand._meta
+                _check_chunks(name, operand)
+            else:
+                of_one_chunk[name] = operand
+        self.xp: ModuleType = _dispatch.namespace(of_one_chunk)
+        self.arrays: dict[str, Any] = {
+            name: x
+            if x is None or isinstance(x, da.Array) or self.xp is not np
+            else _operands.as_numpy(name, x)
+            for name, x in operands.items()
+        }
+        self.chunks: dict[str, tuple[int, ...]] = {}
+        self._backend = _dispatch.choice()
+
+    def stand_ins(self, *names: str) -> Any:
+        """Return arrays of the shapes and dtypes of operands, of no memory, for checks."""
+        return tuple(
+            None if x is None else np.broadcast_to(np.zeros((), x.dtype), x.shape)
+            for x in (self.arrays[name] for name in names)
+        )
+
+    def cut(
+        self, shape: tuple[int, int, int], kept: str, dtype: np.dtype, summed: str = ""
+    ) -> None:
+        """Give all operands the chunks that they have in common.
+
+        Sets or samples that no Dask array has are cut so that a result over the axes that are
+        `kept`, of a dtype, has blocks of the size that Dask is set to.
+        """
+        lengths = dict(zip("nbf", shape, strict=True))
+        found: dict[str, Any] = {}
+        for axis, length in lengths.items():
+            found[axis] = (length,)
+            chunks = self._chunks_along(axis, length)
+            if chunks:
+                found[axis] = tuple(x for x in da.core.common_blockdim(chunks) if x) or (0,)
+            elif axis in kept and axis != "f" and 0 not in shape:
+                found[axis] = "auto"
+            if axis == summed:
+                found[axis] = _in_blocks(found[axis])
+        of_kept, of_result = (tuple(of[axis] for axis in kept) for of in (found, lengths))
+        blocks = da.core.normalize_chunks(of_kept, of_result, dtype=dtype)
+        self.chunks = found | dict(zip(kept, blocks, strict=True))
+        for name in self.arrays:
+            self.arrays[name] = self._cut(name, lengths)
+
+    def _chunks_along(self, axis: str, length: int) -> list[tuple[int, ...]]:
+        """Return the chunks that Dask arrays have along an axis of this length."""
+        return [
+            x.chunks[index.index(axis)]
+            for x, index in self.pairs(*self.arrays)
+            if isinstance(x, da.Array) and axis in index
+            if x.shape[index.index(axis)] == length
+        ]
+
+    def _cut(self, name: str, lengths: dict[str, int]) -> Any:
+        """Return an operand in the chunks that are common to all."""
+        x, index = self.pair(name)
+        if x is None:
+            return None
+        chunks = tuple(
+            self.chunks[axis] if length == lengths[axis] else (length,)
+            for axis, length in zip(index, x.shape, strict=True)
+        )
+        if isinstance(x, da.Array):
+            return x.rechunk(chunks)
+        key = None if self.xp is np else False  # of NumPy arrays, a hash of the content
+        return da.from_array(x, chunks, name=key, asarray=False)
+
+    def pair(self, name: str) -> Pair:
+        """Return an operand and its axes."""
+        x, axes = self.arrays[name], _AXES[name]
+        if x is None:
+            return x, axes
+        return x, axes[-x.ndim :] if name == "samples" else axes[: x.ndim]
+
+    def pairs(self, *names: str) -> list[Pair]:
+        """Return operands and their axes."""
+        return [self.pair(name) for name in names]
+
+    def combined(
+        self,
+        function: Callable[..., Any],
+        index: str,
+        dtype: np.dtype,
+        *pairs: Pair,
+        new_axes: dict[str, int] | None = None,
+        concatenate: bool | None = True,
+        summed: str = "",
+    ) -> da.Array:
+        """Return what a function makes of blocks of arrays with these axes.
+
+        It has the axes of `index`, and the dtype. Of an axis that is `summed` one row is left of
+        each chunk.
+        """
+        flat = [item for x, axes in pairs for item in (x, None if x is None else axes)]
+        chunks: dict[str, Any] = {axis: self.chunks[axis] for axis in index if axis in self.chunks}
+        if summed:
+            chunks[summed] = (1,) * len(self.chunks[summed])
+        return da.blockwise(
+            functools.partial(function, backend=self._backend),
+            index,
+            *flat,
+            new_axes=new_axes,
+            adjust_chunks=chunks,
+            align_arrays=False,
+            concatenate=concatenate,
+            token=_name(function),
+            meta=self._meta(index, dtype),
+        )
+
+    def sums(
+        self, function: Callable[..., Any], index: str, n_outputs: int, *pairs: Pair
+    ) -> da.Array:
+        """Return the sums over the axis that `index` lacks; the function makes nodes of chunks."""
+        (summed,) = {axis for x, axes in pairs if x is not None for axis in axes} - {*index, "m"}
+        new_axes = {"o": n_outputs} | {axis: 1 for axis in "kw" if axis in index}
+        nodes = self.combined(
+            function, summed + index, _FLOAT64, *pairs, new_axes=new_axes, summed=summed
+        )
+        return da.reduction(
+            nodes,
+            tasks.as_it_is,
+            tasks.added,
+            axis=0,
+            dtype=_FLOAT64,
+            split_every=_NEIGHBOURS,
+            name=_name(function),
+            meta=self._meta(index, _FLOAT64),
+        )
+
+    def total_weight(self, name: str, **options: Any) -> Pair:
+        """Return the sum of the weights of samples or sets, an array of one, or None."""
+        weights, axis = self.pair(name)
+        if weights is None:
+            return None, "w"
+        function = functools.partial(tasks.weights_of_chunks, **options)
+        return self.sums(function, "okw", 1, (weights, axis))[0, 0], "w"
+
+    def _meta(self, index: str, dtype: np.dtype) -> Any:
+        return self.xp.empty((0,) * len(index), dtype)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    """Return what tasks are called on Dask's dashboard."""
+    return getattr(function, "func", function).__name__.removesuffix("_of_chunks")
+
+
+def _check_chunks(name: str, array: da.Array) -> None:
+    if np.isnan(array.shape).any():
+        raise ValueError(
+            f"{name} has chunks of unknown size, its shape being {array.shape}; expected known "
+            f"ones: call {name}.compute_chunk_sizes() first"
+        )
+    if type(array._meta) is not np.ndarray and not _dispatch.is_cupy(array._meta):
+        raise TypeError(
+            f"{name} has chunks of type {type(array._meta).__name__}; expected NumPy or CuPy arrays"
+        )
+
+
+def _in_blocks(chunks: tuple[int, ...]) -> tuple[int, ...]:
+    """Return chunks of a power of two of blocks, about as long: one chunk is left as it is."""
+    if len(chunks) == 1:
+        return chunks
+    rows = BLOCK << max((max(chunks) // BLOCK).bit_length() - 1, 0)
+    whole, rest = divmod(sum(chunks), rows)
+    return (rows,) * whole + (rest,) * (rest > 0)

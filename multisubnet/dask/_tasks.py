@@ -1,0 +1,168 @@
+"""What Dask's tasks do with chunks: the functions of this package, and parts of them.
+
+Dask has a task for each core, or as many as a worker has threads: a task works on one thread,
+unless MULTISUBNET_NUM_THREADS says how many.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arithmetic.float_mode import keeping_subnormals
+from multisubnet._arithmetic.summands import Terms
+from multisubnet._backends import choice as _dispatch
+from multisubnet._backends.numba import threads as _threads
+from multisubnet._functions import affine as _affine
+from multisubnet._functions import affine_stats as _stats
+from multisubnet._functions import closed_form as _closed_form
+from multisubnet._functions.mean_loss import Judgement
+from multisubnet._functions.summation import Summing
+
+_FLOAT64 = np.dtype(np.float64)
+
+
+def task(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate what a task calls, on one backend, that was chosen when the graph was made."""
+
+    @functools.wraps(function)
+    @keeping_subnormals
+    def wrapper(*chunks: Any, backend: str | None = None, **options: Any) -> Any:
+        with _threads.alone(), _dispatch.use_backend(backend):
+            return function(*chunks, **options)
+
+    return wrapper
+
+
+@task
+def affine_of_chunks(samples: Any, weight: Any, bias: Any, **options: Any) -> Any:
+    """Return a block of the result of `affine`."""
+    return _affine.affine(samples, weight, bias, **options)
+
+
+@task
+def losses_of_chunks(*chunks: Any, outputs: tuple[str, ...], loss: str, activation: Any) -> Any:
+    """Return sums over samples, (1, outputs, N, F): a node of the tree over all samples."""
+    return Judgement(chunks, outputs, loss, activation, False, None).totals()[None]
+
+
+@task
+def stats_of_chunks(*chunks: Any, activation: Any) -> Any:
+    """Return sums over sets, (1, outputs, B, F): a node of the tree over all sets."""
+    return _stats.totals(_stats.problem_of(*chunks, activation=activation))[None]
+
+
+@task
+def weights_of_chunks(weights: Any, *, working: np.dtype, in_closed_form: bool = False) -> Any:
+    """Return the sum of weights, (1, 1, 1, 1): a node of the tree over all weights."""
+    summing = Summing.where(weights, working)
+    if in_closed_form:
+        return _closed_form.total_weight(summing, weights)[None, None, None]
+    return summing.total(weights[None, :, None])[None, None, None]
+
+
+@task
+def moments_of_chunks(
+    samples: Any, targets: Any, sample_weight: Any, moments: Any, *, number: int, working: np.dtype
+) -> Any:
+    """Return the sums of a step of the closed form, (1, outputs, 1, F): a node of their tree."""
+    summing = Summing.where(samples, working)
+    targets = targets[:, None] if targets.ndim == 1 else targets
+    if moments is None:
+        moments = summing.empty((0, samples.shape[1]))
+    data = samples, targets, sample_weight
+    step = _closed_form.STEPS[number]
+    return _closed_form.totals(summing, step, *data, moments)[None, :, None]
+
+
+def as_it_is(nodes: Any, axis: Any, keepdims: bool) -> Any:
+    """Return nodes as they are."""
+    return nodes
+
+
+@task
+def added(nodes: Any, axis: Any, keepdims: bool) -> Any:
+    """Return the sum of neighbouring nodes of the tree, along their first axis."""
+    total = Summing.where(nodes, _FLOAT64).added(nodes)
+    return total[None] if keepdims else total
+
+
+@task
+def with_means(totals: Any, moments: Any, weight: Any, *, number: int, n_samples: float) -> Any:
+    """Return the moments of the closed form that are known after a step."""
+    summing = Summing.where(totals, _FLOAT64)
+    if moments is None:
+        moments = summing.empty((0, totals.shape[2]))
+    count = n_samples if weight is None else weight
+    step = _closed_form.STEPS[number]
+    return _closed_form.with_means(summing, step, moments, totals[:, 0], count)
+
+
+@task
+def judged(
+    weight: Any,
+    bias: Any,
+    moments: Any,
+    *,
+    terms: Terms,
+    working: np.dtype,
+    results: list[tuple[int, np.dtype]],
+    divisor: float,
+    is_whole: bool,
+) -> tuple[Any, ...]:
+    """Return the means of the closed form; the loss of each subnetwork where these are not all."""
+    n_sets = next((len(x) for x in (weight, bias) if x is not None and len(x) != 1), 1)
+    shape = n_sets, weight.shape[1]
+    summing = Summing.where(weight, working, (3, *shape), terms)
+    given = weight, bias, np.ascontiguousarray(moments) if summing.xp is np else moments
+    if is_whole:
+        outs = [summing.empty(shape[:ndim], of_result) for ndim, of_result in results]
+        _closed_form.judge(summing, *given, outs, divisor)
+        return tuple(outs)
+    of_each = [summing.empty(shape) for _ in results]
+    _closed_form.judge(summing, *given, of_each, 1.0)
+    gradients = (
+        _divided(x, 2, of_result, divisor)
+        for x, (_, of_result) in zip(of_each[1:], results[1:], strict=True)
+    )
+    return of_each[0], *gradients
+
+
+def taken(results: list[tuple[Any, ...]], *, output: int, **_: Any) -> Any:
+    """Return one of the results of `judged`."""
+    (of_chunk,) = results if isinstance(results, list) else [results]
+    return of_chunk[output]
+
+
+@task
+def over_features(results: list[tuple[Any, ...]], *, dtype: np.dtype, divisor: float) -> Any:
+    """Return the losses of sets, whose features are in several chunks."""
+    of_each = [of_chunk[0] for of_chunk in results]
+    xp = _dispatch.namespace({"losses": of_each[0]})
+    return _divided(xp.concatenate(of_each, axis=1), 1, dtype, divisor)
+
+
+@task
+def finished(
+    totals: Any, weight: Any, *, output: int, ndim: int, dtype: np.dtype, divisor: float
+) -> Any:
+    """Return the means of totals (outputs, kept, F), or over features, too, with one axis."""
+    return _divided(totals[output], ndim, dtype, divisor, weight)
+
+
+@task
+def spread(totals: Any, weight: Any, *, number: int, divisor: float) -> Any:
+    """Return the variance (0) or the standard deviation (1)."""
+    means = (_divided(total, 2, _FLOAT64, divisor, weight) for total in totals)
+    return _stats.spread(*means)[number]
+
+
+def _divided(total: Any, ndim: int, dtype: np.dtype, divisor: float, weight: Any = None) -> Any:
+    """Return totals (kept, F), or their sums over F with one axis, divided."""
+    summing = Summing.where(total, _FLOAT64)
+    out = summing.empty(total.shape[:ndim], dtype)
+    summing.backend.finish(total[None], out, divisor, weight)
+    return out

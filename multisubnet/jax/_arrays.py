@@ -1,0 +1,195 @@
+"""JAX arrays as arrays that this package computes with, and back, without copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import validation as _operands
+from multisubnet._backends import choice as _dispatch
+from multisubnet._functions.summation import Problem
+
+_ALIGNMENT = 64  # XLA takes over NumPy's memory from such an address, and copies it from others
+
+
+class Place(NamedTuple):
+    """Where results go: a device, and whether JAX may move them from there by itself."""
+
+    device: Any
+    committed: bool
+
+
+def read(**operands: Any) -> dict[str, Any]:
+    """Return operands, those that are no JAX arrays as NumPy arrays of dtypes that JAX has."""
+    for name, x in operands.items():
+        if isinstance(x, jax.Array) and not _is_number(x.dtype):
+            raise TypeError(
+                f"{name} has dtype {x.dtype}, in which multisubnet does not compute: cast it, as "
+                f"with {name}.astype('float32')"
+            )
+    return {
+        name: x if x is None or isinstance(x, jax.Array) else _as_jax_would(name, x)
+        for name, x in operands.items()
+    }
+
+
+def is_traced(operands: dict[str, Any]) -> bool:
+    """Whether there is a tracer among operands, inside a transformation such as `jax.jit`."""
+    return any(isinstance(x, jax.core.Tracer) for x in operands.values())
+
+
+def stand_ins(operands: dict[str, Any]) -> dict[str, Any]:
+    """Return NumPy arrays of the operands' shapes and dtypes, of no memory, to be checked."""
+    return {
+        name: None if x is None else np.broadcast_to(np.zeros((), x.dtype), x.shape)
+        for name, x in operands.items()
+    }
+
+
+def traced(operands: dict[str, Any]) -> list[Any]:
+    """Return the operands as JAX arrays."""
+    return [None if x is None else jnp.asarray(x) for x in operands.values()]
+
+
+def canonical(dtype: Any) -> np.dtype:
+    """Return a dtype as JAX has it: of 32 bits instead of 64 unless `jax_enable_x64` is on."""
+    return np.dtype(jax.dtypes.canonicalize_dtype(dtype))
+
+
+def dtype_of_gradient(problem: Problem, operand: Any) -> np.dtype:
+    """Return the dtype of a gradient with respect to an operand."""
+    return canonical(problem.dtype_of_gradient(operand))
+
+
+def evaluate(
+    function: Callable, operands: dict[str, Any], dtype: np.dtype | None = None, **options: Any
+) -> Any:
+    """Call a function of this package on arrays that are there, and return JAX arrays.
+
+    A dtype is that to which its first result is rounded.
+    """
+    arrays, place = _native(operands)
+    results = function(**arrays, **options)
+    if not isinstance(results, tuple):
+        return _returned(results, place, dtype)
+    dtypes = [dtype] + [None] * (len(results) - 1)
+    return tuple(
+        None if x is None else _returned(x, place, dtype)
+        for x, dtype in zip(results, dtypes, strict=True)
+    )
+
+
+def evaluate_into(
+    function: Callable,
+    operands: dict[str, Any],
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    **options: Any,
+) -> Any:
+    """Do the same where the function has `out`, for a result of this shape and dtype."""
+    arrays, place = _native(operands)
+    if place.device.platform == "cpu":
+        options["out"] = _empty(shape, dtype)
+    return _returned(function(**arrays, **options), place)
+
+
+def _as_jax_would(name: str, operand: Any) -> np.ndarray:
+    array = _operands.as_numpy(name, operand)
+    _operands.check_dtype(name, array)
+    return array.astype(canonical(_dtypes.native(array.dtype)), copy=False)
+
+
+def _native(operands: dict[str, Any]) -> tuple[dict[str, Any], Place]:
+    """Return operands as NumPy arrays, or as CuPy arrays if they are on a GPU, and their place.
+
+    They share the memory of the JAX arrays.
+    """
+    place = _place_of(operands)
+    take = _on_cpu if place.device.platform == "cpu" else _on_gpu
+    return {name: take(x) if isinstance(x, jax.Array) else x for name, x in operands.items()}, place
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return a new array that JAX can take over."""
+    n_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    memory = np.empty(n_bytes + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+def _returned(array: Any, place: Place, dtype: np.dtype | None = None) -> Any:
+    """Return a new NumPy or CuPy array, which nobody else has, as a JAX array."""
+    dtype = canonical(array.dtype) if dtype is None else dtype
+    if isinstance(array, np.ndarray):
+        device = place.device if place.committed else None
+        if array.dtype != dtype:
+            wide, array = array, np.empty(array.shape, dtype)
+            _dtypes.copyto(array, wide)
+        return jax.device_put(array, device, may_alias=True)
+    with array.device:
+        array = array.astype(dtype, copy=False)
+        # JAX does not know that CuPy's stream reads the operands, and may use their memory again
+        # once this call is over: by then, all must be done.
+        _dispatch.cupy().cuda.get_current_stream().synchronize()
+    return jax.dlpack.from_dlpack(array)
+
+
+def _is_number(dtype: Any) -> bool:
+    return isinstance(dtype, np.dtype) and _dtypes.is_number(dtype)
+
+
+def _place_of(operands: dict[str, Any]) -> Place:
+    """Return where the JAX arrays are, which must be one device."""
+    place, there = None, ""
+    for name, x in operands.items():
+        if not isinstance(x, jax.Array):
+            continue
+        if x.is_deleted():
+            raise RuntimeError(
+                f"{name} has been deleted, or donated to a function that jax.jit made: its memory "
+                f"is another array's"
+            )
+        devices = x.devices()
+        if len(devices) > 1:
+            raise TypeError(
+                f"{name} is spread over {len(devices)} devices: gather it with "
+                f"jax.device_put({name}, device), or call this function inside jax.jit, in JAX' "
+                f"own arithmetic"
+            )
+        (device,) = devices
+        if device.platform not in ("cpu", "gpu"):
+            raise TypeError(
+                f"{name} is on {device}; expected a CPU or a GPU: move it with jax.device_put, or "
+                f"call this function inside jax.jit, in JAX' own arithmetic"
+            )
+        if place is not None and place.device != device:
+            raise TypeError(
+                f"{there} is on {place.device} and {name} on {device}: move one of them with "
+                f"jax.device_put"
+            )
+        place, there = Place(device, x.committed or (place is not None and place.committed)), name
+    if place is None:
+        raise TypeError("none of the operands is a JAX array: call multisubnet's own function")
+    return place
+
+
+def _on_cpu(x: Any) -> np.ndarray:
+    if _dtypes.is_bfloat16(x.dtype):  # which NumPy does not take from others
+        return np.asarray(x)
+    return np.from_dlpack(x.block_until_ready())
+
+
+def _on_gpu(x: Any) -> Any:
+    if _dtypes.is_bfloat16(x.dtype):
+        raise TypeError(
+            "an operand is bfloat16 on a GPU, where arrays of it cannot be handed over: cast it, "
+            "as with .astype('float32'), or call this function inside jax.jit, in JAX' own "
+            "arithmetic"
+        )
+    _dispatch.load("cupy")  # or say what is missing
+    return _dispatch.cupy().from_dlpack(x)  # which makes its current stream wait for x

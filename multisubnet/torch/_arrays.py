@@ -1,0 +1,183 @@
+"""The arrays behind PyTorch's tensors, and the tensors of results: the same memory, no copy."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import validation as _operands
+from multisubnet._backends import choice as _dispatch
+
+_DTYPES = {
+    getattr(torch, name): np.dtype(name)
+    for name in (
+        *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+        *("float16", "float32", "float64", "complex64", "complex128"),
+    )
+}
+_TENSOR_DTYPES = {dtype: of_tensor for of_tensor, dtype in _DTYPES.items()}
+
+Operands = dict[str, Tensor | None]
+
+
+def numpy_dtype(name: str, dtype: torch.dtype) -> np.dtype:
+    """Return PyTorch's dtype of a named operand as NumPy's."""
+    if dtype == torch.bfloat16:
+        return _dtypes.bfloat16(name)
+    if dtype not in _DTYPES:
+        raise TypeError(
+            f"{name} has dtype {dtype}; expected bool, an integer, float16, bfloat16, float32, "
+            f"float64, complex64 or complex128"
+        )
+    return _DTYPES[dtype]
+
+
+def tensor_dtype(dtype: np.dtype) -> torch.dtype:
+    """Return NumPy's dtype as PyTorch's."""
+    return torch.bfloat16 if _dtypes.is_bfloat16(dtype) else _TENSOR_DTYPES[dtype]
+
+
+def as_tensors(operands: dict[str, Any]) -> Operands:
+    """Return operands as tensors on one device: NumPy arrays and sequences become tensors."""
+    there, device = "", torch.device("cpu")
+    for name, operand in operands.items():
+        if isinstance(operand, Tensor):
+            if there and operand.device != device:
+                raise TypeError(
+                    f"{there} is on {device} and {name} on {operand.device}: move one of them, "
+                    f"with {name}.to({str(device)!r})"
+                )
+            there, device = name, operand.device
+    tensors = dict(operands)
+    for name, operand in operands.items():
+        if operand is not None and not isinstance(operand, Tensor):
+            if device.type != "cpu":
+                raise TypeError(
+                    f"{there} is on {device} and {name} ({type(operand).__name__}) is not: move "
+                    f"it, with torch.as_tensor({name}, device={str(device)!r})"
+                )
+            tensors[name] = _as_tensor(name, operand)
+    return tensors
+
+
+def _as_tensor(name: str, operand: Any) -> Tensor:
+    if torch.compiler.is_compiling():
+        return torch.as_tensor(np.asarray(operand))  # lists of numbers are float64, as elsewhere
+    array = _operands.as_numpy(name, operand)
+    _operands.check_dtype(name, array)
+    # What a tensor cannot be a view of: PyTorch has no such strides, dtypes or read-only memory.
+    if (
+        not (array.flags.writeable and array.flags.aligned and array.dtype.isnative)
+        or min(array.strides, default=0) < 0
+        or any(stride % array.itemsize for stride in array.strides)
+    ):
+        array = np.array(array, dtype=_dtypes.native(array.dtype))
+    return tensor_of(array)
+
+
+def on_arrays(function: Callable[..., Any], operands: Operands, **options: Any) -> Any:
+    """Return, as tensors, what a function makes of the arrays behind operands."""
+
+    def tensors(**arguments: Any) -> Any:
+        results = function(**arguments)
+        if isinstance(results, tuple):
+            return tuple(None if x is None else tensor_of(x) for x in results)
+        return tensor_of(results)
+
+    return apply(tensors, operands, **options)
+
+
+def apply(function: Callable[..., Any], operands: Operands, **options: Any) -> Any:
+    """Return what a function makes of the arrays behind operands."""
+    for tensor in operands.values():
+        if tensor is not None and not tensor.is_cpu:
+            return _apply_on_cuda(function, operands, options)
+    arrays = {name: None if x is None else array_of(name, x) for name, x in operands.items()}
+    return function(**arrays, **options)
+
+
+def tensor_of(array: Any) -> Tensor:
+    """Return a tensor that has the memory of a NumPy or CuPy array."""
+    if _dtypes.is_bfloat16(array.dtype):  # which PyTorch reads as integers only
+        return tensor_of(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array) if isinstance(array, np.ndarray) else torch.from_dlpack(array)
+
+
+def array_of(name: str, tensor: Tensor) -> np.ndarray:
+    """Return the NumPy array that has a tensor's memory."""
+    try:
+        return (tensor.detach() if tensor.requires_grad else tensor).numpy()
+    except (TypeError, RuntimeError):
+        return _array_of_any(name, tensor, Tensor.numpy)
+
+
+def _array_of_any(name: str, tensor: Tensor, read: Callable[[Tensor], Any]) -> Any:
+    """Return what `read` makes of a tensor that may be the conjugate of another, or bfloat16."""
+    dtype = numpy_dtype(name, tensor.dtype)
+    plain = tensor.detach().resolve_conj().resolve_neg()
+    if tensor.dtype == torch.bfloat16:
+        return read(plain.view(torch.int16)).view(dtype)
+    return read(plain)
+
+
+# CUDA. CuPy reaches the memory of tensors through DLPack; what it allocates is PyTorch's.
+
+
+def _apply_on_cuda(function: Callable[..., Any], operands: Operands, options: Any) -> Any:
+    device = next(tensor.device for tensor in operands.values() if tensor is not None)
+    if device.type != "cuda":
+        raise TypeError(f"tensors are on {device}; expected the CPU or a CUDA device")
+    with _working_as_pytorch(device) as cupy:
+        arrays = {
+            name: None if x is None else _array_of_any(name, x, cupy.from_dlpack)
+            for name, x in operands.items()
+        }
+        return function(**arrays, **options)
+
+
+@contextlib.contextmanager
+def _working_as_pytorch(device: torch.device) -> Iterator[Any]:
+    """Give CuPy, which works on PyTorch's current stream of a device, with memory of its cache."""
+    _dispatch.load("cupy")
+    import cupy
+
+    stream = cupy.cuda.Stream.from_external(_Stream(torch.cuda.current_stream(device).cuda_stream))
+    allocator = _allocator().malloc
+    with (
+        torch.cuda.device(device),
+        cupy.cuda.Device(device.index),
+        stream,
+        cupy.cuda.using_allocator(allocator),
+    ):
+        yield cupy
+
+
+class _Stream:
+    """A stream by its address, in the protocol by which libraries tell each other."""
+
+    def __init__(self, address: int):
+        self.address = address
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.address
+
+
+@functools.cache
+def _allocator() -> Any:
+    """Return a CuPy allocator whose memory is that of PyTorch's cache."""
+    import cupy
+
+    def allocate(size: int, device: int) -> int:
+        return torch.cuda.caching_allocator_alloc(size, device, cupy.cuda.get_current_stream().ptr)
+
+    def free(pointer: int, device: int) -> None:
+        torch.cuda.caching_allocator_delete(pointer)
+
+    return cupy.cuda.PythonFunctionAllocator(allocate, free)
