@@ -68,7 +68,7 @@ class _PyTorch(Library):
         import cupy
         import torch
 
-        return cupy.cuda.ExternalStream(torch.cuda.current_stream().cuda_stream)
+        return cupy.cuda.Stream.from_external(torch.cuda.current_stream())
 
     def inside(self):
         import torch

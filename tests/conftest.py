@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 
+import device
 import hypothesis
 import numpy as np
 import pytest
@@ -37,8 +38,14 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("multisubnet")
 
 
+@pytest.hookimpl(trylast=True)  # of the tests that were not deselected
 def pytest_collection_modifyitems(items):
     unavailable = _dispatch.why_unavailable()
+    if unavailable["cupy"] and device.count() and any(x.get_closest_marker("gpu") for x in items):
+        raise pytest.UsageError(
+            f"there is a GPU, and the tests marked gpu would be skipped: {unavailable['cupy']}; "
+            f"deselect them with -m 'not gpu'"
+        )
     for item in items:
         names = {"cupy"} if item.get_closest_marker("gpu") else set()
         parameters = item.callspec.params if hasattr(item, "callspec") else {}

@@ -1,10 +1,22 @@
-"""NumPy arrays on the GPU, lying in memory as they did."""
+"""GPUs that are there, and NumPy arrays on them, lying in memory as they did."""
 
 from __future__ import annotations
 
 import ctypes
 
 import numpy as np
+
+
+def count() -> int:
+    """Return how many NVIDIA GPUs the driver finds, without CuPy's help; 0 without a driver."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    number = ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(number)):
+        return 0
+    return number.value
 
 
 def to_device(array: np.ndarray):

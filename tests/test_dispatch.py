@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import types
 
+import conftest
+import device
 import numpy as np
 import pytest
 
@@ -120,6 +123,51 @@ def test_a_broken_cupy_leaves_the_cpu_alone(tmp_path):
     printed = run(code, PYTHONPATH=str(tmp_path))
     assert printed.startswith("[[[6]]]\nFalse\n")
     assert "cannot run: importing CuPy failed: OSError: libcuda.so.1 is not what it was" in printed
+
+
+def test_a_warning_on_import_does_not_hide_the_gpu(tmp_path):
+    # Under filters that make errors of warnings, as those of pytest here are: a test that needs a
+    # GPU would be skipped.
+    (tmp_path / "cupy.py").write_text(
+        "import types, warnings\n"
+        "warnings.warn('something is deprecated', DeprecationWarning, stacklevel=2)\n"
+        "warnings.warn('two versions are installed', UserWarning, stacklevel=2)\n"
+        "__version__ = '14.2.0'\n"
+        "runtime = types.SimpleNamespace(getDeviceCount=lambda: 1)\n"
+        "cuda = types.SimpleNamespace(runtime=runtime)\n"
+    )
+    code = (
+        "import warnings; warnings.simplefilter('error')\n"
+        "from multisubnet._backends import choice; print(choice.why_unavailable()['cupy'])\n"
+        "print('error' in {action for action, *_ in warnings.filters})"
+    )
+    assert run(code, PYTHONPATH=str(tmp_path)) == "None\nTrue"
+
+
+def test_tests_that_need_a_gpu_are_not_skipped_in_silence(monkeypatch):
+    why = dict.fromkeys(["numpy", "numba", "host"]) | {"cupy": "CuPy is not well"}
+    monkeypatch.setattr(_dispatch, "why_unavailable", lambda: why)
+    mark = pytest.mark.gpu.mark
+    marks = []
+    item = types.SimpleNamespace(
+        get_closest_marker=lambda name: mark if name == mark.name else None,
+        add_marker=marks.append,
+    )
+    monkeypatch.setattr(device, "count", lambda: 1)
+    with pytest.raises(pytest.UsageError, match=r"there is a GPU, .*: CuPy is not well; deselect"):
+        conftest.pytest_collection_modifyitems([item])
+    assert marks == []
+    monkeypatch.setattr(device, "count", lambda: 0)
+    conftest.pytest_collection_modifyitems([item])
+    assert [mark.kwargs["reason"] for mark in marks] == ["cupy: CuPy is not well"]
+
+
+@pytest.mark.parametrize("version", ["13.6.0", "14.1.1", "9.0.0rc1"])
+def test_an_old_cupy_is_refused(version, tmp_path):
+    (tmp_path / "cupy.py").write_text(f"__version__ = {version!r}")
+    code = "from multisubnet._backends import choice; print(choice.why_unavailable()['cupy'])"
+    why = f"CuPy has version {version}; expected 14.2 or later"
+    assert run(code, PYTHONPATH=str(tmp_path)) == why
 
 
 def test_importing_and_using_numpy_arrays_does_not_import_cupy():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from unittest import mock
 
 import formula
@@ -11,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet._backends.cupy import host_arrays as _through_gpu
+from multisubnet._backends.cupy import engine, host_arrays
 from multisubnet.testing import assert_same_bits, problems
 
 pytestmark = pytest.mark.gpu
 cupy = pytest.importorskip("cupy")
+cupyx = pytest.importorskip("cupyx")
+memory_pool = pytest.importorskip("memory_pool")  # which imports cupy
 
 
 @given(
@@ -27,7 +30,7 @@ cupy = pytest.importorskip("cupy")
 def test_chunks_of_any_size(problem, set_axis, chunk_bytes, order):
     desired = formula.affine(*problem, set_axis=set_axis)
     out = np.empty(desired.shape, desired.dtype.newbyteorder("S"), order)
-    with mock.patch.object(_through_gpu, "_CHUNK_BYTES", chunk_bytes), ms.use_backend("cupy"):
+    with mock.patch.object(host_arrays, "_CHUNK_BYTES", chunk_bytes), ms.use_backend("cupy"):
         assert_same_bits(ms.affine(*problem, set_axis=set_axis), desired)
         assert ms.affine(*problem, set_axis=set_axis, out=out) is out
     assert_same_bits(out.astype(desired.dtype), desired)
@@ -35,7 +38,7 @@ def test_chunks_of_any_size(problem, set_axis, chunk_bytes, order):
 
 def test_operands_that_are_one_array():
     x = np.arange(12.0).reshape(4, 3)
-    with mock.patch.object(_through_gpu, "_CHUNK_BYTES", 100), ms.use_backend("cupy"):
+    with mock.patch.object(host_arrays, "_CHUNK_BYTES", 100), ms.use_backend("cupy"):
         assert_same_bits(ms.affine(x, x, x), formula.affine(x, x, x))
 
 
@@ -46,12 +49,18 @@ def large():
     return operands, formula.affine(*operands)
 
 
-@pytest.fixture
-def memory():
+@pytest.fixture(params=["CuPy's pool", "one like it"])
+def memory(request):
     """Limit the GPU memory there is for arrays, besides those that are there."""
+    if request.param == "one like it":
+        with contextlib.ExitStack() as stack:
+            yield lambda size: stack.enter_context(
+                cupy.cuda.using_allocator(memory_pool.Pool(size).malloc)
+            )
+        return
     pool = cupy.get_default_memory_pool()
     pool.free_all_blocks()
-    yield lambda size: pool.set_limit(size=pool.used_bytes() + size)
+    yield lambda size: pool.set_limit(size=pool.total_bytes() + size)
     pool.set_limit(size=0)
 
 
@@ -66,7 +75,7 @@ def test_chunks_are_halved_where_memory_is_short(large, memory, fits):
 def test_memory_that_is_short_later_on(large):
     operands, desired = large
     chunks = []
-    lane = _through_gpu._Lane
+    lane = host_arrays._Lane
 
     def send(self, target):
         chunks.append(len(target))
@@ -76,7 +85,7 @@ def test_memory_that_is_short_later_on(large):
 
     original = lane.send
     with (
-        mock.patch.object(_through_gpu, "_CHUNK_BYTES", 10 * desired[0].nbytes),
+        mock.patch.object(host_arrays, "_CHUNK_BYTES", 10 * desired[0].nbytes),
         mock.patch.object(lane, "send", send),
         ms.use_backend("cupy"),
     ):
@@ -94,3 +103,37 @@ def test_a_set_that_does_not_fit(large, memory):
         pytest.raises(MemoryError, match=f"one set of the result has {row} bytes and does not fit"),
     ):
         ms.affine(*operands)
+
+
+@pytest.mark.parametrize("shape", [(2, 1000, 16), (2, 7, 16), (3, 2, 16), (2, 1, 16)])
+@pytest.mark.parametrize("set_axis", [0, 1])
+def test_rows_larger_than_a_chunk_take_no_more_pinned_memory(shape, set_axis, monkeypatch):
+    # CuPy rounds it up to a power of two and keeps it: with all of a row of 5 GB in it, twice, it
+    # would be 16 GiB.
+    n_sets, n_samples, n_features = shape
+    chunk_bytes, sizes = 1 << 9, []
+    real = cupyx.empty_pinned
+
+    def empty_pinned(*args):
+        sizes.append(real(*args).nbytes)
+        return real(*args)
+
+    monkeypatch.setattr(cupyx, "empty_pinned", empty_pinned)
+    monkeypatch.setattr(host_arrays, "_CHUNK_BYTES", chunk_bytes)
+    rng = np.random.default_rng(0)
+    samples, weight = (rng.normal(size=(n, n_features)) for n in (n_samples, n_sets))
+    with ms.use_backend("cupy"):
+        result = ms.affine(samples, weight, set_axis=set_axis)
+    assert_same_bits(result, formula.affine(samples, weight, None, set_axis=set_axis))
+    assert sizes
+    assert max(sizes) <= chunk_bytes
+
+
+def test_large_operands_take_no_pinned_memory(monkeypatch):
+    array = np.arange(24.0).reshape(2, 3, 4).transpose(2, 0, 1)
+    used = []
+    monkeypatch.setattr(engine, "PINNED_BYTES", 100)
+    monkeypatch.setattr(cupy, "asarray", lambda *args: used.append(args))
+    adopted = engine.adopt(array.astype(">f8"))
+    assert not used
+    assert_same_bits(adopted.get(), array)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import struct
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,12 +22,18 @@ serves = _launch.serves
 
 _ADDRESS = struct.Struct("<Q")
 
+# CuPy copies host arrays through pinned memory of the next power of two of bytes, and keeps it.
+PINNED_BYTES = 1 << 25
+
+# CuPy 14.0 and 14.1 compile each template anew in each process, and 14.1 does not find its name.
+_OLDEST = 14, 2
+
 
 @functools.cache
 def why_unavailable() -> str | None:
     """Return what is missing, or None where a GPU can be used."""
     try:
-        import cupy
+        cupy = _import_cupy()
     except ImportError as error:
         return (
             f"CuPy cannot be imported ({error}); install multisubnet[cuda12] or "
@@ -34,12 +41,27 @@ def why_unavailable() -> str | None:
         )
     except Exception as error:  # a broken CUDA installation fails in many ways
         return f"importing CuPy failed: {type(error).__name__}: {error}"
+    if tuple(map(int, cupy.__version__.split(".")[:2])) < _OLDEST:
+        return f"CuPy has version {cupy.__version__}; expected 14.2 or later"
     try:
         if cupy.cuda.runtime.getDeviceCount() > 0:
             return None
         return "CuPy found no GPU"
     except Exception as error:
         return f"CuPy found no usable GPU or driver: {error}"
+
+
+def _import_cupy() -> Any:
+    """Return the module cupy, imported under Python's default warning filters.
+
+    Under filters that make errors of warnings, a warning on import would hide the GPU.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning):
+            warnings.simplefilter("ignore", category)
+        import cupy
+    return cupy
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> Any:
@@ -53,7 +75,14 @@ def adopt(array: np.ndarray) -> Any:
     """Return a copy of a NumPy array, on the current device."""
     import cupy
 
-    return cupy.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.nbytes <= PINNED_BYTES:
+        return cupy.asarray(array)
+    copy = cupy.empty(array.shape, array.dtype)
+    copy.set(array)
+    # The array may be pinned itself: its memory is read until the copy is done.
+    cupy.cuda.get_current_stream().synchronize()
+    return copy
 
 
 def affine(

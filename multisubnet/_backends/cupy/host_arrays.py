@@ -43,7 +43,19 @@ def affine(
                     f"and does not fit on the GPU with its operands: {free} of {total} bytes are "
                     f"free"
                 ) from error
+        # The failed attempt is gone with its exception. Its memory is free, but a smaller chunk
+        # would be split off from it, and CuPy cannot give back the rest of a split block.
+        _free_blocks()
         rows = -(-rows // 2)
+
+
+def _free_blocks() -> None:
+    """Give back the unused memory that CuPy's current memory pool keeps, if there is a pool."""
+    import cupy
+
+    pool = getattr(cupy.cuda.get_allocator(), "__self__", None)
+    if pool is not None and hasattr(pool, "free_all_blocks"):
+        pool.free_all_blocks()
 
 
 class _Passage:
@@ -116,7 +128,11 @@ class _Passage:
 
 
 class _Lane:
-    """A stream, and a chunk on its way: on the GPU, then in pinned memory."""
+    """A stream, a chunk of the result on the GPU, and pinned memory for its way to the host.
+
+    A chunk larger than _CHUNK_BYTES, which is one row, goes through that much pinned memory in
+    pieces of its second axis: while one is written to the result, the next is on its way.
+    """
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
         import cupy
@@ -125,22 +141,41 @@ class _Lane:
         self.stream = cupy.cuda.Stream(non_blocking=True)
         with self.stream:
             self.on_gpu = cupy.empty(shape, dtype)
-        self._pinned = cupyx.empty_pinned(shape, dtype)
+        rows, length, n_features = shape
+        if self.on_gpu.nbytes > _CHUNK_BYTES:
+            length = max(_CHUNK_BYTES // (2 * n_features * dtype.itemsize), 1)
+        self._pieces = [slice(first, first + length) for first in range(0, shape[1], length)]
+        halves = min(len(self._pieces), 2)
+        self._pinned = cupyx.empty_pinned((halves, rows, length, n_features), dtype)
         self._target: np.ndarray | None = None
 
     def send(self, target: np.ndarray) -> None:
         """Start to copy what was computed, for `target`, a part of the result."""
-        rows = len(target)
-        with self.stream:
-            self.on_gpu[:rows].get(out=self._pinned[:rows], blocking=False)
         self._target = target
+        self._start(0)
 
     def deliver(self) -> int:
         """Wait until what was sent is there, write it, and return how many rows it has."""
         if self._target is None:
             return 0
-        self.stream.synchronize()
-        rows = len(self._target)
-        self._target[...] = self._pinned[:rows]
+        target = self._target
+        for number, piece in enumerate(self._pieces):
+            self.stream.synchronize()
+            if number + 1 < len(self._pieces):
+                self._start(number + 1)
+            target[:, piece] = self._place(number)
         self._target = None
-        return rows
+        return len(target)
+
+    def _start(self, number: int) -> None:
+        """Start to copy a piece to pinned memory."""
+        assert self._target is not None
+        piece = self.on_gpu[: len(self._target), self._pieces[number]]
+        with self.stream:
+            piece.get(out=self._place(number), blocking=False)
+
+    def _place(self, number: int) -> np.ndarray:
+        """Return the pinned memory of a piece: every other one has the same."""
+        assert self._target is not None
+        rows, length = self._target[:, self._pieces[number]].shape[:2]
+        return self._pinned[number % 2, :rows, :length]
