@@ -799,14 +799,14 @@ MUTANTS = [
     Mutant(
         "tensors without their checksum",
         "multisubnet/_files/weight_files.py",
-        "if checksum is not None and checksum != _checksum(entries, notes):",
+        "if notes.pop(_CHECKSUM) != _checksum(entries, notes):",
         "if False:",
     ),
     Mutant(
         "a misspelt bias that is overlooked",
         "multisubnet/_files/weight_files.py",
-        'if "weight" not in arrays or unknown or',
-        'if "weight" not in arrays or',
+        'if "weight" not in names or unknown or',
+        'if "weight" not in names or',
     ),
     Mutant(
         "a temporary file that stays after a failure",
@@ -817,13 +817,13 @@ MUTANTS = [
     Mutant(
         "bytes recorded as safe before they are on the disk",
         "multisubnet/_cli/resumable_file.py",
-        """        getattr(os, "fdatasync", os.fsync)(self._file.fileno())
+        """        _replace.sync(self._file.fileno())
         self.safe = self._end
         self._record.write(self.safe)
 """,
         """        self.safe = self._end
         self._record.write(self.safe)
-        getattr(os, "fdatasync", os.fsync)(self._file.fileno())
+        _replace.sync(self._file.fileno())
 """,
     ),
     Mutant(
@@ -846,9 +846,21 @@ MUTANTS = [
     ),
     Mutant(
         "two runs that write one file",
-        "multisubnet/_cli/resumable_file.py",
+        "multisubnet/_files/atomic.py",
         "fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
         "pass",
+    ),
+    Mutant(
+        "a temporary file that is taken for one that was left",
+        "multisubnet/_files/atomic.py",
+        "                    if _has_lock(fd):\n",
+        "                    if True:\n",
+    ),
+    Mutant(
+        "a header that is read however long it says it is",
+        "multisubnet/_files/npy.py",
+        "if n_bytes > _LONGEST_HEADER:",
+        "if False:",
     ),
     Mutant(
         "a fingerprint of the beginning alone",

@@ -190,6 +190,8 @@ def errors(arguments, capsys):
         ("predict x.npy w.npz -o link.npy", "link.npy is not a regular file, and cannot be"),
         ("predict x.npy w.npz -o ./x.npy", "./x.npy is to be written, and is read as x.npy"),
         ("predict three.npy w.npz -o out.npy", "weight has shape (4, 2); expected (N, F)"),
+        ("predict three.npy w.npz -o out.npy", "; samples from three.npy, weight and bias from w"),
+        ("loss x.npy w.npz three.npy", "weight and bias from w.npz, targets from three.npy"),
         ("predict three.npy w.npz -o out.npz", "weight has shape (4, 2); expected (N, F)"),
         ("predict complex.npy w.npz -o out.npy", "Activation('tanh') is not defined for results"),
         ("predict cut.npy w.npz -o out.npy", "cut.npy is truncated"),
@@ -233,13 +235,6 @@ def test_a_backend_that_is_not_there(capsys, monkeypatch):
     told = errors([*PREDICT, "--backend", "cupy"], capsys)
     ms._backends.choice.load.cache_clear()
     assert "the backend 'cupy' cannot run here: there is no GPU" in told
-
-
-def test_without_safetensors(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "safetensors", None)
-    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    told = errors([*PREDICT[:-1], "out.safetensors"], capsys)
-    assert "install it with 'pip install safetensors'" in told
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -31,9 +32,10 @@ def predict(options: argparse.Namespace) -> None:
         options.parser.error("--resume and --chunk are for an OUT that ends in .npy")
     _check_is_other(options.out, options.samples, options.weights)
     samples, sets = _inputs(options)
-    prediction = _predict.Prediction.of(
-        samples, sets.weight, sets.bias, sets.activation, options.set_axis
-    )
+    with _names_of_files(options):
+        prediction = _predict.Prediction.of(
+            samples, sets.weight, sets.bias, sets.activation, options.set_axis
+        )
     free = _free_bytes(options.memory_limit)
     progress = _shows_progress(options.progress)
     if end == ".npy":
@@ -61,11 +63,11 @@ def loss(options: argparse.Namespace) -> None:
     samples, sets = _inputs(options)
     if options.best is not None and options.best > len(sets):
         raise ValueError(f"--best is {options.best}, and {options.weights} has {len(sets)} sets")
-    losses = sets.mean_loss(
-        samples, _array_files.read(options.targets, "targets"), loss=options.loss
-    )
+    targets = _array_files.read(options.targets, "targets")
+    with _names_of_files(options):
+        losses = sets.mean_loss(samples, targets, loss=options.loss)
     if options.out is not None:
-        table = losses[:, None] if Path(options.out).suffix == ".csv" else losses
+        table = losses[:, None] if _array_files.suffix(options.out) == ".csv" else losses
         _array_files.write(options.out, table, "losses", ["set"], ["loss"])
     order = np.arange(len(losses))
     if options.best is not None:
@@ -91,6 +93,18 @@ def _inputs(options: argparse.Namespace) -> tuple[np.ndarray, WeightSets]:
     if options.activation is not None:
         sets = WeightSets(sets.weight, sets.bias, options.activation)
     return samples, sets
+
+
+@contextlib.contextmanager
+def _names_of_files(options: argparse.Namespace) -> Iterator[None]:
+    """Add to errors, which name operands, the files that those are in."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        files = {"samples": options.samples, "weight and bias": options.weights}
+        files |= {"targets": options.targets} if "targets" in options else {}
+        error.add_note(", ".join(f"{name} from {path}" for name, path in files.items()))
+        raise
 
 
 def _free_bytes(limit: int | None) -> int:

@@ -17,6 +17,7 @@ import json
 import math
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -44,10 +45,11 @@ def write(path: Any, prediction: Prediction, elements: int, resume: bool, progre
     """
     _npy.check_has(path, "the result", prediction.dtype)
     final = _replace.place_of(path)
-    part = final.with_name(f"{final.name}.part")
-    record = _Record(part, _job(prediction))
+    part = _replace.beside(final, ".part")
+    record = _Record(part, _replace.beside(final, ".part.json"), _job(prediction))
     header = _header(prediction)
     with _locked(part) as file:
+        _replace.copy_mode(final, file.fileno(), stat.S_IRUSR | stat.S_IWUSR)
         n_before = os.fstat(file.fileno()).st_size
         if n_before and not resume:
             raise FileExistsError(
@@ -69,6 +71,7 @@ def write(path: Any, prediction: Prediction, elements: int, resume: bool, progre
                 part.unlink()
                 record.remove()
             raise
+        _replace.copy_mode(final, file.fileno())
         _replace.rename(part, final)
         record.remove()
 
@@ -133,7 +136,7 @@ class _Writing:
 
     def checkpoint(self) -> None:
         """Wait until all that is written is on the disk, and record it."""
-        getattr(os, "fdatasync", os.fsync)(self._file.fileno())
+        _replace.sync(self._file.fileno())
         self.safe = self._end
         self._record.write(self.safe)
         self._drop()
@@ -141,20 +144,19 @@ class _Writing:
 
     def _drop(self) -> None:
         """Have the system begin to write what is not on the disk, and give up memory of what is."""
-        if hasattr(os, "posix_fadvise"):
-            length = self._end - self._clean
+        length = self._end - self._clean
+        with contextlib.suppress(OSError, AttributeError):  # a file system or system without it
             os.posix_fadvise(self._file.fileno(), self._clean, length, os.POSIX_FADV_DONTNEED)
 
 
 class _Record:
     """The file that says what is being computed, and how many bytes of it are safe."""
 
-    def __init__(self, part: Path, job: dict[str, Any]) -> None:
-        self._part, self._job = part, job
-        self._path = part.with_name(f"{part.name}.json")
+    def __init__(self, part: Path, path: Path, job: dict[str, Any]) -> None:
+        self._part, self._path, self._job = part, path, job
 
     def write(self, safe: int) -> None:
-        with _replace.replacing(self._path) as file:
+        with _replace.replacing(self._path, follows_links=False) as file:
             file.write(json.dumps({"safe bytes": safe, "job": self._job}, indent=1).encode())
 
     def remove(self) -> None:
@@ -185,18 +187,14 @@ class _Record:
 @contextlib.contextmanager
 def _locked(part: Path) -> Iterator[io.FileIO]:
     """Open a file to write to, which no other process may do meanwhile."""
-    with open(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever had it may have given the file its final name since it was opened.
-            is_ours = os.path.samestat(os.fstat(file.fileno()), os.stat(part))
-        except ImportError:  # on Windows this is left to the user
-            is_ours = True
-        except (BlockingIOError, FileNotFoundError):
-            is_ours = False
-        if not is_ours:
+    # Never through a link, by which somebody else could have any file written to.
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    if part.is_symlink():
+        raise FileExistsError(f"{part} is a symbolic link, which is not written through; remove it")
+    with open(os.open(part, flags, 0o666), "r+b", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise FileExistsError(f"{part} is not a regular file; remove it")
+        if not _replace.lock(part, file.fileno()):
             raise FileExistsError(f"{part} is being written by another process")
         yield file
 
@@ -262,10 +260,13 @@ def _differences(job: dict[str, Any], before: dict[str, Any], names: list[str]) 
 
 
 def _check_space(final: Path, n_bytes: int) -> None:
-    """Raise OSError unless the disk has room for so many bytes more."""
-    free = shutil.disk_usage(final.parent).free
-    if n_bytes > free:
+    """Raise OSError unless the disk has room for so many bytes more, as far as it says."""
+    try:
+        usage = shutil.disk_usage(final.parent)
+    except OSError:
+        return
+    if n_bytes > usage.free and usage.total:  # file systems without figures have zeros
         raise OSError(
-            f"{final} needs {_memory.text(n_bytes)} more, and {_memory.text(free)} are free in "
-            f"{final.parent}"
+            f"{final} needs {_memory.text(n_bytes)} more, and {_memory.text(usage.free)} are free "
+            f"in {final.parent}"
         )

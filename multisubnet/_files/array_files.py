@@ -17,8 +17,8 @@ SUFFIXES = (".npy", ".npz", ".csv", ".safetensors")
 
 
 def suffix(path: str | os.PathLike[str]) -> str:
-    """Return the end of a name, one of SUFFIXES."""
-    end = Path(path).suffix
+    """Return the end of a name, one of SUFFIXES, in lower case."""
+    end = Path(path).suffix.lower()
     if end not in SUFFIXES:
         raise ValueError(f"{path} must end in one of {', '.join(SUFFIXES)}")
     return end
@@ -35,11 +35,15 @@ def read(path: str | os.PathLike[str], name: str) -> np.ndarray:
     if end == ".npy":
         array = _npy.mapped(place)
     else:
-        arrays = _npy.members(place) if end == ".npz" else _safetensors.read(place)[0]
-        if name not in arrays and len(arrays) != 1:
-            names = ", ".join(sorted(arrays))[:200] or "none"
-            raise ValueError(f"{path} has the arrays {names}; expected one alone, or {name}")
-        array = arrays[name] if name in arrays else arrays.popitem()[1]
+
+        def choose(names: list[str]) -> list[str]:
+            if name not in names and len(names) != 1:
+                shown = ", ".join(sorted(names))[:200] or "none"
+                raise ValueError(f"{path} has the arrays {shown}; expected one alone, or {name}")
+            return [name] if name in names else names
+
+        read = _npy.members if end == ".npz" else _safetensors.read_arrays
+        (array,) = read(place, choose).values()
     if array.dtype.kind == "U":
         raise ValueError(f"{path} has a text; expected an array of numbers")
     return array

@@ -6,13 +6,15 @@ and raises what the layers below it raise.
 
 from __future__ import annotations
 
+import io
 import math
 import os
+import struct
 import sys
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -25,11 +27,31 @@ from multisubnet._arrays import validation as _operands
 from multisubnet._memory import amounts as _memory
 
 _PIECE = 1 << 20  # of an array, which is read piece by piece
+_LONGEST_HEADER = 10_000  # bytes; NumPy reads no longer ones of files that it does not trust
 _DEFLATED = 1032  # so many bytes at most become one (RFC 1951: 258 of them take two bits)
 _LONGEST_TEXT = 1 << 12
 _MOST_AXES = 32
 _SUFFIX = ".npy"
-_SHOWN = 80  # characters of a name, in a message
+SHOWN = 80  # characters of a name, in a message
+
+
+# What zipfile raises for damaged archives.
+_OF_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    UnicodeError,
+)
+
+# By version of the format: the length of the header, and what parses that and the header.
+_LENGTHS = {
+    (1, 0): (struct.Struct("<H"), npy.read_array_header_1_0),
+    (2, 0): (struct.Struct("<I"), npy.read_array_header_2_0),
+}
 
 
 class _Header(NamedTuple):
@@ -61,20 +83,24 @@ def mapped(path: Path) -> np.ndarray:
         )
 
 
-def members(path: Path) -> dict[str, np.ndarray]:
-    """Return all arrays of a .npz file by their names; texts are among them."""
+def members(path: Path, choose: Callable[[list[str]], Iterable[str]]) -> dict[str, np.ndarray]:
+    """Return the arrays of a .npz file that `choose` takes of all names, or refuses.
+
+    Texts are among them.
+    """
     with open(path, "rb") as file, _as_value_error(path), zipfile.ZipFile(file) as archive:
         entries = {_name(path, entry): entry for entry in archive.infolist()}
         if len(entries) < len(archive.infolist()):
             raise ValueError(f"{path} has several arrays of one name")
-        _memory.check_fits(path, sum(entry.file_size for entry in entries.values()))
-        return {name: _member(path, archive, entry) for name, entry in entries.items()}
+        chosen = {name: entries[name] for name in choose(list(entries))}
+        _memory.check_fits(path, sum(entry.file_size for entry in chosen.values()))
+        return {name: _member(path, archive, entry) for name, entry in chosen.items()}
 
 
 def _name(path: Path, entry: zipfile.ZipInfo) -> str:
     """Return the name of an array, having checked that NumPy may have written its entry."""
     name = entry.filename.removesuffix(_SUFFIX)
-    shown = repr(name[:_SHOWN])
+    shown = repr(name[:SHOWN])
     # A comment may also be a damaged length, which hides the entries that follow.
     if name == entry.filename or entry.comment:
         raise ValueError(f"{path} has an entry {shown}, which is not an array")
@@ -92,21 +118,36 @@ def _name(path: Path, entry: zipfile.ZipInfo) -> str:
 
 def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
     """Return the array of one entry."""
-    what = f"{entry.filename.removesuffix(_SUFFIX)[:_SHOWN]!r} in "
+    what = f"{entry.filename.removesuffix(_SUFFIX)[:SHOWN]!r} in "
     with archive.open(entry) as file:
         header = _header(path, file, what)
         _check_size(path, what, header, entry.file_size - file.tell())
         array = np.empty(header.shape, header.dtype, header.order)  # type: ignore[call-overload]
-        raw = array.reshape(-1, order="A").view(np.uint8)
-        for start in range(0, raw.size, _PIECE):
-            piece = raw[start : start + _PIECE]
-            read = file.read(piece.size)
-            if len(read) < piece.size:
-                raise ValueError(f"{what}{path} is truncated")
-            piece[:] = np.frombuffer(read, np.uint8)
+        if not fill(array, file):
+            raise ValueError(f"{what}{path} is truncated")
         if file.read(1):  # at the end the checksum is compared
             raise ValueError(f"{what}{path} is longer than its header says")
     return array
+
+
+def fill(array: np.ndarray, file: IO[bytes]) -> bool:
+    """Read the bytes of a contiguous array from a file; return whether there are enough."""
+    raw = array.reshape(-1, order="A").view(np.uint8)
+    for start in range(0, raw.size, _PIECE):
+        piece = raw[start : start + _PIECE]
+        read = file.read(piece.size)
+        if len(read) < piece.size:
+            return False
+        piece[:] = np.frombuffer(read, np.uint8)
+    return True
+
+
+def size_of(what: object, shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Return how many bytes an array in a file has, or raise ValueError if there can be none."""
+    bytes_of_any = math.prod(max(length, 1) for length in shape) * dtype.itemsize
+    if len(shape) > _MOST_AXES or min(shape, default=0) < 0 or bytes_of_any > sys.maxsize:
+        raise ValueError(f"{what} has an array of shape {str(shape)[:SHOWN]}")
+    return math.prod(shape) * dtype.itemsize
 
 
 def _header(path: Path, file: IO[bytes], what: str) -> _Header:
@@ -116,13 +157,15 @@ def _header(path: Path, file: IO[bytes], what: str) -> _Header:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             version = npy.read_magic(file)
-            if version not in ((1, 0), (2, 0)):  # another one is for records
+            if version not in _LENGTHS:  # another one is for records
                 raise ValueError(f"an array in version {version} of the format")
-            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, is_fortran, dtype = read(file)
-        bytes_of_any = math.prod(max(length, 1) for length in shape) * dtype.itemsize
-        if len(shape) > _MOST_AXES or min(shape, default=0) < 0 or bytes_of_any > sys.maxsize:
-            raise ValueError(f"an array of shape {shape}")
+            length, parse = _LENGTHS[version]
+            begin = file.read(length.size)
+            n_bytes = length.unpack(begin)[0] if len(begin) == length.size else 0
+            if n_bytes > _LONGEST_HEADER:  # which would be read before it is refused
+                raise ValueError(f"its header is said to have {n_bytes} bytes")
+            shape, is_fortran, dtype = parse(io.BytesIO(begin + file.read(n_bytes)))
+        size_of("the header", shape, dtype)
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError):
         raise
     except Exception as error:  # what parsing of a foreign text and dtype raises is not documented
@@ -162,7 +205,7 @@ def _as_value_error(path: Path) -> Iterator[None]:
     """Say in one way what a damaged archive makes zipfile raise in many."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+    except _OF_DAMAGED as error:
         raise ValueError(f"{path} is not a whole .npz file: {_line(error)}") from None
 
 

@@ -1,63 +1,154 @@
-"""Reading and writing .safetensors files, with the library of that name."""
+"""Reading and writing .safetensors files, which may come from anywhere.
+
+The format is short (https://huggingface.co/docs/safetensors): the length of a header in 8 bytes,
+the header in JSON, the bytes of the arrays one after the other.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import struct
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._files import atomic as _replace
+from multisubnet._files import npy as _npy
 from multisubnet._memory import amounts as _memory
 
-# Those of its dtypes that NumPy has, and the one that it has with ml_dtypes.
-_DTYPES = frozenset(
-    ["BOOL", "U8", "U16", "U32", "U64", "I8", "I16", "I32", "I64", "F16", "F32", "F64", "C64"]
-)
-_OF_ML_DTYPES = "BF16"
+_LENGTH = struct.Struct("<Q")
+_LONGEST_HEADER = 1 << 20  # parsed, it takes some twenty times as much memory
+_METADATA = "__metadata__"
+_DTYPES = {
+    "BOOL": "?",
+    **{f"U{8 * n}": f"<u{n}" for n in (1, 2, 4, 8)},
+    **{f"I{8 * n}": f"<i{n}" for n in (1, 2, 4, 8)},
+    **{f"F{8 * n}": f"<f{n}" for n in (2, 4, 8)},
+    "C64": "<c8",
+}
+_NAMES = {np.dtype(text): name for name, text in _DTYPES.items()}
+_BFLOAT16 = "BF16"
 
 
-def _library(path: Any) -> Any:
+class _Tensor(NamedTuple):
+    start: int  # where its bytes begin and end, from the end of the header on
+    end: int
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def read(
+    path: Path, choose: Callable[[list[str]], Iterable[str]]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the arrays that `choose` takes of all names, or refuses, and the metadata."""
+    with open(path, "rb") as file:
+        n_bytes = os.fstat(file.fileno()).st_size - _LENGTH.size
+        length = file.read(_LENGTH.size)
+        n_header = _LENGTH.unpack(length)[0] if len(length) == _LENGTH.size else -1
+        if not 0 <= n_header <= n_bytes:
+            raise _damaged(path, f"it has {max(n_bytes, 0)} bytes after the length of its header")
+        if n_header > _LONGEST_HEADER:
+            raise _damaged(path, f"its header is said to have {n_header} bytes")
+        try:
+            header = json.loads(file.read(n_header), object_pairs_hook=_unique)
+            metadata = header.pop(_METADATA, {})
+            texts = [*metadata.keys(), *metadata.values()]
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise _damaged(path, f"its header is not as expected: {error}") from None
+        if not all(isinstance(text, str) for text in texts):
+            raise _damaged(path, "its metadata are not texts")
+        tensors = {name: _tensor(path, name, entry) for name, entry in header.items()}
+        end = 0
+        for tensor in sorted(tensors.values()):
+            if tensor.start != end:
+                raise _damaged(path, "its arrays do not follow each other")
+            end = tensor.end
+        if end != n_bytes - n_header:
+            raise _damaged(path, f"arrays have {end} bytes, and there are {n_bytes - n_header}")
+        chosen = {name: tensors[name] for name in choose(list(tensors))}
+        _memory.check_fits(path, sum(tensor.end - tensor.start for tensor in chosen.values()))
+        arrays = {}
+        for name, tensor in chosen.items():
+            shown = repr(name[: _npy.SHOWN])
+            dtype = _dtype(f"{shown} in {path}", tensor.dtype)
+            if _npy.size_of(path, tensor.shape, dtype) != tensor.end - tensor.start:
+                raise _damaged(path, f"{shown} has other bytes than {tensor.shape} of {dtype}")
+            arrays[name] = array = np.empty(tensor.shape, dtype)
+            file.seek(_LENGTH.size + n_header + tensor.start)
+            if not _npy.fill(array, file):
+                raise _damaged(path, f"{shown} is truncated")
+        return arrays, metadata
+
+
+def read_arrays(path: Path, choose: Callable[[list[str]], Iterable[str]]) -> dict[str, np.ndarray]:
+    """Return the arrays that `choose` takes."""
+    return read(path, choose)[0]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
+        raise ValueError("a name is there twice")
+    return unique
+
+
+def _damaged(path: Path, why: str) -> ValueError:
+    return ValueError(f"{path} is not a whole .safetensors file: {why}")
+
+
+def _tensor(path: Path, name: str, entry: Any) -> _Tensor:
+    """Return what the header says of an array."""
     try:
-        import safetensors.numpy
-    except ImportError:
-        raise ImportError(
-            f"{path}: safetensors is not installed; install it with 'pip install safetensors'"
-        ) from None
-    return safetensors
+        dtype, shape, (start, end) = (entry.pop(key) for key in ("dtype", "shape", "data_offsets"))
+        if entry or any(type(number) is not int for number in (*shape, start, end)):
+            raise ValueError("something else than dtype, shape and data_offsets")
+        if not 0 <= start <= end:
+            raise ValueError(f"bytes from {start} to {end}")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _damaged(path, f"{name[: _npy.SHOWN]!r} has {str(error)[:200]}") from None
+    return _Tensor(start, end, str(dtype), tuple(shape))
 
 
-def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return all arrays of a file by their names, and its metadata."""
-    library = _library(path)
-    with open(path, "rb") as file:  # the system's errors, which the library does not tell apart
-        n_bytes = os.fstat(file.fileno()).st_size
-    _memory.check_fits(path, n_bytes)
-    try:
-        with library.safe_open(path, framework="np") as file:
-            for name in file.keys():  # noqa: SIM118 (it is no dict)
-                dtype = file.get_slice(name).get_dtype()
-                if dtype == _OF_ML_DTYPES:
-                    _dtypes.bfloat16(f"{name!r} in {path}")
-                elif dtype not in _DTYPES:
-                    raise ValueError(f"{name!r} in {path} has dtype {dtype}, which NumPy has not")
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except library.SafetensorError as error:
-        raise ValueError(f"{path} is not a whole .safetensors file: {error}") from None
+def _dtype(what: str, name: str) -> np.dtype:
+    """Return the dtype that `what` has, by its name in the format."""
+    if name == _BFLOAT16:
+        return _dtypes.bfloat16(what)
+    if name not in _DTYPES:
+        raise ValueError(f"{what} has dtype {name[: _npy.SHOWN]}, which NumPy has not")
+    return np.dtype(_DTYPES[name])
 
 
 def write(
     path: str | os.PathLike[str], arrays: dict[str, np.ndarray], metadata: dict[str, str] | None
 ) -> None:
     """Write arrays to a file, which stands there whole or not at all."""
-    library = _library(path)
-    for name, array in arrays.items():
-        if array.dtype.char in "gDG":
-            raise ValueError(
-                f"{path}: {name} has dtype {array.dtype}, which .safetensors files have not; "
-                f"expected a name that ends in .npz"
-            )
+    header: dict[str, Any] = {} if metadata is None else {_METADATA: metadata}
+    # Large items first, as in the files of others: so all of them are aligned.
+    ordered = sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0]))
+    end = 0
+    for name, array in ordered:
+        start, end = end, end + array.nbytes
+        dtype = _name_of(path, name, array.dtype)
+        header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
     with _replace.replacing(path) as file:
-        library.numpy.save_file(arrays, file.name, metadata)
+        file.write(_LENGTH.pack(len(text)) + text)
+        for _, array in ordered:
+            file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def _name_of(path: str | os.PathLike[str], name: str, dtype: np.dtype) -> str:
+    """Return the format's name of a dtype in native byte order."""
+    if _dtypes.is_bfloat16(dtype):
+        return _BFLOAT16
+    if dtype not in _NAMES:
+        raise ValueError(
+            f"{path}: {name} has dtype {dtype}, which .safetensors files have not; expected a name "
+            f"that ends in .npz"
+        )
+    return _NAMES[dtype]

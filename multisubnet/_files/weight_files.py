@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from multisubnet._files import safetensors as _safetensors
 _FORMAT = 1
 _ARRAYS = ("weight", "bias")
 _NOTES = ("activation", "format_version")
+_CHECKSUM = "crc32"
 _SUFFIXES = (".npz", ".safetensors")
 
 
@@ -44,57 +46,84 @@ def save(
             np.savez(file, **arrays, **notes)  # type: ignore[arg-type]
     else:
         metadata = {"activation": text, "format_version": str(_FORMAT)}
-        _safetensors.write(path, arrays, metadata | {"crc32": _checksum(arrays, metadata)})
+        _safetensors.write(path, arrays, metadata | {_CHECKSUM: _checksum(arrays, metadata)})
 
 
 def load(
     path: str | os.PathLike[str],
 ) -> tuple[np.ndarray, np.ndarray | None, Activation | None]:
     """Return weight, bias and activation, None where the file has none."""
-    suffix, place = _suffix(path), Path(path)
-    notes: dict[str, Any]
-    if suffix == ".npz":
-        entries = _npy.members(place)
-        notes = {name: entries.pop(name).tolist() for name in _NOTES if name in entries}
-    else:
-        entries, notes = _safetensors.read(place)
-        notes = {name: notes[name] for name in (*_NOTES, "crc32") if name in notes}
-    _check_names(path, entries, [name for name in _NOTES if name in notes])
-    activation = None
-    if notes:
-        if str(notes["format_version"]) != str(_FORMAT):
-            raise ValueError(
-                f"{path} has the format version {notes['format_version']!r}, and this version of "
-                f"multisubnet reads {_FORMAT}"
-            )
-        checksum = notes.pop("crc32", None)
-        if checksum is not None and checksum != _checksum(entries, notes):
-            raise ValueError(f"{path} is damaged: its checksum does not match")
-        activation = _activation(path, notes["activation"])
-    return entries["weight"], entries.get("bias"), activation
-
-
-def _suffix(path: Any) -> str:
-    suffix = Path(path).suffix
-    if suffix not in _SUFFIXES:
-        raise ValueError(f"{path} must end in .npz or .safetensors, to hold sets of weights")
-    return suffix
-
-
-def _check_names(path: Any, arrays: dict[str, np.ndarray], notes: list[str]) -> None:
-    unknown = sorted(set(arrays) - set(_ARRAYS))
-    if "weight" not in arrays or unknown or len(notes) not in (0, len(_NOTES)):
-        names = ", ".join(sorted([*arrays, *notes])) or "nothing"
-        raise ValueError(
-            f"{path} has {names[:200]}; expected sets of weights: the array weight, "
-            f"perhaps bias, and, both or neither, activation and format_version"
-        )
-    for name, array in arrays.items():
+    entries, notes = (_read_npz if _suffix(path) == ".npz" else _read_safetensors)(Path(path))
+    for name, array in entries.items():
         if array.ndim != 2 or array.dtype.kind == "U":
             raise ValueError(
                 f"{name} in {path} has shape {array.shape} and dtype {array.dtype}; expected "
                 f"numbers of shape (N, F)"
             )
+    activation = _activation(path, notes["activation"]) if notes else None
+    return entries["weight"], entries.get("bias"), activation
+
+
+def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return weight and perhaps bias, and the notes, if there are any."""
+    entries = _npy.members(path, lambda names: _checked_names(path, names, _NOTES))
+    notes = {name: _note(path, name, entries.pop(name)) for name in _NOTES if name in entries}
+    _check_version(path, notes)
+    return entries, notes
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the same."""
+    entries, metadata = _safetensors.read(path, lambda names: _checked_names(path, names, ()))
+    ours = *_NOTES, _CHECKSUM
+    notes = {name: metadata[name] for name in ours if name in metadata}
+    _check_version(path, notes)
+    if notes:
+        # Every file of ours has all three: a damaged name must not make it a file of others.
+        if len(notes) < len(ours):
+            raise ValueError(
+                f"{path} is damaged: its metadata has {', '.join(notes)}; expected all or none of "
+                f"{', '.join(ours)}"
+            )
+        if notes.pop(_CHECKSUM) != _checksum(entries, notes):
+            raise ValueError(f"{path} is damaged: its checksum does not match")
+    return entries, notes
+
+
+def _check_version(path: Path, notes: dict[str, Any]) -> None:
+    version = notes.get("format_version", _FORMAT)
+    if str(version) != str(_FORMAT):
+        raise ValueError(
+            f"{path} has the format version {version!r}, and this version of multisubnet reads "
+            f"{_FORMAT}"
+        )
+
+
+def _suffix(path: Any) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise ValueError(f"{path} must end in .npz or .safetensors, to hold sets of weights")
+    return suffix
+
+
+def _checked_names(path: Any, names: list[str], notes: Sequence[str]) -> list[str]:
+    """Return the names of the arrays of a file, which must be those of sets and of all notes."""
+    unknown = set(names) - {*_ARRAYS, *notes}
+    n_notes = sum(name in names for name in notes)
+    if "weight" not in names or unknown or n_notes not in (0, len(notes)):
+        shown = ", ".join(sorted(names))[:200] or "nothing"
+        raise ValueError(
+            f"{path} has {shown}; expected sets of weights: the array weight, "
+            f"perhaps bias, and, both or neither, activation and format_version"
+        )
+    return names
+
+
+def _note(path: Any, name: str, array: np.ndarray) -> Any:
+    """Return a text or a number that a .npz file has as an array."""
+    if array.ndim:
+        raise ValueError(f"{name} in {path} has shape {array.shape}; expected ()")
+    return array.item()
 
 
 def _text(activation: Activation) -> str:

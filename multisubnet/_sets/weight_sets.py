@@ -485,16 +485,14 @@ class WeightSets:
         Parameters
         ----------
         path : str or os.PathLike
-            A name that ends in ``.npz``, which NumPy reads, too; or, where safetensors is
-            installed, in ``.safetensors``. A file of that name is replaced.
+            A name that ends in ``.npz``, which NumPy reads, too, or in ``.safetensors``. A file
+            of that name is replaced.
 
         Raises
         ------
         ValueError
             The name ends in something else; the dtype is longdouble or complex128, which
             ``.safetensors`` files have not, or bfloat16, which ``.npz`` files have not.
-        ImportError
-            safetensors is needed, and is not installed.
         OSError
             The file cannot be written.
 
@@ -545,7 +543,7 @@ class WeightSets:
         ValueError
             The file is damaged, or has something else; the message names it.
         ImportError
-            safetensors is needed, and is not installed.
+            The file has bfloat16, and ml_dtypes is not installed.
         MemoryError
             The arrays do not fit in the memory that is available.
         OSError
