@@ -847,7 +847,7 @@ MUTANTS = [
     Mutant(
         "two runs that write one file",
         "multisubnet/_files/atomic.py",
-        "fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)",
         "pass",
     ),
     Mutant(
