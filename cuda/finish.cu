@@ -44,5 +44,6 @@ __global__ void __launch_bounds__(256, 2) finish(const Finish p) {
         total = tree<false>(p.totals, n, f, p.n_blocks);
     }
     const float64 divisor = p.divisor_array ? mul(p.divisor, *p.divisor_array) : p.divisor;
+    if (divisor == 0.0) total = 0.0;  // which gives NaN
     Converting<float64>::store(p.out, n, 0, f, {{div(total, divisor)}});
 }

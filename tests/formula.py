@@ -140,7 +140,9 @@ def mean_loss_and_grad(
         factor, count = factors(sample_weight, x.dtype, x.shape[1])
         factor = factor.reshape(-1, 1)
         if loss == "squared_error" and activation.name == "linear" and samples.ndim == 2:
-            value, *gradients = closed_form(samples.astype(x.dtype), w[:, 0], b[:, 0], t, factor)
+            value, *gradients = closed_form(
+                *(samples.astype(x.dtype), w[:, 0], b[:, 0], t, factor, sample_weight is not None)
+            )
             count = 1.0
         else:
             z = x * w + b
@@ -161,23 +163,49 @@ def mean_loss_and_grad(
         )
 
 
-def closed_form(x, w, b, t, factor):
+def closed_form(x, w, b, t, factor, weighted):
     """Return the mean of (w x + b - t)^2 over samples, and its derivatives, from moments."""
+    unit, unit_t = units(x), np.maximum(units(t), 1.0)
     x, w, b, t, factor = (array.astype(float) for array in (x, w, b, t, factor))
-    count = summed(factor + np.zeros((len(x), 1)))
+    factor = factor + np.zeros((len(x), 1))
+    size, count = summed(abs(factor)), summed(factor)
+    count[count == 0] = np.nan
 
-    def mean(terms):
+    def mean(terms, factor=factor, count=count):
         return summed(terms * factor) / count
 
-    mean_x, mean_t = mean(x), mean(t)
+    x, t = x / unit, t / unit_t
+    mean_x, mean_t = mean(x, abs(factor), size), mean(t, abs(factor), size)
     x, t = x - mean_x, t - mean_t
-    spread = mean(x * x)
-    slope = np.where(spread == 0, 0.0, mean(x * t) / spread)
+    spread = mean(x * x, abs(factor), size)
+    slope = np.where(spread == 0, 0.0, mean(x * t, abs(factor), size) / spread)
     left_over = t - slope * x
+    spread, rest = mean(x * x), mean(left_over * left_over) * unit_t * unit_t
+    slope, mean_t = slope * unit_t, mean_t * unit_t
+
+    w = w * unit
     distance = w - slope
     offset = w * mean_x + b - mean_t
-    value = spread * distance * distance + offset * offset + mean(left_over * left_over)
-    return value, 2.0 * (spread * distance + offset * mean_x), 2.0 * offset
+    value = spread * distance * distance + offset * offset + rest
+    by_weight, by_bias = spread * distance + offset * mean_x, offset
+    if weighted:
+        some = size != count  # without negative weights these are 0 but for roundings
+        drift, tilt, shift = (mean(y) * some for y in (x, x * left_over, left_over))
+        tilt, shift = tilt * unit_t, shift * unit_t
+        value = value + 2.0 * (distance * (offset * drift - tilt) - offset * shift)
+        by_weight = by_weight + (drift * (offset + distance * mean_x) - tilt - mean_x * shift)
+        by_bias = by_bias + (distance * drift - shift)
+    value = np.where(np.isnan(value), distance * distance + (b * b + rest), value)
+    return value, 2.0 * by_weight * unit, 2.0 * by_bias
+
+
+def units(columns):
+    """Return the power of two of the largest size in each column, if squares may not fit."""
+    largest = abs(columns.astype(float)).max(0, initial=0.0)
+    if columns.dtype == np.float32:
+        return np.ones_like(largest)
+    units = np.where(largest < 2.0**-1022, 2.0**-1022, np.ldexp(1.0, np.frexp(largest)[1] - 1))
+    return np.where(np.isfinite(largest), units, 1.0)
 
 
 def affine_vjp(
@@ -217,7 +245,7 @@ def affine_stats(
         square = summed(distance * distance * factor) / count
         distance = summed(distance * factor) / count
         variance = square - distance * distance
-        variance[variance < 0] = 0
+        variance[(variance < 0) & (square >= 0)] = 0
         found = {"mean": mean, "var": variance, "std": np.sqrt(variance)}
         return tuple(found[name] for name in statistics)
 
@@ -239,8 +267,11 @@ def factors(weights, dtype, length):
     """Return weights of a mean, and by what it is divided."""
     if weights is None:
         return np.ones(1, dtype), float(length)
-    weights = weights.astype(dtype)
-    return weights, summed(weights)
+    largest = abs(weights.astype(float)).max(initial=0.0)
+    exponent = np.frexp(largest)[1] - 1 if np.isfinite(largest) else 0
+    weights = np.ldexp(weights.astype(float), -exponent).astype(dtype)
+    total = summed(weights)
+    return weights, np.where(total == 0, np.nan, total)
 
 
 def floating(operand, dtype):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -198,13 +199,15 @@ def finish(
     """Write the sums of blocks' totals (blocks, kept, F), divided, to `out`.
 
     Where `out` has no axis of features, they are added up, too. The divisor is a number, times that
-    of an array of one, if there is one.
+    of an array of one, if there is one; where it is 0, all is NaN.
     """
     total = tree(totals)
     if out.ndim == 1:
         total = over_features(total)
     if divisor_array is not None:
         divisor = divisor * divisor_array[0]
+    if divisor == 0:
+        divisor = math.nan
     _dtypes.copyto(out, total if divisor == 1 else total / divisor)
 
 

@@ -86,7 +86,7 @@ def affine_stats(
     with _dispatch.device_of(problem.samples):
         divisor, divisor_array = float(n_sets), None
         if set_weight is not None:
-            factor = problem.others["set_weight"][None, :, None]
+            factor = problem.normalize(summing, "set_weight")[None, :, None]
             divisor, divisor_array = 1.0, summing.total(factor)
         shape = n_samples, n_sets, n_features
 
@@ -154,5 +154,6 @@ def totals(problem: Problem) -> Any:
 def spread(square: Any, distance: Any) -> tuple[Any, Any]:
     """Return variance and standard deviation of mean squares and means of distances."""
     variance = square - distance * distance
-    variance[variance < 0.0] = 0.0  # all sets are the same, but for the last bits
+    # All sets are the same, but for the last bits; or the weights of some of them are negative.
+    variance[(variance < 0.0) & (square >= 0.0)] = 0.0
     return variance, np.sqrt(variance)

@@ -243,7 +243,7 @@ class Judgement:
         summing = self._on_backend()
         with _dispatch.device_of(problem.samples):
             outs = [summing.empty(*result) for result in self.results]
-            sample_weight = problem.others["sample_weight"]
+            sample_weight = problem.normalize(summing, "sample_weight")
             if self.has_closed_form:
                 data = problem.samples, self._targets(), sample_weight
                 moments = _closed_form.moments(summing, *data)

@@ -20,6 +20,11 @@ from multisubnet._backends import choice as _dispatch
 
 _LEAST_BYTES, _MOST_BYTES = 1 << 20, 1 << 23  # of the totals of blocks that are held at once
 
+# Of float64.
+_EXPONENT = np.uint64(0x7FF << 52)
+_EXPONENT_OF_1 = np.uint64(0x3FF << 52)
+_LEAST_EXPONENT = np.uint64(1 << 52)
+
 _SUM = Terms("product", "linear", ("loss",), False)
 
 
@@ -91,6 +96,13 @@ class Problem:
             self.others = {k: None if x is None else move(x) for k, x in self.others.items()}
         number = 0.0 if self.activation is None else self.activation.number
         return Summing(backend, self.xp, self.dtype, number)
+
+    def normalize(self, summing: Summing, name: str) -> Any:
+        """Return weights, if there are any, of which only the ratios count, as `normalized`."""
+        weights = self.others[name]
+        if weights is not None:
+            weights = self.others[name] = normalized(summing, weights)
+        return weights
 
     def over_samples(self) -> dict[str, Any]:
         """Return the operands with axes (N, B, F), the second one to be summed up."""
@@ -198,6 +210,48 @@ class Summing:
         out = self.empty((1, array.shape[2]))
         self.write(_SUM, {"sample": array}, array.shape, [out])
         return out[0]
+
+
+def normalized(summing: Summing, weights: Any, largest: Any = None) -> Any:
+    """Return weights (n,) of a mean, times the power of two by which the largest is from 1 to 2.
+
+    Only their ratios count, and they can be of a dtype that has other numbers than the working one.
+    `largest` is an array of one, where these are some of the weights.
+    """
+    if largest is None:
+        largest = largest_of(summing, weights)
+    return _wide(summing, weights) * (1.0 / power_of_two(largest))
+
+
+def largest_of(summing: Summing, weights: Any) -> Any:
+    """Return the largest size of weights (n,), an array of one."""
+    if not len(weights):
+        return abs(summing.total(weights[None, :, None]))
+    return abs(_wide(summing, weights)).max(keepdims=True)
+
+
+def _wide(summing: Summing, weights: Any) -> Any:
+    return in_float64(summing, weights[:, None], np.dtype(np.float64))[:, 0]
+
+
+def power_of_two(sizes: Any) -> Any:
+    """Return the largest powers of two, but normal ones, up to numbers of float64; 1 for others."""
+    bits = sizes.view(np.uint64) & _EXPONENT
+    bits[bits == 0] = _LEAST_EXPONENT
+    bits[bits == _EXPONENT] = _EXPONENT_OF_1
+    return bits.view(np.float64)
+
+
+def in_float64(summing: Summing, array: Any, dtype: np.dtype) -> Any:
+    """Return a matrix, rounded to a dtype, in float64.
+
+    By `affine`, since CuPy takes float32 subnormals for zeros.
+    """
+    out = summing.empty(array.shape)
+    one = summing.empty((1, array.shape[1]))
+    one[...] = 1.0
+    summing.backend.affine(array, one, None, out[None], dtype, None)
+    return out
 
 
 def swapped(operands: dict[str, Any]) -> dict[str, Any]:

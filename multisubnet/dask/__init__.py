@@ -243,6 +243,7 @@ def affine_stats(
     stand_ins = given.stand_ins("samples", "weight", "bias", "set_weight")
     problem = _stats.problem_of(*stand_ins, activation=activation)
     given.cut(problem.shape, "bf", _FLOAT64, summed="n")
+    given.normalize("set_weight", problem.dtype)
     total = given.total_weight("set_weight", working=problem.dtype)
     divisor = float(problem.shape[0]) if set_weight is None else 1.0
     operands = given.pairs("samples", "weight", "bias", "set_weight")
@@ -275,6 +276,7 @@ def _judged(
     given = Given(**dict(zip(names, operands, strict=True)))
     judgement = Judgement(given.stand_ins(*names), outputs, loss, activation, per_feature, dtype)
     given.cut(judgement.problem.shape, "nf", _FLOAT64, summed="b")
+    given.normalize("sample_weight", judgement.problem.dtype)
     if judgement.has_closed_form:
         return _by_moments(given, judgement)
     function = partial(tasks.losses_of_chunks, outputs=outputs, loss=loss, activation=activation)
@@ -294,15 +296,20 @@ def _by_moments(given: Given, judgement: Judgement) -> list[da.Array]:
     working = judgement.problem.dtype
     total = given.total_weight("sample_weight", working=working, in_closed_form=True)
     data = given.pairs("samples", "targets", "sample_weight")
-    n_samples = float(judgement.problem.shape[1])
-    moments, known = None, 0
-    for number, step in enumerate(_closed_form.STEPS):
+    n_samples = judgement.problem.shape[1]
+    function = partial(tasks.largest_of_chunks, working=working)
+    largest = given.sums(function, "okf", 2, *data[:2], join=tasks.largest), "okf"
+    function, known = partial(tasks.fits, working=working), 2
+    moments = given.combined(function, "pf", _FLOAT64, largest, new_axes={"p": known})
+    for number, step in enumerate(_closed_form.steps_of(data[2][0])):
         function = partial(tasks.moments_of_chunks, number=number, working=working)
         totals = given.sums(function, "okf", step.adds, *data, (moments, "mf"))
         pairs = (totals, "okf"), (moments, "mf"), total
         function = partial(tasks.with_means, number=number, n_samples=n_samples)
         known += step.adds
         moments = given.combined(function, "pf", _FLOAT64, *pairs, new_axes={"p": known})
+    pair, known = (moments, "mf"), (6 if data[2][0] is None else 9)
+    moments = given.combined(tasks.settled, "pf", _FLOAT64, pair, new_axes={"p": known})
 
     results = [(len(shape), of_result) for shape, of_result in judgement.results]
     is_whole = len(given.chunks["f"]) == 1 or results[0][0] == 2

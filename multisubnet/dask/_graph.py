@@ -153,18 +153,28 @@ class Given:
         )
 
     def sums(
-        self, function: Callable[..., Any], index: str, n_outputs: int, *pairs: Pair
+        self,
+        function: Callable[..., Any],
+        index: str,
+        n_outputs: int,
+        *pairs: Pair,
+        join: Callable[..., Any] = tasks.added,
+        rows: int = 1,
     ) -> da.Array:
-        """Return the sums over the axis that `index` lacks; the function makes nodes of chunks."""
+        """Return the sums over the axis that `index` lacks; the function makes nodes of chunks.
+
+        Other functions than sums have another one to `join` nodes.
+        """
         (summed,) = {axis for x, axes in pairs if x is not None for axis in axes} - {*index, "m"}
-        new_axes = {"o": n_outputs} | {axis: 1 for axis in "kw" if axis in index}
+        sizes = {"o": n_outputs, "k": rows, "w": 1}
+        new_axes = {axis: size for axis, size in sizes.items() if axis in index}
         nodes = self.combined(
             function, summed + index, _FLOAT64, *pairs, new_axes=new_axes, summed=summed
         )
         return da.reduction(
             nodes,
             tasks.as_it_is,
-            tasks.added,
+            join,
             axis=0,
             dtype=_FLOAT64,
             split_every=_NEIGHBOURS,
@@ -172,13 +182,31 @@ class Given:
             meta=self._meta(index, _FLOAT64),
         )
 
-    def total_weight(self, name: str, **options: Any) -> Pair:
-        """Return the sum of the weights of samples or sets, an array of one, or None."""
+    def normalize(self, name: str, working: np.dtype) -> None:
+        """Divide weights, if there are any, by the power of two of the largest one."""
         weights, axis = self.pair(name)
         if weights is None:
-            return None, "w"
+            return
+        options = {"working": working}
+        largest = functools.partial(tasks.largest_of_chunks, **options)
+        found = self.sums(largest, "okw", 1, (weights, axis), join=tasks.largest)
+        pairs = (weights, axis), (found[0, 0], "w")
+        function = functools.partial(tasks.normalized, **options)
+        self.arrays[name] = self.combined(function, axis, _FLOAT64, *pairs)
+
+    def total_weight(self, name: str, *, in_closed_form: bool = False, **options: Any) -> Pair:
+        """Return the sum of the weights of samples or sets, an array of one, or None.
+
+        For the closed form return two sums, of shape (2, 1).
+        """
+        index, rows = ("kw", 2) if in_closed_form else ("w", 1)
+        weights, axis = self.pair(name)
+        if weights is None:
+            return None, index
+        options["in_closed_form"] = in_closed_form
         function = functools.partial(tasks.weights_of_chunks, **options)
-        return self.sums(function, "okw", 1, (weights, axis))[0, 0], "w"
+        total = self.sums(function, "okw", 1, (weights, axis), rows=rows)
+        return (total[0] if in_closed_form else total[0, 0]), index
 
     def _meta(self, index: str, dtype: np.dtype) -> Any:
         return self.xp.empty((0,) * len(index), dtype)

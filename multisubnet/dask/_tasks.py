@@ -19,6 +19,7 @@ from multisubnet._backends.numba import threads as _threads
 from multisubnet._functions import affine as _affine
 from multisubnet._functions import affine_stats as _stats
 from multisubnet._functions import closed_form as _closed_form
+from multisubnet._functions import summation as _sums
 from multisubnet._functions.mean_loss import Judgement
 from multisubnet._functions.summation import Summing
 
@@ -56,12 +57,44 @@ def stats_of_chunks(*chunks: Any, activation: Any) -> Any:
 
 
 @task
+def largest_of_chunks(*chunks: Any, working: np.dtype) -> Any:
+    """Return the largest sizes of samples and targets, or of weights, (1, 2 or 1, 1, F)."""
+    summing = Summing.where(chunks[0], working)
+    if len(chunks) == 1:
+        return _sums.largest_of(summing, chunks[0])[None, None, None]
+    samples, targets = chunks
+    targets = targets[:, None] if targets.ndim == 1 else targets
+    return _closed_form.largest(summing, samples, targets)[None, :, None]
+
+
+@task
+def largest(nodes: Any, axis: Any, keepdims: bool) -> Any:
+    """Return the largest of some sizes, along their first axis."""
+    return nodes.max(axis=0, keepdims=keepdims)
+
+
+@task
+def normalized(weights: Any, largest: Any, *, working: np.dtype) -> Any:
+    """Return weights, the largest of which is given, in the size in which they are added up."""
+    return _sums.normalized(Summing.where(weights, working), weights, largest)
+
+
+@task
 def weights_of_chunks(weights: Any, *, working: np.dtype, in_closed_form: bool = False) -> Any:
-    """Return the sum of weights, (1, 1, 1, 1): a node of the tree over all weights."""
+    """Return the sum of weights, (1, 1, 1, 1): a node of the tree over all weights.
+
+    Or, for the closed form, both of its sums, (1, 1, 2, 1).
+    """
     summing = Summing.where(weights, working)
     if in_closed_form:
-        return _closed_form.total_weight(summing, weights)[None, None, None]
+        return _closed_form.total_weights(summing, weights)[None, None]
     return summing.total(weights[None, :, None])[None, None, None]
+
+
+@task
+def fits(largest: Any, *, working: np.dtype) -> Any:
+    """Return by what samples and targets of these largest sizes are multiplied, (2, F)."""
+    return _closed_form.fits(Summing.where(largest, working), largest[:, 0].copy())
 
 
 @task
@@ -71,10 +104,8 @@ def moments_of_chunks(
     """Return the sums of a step of the closed form, (1, outputs, 1, F): a node of their tree."""
     summing = Summing.where(samples, working)
     targets = targets[:, None] if targets.ndim == 1 else targets
-    if moments is None:
-        moments = summing.empty((0, samples.shape[1]))
     data = samples, targets, sample_weight
-    step = _closed_form.STEPS[number]
+    step = _closed_form.steps_of(sample_weight)[number]
     return _closed_form.totals(summing, step, *data, moments)[None, :, None]
 
 
@@ -91,14 +122,17 @@ def added(nodes: Any, axis: Any, keepdims: bool) -> Any:
 
 
 @task
-def with_means(totals: Any, moments: Any, weight: Any, *, number: int, n_samples: float) -> Any:
+def with_means(totals: Any, moments: Any, weights: Any, *, number: int, n_samples: int) -> Any:
     """Return the moments of the closed form that are known after a step."""
     summing = Summing.where(totals, _FLOAT64)
-    if moments is None:
-        moments = summing.empty((0, totals.shape[2]))
-    count = n_samples if weight is None else weight
-    step = _closed_form.STEPS[number]
-    return _closed_form.with_means(summing, step, moments, totals[:, 0], count)
+    step = _closed_form.steps_of(weights)[number]
+    return _closed_form.with_means(summing, step, moments, totals[:, 0], n_samples, weights)
+
+
+@task
+def settled(moments: Any) -> Any:
+    """Return the moments of the closed form as sets are judged by them."""
+    return _closed_form.settle(Summing.where(moments, _FLOAT64), moments)
 
 
 @task

@@ -222,8 +222,9 @@ def moments(operands: tuple[Any, ...], dtype: np.dtype, found: np.ndarray) -> bo
     from multisubnet._backends.numba import moment_loops as _compiled_totals
 
     weights = np.empty(0) if sample_weight is None else sample_weight
+    weights = np.ascontiguousarray(weights, dtype)
     find_moments = _compiled_totals.compiled_moments(dtype, sample_weight is not None)
-    find_moments(samples, targets, np.ascontiguousarray(weights, dtype), found)
+    find_moments(samples, targets, weights, abs(weights), found)
     return True
 
 
@@ -241,7 +242,8 @@ def judge(
         return False
     from multisubnet._backends.numba import moment_loops as _compiled_totals
 
-    evaluate = _compiled_totals.compiled_judge(dtype, loss.ndim == 2, len(gradients) > 0)
+    weighted = len(found) > 6
+    evaluate = _compiled_totals.compiled_judge(dtype, weighted, loss.ndim == 2, len(gradients) > 0)
     losses = (loss if loss.dtype == np.float64 else np.empty(loss.shape)).reshape(n_sets, -1)
     unread = np.empty((1, n_features), dtype)
     grad_weight, grad_bias = (*gradients, unread, unread)[:2]

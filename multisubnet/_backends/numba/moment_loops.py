@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -17,27 +18,42 @@ from multisubnet._backends.numba.llvm.vectors import LANES, add_run, map_rows
 from multisubnet._functions import closed_form as _closed_form
 
 
-def _specialized_moments(weighted: bool, fingerprint: int):
+_settled = njit(error_model="numpy")(_closed_form.settled)
+
+
+def _specialized_moments(weighted: bool, wide: bool, fingerprint: int):
     last = "weight" if weighted else ""
+    third = "signed_rest" if weighted else "rest"
     data, products, rest = (
-        f"{what}:{last}:{fingerprint}" for what in ("data:aa", "products:aadd", "rest:aaddd")
+        f"{what}:{last}:{fingerprint}"
+        for what in ("data:aadd", "products:aadddd", f"{third}:aaddddd")
     )
 
-    def moments(samples, targets, sample_weight, found):
-        """Write mean(x), mean(t), slope, spread and mean(r^2) to `found`, of shape (5, F).
+    def moments(samples, targets, sample_weight, weight_sizes, found):
+        """Write the moments of `_closed_form.moments` to `found`, of shape (moments, F).
 
-        Targets have the shape of samples, (B, F); sample_weight has (B,), or is not read.
+        Targets have the shape of samples, (B, F); sample_weight has (B,), or is not read, nor is
+        weight_sizes, which is it without signs.
         """
         n_samples, n_features = samples.shape
         row_bytes = n_features * samples.itemsize
         n_blocks = max((n_samples + BLOCK - 1) // BLOCK, 1)
-        totals = np.empty((2, n_blocks, n_features))
-        weights = np.empty((n_blocks, 1))
-        mean_x, mean_t, slope, spread, left_over = found
+        totals = np.empty((5 if weighted else 2, n_blocks, n_features))
+        weights = np.zeros((n_blocks, 1))
+        sizes = np.zeros((n_blocks, 1))
+        known = np.empty((11 if weighted else 7, n_features))
+        fit_x, fit_t, mean_x, mean_t, slope, spread, left_over = known[:7]
+        if wide:
+            _find_fits(samples, fit_x)
+            _find_fits(targets, fit_t)
+            np.minimum(fit_t, 1.0, fit_t)
+        else:
+            fit_x[:] = 1.0
+            fit_t[:] = 1.0
+        of_x, of_t = fit_x.ctypes.data, fit_t.ctypes.data
         x_at, t_at, slope_at = mean_x.ctypes.data, mean_t.ctypes.data, slope.ctypes.data
         for step in range(3):
             totals[:] = 0.0
-            weights[:] = 0.0
             for block in range(n_blocks):
                 first, second = totals[0, block].ctypes.data, totals[1, block].ctypes.data
                 end = min((block + 1) * BLOCK, n_samples)
@@ -46,35 +62,83 @@ def _specialized_moments(weighted: bool, fingerprint: int):
                     x = samples.ctypes.data + start * row_bytes
                     t = targets.ctypes.data + start * row_bytes
                     w = sample_weight.ctypes.data + start * sample_weight.itemsize
+                    size = weight_sizes.ctypes.data + start * sample_weight.itemsize
                     if step == 0:
-                        of_data = (x, t, first, second)
-                        add_run(samples, of_data, w, rows, n_features, data)
+                        of_data = (x, t, of_x, of_t, first, second)
+                        add_run(samples, of_data, size, rows, n_features, data)
                         of_run = 0.0
+                        size_of_run = 0.0
                         for i in range(start, start + rows if weighted else start):
                             of_run += sample_weight[i]
+                            size_of_run += weight_sizes[i]
                         weights[block, 0] += of_run
+                        sizes[block, 0] += size_of_run
                     elif step == 1:
-                        of_products = (x, t, x_at, t_at, first, second)
-                        add_run(samples, of_products, w, rows, n_features, products)
-                    else:
-                        of_rest = (x, t, x_at, t_at, slope_at, first)
+                        of_products = (x, t, of_x, of_t, x_at, t_at, first, second)
+                        add_run(samples, of_products, size, rows, n_features, products)
+                    elif not weighted:
+                        of_rest = (x, t, of_x, of_t, x_at, t_at, slope_at, first)
                         add_run(samples, of_rest, w, rows, n_features, rest)
-            _add_up(totals[0])
-            _add_up(totals[1])
+                    else:
+                        more = (
+                            totals[2, block].ctypes.data,
+                            totals[3, block].ctypes.data,
+                            totals[4, block].ctypes.data,
+                        )
+                        of_rest = (x, t, of_x, of_t, x_at, t_at, slope_at, first, second) + more
+                        add_run(samples, of_rest, w, rows, n_features, rest)
+            for of_output in totals:
+                _add_up(of_output)
             if step == 0:
                 _add_up(weights)
-                count = weights[0, 0] if weighted else np.float64(n_samples)
+                _add_up(sizes)
+                count = sizes[0, 0] if weighted else np.float64(n_samples)
             for f in range(n_features):
-                mean, other = totals[0, 0, f] / count, totals[1, 0, f] / count
                 if step == 0:
-                    mean_x[f], mean_t[f] = mean, other
+                    mean_x[f], mean_t[f] = totals[0, 0, f] / count, totals[1, 0, f] / count
                 elif step == 1:
-                    spread[f] = mean
-                    slope[f] = 0.0 if mean == 0.0 else other / mean
+                    spread[f] = totals[0, 0, f] / count
+                    slope[f] = totals[1, 0, f] / count / spread[f] if spread[f] != 0.0 else 0.0
+                elif not weighted:
+                    left_over[f] = totals[0, 0, f] / count
                 else:
-                    left_over[f] = mean
+                    signed = np.nan if weights[0, 0] == 0.0 else weights[0, 0]
+                    has_negative = 1.0 if weights[0, 0] != sizes[0, 0] else 0.0
+                    left_over[f] = totals[0, 0, f] / signed
+                    known[7, f] = totals[1, 0, f] / signed
+                    for i in range(2, 5):
+                        known[6 + i, f] = totals[i, 0, f] / signed * has_negative
+        for f in range(n_features):
+            fit_of_t = fit_t[f]
+            known_spread = known[7, f] if weighted else spread[f]
+            settled = _settled(
+                *(fit_x[f], fit_of_t, mean_x[f], mean_t[f], slope[f], known_spread, left_over[f])
+            )
+            for i, moment in enumerate(settled):
+                found[i, f] = moment
+            if weighted:
+                found[6, f] = known[8, f]
+                found[7, f] = known[9, f] / fit_of_t
+                found[8, f] = known[10, f] / fit_of_t
 
     return moments
+
+
+@njit(error_model="numpy")
+def _find_fits(rows, fits):
+    """Write 1 over the power of two of the largest size in each column, as `_closed_form.fits`."""
+    fits[:] = 0.0
+    for i in range(len(rows)):
+        for f in range(rows.shape[1]):
+            size = abs(rows[i, f])
+            fits[f] = size if size > fits[f] else fits[f]
+    for f in range(rows.shape[1]):
+        _, exponent = math.frexp(fits[f])
+        if fits[f] == 0.0:
+            exponent = -1021
+        elif fits[f] == np.inf:
+            exponent = 1
+        fits[f] = math.ldexp(1.0, 1 - max(exponent, -1021))
 
 
 @njit(error_model="numpy")
@@ -90,9 +154,11 @@ def _add_up(rows):
         count = (count + 1) // 2
 
 
-def _specialized_judge(per_feature: bool, with_gradient: bool, fingerprint: int):
+def _specialized_judge(weighted: bool, per_feature: bool, with_gradient: bool, fingerprint: int):
     results = ("d" if per_feature else "+") + ("aa" if with_gradient else "")
-    what = f"judged:aaddddd:{results}:{fingerprint}"
+    of_moments = (0,) * (9 if weighted else 6)
+    name = "judged_by_signed_weights" if weighted else "judged"
+    what = f"{name}:aa{'d' * len(of_moments)}:{results}:{fingerprint}"
 
     def judge(weight, bias, moments, losses, grad_weight, grad_bias, divisor, start, stop):
         """Write the losses of the sets start to stop, and their gradients.
@@ -109,11 +175,15 @@ def _specialized_judge(per_feature: bool, with_gradient: bool, fingerprint: int)
         step = 8 * n_features
         moment = moments.ctypes.data
         m = (moment, moment + step, moment + 2 * step, moment + 3 * step, moment + 4 * step)
+        m = m + (moment + 5 * step,)
+        if weighted:
+            m = m + (moment + 6 * step, moment + 7 * step, moment + 8 * step)
         sums = np.empty(((n_features + LANES - 1) // LANES, LANES))
         loss, loss_step = sums.ctypes.data, 0
         if per_feature:
             loss, loss_step = losses.ctypes.data, step
-        steps = (weight_step, bias_step, 0, 0, 0, 0, 0, loss_step, grad_weight_step, grad_bias_step)
+        steps = (weight_step, bias_step) + of_moments
+        steps = steps + (loss_step, grad_weight_step, grad_bias_step)
         for n in range(start, stop, LANES):
             n_sets = min(LANES, stop - n)
             w = weight.ctypes.data + n * weight_step
@@ -167,17 +237,21 @@ def compiled_moments(dtype: np.dtype, weighted: bool) -> Any:
     """Return the function that finds the moments of samples of a dtype."""
     operand = types.Array(from_dtype(dtype), 2, "C", readonly=True)
     weights = types.Array(from_dtype(dtype), 1, "C", readonly=True)
-    signature = types.void(operand, operand, weights, types.Array(types.float64, 2, "C"))
-    return jitted(_specialized_moments(weighted, _fingerprint()), signature, error_model="numpy")
+    found = types.Array(types.float64, 2, "C")
+    signature = types.void(operand, operand, weights, weights, found)
+    function = _specialized_moments(weighted, dtype.char == "d", _fingerprint())
+    return jitted(function, signature, error_model="numpy")
 
 
 @functools.cache
-def compiled_judge(dtype: np.dtype, per_feature: bool, with_gradient: bool) -> Any:
+def compiled_judge(
+    dtype: np.dtype, weighted: bool, per_feature: bool, with_gradient: bool
+) -> Any:
     """Return the function that judges sets of a dtype by moments."""
     operand = types.Array(from_dtype(dtype), 2, "C", readonly=True)
     out, real = types.Array(from_dtype(dtype), 2, "C"), types.Array(types.float64, 2, "C")
     signature = types.void(
         *(operand, operand, real, real, out, out, types.float64, types.intp, types.intp)
     )
-    function = _specialized_judge(per_feature, with_gradient, _fingerprint())
+    function = _specialized_judge(weighted, per_feature, with_gradient, _fingerprint())
     return jitted(function, signature, error_model="numpy")
