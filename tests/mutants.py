@@ -661,13 +661,13 @@ MUTANTS = [
     Mutant(
         "residuals of samples that are not centred",
         "multisubnet/_functions/closed_form.py",
-        "residual = (t - mean_t) - slope * (x - mean_x)",
-        "residual = t - slope * x",
+        "residual = (t * fit_t - mean_t) - slope * (x * fit_x - mean_x)",
+        "residual = t * fit_t - slope * x * fit_x",
     ),
     Mutant(
         "a number of samples for their weights, in the closed form",
         "multisubnet/_backends/numba/moment_loops.py",
-        "count = weights[0, 0] if weighted else np.float64(n_samples)",
+        "count = sizes[0, 0] if weighted else np.float64(n_samples)",
         "count = np.float64(n_samples)",
     ),
     Mutant(

@@ -38,7 +38,10 @@ def affine_stats(
     activation : str or Activation, optional
         As for `affine`.
     set_weight : array_like, shape (N,), optional
-        The weight of each set in the mean and the spread.
+        The weight of each set in the mean and the spread. Only the ratios of weights count, so
+        that likelihoods of 1e-300 will do. Negative weights are subtracted, and can make a variance
+        negative, of which the standard deviation is NaN. All is NaN if the weights sum to 0 or one
+        is not finite.
     statistics : sequence of {"mean", "var", "std"}, optional
         What to compute: the mean, the variance (mean square of the distances from the mean,
         divided by N or by the sum of weights, as `numpy.var` does), its square root.

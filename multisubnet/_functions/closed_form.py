@@ -48,9 +48,7 @@ def data(x: Any, t: Any, fit_x: Any, fit_t: Any) -> tuple[Any, ...]:
     return x * fit_x, t * fit_t
 
 
-def products(
-    x: Any, t: Any, fit_x: Any, fit_t: Any, mean_x: Any, mean_t: Any
-) -> tuple[Any, ...]:
+def products(x: Any, t: Any, fit_x: Any, fit_t: Any, mean_x: Any, mean_t: Any) -> tuple[Any, ...]:
     """Return what the second moments are the means of."""
     centred = x * fit_x - mean_x
     return centred * centred, centred * (t * fit_t - mean_t)
@@ -375,6 +373,9 @@ class _Data:
         """Return samples, targets and weights of some rows, the latest of which are kept."""
         if self._latest is None or self._latest[0] != rows:
             arrays = (None if x is None else x[rows] for x in self._arrays)
-            cast = [None if x is None else in_float64(self._summing, x, self._summing.dtype) for x in arrays]
+            cast = [
+                None if x is None else in_float64(self._summing, x, self._summing.dtype)
+                for x in arrays
+            ]
             self._latest = rows, cast
         return self._latest[1]

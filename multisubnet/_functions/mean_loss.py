@@ -68,8 +68,10 @@ def mean_loss(
     activation : str or Activation, optional
         As for `affine`.
     sample_weight : array_like, shape (B,), optional
-        The weight of each sample in the mean: sum of weighted losses over sum of weights, as in
-        scikit-learn.
+        The weight of each sample in the mean: sum of weighted losses over sum of weights, as
+        `numpy.average` has it. Only the ratios of weights count, so that these may be as small as
+        likelihoods are. Negative weights are subtracted; the mean is NaN if the weights sum to 0
+        or one is not finite. A weight of 0 does not hide a loss that is NaN or infinite.
     per_feature : bool, optional
         Whether to give a loss for each feature's subnetwork, instead of their mean over features.
     dtype : dtype_like, optional
@@ -101,14 +103,16 @@ def mean_loss(
     The result has the same bits on every backend. Samples, weight and bias decide the working
     dtype, to which all operands are cast first: float32 where they are float16, bfloat16 and
     float32, else float64. Predictions and losses are computed in it, each operation rounded once.
-    They are added up in one order: 32 samples one after the other in the working dtype, in float64
+    Weights are multiplied by a power of two first, so that the largest one is from 1 to 2. Terms
+    are added up in one order: 32 samples one after the other in the working dtype, in float64
     the totals of 128 such runs, then those of such blocks by a binary tree, then over features by
     such a tree; and divided in the end.
 
     Where the loss is ``squared_error``, there is no activation, and all sets share the samples, the
     result is that of the closed form in float64, from moments of samples and targets: it costs
     (B + N) F operations instead of N B F, and the roundings of `affine` are no part of it. A
-    feature of which a sample or target is not finite has the loss NaN.
+    feature of which a sample or target is not finite has the loss NaN; one of which the weight or
+    bias of a set is infinite has the loss inf in that set.
 
     Examples
     --------

@@ -98,9 +98,11 @@ def _mean(array: Any, factors: Any, axis: int) -> Any:
     """Return the mean along an axis, weighted by factors, or not where they are None."""
     if factors is None:
         return array.mean(axis=axis)
-    factors = factors.astype(array.dtype)
+    largest = jax.lax.stop_gradient(jnp.abs(factors).max(initial=0))  # only ratios count
+    factors = (factors / jnp.where(largest > 0, largest, 1)).astype(array.dtype)
+    total = factors.sum()
     by_axis = jnp.expand_dims(factors, [i for i in range(array.ndim) if i != axis])
-    return (array * by_axis).sum(axis=axis) / factors.sum()
+    return (array * by_axis).sum(axis=axis) / jnp.where(total == 0, jnp.nan, total)
 
 
 def _activated(z: Any, activation: Activation | None) -> Any:

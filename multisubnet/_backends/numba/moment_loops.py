@@ -17,7 +17,6 @@ from multisubnet._backends.numba.llvm import vectors as _vectors
 from multisubnet._backends.numba.llvm.vectors import LANES, add_run, map_rows
 from multisubnet._functions import closed_form as _closed_form
 
-
 _settled = njit(error_model="numpy")(_closed_form.settled)
 
 
@@ -244,9 +243,7 @@ def compiled_moments(dtype: np.dtype, weighted: bool) -> Any:
 
 
 @functools.cache
-def compiled_judge(
-    dtype: np.dtype, weighted: bool, per_feature: bool, with_gradient: bool
-) -> Any:
+def compiled_judge(dtype: np.dtype, weighted: bool, per_feature: bool, with_gradient: bool) -> Any:
     """Return the function that judges sets of a dtype by moments."""
     operand = types.Array(from_dtype(dtype), 2, "C", readonly=True)
     out, real = types.Array(from_dtype(dtype), 2, "C"), types.Array(types.float64, 2, "C")
