@@ -197,9 +197,9 @@ def test_agreement_at_the_limits(backend, rng, dtype, has_bias):
         x, w, b, t = (drawn(*shape).astype(dtype) for shape in (*shapes, shapes[0]))
         factors = drawn(n_samples) * rng.choice([1, -1], n_samples)
     operands = x, w, b if has_bias else None, t
-    for factors in (None, abs(factors), factors):
-        result = backend.mean_loss_and_grad(*operands, sample_weight=factors)
-        assert_all_same_bits(result, formula.mean_loss_and_grad(*operands, sample_weight=factors))
+    for one in (None, abs(factors), factors):
+        result = backend.mean_loss_and_grad(*operands, sample_weight=one)
+        assert_all_same_bits(result, formula.mean_loss_and_grad(*operands, sample_weight=one))
 
 
 @pytest.mark.parametrize("factors", [None, np.array([1.0, 2.0, 1.0])])
