@@ -14,7 +14,8 @@ from numba import njit
 
 from multisubnet._backends.numba import engine as _numba
 from multisubnet._backends.numba import threads as _threads
-from multisubnet._backends.numba.llvm.vectors import LINE, fence, stream_line
+from multisubnet._backends.numba.llvm.memory import fence, stream_line
+from multisubnet._backends.numba.llvm.vectors import LINE
 
 _FLOATS = LINE // 4
 _VALUE = float(np.frombuffer(b"????", np.float32)[0])

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from multisubnet._backends import choice as _dispatch
+from multisubnet._arrays.frameworks import is_foreign, library_of
 from multisubnet._functions import affine as _affine
 from multisubnet._functions import affine_select as _select
 from multisubnet._functions import affine_stats as _stats
@@ -52,29 +51,10 @@ def _on_numpy(function: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-@functools.cache
-def is_foreign(cls: type) -> bool:
-    """Whether this is a class of arrays that are to be taken by DLPack.
-
-    What has no namespace, and can make a NumPy array of itself, is an array_like as any other.
-    """
-    is_native = issubclass(cls, np.ndarray | np.generic) or _dispatch.is_class_of_cupy(cls)
-    if is_native or not hasattr(cls, "__dlpack_device__"):
-        return False
-    has_namespace = hasattr(cls, "__array_namespace__") or _module_of(cls) is not None
-    return has_namespace or not hasattr(cls, "__array__")
-
-
-def _module_of(cls: type) -> Any:
-    """Return the library of a class, if that takes arrays by DLPack."""
-    module = sys.modules.get(cls.__module__.partition(".")[0])
-    return module if hasattr(module, "from_dlpack") else None
-
-
 def _namespace_of(array: Any) -> Any:
     if hasattr(array, "__array_namespace__"):
         return array.__array_namespace__()
-    return _module_of(type(array))
+    return library_of(type(array))
 
 
 def _as_numpy(name: str, array: Any) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 
 import multisubnet as ms
 from multisubnet._arithmetic.activation_recipes import RECIPES
-from multisubnet._functions.mean_loss import LOSSES
+from multisubnet._functions.loss_problem import LOSSES
 from multisubnet.testing import DTYPES
 
 ACTIVATIONS = [

@@ -163,7 +163,7 @@ MUTANTS = [
     ),
     Mutant(
         "floating-point warnings",
-        "multisubnet/_backends/numpy.py",
+        "multisubnet/_arithmetic/float_mode.py",
         '_QUIET.run(np.seterr, all="ignore")',
         "",
     ),
@@ -261,7 +261,7 @@ MUTANTS = [
     ),
     Mutant(
         "an fma in the CPU engine",
-        "multisubnet/_backends/numba/llvm/vectors.py",
+        "multisubnet/_backends/numba/llvm/affine_row.py",
         "product = builder.fmul(x, y)\n        return product if z is None "
         "else builder.fadd(product, z)",
         'product = builder.fmul(x, y, flags=["contract"])\n        return product if z is None '
@@ -269,7 +269,7 @@ MUTANTS = [
     ),
     Mutant(
         "a forgotten part of a row's tail",
-        "multisubnet/_backends/numba/llvm/vectors.py",
+        "multisubnet/_backends/numba/llvm/affine_row.py",
         "n = lanes // 2\n",
         "n = lanes // 4\n",
     ),
@@ -351,13 +351,13 @@ MUTANTS = [
     ),
     Mutant(
         "a cache of compiled code that does not notice a change",
-        "multisubnet/_backends/numba/affine_loops.py",
-        "zlib.crc32(Path(_vectors.__file__).read_bytes()",
-        "zlib.crc32(Path(__file__).read_bytes()",
+        "multisubnet/_backends/numba/jit.py",
+        "file.read_bytes() for file in FILES",
+        "file.name.encode() for file in FILES",
     ),
     Mutant(
         "a recipe contracted to fma by the CPU engine",
-        "multisubnet/_backends/numba/llvm/vectors.py",
+        "multisubnet/_backends/numba/llvm/programs.py",
         """        ("add", "real"): builder.fadd,
         ("subtract", "real"): builder.fsub,
         ("multiply", "real"): builder.fmul,""",
@@ -367,13 +367,13 @@ MUTANTS = [
     ),
     Mutant(
         "a rest of a row that is given to a recipe in the wrong order",
-        "multisubnet/_backends/numba/llvm/vectors.py",
+        "multisubnet/_backends/numba/llvm/affine_row.py",
         "which = [min(i, count) for i in range(n)]",
         "which = [min(i + 1, count) for i in range(n)]",
     ),
     Mutant(
         "an integer compared as unsigned",
-        "multisubnet/_backends/numba/llvm/vectors.py",
+        "multisubnet/_backends/numba/llvm/programs.py",
         'signed = program.dtype.kind == "i"',
         "signed = False",
     ),
@@ -630,7 +630,7 @@ MUTANTS = [
     ),
     Mutant(
         "groups left out that are not four",
-        "multisubnet/_backends/numba/affine_loops.py",
+        "multisubnet/_backends/numba/sum_loops.py",
         "group += n_rows",
         "group += rows",
     ),
@@ -660,7 +660,7 @@ MUTANTS = [
     ),
     Mutant(
         "residuals of samples that are not centred",
-        "multisubnet/_functions/closed_form.py",
+        "multisubnet/_arithmetic/moments.py",
         "residual = (t * fit_t - mean_t) - slope * (x * fit_x - mean_x)",
         "residual = t * fit_t - slope * x * fit_x",
     ),
@@ -684,9 +684,9 @@ MUTANTS = [
     ),
     Mutant(
         "a last feature that is left out of vectors",
-        "multisubnet/_backends/numba/llvm/vectors.py",
-        """with builder.if_then(builder.icmp_signed(">", rest, _INT64(0))):""",
-        """with builder.if_then(builder.icmp_signed(">", rest, _INT64(1))):""",
+        "multisubnet/_backends/numba/llvm/moment_rows.py",
+        """with builder.if_then(builder.icmp_signed(">", rest, INT64(0))):""",
+        """with builder.if_then(builder.icmp_signed(">", rest, INT64(1))):""",
     ),
     Mutant(
         "a row for all indices taken for a row of each",
@@ -702,7 +702,7 @@ MUTANTS = [
     ),
     Mutant(
         "neighbouring features whose sums are not neighbours",
-        "multisubnet/_backends/numba/llvm/vectors.py",
+        "multisubnet/_backends/numba/llvm/moment_rows.py",
         "list(range(k, 2 * LANES, 2))",
         "list(range(k * LANES, (k + 1) * LANES))",
     ),

@@ -18,7 +18,7 @@ from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._backends.cupy import launch as _launch
 from multisubnet._backends.cupy import sources as _sources
-from multisubnet._functions.mean_loss import LOSSES
+from multisubnet._functions.loss_problem import LOSSES
 
 nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="CuPy is not installed")
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multisubnet._arithmetic.summands import BLOCK, RUN, Terms
+from multisubnet._arithmetic.summands import Terms
+from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._backends.cupy import launch as _launch
 from multisubnet._functions import summation as _sums
 from multisubnet.testing import DTYPES

@@ -9,7 +9,7 @@ import truth
 
 import multisubnet as ms
 from multisubnet._arithmetic.loss_recipes import LOSSES as RECIPES
-from multisubnet._functions.mean_loss import LOSSES
+from multisubnet._functions.loss_problem import LOSSES
 from multisubnet.testing import assert_same_bits
 
 FLOATS = ["float32", "float64"]

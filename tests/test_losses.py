@@ -21,7 +21,7 @@ from multisubnet._backends.cupy import launch as _launch
 from multisubnet._backends.numba import sum_layout as _numba_sums
 from multisubnet._functions import closed_form as _closed_form
 from multisubnet._functions import summation as _sums
-from multisubnet._functions.mean_loss import LOSSES
+from multisubnet._functions.loss_problem import LOSSES
 from multisubnet.testing import activations, assert_same_bits
 
 REALS = ["bool", "int8", "uint16", "int64", "float16", "float32", "float64"]

@@ -8,12 +8,14 @@ import platform
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from unittest import mock
 
 import formula
 import golden
 import numpy as np
 import pytest
+import rooms
 from hypothesis import given
 from hypothesis import strategies as st
 from test_dispatch import run
@@ -27,6 +29,8 @@ from multisubnet._backends.numba import threads as _threads
 from multisubnet.testing import assert_same_bits, problems
 
 numba = pytest.importorskip("numba")
+
+from multisubnet._backends.numba import jit, sum_loops  # noqa: E402
 
 
 @contextlib.contextmanager
@@ -441,14 +445,14 @@ def test_a_cache_that_is_nowhere_or_damaged_does_not_matter(tmp_path):
 @pytest.mark.parametrize(
     "evaluate",
     [
-        "_compiled.compiled('affine', np.dtype('f4'), 'tanh', False)",
-        "_compiled.compiled_sums(Terms.of_key('huber tanh loss'), np.dtype('f4'), 'shhs-')",
+        "affine_loops.compiled('affine', np.dtype('f4'), 'tanh', False)",
+        "sum_loops.compiled_sums(Terms.of_key('huber tanh loss'), np.dtype('f4'), 'shhs-')",
     ],
 )
 def test_the_cache_is_used_and_notices_a_change(tmp_path, evaluate):
     code = (
-        "from multisubnet._backends.numba.llvm import vectors as _vectors; {}\n"
-        "from multisubnet._backends.numba import affine_loops as _compiled\n"
+        "from pathlib import Path\n"
+        "from multisubnet._backends.numba import affine_loops, jit, sum_loops; {}\n"
         "from multisubnet._arithmetic.summands import Terms\n"
         f"import numpy as np; evaluate = {evaluate}\n"
         "print(sum(evaluate.stats.cache_hits.values()))"
@@ -457,8 +461,43 @@ def test_the_cache_is_used_and_notices_a_change(tmp_path, evaluate):
     assert run(code.format(""), **environment) == "0"
     assert run(code.format(""), **environment) == "1"
     (tmp_path / "changed.py").write_text("# another version of what is compiled in")
-    changed = f"_vectors.__file__ = {str(tmp_path / 'changed.py')!r}"
+    changed = f"jit.FILES[-1] = Path({str(tmp_path / 'changed.py')!r})"
     assert run(code.format(changed), **environment) == "0"
+
+
+def test_the_cache_notices_a_changed_byte_in_each_file(tmp_path, monkeypatch):
+    def fingerprint():
+        jit._fingerprint_of_files.cache_clear()
+        return jit.fingerprint()
+
+    found = {fingerprint()}
+    for i, file in enumerate(jit.FILES):
+        changed = tmp_path / file.name
+        changed.write_bytes(file.read_bytes()[:-1] + b"#")
+        with monkeypatch.context() as patched:
+            patched.setattr(jit, "FILES", [*jit.FILES[:i], changed, *jit.FILES[i + 1 :]])
+            found.add(fingerprint())
+    jit._fingerprint_of_files.cache_clear()
+    assert len(found) == 1 + len(jit.FILES)
+
+
+# They only make programs, which are part of fingerprints themselves.
+OF_PROGRAMS = {"activation", "activation_recipes", "coefficients", "elementary", "loss_recipes"}
+
+
+def test_the_cache_knows_of_each_file_that_code_is_made_from():
+    package = Path(ms.__file__).parent
+    room = package / "_backends" / "numba"
+    known = {*jit.FILES, *(package / "_arithmetic" / f"{name}.py" for name in OF_PROGRAMS)}
+    loops = {*room.glob("*_loops.py"), room / "spin.py"}
+    reached, to_do = set(), list(loops)
+    while to_do:
+        reached.add(file := to_do.pop())
+        for module in rooms.imports_of(file):
+            if module.is_relative_to(package) and module not in reached:
+                to_do.append(module)
+    jit_file = Path(jit.__file__)
+    assert reached - loops - known - {jit_file} == set()
 
 
 GENERIC = """
@@ -504,16 +543,14 @@ def test_the_machine_code_streams_and_does_not_contract(dtype, activation):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("key", ["product linear loss", "log_cosh tanh loss slope_sample weighted"])
 def test_the_machine_code_of_sums_is_in_vectors_and_does_not_contract(dtype, key):
-    from multisubnet._backends.numba import affine_loops as _compiled
-
     terms = Terms.of_key(key)
     kinds = "shhs" + ("f" if terms.weighted else "-")
 
-    def jitted(function, signature):
+    def uncached(function, signature):
         return numba.njit([signature])(function)  # from the cache it would come without code
 
-    with mock.patch.object(_compiled, "jitted", jitted):
-        function = _compiled.compiled_sums(terms, np.dtype(dtype), kinds)
+    with mock.patch.object(sum_loops, "jit", uncached):
+        function = sum_loops.compiled_sums(terms, np.dtype(dtype), kinds)
     (code,) = function.inspect_asm().values()
     assert not re.search(r"vfn?m(add|sub)", code)
     for vectors, scalars in (("mulp[sd]", "muls[sd]"), ("addp[sd]", "adds[sd]")):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_losses import assert_all_same_bits
 
 import multisubnet as ms
-from multisubnet._functions.mean_loss import LOSSES
+from multisubnet._functions.loss_problem import LOSSES
 from multisubnet.testing import assert_same_bits
 
 ACTIVATION_OF = {"binary_crossentropy": "sigmoid", "poisson": "softplus"}

@@ -19,12 +19,6 @@ _GIVEN = (*OPERANDS, "parameter")
 # feature; or it is not used.
 HELD, STREAMED, EACH, SCALAR, UNUSED = "hsef-"
 
-# The order of summation, by the absolute index along the summed axis: RUN terms are added one after
-# the other in the working dtype, the totals of BLOCK terms' runs in float64, those of blocks in
-# float64 by a binary tree.
-RUN = 32
-BLOCK = 4096
-
 
 OUTPUTS = ("loss", "error", "slope_sample", "slope", "slope_weight")
 

@@ -15,6 +15,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from multisubnet._arrays import namespaces
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -94,7 +96,24 @@ def _of_type(cls: type) -> str | None:
         if hasattr(module, name) and issubclass(cls, getattr(module, name)):
             return adapter
     if hasattr(cls, "__dlpack__"):
-        from multisubnet import array_api
-
-        return "array_api" if array_api.is_foreign(cls) else None  # type: ignore[arg-type]
+        return "array_api" if is_foreign(cls) else None  # type: ignore[arg-type]
     return None
+
+
+@functools.cache
+def is_foreign(cls: type) -> bool:
+    """Whether this is a class of arrays that are to be taken by DLPack.
+
+    What has no namespace, and can make a NumPy array of itself, is an array_like as any other.
+    """
+    is_native = issubclass(cls, np.ndarray | np.generic) or namespaces.is_class_of_cupy(cls)
+    if is_native or not hasattr(cls, "__dlpack_device__"):
+        return False
+    has_namespace = hasattr(cls, "__array_namespace__") or library_of(cls) is not None
+    return has_namespace or not hasattr(cls, "__array__")
+
+
+def library_of(cls: type) -> Any:
+    """Return the library of a class, if that takes arrays by DLPack."""
+    module = sys.modules.get(cls.__module__.partition(".")[0])
+    return module if hasattr(module, "from_dlpack") else None

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import namespaces
+from multisubnet._arrays import validation as _operands
 from multisubnet._arrays.dtypes import BUILT_IN
-from multisubnet._backends import choice as _dispatch
 
 
 def read(
@@ -22,7 +23,7 @@ def read(
         and (bias is None or type(bias) is np.ndarray)
         and (out is None or type(out) is np.ndarray)
     ):
-        xp = _dispatch.namespace({"samples": samples, "weight": weight, "bias": bias, "out": out})
+        xp = namespaces.namespace({"samples": samples, "weight": weight, "bias": bias, "out": out})
         if xp is np:
             samples = as_numpy("samples", samples)
             weight = as_numpy("weight", weight)
@@ -153,7 +154,7 @@ def apart_from(out: Any, operands: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _apart(out: Any, array: Any) -> Any:
     if not isinstance(out, np.ndarray):
-        return array.copy() if _dispatch.cupy().may_share_memory(array, out) else array
+        return array.copy() if namespaces.cupy().may_share_memory(array, out) else array
     if array.flags.owndata and out.flags.owndata and array is not out:
         return array
     try:
@@ -169,3 +170,19 @@ def _is_same(array: Any, out: Any) -> bool:
     if isinstance(out, np.ndarray):
         return array.__array_interface__["data"] == out.__array_interface__["data"]
     return array.data.ptr == out.data.ptr
+
+
+def read_parameters(weight: Any, bias: Any) -> tuple[ModuleType, Any, Any, tuple[int, int]]:
+    """Return the namespace, weight and bias as its arrays, and (N, F); bias may be None."""
+    xp = namespaces.namespace({"weight": weight, "bias": bias})
+    if xp is np:
+        weight = _operands.as_numpy("weight", weight)
+        bias = None if bias is None else _operands.as_numpy("bias", bias)
+    _operands.check_dtype("weight", weight)
+    if weight.ndim != 2:
+        raise ValueError(f"weight has shape {weight.shape}; expected (N, F)")
+    n_sets, n_features = weight.shape
+    if bias is not None:
+        _operands.check_dtype("bias", bias)
+        n_sets = _operands.agree(None if n_sets == 1 else n_sets, n_features, "bias", bias)
+    return xp, weight, bias, (n_sets, n_features)

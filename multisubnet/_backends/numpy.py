@@ -6,24 +6,22 @@ results of those before it there, and so that operands of another dtype are neve
 
 from __future__ import annotations
 
-import contextvars
 import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
-from multisubnet._arithmetic.summands import BLOCK, OPERANDS, RUN, Terms
+from multisubnet._arithmetic.float_mode import without_warnings
+from multisubnet._arithmetic.summands import OPERANDS, Terms
+from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._arrays import dtypes as _dtypes
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.recipe import Program
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 ARRAYS = "numpy"
 
@@ -46,21 +44,6 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-# Entering a copy of a context costs a quarter of entering numpy.errstate.
-_QUIET = contextvars.Context()
-_QUIET.run(np.seterr, all="ignore")
-
-
-def quietly(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function so that NumPy warns of nothing in it, whatever `numpy.seterr` says."""
-
-    @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        return _QUIET.copy().run(function, *args, **kwargs)
-
-    return wrapper
-
-
 def why_unavailable() -> None:
     """NumPy is always there."""
 
@@ -80,7 +63,7 @@ def adopt(array: Any) -> np.ndarray:
     return array.get()
 
 
-@quietly
+@without_warnings
 def affine(
     samples: np.ndarray,
     weight: np.ndarray,
@@ -107,7 +90,7 @@ def affine(
         )
 
 
-@quietly
+@without_warnings
 def affine_select(
     samples: np.ndarray,
     weight: np.ndarray,
@@ -139,7 +122,7 @@ def affine_select(
             out[block][~there] = 0 if dtype.kind in "biu" else nothing
 
 
-@quietly
+@without_warnings
 def sums(
     terms: Terms,
     operands: dict[str, np.ndarray | None],
@@ -188,7 +171,7 @@ def _over_features(values: np.ndarray) -> np.ndarray:
     return tree(np.ascontiguousarray(values.T))
 
 
-@quietly
+@without_warnings
 def finish(
     totals: np.ndarray,
     out: np.ndarray,

@@ -17,7 +17,7 @@ from multisubnet._backends.choice import BackendUnavailable, use_backend
 from multisubnet._backends.config import show_config
 from multisubnet._cli import commands as _commands
 from multisubnet._cli.demo import demo
-from multisubnet._functions.mean_loss import LOSSES
+from multisubnet._functions.loss_problem import LOSSES
 from multisubnet._memory import amounts as _memory
 
 _FILES = """\

@@ -10,6 +10,7 @@ import numpy as np
 from multisubnet._arithmetic import activation as _activations
 from multisubnet._arithmetic import float_mode as _subnormals
 from multisubnet._arithmetic.activation import Activation
+from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
 from multisubnet._arrays.frameworks import adapted
 from multisubnet._backends import choice as _dispatch
@@ -117,7 +118,7 @@ def checked(
         "bias": bias,
         "out": out,
     }
-    xp = _dispatch.namespace(others)
+    xp = namespaces.namespace(others)
     if xp is np:
         set_index = _operands.as_numpy("set_index", set_index)
     xp, samples, weight, bias, dtype, sizes = _operands.read(samples, weight, bias, out)

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
-from multisubnet._arithmetic.float_mode import keeping_subnormals
+from multisubnet._arithmetic.float_mode import keeping_subnormals, without_warnings
 from multisubnet._arithmetic.summands import Terms
+from multisubnet._arrays import namespaces
 from multisubnet._arrays.frameworks import adapted
-from multisubnet._backends import choice as _dispatch
-from multisubnet._backends import numpy as _numpy
-from multisubnet._functions.summation import Problem
+from multisubnet._functions.problem import Problem
 
 _STATISTICS = ("mean", "var", "std")
 
@@ -86,7 +85,7 @@ def affine_stats(
     n_sets, n_samples, n_features = problem.shape
 
     summing = problem.on_backend(operands_and_terms(problem, None)[1])
-    with _dispatch.device_of(problem.samples):
+    with namespaces.device_of(problem.samples):
         divisor, divisor_array = float(n_sets), None
         if set_weight is not None:
             factor = problem.normalize(summing, "set_weight")[None, :, None]
@@ -148,12 +147,12 @@ def totals(problem: Problem) -> Any:
     n_sets, n_samples, n_features = problem.shape
     _, terms = operands_and_terms(problem, problem.others["mean"])
     summing = problem.on_backend(terms)
-    with _dispatch.device_of(problem.samples):
+    with namespaces.device_of(problem.samples):
         operands, terms = operands_and_terms(problem, problem.others["mean"])
         return summing.returned(summing.totals(terms, operands, (n_samples, n_sets, n_features)))
 
 
-@_numpy.quietly
+@without_warnings
 def spread(square: Any, distance: Any) -> tuple[Any, Any]:
     """Return variance and standard deviation of mean squares and means of distances."""
     variance = square - distance * distance

@@ -7,9 +7,10 @@ from typing import Any
 
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import keeping_subnormals
+from multisubnet._arrays import namespaces
 from multisubnet._arrays.frameworks import adapted
-from multisubnet._backends import choice as _dispatch
-from multisubnet._functions.summation import Problem, Summing, swapped
+from multisubnet._functions.problem import Problem, swapped
+from multisubnet._functions.summation import Summing
 
 _OPERANDS = ("samples", "weight", "bias")
 
@@ -84,7 +85,7 @@ def affine_vjp(
     asked = names_of(wrt)
     problem = problem_of(samples, weight, bias, cotangent, activation)
     summing = problem.on_backend(problem.terms("product", ("slope",)))
-    with _dispatch.device_of(problem.samples):
+    with namespaces.device_of(problem.samples):
         grad_weight, grad_bias = _of_parameters(problem, summing, asked)
         grad_samples = _of_samples(problem, summing) if "samples" in asked else None
         gradients = grad_samples, grad_weight, grad_bias

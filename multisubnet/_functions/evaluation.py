@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
 from multisubnet._backends import choice as _dispatch
 
@@ -30,7 +31,7 @@ def run(
     `shape` is that of the result, whose axes in this `order` are those that the backend writes.
     """
     moves = backend.ARRAYS != xp.__name__
-    with _dispatch.device_of(operands[0]):
+    with namespaces.device_of(operands[0]):
         if moves:
             operands = tuple(None if x is None else backend.adopt(x) for x in operands)
         if moves or out is None:

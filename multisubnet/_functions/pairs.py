@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any
 
 from multisubnet._arithmetic.float_mode import keeping_subnormals
 from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._arrays import validation as _operands
+from multisubnet._arrays import namespaces
 from multisubnet._arrays.frameworks import adapted_or_converted
-from multisubnet._backends import choice as _dispatch
+from multisubnet._arrays.joining import as_array, joined
+from multisubnet._arrays.validation import read_parameters
 
 
 @adapted_or_converted
@@ -68,7 +66,7 @@ def unpacked(pairs: Any) -> tuple[Any, Any]:
             f"(weight, bias) pair for each of F features"
         )
     native = _dtypes.native(pairs.dtype)
-    with _dispatch.device_of(pairs):
+    with namespaces.device_of(pairs):
         weight, bias = (pairs[:, :, i].astype(native, order="C") for i in (0, 1))
     return weight, bias
 
@@ -109,51 +107,6 @@ def to_pairs(weight: Any, bias: Any) -> Any:
     """
     if bias is None:
         raise TypeError("bias is None; expected an array_like of numbers")
-    xp, weight, bias, shape = read(weight, bias)
+    xp, weight, bias, shape = read_parameters(weight, bias)
     parts = {"weight": weight, "bias": bias}
     return joined({k: xp.broadcast_to(x, shape) for k, x in parts.items()}, "stack", axis=-1)
-
-
-def as_array(name: str, operand: Any) -> Any:
-    """Return an array_like, or a sequence of CuPy arrays, as an array of numbers."""
-    items = operand if isinstance(operand, list | tuple) and len(operand) else [operand]
-    named = {f"{name}[{i}]": item for i, item in enumerate(items)}
-    xp = _dispatch.namespace(named)
-    if xp is np:
-        operand = _operands.as_numpy(name, operand)
-    elif items is operand:
-        operand = joined(named, "stack", axis=0)
-    _operands.check_dtype(name, operand)
-    return operand
-
-
-def read(weight: Any, bias: Any) -> tuple[ModuleType, Any, Any, tuple[int, int]]:
-    """Return the namespace, weight and bias as its arrays, and (N, F); bias may be None."""
-    xp = _dispatch.namespace({"weight": weight, "bias": bias})
-    if xp is np:
-        weight = _operands.as_numpy("weight", weight)
-        bias = None if bias is None else _operands.as_numpy("bias", bias)
-    _operands.check_dtype("weight", weight)
-    if weight.ndim != 2:
-        raise ValueError(f"weight has shape {weight.shape}; expected (N, F)")
-    n_sets, n_features = weight.shape
-    if bias is not None:
-        _operands.check_dtype("bias", bias)
-        n_sets = _operands.agree(None if n_sets == 1 else n_sets, n_features, "bias", bias)
-    return xp, weight, bias, (n_sets, n_features)
-
-
-def joined(arrays: dict[str, Any], join: Literal["stack", "concatenate"], axis: int) -> Any:
-    """Return named arrays of one dtype, or on the CPU of any, as one that is C-contiguous."""
-    xp = _dispatch.namespace(arrays)
-    (first, dtype), *others = ((name, array.dtype) for name, array in arrays.items())
-    for name, other in others:
-        if xp is not np and other != dtype:
-            raise TypeError(
-                f"{first} has dtype {dtype} and {name} {other}: convert one of them (CuPy, which "
-                f"would do it here, takes float32 subnormals for zeros)"
-            )
-    dtype = _dtypes.result_type(dtype, *(other for _, other in others))
-    with _dispatch.device_of(arrays[first]):
-        joined = getattr(xp, join)(list(arrays.values()), axis=axis, dtype=dtype)
-        return xp.ascontiguousarray(joined)

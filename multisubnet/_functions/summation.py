@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet._arithmetic import activation as _activations
-from multisubnet._arithmetic.activation import Activation
-from multisubnet._arithmetic.summands import BLOCK, Terms
-from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._arrays import validation as _operands
+from multisubnet._arithmetic.summands import Terms
+from multisubnet._arithmetic.summation_order import BLOCK
+from multisubnet._arrays import namespaces
 from multisubnet._backends import choice as _dispatch
 
 _LEAST_BYTES, _MOST_BYTES = 1 << 20, 1 << 23  # of the totals of blocks that are held at once
@@ -26,93 +24,6 @@ _EXPONENT_OF_1 = np.uint64(0x3FF << 52)
 _LEAST_EXPONENT = np.uint64(1 << 52)
 
 _SUM = Terms("product", "linear", ("loss",), False)
-
-
-class Problem:
-    """Validated operands of functions that sum up, and the backend that does it.
-
-    `others` are further operands by name, of which None is not there.
-    """
-
-    def __init__(
-        self, samples: Any, weight: Any, bias: Any, activation: Any, others: dict[str, Any]
-    ):
-        operands = {"samples": samples, "weight": weight, "bias": bias}
-        self.xp = _dispatch.namespace(operands | others)
-        if self.xp is np:
-            others = {
-                name: None if x is None else _operands.as_numpy(name, x)
-                for name, x in others.items()
-            }
-        _, samples, weight, bias, dtype, self.shape = _operands.read(samples, weight, bias, None)
-        self.dtype = working_dtype(dtype)
-        for name, array in others.items():
-            if array is not None:
-                _operands.check_dtype(name, array)
-                if array.dtype.kind == "c" or array.dtype.char == "g":
-                    raise TypeError(
-                        f"{name} has dtype {array.dtype}; expected bool, an integer, or a "
-                        f"floating dtype up to float64"
-                    )
-        self.activation: Activation | None = None
-        if activation is not None:
-            self.activation, _ = _activations.applied(activation, self.dtype)
-        self.samples, self.weight, self.bias, self.others = samples, weight, bias, others
-
-    def expect(self, name: str, shapes: dict[str, tuple[int, ...]]) -> None:
-        """Raise unless an operand, if it is there, has one of some shapes with names."""
-        array = self.others[name]
-        if array is not None and array.shape not in shapes.values():
-            expected = " or ".join(f"{names} = {shape}" for names, shape in shapes.items())
-            raise ValueError(f"{name} has shape {array.shape}; expected {expected}")
-
-    def dtype_of_gradient(self, operand: Any) -> np.dtype:
-        """Return the dtype of a gradient with respect to an operand."""
-        dtype = _dtypes.native(operand.dtype)
-        return dtype if _dtypes.is_floating(dtype) else self.dtype
-
-    def expect_derivative(self) -> None:
-        """Raise unless the activation has a derivative."""
-        if self.activation is not None and self.activation.is_derivative:
-            raise TypeError(
-                f"activation is {self.activation!r}, which has no derivative; expected one that has"
-            )
-
-    def terms(self, loss: str, outputs: tuple[str, ...], weighted: bool = False) -> Terms:
-        """Return terms with the activation of the problem."""
-        key = "linear" if self.activation is None else self.activation.key
-        return Terms(loss, key, outputs, weighted)
-
-    def on_backend(self, terms: Terms, shape: tuple[int, ...] | None = None) -> Summing:
-        """Choose the backend, now that everything is valid, and bring the operands there.
-
-        `shape` is that of all terms, if it is not that of the problem.
-        """
-        backend = _dispatch.select("sums", self.xp, self.dtype, shape or self.shape, None, terms)
-        if backend.ARRAYS != self.xp.__name__:
-            move = backend.adopt
-            self.samples, self.weight = move(self.samples), move(self.weight)
-            self.bias = None if self.bias is None else move(self.bias)
-            self.others = {k: None if x is None else move(x) for k, x in self.others.items()}
-        number = 0.0 if self.activation is None else self.activation.number
-        return Summing(backend, self.xp, self.dtype, number)
-
-    def normalize(self, summing: Summing, name: str) -> Any:
-        """Return weights, if there are any, of which only the ratios count, as `normalized`."""
-        weights = self.others[name]
-        if weights is not None:
-            weights = self.others[name] = normalized(summing, weights)
-        return weights
-
-    def over_samples(self) -> dict[str, Any]:
-        """Return the operands with axes (N, B, F), the second one to be summed up."""
-        samples = self.samples if self.samples.ndim == 3 else self.samples[None]
-        bias = None if self.bias is None else self.bias[:, None]
-        return {"sample": samples, "weight": self.weight[:, None], "bias": bias}
-
-    def over_sets(self) -> dict[str, Any]:
-        """Return the operands with axes (B, N, F), the second one to be summed up."""
-        return swapped(self.over_samples())
 
 
 class Summing:
@@ -133,7 +44,7 @@ class Summing:
 
         With the terms, and the shape of them all, it may be one that has to be loaded first.
         """
-        xp = _dispatch.namespace({"array": array})
+        xp = namespaces.namespace({"array": array})
         backend = _dispatch.load(xp.__name__)
         if terms is not None and shape is not None:
             chosen = _dispatch.select("sums", xp, dtype, shape, None, terms)
@@ -252,18 +163,3 @@ def in_float64(summing: Summing, array: Any, dtype: np.dtype) -> Any:
     one[...] = 1.0
     summing.backend.affine(array, one, None, out[None], dtype, None)
     return out
-
-
-def swapped(operands: dict[str, Any]) -> dict[str, Any]:
-    """Return operands with their first two axes exchanged."""
-    return {name: None if x is None else x.transpose(1, 0, 2) for name, x in operands.items()}
-
-
-def working_dtype(dtype: np.dtype) -> np.dtype:
-    """Return the dtype in which operands that have this one in common are summed up."""
-    if dtype.kind == "c" or dtype.char == "g":
-        raise TypeError(
-            f"samples, weight and bias together have dtype {dtype}; expected bool, integers or "
-            f"floating dtypes of which float64 is the widest"
-        )
-    return np.dtype(np.float32 if dtype.char in "eEf" else np.float64)

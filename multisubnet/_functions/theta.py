@@ -9,10 +9,9 @@ import numpy as np
 
 from multisubnet._arithmetic.float_mode import keeping_subnormals
 from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import joining, namespaces
 from multisubnet._arrays import validation as _operands
 from multisubnet._arrays.frameworks import adapted_or_converted
-from multisubnet._backends import choice as _dispatch
-from multisubnet._functions import pairs as _pairs
 
 
 @adapted_or_converted
@@ -77,7 +76,7 @@ def from_theta(
     """
     n_features = _count(n_features)
     axis = _operands.axis("axis", axis)
-    theta = _pairs.as_array("theta", theta)
+    theta = joining.as_array("theta", theta)
     n_parameters = 2 * n_features if use_bias else n_features
     sets = theta[None] if theta.ndim == 1 else theta.T if axis else theta
     if sets.ndim != 2 or sets.shape[1] != n_parameters:
@@ -136,7 +135,7 @@ def to_theta(weight: Any, bias: Any = None, *, axis: int = 0) -> Any:
            [0.5, 0.5]])
     """
     axis = _operands.axis("axis", axis)
-    xp, weight, bias, (n_sets, n_features) = _pairs.read(weight, bias)
+    xp, weight, bias, (n_sets, n_features) = _operands.read_parameters(weight, bias)
     if bias is None:
         return weight.T if axis else weight[:]
     if xp is not np and weight.dtype != bias.dtype:
@@ -145,7 +144,7 @@ def to_theta(weight: Any, bias: Any = None, *, axis: int = 0) -> Any:
             f"which would do it here, takes float32 subnormals for zeros)"
         )
     shape = (2 * n_features, n_sets) if axis else (n_sets, 2 * n_features)
-    with _dispatch.device_of(weight), np.errstate(all="ignore"):  # of a signaling NaN
+    with namespaces.device_of(weight), np.errstate(all="ignore"):  # of a signaling NaN
         theta = xp.empty(shape, _dtypes.result_type(weight.dtype, bias.dtype))
         of_weight, of_bias = from_theta(theta, n_features, axis=axis)
         of_weight[...] = weight

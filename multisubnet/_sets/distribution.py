@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.float_mode import without_warnings
+from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
-from multisubnet._backends import choice as _dispatch
-from multisubnet._backends import numpy as _numpy
-from multisubnet._functions import summation as _sums
+from multisubnet._functions import problem
 from multisubnet._functions.affine import affine
 from multisubnet._functions.affine_stats import affine_stats
 from multisubnet._memory import amounts as _memory
@@ -58,7 +58,7 @@ def predict_stats(
     given = samples, weight, bias
     xp, samples, weight, bias, dtype, shape = _operands.read(*given, None)
     n_sets, n_samples, n_features = shape
-    working = _sums.working_dtype(dtype)
+    working = problem.working_dtype(dtype)
     columns = limit // (3 * max(n_sets, 1) * working.itemsize)  # as they come, in order, copied
     if not columns:
         raise ValueError(
@@ -77,7 +77,7 @@ def predict_stats(
                 None if bias is None else bias[:, features],
                 activation=activation,
             )
-            found[:, rows, features] = _distribution(_dispatch.on_host(block), levels)
+            found[:, rows, features] = _distribution(namespaces.on_host(block), levels)
             if features.stop == n_features and rows.stop < n_samples:
                 report(rows.stop)
         report(n_samples)
@@ -112,7 +112,7 @@ def _tiles(n_samples: int, n_features: int, columns: int) -> Iterator[tuple[slic
             )
 
 
-@_numpy.quietly
+@without_warnings
 def _distribution(block: np.ndarray, levels: list[float]) -> np.ndarray:
     """Return least, largest and quantiles over the first axis, each linear between two values."""
     n_sets, *shape = block.shape

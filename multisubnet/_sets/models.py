@@ -14,9 +14,8 @@ import numpy as np
 
 from multisubnet._arithmetic import activation as _activations
 from multisubnet._arithmetic.activation import Activation
+from multisubnet._arrays import joining, namespaces
 from multisubnet._arrays import validation as _operands
-from multisubnet._backends import choice as _dispatch
-from multisubnet._functions import pairs as _pairs
 from multisubnet._functions.affine import affine
 
 _EXPECTED = (
@@ -79,7 +78,7 @@ def check(name: str, model: Any, given: Activation | None) -> None:
 
 def _joined(name: str, arrays: list[Any]) -> Any:
     named = {f"models[{i}].{name}": array for i, array in enumerate(arrays)}
-    return _pairs.joined(named, "concatenate", axis=0)
+    return joining.joined(named, "concatenate", axis=0)
 
 
 def _read(name: str, model: Any, given: Activation | None) -> _Read:
@@ -150,7 +149,7 @@ def _set_of(name: str, arrays: Mapping[Any, Any]) -> _Read:
 def _row(name: str, array: Any) -> Any:
     """Return an array_like of numbers as an array."""
     array = as_array(array)
-    if not _dispatch.is_cupy(array):
+    if not namespaces.is_cupy(array):
         array = _operands.as_numpy(name, array)
     _operands.check_dtype(name, array)
     return array

@@ -11,8 +11,8 @@ import numpy as np
 from multisubnet._arithmetic import activation as _activations
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
-from multisubnet._backends import choice as _dispatch
 from multisubnet._functions.affine import affine
 from multisubnet._memory import amounts as _memory
 from multisubnet._memory import chunks as _chunks
@@ -79,7 +79,7 @@ class Prediction(NamedTuple):
             )
 
     def _empty(self) -> Any:
-        with _dispatch.device_of(self.samples):
+        with namespaces.device_of(self.samples):
             return self.xp.empty(self.shape, self.dtype)
 
     def into(self, out: Any, memory_limit: Any, progress: Any) -> None:
@@ -103,7 +103,7 @@ class Prediction(NamedTuple):
             raise _operands.cannot_hold(out, self.dtype)
         elements = self._elements(limit or _CHUNK_BYTES, 1, progress)
         for chunk, operands in self.parts(elements, progress):
-            out[chunk] = _dispatch.on_host(self.block(operands))
+            out[chunk] = namespaces.on_host(self.block(operands))
             _let_go(out, chunk)
 
     def blocks(self, memory_limit: Any, progress: Any) -> Iterator[tuple[slice, slice, Any]]:

@@ -14,6 +14,7 @@ from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import keeping_subnormals
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._arrays import frameworks as _adapters
+from multisubnet._arrays import joining, namespaces, validation
 from multisubnet._backends import choice as _dispatch
 from multisubnet._functions import pairs as _pairs
 from multisubnet._functions import theta as _theta
@@ -105,7 +106,7 @@ class WeightSets:
     def __init__(
         self, weight: Any, bias: Any = None, activation: str | Activation | None = None
     ) -> None:
-        _, weight, bias, shape = _pairs.read(weight, bias)
+        _, weight, bias, shape = validation.read_parameters(weight, bias)
         self._set(
             _copied(weight, shape), None if bias is None else _copied(bias, shape), activation
         )
@@ -173,7 +174,7 @@ class WeightSets:
     @property
     def device(self) -> str:
         """Where weight and bias are: ``"cpu"``, or ``"cuda:0"`` and so on."""
-        if _dispatch.is_cupy(self._weight):
+        if namespaces.is_cupy(self._weight):
             return f"cuda:{self._weight.data.device_id}"
         return "cpu"
 
@@ -217,14 +218,14 @@ class WeightSets:
             chosen = slice(number % len(self), number % len(self) + 1)
         else:
             # NumPy checks it: CuPy would take an index out of bounds for one within.
-            index = _dispatch.on_host(index)
+            index = namespaces.on_host(index)
             if isinstance(index, tuple) or np.ndim(index) != 1:
                 raise TypeError(
                     f"sets are indexed by an integer, a slice, or an array of integers or bools of "
                     f"one dimension, not {index!r}"
                 )
-            xp = _dispatch.namespace({"weight": self._weight})
-            with _dispatch.device_of(self._weight):
+            xp = namespaces.namespace({"weight": self._weight})
+            with namespaces.device_of(self._weight):
                 chosen = xp.asarray(np.arange(len(self))[index])
         weight, bias = (
             None if array is None else _contiguous(array[chosen])
@@ -284,8 +285,8 @@ class WeightSets:
                     )
         weights = {f"sequence[{i}].weight": sets._weight for i, sets in enumerate(members)}
         biases = {f"sequence[{i}].bias": sets._bias for i, sets in enumerate(members)}
-        weight = _pairs.joined(weights, "concatenate", axis=0)
-        bias = None if first._bias is None else _pairs.joined(biases, "concatenate", axis=0)
+        weight = joining.joined(weights, "concatenate", axis=0)
+        bias = None if first._bias is None else joining.joined(biases, "concatenate", axis=0)
         return cls._of(weight, bias, first._activation)
 
     # From other forms, and to them.
@@ -469,7 +470,7 @@ class WeightSets:
             raise ValueError(f"target must be 'numpy' or 'cupy', not {target!r}")
         _dispatch.load(target)
         if target == "numpy":
-            arrays = [_dispatch.on_host(array) for array in self._arrays()]
+            arrays = [namespaces.on_host(array) for array in self._arrays()]
         else:
             import cupy
 
@@ -520,7 +521,7 @@ class WeightSets:
             weight_files as _weight_files,  # JSON and zip take a while to import
         )
 
-        weight, *bias = (_dispatch.on_host(array) for array in self._arrays())
+        weight, *bias = (namespaces.on_host(array) for array in self._arrays())
         _weight_files.save(path, weight, bias[0] if bias else None, self.activation)
 
     @classmethod
@@ -937,9 +938,9 @@ class WeightSets:
         )
         if _adapters.of([losses]) is not None:
             losses = np.asarray(losses)  # Dask's are computed now
-        order = np.argsort(_dispatch.on_host(losses), axis=0, kind="stable")[:k]
-        xp = _dispatch.namespace({"losses": losses})
-        with _dispatch.device_of(losses):
+        order = np.argsort(namespaces.on_host(losses), axis=0, kind="stable")[:k]
+        xp = namespaces.namespace({"losses": losses})
+        with namespaces.device_of(losses):
             order = xp.asarray(order)
             if not per_feature:
                 return self[order], losses[order]
@@ -953,8 +954,8 @@ class WeightSets:
 @keeping_subnormals
 def _copied(array: Any, shape: tuple[int, int]) -> Any:
     """Return a new C-contiguous array of this shape, in native byte order."""
-    xp = _dispatch.namespace({"array": array})
-    with _dispatch.device_of(array):
+    xp = namespaces.namespace({"array": array})
+    with namespaces.device_of(array):
         copy = xp.empty(shape, _dtypes.native(array.dtype))
         copy[...] = array
     return copy
@@ -962,12 +963,12 @@ def _copied(array: Any, shape: tuple[int, int]) -> Any:
 
 def _contiguous(array: Any) -> Any:
     """Return an array as a C-contiguous one."""
-    with _dispatch.device_of(array):
-        return _dispatch.namespace({"array": array}).ascontiguousarray(array)
+    with namespaces.device_of(array):
+        return namespaces.namespace({"array": array}).ascontiguousarray(array)
 
 
 def _same_bits(one: Any, other: Any) -> bool:
     """Whether two arrays have the same dtype, shape and bits."""
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
-    return _dispatch.on_host(one).tobytes() == _dispatch.on_host(other).tobytes()
+    return namespaces.on_host(one).tobytes() == namespaces.on_host(other).tobytes()

@@ -26,11 +26,11 @@ import dask.array as da
 import numpy as np
 
 from multisubnet._arithmetic import activation as _activations
+from multisubnet._arithmetic import moments as _moments
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arrays import validation as _operands
 from multisubnet._functions import affine_stats as _stats
-from multisubnet._functions import closed_form as _closed_form
-from multisubnet._functions.mean_loss import Judgement, with_gradients
+from multisubnet._functions.loss_problem import Judgement, with_gradients
 from multisubnet.dask import _tasks as tasks
 from multisubnet.dask._graph import Given
 
@@ -301,7 +301,7 @@ def _by_moments(given: Given, judgement: Judgement) -> list[da.Array]:
     largest = given.sums(function, "okf", 2, *data[:2], join=tasks.largest), "okf"
     function, known = partial(tasks.fits, working=working), 2
     moments = given.combined(function, "pf", _FLOAT64, largest, new_axes={"p": known})
-    for number, step in enumerate(_closed_form.steps_of(data[2][0])):
+    for number, step in enumerate(_moments.steps_of(data[2][0])):
         function = partial(tasks.moments_of_chunks, number=number, working=working)
         totals = given.sums(function, "okf", step.adds, *data, (moments, "mf"))
         pairs = (totals, "okf"), (moments, "mf"), total

@@ -10,7 +10,8 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from multisubnet._arithmetic.summands import BLOCK
+from multisubnet._arithmetic.summation_order import BLOCK
+from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
 from multisubnet._backends import choice as _dispatch
 from multisubnet.dask import _tasks as tasks
@@ -45,7 +46,7 @@ class Given:
                 _check_chunks(name, operand)
             else:
                 of_one_chunk[name] = operand
-        self.xp: ModuleType = _dispatch.namespace(of_one_chunk)
+        self.xp: ModuleType = namespaces.namespace(of_one_chunk)
         self.arrays: dict[str, Any] = {
             name: x
             if x is None or isinstance(x, da.Array) or self.xp is not np
@@ -223,7 +224,7 @@ def _check_chunks(name: str, array: da.Array) -> None:
             f"{name} has chunks of unknown size, its shape being {array.shape}; expected known "
             f"ones: call {name}.compute_chunk_sizes() first"
         )
-    if type(array._meta) is not np.ndarray and not _dispatch.is_cupy(array._meta):
+    if type(array._meta) is not np.ndarray and not namespaces.is_cupy(array._meta):
         raise TypeError(
             f"{name} has chunks of type {type(array._meta).__name__}; expected NumPy or CuPy arrays"
         )

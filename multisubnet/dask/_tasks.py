@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from multisubnet._arithmetic import moments as _moments
 from multisubnet._arithmetic.float_mode import keeping_subnormals
 from multisubnet._arithmetic.summands import Terms
+from multisubnet._arrays import namespaces
 from multisubnet._backends import choice as _dispatch
 from multisubnet._backends.numba import threads as _threads
 from multisubnet._functions import affine as _affine
 from multisubnet._functions import affine_stats as _stats
 from multisubnet._functions import closed_form as _closed_form
 from multisubnet._functions import summation as _sums
-from multisubnet._functions.mean_loss import Judgement
+from multisubnet._functions.loss_problem import Judgement
 from multisubnet._functions.summation import Summing
 
 _FLOAT64 = np.dtype(np.float64)
@@ -105,7 +107,7 @@ def moments_of_chunks(
     summing = Summing.where(samples, working)
     targets = targets[:, None] if targets.ndim == 1 else targets
     data = samples, targets, sample_weight
-    step = _closed_form.steps_of(sample_weight)[number]
+    step = _moments.steps_of(sample_weight)[number]
     return _closed_form.totals(summing, step, *data, moments)[None, :, None]
 
 
@@ -125,7 +127,7 @@ def added(nodes: Any, axis: Any, keepdims: bool) -> Any:
 def with_means(totals: Any, moments: Any, weights: Any, *, number: int, n_samples: int) -> Any:
     """Return the moments of the closed form that are known after a step."""
     summing = Summing.where(totals, _FLOAT64)
-    step = _closed_form.steps_of(weights)[number]
+    step = _moments.steps_of(weights)[number]
     return _closed_form.with_means(summing, step, moments, totals[:, 0], n_samples, weights)
 
 
@@ -175,7 +177,7 @@ def taken(results: list[tuple[Any, ...]], *, output: int, **_: Any) -> Any:
 def over_features(results: list[tuple[Any, ...]], *, dtype: np.dtype, divisor: float) -> Any:
     """Return the losses of sets, whose features are in several chunks."""
     of_each = [of_chunk[0] for of_chunk in results]
-    xp = _dispatch.namespace({"losses": of_each[0]})
+    xp = namespaces.namespace({"losses": of_each[0]})
     return _divided(xp.concatenate(of_each, axis=1), 1, dtype, divisor)
 
 

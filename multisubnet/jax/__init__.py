@@ -30,12 +30,12 @@ from multisubnet._arrays import validation as _operands
 from multisubnet._functions import affine_select as _select
 from multisubnet._functions import affine_stats as _stats
 from multisubnet._functions import affine_vjp as _vjp
-from multisubnet._functions import mean_loss as _losses
+from multisubnet._functions import loss_problem
 
 if jax.__version_info__ < (0, 5):
     raise ImportError(f"multisubnet.jax needs JAX 0.5 or newer, and {jax.__version__} is installed")
 
-from multisubnet._sums import Problem
+from multisubnet._functions.problem import Problem
 from multisubnet.jax import _formulas as _jax_formulas
 from multisubnet.jax._arrays import (
     canonical,
@@ -452,7 +452,9 @@ class _Judgement(NamedTuple):
 
     def problem_of(self, operands: dict[str, Any]) -> Problem:
         """Return operands that agree in shape and dtype as a problem, without their values."""
-        return _losses.problem_of(tuple(stand_ins(operands).values()), self.loss, self.activation)
+        return loss_problem.problem_of(
+            tuple(stand_ins(operands).values()), self.loss, self.activation
+        )
 
     def in_jax(self, operands: dict[str, Any]) -> Any:
         """Return the losses in JAX' own operations."""
@@ -465,7 +467,7 @@ def _judgement(loss: Any, activation: Any, per_feature: bool, dtype: Any) -> _Ju
     """Return how losses are to be taken."""
     if isinstance(activation, str):
         activation = Activation(activation)
-    of_loss = _losses.checked_dtype(dtype)
+    of_loss = loss_problem.checked_dtype(dtype)
     if dtype is None:
         of_loss = canonical(of_loss)
     elif canonical(of_loss) != of_loss:

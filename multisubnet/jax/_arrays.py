@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
 from multisubnet._backends import choice as _dispatch
-from multisubnet._functions.summation import Problem
+from multisubnet._functions.problem import Problem
 
 _ALIGNMENT = 64  # XLA takes over NumPy's memory from such an address, and copies it from others
 
@@ -135,7 +136,7 @@ def _returned(array: Any, place: Place, dtype: np.dtype | None = None) -> Any:
         array = array.astype(dtype, copy=False)
         # JAX does not know that CuPy's stream reads the operands, and may use their memory again
         # once this call is over: by then, all must be done.
-        _dispatch.cupy().cuda.get_current_stream().synchronize()
+        namespaces.cupy().cuda.get_current_stream().synchronize()
     return jax.dlpack.from_dlpack(array)
 
 
@@ -192,4 +193,4 @@ def _on_gpu(x: Any) -> Any:
             "arithmetic"
         )
     _dispatch.load("cupy")  # or say what is missing
-    return _dispatch.cupy().from_dlpack(x)  # which makes its current stream wait for x
+    return namespaces.cupy().from_dlpack(x)  # which makes its current stream wait for x

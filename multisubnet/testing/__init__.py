@@ -28,7 +28,7 @@ from numpy.typing import DTypeLike
 from multisubnet._arithmetic.activation import PARAMETERS, Activation
 from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._backends import choice as _dispatch
+from multisubnet._arrays import namespaces
 
 __all__ = [
     "DTYPES",
@@ -327,7 +327,7 @@ def assert_same_bits(actual: Any, desired: Any) -> None:
 
 
 def _host(array: Any) -> np.ndarray:
-    return array.get() if _dispatch.is_cupy(array) else np.asarray(array)
+    return array.get() if namespaces.is_cupy(array) else np.asarray(array)
 
 
 def _same(actual: np.ndarray, desired: np.ndarray) -> np.ndarray:

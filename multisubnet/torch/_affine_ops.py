@@ -14,7 +14,7 @@ import multisubnet as ms
 from multisubnet._arithmetic import activation as _activations
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._arrays import validation as _operands
-from multisubnet._functions import summation as _sums
+from multisubnet._functions import problem
 from multisubnet.torch._arrays import (
     array_of,
     as_tensors,
@@ -52,7 +52,7 @@ def _shape(samples: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Any, .
 
 
 def _fake_gradient(operand: Tensor, operands: tuple[Any, ...], shape: Any = None) -> Tensor:
-    working = _sums.working_dtype(_common_dtype(*operands))
+    working = problem.working_dtype(_common_dtype(*operands))
     dtype = operand.dtype if operand.is_floating_point() else tensor_dtype(working)
     return operand.new_empty(operand.shape if shape is None else shape, dtype=dtype)
 

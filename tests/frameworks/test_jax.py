@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import multisubnet as ms
 from multisubnet import jax as msj
 from multisubnet._arithmetic.activation_recipes import RECIPES
-from multisubnet._functions.mean_loss import LOSSES
+from multisubnet._functions.loss_problem import LOSSES
 from multisubnet.testing import activations, assert_same_bits, problems
 
 NARROW = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32")

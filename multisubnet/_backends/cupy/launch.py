@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from multisubnet._arithmetic.activation import OF_INTEGERS, Activation
-from multisubnet._arithmetic.summands import BLOCK, EACH, OPERANDS, OUTPUTS, RUN, Terms
+from multisubnet._arithmetic.summands import EACH, OPERANDS, OUTPUTS, Terms
+from multisubnet._arithmetic.summation_order import BLOCK, RUN
 
 # The element types of cuda/types.cuh, by their NumPy dtype character, in the order of its list.
 _TYPES = {

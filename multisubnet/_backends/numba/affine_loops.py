@@ -12,35 +12,24 @@ which a tile holds several. Addresses and lengths are in bytes.
 
 from __future__ import annotations
 
-import logging
-import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import from_dtype, njit, types
 
 from multisubnet._arithmetic.activation import program_of
-from multisubnet._arithmetic.recipe import Program
-from multisubnet._arithmetic.summands import Terms
-from multisubnet._backends.numba.llvm import vectors as _vectors
-from multisubnet._backends.numba.llvm.vectors import (
-    LINE,
-    add_runs,
-    affine_row,
-    copy,
-    fence,
-    splat,
-    stream_line,
-)
-from multisubnet._backends.numba.sum_layout import ROWS
+from multisubnet._backends.numba.jit import fingerprint, jit
+from multisubnet._backends.numba.lines import LINE
+from multisubnet._backends.numba.llvm import memory
+from multisubnet._backends.numba.llvm.affine_row import affine_row
+from multisubnet._backends.numba.llvm.memory import copy, fence, splat, stream_line
 
 _SHORT_ROW = 2048  # bytes, below which rows are repeated in a tile
 _SHORT_SELECTED = 256  # below which rows of sets that are selected are put together in one
 _SHORT_RUN = 1024
 _TILE = 4096
 _SLOT = _TILE + 2 * LINE  # a tile; a line by which it goes on; a line that filling it may overrun
-_scratch = _vectors.stack(LINE + 3 * _SLOT)
+_scratch = memory.stack(LINE + 3 * _SLOT)
 
 
 @njit(inline="never")
@@ -263,50 +252,6 @@ def _specialized_select(recipe: str):
     return affine_select
 
 
-def _specialized_sums(what: str, rows: int):
-    """Return the function for terms; `what` has what each operand depends on, and their key."""
-    many, one = f"{rows}:{what}", f"1:{what}"
-
-    def sums(
-        sample, weight, bias, target, factor, totals, width, stride, length, at_once, parameter
-    ):
-        """Add the sums of terms to `totals`, of shape (outputs, groups, columns).
-
-        A column is a kept index and a feature, of `width` features. Held operands have the shape of
-        totals; streamed ones have a row of `stride` elements for each of `length` indices, in which
-        the features come again after `width`; others are (groups, length, columns). All are given
-        flat. The summed indices are taken `at_once`, so that their rows stay in a cache.
-        """
-        itemsize = sample.itemsize
-        _, n_groups, n_columns = totals.shape
-        group_bytes = n_columns * itemsize
-        out_output, out_row, _ = totals.strides
-        places = (
-            *(sample.ctypes.data, weight.ctypes.data, bias.ctypes.data),
-            *(target.ctypes.data, factor.ctypes.data),
-        )
-        steps = (group_bytes, stride * itemsize, length * group_bytes, group_bytes)
-        for start in range(0, length, at_once):
-            stop = min(start + at_once, length)
-            group = 0
-            while group < n_groups:
-                n_rows = rows if group + rows <= n_groups else 1
-                for column in range(0, n_columns, LINE // itemsize):
-                    held = group * group_bytes + column * itemsize
-                    streamed = column % width * itemsize
-                    each = group * length * group_bytes + column * itemsize
-                    begins = (held, streamed, each)
-                    at = totals.ctypes.data + group * out_row + 8 * column
-                    out = (at, out_row, out_output)
-                    if n_rows == rows:
-                        add_runs(sample, places, begins, steps, out, start, stop, parameter, many)
-                    else:
-                        add_runs(sample, places, begins, steps, out, start, stop, parameter, one)
-                group += n_rows
-
-    return sums
-
-
 _SPECIALIZED = {"affine": _specialized, "affine_select": _specialized_select}
 
 
@@ -316,47 +261,8 @@ def compiled(name: str, dtype: np.dtype, key: str, has_parameter: bool) -> Any:
     The activation's parameter comes last, if it has one.
     """
     program = None if key == "linear" else program_of(key, dtype)
-    function = _SPECIALIZED[name](f"{key} {_fingerprint(program)}")
-    return jitted(function, _signature(name, dtype, has_parameter))
-
-
-def compiled_sums(terms: Terms, dtype: np.dtype, kinds: str) -> Any:
-    """Return the function for sums of terms in a dtype, of operands that depend on these things."""
-    fingerprint = _fingerprint(terms.program(dtype))
-    function = _specialized_sums(f"{kinds}:{terms.key}:{fingerprint}", ROWS)
-    operand = types.Array(from_dtype(dtype), 1, "C", readonly=True)
-    totals = types.Array(types.float64, 3, "A")
-    sizes = [types.intp] * 4
-    return jitted(function, types.void(*[operand] * 5, totals, *sizes, types.float64))
-
-
-def compiled_look_out() -> Any:
-    """Return a function of an array of one int64, what was seen in it, and a number of turns."""
-
-    def look_out(number, seen, turns):
-        """Return whether the number is not what was seen, soon or as soon as that is so."""
-        return _vectors.look_out(number.ctypes.data, seen, turns)
-
-    signature = types.boolean(types.Array(types.int64, 1, "C"), types.intp, types.intp)
-    return jitted(look_out, signature)
-
-
-def _fingerprint(program: Program | None) -> int:
-    """Return a number that changes with what is compiled in from other files.
-
-    Numba's cache on disk sees when this file changes, and not those. As part of a constant of a
-    function, this becomes part of the key that it looks for.
-    """
-    return zlib.crc32(Path(_vectors.__file__).read_bytes() + repr(program).encode())
-
-
-def jitted(function: Any, signature: Any, **options: Any) -> Any:
-    """Return a function compiled for a signature, cached on disk by Numba."""
-    try:
-        return njit([signature], nogil=True, cache=True, **options)(function)
-    except Exception as error:  # no place for a cache, or a damaged one: Numba raises many types
-        logging.getLogger(__name__).debug("compiling without Numba's cache: %r", error)
-        return njit([signature], nogil=True, **options)(function)
+    function = _SPECIALIZED[name](f"{key} {fingerprint(program)}")
+    return jit(function, _signature(name, dtype, has_parameter))
 
 
 def _signature(name: str, dtype: np.dtype, has_parameter: bool) -> Any:

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._backends import numpy as _numpy
 from multisubnet._backends.numba import sum_layout as _numba_sums
 from multisubnet._backends.numba import threads as _threads
-from multisubnet._backends.numba.sum_layout import is_plain
+from multisubnet._backends.numba.lines import is_plain
 
 ARRAYS = "numpy"
 
@@ -182,9 +183,9 @@ def sums(
     try:
         evaluate = _evaluate[*kind, kinds]
     except KeyError:
-        from multisubnet._backends.numba import affine_loops as _compiled
+        from multisubnet._backends.numba import sum_loops
 
-        evaluate = _compiled.compiled_sums(terms, dtype, kinds)
+        evaluate = sum_loops.compiled_sums(terms, dtype, kinds)
         _evaluate[kind] = _evaluate[*kind, kinds] = evaluate
     whole = _numba_sums.Sums(evaluate, kinds, operands, dtype, parameter, length, totals)
     whole.write(terms.program(dtype).cost)
@@ -306,7 +307,7 @@ def _in_blocks(
     weight = weight[:, None]
     third = weight if bias is None else bias[:, None]
 
-    @_numpy.quietly
+    @without_warnings
     def work(*block: slice) -> None:
         target = out[block]
         n_sets, n_samples, n_features = target.shape

@@ -1,23 +1,20 @@
-"""What is done in float64, compiled: sums over features, and the closed form of closed_form.py."""
+"""What is done in float64, compiled: sums over features, and the closed form of moments.py."""
 
 from __future__ import annotations
 
 import functools
 import math
-import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import from_dtype, njit, types
 
-from multisubnet._arithmetic.summands import BLOCK, RUN
-from multisubnet._backends.numba.affine_loops import jitted
-from multisubnet._backends.numba.llvm import vectors as _vectors
-from multisubnet._backends.numba.llvm.vectors import LANES, add_run, map_rows
-from multisubnet._functions import closed_form as _closed_form
+from multisubnet._arithmetic import moments as _moments
+from multisubnet._arithmetic.summation_order import BLOCK, RUN
+from multisubnet._backends.numba.jit import fingerprint, jit
+from multisubnet._backends.numba.llvm.moment_rows import LANES, add_run, map_rows
 
-_settled = njit(error_model="numpy")(_closed_form.settled)
+_settled = njit(error_model="numpy")(_moments.settled)
 
 
 def _specialized_moments(weighted: bool, wide: bool, fingerprint: int):
@@ -219,16 +216,11 @@ def _specialized_over_features(fingerprint: int):
     return over_features
 
 
-def _fingerprint() -> int:
-    others = (_vectors.__file__, _closed_form.__file__)  # of which Numba's cache does not know
-    return zlib.crc32(b"".join(Path(file).read_bytes() for file in others))
-
-
 @functools.cache
 def compiled_over_features() -> Any:
     """Return the function that adds up rows of float64, each by a binary tree."""
     signature = types.void(types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "C"))
-    return jitted(_specialized_over_features(_fingerprint()), signature)
+    return jit(_specialized_over_features(fingerprint()), signature)
 
 
 @functools.cache
@@ -238,8 +230,8 @@ def compiled_moments(dtype: np.dtype, weighted: bool) -> Any:
     weights = types.Array(from_dtype(dtype), 1, "C", readonly=True)
     found = types.Array(types.float64, 2, "C")
     signature = types.void(operand, operand, weights, weights, found)
-    function = _specialized_moments(weighted, dtype.char == "d", _fingerprint())
-    return jitted(function, signature, error_model="numpy")
+    function = _specialized_moments(weighted, dtype.char == "d", fingerprint())
+    return jit(function, signature, error_model="numpy")
 
 
 @functools.cache
@@ -250,5 +242,5 @@ def compiled_judge(dtype: np.dtype, weighted: bool, per_feature: bool, with_grad
     signature = types.void(
         *(operand, operand, real, real, out, out, types.float64, types.intp, types.intp)
     )
-    function = _specialized_judge(weighted, per_feature, with_gradient, _fingerprint())
-    return jitted(function, signature, error_model="numpy")
+    function = _specialized_judge(weighted, per_feature, with_gradient, fingerprint())
+    return jit(function, signature, error_model="numpy")

@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet._arithmetic.summands import BLOCK, EACH, HELD, OPERANDS, RUN, SCALAR, STREAMED
+from multisubnet._arithmetic.float_mode import without_warnings
+from multisubnet._arithmetic.summands import EACH, HELD, OPERANDS, SCALAR, STREAMED
+from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._backends import numpy as _numpy
 from multisubnet._backends.numba import threads as _threads
-
-LINE = 64  # bytes
-
-ROWS = 4  # of a line of columns, to the sums of which is added at once
+from multisubnet._backends.numba.lines import LINE, ROWS, is_plain
 
 _WIDTH = 64  # the most features that are computed together
 _COLUMNS = 1 << 14  # whose totals stay in a cache
@@ -27,12 +26,6 @@ _EACH_ELEMENTS = 1 << 18  # of an operand that depends on all, and is copied
 _STREAMED_BYTES = 1 << 14  # of rows that are gone through again and again
 _PARTS = 4  # for each thread
 _PIECE = 1 << 19  # the least operations, on lines, that another thread is woken for
-
-
-def is_plain(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether the compiled code can take an array as it is."""
-    flags = array.flags
-    return array.dtype == dtype and flags.c_contiguous and flags.aligned
 
 
 class Sums:
@@ -102,7 +95,7 @@ class Sums:
     def _indices(self, number: int) -> slice:
         return slice(number * BLOCK, min((number + 1) * BLOCK, self.length))
 
-    @_numpy.quietly
+    @without_warnings
     def _packed(self, number: int, features: slice) -> dict[str, np.ndarray]:
         """Return the operands of a block that do not depend on the kept index, flat."""
         indices = self._indices(number)
@@ -128,7 +121,7 @@ class Sums:
             packed[name] = array.reshape(-1)
         return packed
 
-    @_numpy.quietly
+    @without_warnings
     def _write_part(
         self, number: int, features: slice, kept: slice, packed: dict[str, np.ndarray] | None
     ) -> None:

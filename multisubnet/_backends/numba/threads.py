@@ -194,9 +194,9 @@ def _look_out(number: np.ndarray, seen: int) -> bool:
 
 @functools.cache
 def _compiled_look_out() -> Callable[[np.ndarray, int, int], bool]:
-    from multisubnet._backends.numba import affine_loops as _compiled
+    from multisubnet._backends.numba import spin
 
-    return _compiled.compiled_look_out()
+    return spin.compiled_look_out()
 
 
 @atexit.register

@@ -1,0 +1,40 @@
+"""Arrays made of several: of sequences, of stacks."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import namespaces
+from multisubnet._arrays import validation as _operands
+
+
+def as_array(name: str, operand: Any) -> Any:
+    """Return an array_like, or a sequence of CuPy arrays, as an array of numbers."""
+    items = operand if isinstance(operand, list | tuple) and len(operand) else [operand]
+    named = {f"{name}[{i}]": item for i, item in enumerate(items)}
+    xp = namespaces.namespace(named)
+    if xp is np:
+        operand = _operands.as_numpy(name, operand)
+    elif items is operand:
+        operand = joined(named, "stack", axis=0)
+    _operands.check_dtype(name, operand)
+    return operand
+
+
+def joined(arrays: dict[str, Any], join: Literal["stack", "concatenate"], axis: int) -> Any:
+    """Return named arrays of one dtype, or on the CPU of any, as one that is C-contiguous."""
+    xp = namespaces.namespace(arrays)
+    (first, dtype), *others = ((name, array.dtype) for name, array in arrays.items())
+    for name, other in others:
+        if xp is not np and other != dtype:
+            raise TypeError(
+                f"{first} has dtype {dtype} and {name} {other}: convert one of them (CuPy, which "
+                f"would do it here, takes float32 subnormals for zeros)"
+            )
+    dtype = _dtypes.result_type(dtype, *(other for _, other in others))
+    with namespaces.device_of(arrays[first]):
+        joined = getattr(xp, join)(list(arrays.values()), axis=axis, dtype=dtype)
+        return xp.ascontiguousarray(joined)

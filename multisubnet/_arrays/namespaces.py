@@ -1,0 +1,73 @@
+"""Which array module was given: NumPy or CuPy.
+
+The array type decides what the caller gets back. CuPy is never imported to find out: arrays of a
+library that nobody imported cannot be among the arguments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+_NOTHING = contextlib.nullcontext()
+
+
+def cupy() -> Any:
+    """Return the module cupy, or None where nobody has imported it (or is not done yet)."""
+    module = sys.modules.get("cupy")
+    return module if hasattr(module, "ndarray") else None
+
+
+def is_cupy(array: Any) -> bool:
+    """Whether this is a CuPy array."""
+    return is_class_of_cupy(type(array))
+
+
+def is_class_of_cupy(cls: type) -> bool:
+    """Whether this is the class of CuPy's arrays."""
+    module = cupy()
+    return module is not None and issubclass(cls, module.ndarray)
+
+
+def on_host(array: Any) -> np.ndarray:
+    """Return an array as a NumPy array; a CuPy array is copied, once it has been computed."""
+    return array.get() if is_cupy(array) else array
+
+
+def device_of(array: Any) -> contextlib.AbstractContextManager:
+    """Return a context in which a CuPy array's device is the current one (mostly it is)."""
+    if not is_cupy(array) or cupy().cuda.runtime.getDevice() == array.data.device_id:
+        return _NOTHING
+    return array.device
+
+
+def namespace(operands: dict[str, Any]) -> ModuleType:
+    """Return the module, numpy or cupy, of the named operands; None among them is no operand.
+
+    Raises TypeError where host and device arrays, or the arrays of two devices, are mixed.
+    """
+    module = cupy()
+    if module is None:
+        return np
+    on_gpu = {name: a for name, a in operands.items() if isinstance(a, module.ndarray)}
+    if not on_gpu:
+        return np
+    for name, array in operands.items():
+        if name not in on_gpu and array is not None:
+            there = next(iter(on_gpu))
+            raise TypeError(
+                f"{there} is on the GPU and {name} ({type(array).__name__}) is not: move one of "
+                f"them, with cupy.asarray({name}) or cupy.asnumpy({there})"
+            )
+    (first, device), *others = ((name, a.data.device_id) for name, a in on_gpu.items())
+    for name, other in others:
+        if other != device:
+            raise TypeError(
+                f"{first} is on GPU {device} and {name} on GPU {other}: move one of them, with "
+                f"cupy.asarray({name}) inside 'with cupy.cuda.Device({device})'"
+            )
+    return module

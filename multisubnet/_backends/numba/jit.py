@@ -1,0 +1,46 @@
+"""What Numba compiles, with its cache on disk."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+
+from multisubnet._arithmetic import moments, recipe, summands, summation_order
+from multisubnet._backends.numba import lines, llvm
+
+# Besides the file of a function, machine code is made from these. The recipes' programs differ from
+# function to function: each adds its own to the fingerprint.
+FILES = [
+    *(Path(inspect.getfile(x)) for x in (lines, moments, recipe, summands, summation_order)),
+    *sorted(Path(inspect.getfile(llvm)).parent.glob("*.py")),
+]
+
+
+def fingerprint(*programs: Any) -> int:
+    """Return a number that changes with FILES and with programs.
+
+    Numba's cache on disk looks at the file of the function alone. As part of a constant of the
+    function, the fingerprint becomes part of the key that Numba looks for.
+    """
+    return zlib.crc32(repr(programs).encode(), _fingerprint_of_files())
+
+
+@functools.cache
+def _fingerprint_of_files() -> int:
+    return zlib.crc32(b"".join(file.read_bytes() for file in FILES))
+
+
+def jit(function: Callable[..., Any], signature: Any, **options: Any) -> Any:
+    """Return a function compiled for a signature, cached on disk by Numba."""
+    try:
+        return njit([signature], nogil=True, cache=True, **options)(function)
+    except Exception as error:  # no place for a cache, or a damaged one: Numba raises many types
+        logging.getLogger(__name__).debug("compiling without Numba's cache: %r", error)
+        return njit([signature], nogil=True, **options)(function)

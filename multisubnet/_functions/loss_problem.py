@@ -1,0 +1,141 @@
+"""What is to be judged, validated once, and its evaluation on a backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import namespaces
+from multisubnet._functions import closed_form as _closed_form
+from multisubnet._functions.problem import Problem
+from multisubnet._functions.summation import Summing
+
+_FLOAT64 = np.dtype(np.float64)
+
+
+LOSSES = (
+    *("squared_error", "absolute_error", "huber", "log_cosh", "binary_crossentropy"),
+    *("binary_crossentropy_from_logits", "hinge", "poisson"),
+)
+
+
+def with_gradients(bias: Any) -> tuple[str, ...]:
+    """Return the outputs whose means are the loss and its gradients, with a bias or None."""
+    return ("loss", "slope_sample") if bias is None else ("loss", "slope_sample", "slope")
+
+
+class Judgement:
+    """What is to be judged, validated, and what is asked for: means of some terms of the loss.
+
+    The first of the `outputs` is the loss. What the operands are divided by is `divisor`, and the
+    total of `sample_weight` where there is one and no closed form, which divides by that itself.
+    """
+
+    def __init__(
+        self,
+        operands: tuple[Any, ...],
+        outputs: tuple[str, ...],
+        loss: str,
+        activation: str | Activation | None,
+        per_feature: bool,
+        dtype: Any,
+    ):
+        problem = problem_of(operands, loss, activation)
+        n_sets, n_samples, n_features = problem.shape
+        weighted = problem.others["sample_weight"] is not None
+        if len(outputs) > 1:
+            problem.expect_derivative()
+        self.problem = problem
+        self.terms = problem.terms(loss, outputs, weighted)
+        by_feature = n_sets, n_features
+        self.results = [(by_feature if per_feature else (n_sets,), checked_dtype(dtype))]
+        for _ in outputs[1:]:
+            self.results.append((by_feature, problem.dtype_of_gradient(problem.weight)))
+
+        has_closed_form = loss == "squared_error" and problem.activation is None
+        self.has_closed_form = has_closed_form and problem.samples.ndim == 2
+        self.divisor = 1.0 if per_feature else float(n_features)
+        if not (self.has_closed_form or weighted):
+            self.divisor *= n_samples
+
+    def means(self) -> tuple[Any, ...]:
+        """Return the means."""
+        problem = self.problem
+        summing = self._on_backend()
+        with namespaces.device_of(problem.samples):
+            outs = [summing.empty(*result) for result in self.results]
+            sample_weight = problem.normalize(summing, "sample_weight")
+            if self.has_closed_form:
+                data = problem.samples, self._targets(), sample_weight
+                moments = _closed_form.moments(summing, *data)
+                parameters = problem.weight, problem.bias
+                _closed_form.judge(summing, *parameters, moments, outs, self.divisor)
+            else:
+                operands, divisor_array = self._operands(), None
+                if sample_weight is not None:
+                    divisor_array = summing.total(operands["factor"])
+                shape = problem.shape
+                summing.write(self.terms, operands, shape, outs, self.divisor, divisor_array)
+            return tuple(summing.returned(out) for out in outs)
+
+    def totals(self) -> Any:
+        """Return what `Summing.totals` does, where there is no closed form."""
+        summing = self._on_backend()
+        with namespaces.device_of(self.problem.samples):
+            totals = summing.totals(self.terms, self._operands(), self.problem.shape)
+            return summing.returned(totals)
+
+    def _on_backend(self) -> Summing:
+        n_sets, n_samples, n_features = shape = self.problem.shape
+        if self.has_closed_form:
+            shape = 3, n_sets + n_samples, n_features  # some three passes over the operands
+        return self.problem.on_backend(self.terms, shape)
+
+    def _targets(self) -> Any:
+        targets = self.problem.others["targets"]
+        return targets[:, None] if targets.ndim == 1 else targets
+
+    def _operands(self) -> dict[str, Any]:
+        """Return the operands of the terms."""
+        operands = self.problem.over_samples() | {"target": self._targets()[None]}
+        sample_weight = self.problem.others["sample_weight"]
+        if sample_weight is not None:
+            operands["factor"] = sample_weight[None, :, None]
+        return operands
+
+
+def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> Problem:
+    """Return samples, weight, bias, targets and sample_weight as a problem that has a loss."""
+    samples, weight, bias, targets, sample_weight = operands
+    if targets is None:
+        raise TypeError("targets is None; expected an array_like of numbers")
+    others = {"targets": targets, "sample_weight": sample_weight}
+    problem = Problem(samples, weight, bias, activation, others)
+    _, n_samples, n_features = problem.shape
+    problem.expect(
+        "targets",
+        {
+            "(B, F)": (n_samples, n_features),
+            "(B, 1)": (n_samples, 1),
+            "(B,)": (n_samples,),
+        },
+    )
+    problem.expect("sample_weight", {"(B,)": (n_samples,)})
+    if not isinstance(loss, str):
+        raise TypeError(f"loss must be the name of a loss, not {loss!r}")
+    if loss not in LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {loss!r}")
+    return problem
+
+
+def checked_dtype(dtype: Any) -> np.dtype:
+    """Return the dtype of a loss; None is float64."""
+    if dtype is None:
+        return _FLOAT64
+    checked = np.dtype(dtype)
+    if not ((checked.char in "efd" and checked.isnative) or _dtypes.is_bfloat16(checked)):
+        raise TypeError(f"dtype must be float16, bfloat16, float32 or float64, not {checked}")
+    return checked
