@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 import multisubnet as ms
 from multisubnet._cli import commands as _commands
-from multisubnet._cli import main as _cli
-from multisubnet._cli.main import main
+from multisubnet._cli.main import _parser, main
 from multisubnet._files import array_files as _array_files
 from multisubnet._memory import amounts as _memory
 from multisubnet._memory import chunks as _chunks
@@ -46,7 +45,8 @@ def files(tmp_path, monkeypatch):
 def program(*arguments, **keywords):
     command = [sys.executable, "-m", "multisubnet", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, **keywords)
+    keywords = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | keywords
+    return subprocess.run(command, env=environment, text=True, **keywords)
 
 
 # Predictions.
@@ -346,7 +346,7 @@ def test_the_program():
         text = program(command, "--help").stdout
         assert "example:" in text
         example = text.split("example:\n")[1].split()
-        parsed = _cli._parser().parse_args(example[1:])
+        parsed = _parser().parse_args(example[1:])
         assert parsed.samples == "samples.npy"
     assert "predict" in program("--help").stdout
     done = program("predict", "x.npy", "none.npz", "-o", "out.npy")
@@ -368,6 +368,98 @@ def test_nobody_reads_what_is_printed():
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait() == 141
+
+
+CLOSED = [">&-", "2>&-", "<&- >&- 2>&-"]
+
+
+@pytest.mark.parametrize("closed", CLOSED)
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("predict x.npy w.npz -o out.npy", 0),
+        ("loss x.npy w.npz y.npy", 0),
+        ("info", 0),
+        ("--help", 0),
+        ("predict x.npy none.npz -o out.npy", 1),
+        ("nothing", 2),
+    ],
+)
+def test_closed_streams(closed, command, code):
+    """As cron and daemons start programs: what would be printed goes nowhere, and nowhere else."""
+    line = f"exec '{sys.executable}' -m multisubnet {command} {closed}"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    if code == 1:
+        assert done.stdout == ""
+        assert done.stderr.count("\n") == ("2>&-" not in closed)
+    if command == " ".join(PREDICT):
+        assert_same_bits(np.load("out.npy"), SETS.predict(SAMPLES))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.parametrize("command", ["loss x.npy w.npz y.npy", "info"])
+def test_a_full_disk_that_is_printed_to(command):
+    with open("/dev/full", "w") as full:
+        done = program(*command.split(), stdout=full)
+    assert done.returncode == 1
+    assert done.stderr == "multisubnet: error: [Errno 28] No space left on device\n"
+
+
+@pytest.mark.parametrize("command", ["nothing", "predict x.npy none.npz -o out.npy"])
+def test_errors_that_nobody_reads(command):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = program(*command.split(), stderr=writing)
+    os.close(writing)
+    assert done.returncode == (2 if command == "nothing" else 1)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["info", "--help", "--version"])
+def test_a_reader_that_left_before(command):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = program(command, stdout=writing)
+    os.close(writing)
+    assert done.returncode in (0, 141)
+    assert done.stderr == ""
+
+
+DIGITS = "1" + "0" * 400
+
+
+@pytest.mark.parametrize("digits", [DIGITS, "0" * 400 + "8", "9" * 5000])
+def test_numbers_of_many_digits(digits):
+    assert main([*PREDICT, "--memory-limit", f"{digits}GiB", "--chunk", digits]) == 0
+    assert_same_bits(np.load("out.npy"), SETS.predict(SAMPLES))
+    for limit in (f"{DIGITS} MiB", DIGITS, 10**400):
+        assert_same_bits(SETS.predict(SAMPLES, memory_limit=limit), SETS.predict(SAMPLES))
+        assert SETS.predict_stats(SAMPLES, memory_limit=limit).min.shape == SAMPLES.shape
+
+
+@pytest.mark.parametrize("best", [DIGITS, "9" * 5000])
+def test_a_number_of_sets_of_many_digits(capsys, best):
+    assert main(["loss", "x.npy", "w.npz", "y.npy", "--best", best]) == 1
+    assert "and w.npz has 4 sets" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("upper", [str.upper, str.title])
+def test_ends_of_names_in_upper_case(upper):
+    """As cameras, old systems and Windows write them."""
+    for end in (".npz", ".safetensors"):
+        SETS.save(f"sets{upper(end)}")
+        assert ms.WeightSets.load(f"sets{upper(end)}") == SETS
+    for end in (".npy", ".npz", ".safetensors", ".csv"):
+        out = f"out{upper(end)}"
+        assert main(["predict", "x.npy", f"sets{upper('.npz')}", "-o", out]) == 0
+        assert main(["loss", "x.npy", "w.npz", "y.npy", "-o", f"loss{upper(end)}"]) == 0
+        if end != ".csv":
+            expected = SETS.predict(SAMPLES)
+            assert_same_bits(np.array(_array_files.read(out, "samples")), expected)
+    assert Path(f"loss{upper('.csv')}").read_text().startswith("set,loss\n0,")
 
 
 def test_main_in_a_thread():

@@ -251,3 +251,37 @@ def test_commands(command):
     else:
         assert "Backends:" in printed
         assert "nunpy, but backend must be one of" in run(code, MULTISUBNET_BACKEND="nunpy")
+
+
+@pytest.mark.parametrize(
+    ("variable", "is_told"),
+    [
+        ("NUMBA_DISABLE_JIT=1", "NUMBA_DISABLE_JIT is set"),  # as debuggers and coverage want it
+        ("NUMBA_NUM_THREADS=0", "importing Numba failed"),
+        ("NUMBA_CACHE_DIR=/dev/null/nothing", None),
+    ],
+)
+def test_settings_of_numba_that_it_cannot_run_with(variable, is_told):
+    """Then it is not there: NumPy computes what nobody asked it for."""
+    pytest.importorskip("numba")
+    code = """if True:
+        import numpy as np, multisubnet as ms
+        x = np.ones((1000, 30), np.float32)
+        assert (ms.affine(x, x) == 1).all()  # so large that the engine would be loaded
+        for _ in range(3):
+            assert (ms.mean_loss(x, x, None, x) == 0).all()
+        print("numba" in ms.available_backends())
+        print(ms.show_config("dicts")["Backends"]["numba"])
+        try:
+            with ms.use_backend("numba"):
+                print(ms.affine(x[:1], x[:1])[0, 0, 0])
+        except ms.BackendUnavailable as error:
+            print(error)
+    """
+    is_there, config, called = run(code, **dict([variable.split("=")])).splitlines()
+    if is_told is None:
+        assert (is_there, called) == ("True", "1.0")
+    else:
+        assert is_there == "False"
+        assert config.startswith(f"cannot run: {is_told}")
+        assert called.startswith(f"the backend 'numba' cannot run here: {is_told}")

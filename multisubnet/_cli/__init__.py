@@ -1,1 +1,5 @@
 """The command `multisubnet`."""
+
+from multisubnet._cli.main import main
+
+__all__ = ["main"]

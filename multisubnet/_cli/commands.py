@@ -138,6 +138,7 @@ def _elements(prediction: _predict.Prediction, free: int, rows: int | None) -> i
     free -= min(prediction.samples.nbytes, free // 3)
     most = _chunks.elements_within(free, 2, itemsize)
     if rows is not None:
+        rows = min(rows, prediction.shape[0])
         elements = rows * prediction.shape[1] * n_features
         if elements > most:
             raise ValueError(

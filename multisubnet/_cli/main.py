@@ -48,31 +48,34 @@ class _Terminated(BaseException):
     """SIGTERM was received."""
 
 
+_ERRORS = (OSError, ValueError, TypeError, MemoryError, ImportError, BackendUnavailable)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command, and return its exit code.
 
     It is 0; 1 after an error, which is told in one line; 130 or 143 after SIGINT or SIGTERM; 141
     where nobody reads what is printed. Wrong usage is SystemExit(2).
     """
-    options = _parser().parse_args(arguments)
-    try:
-        with _terminable(), use_backend(getattr(options, "backend", None)):
-            options.run(options)
+    with _streams():
+        code = 0
+        try:
+            options = _parser().parse_args(arguments)
+            with _terminable(), use_backend(getattr(options, "backend", None)):
+                options.run(options)
             sys.stdout.flush()
-    except BrokenPipeError:
-        with contextlib.suppress(OSError, ValueError):  # what is left to be flushed has no reader
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except KeyboardInterrupt as error:
-        _complain("interrupted", error)
-        return 130
-    except _Terminated as error:
-        _complain("terminated", error)
-        return 143
-    except (OSError, ValueError, TypeError, MemoryError, ImportError, BackendUnavailable) as error:
-        _complain(f"error: {_message(error)}", error)
-        return 1
-    return 0
+        except BrokenPipeError:
+            code = 141
+        except KeyboardInterrupt as error:
+            _complain("interrupted", error)
+            code = 130
+        except _Terminated as error:
+            _complain("terminated", error)
+            code = 143
+        except _ERRORS as error:
+            _complain(f"error: {_message(error)}", error)
+            code = 1
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -197,9 +200,9 @@ def _size(text: str) -> int:
 
 
 def _count(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
+    if not (text.isdecimal() and text.strip("0")):
         raise argparse.ArgumentTypeError(f"expected an integer from 1 on, not {text!r}")
-    return int(text)
+    return int(text) if len(text) < 20 else sys.maxsize
 
 
 def _activation(text: str) -> Activation:
@@ -212,9 +215,37 @@ def _activation(text: str) -> Activation:
 # What is told to whom.
 
 
+@contextlib.contextmanager
+def _streams() -> Iterator[None]:
+    """Take /dev/null for stdout and stderr if they are closed, or can no longer be written to.
+
+    A file that is opened while one of them is closed would get its number, and with that what
+    libraries print.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    while null <= 2:  # the lowest number that is free
+        null = os.open(os.devnull, os.O_RDWR)
+    os.close(null)
+    with contextlib.ExitStack() as stack:
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:
+                stack.callback(setattr, sys, name, None)
+                setattr(sys, name, stack.enter_context(open(os.devnull, "w")))
+        try:
+            yield
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                try:
+                    stream.flush()
+                except (OSError, ValueError):  # Python would try again at its end, and complain
+                    with contextlib.suppress(OSError, ValueError):
+                        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _complain(what: str, error: BaseException) -> None:
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-    print(f"multisubnet: {what}{notes}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody reads it
+        print(f"multisubnet: {what}{notes}", file=sys.stderr, flush=True)
 
 
 def _message(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import operator
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,16 +21,19 @@ _SYSTEM = Path("/")  # of the files of Linux
 
 
 def parsed(name: str, amount: Any) -> int:
-    """Return a number of bytes that is given as one, or as a text like "2 GiB" or "500 MB"."""
+    """Return a number of bytes that is given as one, or as a text like "2 GiB" or "500 MB".
+
+    An amount that no machine can have is the largest that one could.
+    """
     n_bytes = -1
     if isinstance(amount, str):
         match = _AMOUNT.fullmatch(amount)
         unit = _UNITS.get(match[2].upper()) if match else None
         if match and unit is not None:
-            n_bytes = int(float(match[1]) * unit)
+            n_bytes = int(min(float(match[1]) * unit, sys.maxsize))
     elif not isinstance(amount, bool):
         try:
-            n_bytes = operator.index(amount)
+            n_bytes = min(operator.index(amount), sys.maxsize)
         except TypeError:
             raise TypeError(
                 f"{name} must be a number of bytes or a text like '2 GiB', not {amount!r}"

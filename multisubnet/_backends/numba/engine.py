@@ -55,11 +55,13 @@ _elements: dict[tuple[Any, ...], int] = {}
 def why_unavailable() -> str | None:
     """Return what is missing, or None. Finding out imports Numba."""
     try:
-        import numba  # noqa: F401
+        import numba
     except ImportError as error:
         return f"Numba cannot be imported ({error}); install multisubnet[cpu]"
     except Exception as error:  # versions that do not fit together fail in many ways
         return f"importing Numba failed: {type(error).__name__}: {error}"
+    if numba.config.DISABLE_JIT:
+        return "NUMBA_DISABLE_JIT is set, by which Numba compiles nothing"
     return None
 
 
