@@ -72,6 +72,14 @@ def test_chunks_are_halved_where_memory_is_short(large, memory, fits):
         assert_same_bits(ms.affine(*operands), desired)
 
 
+def test_memory_is_kept_for_the_next_call(large):
+    operands, desired = large
+    pool = memory_pool.Pool(1 << 30)
+    with cupy.cuda.using_allocator(pool.malloc), ms.use_backend("cupy"):
+        assert_same_bits(ms.affine(*operands), desired)
+    assert pool.total_bytes() > 0
+
+
 def test_memory_that_is_short_later_on(large):
     operands, desired = large
     chunks = []

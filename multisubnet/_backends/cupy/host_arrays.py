@@ -32,9 +32,10 @@ def affine(
     passage = _Passage((samples, weight, bias), result, set_axis, dtype, activation)
     row_bytes = result.nbytes // len(result)
     rows = min(max(_CHUNK_BYTES // row_bytes, 1), len(result))
-    while passage.done < len(result):
+    while True:
         try:
             passage.write(rows)
+            return
         except cupy.cuda.memory.OutOfMemoryError as error:
             if rows == 1:
                 free, total = cupy.cuda.runtime.memGetInfo()
