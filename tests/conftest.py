@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 
 import device
 import hypothesis
@@ -190,3 +191,14 @@ def shape_of(problem):
     x, w, b = problem
     lengths = {len(array) for array in (w, b) if array is not None} - {1} or {1}
     return len(x) if x.ndim == 3 else lengths.pop(), *x.shape[-2:]
+
+
+@pytest.fixture
+def cupy_on_host():
+    """Arrays and kernels on the host in CuPy's place; a list of the streams of launches."""
+    import cupy_on_host
+
+    if shutil.which("g++") is None:
+        pytest.skip("there is no g++")
+    with cupy_on_host.installed() as streams:
+        yield streams

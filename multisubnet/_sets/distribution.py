@@ -12,7 +12,7 @@ from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
-from multisubnet._functions import problem
+from multisubnet._functions import evaluation, problem
 from multisubnet._functions.affine import affine
 from multisubnet._functions.affine_stats import affine_stats
 from multisubnet._memory import amounts as _memory
@@ -67,7 +67,7 @@ def predict_stats(
         )
     mean, std = affine_stats(*given, activation=activation)
     if dtype != working:
-        weight = weight.astype(working)
+        weight = evaluation.cast(weight, working)
     found = np.full((2 + len(levels), n_samples, n_features), np.nan)
     with _progress.reporting(progress, n_samples, "samples") as report:
         for rows, features in _tiles(n_samples, n_features, columns) if n_sets else ():

@@ -13,6 +13,7 @@ from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
 from multisubnet._backends import choice as _dispatch
+from multisubnet._functions import evaluation
 from multisubnet._functions.problem import Problem
 
 _ALIGNMENT = 64  # XLA takes over NumPy's memory from such an address, and copies it from others
@@ -108,11 +109,19 @@ def _as_jax_would(name: str, operand: Any) -> np.ndarray:
 def _native(operands: dict[str, Any]) -> tuple[dict[str, Any], Place]:
     """Return operands as NumPy arrays, or as CuPy arrays if they are on a GPU, and their place.
 
-    They share the memory of the JAX arrays.
+    JAX arrays share their memory with those; NumPy arrays beside JAX arrays on a GPU are copied.
     """
     place = _place_of(operands)
-    take = _on_cpu if place.device.platform == "cpu" else _on_gpu
-    return {name: take(x) if isinstance(x, jax.Array) else x for name, x in operands.items()}, place
+    on_cpu = place.device.platform == "cpu"
+    take = _on_cpu if on_cpu else _on_gpu
+    arrays = {name: take(x) if isinstance(x, jax.Array) else x for name, x in operands.items()}
+    if not on_cpu:
+        backend = _dispatch.load("cupy")
+        with next(x for x in arrays.values() if namespaces.is_cupy(x)).device:
+            for name, x in arrays.items():
+                if isinstance(x, np.ndarray):
+                    arrays[name] = backend.adopt(x)
+    return arrays, place
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -125,15 +134,11 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 def _returned(array: Any, place: Place, dtype: np.dtype | None = None) -> Any:
     """Return a new NumPy or CuPy array, which nobody else has, as a JAX array."""
-    dtype = canonical(array.dtype) if dtype is None else dtype
-    if isinstance(array, np.ndarray):
+    array = evaluation.cast(array, canonical(array.dtype) if dtype is None else dtype)
+    if not namespaces.is_cupy(array):
         device = place.device if place.committed else None
-        if array.dtype != dtype:
-            wide, array = array, np.empty(array.shape, dtype)
-            _dtypes.copyto(array, wide)
         return jax.device_put(array, device, may_alias=True)
     with array.device:
-        array = array.astype(dtype, copy=False)
         # JAX does not know that CuPy's stream reads the operands, and may use their memory again
         # once this call is over: by then, all must be done.
         namespaces.cupy().cuda.get_current_stream().synchronize()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -20,6 +21,7 @@ import multisubnet as ms
 from multisubnet import jax as msj
 from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet._functions.loss_problem import LOSSES
+from multisubnet.jax import _arrays
 from multisubnet.testing import activations, assert_same_bits, problems
 
 NARROW = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32")
@@ -229,6 +231,63 @@ assert (jax.jit(ms.affine)(spread, w) == 1).all()
     assert run.returncode == 0, run.stderr
     assert "samples is on cpu:2 and weight on cpu:0: move one" in run.stdout
     assert "samples is spread over 4 devices: gather it" in run.stdout
+
+
+# On a GPU: arrays of JAX on the CPU that pass for some on a GPU, and kernels on the host.
+
+
+@pytest.fixture
+def on_gpu(cupy_on_host, monkeypatch):
+    place = _arrays.Place(types.SimpleNamespace(platform="gpu"), True)
+    monkeypatch.setattr(_arrays, "_place_of", lambda operands: place)
+
+
+def test_results_on_a_gpu_are_rounded_by_kernels(on_gpu, x64):
+    # CuPy would take float32 subnormals for zeros. Losses and statistics are float64 at first.
+    samples, weight, bias, targets = table()
+    tiny = [x * np.float32(1e-20) for x in (samples, weight, bias, targets)]
+    options = {"loss": "squared_error", "activation": "relu"}
+    losses = ms.mean_loss(*to_jax(tiny), **options)
+    desired = ms.mean_loss(*tiny, **options)
+    assert 0.0 < desired.max() < np.finfo(np.float32).tiny
+    assert_same(losses, desired)
+    for result, other in zip(
+        ms.affine_stats(*to_jax([x * np.float32(1e-19) for x in tiny[:2]])),
+        ms.affine_stats(*[x * np.float32(1e-19) for x in tiny[:2]]),
+        strict=True,
+    ):
+        assert_same(result, other)
+    integers = [np.rint(3 * x).astype("i4") for x in (samples, weight)]
+    assert_same(
+        ms.affine(*to_jax(integers), activation="gelu"), ms.affine(*integers, activation="gelu")
+    )
+    for result, other in zip(
+        ms.affine_vjp(*to_jax(integers), None, jnp.ones((5, 40, 7))),
+        ms.affine_vjp(*integers, None, np.ones((5, 40, 7), "f4")),
+        strict=True,
+    ):
+        assert (result is other is None) or assert_same(result, other) is None
+
+
+@pytest.mark.parametrize("among", ["samples", "weight", "bias"])
+def test_numpy_arrays_and_lists_beside_arrays_on_a_gpu(on_gpu, among):
+    operands = dict(zip(("samples", "weight", "bias"), table(), strict=False))
+    desired = ms.affine(**operands)
+    there = {name: jnp.asarray(x) if name == among else x for name, x in operands.items()}
+    assert_same(ms.affine(**there), desired)
+    lists = {name: x if name == among else x.tolist() for name, x in there.items()}
+    assert_same(ms.affine(**lists), desired)
+    swapped = {name: x if name == among else x.astype(">f8") for name, x in there.items()}
+    assert_same(ms.affine(**swapped), desired)
+
+
+def test_sets_of_numpy_arrays_predict_for_samples_on_a_gpu(on_gpu):
+    samples, weight, bias, targets = table()
+    sets = ms.WeightSets(weight, bias)
+    assert_same(sets.predict(jnp.asarray(samples)), sets.predict(samples))
+    losses = sets.mean_loss(jnp.asarray(samples), targets, sample_weight=[1.0] * len(samples))
+    desired = sets.mean_loss(samples, targets, sample_weight=np.ones(len(samples), "f4"))
+    assert_same(losses, desired)
 
 
 # Transformations

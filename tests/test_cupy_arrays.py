@@ -1,0 +1,87 @@
+"""What happens to CuPy arrays outside of this package's kernels: their bytes are moved."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+import multisubnet as ms
+from multisubnet._functions import evaluation
+from multisubnet.testing import assert_same_bits
+
+RNG = np.random.default_rng(0)
+TINY = np.float32(1e-39)
+SAMPLES, TARGETS = (RNG.normal(size=(5, 3)).astype("f4") for _ in "st")
+WEIGHT, BIAS = (RNG.normal(size=(4, 3)).astype("f4") for _ in "wb")
+
+
+@pytest.fixture
+def move(cupy_on_host):
+    return sys.modules["cupy"].asarray
+
+
+CALLS = {
+    "affine": lambda move: ms.affine(move(SAMPLES * TINY), move(WEIGHT)),
+    "affine of bool and float32": lambda move: ms.affine(move(SAMPLES > 0), move(WEIGHT * TINY)),
+    "affine by another backend": lambda move: of_numpy(move),
+    "mean_loss": lambda move: ms.mean_loss(
+        *map(move, (SAMPLES, WEIGHT, BIAS, TARGETS)), loss="huber", dtype="float32"
+    ),
+    "mean_loss in closed form": lambda move: ms.mean_loss_and_grad(
+        *map(move, (SAMPLES, WEIGHT, BIAS, TARGETS))
+    ),
+    "affine_stats": lambda move: ms.affine_stats(*map(move, (SAMPLES, WEIGHT, BIAS))),
+    "affine_vjp": lambda move: ms.affine_vjp(
+        move(SAMPLES * TINY), move(WEIGHT[:1]), move(BIAS), move(np.ones((4, 5, 3), "f4"))
+    ),
+    "predict_stats": lambda move: ms.WeightSets(move(WEIGHT.astype("f2"))).predict_stats(
+        move(SAMPLES.astype("f2"))
+    )[:2],
+    "concatenate": lambda move: ms.WeightSets.concatenate(
+        [ms.WeightSets(move(WEIGHT * TINY))] * 2
+    ).predict(move(SAMPLES)),
+    "theta": lambda move: ms.from_theta(ms.to_theta(move(WEIGHT * TINY), move(BIAS)), 3),
+    "pairs": lambda move: ms.from_pairs(move(np.stack([WEIGHT, BIAS], axis=-1) * TINY)),
+}
+
+
+def of_numpy(move):
+    with ms.use_backend("numpy"):
+        out = move(np.empty((4, 5, 3), "f4"))
+        return ms.affine(move(SAMPLES * TINY), move(WEIGHT), out=out)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_no_operation_of_cupys_touches_results(call, move):
+    cupy = sys.modules["cupy"]
+    results, desired = (x if isinstance(x, tuple) else (x,) for x in (call(move), call(np.asarray)))
+    for result, expected in zip(results, desired, strict=True):
+        assert type(result) is cupy.ndarray
+        assert_same_bits(result.get(), expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "to"), [("f8", "f4"), ("f4", "f8"), ("f2", "f4"), ("f8", "f2"), ("i4", "f4")]
+)
+def test_casts_keep_subnormals(dtype, to, move):
+    values = np.array([[1.5, -0.0, 3.0], [1e-39, 6e-8, 2.5 - 2**-30]])
+    for array in (values.astype(dtype), values.astype(dtype).T, values.astype(dtype)[:0]):
+        desired = array.astype(to)
+        assert_same_bits(evaluation.cast(array, np.dtype(to)), desired)
+        assert_same_bits(evaluation.cast(move(array), np.dtype(to)).get(), desired)
+
+
+def test_the_stand_in_sees_what_a_gpu_would_flush(move):
+    narrow, wide = move(WEIGHT), move(WEIGHT.astype("f8"))
+    for flushes in (
+        lambda: narrow + 1,
+        lambda: wide.astype("f4"),
+        lambda: wide.__setitem__(0, narrow[0]),
+        lambda: narrow > 0,
+        lambda: narrow.sum(),
+    ):
+        with pytest.raises(AssertionError, match="takes subnormals for zeros"):
+            flushes()
+    assert float((wide + 1)[0, 0]) == float(WEIGHT[0, 0]) + 1
