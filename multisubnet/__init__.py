@@ -18,6 +18,7 @@ from multisubnet._functions.affine_select import affine_select
 from multisubnet._functions.affine_stats import affine_stats
 from multisubnet._functions.affine_vjp import affine_vjp
 from multisubnet._functions.mean_loss import mean_loss, mean_loss_and_grad
+from multisubnet._functions.mlp import mlp, mlp_select, mlp_stats
 from multisubnet._functions.pairs import from_pairs, to_pairs
 from multisubnet._functions.theta import from_theta, to_theta
 from multisubnet._sets.weight_sets import WeightSets
@@ -37,6 +38,9 @@ __all__ = [
     "from_theta",
     "mean_loss",
     "mean_loss_and_grad",
+    "mlp",
+    "mlp_select",
+    "mlp_stats",
     "set_backend",
     "show_config",
     "to_pairs",

@@ -42,6 +42,74 @@ def affine_select(samples, weight, bias, set_index, *, activation=None):
     return result
 
 
+def mlp(
+    samples,
+    layers,
+    *,
+    activation="relu",
+    output_activation=None,
+    inputs=None,
+    additive=False,
+    intercept=None,
+    set_axis=0,
+):
+    layers = [layer if isinstance(layer, tuple) else (layer, None) for layer in layers]
+    operands = [samples, *(x for layer in layers for x in layer if x is not None)]
+    if intercept is not None:
+        operands.append(intercept)
+    dtype = result_type(*operands)
+    if not isinstance(activation, list | tuple):
+        activation = [activation] * (len(layers) - 1)
+    activations = [named(a) for a in (*activation, output_activation)]
+    keeps = not additive and all(a.key in ("linear", "relu", "relu6") for a in activations)
+    if dtype.kind in "biu" and not keeps:
+        dtype = np.result_type(dtype, np.float16)
+    working = np.dtype(np.float32) if dtype.itemsize == 2 and dtype.kind not in "iu" else dtype
+    sets = {len(x) for layer in layers for x in layer if x is not None} - {1}
+    sets |= {len(intercept)} - {1} if intercept is not None else set()
+    sets |= {len(samples)} if samples.ndim == 3 else set()
+    n_sets = sets.pop() if sets else 1
+    n_subnets, d, _ = layers[0][0].shape[1:]
+    x = np.broadcast_to(samples, (n_sets, *samples.shape[-2:])).astype(working)
+    of_network = np.arange(n_subnets * d).reshape(n_subnets, d) if inputs is None else inputs
+    with np.errstate(all="ignore"):
+        results = []
+        for s in range(n_subnets):
+            values = [x[:, :, f] for f in of_network[s]]
+            for (weight, bias), function in zip(layers, activations, strict=True):
+                weight = weight.astype(working)
+                before, values = values, []
+                for k in range(weight.shape[3]):
+                    terms = [] if bias is None else [bias[:, s, k].astype(working)[:, None]]
+                    terms += [h * weight[:, s, i, k][:, None] for i, h in enumerate(before)]
+                    z = terms[0]
+                    for term in terms[1:]:
+                        z = z + term
+                    z = np.broadcast_to(z, x.shape[:2])
+                    values.append(activated(z, function))
+            results.append(np.stack(values, -1))
+        if additive:
+            n_outputs = layers[-1][0].shape[3]
+            total = np.zeros((*x.shape[:2], n_outputs))
+            if intercept is not None:
+                total = total + intercept.astype(working).astype(float)[:, None]
+            for values in results:
+                total = total + values
+            result = cast(total, dtype)
+        else:
+            result = cast(np.stack(results, 2), dtype) if results else None
+    return result.swapaxes(0, 1) if set_axis else result
+
+
+def mlp_select(samples, layers, set_index, **options):
+    every = mlp(samples, layers, **options)
+    result = np.full(every.shape[1:], 0 if every.dtype.kind in "biu" else np.nan, every.dtype)
+    for b, n in enumerate(set_index):
+        if 0 <= n < len(every):
+            result[b] = every[n, b]
+    return result
+
+
 def _sum(a, b):
     if is_bfloat16(a.dtype):
         return cast(a.astype(np.float32) + b.astype(np.float32), a.dtype)
@@ -238,16 +306,35 @@ def affine_stats(
     with np.errstate(all="ignore"):
         x, w, b = broadcast(samples, weight, bias)
         p = activated(x * w + b, named(activation))
-        factor, count = factors(set_weight, p.dtype, len(p))
-        factor = factor.reshape(-1, 1, 1)
-        mean = summed(p * factor) / count
-        distance = p - mean.astype(p.dtype)
-        square = summed(distance * distance * factor) / count
-        distance = summed(distance * factor) / count
-        variance = square - distance * distance
-        variance[(variance < 0) & (square >= 0)] = 0
-        found = {"mean": mean, "var": variance, "std": np.sqrt(variance)}
-        return tuple(found[name] for name in statistics)
+        return statistics_of(p, set_weight, statistics)
+
+
+def statistics_of(p, set_weight, statistics):
+    factor, count = factors(set_weight, p.dtype, len(p))
+    factor = factor.reshape(-1, *[1] * (p.ndim - 1))
+    mean = summed(p * factor) / count
+    distance = p - mean.astype(p.dtype)
+    square = summed(distance * distance * factor) / count
+    distance = summed(distance * factor) / count
+    variance = square - distance * distance
+    variance[(variance < 0) & (square >= 0)] = 0
+    found = {"mean": mean, "var": variance, "std": np.sqrt(variance)}
+    return tuple(found[name] for name in statistics)
+
+
+def mlp_stats(
+    samples, layers, *, intercept=None, set_weight=None, statistics=("mean", "std"), **options
+):
+    layers = [layer if isinstance(layer, tuple) else (layer, None) for layer in layers]
+    given = [samples, *(x for layer in layers for x in layer), intercept]
+    narrow = [x for x in given if x is not None]
+    narrow = is_bfloat16(result_type(*narrow)) or result_type(*narrow).char in "ef"
+    dtype = np.float32 if narrow else np.float64
+    samples, *rest, intercept = [None if x is None else x.astype(dtype) for x in given]
+    layers = list(zip(rest[::2], rest[1::2], strict=True))
+    p = mlp(samples, layers, intercept=intercept, **options)
+    with np.errstate(all="ignore"):
+        return statistics_of(p, set_weight, statistics)
 
 
 def broadcast(samples, weight, bias):

@@ -8,6 +8,7 @@ line in the CHANGELOG, because users' bits change.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def digest_of_all(arrays: tuple[np.ndarray, ...]) -> str:
 
 def table(functions=ms) -> dict[str, str]:
     """Return the hash of every case."""
-    return _of_affine(functions) | _of_sums(functions)
+    return _of_affine(functions) | _of_sums(functions) | _of_mlp(functions)
 
 
 def _of_affine(functions) -> dict[str, str]:
@@ -119,6 +120,31 @@ def _of_affine(functions) -> dict[str, str]:
         index = np.arange(len(samples)) ** 2 % (len(weight) + 2)  # some of which are not there
         result = functions.affine_select(samples, weight, bias, index, check=False)
         hashes[f"affine_select {dtype}"] = digest(result)
+    return hashes
+
+
+def _of_mlp(functions) -> dict[str, str]:
+    hashes = {}
+    for dtype in ("float16", "float32", "float64"):
+        n_sets, n_subnets, sizes = 5, 7, (2, 9, 16, 3)
+        shapes = [(37, 6), (n_sets, 3)]
+        for before, after in itertools.pairwise(sizes):
+            shapes += [(n_sets, n_subnets, before, after), (n_sets, n_subnets, after)]
+        samples, intercept, *rest = moderate(dtype, *shapes)
+        layers = list(zip(rest[::2], rest[1::2], strict=True))
+        layers[1] = layers[1][0]  # without a bias
+        inputs = np.arange(2 * n_subnets).reshape(n_subnets, 2) ** 2 % 6
+        index = np.arange(len(samples)) ** 2 % (n_sets + 2)  # some of which are not there
+        for activation in ("relu", ("tanh", "elu")):
+            options = {"activation": activation, "output_activation": "sigmoid", "inputs": inputs}
+            name = f"{dtype} {activation}"
+            sums = options | {"additive": True, "intercept": intercept}
+            hashes[f"mlp {name}"] = digest(functions.mlp(samples, layers, **options))
+            hashes[f"mlp {name} additive"] = digest(functions.mlp(samples, layers, **sums))
+            found = functions.mlp_select(samples, layers, index, **options, check=False)
+            hashes[f"mlp_select {name}"] = digest(found)
+            found = functions.mlp_stats(samples, layers, **options)
+            hashes[f"mlp_stats {name}"] = digest_of_all(found)
     return hashes
 
 

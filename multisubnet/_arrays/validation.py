@@ -148,11 +148,12 @@ def apart_from(out: Any, operands: tuple[Any, ...]) -> tuple[Any, ...]:
     """
     samples, *others = operands
     if not _is_same(samples, out):
-        samples = _apart(out, samples)
-    return samples, *(None if x is None else _apart(out, x) for x in others)
+        samples = apart(out, samples)
+    return samples, *(None if x is None else apart(out, x) for x in others)
 
 
-def _apart(out: Any, array: Any) -> Any:
+def apart(out: Any, array: Any) -> Any:
+    """Return an operand, copied if writing to `out` could change it."""
     if not isinstance(out, np.ndarray):
         return array.copy() if namespaces.cupy().may_share_memory(array, out) else array
     if array.flags.owndata and out.flags.owndata and array is not out:

@@ -22,6 +22,7 @@ from multisubnet._arrays import dtypes as _dtypes
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.recipe import Program
+    from multisubnet._backends.mlp_call import MlpCall
 
 ARRAYS = "numpy"
 
@@ -164,6 +165,20 @@ def _sum_of_runs(terms: np.ndarray) -> np.ndarray:
     for run in runs:
         total += run
     return total
+
+
+def mlp(call: MlpCall, out: np.ndarray) -> None:
+    """Write the values of networks with hidden layers to `out`; see numpy_mlp.py."""
+    from multisubnet._backends import numpy_mlp
+
+    numpy_mlp.mlp(call, out)
+
+
+def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
+    """Write the values of one set for each sample to `out`; see numpy_mlp.py."""
+    from multisubnet._backends import numpy_mlp
+
+    numpy_mlp.mlp_select(call, set_index, out)
 
 
 def _over_features(values: np.ndarray) -> np.ndarray:

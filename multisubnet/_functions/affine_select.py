@@ -126,11 +126,11 @@ def checked(
         raise ValueError(f"samples has shape {samples.shape}; expected (B, F)")
     if activation is not None:
         activation, dtype = _activations.applied(activation, dtype)
-    _check_index(set_index, sizes[0], sizes[1], xp is np if check is None else check)
+    check_index(set_index, sizes[0], sizes[1], xp is np if check is None else check)
     return xp, (samples, weight, bias, set_index), dtype, activation, sizes
 
 
-def _check_index(set_index: Any, n_sets: int, n_samples: int, check: bool) -> None:
+def check_index(set_index: Any, n_sets: int, n_samples: int, check: bool) -> None:
     """Raise unless `set_index` has an integer for each sample, and (if asked) that of a set."""
     if set_index.shape != (n_samples,):
         raise ValueError(f"set_index has shape {set_index.shape}; expected ({n_samples},)")

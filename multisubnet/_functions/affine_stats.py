@@ -13,6 +13,7 @@ from multisubnet._arithmetic.summands import Terms
 from multisubnet._arrays import namespaces
 from multisubnet._arrays.frameworks import adapted
 from multisubnet._functions.problem import Problem
+from multisubnet._functions.summation import Summing, normalized
 
 _STATISTICS = ("mean", "var", "std")
 
@@ -150,6 +151,32 @@ def totals(problem: Problem) -> Any:
     with namespaces.device_of(problem.samples):
         operands, terms = operands_and_terms(problem, problem.others["mean"])
         return summing.returned(summing.totals(terms, operands, (n_samples, n_sets, n_features)))
+
+
+def of_values(values: Any, set_weight: Any) -> dict[str, Any]:
+    """Return all statistics of values (N, B, F), float32 or float64, over their first axis."""
+    n_sets, n_samples, n_features = values.shape
+    weighted = set_weight is not None
+    passes = [
+        Terms("product", "linear", ("loss",), weighted),
+        Terms("squared_error", "linear", ("loss", "error"), weighted),
+    ]
+    summing = Summing.where(values, values.dtype, values.shape, passes[1])
+    factor, divisor, divisor_array = None, float(n_sets), None
+    if weighted:
+        factor = normalized(summing, set_weight)[None, :, None]
+        divisor, divisor_array = 1.0, summing.total(factor)
+    operands = {"sample": values.transpose(1, 0, 2), "factor": factor}
+    found = []
+    for terms in passes:
+        outs = [summing.empty((n_samples, n_features)) for _ in terms.outputs]
+        shape = n_samples, n_sets, n_features
+        summing.write(terms, operands, shape, outs, divisor, divisor_array)
+        operands["target"] = outs[0][:, None]
+        found.extend(outs)
+    mean, square, distance = found
+    variance, deviation = spread(square, distance)
+    return {"mean": mean, "var": variance, "std": deviation}
 
 
 @without_warnings

@@ -1,0 +1,138 @@
+"""One call of `mlp`, validated: the record that public functions make and backends read."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from multisubnet._arithmetic.activation import Activation
+
+_FLOAT32 = np.dtype(np.float32)
+
+
+class MlpCall(NamedTuple):
+    """Valid operands of N sets of S networks.
+
+    With W, c and act those of layer l, and h the inputs or the values of the layer before it::
+
+        z[k] = c[n, s, k] + h[0] * W[n, s, 0, k] + h[1] * W[n, s, 1, k] + ...,   h'[k] = act(z[k])
+
+    from left to right; without a bias the first product is where the sum starts. All of it is
+    computed in `working_dtype`, to which the operands are cast; the result is rounded to `dtype`
+    once. With `additive`, values of the last layer are converted to float64, and added to the
+    intercept, or to +0.0, in the order of s; that sum is rounded to `dtype` once.
+    """
+
+    samples: Any
+    """(B, F) or (N, B, F)."""
+    layers: tuple[tuple[Any, Any], ...]
+    """Weight (N or 1, S, inputs, outputs) and bias (N or 1, S, outputs) or None."""
+    activations: tuple[Activation | None, ...]
+    """That of each layer; None is linear."""
+    inputs: np.ndarray | None
+    """(S, d), int64, contiguous, on the host: the features that networks see. None: s * d + i."""
+    additive: bool
+    intercept: Any
+    """(N or 1, P) or None."""
+    dtype: np.dtype
+    """That of the result."""
+    n_sets: int
+    n_samples: int
+    n_subnets: int
+
+    @property
+    def working_dtype(self) -> np.dtype:
+        """The dtype of the arithmetic: float32 for float16 and bfloat16, else the result's."""
+        return _FLOAT32 if self.dtype.char in "eE" else self.dtype
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of inputs of a network, and of outputs of each of its layers."""
+        return (self.layers[0][0].shape[2], *(weight.shape[3] for weight, _ in self.layers))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the result: (N, B, S, P), or (N, B, P) if `additive`."""
+        n_outputs = self.layers[-1][0].shape[3]
+        if self.additive:
+            return self.n_sets, self.n_samples, n_outputs
+        return self.n_sets, self.n_samples, self.n_subnets, n_outputs
+
+    @property
+    def n_products(self) -> int:
+        """How many products all networks take."""
+        sizes = self.sizes
+        of_one = sum(a * b for a, b in itertools.pairwise(sizes))
+        return math.prod((self.n_sets, self.n_samples, self.n_subnets, of_one))
+
+    @property
+    def arrays(self) -> list[Any]:
+        """All arrays of numbers."""
+        every = [self.samples, *(x for layer in self.layers for x in layer), self.intercept]
+        return [x for x in every if x is not None]
+
+    def with_arrays(self, change: Callable[[Any], Any]) -> MlpCall:
+        """Return the call with other arrays of numbers in place of its own."""
+
+        def changed(x: Any) -> Any:
+            return None if x is None else change(x)
+
+        layers = tuple((change(weight), changed(bias)) for weight, bias in self.layers)
+        samples, intercept = change(self.samples), changed(self.intercept)
+        return self._replace(samples=samples, layers=layers, intercept=intercept)
+
+    def part(self, sets: slice, samples: slice, subnets: slice) -> MlpCall:
+        """Return the call for some of the sets, samples and networks."""
+        n_sets, n_samples, n_subnets = (
+            len(range(*cut.indices(length)))
+            for cut, length in zip(
+                (sets, samples, subnets),
+                (self.n_sets, self.n_samples, self.n_subnets),
+                strict=True,
+            )
+        )
+
+        def of_sets(x: Any) -> Any:
+            return x if len(x) == 1 else x[sets]
+
+        inputs, x = self.inputs, self.samples
+        if subnets != slice(0, self.n_subnets):
+            inputs = self.wiring[subnets]
+        return self._replace(
+            samples=x[samples] if x.ndim == 2 else x[sets, samples],
+            layers=tuple(
+                (of_sets(weight)[:, subnets], None if bias is None else of_sets(bias)[:, subnets])
+                for weight, bias in self.layers
+            ),
+            inputs=inputs,
+            intercept=None if self.intercept is None else of_sets(self.intercept),
+            n_sets=n_sets,
+            n_samples=n_samples,
+            n_subnets=n_subnets,
+        )
+
+    def each_with_its_set(self, samples: slice, set_index: np.ndarray) -> MlpCall:
+        """Return the call for some samples as sets of one sample, that with the index given."""
+
+        def chosen(x: Any) -> Any:
+            return x if x is None or len(x) == 1 else x[set_index]
+
+        return self._replace(
+            samples=self.samples[samples][:, None],
+            layers=tuple((chosen(weight), chosen(bias)) for weight, bias in self.layers),
+            intercept=chosen(self.intercept),
+            n_sets=len(set_index),
+            n_samples=1,
+        )
+
+    @property
+    def wiring(self) -> np.ndarray:
+        """The features that networks see, as `inputs` has them, always as an array."""
+        if self.inputs is not None:
+            return self.inputs
+        n_inputs = self.sizes[0]
+        return np.arange(self.n_subnets * n_inputs).reshape(self.n_subnets, n_inputs)

@@ -1,0 +1,394 @@
+"""Networks with hidden layers: N sets of S small networks on the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arithmetic import float_mode
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.float_mode import ONE, SMALLEST
+from multisubnet._arrays import dtypes, namespaces, validation
+from multisubnet._backends import choice
+from multisubnet._backends.mlp_call import MlpCall
+from multisubnet._functions import affine_select, affine_stats, problem
+from multisubnet._functions.mlp_operands import adapter_function, read
+
+_STATS_BYTES = 1 << 25  # of values that are there at once, whose mean and spread are taken
+
+
+def mlp(
+    samples: Any,
+    layers: Sequence[Any],
+    *,
+    activation: str | Activation | Sequence[Any] | None = "relu",
+    output_activation: str | Activation | None = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    set_axis: int = 0,
+    out: Any = None,
+) -> Any:
+    """Evaluate N sets of S small networks with hidden layers on the same samples.
+
+    Each network sees some of the features, and has layers of its own in each of N sets. With h the
+    inputs, or the values of the layer before::
+
+        z[n, b, s, k] = bias[n, s, k] + h[n, b, s, 0] * weight[n, s, 0, k]
+                                      + h[n, b, s, 1] * weight[n, s, 1, k] + ...
+
+    from left to right; the activation of z is what the next layer sees.
+
+    Parameters
+    ----------
+    samples : array_like, shape (B, F) or (N, B, F)
+        B samples of F features, shared by all sets; or a block of samples per set.
+    layers : sequence of (weight, bias)
+        The layers of all networks, the first one first. A weight has the shape
+        (N, S, inputs, outputs), a bias (N, S, outputs); both may have 1 in place of N, and are then
+        shared by all sets. A bias may be None, and a weight may stand without a pair: nothing is
+        added then.
+    activation : str, Activation, None or sequence of these, optional
+        The function applied to each sum of the hidden layers (all but the last one): one for all,
+        or a sequence with one for each. None is ``"linear"``.
+    output_activation : str or Activation, optional
+        That of the last layer. None is ``"linear"``.
+    inputs : array_like of int, shape (S, d), optional
+        The features that each network sees. It can be left out if each feature has a network of its
+        own (S = F and d = 1, an additive model), and if one network sees all features (S = 1 and
+        d = F).
+    additive : bool, optional
+        Return sums over the networks, without an array of all their values.
+    intercept : array_like, shape (N, P) or (1, P), optional
+        The numbers that sums over networks start from. Needs ``additive=True``.
+    set_axis : {0, 1}, optional
+        The axis of the result along which the sets lie.
+    out : ndarray, optional
+        Where to write the result, as for `affine`.
+
+    Returns
+    -------
+    ndarray, shape (N, B, S, P) or (B, N, S, P); if additive, (N, B, P) or (B, N, P)
+        P values of each network (or of their sum), P being the number of outputs of the last layer;
+        `out` if given, else a new C-contiguous array of the operands' kind. Its dtype is
+        `numpy.result_type` of the operands. If that is bool or an integer, then ``additive=True``
+        and any activation but linear, relu and relu6 make it the floating dtype that `numpy.exp`
+        gives for it.
+
+    Raises
+    ------
+    ValueError
+        An operand or `out` has the wrong shape (the message names the layer); the number of
+        activations is not that of the hidden layers; `inputs` is missing; there is an intercept of
+        networks that are not added up; and as for `affine`.
+    IndexError
+        `inputs` has the number of a feature that does not exist.
+    TypeError
+        The operands are complex or longdouble; and as for `affine`.
+    BackendUnavailable
+        The backend chosen by `set_backend` or the environment cannot run here.
+
+    See Also
+    --------
+    affine : networks of one weight and one bias.
+    mlp_select : one set per sample.
+    mlp_stats : mean and spread over the sets.
+
+    Notes
+    -----
+    The result has the same bits on every backend: sums are in the order of the inputs, starting
+    from the bias; each product and each sum is rounded once; activations are those of `affine`.
+    float16 and bfloat16 are computed in float32, and only the result is rounded to them. A sum
+    over networks starts at the intercept, or at 0, goes on in the order of s in float64, and is
+    rounded once. Networks of one layer, one input and one output have the bits of `affine`, except
+    in float16 and bfloat16, whose products `affine` rounds. Units whose weights are 0 at the end of
+    a layer change nothing if the activation of 0 is finite. Permuted units are added in another
+    order, which changes the last bits.
+
+    Hidden values stay in registers or in the first cache; beside the result, a call needs no more
+    memory than 1 MiB per thread.
+
+    Examples
+    --------
+    Two sets of networks 1-2-1, for each of two features:
+
+    >>> import numpy as np
+    >>> import multisubnet as ms
+    >>> samples = [[3.0, 7.0], [9.0, 4.0]]
+    >>> hidden = np.array([[1.0, -1.0], [2.0, 1.0]]).reshape(2, 1, 1, 2)
+    >>> hidden = np.repeat(hidden, 2, axis=1)  # (N, S, 1, 2): both features alike
+    >>> last = np.ones((1, 2, 2, 1))  # shared by the sets
+    >>> ms.mlp(samples, [hidden, last])[..., 0]
+    array([[[ 3.,  7.],
+            [ 9.,  4.]],
+    <BLANKLINE>
+           [[ 9., 21.],
+            [27., 12.]]])
+
+    The sums over both, as an additive model predicts:
+
+    >>> ms.mlp(samples, [hidden, last], additive=True, intercept=[[0.5], [0.0]])[..., 0]
+    array([[10.5, 13.5],
+           [30. , 39. ]])
+    """
+    adapted = adapter_function("mlp", samples, layers, (inputs, intercept, out))
+    if adapted is not None:
+        return adapted(
+            samples,
+            layers,
+            activation=activation,
+            output_activation=output_activation,
+            inputs=inputs,
+            additive=additive,
+            intercept=intercept,
+            set_axis=set_axis,
+            out=out,
+        )
+    if SMALLEST * ONE == 0.0:  # this thread flushes subnormals
+        with float_mode.kept():
+            return mlp(
+                samples,
+                layers,
+                activation=activation,
+                output_activation=output_activation,
+                inputs=inputs,
+                additive=additive,
+                intercept=intercept,
+                set_axis=set_axis,
+                out=out,
+            )
+    options = activation, output_activation, inputs, additive, intercept
+    xp, call, _ = read(samples, layers, *options, out)
+    if type(set_axis) is not int or not 0 <= set_axis <= 1:
+        set_axis = validation.axis("set_axis", set_axis)
+    shape = call.shape
+    if set_axis:
+        shape = (shape[1], shape[0], *shape[2:])
+    return _evaluate(xp, "mlp", call, (), out, shape, bool(set_axis))
+
+
+@float_mode.keeping_subnormals
+def mlp_select(
+    samples: Any,
+    layers: Sequence[Any],
+    set_index: Any,
+    *,
+    activation: str | Activation | Sequence[Any] | None = "relu",
+    output_activation: str | Activation | None = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    out: Any = None,
+    check: bool | None = None,
+) -> Any:
+    """Evaluate each sample with the networks of one set.
+
+    Parameters
+    ----------
+    samples : array_like, shape (B, F)
+        B samples of F features.
+    layers, activation, output_activation, inputs, additive, intercept
+        As for `mlp`.
+    set_index : array_like of int, shape (B,)
+        The set, from 0 to N - 1, of each sample. Negative indices do not count from the end.
+    out : ndarray, optional
+        As for `affine`.
+    check : bool, optional
+        Whether an index that is out of range is an IndexError, as for `affine_select`.
+
+    Returns
+    -------
+    ndarray, shape (B, S, P), or (B, P) if additive
+        The values, and the bits, of ``mlp(samples, layers, ...)[set_index, range(B)]``.
+
+    Raises
+    ------
+    IndexError
+        An index is out of range, and that is checked.
+    ValueError, TypeError, BackendUnavailable
+        As for `mlp`; `set_index` has another shape, or is not of integers.
+
+    See Also
+    --------
+    mlp : all sets on all samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import multisubnet as ms
+    >>> weights = np.array([[1.0, -1.0], [2.0, 1.0]]).reshape(2, 1, 1, 2)
+    >>> ms.mlp_select([[3.0], [9.0]], [weights, np.ones((1, 1, 2, 1))], [1, 0])[..., 0]
+    array([[9.],
+           [9.]])
+    """
+    adapted = adapter_function("mlp_select", samples, layers, (set_index, inputs, intercept, out))
+    if adapted is not None:
+        return adapted(
+            samples,
+            layers,
+            set_index,
+            activation=activation,
+            output_activation=output_activation,
+            inputs=inputs,
+            additive=additive,
+            intercept=intercept,
+            out=out,
+            check=check,
+        )
+    options = activation, output_activation, inputs, additive, intercept
+    xp, call, others = read(samples, layers, *options, out, {"set_index": set_index})
+    if call.samples.ndim != 2:
+        raise ValueError(f"samples has shape {call.samples.shape}; expected (B, F)")
+    checks = xp is np if check is None else check
+    affine_select.check_index(others["set_index"], call.n_sets, call.n_samples, checks)
+    operands = (others["set_index"],)
+    return _evaluate(xp, "mlp_select", call, operands, out, call.shape[1:], False)
+
+
+@float_mode.keeping_subnormals
+def mlp_stats(
+    samples: Any,
+    layers: Sequence[Any],
+    *,
+    activation: str | Activation | Sequence[Any] | None = "relu",
+    output_activation: str | Activation | None = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    set_weight: Any = None,
+    statistics: Sequence[str] = ("mean", "std"),
+) -> tuple[Any, ...]:
+    """Predict with an ensemble of networks: the mean and the spread of `mlp` over all sets.
+
+    Parameters
+    ----------
+    samples, layers, activation, output_activation, inputs, additive, intercept
+        As for `mlp`.
+    set_weight, statistics
+        As for `affine_stats`.
+
+    Returns
+    -------
+    tuple of ndarray, shape (B, S, P), or (B, P) if additive, float64
+        The statistics, in the order asked for; NaN if there are no sets.
+
+    Raises
+    ------
+    ValueError, TypeError, BackendUnavailable
+        As for `mlp` and `affine_stats`.
+
+    See Also
+    --------
+    mlp : all predictions.
+    affine_stats : the same for networks of one weight and one bias, with the order of the sums.
+
+    Notes
+    -----
+    Predictions are made for as many samples and networks as fit into 32 MiB, and their statistics
+    taken as by `affine_stats`. Predictions are not rounded to float16 or bfloat16 before.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import multisubnet as ms
+    >>> weights = np.array([[1.0, -1.0], [2.0, 1.0]]).reshape(2, 1, 1, 2)
+    >>> mean, std = ms.mlp_stats([[3.0], [9.0]], [weights, np.ones((1, 1, 2, 1))])
+    >>> mean[..., 0]
+    array([[ 6.],
+           [18.]])
+    """
+    adapted = adapter_function("mlp_stats", samples, layers, (inputs, intercept, set_weight))
+    if adapted is not None:
+        return adapted(
+            samples,
+            layers,
+            activation=activation,
+            output_activation=output_activation,
+            inputs=inputs,
+            additive=additive,
+            intercept=intercept,
+            set_weight=set_weight,
+            statistics=statistics,
+        )
+    names = affine_stats.names_of(statistics)
+    options = activation, output_activation, inputs, additive, intercept
+    xp, call, others = read(samples, layers, *options, None, {"set_weight": set_weight})
+    set_weight = others["set_weight"]
+    if set_weight is not None and set_weight.shape != (call.n_sets,):
+        raise ValueError(
+            f"set_weight has shape {set_weight.shape}; expected (N,) = {(call.n_sets,)}"
+        )
+    common = dtypes.result_type(*(x.dtype for x in call.arrays))
+    call = call._replace(dtype=problem.working_dtype(common))
+    shape = call.shape[1:]
+    with namespaces.device_of(call.samples):
+        found = {name: xp.empty(shape, np.float64) for name in names}
+        for block in _blocks_of_stats(call):
+            of_block = _stats_of_block(xp, call.part(slice(0, call.n_sets), *block), set_weight)
+            where = block[:1] if additive else block
+            for name in names:
+                found[name][where] = of_block[name].reshape(found[name][where].shape)
+    return tuple(found[name] for name in names)
+
+
+def _blocks_of_stats(call: MlpCall) -> Iterator[tuple[slice, slice]]:
+    """Yield the samples and the networks whose values are made at once, for all sets."""
+    n_outputs = call.shape[-1]
+    most = max(_STATS_BYTES // max(call.n_sets * n_outputs * call.dtype.itemsize, 1), 1)
+    samples = min(max(most // max(call.n_subnets, 1), 64), most, max(call.n_samples, 1))
+    subnets = max(call.n_subnets, 1) if call.additive else max(most // samples, 1)
+    for b in range(0, call.n_samples, samples):
+        rows = slice(b, min(b + samples, call.n_samples))
+        for s in range(0, max(call.n_subnets, 1), subnets):
+            yield rows, slice(s, min(s + subnets, call.n_subnets))
+
+
+def _stats_of_block(xp: ModuleType, call: MlpCall, set_weight: Any) -> dict[str, Any]:
+    """Return the statistics of values of (B, columns)."""
+    values = _evaluate(xp, "mlp", call, (), None, call.shape, False)
+    n_sets, n_samples = values.shape[:2]
+    values = values.reshape(n_sets, n_samples, -1)
+    return affine_stats.of_values(values, set_weight)
+
+
+def _evaluate(
+    xp: ModuleType,
+    name: str,
+    call: MlpCall,
+    operands: tuple[Any, ...],
+    out: Any,
+    shape: tuple[int, ...],
+    sets_second: bool,
+) -> Any:
+    """Return what the function of this name of a backend makes of a call, in `out` if given.
+
+    `shape` is that of the result, whose first two axes a backend writes in the other order if
+    `sets_second`.
+    """
+    if out is not None:
+        validation.check_out(xp, out, shape, call.dtype)
+    backend = choice.select(name, xp, call.working_dtype, call.shape, out, None)
+    if not hasattr(backend, name):
+        backend = choice.load("numpy")
+    moves = backend.ARRAYS != xp.__name__
+    with namespaces.device_of(call.samples):
+        if moves:
+            call = call.with_arrays(backend.adopt)
+            operands = tuple(backend.adopt(x) for x in operands)
+        if moves or out is None:
+            result = backend.empty(shape, call.dtype if out is None else dtypes.native(out.dtype))
+        else:
+            result = out if xp is not np else np.asarray(out)
+        ordered = result.swapaxes(0, 1) if sets_second else result
+        if result is out:
+            call = call.with_arrays(lambda x: validation.apart(ordered, x))
+            operands = tuple(validation.apart(ordered, x) for x in operands)
+        getattr(backend, name)(call, *operands, ordered)
+        if moves:
+            result = choice.load(xp.__name__).adopt(result)
+            if out is not None:
+                out[...] = result
+    return result if out is None else out

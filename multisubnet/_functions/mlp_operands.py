@@ -1,0 +1,249 @@
+"""What functions of networks with hidden layers do first: check their operands, once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arithmetic.activation import Activation, applied
+from multisubnet._arrays import dtypes, frameworks, namespaces, validation
+from multisubnet._backends.mlp_call import MlpCall
+
+
+def adapter_function(
+    name: str, samples: Any, layers: Any, others: tuple[Any, ...]
+) -> Callable[..., Any] | None:
+    """Return the function of this name for arrays of another library, or None if there are none."""
+    if not isinstance(layers, list | tuple):
+        return None
+    every = [samples, *others]
+    for layer in layers:
+        every.extend(layer if isinstance(layer, list | tuple) else (layer,))
+    if all(type(x) is np.ndarray or x is None for x in every):
+        return None
+    adapter = frameworks.of(every)
+    return None if adapter is None else frameworks.function_of(adapter, name)
+
+
+def read(
+    samples: Any,
+    layers: Any,
+    activation: Any,
+    output_activation: Any,
+    inputs: Any,
+    additive: Any,
+    intercept: Any,
+    out: Any,
+    others: dict[str, Any] | None = None,
+) -> tuple[ModuleType, MlpCall, dict[str, Any]]:
+    """Return the namespace, the validated call, and other operands as arrays of the namespace."""
+    others = {} if others is None else others
+    named = _named(samples, layers, intercept)
+    if intercept is not None and not additive:
+        raise ValueError("intercept is given without additive=True: networks are not added up")
+    xp: ModuleType = np
+    if out is not None or others or not all(type(x) is np.ndarray for x in named.values()):
+        xp = namespaces.namespace(named | others | {"out": out})
+        if xp is np:
+            named = {name: validation.as_numpy(name, x) for name, x in named.items()}
+            others = {
+                name: None if x is None else validation.as_numpy(name, x)
+                for name, x in others.items()
+            }
+    samples = named["samples"]
+    shapes = _Shapes(samples)
+    pairs = tuple(
+        shapes.pair(number, named[f"layers[{number}][0]"], named.get(f"layers[{number}][1]"))
+        for number in range(len(layers))
+    )
+    intercept = named.get("intercept")
+    if intercept is not None:
+        shapes.check_intercept(intercept)
+    activations, dtype = _activations_of(
+        tuple(activation) if isinstance(activation, list | tuple) else activation,
+        output_activation,
+        len(pairs),
+        _common_dtype(named),
+        bool(additive),
+    )
+    call = MlpCall(
+        samples=samples,
+        layers=pairs,
+        activations=activations,
+        inputs=_wiring(inputs, pairs[0][0].shape, samples.shape[-1]),
+        additive=bool(additive),
+        intercept=intercept,
+        dtype=dtype,
+        n_sets=1 if shapes.n_sets is None else shapes.n_sets,
+        n_samples=samples.shape[-2],
+        n_subnets=pairs[0][0].shape[1],
+    )
+    return xp, call, others
+
+
+def _named(samples: Any, layers: Any, intercept: Any) -> dict[str, Any]:
+    """Return the operands by name; those of layer l are layers[l][0] and layers[l][1]."""
+    if not isinstance(layers, list | tuple):
+        raise TypeError(
+            f"layers is a {type(layers).__name__}; expected a sequence of (weight, bias) pairs"
+        )
+    if not layers:
+        raise ValueError("layers is empty; expected at least one (weight, bias) pair")
+    named = {"samples": samples}
+    for number, layer in enumerate(layers):
+        pair = layer if isinstance(layer, list | tuple) else (layer,)
+        if not 1 <= len(pair) <= 2:
+            raise ValueError(
+                f"layers[{number}] has {len(pair)} items; expected (weight, bias), or a weight "
+                f"that is an array"
+            )
+        named[f"layers[{number}][0]"] = pair[0]
+        if len(pair) == 2 and pair[1] is not None:
+            named[f"layers[{number}][1]"] = pair[1]
+    if intercept is not None:
+        named["intercept"] = intercept
+    return named
+
+
+def _common_dtype(named: dict[str, Any]) -> np.dtype:
+    """Return the dtype that operands have in common, in native byte order."""
+    dtype = named["samples"].dtype
+    same = all(x.dtype is dtype for x in named.values())
+    if not (same and dtype.num in dtypes.BUILT_IN and dtype.isnative):
+        for name, x in named.items():
+            validation.check_dtype(name, x)
+        dtype = dtypes.result_type(*(x.dtype for x in named.values()))
+    if dtype.kind == "c" or dtype.char == "g":
+        raise TypeError(
+            f"samples, layers and intercept together have dtype {dtype}; expected bool, integers "
+            f"or floating dtypes of which float64 is the widest"
+        )
+    return dtype
+
+
+class _Shapes:
+    """The shapes of the operands that were read, with which the next ones must agree."""
+
+    def __init__(self, samples: Any):
+        if samples.ndim not in (2, 3):
+            raise ValueError(f"samples has shape {samples.shape}; expected (B, F) or (N, B, F)")
+        # None while nothing has said what they are.
+        self.n_sets = samples.shape[0] if samples.ndim == 3 else None
+        self.n_subnets: int | None = None
+        self.n_outputs: int | None = None
+
+    def pair(self, number: int, weight: Any, bias: Any) -> tuple[Any, Any]:
+        """Return the weight and bias of a layer, which agree with those before it."""
+        shape = weight.shape
+        if (
+            len(shape) != 4
+            or not self._has_sets(shape[0])
+            or self.n_subnets not in (None, shape[1])
+            or self.n_outputs not in (None, shape[2])
+            or not shape[2] * shape[3]
+        ):
+            raise ValueError(self._wrong_weight(number, shape))
+        self._take_sets(shape[0])
+        _, self.n_subnets, _, self.n_outputs = shape
+        if bias is not None:
+            shape = bias.shape
+            if (
+                len(shape) != 3
+                or not self._has_sets(shape[0])
+                or shape[1:] != (self.n_subnets, self.n_outputs)
+            ):
+                raise ValueError(
+                    f"layers[{number}][1] has shape {shape}; expected (N, S, {self.n_outputs}) "
+                    f"with {self._known()}, as layers[{number}][0] has {self.n_outputs} outputs"
+                )
+            self._take_sets(shape[0])
+        return weight, bias
+
+    def check_intercept(self, intercept: Any) -> None:
+        """Raise unless an intercept has the shape (N, P) or (1, P)."""
+        shape = intercept.shape
+        if len(shape) != 2 or not self._has_sets(shape[0]) or shape[1] != self.n_outputs:
+            raise ValueError(
+                f"intercept has shape {shape}; expected (N, {self.n_outputs}) with "
+                f"{self._known()}, as the last layer has {self.n_outputs} outputs"
+            )
+        self._take_sets(shape[0])
+
+    def _has_sets(self, length: int) -> bool:
+        return length == 1 or self.n_sets in (None, length)
+
+    def _take_sets(self, length: int) -> None:
+        if self.n_sets is None and length != 1:
+            self.n_sets = length
+
+    def _wrong_weight(self, number: int, shape: tuple[int, ...]) -> str:
+        expected = "n_in" if self.n_outputs is None else self.n_outputs
+        said = f"layers[{number}][0] has shape {shape}; expected (N, S, {expected}, n_out)"
+        known = self._known()
+        if known:
+            said += f" with {known}"
+        if self.n_outputs is not None:
+            said += f", as layers[{number - 1}] has {self.n_outputs} outputs"
+        if len(shape) == 4 and not shape[2] * shape[3]:
+            said += "; no layer can be without inputs or outputs"
+        return said
+
+    def _known(self) -> str:
+        sizes = {"N": self.n_sets, "S": self.n_subnets}
+        return ", ".join(f"{name} = {size}" for name, size in sizes.items() if size is not None)
+
+
+def _wiring(inputs: Any, of_weight: tuple[int, ...], n_features: int) -> np.ndarray | None:
+    """Return which features each network sees, (S, d), or None if that is s * d + i."""
+    _, n_subnets, n_inputs, _ = of_weight
+    if inputs is None:
+        if (n_inputs == 1 and n_subnets == n_features) or (
+            n_subnets == 1 and n_inputs == n_features
+        ):
+            return None
+        raise ValueError(
+            f"inputs is missing: layers[0][0] has S = {n_subnets} networks of {n_inputs} inputs, "
+            f"and samples have F = {n_features}; expected S = F networks of one input, one network "
+            f"of F inputs, or inputs of shape ({n_subnets}, {n_inputs})"
+        )
+    found = validation.as_numpy("inputs", namespaces.on_host(inputs))
+    if found.shape != (n_subnets, n_inputs):
+        raise ValueError(
+            f"inputs has shape {found.shape}; expected (S, {n_inputs}) with S = {n_subnets}, as "
+            f"layers[0] has {n_inputs} inputs"
+        )
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"inputs has dtype {found.dtype}; expected an integer dtype")
+    outside = (found < 0) | (found >= n_features)
+    if outside.any():
+        s, i = np.argwhere(outside)[0]
+        raise IndexError(
+            f"inputs[{s}, {i}] is {int(found[s, i])}; expected the number of a feature, "
+            f"0 to {n_features - 1}"
+        )
+    return np.ascontiguousarray(found, np.int64)
+
+
+@functools.lru_cache(256)
+def _activations_of(
+    hidden: Any, last: Any, n_layers: int, dtype: np.dtype, additive: bool
+) -> tuple[tuple[Activation | None, ...], np.dtype]:
+    """Return the activation of each layer, and the dtype of the result."""
+    if not isinstance(hidden, tuple):
+        hidden = (hidden,) * (n_layers - 1)
+    if len(hidden) != n_layers - 1:
+        raise ValueError(
+            f"activation has {len(hidden)} entries; expected one function for all hidden layers, "
+            f"or {n_layers - 1} of them, one per layer"
+        )
+    every = *hidden, last
+    if additive and dtype.kind in "biu":
+        dtype = np.result_type(dtype, np.float16)
+    for activation in every:
+        if activation is not None:
+            _, dtype = applied(activation, dtype)
+    return tuple(None if a is None else applied(a, dtype)[0] for a in every), dtype

@@ -1,0 +1,404 @@
+"""Networks with hidden layers: every backend equals the definition, bit for bit."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, NamedTuple
+from unittest import mock
+
+import formula
+import numpy as np
+import pytest
+from conftest import normals
+from hypothesis import given
+from hypothesis import strategies as st
+from test_agreement import outs
+
+import multisubnet as ms
+from multisubnet._backends import numpy_mlp
+from multisubnet._functions import mlp as functions
+from multisubnet.testing import DTYPES, activations, assert_same_bits
+
+REAL = [dtype for dtype in DTYPES if not dtype.startswith("complex")]
+FLOATS = ["float32", "float64"]
+CHEAP = ["linear", "relu", "relu6", "leaky_relu", "elu", "hard_sigmoid", "tanh", "softsign"]
+
+
+class Networks(NamedTuple):
+    """Operands of `mlp`, and its options."""
+
+    samples: np.ndarray
+    layers: list[Any]
+    options: dict[str, Any]
+
+
+@st.composite
+def networks(
+    draw,
+    dtypes=FLOATS,
+    *,
+    mixed_dtypes=False,
+    max_sets=4,
+    max_samples=40,
+    max_subnets=4,
+    max_width=9,
+    samples_ndim=None,
+    special_values=True,
+):
+    """Draw networks, their samples, and the options of `mlp` but for set_axis."""
+    n_sets, n_samples, n_subnets = (
+        draw(st.integers(0, most)) for most in (max_sets, max_samples, max_subnets)
+    )
+    width = st.integers(1, max_width)
+    sizes = draw(st.lists(width, min_size=2, max_size=5))
+    wiring = draw(st.sampled_from(["own", "dense", "given"]))
+    inputs, n_features = None, n_subnets
+    if wiring == "own":
+        sizes[0] = 1
+    elif wiring == "dense":
+        n_subnets, n_features = 1, sizes[0]
+    else:
+        n_features = draw(st.integers(1, 12))
+        order = np.random.default_rng(draw(st.integers(0, 2**16)))
+        inputs = order.integers(n_features, size=(n_subnets, sizes[0]))
+        inputs = inputs.astype(draw(st.sampled_from(["int64", "uint8"])))
+    dtype = st.sampled_from([np.dtype(d) for d in dtypes])
+    if not mixed_dtypes:
+        dtype = st.just(draw(dtype))
+
+    def operand(*shape):
+        return draw(normals(draw(dtype), shape, special_values=special_values))
+
+    def sets():
+        return draw(st.sampled_from([n_sets, n_sets, 1]))
+
+    layers = []
+    for before, after in itertools.pairwise(sizes):
+        weight = operand(sets(), n_subnets, before, after)
+        bias = draw(st.booleans()) and operand(sets(), n_subnets, after)
+        layers.append((weight, bias) if bias is not False else weight)
+    ndim = samples_ndim or draw(st.sampled_from([2, 2, 3]))
+    samples = operand(*(n_sets, n_samples, n_features)[3 - ndim :])
+    function = st.none() | st.sampled_from(CHEAP) | activations(names=CHEAP)
+    hidden = draw(function | st.lists(function, min_size=len(layers) - 1, max_size=len(layers) - 1))
+    options = {"activation": hidden, "output_activation": draw(function), "inputs": inputs}
+    if draw(st.booleans()):
+        options["additive"] = True
+        if draw(st.booleans()):
+            options["intercept"] = operand(sets(), sizes[-1])
+    return Networks(samples, layers, options)
+
+
+def sets_of(problem):
+    """Return N."""
+    samples, layers, options = problem
+    operands = [x for layer in layers for x in (layer if isinstance(layer, tuple) else [layer])]
+    operands += [options["intercept"]] if "intercept" in options else []
+    lengths = {len(x) for x in operands} - {1}
+    return len(samples) if samples.ndim == 3 else lengths.pop() if lengths else 1
+
+
+def expected(problem, set_axis=0):
+    """Return what the definition gives; without networks, an array with no values."""
+    samples, layers, options = problem
+    n_subnets = (layers[0][0] if isinstance(layers[0], tuple) else layers[0]).shape[1]
+    if n_subnets or options.get("additive"):
+        return formula.mlp(samples, layers, **options, set_axis=set_axis)
+    return None
+
+
+def assert_agrees(result, problem, set_axis=0):
+    assert result.flags.c_contiguous
+    wanted = expected(problem, set_axis)
+    if wanted is None:
+        assert result.size == 0
+    else:
+        assert_same_bits(result, wanted)
+
+
+@given(problem=networks(), set_axis=st.sampled_from([0, 1]))
+def test_agreement(backend, problem, set_axis):
+    samples, layers, options = problem
+    assert_agrees(backend.mlp(samples, layers, **options, set_axis=set_axis), problem, set_axis)
+
+
+@given(problem=networks(REAL) | networks(REAL, mixed_dtypes=True))
+def test_agreement_in_all_dtypes(backend, problem):
+    samples, layers, options = problem
+    assert_agrees(backend.mlp(samples, layers, **options), problem)
+
+
+@given(
+    problem=networks(max_sets=9, max_samples=150, max_subnets=6, max_width=20)
+    | networks(["float32"], max_sets=3, max_samples=70, max_subnets=40, max_width=4)
+    | networks(["float32"], max_sets=2, max_samples=40, max_subnets=2, max_width=70),
+    values=st.sampled_from([1, 50, 1 << 16]),
+)
+def test_agreement_past_every_block(backend, problem, values):
+    samples, layers, options = problem
+    with mock.patch.object(numpy_mlp, "_VALUES", values):
+        assert_agrees(backend.mlp(samples, layers, **options), problem)
+
+
+@given(
+    data=st.data(),
+    problem=networks() | networks(REAL, mixed_dtypes=True),
+    set_axis=st.sampled_from([0, 1]),
+)
+def test_into_out(backend, data, problem, set_axis):
+    samples, layers, options = problem
+    desired = expected(problem, set_axis)
+    if desired is None:
+        return
+    whole, part = data.draw(outs(desired.shape, desired.dtype))
+    after = whole.copy()
+    with np.errstate(all="ignore"):
+        after[part] = desired
+    out = whole[part]
+    assert backend.mlp(samples, layers, **options, set_axis=set_axis, out=out) is out
+    assert_same_bits(whole, after)
+
+
+@given(
+    shift=st.integers(-40, 40),
+    operand=st.sampled_from(["samples", "weight", "bias", "intercept"]),
+    additive=st.booleans(),
+)
+def test_into_out_that_overlaps_an_operand(shift, operand, additive):
+    memory = np.arange(1.0, 2000.0, dtype="f4")
+    rng = np.random.default_rng(0)
+    additive = additive or operand == "intercept"
+    arrays = {
+        "samples": rng.normal(size=(5, 3)),
+        "weight": rng.normal(size=(4, 3, 1, 2)),
+        "bias": rng.normal(size=(4, 3, 2)),
+        "intercept": rng.normal(size=(4, 2)),
+    }
+    arrays = {name: array.astype("f4") for name, array in arrays.items()}
+    inside = memory[100 + shift :][: arrays[operand].size].reshape(arrays[operand].shape)
+    inside[...] = arrays[operand]
+    there = arrays | {operand: inside}
+    desired, found = (
+        function(
+            given["samples"],
+            [(given["weight"], given["bias"])],
+            additive=additive,
+            intercept=given["intercept"] if additive else None,
+            **options,
+        )
+        for function, given, options in [
+            (formula.mlp, arrays, {}),
+            (
+                ms.mlp,
+                there,
+                {
+                    "out": memory[100 : 100 + (40 if additive else 120)].reshape(
+                        (4, 5, 2) if additive else (4, 5, 3, 2)
+                    )
+                },
+            ),
+        ]
+    )
+    assert_same_bits(found, desired)
+
+
+@given(problem=networks(samples_ndim=2), data=st.data())
+def test_select(backend, problem, data):
+    samples, layers, options = problem
+    n_sets = sets_of(problem)
+    if not n_sets:
+        samples = samples[:0]
+    order = np.random.default_rng(data.draw(st.integers(0, 2**16)))
+    index = order.integers(max(n_sets, 1), size=len(samples))
+    index = index.astype(data.draw(st.sampled_from(["int64", "uint8"])))
+    if data.draw(st.booleans()):
+        index = np.sort(index)
+    result = backend.mlp_select(samples, layers, index, **options)
+    wanted = expected(problem._replace(samples=samples))
+    if wanted is not None:
+        assert_same_bits(result, formula.mlp_select(samples, layers, index, **options))
+    wrong = np.where(np.arange(len(index)) % 3 == 0, index.astype(np.int64) - n_sets, index)
+    result = backend.mlp_select(samples, layers, wrong, **options, check=False)
+    if wanted is not None:
+        assert_same_bits(result, formula.mlp_select(samples, layers, wrong, **options))
+
+
+@given(
+    problem=networks(special_values=False, max_sets=40, max_samples=9)
+    | networks(["int8", "float16", "float32"], special_values=False, mixed_dtypes=True),
+    data=st.data(),
+)
+def test_stats(backend, problem, data):
+    samples, layers, options = problem
+    if expected(problem) is None or not sets_of(problem):
+        return
+    weights = None
+    if data.draw(st.booleans()):
+        weights = np.random.default_rng(0).random(sets_of(problem)).astype("f4") + 1
+    names = data.draw(st.permutations(["mean", "var", "std"]))
+    bytes_ = data.draw(st.sampled_from([1, 1000, 1 << 25]))
+    with mock.patch.object(functions, "_STATS_BYTES", bytes_):
+        found = backend.mlp_stats(samples, layers, **options, set_weight=weights, statistics=names)
+    wanted = formula.mlp_stats(samples, layers, **options, set_weight=weights, statistics=names)
+    for one, other in zip(found, wanted, strict=True):
+        assert_same_bits(one, other)
+
+
+@given(problem=networks(samples_ndim=2, max_width=5))
+def test_one_layer_has_the_bits_of_affine(backend, problem):
+    n_samples, n_features = problem.samples.shape
+    rng = np.random.default_rng(n_samples)
+    dtype = problem.samples.dtype.newbyteorder("=")
+    weight, bias = rng.normal(size=(2, 3, n_features)).astype(dtype)
+    layer = weight[:, :, None, None], bias[:, :, None]
+    result = backend.mlp(problem.samples, [layer], output_activation="tanh")
+    assert_same_bits(result[..., 0], backend(problem.samples, weight, bias, activation="tanh"))
+
+
+@given(problem=networks(special_values=False), more=st.integers(1, 20))
+def test_units_of_weight_zero_change_nothing(backend, problem, more):
+    samples, layers, options = problem
+    pairs = [layer if isinstance(layer, tuple) else (layer, None) for layer in layers]
+    padded = []
+    for number, (weight, bias) in enumerate(pairs):
+        width = [(0, 0), (0, 0), (0, more * (number > 0)), (0, more * (number < len(pairs) - 1))]
+        padded.append(
+            (np.pad(weight, width), None if bias is None else np.pad(bias, width[:2] + width[3:]))
+        )
+    options = options | {"activation": "relu"}
+    result = backend.mlp(samples, padded, **options)
+    wanted = backend.mlp(samples, layers, **options)
+    # A product with 0 may turn -0.0 into 0.0, as adding 0.0 does.
+    assert_same_bits(result + 0, wanted + 0)
+
+
+def test_close_to_the_truth(backend):
+    rng = np.random.default_rng(0)
+    sizes = 3, 20, 9, 2
+    layers = [
+        (rng.normal(size=(5, 4, a, b)).astype("f4"), rng.normal(size=(5, 4, b)).astype("f4"))
+        for a, b in itertools.pairwise(sizes)
+    ]
+    samples = rng.normal(size=(50, 6)).astype("f4")
+    inputs = rng.integers(6, size=(4, 3))
+    options = {"activation": "tanh", "inputs": inputs}
+    h = samples.astype(np.longdouble)[:, inputs]
+    h = np.broadcast_to(h, (5, *h.shape))
+    for number, (weight, bias) in enumerate(layers):
+        z = np.einsum("nbsi,nsik->nbsk", h, weight.astype(np.longdouble)) + bias[:, None]
+        h = z if number == 2 else np.tanh(z)
+    result = backend.mlp(samples, layers, **options)
+    np.testing.assert_allclose(result, h.astype("f8"), rtol=2e-5, atol=2e-5)
+    result = backend.mlp(samples, layers, **options, additive=True)
+    np.testing.assert_allclose(result, h.sum(2).astype("f8"), rtol=2e-5, atol=2e-5)
+
+
+def test_permuted_units_change_the_order_alone(backend):
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(40, 3))
+    hidden, last = rng.normal(size=(2, 3, 1, 9)), rng.normal(size=(2, 3, 9, 1))
+    order = rng.permutation(9)
+    one = backend.mlp(samples, [hidden, last])
+    other = backend.mlp(samples, [hidden[..., order], last[:, :, order]])
+    assert (one != other).any()
+    np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_all_sets_of_large_problems(backend):
+    # Past the pieces of every backend, with threads.
+    rng = np.random.default_rng(0)
+    for n_sets, n_samples, n_features in [(70, 500, 7), (9, 3000, 1), (3000, 3, 2)]:
+        layers = [
+            (
+                rng.normal(size=(n_sets, n_features, a, b)).astype("f4"),
+                rng.normal(size=(n_sets, n_features, b)).astype("f4"),
+            )
+            for a, b in [(1, 8), (8, 8), (8, 1)]
+        ]
+        samples = rng.normal(size=(n_samples, n_features)).astype("f4")
+        result = backend.mlp(samples, layers)
+        assert_same_bits(result, formula.mlp(samples, layers))
+
+
+W = np.ones((4, 3, 1, 16))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (
+            {"layers": [W, np.ones((4, 3, 8, 16))]},
+            ValueError,
+            r"layers\[1\]\[0\] has shape \(4, 3, 8, 16\); expected \(N, S, 16, n_out\) with N = 4, "
+            r"S = 3, as layers\[0\] has 16 outputs",
+        ),
+        ({"layers": []}, ValueError, "layers is empty"),
+        ({"layers": W}, TypeError, "layers is a ndarray; expected a sequence"),
+        ({"layers": [(W, None, None)]}, ValueError, r"layers\[0\] has 3 items"),
+        ({"layers": [W[0]]}, ValueError, r"layers\[0\]\[0\] has shape \(3, 1, 16\); .*n_in, n_out"),
+        ({"layers": [W, np.ones((5, 3, 16, 1))]}, ValueError, r"layers\[1\]\[0\] .* N = 4, S = 3"),
+        ({"layers": [W, np.ones((4, 2, 16, 1))]}, ValueError, r"layers\[1\]\[0\] .* N = 4, S = 3"),
+        ({"layers": [W[..., :0]]}, ValueError, "without inputs or outputs"),
+        (
+            {"layers": [(W, np.ones((4, 3, 15)))]},
+            ValueError,
+            r"layers\[0\]\[1\] has shape \(4, 3, 15\); expected \(N, S, 16\) with N = 4, S = 3, as "
+            r"layers\[0\]\[0\] has 16 outputs",
+        ),
+        ({"samples": np.ones(3)}, ValueError, r"samples has shape \(3,\); expected \(B, F\) or"),
+        ({"samples": np.ones((5, 2, 3))}, ValueError, r"layers\[0\]\[0\] .* N = 5"),
+        ({"samples": np.ones((2, 5))}, ValueError, "inputs is missing: .* S = 3 .* F = 5"),
+        ({"inputs": [[0], [1]]}, ValueError, r"inputs has shape \(2, 1\); expected \(S, 1\)"),
+        ({"inputs": [[0], [1], [3]]}, IndexError, r"inputs\[2, 0\] is 3; .* 0 to 2"),
+        ({"inputs": [[0], [1], [-1]]}, IndexError, r"inputs\[2, 0\] is -1; .* 0 to 2"),
+        ({"inputs": [[0.0]] * 3}, TypeError, "inputs has dtype float64"),
+        ({"activation": ["relu", "relu"]}, ValueError, "activation has 2 entries; .* 0 of them"),
+        ({"activation": "mish", "layers": [W, W.swapaxes(2, 3)]}, ValueError, "must be one of"),
+        ({"intercept": np.ones((4, 16))}, ValueError, "intercept .* additive=True"),
+        (
+            {"intercept": np.ones((4, 1)), "additive": True},
+            ValueError,
+            r"intercept has shape \(4, 1\); expected \(N, 16\) with N = 4",
+        ),
+        ({"samples": np.ones((2, 3), complex)}, TypeError, "dtype complex128; expected bool"),
+        ({"samples": np.ones((2, 3), np.longdouble)}, TypeError, "longdouble|float128"),
+        ({"samples": np.array([["a"] * 3])}, TypeError, "samples has dtype"),
+        ({"set_axis": 2}, ValueError, "set_axis must be 0 or 1"),
+        ({"out": np.ones((4, 2, 3))}, ValueError, r"out has shape .*expected \(4, 2, 3, 16\)"),
+        ({"out": np.ones((4, 2, 3, 16), int)}, TypeError, "out has dtype int64"),
+    ],
+)
+def test_errors(change, error, message):
+    operands = {"samples": np.ones((2, 3)), "layers": [W]} | change
+    with pytest.raises(error, match=message):
+        ms.mlp(**operands)
+
+
+@pytest.mark.parametrize("index", [[0, 7], [0, -1]])
+def test_an_index_out_of_range(index):
+    with pytest.raises(IndexError, match=r"set_index\[1\] is .* 0 to 3"):
+        ms.mlp_select(np.ones((2, 3)), [W], index)
+
+
+def test_errors_of_select_and_stats():
+    with pytest.raises(ValueError, match=r"samples has shape .*expected \(B, F\)"):
+        ms.mlp_select(np.ones((4, 2, 3)), [W], [0, 0])
+    with pytest.raises(ValueError, match=r"set_weight has shape \(3,\); expected \(N,\) = \(4,\)"):
+        ms.mlp_stats(np.ones((2, 3)), [W], set_weight=np.ones(3))
+    with pytest.raises(ValueError, match="statistics has 'median'"):
+        ms.mlp_stats(np.ones((2, 3)), [W], statistics=["median"])
+
+
+def test_no_samples_sets_or_networks():
+    assert ms.mlp(np.ones((0, 3)), [W]).shape == (4, 0, 3, 16)
+    assert ms.mlp(np.ones((2, 3)), [W[:0]]).shape == (0, 2, 3, 16)
+    assert ms.mlp(np.ones((2, 0)), [W[:, :0]]).shape == (4, 2, 0, 16)
+    sums = ms.mlp(np.ones((2, 0)), [W[:, :0]], additive=True, intercept=np.full((1, 16), 7.0))
+    assert_same_bits(sums, np.full((4, 2, 16), 7.0))
+
+
+def test_lists_are_taken():
+    samples = np.arange(6.0).reshape(2, 3)
+    bias = np.ones((1, 3, 16))
+    given = ms.mlp(samples.tolist(), [(W.tolist(), bias.tolist())])
+    assert_same_bits(given, ms.mlp(samples, [(W, bias)]))
