@@ -285,7 +285,7 @@ def test_a_result_that_does_not_fit():
         (-1, ValueError, "not -1"),
         ("1 parsec", ValueError, "a text like '2 GiB' or '500 MB', not '1 parsec'"),
         ("", ValueError, "memory_limit must be"),
-        (1.5, TypeError, "memory_limit must be a number of bytes"),
+        (1.5, TypeError, "memory_limit must be a whole number of bytes"),
         (True, ValueError, "not True"),
         (100, ValueError, r"leaves 100 bytes; expected at least 2(72|88), for the 2"),
     ],

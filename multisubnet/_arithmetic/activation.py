@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multisubnet._arithmetic import names
+
 if TYPE_CHECKING:
     from multisubnet._arithmetic.recipe import Program
 
@@ -110,8 +112,7 @@ class Activation:
 
         name = _ALIASES.get(name, name)
         if name not in RECIPES:
-            names = ", ".join([*RECIPES, *_ALIASES])
-            raise ValueError(f"activation must be one of {names}, not {name!r}")
+            raise names.unknown("activation", name, [*RECIPES, *_ALIASES])
         expected, value = PARAMETERS.get(name, (None, None))
         for given, number in parameters.items():
             if given != expected:

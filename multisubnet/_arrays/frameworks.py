@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
@@ -43,16 +44,32 @@ def adapted_or_converted(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _wrapped(function: Callable[P, R], converts: bool) -> Callable[P, R]:
-    name = function.__name__
+    name, most = function.__name__, inspect.unwrap(function).__code__.co_argcount
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        if len(args) > most:
+            raise too_many(function, args)
         adapter = of((*args, *kwargs.values()))
         if adapter is None or (converts and not hasattr(_load(adapter), name)):
             return function(*args, **kwargs)
         return function_of(adapter, name)(*args, **kwargs)
 
     return wrapper
+
+
+def too_many(function: Callable[..., Any], args: tuple[Any, ...]) -> TypeError:
+    """Return the error of a call with more arguments by position than a function takes."""
+    code = inspect.unwrap(function).__code__
+    by_position = code.co_varnames[: code.co_argcount]
+    by_name = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    found = args[len(by_position)]
+    shown = repr(found) if isinstance(found, str | int | float | None) else type(found).__name__
+    return TypeError(
+        f"{function.__name__} takes {', '.join(by_position)} by position, and {len(args)} "
+        f"arguments were given so, the first of the others being {shown}; give options by their "
+        f"names: {', '.join(f'{name}=' for name in by_name)}"
+    )
 
 
 def of(arguments: Iterable[Any]) -> str | None:

@@ -51,21 +51,42 @@ def read(
 
 def as_numpy(name: str, operand: Any) -> np.ndarray:
     """Return an array_like as a NumPy array, without a copy where it is one."""
-    items = operand if isinstance(operand, list | tuple) else [operand]
-    if any(isinstance(item, np.ma.MaskedArray) for item in items):
+    if _is_masked(operand):
         raise TypeError(f"{name} is a masked array, and its mask would be lost: fill it first")
     try:
-        return np.asarray(operand)
+        array = np.asarray(operand)
     except ValueError as error:
-        raise ValueError(f"{name} is not an array_like of numbers: {error}") from None
+        from multisubnet._arrays import explanations
+
+        raise explanations.not_an_array(name, operand, error) from None
+    check_dtype(name, array, operand)
+    return array
 
 
-def check_dtype(name: str, array: Any) -> None:
-    """Raise unless an array has a dtype of numbers."""
+def as_index(name: str, operand: Any) -> np.ndarray:
+    """Return an array_like of integers as a NumPy array; of an empty list NumPy makes floats."""
+    if isinstance(operand, list | tuple) and not operand:
+        return np.empty(0, np.intp)
+    return as_numpy(name, operand)
+
+
+def _is_masked(operand: Any) -> bool:
+    """Whether this is a masked array, or a nested sequence with one in it."""
+    if not isinstance(operand, list | tuple):
+        return isinstance(operand, np.ma.MaskedArray)
+    some = (list, tuple, np.ma.MaskedArray)
+    if not any(issubclass(cls, some) for cls in set(map(type, operand))):
+        return False
+    return any(map(_is_masked, operand))
+
+
+def check_dtype(name: str, array: Any, operand: Any = None) -> None:
+    """Raise unless an array, that was made of an operand, has a dtype of numbers."""
     if not _dtypes.is_number(array.dtype):
-        raise TypeError(
-            f"{name} has dtype {array.dtype}; expected bool, an integer, float or complex dtype"
-        )
+        from multisubnet._arrays import explanations
+
+        operand = array if operand is None and array.ndim else operand
+        raise explanations.not_numbers(name, operand, array.dtype)
 
 
 def _working_dtype(samples: Any, weight: Any, bias: Any) -> np.dtype:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._backends import numpy as _numpy
@@ -88,7 +89,7 @@ def load(name: str) -> ModuleType:
 def module(name: str) -> ModuleType:
     """Return the module of the backend `name`, whether or not it can run here."""
     if name not in _MODULES:
-        raise ValueError(f"backend must be one of {', '.join(map(repr, _MODULES))}, not {name!r}")
+        raise names.unknown("backend", name, _MODULES)
     return importlib.import_module(_MODULES[name])
 
 

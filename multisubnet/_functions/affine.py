@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from typing import Any, Never
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def affine(
     samples: Any,
     weight: Any,
     bias: Any = None,
-    *,
+    *_misplaced: Never,
     activation: str | Activation | None = None,
     set_axis: int = 0,
     out: Any = None,
@@ -115,6 +116,8 @@ def affine(
     >>> ms.affine(samples, weight, bias, set_axis=1).shape
     (2, 2, 2)
     """
+    if _misplaced:
+        raise _adapters.too_many(affine, (samples, weight, bias, *_misplaced))
     if not type(samples) is type(weight) is type(weight if bias is None else bias) is np.ndarray:
         adapter = _adapters.of((samples, weight, bias, out))
         if adapter is not None:
@@ -151,3 +154,9 @@ def affine(
     else:
         backend.affine(samples, weight, bias, ordered, dtype, activation)
     return result if out is None else out
+
+
+# `_misplaced` is there for its message alone.
+_signature = inspect.signature(affine)
+_parameters = [p for p in _signature.parameters.values() if p.name != "_misplaced"]
+affine.__signature__ = _signature.replace(parameters=_parameters)  # type: ignore[attr-defined]

@@ -120,7 +120,7 @@ def checked(
     }
     xp = namespaces.namespace(others)
     if xp is np:
-        set_index = _operands.as_numpy("set_index", set_index)
+        set_index = _operands.as_index("set_index", set_index)
     xp, samples, weight, bias, dtype, sizes = _operands.read(samples, weight, bias, out)
     if samples.ndim != 2:
         raise ValueError(f"samples has shape {samples.shape}; expected (B, F)")

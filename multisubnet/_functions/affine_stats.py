@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from multisubnet._arithmetic import names as _names
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import keeping_subnormals, without_warnings
 from multisubnet._arithmetic.summands import Terms
@@ -108,11 +109,7 @@ def affine_stats(
 
 def names_of(statistics: Sequence[str]) -> list[str]:
     """Return the names of statistics, which there are."""
-    names = [statistics] if isinstance(statistics, str) else list(statistics)
-    for name in names:
-        if name not in _STATISTICS:
-            raise ValueError(f"statistics has {name!r}; expected some of {', '.join(_STATISTICS)}")
-    return names
+    return _names.some("statistics", statistics, _STATISTICS)
 
 
 def needs_spread(names: list[str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import keeping_subnormals
 from multisubnet._arrays import namespaces
@@ -94,11 +95,7 @@ def affine_vjp(
 
 def names_of(wrt: Sequence[str]) -> list[str]:
     """Return the names of the operands whose gradients are asked for."""
-    asked = [wrt] if isinstance(wrt, str) else list(wrt)
-    for name in asked:
-        if name not in _OPERANDS:
-            raise ValueError(f"wrt has {name!r}; expected some of {', '.join(_OPERANDS)}")
-    return asked
+    return names.some("wrt", wrt, _OPERANDS)
 
 
 def problem_of(samples: Any, weight: Any, bias: Any, cotangent: Any, activation: Any) -> Problem:

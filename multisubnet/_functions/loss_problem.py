@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._arrays import namespaces
@@ -20,6 +21,15 @@ LOSSES = (
     *("squared_error", "absolute_error", "huber", "log_cosh", "binary_crossentropy"),
     *("binary_crossentropy_from_logits", "hinge", "poisson"),
 )
+# As Keras has them, too.
+ALIASES = {
+    "mse": "squared_error",
+    "mean_squared_error": "squared_error",
+    "mae": "absolute_error",
+    "mean_absolute_error": "absolute_error",
+    "logcosh": "log_cosh",
+    "bce": "binary_crossentropy",
+}
 
 
 def with_gradients(bias: Any) -> tuple[str, ...]:
@@ -44,6 +54,7 @@ class Judgement:
         dtype: Any,
     ):
         problem = problem_of(operands, loss, activation)
+        loss = named_loss(loss)
         n_sets, n_samples, n_features = problem.shape
         weighted = problem.others["sample_weight"] is not None
         if len(outputs) > 1:
@@ -124,11 +135,19 @@ def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> Problem
         },
     )
     problem.expect("sample_weight", {"(B,)": (n_samples,)})
+    named_loss(loss)
+    return problem
+
+
+def named_loss(loss: Any) -> str:
+    """Return a loss, by whatever name, by its own name."""
     if not isinstance(loss, str):
         raise TypeError(f"loss must be the name of a loss, not {loss!r}")
-    if loss not in LOSSES:
-        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {loss!r}")
-    return problem
+    if loss in LOSSES:
+        return loss
+    if loss.lower() in ALIASES:
+        return ALIASES[loss.lower()]
+    raise names.unknown("loss", loss, [*LOSSES, *ALIASES])
 
 
 def checked_dtype(dtype: Any) -> np.dtype:

@@ -39,7 +39,8 @@ def mean_loss(
     targets : array_like, shape (B, F), (B, 1) or (B,)
         What is to be predicted: for each sample and feature, or for all features of a sample.
     loss : str, optional
-        The loss of a prediction p where the target is t:
+        The loss of a prediction p where the target is t (Keras' names ``mse``, ``mae``, ``bce``,
+        ``mean_squared_error``, ``mean_absolute_error`` and ``logcosh`` are taken, too):
 
         ===================================  ===================================================
         ``squared_error``                    (p - t)^2

@@ -31,12 +31,14 @@ def parsed(name: str, amount: Any) -> int:
         unit = _UNITS.get(match[2].upper()) if match else None
         if match and unit is not None:
             n_bytes = int(min(float(match[1]) * unit, sys.maxsize))
+    elif isinstance(amount, float) and amount.is_integer():
+        n_bytes = int(min(amount, sys.maxsize))
     elif not isinstance(amount, bool):
         try:
             n_bytes = min(operator.index(amount), sys.maxsize)
         except TypeError:
             raise TypeError(
-                f"{name} must be a number of bytes or a text like '2 GiB', not {amount!r}"
+                f"{name} must be a whole number of bytes or a text like '2 GiB', not {amount!r}"
             ) from None
     if n_bytes <= 0:
         raise ValueError(

@@ -47,7 +47,7 @@ def from_models(
 ) -> tuple[Any, Any, Activation]:
     """Return weight, bias and activation of the sets of all models."""
     if isinstance(models, str | Mapping) or not isinstance(models, Iterable):
-        raise TypeError(f"models is a {type(models).__name__}; expected a list of models")
+        raise not_a_list(models)
     given = None
     if activation is not None:
         given = _activations.applied(activation, np.dtype(np.float64))[0] or _LINEAR
@@ -69,6 +69,12 @@ def from_models(
     weight = _joined("weight", [sets.weight for sets in read])
     bias = None if first.bias is None else _joined("bias", [sets.bias for sets in read])
     return weight, bias, first.activation
+
+
+def not_a_list(models: Any) -> TypeError:
+    """Return the error of what is no list of models, a first model perhaps."""
+    kind = type(models).__name__
+    return TypeError(f"models is a {kind}; expected a list of models: give [model, another]")
 
 
 def check(name: str, model: Any, given: Activation | None) -> None:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import PARAMETERS, Activation
 from multisubnet._backends import choice as _dispatch
 from multisubnet._backends.numba import engine as _numba
@@ -61,7 +62,7 @@ class KerasActivation:
 
     def __init__(self, name: str, **parameters: float) -> None:
         if name not in self._functions:
-            raise ValueError(f"name must be one of {', '.join(self._functions)}, not {name!r}")
+            raise names.unknown("name", name, self._functions)
         self.activation = Activation(name, **parameters)
         self._parameters = parameters
 
@@ -354,6 +355,10 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     >>> model.count_params()
     12
     """
+    if isinstance(models, str | keras.layers.Layer) or not isinstance(models, Iterable):
+        raise _models.not_a_list(models)
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name is a {type(name).__name__}; expected the name of the new model")
     models = list(models)
     for i, model in enumerate(models):
         if not isinstance(model, keras.layers.Layer):
