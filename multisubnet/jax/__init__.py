@@ -472,5 +472,5 @@ def _judgement(loss: Any, activation: Any, per_feature: bool, dtype: Any) -> _Ju
         of_loss = canonical(of_loss)
     elif canonical(of_loss) != of_loss:
         raise TypeError(f"dtype is {of_loss}, which JAX has only where jax_enable_x64 is on")
-    loss = _losses.named_loss(loss)
+    loss = loss_problem.named_loss(loss)
     return _Judgement(loss, activation, bool(per_feature), of_loss)
