@@ -7,6 +7,7 @@ access and every undefined operation checked; the process then needs libasan pre
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -14,9 +15,12 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
+from multisubnet._arithmetic.summands import OPERANDS
+from multisubnet._backends.cupy import engine as _cupy
 from multisubnet._backends.cupy import launch as _launch
 from multisubnet._backends.cupy import sources as _sources
 
@@ -31,8 +35,22 @@ _FLAGS += ["-fno-tree-slp-vectorize"]
 _WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused-function"]
 _HERE = Path(__file__).parent
 
+# As an H100 is.
+CARD = _launch.Card(multiprocessors=132, threads=2048)
+
 serves = _launch.serves
 launches = 0
+
+
+@contextlib.contextmanager
+def on_card(card):
+    """Launch as on another card, here and on a GPU."""
+    with (
+        mock.patch.dict(globals(), CARD=card),
+        mock.patch.object(_cupy, "_card", return_value=card),
+        mock.patch.object(_cupy, "_planned", _cupy._planned.__wrapped__),
+    ):
+        yield
 
 
 def why_unavailable() -> str | None:
@@ -49,7 +67,7 @@ def affine(samples, weight, bias, out, dtype, activation):
     result = out if _is_plain(out) else np.empty(out.shape, out.dtype.newbyteorder("="))
     operands = [x if x is None or _is_plain(x) else _plain(x) for x in (samples, weight, bias)]
     key = "linear" if activation is None else activation.key
-    launch = _launch.affine(*operands, result, dtype, activation, address)
+    launch = _launch.affine(*operands, result, dtype, activation, CARD, address)
     run(launch, tuple(_launch.kernels(launch.kernel.split("<")[0], key)))
     if result is not out:
         out[...] = result
@@ -63,20 +81,25 @@ def affine_select(samples, weight, bias, set_index, out, dtype, activation, n_se
         x if x is None or _is_plain(x) else _plain(x) for x in (samples, weight, bias, set_index)
     ]
     key = "linear" if activation is None else activation.key
-    launch = _launch.affine_select(*operands, result, dtype, activation, n_sets, address)
+    launch = _launch.affine_select(*operands, result, dtype, activation, n_sets, CARD, address)
     run(launch, tuple(_launch.kernels(launch.kernel.split("<")[0], key)))
     if result is not out:
         out[...] = result
 
 
 def sums(terms, operands, dtype, parameter, length, totals):
-    operands = {k: x if x is None or _is_plain(x) else _plain(x) for k, x in operands.items()}
-    run(_launch.sums(terms, operands, dtype, parameter, length, totals, address))
+    given = (operands.get(name) for name in OPERANDS)
+    arrays = (x if x is None or _is_plain(x) else _plain(x) for x in given)
+    run(_launch.sums(*arrays, totals, terms, dtype, parameter, length, CARD, address))
 
 
 def finish(totals, out, divisor, divisor_array):
-    if out.size:
-        run(_launch.finish(totals, out, divisor, divisor_array, address))
+    if not out.size:
+        return
+    if out.ndim == 1 and len(totals) > 1:
+        run(_launch.finish(totals, totals[0], None, 1.0, CARD, address))
+        totals = totals[:1]
+    run(_launch.finish(totals, out, divisor_array, divisor, CARD, address))
 
 
 def address(array):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unittest import mock
 
+import cuda_on_host
 import formula
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from hypothesis import strategies as st
 
 import multisubnet as ms
 from multisubnet._backends import numpy as _numpy
-from multisubnet._backends.cupy import engine as _cupy
 from multisubnet._backends.cupy import launch as _launch
 from multisubnet.testing import DTYPES, assert_same_bits, problems
 
@@ -40,11 +40,10 @@ def test_affine_past_every_block(backend, problem, set_axis, blocks, threads, wa
     # With few blocks to fill the card, and few threads in each, they walk over many sets; vectors
     # of features that come again soon are those of several rows.
     with (
-        mock.patch.object(_launch, "_ENOUGH_BLOCKS", blocks),
+        cuda_on_host.on_card(_launch.Card(blocks, threads)),
         mock.patch.object(_launch, "_BLOCK_THREADS", threads),
         mock.patch.object(_launch, "_WARP", warp),
         mock.patch.object(_numpy, "_BLOCK", max(blocks, 50)),
-        mock.patch.object(_cupy, "_planned", _cupy._planned.__wrapped__),
     ):
         result = backend(*problem, set_axis=set_axis)
     assert_same_bits(result, formula.affine(*problem, set_axis=set_axis))

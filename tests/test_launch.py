@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multisubnet._arithmetic.summands import Terms
+from multisubnet._arithmetic.summands import OPERANDS, Terms
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
+from multisubnet._backends import numpy as _numpy
 from multisubnet._backends.cupy import launch as _launch
 from multisubnet._functions import summation as _sums
-from multisubnet.testing import DTYPES
+from multisubnet.testing import DTYPES, assert_same_bits
 
 sizes = st.integers(1, 300) | st.integers(1, 1 << 40)
 needs_compiler = pytest.mark.skipif(
@@ -24,9 +25,17 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
+H100 = cuda_on_host.CARD
+SMALL = _launch.Card(multiprocessors=1, threads=1)  # of which there is always enough to do for all
+# The largest that there are, a small one, and a part of one.
+CARDS = [H100, _launch.Card(192, 2048), _launch.Card(20, 1024), _launch.Card(14, 2048), SMALL]
+cards = pytest.mark.parametrize("card", CARDS, ids=lambda card: f"{card[0]}x{card[1]}")
+
+
+@cards
 @given(across=sizes, along=sizes, multiple=st.sampled_from([1, 2, 16, 32]))
-def test_geometry_covers_the_work_within_the_limits_of_cuda(across, along, multiple):
-    (grid_x, grid_y), (block_x, block_y) = _launch._geometry(across, along, multiple)
+def test_geometry_covers_the_work_within_the_limits_of_cuda(card, across, along, multiple):
+    (grid_x, grid_y), (block_x, block_y) = _launch._geometry(across, along, card, multiple)
     assert grid_x * block_x >= across > (grid_x - 1) * block_x
     assert block_x * block_y == 256
     assert 1 <= grid_y <= min(65535, -(-along // block_y) + multiple)
@@ -35,25 +44,56 @@ def test_geometry_covers_the_work_within_the_limits_of_cuda(across, along, multi
         assert grid_x < 1 << 31
 
 
-def test_geometry_fills_a_card_from_either_side():
+@cards
+def test_geometry_fills_a_card_from_either_side(card):
+    # With two waves of threads, but for what splitting a walk evenly takes away.
     for across, along in [(1, 10**6), (10**6, 1), (64, 10**5), (10**4, 10**4)]:
-        (grid_x, grid_y), _ = _launch._geometry(across, along)
-        assert grid_x * grid_y >= min(1900, across * along // 256)
+        (grid_x, grid_y), _ = _launch._geometry(across, along, card)
+        enough = card.multiprocessors * card.threads / 128
+        assert grid_x * grid_y >= min(0.9 * enough, across * along // 256)
 
 
+@cards
 @given(across=sizes, length=sizes)
-def test_geometry_of_sums_has_threads_for_all_there_is_to_do_at_once(across, length):
+def test_geometry_of_sums_has_threads_for_all_there_is_to_do_at_once(card, across, length):
     n_blocks = -(-length // BLOCK)
-    (grid_x, grid_y), (block_x, block_y) = _launch._geometry_of_sums(across, n_blocks, length)
+    geometry = _launch._geometry_of_sums(across, n_blocks, length, card)
+    (grid_x, grid_y), (block_x, block_y) = geometry
     assert grid_x * block_x >= across > (grid_x - 1) * block_x
     assert block_x * block_y <= 256
     assert grid_y == min(n_blocks, 65535)
     if across < 1 << 39:
         assert grid_x < 1 << 31
     runs = min(-(-length // RUN), BLOCK // RUN)
-    assert block_y < 2 * runs
-    assert across * n_blocks * block_y >= min(across * n_blocks * runs, 1 << 18)
-    assert block_x * block_y >= min(across * runs, 32)
+    assert block_y <= runs
+    # All threads have as many runs, but for the last ones.
+    passes = -(-runs // block_y)
+    assert (block_y - 1) * passes < runs
+    # Half of the threads, where twice as many would leave most of these without a second run.
+    busy = min(across * n_blocks * runs, card.multiprocessors * card.threads)
+    assert across * n_blocks * block_y >= busy / (1 if passes == 1 else 2)
+    assert block_x * block_y >= min(across * runs, 32) / 2
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_sums_of_a_data_set_keep_all_threads_busy(dtype):
+    # 18 runs of breast cancer's 569 samples: a thread for each, of as many rows as can be.
+    shape = 1000, 569, 30
+    rows = _launch._rows_of_sums(shape, np.dtype(dtype), H100)
+    assert rows == 16 // np.dtype(dtype).itemsize
+    across = 1000 // rows * 30
+    (grid_x, grid_y), (block_x, block_y) = _launch._geometry_of_sums(across, 1, 569, H100)
+    assert 18 % block_y == 0
+    assert grid_x * block_x * grid_y <= 1.01 * across
+    assert grid_x * grid_y >= 4 * H100.multiprocessors
+
+
+def test_sums_of_few_runs_are_divided_evenly():
+    # 18 runs for 16 threads would be two for two of them: it is nine threads with two.
+    card = _launch.Card(multiprocessors=16, threads=1000)
+    _, (block_x, block_y) = _launch._geometry_of_sums(1000, 1, 18 * RUN, card)
+    assert block_y == 9
+    assert block_x * block_y > 120
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -64,15 +104,15 @@ def test_geometry_of_sums_has_threads_for_all_there_is_to_do_at_once(across, len
     ids=str,
 )
 def test_sums_fill_a_card_whatever_their_shape(shape, dtype):
-    # In blocks of at least a warp: two for each multiprocessor, and half of the threads of the
-    # largest card; or as many as there are runs to add up.
+    # In blocks of at least a warp: two for each multiprocessor, and the threads that these have
+    # room for; or as many as there are runs to add up.
     n_kept, length, n_features = shape
-    rows = _launch._rows_of_sums(shape, np.dtype(dtype))
+    rows = _launch._rows_of_sums(shape, np.dtype(dtype), H100)
     across = -(-n_kept // rows) * n_features
     runs = n_kept * n_features * -(-length // RUN)
-    geometry = _launch._geometry_of_sums(across, -(-length // BLOCK), length)
+    geometry = _launch._geometry_of_sums(across, -(-length // BLOCK), length, H100)
     (grid_x, grid_y), (block_x, block_y) = geometry
-    assert grid_x * grid_y * block_x * block_y >= min(runs, 1 << 18) / 2
+    assert grid_x * grid_y * block_x * block_y >= min(runs, H100.multiprocessors * 512)
     assert grid_x * grid_y >= min(runs / 150, 300)
     assert block_x * block_y >= 32
 
@@ -89,18 +129,20 @@ def test_a_gpu_sums_up_many_results_at_once(monkeypatch):
     assert len(launched) == 2  # sums and finish
 
 
+@cards
 @given(
     n_kept=st.integers(1, 30),
     n_features=st.integers(1, 30),
     length=st.integers(1, 100) | st.integers(1, 20 * BLOCK),
     most_in_y=st.sampled_from([1, 3, 65535]),
 )
-def test_geometry_of_sums_takes_each_run_once(n_kept, n_features, length, most_in_y):
+def test_geometry_of_sums_takes_each_run_once(card, n_kept, n_features, length, most_in_y):
     # What a thread does in cuda/sums.cu; columns are independent of runs.
     n_blocks = -(-length // BLOCK)
     across = -(-n_kept // 4) * n_features
     with mock.patch.object(_launch, "_MAX_GRID_Y", most_in_y):
-        (grid_x, grid_y), (block_x, block_y) = _launch._geometry_of_sums(across, n_blocks, length)
+        geometry = _launch._geometry_of_sums(across, n_blocks, length, card)
+    (grid_x, grid_y), (block_x, block_y) = geometry
     threads = [divmod(x, n_features) for x in range(grid_x * block_x)]
     columns = [(4 * group + row, f) for group, f in threads for row in range(4)]
     columns = sorted((n, f) for n, f in columns if n < n_kept)
@@ -134,15 +176,15 @@ def launch_of_sums(terms, dtype, *, layout="losses", of_operands=None, shape=(5,
         for name, of_array in axes.items()
     }
     operands = {name: x.astype(of_operands or dtype) for name, x in operands.items()}
-    with mock.patch.object(_launch, "_ENOUGH_THREADS", 1):
-        return launched_sums(terms, operands, dtype, shape)
+    return launched_sums(terms, operands, dtype, shape, SMALL)
 
 
-def launched_sums(terms, operands, dtype, shape):
+def launched_sums(terms, operands, dtype, shape, card=H100):
     n_kept, length, n_features = shape
     totals = np.full((-(-length // BLOCK), len(terms.outputs), n_kept, n_features), np.nan)
-    given = terms, operands, np.dtype(dtype), 0.0, length, totals
-    return _launch.sums(*given, cuda_on_host.address), totals
+    arrays = (operands.get(name) for name in OPERANDS)
+    given = terms, np.dtype(dtype), 0.0, length, card
+    return _launch.sums(*arrays, totals, *given, cuda_on_host.address), totals
 
 
 SUM = Terms("product", "linear", ("loss",), False)
@@ -155,34 +197,82 @@ SUM = Terms("product", "linear", ("loss",), False)
         st.integers(1, 300) | st.sampled_from([4096, 4097, 8000, 9000]),
         st.integers(1, 9) | st.sampled_from([31, 32, 33, 64, 70]),
     ),
-    enough_threads=st.sampled_from([1, 30, 1 << 18]),
+    card=st.sampled_from([SMALL, _launch.Card(1, 30), _launch.Card(2, 300), H100]),
     most_runs=st.sampled_from([2, 4, 32]),
     most_in_y=st.sampled_from([1, 2, 65535]),
 )
-def test_each_term_is_in_one_sum(shape, enough_threads, most_runs, most_in_y):
+def test_each_term_is_in_one_sum(shape, card, most_runs, most_in_y):
     # Of integers, whose sums are exact in any order.
     sample = np.random.default_rng(0).integers(1, 1 << 30, shape).astype(float)
     with (
-        mock.patch.object(_launch, "_ENOUGH_THREADS", enough_threads),
         mock.patch.object(_launch, "_MOST_RUNS", most_runs),
         mock.patch.object(_launch, "_MAX_GRID_Y", most_in_y),
     ):
-        launch, totals = launched_sums(SUM, {"sample": sample}, "f8", shape)
+        launch, totals = launched_sums(SUM, {"sample": sample}, "f8", shape, card)
     cuda_on_host.run(launch)
     desired = np.add.reduceat(sample, range(0, shape[1], BLOCK), axis=1)
     assert (totals[:, 0] == desired.swapaxes(0, 1)).all()
 
 
-@given(n_kept=st.integers(1, 1 << 40), n_features=sizes, over_features=st.booleans())
-def test_finish_has_a_thread_for_each_element(n_kept, n_features, over_features):
+@cards
+@given(
+    count=sizes,
+    n_kept=st.integers(1, 1 << 40),
+    n_features=sizes,
+    over_features=st.booleans(),
+)
+def test_finish_has_threads_for_each_element(card, count, n_kept, n_features, over_features):
     shape = (n_kept,) if over_features else (n_kept, n_features)
-    totals = Array((1, n_kept, n_features), (0, 0, 0), np.dtype("f8"))
+    of_totals = (1, n_kept, count) if over_features else (count, n_kept, n_features)
+    totals = Array(of_totals, (0, 0, 0), np.dtype("f8"))
     out = Array(shape, (0,) * len(shape), np.dtype("f4"))
-    launch = _launch.finish(totals, out, 1.0, None, lambda array: 0)
-    (grid, one), (block, also_one) = launch.grid, launch.block
-    assert one == also_one == 1
-    assert block <= 256
-    assert grid * block >= math.prod(shape) > (grid - 1) * block
+    launch = _launch.finish(totals, out, None, 1.0, card, lambda array: 0)
+    (grid, one), (x, y) = launch.grid, launch.block
+    assert one == 1
+    assert x * y <= 256
+    assert grid * x >= math.prod(shape) > (grid - 1) * x
+    # Eight for each thread: no more threads than that takes, nor fewer if they fit in a block.
+    assert y == 256 or 8 * y >= count
+    assert y == 1 or 4 * y < count
+    # Small blocks on all multiprocessors; a warp at least, if there is one.
+    assert grid >= min(math.prod(shape) // 4, 4 * card.multiprocessors) or x * y <= 32
+    assert x * y >= min(32, math.prod(shape) * y)
+
+
+@needs_compiler
+@given(
+    shape=st.tuples(
+        st.integers(1, 40) | st.integers(1, 3000),
+        st.integers(1, 9) | st.sampled_from([31, 33, 100]),
+        st.integers(1, 9) | st.sampled_from([31, 33]),
+    ),
+    card=st.sampled_from([SMALL, H100]),
+    threads=st.sampled_from([1, 2, 8, 256]),
+    over_features=st.booleans(),
+    data=st.data(),
+)
+def test_finish_is_the_tree_however_it_is_cut(shape, card, threads, over_features, data):
+    # In leaves of a thread, lanes of a block and tiles, of which there are several with few lanes.
+    if over_features:
+        shape = (data.draw(st.sampled_from([1, 1, 2, 9])), shape[1], shape[0])
+    rng = np.random.default_rng(0)
+    totals = rng.normal(size=shape)
+    totals[rng.random(shape) < 0.1] = -0.0
+    desired = np.empty(shape[1:2] if over_features else shape[1:])
+    _numpy.finish(totals, desired, 3.0, np.array([7.0]))
+    out = np.full_like(desired, np.nan)
+    with (
+        mock.patch.object(_launch, "_BLOCK_THREADS", threads),
+        cuda_on_host.on_card(card),
+    ):
+        cuda_on_host.finish(totals, out, 3.0, np.array([7.0]))
+    assert_same_bits(out, desired)
+
+
+def test_finish_of_nothing_is_zero():
+    out = np.full(3, np.nan)
+    cuda_on_host.finish(np.empty((1, 3, 0)), out, 2.0, None)
+    assert_same_bits(out, np.zeros(3))
 
 
 class Array(NamedTuple):
@@ -202,7 +292,8 @@ def aligned(shape, dtype, offset=0):
 
 
 def kernel(samples, weight, bias, out):
-    return _launch.affine(samples, weight, bias, out, out.dtype, None, cuda_on_host.address).kernel
+    given = samples, weight, bias, out, out.dtype, None, H100
+    return _launch.affine(*given, cuda_on_host.address).kernel
 
 
 def aligned_arrays(dtype, n_features):
@@ -236,7 +327,7 @@ def test_which_kernel_writes_a_result(dtype):
 
 def test_which_kernel_writes_a_selection():
     def kernel(samples, weight, out, index=np.zeros(8, "i4")):  # noqa: B008
-        given = samples, weight, None, index, out, np.dtype("f4"), None, len(weight)
+        given = samples, weight, None, index, out, np.dtype("f4"), None, len(weight), H100
         return _launch.affine_select(*given, cuda_on_host.address).kernel
 
     samples, weight, out = (aligned((n, 8), "f4") for n in (8, 5, 8))
@@ -264,7 +355,7 @@ def test_elements_are_loaded_one_by_one_where_alignment_asks_for_it(which):
         arrays[which] = unaligned
         assert kernel(*arrays).endswith("SETS_FIRST, false>")
     arrays[which] = aligned((5, 8), "f2")
-    given = *arrays, np.dtype("f4"), None, cuda_on_host.address
+    given = *arrays, np.dtype("f4"), None, H100, cuda_on_host.address
     assert _launch.affine(*given).kernel.endswith("Converting<float32>>")
 
 
@@ -291,7 +382,7 @@ def test_threads_beyond_32_bit_indices(tmp_path, lanes, step):
     # A file with holes.
     out = np.memmap(tmp_path / "out", np.int8, "w+", shape=(1, n_samples, step))[:, :, :1]
     weight = np.int8([[5]])
-    launch = _launch.affine(samples, weight, None, out, out.dtype, None, cuda_on_host.address)
+    launch = _launch.affine(samples, weight, None, out, out.dtype, None, H100, cuda_on_host.address)
     assert launch.kernel.startswith("affine_runs<" if lanes > 1 else "affine<")
     assert launch.grid[0] * launch.block[0] > 1 << 32
     cuda_on_host.run(launch, first=(launch.grid[0] - 1, 0))
@@ -324,9 +415,9 @@ def test_sums_beyond_32_bit_indices(tmp_path, shape):
     sample = np.lib.stride_tricks.as_strided(three, (n_kept, 1, n_features), (0, 0, 0))
     totals = np.memmap(tmp_path / "totals", np.float64, "w+", shape=(1, 1, *shape))
     out = np.memmap(tmp_path / "out", np.float16, "w+", shape=shape)
-    given = SUM, {"sample": sample}, sample.dtype, 0.0, 1, totals
-    of_sums = _launch.sums(*given, cuda_on_host.address)
-    of_finish = _launch.finish(totals[0], out, 2.0, None, cuda_on_host.address)
+    given = SUM, sample.dtype, 0.0, 1, H100
+    of_sums = _launch.sums(sample, *[None] * 4, totals, *given, cuda_on_host.address)
+    of_finish = _launch.finish(totals[0], out, None, 2.0, H100, cuda_on_host.address)
     rows = 2 if n_kept > 1 else 1
     for launch, result, per_thread, value in (
         (of_sums, totals, rows, 3.0),

@@ -7,6 +7,7 @@ import warnings
 from typing import NamedTuple
 from unittest import mock
 
+import cuda_on_host
 import formula
 import numpy as np
 import pytest
@@ -136,7 +137,10 @@ def test_agreement_over_several_blocks(backend, data, case):
 @pytest.mark.parametrize("rows", [1, 2, 5])
 def test_more_blocks_than_a_grid_has_rows(backend, rows):
     operands, _ = operands_of(2, 20_481, 2, "float32")
-    with mock.patch.object(_launch, "_MAX_GRID_Y", rows):
+    with (
+        mock.patch.object(_launch, "_MAX_GRID_Y", rows),
+        cuda_on_host.on_card(cuda_on_host.CARD),  # plans anew
+    ):
         result = backend.mean_loss_and_grad(*operands, activation="tanh")
     assert_all_same_bits(result, formula.mean_loss_and_grad(*operands, activation="tanh"))
 
@@ -145,7 +149,6 @@ sizes = {  # of pieces of work, to be far smaller than they are
     (_sums, "_LEAST_BYTES"): [1 << 9, 1 << 12],
     (_sums, "_MOST_BYTES"): [1 << 9, 1 << 12],
     (_numpy, "_TERMS"): [200, 3000],
-    (_launch, "_ENOUGH_THREADS"): [1, 100],
     (_launch, "_MOST_RUNS"): [1, 2],
     (_numba_sums, "_WIDTH"): [7, 16],
     (_numba_sums, "_COLUMNS"): [1, 1 << 9],
@@ -163,6 +166,8 @@ def resized(draw):
         for (module, name), values in sizes.items():
             given = st.sampled_from([getattr(module, name), *values])
             stack.enter_context(mock.patch.object(module, name, draw(given, label=name)))
+        cards = [cuda_on_host.CARD, _launch.Card(1, 1), _launch.Card(1, 100)]
+        stack.enter_context(cuda_on_host.on_card(draw(st.sampled_from(cards), label="card")))
         yield
 
 

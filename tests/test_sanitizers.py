@@ -66,7 +66,8 @@ from multisubnet._backends.cupy import launch as _launch
 
 def test_overrun():
     samples, out = np.ones((1, 100)), np.ones((1, 1, 100))
-    launch = _launch.affine(samples, samples, None, out, out.dtype, None, cuda_on_host.address)
+    given = samples, samples, None, out, out.dtype, None, cuda_on_host.CARD
+    launch = _launch.affine(*given, cuda_on_host.address)
     *sizes, n_features, period, rows_of_period, n_vectors = struct.unpack(
         "<6q", launch.argument[-48:]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 import struct
 import warnings
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
-from multisubnet._arithmetic.summands import Terms
+from multisubnet._arithmetic.summands import OPERANDS, Terms
 from multisubnet._backends.cupy import launch as _launch
 from multisubnet._backends.cupy import sources as _sources
 
@@ -123,13 +124,18 @@ def sums(
     totals: Any,
 ) -> None:
     """Write the sums of terms over each block of `length` to `totals`, as `_numpy.sums` does."""
-    _run(_launch.sums(terms, operands, dtype, parameter, length, totals, _address))
+    arrays = *(operands.get(name) for name in OPERANDS), totals
+    _run_planned(_launch.sums, arrays, terms, dtype, parameter, length)
 
 
 def finish(totals: Any, out: Any, divisor: float, divisor_array: Any) -> None:
     """Write the sums of blocks' totals, divided, to `out`, as `_numpy.finish` does."""
-    if out.size:
-        _run(_launch.finish(totals, out, divisor, divisor_array, _address))
+    if not out.size:
+        return
+    if out.ndim == 1 and len(totals) > 1:
+        _run_planned(_launch.finish, (totals, totals[0], None), 1.0)
+        totals = totals[:1]
+    _run_planned(_launch.finish, (totals, out, divisor_array), divisor)
 
 
 class _Layout(NamedTuple):
@@ -151,7 +157,8 @@ def _run_planned(plan: Callable[..., _launch.Launch], arrays: tuple[Any, ...], *
         None if x is None else _Layout(x.shape, x.strides, x.dtype, x.data.ptr % _launch.SECTOR)
         for x in arrays
     )
-    launch = _planned(plan, layouts, what)
+    signs = tuple(math.copysign(1.0, x) for x in what if isinstance(x, float))
+    launch = _planned(plan, layouts, (*what, _card()), signs)
     argument = bytearray(launch.argument)
     for number, array in enumerate(arrays):
         if array is not None:
@@ -161,9 +168,29 @@ def _run_planned(plan: Callable[..., _launch.Launch], arrays: tuple[Any, ...], *
 
 @functools.lru_cache(maxsize=1024)
 def _planned(
-    plan: Callable[..., _launch.Launch], layouts: tuple[_Layout | None, ...], what: tuple[Any, ...]
+    plan: Callable[..., _launch.Launch],
+    layouts: tuple[_Layout | None, ...],
+    what: tuple[Any, ...],
+    signs: tuple[float, ...],
 ) -> _launch.Launch:
+    """Return the launch. `signs` are those of numbers in `what`, which tell 0.0 from -0.0."""
     return plan(*layouts, *what, operator.attrgetter("address"))
+
+
+def _card() -> _launch.Card:
+    """Return what the current device says of itself."""
+    import cupy
+
+    return _card_of(cupy.cuda.runtime.getDevice())
+
+
+@functools.cache
+def _card_of(device: int) -> _launch.Card:
+    import cupy
+
+    attributes = cupy.cuda.Device(device).attributes
+    names = "MultiProcessorCount", "MaxThreadsPerMultiProcessor"
+    return _launch.Card(*(attributes[name] for name in names))
 
 
 def _run(launch: _launch.Launch) -> None:

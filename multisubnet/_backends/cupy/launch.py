@@ -46,7 +46,6 @@ SECTOR = 32  # bytes, in which memory is written
 _LEAST_RUN = 64  # bytes
 _WARP = 32  # threads that access memory at the same time
 _BLOCK_THREADS = 256  # __launch_bounds__ of the kernels
-_ENOUGH_BLOCKS = 2048  # two waves or more on the largest card there is
 _MAX_GRID_Y = 65535
 
 OPERAND_BYTES = struct.calcsize("<Q4q")
@@ -55,13 +54,39 @@ _AFFINE_RUNS = struct.Struct("<" + "Q4q" * 4 + "d6q")
 _AFFINE_SELECT = struct.Struct("<" + "Q4q" * 5 + "d3q")
 _AFFINE_SELECT_RUNS = struct.Struct("<" + "Q4q" * 5 + "d6q")
 _SUMS = struct.Struct("<" + "Q4q" * len(OPERANDS) + "Qd3q")
-_FINISH = struct.Struct("<" + "Q4q" * 2 + "Qd4q")
+_FINISH = struct.Struct("<" + "Q4q" * 2 + "Qd3q")
 
 _SHORT = 20  # operations of the recipe of a term, up to which loads of `sums` would be waited for
-_ENOUGH_THREADS = 1 << 18  # what keeps the largest card there is busy
 _MOST_RUNS = BLOCK // RUN  # of a block of the summed axis that are summed up at the same time
 _NEIGHBOURS = 4  # threads in x, so that no more than half of a sector is read for nothing
-_FEW_BLOCKS = 512  # of threads: two or more for each multiprocessor of the largest card
+_LEAVES = 8  # of a tree, that a thread adds up alone, as in cuda/trees.cuh
+
+
+class Card(NamedTuple):
+    """A GPU: its multiprocessors, and the most threads that one of them has at a time."""
+
+    multiprocessors: int
+    threads: int
+
+    @property
+    def enough_blocks(self) -> int:
+        """Blocks of threads of two waves, if each has few registers."""
+        return -(-2 * self.all_threads // _BLOCK_THREADS)
+
+    @property
+    def few_blocks(self) -> int:
+        """Blocks below which smaller ones balance the work better."""
+        return 4 * self.multiprocessors
+
+    @property
+    def all_threads(self) -> int:
+        """Threads that keep it busy."""
+        return self.multiprocessors * self.threads
+
+    @property
+    def least_threads(self) -> int:
+        """Threads for which there is room whatever the kernel, by the __launch_bounds__ of all."""
+        return self.multiprocessors * min(2 * _BLOCK_THREADS, self.threads)
 
 
 class Strided(Protocol):
@@ -127,6 +152,7 @@ def affine(
     out: Strided,
     dtype: np.dtype,
     activation: Activation | None,
+    card: Card,
     address: Callable[[Strided], int],
 ) -> Launch:
     """Return the launch that writes `affine` to a non-empty `out` of shape (N, B, F).
@@ -137,9 +163,9 @@ def affine(
     arrays = {"samples": samples, "weight": weight, "bias": bias, "out": out}
     sets_first = _runs_of(samples, out)
     if sets_first is not None and all(x is None or x.dtype == dtype for x in arrays.values()):
-        return _affine_runs(arrays, sets_first, dtype, activation, address)
+        return _affine_runs(arrays, sets_first, dtype, activation, card, address)
     operands, instance, lanes = _operands(arrays, dtype, activation, address)
-    grid, block = _geometry(n_samples * (n_features // lanes), n_sets)
+    grid, block = _geometry(n_samples * (n_features // lanes), n_sets, card)
     argument = _AFFINE.pack(*operands, _parameter(activation), n_sets, n_samples, n_features)
     return Launch(f"affine<{instance}>", grid, block, argument)
 
@@ -167,6 +193,7 @@ def _affine_runs(
     sets_first: bool,
     dtype: np.dtype,
     activation: Activation | None,
+    card: Card,
     address: Callable[[Strided], int],
 ) -> Launch:
     """Return the launch that writes `affine` to an `out` that has runs."""
@@ -194,7 +221,7 @@ def _affine_runs(
     period, n_vectors = _vectors(length, n_features, lanes, rows)
     ends = 0 if begins % SECTOR == length % lanes == 0 else 3 * lanes - 2
     alike = SECTOR // math.gcd(SECTOR, fields["out"][1])
-    grid, block = _geometry(n_vectors + ends, n_runs, alike)
+    grid, block = _geometry(n_vectors + ends, n_runs, card, alike)
 
     sizes = n_runs, n_rows, n_features, period, period * lanes // n_features, n_vectors
     operands = itertools.chain(*fields.values())
@@ -234,6 +261,7 @@ def affine_select(
     dtype: np.dtype,
     activation: Activation | None,
     n_sets: int,
+    card: Card,
     address: Callable[[Strided], int],
 ) -> Launch:
     """Return the launch that writes `affine_select` to a non-empty `out` of shape (B, F)."""
@@ -245,9 +273,9 @@ def affine_select(
     is_run = strides[0] in (0, row) and strides[1] in (0, dtype.itemsize)
     of_dtype = all(x is set_index or x is None or x.dtype == dtype for x in arrays.values())
     if is_run and of_dtype and n_samples * row >= _LEAST_RUN:
-        return _affine_select_runs(arrays, dtype, activation, n_sets, address)
+        return _affine_select_runs(arrays, dtype, activation, n_sets, card, address)
     operands, instance, lanes = _operands(arrays, dtype, activation, address)
-    grid, block = _geometry(n_samples * (n_features // lanes), 1)
+    grid, block = _geometry(n_samples * (n_features // lanes), 1, card)
     argument = _AFFINE_SELECT.pack(*operands, _parameter(activation), n_sets, n_samples, n_features)
     return Launch(f"affine_select<{instance}>", grid, block, argument)
 
@@ -257,6 +285,7 @@ def _affine_select_runs(
     dtype: np.dtype,
     activation: Activation | None,
     n_sets: int,
+    card: Card,
     address: Callable[[Strided], int],
 ) -> Launch:
     """Return the launch that writes `affine_select` to an `out` that lies whole in memory."""
@@ -268,7 +297,7 @@ def _affine_select_runs(
     period, n_vectors = _vectors(length, n_features, lanes, rows)
     begin = address(arrays["out"]) % SECTOR
     ends = 0 if begin == length % lanes == 0 else 3 * lanes - 2
-    grid, block = _geometry(n_vectors + ends, 1)
+    grid, block = _geometry(n_vectors + ends, 1, card)
     sizes = n_sets, n_samples, n_features, period, period * lanes // n_features, n_vectors
     argument = _AFFINE_SELECT_RUNS.pack(*operands, _parameter(activation), *sizes)
     type_name, function, _ = instance.split(", ", 2)
@@ -277,12 +306,17 @@ def _affine_select_runs(
 
 
 def sums(
+    sample: Strided | None,
+    weight: Strided | None,
+    bias: Strided | None,
+    target: Strided | None,
+    factor: Strided | None,
+    totals: Strided,
     terms: Terms,
-    operands: dict[str, Strided | None],
     dtype: np.dtype,
     parameter: float,
     length: int,
-    totals: Strided,
+    card: Card,
     address: Callable[[Strided], int],
 ) -> Launch:
     """Return the launch that writes sums over blocks to `totals`, C-contiguous and not empty.
@@ -290,8 +324,9 @@ def sums(
     Its shape is (blocks, outputs, kept, F), that of operands (kept, summed, F).
     """
     n_blocks, _, n_kept, n_features = totals.shape
-    arrays = [operands.get(name) for name in OPERANDS]
-    fields = [_fields(name, x, address) for name, x in zip(OPERANDS, arrays, strict=True)]
+    arrays = sample, weight, bias, target, factor
+    operands = dict(zip(OPERANDS, arrays, strict=True))
+    fields = [_fields(name, x, address) for name, x in operands.items()]
     direct = all(x is None or x.dtype == dtype for x in arrays)
     name = _TYPES[dtype.char]
     derivative = terms.activation.removesuffix("_derivative") + "_derivative"
@@ -299,30 +334,30 @@ def sums(
     outputs = sum(1 << OUTPUTS.index(output) for output in terms.outputs)
     weighted = str(terms.weighted).lower()
     kinds = terms.kinds(operands, dtype)
-    rows = _rows_of_sums((n_kept, length, n_features), dtype)
+    rows = _rows_of_sums((n_kept, length, n_features), dtype, card)
     steps = _steps_of_sums(terms, kinds, dtype)
     instance = (
         f"{name}, Terms<{', '.join(functions)}, {outputs}, {weighted}>, {rows}, {steps}, "
         f"{', '.join(map(repr, kinds))}, "
         f"{f'Direct<{name}, 1>' if direct else f'Converting<{name}>'}"
     )
-    grid, block = _geometry_of_sums(-(-n_kept // rows) * n_features, n_blocks, length)
+    grid, block = _geometry_of_sums(-(-n_kept // rows) * n_features, n_blocks, length, card)
     argument = _SUMS.pack(
         *itertools.chain(*fields), address(totals), parameter, n_kept, length, n_features
     )
     return Launch(f"sums<{instance}>", grid, block, argument)
 
 
-def _rows_of_sums(shape: tuple[int, int, int], dtype: np.dtype) -> int:
+def _rows_of_sums(shape: tuple[int, int, int], dtype: np.dtype, card: Card) -> int:
     """Return how many kept indices a thread of `sums` owns, of a `shape` of (kept, summed, F).
 
-    One, if there would not be enough threads. Of float64, whose arithmetic takes at least twice the
-    time, half as many make up for what they share.
+    One, if there would not be as many threads as the card has room for. Of float64, whose
+    arithmetic takes at least twice the time, half as many make up for what they share.
     """
     n_kept, length, n_features = shape
     most = _VECTOR_BYTES // dtype.itemsize
     threads = n_kept // most * n_features * -(-length // RUN)
-    return most if threads >= _ENOUGH_THREADS else 1
+    return most if threads >= card.least_threads else 1
 
 
 def _steps_of_sums(terms: Terms, kinds: str, dtype: np.dtype) -> int:
@@ -337,47 +372,63 @@ def _steps_of_sums(terms: Terms, kinds: str, dtype: np.dtype) -> int:
 
 
 def _geometry_of_sums(
-    across: int, n_blocks: int, length: int
+    across: int, n_blocks: int, length: int, card: Card
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Grid and block for `across` threads in x, each walking over the blocks of a summed axis.
 
-    Where these are few, threads that differ in y share the runs of a block, and a warp at least is
-    busy in a block of threads. Such blocks are small where they would not be many: they are to lie
-    on all multiprocessors. Threads that are neighbours in x read neighbouring features.
+    Where these are few, threads that differ in y share the runs of a block, as many each as can be,
+    and a warp at least is busy in a block of threads. Threads that are neighbours in x read
+    neighbouring features.
     """
     y = 1
     runs = min(-(-length // RUN), _MOST_RUNS)
-    while y < runs and (across * n_blocks * y < _ENOUGH_THREADS or across * y < _WARP):
+    while y < runs and (across * n_blocks * y < card.all_threads or across * y < _WARP):
         y *= 2
-    x = min(_BLOCK_THREADS // y, 1 << (across - 1).bit_length())
+    passes = -(-runs // y)
+    y = -(-runs // passes)
     grid_y = min(n_blocks, _MAX_GRID_Y)
-    while x * y > _WARP and x > _NEIGHBOURS and -(-across // x) * grid_y < _FEW_BLOCKS:
-        x //= 2
+    x = _spread(across, y, grid_y, card)
     return (-(-across // x), grid_y), (x, y)
+
+
+def _spread(across: int, y: int, grid_y: int, card: Card) -> int:
+    """Return how many of `across` threads are in a block, of which each has `y` of them.
+
+    Blocks are small where they would not be many: they are to lie on all multiprocessors.
+    """
+    x = min(_BLOCK_THREADS // y, 1 << (across - 1).bit_length())
+    while x * y > _WARP and x > _NEIGHBOURS and -(-across // x) * grid_y < card.few_blocks:
+        x //= 2
+    return x
 
 
 def finish(
     totals: Strided,
     out: Strided,
-    divisor: float,
     divisor_array: Strided | None,
+    divisor: float,
+    card: Card,
     address: Callable[[Strided], int],
 ) -> Launch:
     """Return the launch that writes the sums of blocks' totals, divided, to a non-empty `out`.
 
-    Totals are of shape (blocks, kept, F), `out` of (kept, F), or (kept,) over features as well.
+    Totals are of shape (blocks, kept, F), `out` of (kept, F); or, if there is one block, of
+    (kept,), for the sums over features.
     """
-    n_blocks, n_kept, n_features = totals.shape
-    over_blocks, over_kept, over_features = totals.strides
-    fields = [address(totals), over_kept, over_blocks, over_features, _CODES["d"]]
-    over_kept, over_features = out.strides if len(out.shape) == 2 else (*out.strides, 0)
-    fields += [address(out), over_kept, 0, over_features, _CODES[out.dtype.char]]
+    count, n_kept, n_features = totals.shape
+    along, over_kept, over_features = totals.strides
+    over_out = out.strides[1] if len(out.shape) == 2 else 0
+    if len(out.shape) == 1:
+        assert count == 1
+        count, along, n_features, over_features = n_features, over_features, 1, 0
+    fields = [address(totals), over_kept, along, over_features, _CODES["d"]]
+    fields += [address(out), out.strides[0], 0, over_out, _CODES[out.dtype.char]]
     number = 0 if divisor_array is None else address(divisor_array)
-    is_sum = int(len(out.shape) == 1)
-    argument = _FINISH.pack(*fields, number, divisor, n_blocks, n_kept, n_features, is_sum)
-    threads = n_kept if is_sum else n_kept * n_features
-    block = min(_BLOCK_THREADS, 1 << (threads - 1).bit_length())
-    return Launch("finish", (-(-threads // block), 1), (block, 1), argument)
+    argument = _FINISH.pack(*fields, number, divisor, count, n_kept, n_features)
+    columns = n_kept * n_features
+    y = min(_BLOCK_THREADS, 1 << (-(-count // _LEAVES) - 1).bit_length()) if count else 1
+    x = _spread(columns, y, 1, card)
+    return Launch("finish", (-(-columns // x), 1), (x, y), argument)
 
 
 def _parameter(activation: Activation | None) -> float:
@@ -451,7 +502,7 @@ def _strides(name: str, array: Strided) -> tuple[int, int, int]:
 
 
 def _geometry(
-    across: int, along: int, multiple: int = 1
+    across: int, along: int, card: Card, multiple: int = 1
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Grid and block for `across` threads in x, each walking over `along` items in y.
 
@@ -463,7 +514,7 @@ def _geometry(
     block_y = _BLOCK_THREADS // block_x
     grid_x = -(-across // block_x)
     most = -(-along // block_y)
-    grid_y = min(most, -(-_ENOUGH_BLOCKS // grid_x), _MAX_GRID_Y)
+    grid_y = min(most, -(-card.enough_blocks // grid_x), _MAX_GRID_Y)
     if grid_y < most:
         multiple = max(multiple // block_y, 1)
         grid_y = min(-(-grid_y // multiple), _MAX_GRID_Y // multiple) * multiple
