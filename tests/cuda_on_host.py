@@ -89,7 +89,7 @@ def affine_select(samples, weight, bias, set_index, out, dtype, activation, n_se
 
 def sums(terms, operands, dtype, parameter, length, totals):
     given = (operands.get(name) for name in OPERANDS)
-    arrays = (x if x is None or _is_plain(x) else _plain(x) for x in given)
+    arrays = [x if x is None or _is_plain(x) else _plain(x) for x in given]
     run(_launch.sums(*arrays, totals, terms, dtype, parameter, length, CARD, address))
 
 

@@ -599,10 +599,40 @@ MUTANTS = [
 """,
     ),
     Mutant(
-        "an odd one that is dropped from a tree",
+        "a leaf that is not there taken for +0.0",
+        "cuda/trees.cuh",
+        "NO_LEAF = -0.0;",
+        "NO_LEAF = 0.0;",
+    ),
+    Mutant(
+        "a lane's sum that is read before it is there",
+        "cuda/trees.cuh",
+        "        __syncthreads();\n        if (lane",
+        "        if (lane",
+    ),
+    Mutant(
+        "a lane's sum that is written over before it was read",
+        "cuda/trees.cuh",
+        "    }\n    __syncthreads();\n    return sum;",
+        "    }\n    return sum;",
+    ),
+    Mutant(
+        "the sum of a tile in the place of a leaf",
         "cuda/finish.cu",
-        "if (count % 2)",
-        "if (false)",
+        "store(p.totals, n, done, f, {{total}});",
+        "store(p.totals, n, first, f, {{total}});",
+    ),
+    Mutant(
+        "the sums of tiles that are read before they are there",
+        "cuda/finish.cu",
+        "if (done && lanes > 1) __syncthreads();",
+        "",
+    ),
+    Mutant(
+        "runs left over when they are divided among threads",
+        "multisubnet/_backends/cupy/launch.py",
+        "y = -(-runs // passes)",
+        "y = runs // passes",
     ),
     Mutant(
         "a tree of halves, not of neighbours",

@@ -242,12 +242,12 @@ def test_finish_has_threads_for_each_element(card, count, n_kept, n_features, ov
 @needs_compiler
 @given(
     shape=st.tuples(
-        st.integers(1, 40) | st.integers(1, 3000),
+        st.integers(1, 40) | st.integers(65, 96) | st.integers(1, 3000),
         st.integers(1, 9) | st.sampled_from([31, 33, 100]),
         st.integers(1, 9) | st.sampled_from([31, 33]),
     ),
     card=st.sampled_from([SMALL, H100]),
-    threads=st.sampled_from([1, 2, 8, 256]),
+    threads=st.sampled_from([1, 2, 4, 8, 256]),
     over_features=st.booleans(),
     data=st.data(),
 )
