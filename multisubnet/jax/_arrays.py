@@ -117,9 +117,10 @@ def _native(operands: dict[str, Any]) -> tuple[dict[str, Any], Place]:
     arrays = {name: take(x) if isinstance(x, jax.Array) else x for name, x in operands.items()}
     if not on_cpu:
         backend = _dispatch.load("cupy")
-        with next(x for x in arrays.values() if namespaces.is_cupy(x)).device:
+        there = next(x for x in arrays.values() if namespaces.is_cupy(x))
+        with namespaces.device_of(there):
             for name, x in arrays.items():
-                if isinstance(x, np.ndarray):
+                if x is not None and not namespaces.is_cupy(x):
                     arrays[name] = backend.adopt(x)
     return arrays, place
 

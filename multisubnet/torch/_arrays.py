@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
 from multisubnet._backends import choice as _dispatch
 
@@ -105,6 +106,8 @@ def apply(function: Callable[..., Any], operands: Operands, **options: Any) -> A
 
 def tensor_of(array: Any) -> Tensor:
     """Return a tensor that has the memory of a NumPy or CuPy array."""
+    if namespaces.is_cupy(array) and hasattr(array.data.mem, "tensor"):
+        return _as_part(array.data.mem.tensor, array)
     if _dtypes.is_bfloat16(array.dtype):  # which PyTorch reads as integers only
         return tensor_of(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array) if isinstance(array, np.ndarray) else torch.from_dlpack(array)
@@ -127,7 +130,8 @@ def _array_of_any(name: str, tensor: Tensor, read: Callable[[Tensor], Any]) -> A
     return read(plain)
 
 
-# CUDA. CuPy reaches the memory of tensors through DLPack; what it allocates is PyTorch's.
+# CUDA. CuPy reaches the memory of operands through DLPack. What it allocates is memory of tensors,
+# of which PyTorch keeps account: `record_stream` does nothing for memory that came by DLPack.
 
 
 def _apply_on_cuda(function: Callable[..., Any], operands: Operands, options: Any) -> Any:
@@ -144,17 +148,16 @@ def _apply_on_cuda(function: Callable[..., Any], operands: Operands, options: An
 
 @contextlib.contextmanager
 def _working_as_pytorch(device: torch.device) -> Iterator[Any]:
-    """Give CuPy, which works on PyTorch's current stream of a device, with memory of its cache."""
+    """Give CuPy, which works on PyTorch's current stream of a device, and allocates tensors."""
     _dispatch.load("cupy")
     import cupy
 
     stream = cupy.cuda.Stream.from_external(_Stream(torch.cuda.current_stream(device).cuda_stream))
-    allocator = _allocator().malloc
     with (
         torch.cuda.device(device),
         cupy.cuda.Device(device.index),
         stream,
-        cupy.cuda.using_allocator(allocator),
+        cupy.cuda.using_allocator(functools.partial(_allocate, device)),
     ):
         yield cupy
 
@@ -170,14 +173,30 @@ class _Stream:
 
 
 @functools.cache
-def _allocator() -> Any:
-    """Return a CuPy allocator whose memory is that of PyTorch's cache."""
+def _memory_class() -> Any:
+    """Return a class of CuPy's, memory that belongs to a tensor."""
     import cupy
 
-    def allocate(size: int, device: int) -> int:
-        return torch.cuda.caching_allocator_alloc(size, device, cupy.cuda.get_current_stream().ptr)
+    class TensorMemory(cupy.cuda.UnownedMemory):
+        def __init__(self, tensor: Tensor):
+            super().__init__(tensor.data_ptr(), tensor.nbytes, tensor, tensor.device.index or 0)
+            self.tensor = tensor
 
-    def free(pointer: int, device: int) -> None:
-        torch.cuda.caching_allocator_delete(pointer)
+    return TensorMemory
 
-    return cupy.cuda.PythonFunctionAllocator(allocate, free)
+
+def _allocate(device: torch.device, size: int) -> Any:
+    """Return so many bytes of a new tensor, as a CuPy allocator does."""
+    import cupy
+
+    memory = _memory_class()(torch.empty(size, dtype=torch.uint8, device=device))
+    return cupy.cuda.MemoryPointer(memory, 0)
+
+
+def _as_part(allocated: Tensor, array: Any) -> Tensor:
+    """Return a CuPy array in the memory of a tensor as a tensor, which is no view of that one."""
+    itemsize = array.dtype.itemsize
+    start = (array.data.ptr - allocated.data_ptr()) // itemsize if array.size else 0
+    strides = tuple(stride // itemsize for stride in array.strides)
+    tensor = torch.empty(0, dtype=tensor_dtype(array.dtype), device=allocated.device)
+    return tensor.set_(allocated.untyped_storage(), start, array.shape, strides)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
 import subprocess
@@ -762,6 +763,67 @@ def test_from_modules_of_one_kind():
 # On a GPU.
 
 
+class Current:
+    """A stream of PyTorch."""
+
+    cuda_stream = 4711
+
+
+@pytest.fixture
+def as_on_gpu(cupy_on_host, monkeypatch):
+    """Tensors on the CPU that pass for some on a GPU; a list of the streams of launches."""
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Current)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(_torch_arrays, "apply", as_on_cuda)
+    _torch_arrays._memory_class.cache_clear()
+    yield cupy_on_host
+    _torch_arrays._memory_class.cache_clear()
+
+
+def as_on_cuda(function, operands, **options):
+    with _torch_arrays._working_as_pytorch(torch.device("cpu")) as cupy:
+        arrays = {
+            name: None if x is None else _torch_arrays._array_of_any(name, x, cupy.from_dlpack)
+            for name, x in operands.items()
+        }
+        return function(**arrays, **options)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "complex64", "int64", "bool"])
+def test_results_on_a_gpu_lie_in_memory_of_tensors(as_on_gpu, monkeypatch, dtype):
+    """So that PyTorch knows of it: record_stream does nothing for memory that came by DLPack."""
+    allocated = {}
+    real = torch.empty
+
+    def empty(*args, **kwargs):
+        tensor = real(*args, **kwargs)
+        allocated[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    monkeypatch.setattr(torch, "empty", empty)
+    monkeypatch.setattr(torch, "from_dlpack", None)
+    rng = np.random.default_rng(0)
+    arrays = [(3 * rng.normal(size=s)).astype(dtype) for s in ((5, 3), (4, 3), (4, 3))]
+    operands = dict(zip(OPERANDS, map(torch.from_numpy, arrays), strict=True))
+    for options in ({}, {"set_axis": 1}):
+        result = _torch_arrays.on_arrays(ms.affine, operands, **options)
+        assert_same(result, ms.affine(*arrays, **options))
+        assert result.untyped_storage()._cdata in allocated
+        assert not result._is_view()
+        assert not result.requires_grad
+    assert as_on_gpu == [Current.cuda_stream] * 2
+    empty_one = _torch_arrays.on_arrays(ms.affine, operands | {"samples": torch.ones(0, 3)})
+    assert empty_one.shape == (4, 0, 3)
+
+
+def test_several_results_on_a_gpu(as_on_gpu, monkeypatch):
+    monkeypatch.setattr(torch, "from_dlpack", None)
+    tensors = [draw(5, 3), draw(4, 3), draw(4, 3), draw(5, 3)]
+    operands = dict(zip((*OPERANDS, "targets"), tensors, strict=True))
+    results = _torch_arrays.on_arrays(ms.mean_loss_and_grad, operands, activation="tanh")
+    assert_same(results, ms.mean_loss_and_grad(*(x.numpy() for x in tensors), activation="tanh"))
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
 class TestOnGpu:
@@ -795,6 +857,19 @@ class TestOnGpu:
         assert torch.cuda.memory_allocated() >= before + result.nbytes
         del result
         assert torch.cuda.memory_allocated() == before
+
+    def test_memory_that_another_stream_uses_is_not_handed_out(self, model):
+        x, w, b = (y.detach().cuda() for y in model)
+        slow = torch.cuda.Stream()
+        result = mst.affine(x, w, b)
+        slow.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(slow):
+            torch.cuda._sleep(200_000_000)
+        result.record_stream(slow)
+        address, shape = result.data_ptr(), result.shape
+        del result
+        assert torch.empty(shape, device="cuda").data_ptr() != address
+        torch.cuda.synchronize()
 
     def test_module(self):
         stacked = mst.StackedAffine(4, 3, device="cuda")
