@@ -14,6 +14,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 from unittest import mock
 
@@ -163,7 +164,7 @@ extern "C" int run(const char *name, Dim3 grid, Dim3 first, Dim3 last, Dim3 bloc
     path = _HERE.parent / "build" / f"{name}-{build}-{digest}.so"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
+        partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         command = ["g++", *flags, "-I", _HERE, "-x", "c++", "-", "-o", partial]
         subprocess.run(command, input=source, text=True, check=True)
         partial.rename(path)

@@ -54,8 +54,10 @@ class ndarray(np.ndarray):
         _refuse(ufunc.__name__, result.dtype, *(x.dtype for x in inputs if isinstance(x, ndarray)))
         return out[0] if out else asarray(result)
 
-    def __array_function__(self, function, *_):
-        raise AssertionError(f"numpy.{function.__name__} of an array on a GPU")
+    def __array_function__(self, function, types, arguments, options):
+        own = globals().get(function.__name__)
+        assert own is not None, f"numpy.{function.__name__} of an array on a GPU"
+        return own(*arguments, **options)
 
     def __setitem__(self, key, value):
         if isinstance(value, np.ndarray):

@@ -6,6 +6,7 @@ unless MULTISUBNET_NUM_THREADS says how many.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -34,10 +35,37 @@ def task(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     @keeping_subnormals
     def wrapper(*chunks: Any, backend: str | None = None, **options: Any) -> Any:
-        with _threads.alone(), _dispatch.use_backend(backend):
+        with _threads.alone(), _dispatch.use_backend(backend), _stream_for(chunks):
             return function(*chunks, **options)
 
     return wrapper
+
+
+class _Legacy:
+    """CUDA's legacy default stream, in the protocol by which libraries name streams."""
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, namespaces.cupy().cuda.runtime.streamLegacy
+
+
+def _stream_for(chunks: Any) -> contextlib.AbstractContextManager:
+    """Return a context whose stream follows the tasks that computed these chunks.
+
+    With CUPY_CUDA_PER_THREAD_DEFAULT_STREAM, each of Dask's threads has a default stream, and the
+    stream of one thread does not wait for that of another. The legacy stream waits for all of them,
+    and they wait for it.
+    """
+    if _has_cupy(chunks):
+        stream = namespaces.cupy().cuda.Stream
+        if namespaces.cupy().cuda.get_current_stream() == stream.ptds:
+            return stream.from_external(_Legacy())
+    return contextlib.nullcontext()
+
+
+def _has_cupy(chunks: Any) -> bool:
+    if isinstance(chunks, list | tuple):
+        return any(map(_has_cupy, chunks))
+    return namespaces.is_cupy(chunks)
 
 
 @task

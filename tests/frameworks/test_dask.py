@@ -383,6 +383,32 @@ def test_tasks_run_on_the_backend_that_was_chosen_for_the_call():
     assert seen == ["numpy"] * 2
 
 
+@pytest.mark.parametrize("per_thread", [False, True])
+def test_tasks_on_a_gpu_wait_for_those_of_other_threads(cupy_on_host, monkeypatch, per_thread):
+    # The legacy stream, and a default stream for each thread, are streams 1 and 2 of CUDA.
+    import cupy
+    import cupy_on_host as stand_in
+
+    monkeypatch.setattr(stand_in, "per_thread_default_stream", per_thread)
+    (samples, weight, bias, targets), _ = operands_of(3, 5000, 2, "float32")
+    lazy = [
+        da.from_array(cupy.asarray(x), chunks, name=False, asarray=False)
+        for x, chunks in zip((samples, weight, bias), ((4500, 1), (2, 2), 3), strict=True)
+    ]
+    target = da.from_array(cupy.asarray(targets), 4096, name=False, asarray=False)
+    results = [ms.affine(*lazy, activation="tanh"), ms.mean_loss(*lazy, target, loss="huber")]
+    results += [ms.mean_loss(*lazy, target), *ms.affine_stats(lazy[0][:3], *lazy[1:])]
+    desired = [
+        ms.affine(samples, weight, bias, activation="tanh"),
+        ms.mean_loss(samples, weight, bias, targets, loss="huber"),
+        ms.mean_loss(samples, weight, bias, targets),
+        *ms.affine_stats(samples[:3], weight, bias),
+    ]
+    computed = dask.compute(*results, scheduler="threads")
+    assert_all_same_bits([x.get() for x in computed], desired)
+    assert set(cupy_on_host) == {1 if per_thread else 0}
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("case", [*CASES[:4], CLOSED_FORM[0], CLOSED_FORM[1]])
 def test_chunks_on_the_gpu(case):
