@@ -434,8 +434,8 @@ MUTANTS = [
     Mutant(
         "a value that is still needed",
         "multisubnet/_backends/numpy.py",
-        "                if last_uses[i] == number:",
-        "                if last_uses[i] >= number:",
+        "                if program.last_uses[i] == number:",
+        "                if program.last_uses[i] >= number:",
     ),
     Mutant(
         "a parameter that is forgotten",
@@ -798,7 +798,7 @@ MUTANTS = [
     ),
     Mutant(
         "an index out of bounds on the GPU",
-        "multisubnet/_sets/weight_sets.py",
+        "multisubnet/_sets/container.py",
         "chosen = xp.asarray(np.arange(len(self))[index])",
         "chosen = xp.asarray(np.asarray(index) % max(len(self), 1))",
     ),

@@ -47,26 +47,18 @@ class Operation(NamedTuple):
 
 
 class Program(NamedTuple):
-    """The operations of a recipe in a format, and the numbers of those that are its results."""
+    """The operations of a recipe in a format, and what calls would count anew each time.
+
+    `results` are the numbers of the operations whose values are the results; `cost` is how many
+    operations are on numbers; `last_uses` has, for each operation, the number of the last one that
+    needs its value.
+    """
 
     dtype: np.dtype
     operations: tuple[Operation, ...]
     results: tuple[int, ...]
-
-    @property
-    def cost(self) -> int:
-        """The number of operations on numbers."""
-        return sum(bool(operation.uses) for operation in self.operations)
-
-    def last_uses(self) -> list[int]:
-        """Return, for each operation, the number of the last one that needs its value."""
-        last = list(range(len(self.operations)))
-        for number, operation in enumerate(self.operations):
-            for i in operation.uses:
-                last[i] = number
-        for result in self.results:
-            last[result] = len(self.operations)
-        return last
+    cost: int
+    last_uses: tuple[int, ...]
 
 
 def trace(
@@ -75,7 +67,15 @@ def trace(
     """Return the program of a recipe, a function of what has these names, in a format."""
     tracer = _Tracer()
     results = recipe(*(tracer.value("given", "real", name) for name in names))
-    return Program(dtype, *tracer.needed_for([result.number for result in results]))
+    operations, numbers = tracer.needed_for([result.number for result in results])
+    cost = sum(bool(operation.uses) for operation in operations)
+    last_uses = list(range(len(operations)))
+    for number, operation in enumerate(operations):
+        for i in operation.uses:
+            last_uses[i] = number
+    for number in numbers:
+        last_uses[number] = len(operations)
+    return Program(dtype, operations, numbers, cost, tuple(last_uses))
 
 
 class _Tracer:

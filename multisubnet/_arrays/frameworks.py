@@ -100,7 +100,8 @@ def function_of(adapter: str, name: str) -> Callable[..., Any]:
 
 @functools.cache
 def _load(adapter: str) -> ModuleType:
-    return importlib.import_module(f"multisubnet.{adapter}")
+    room = "_functions." if adapter == "array_api" else ""
+    return importlib.import_module(f"multisubnet.{room}{adapter}")
 
 
 @functools.cache

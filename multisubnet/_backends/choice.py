@@ -20,6 +20,7 @@ from multisubnet._backends import numpy as _numpy
 from multisubnet._backends.numba import engine as _numba
 
 # The module of each backend. Each has:
+#   NAME                  its own name, a key here
 #   ARRAYS                the name of the namespace, numpy or cupy, of the arrays that it works on
 #   why_unavailable()     a sentence, or None where it can run
 #   serves(dtype, out)    whether it has code for this working dtype and dtype of the result

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from multisubnet._arithmetic.recipe import Program
     from multisubnet._backends.mlp_call import MlpCall
 
+NAME = "numpy"
 ARRAYS = "numpy"
 
 _BLOCK = 1 << 15  # elements; a few blocks of float64 stay in 1 MiB
@@ -247,7 +248,6 @@ def _activated_affine(activation, samples, weight, bias, out, dtype) -> None:
 def carried_out(program: Program, given: dict[str, Any]) -> list[np.ndarray]:
     """Return the results of a program; those that depend on nothing given may be scalars."""
     of_kind = {"real": program.dtype, "bits": np.dtype(f"u{program.dtype.itemsize}")}
-    last_uses = program.last_uses()
     values: list[Any] = []
     for number, (name, kind, inputs) in enumerate(program.operations):
         if name == "constant":
@@ -261,7 +261,7 @@ def carried_out(program: Program, given: dict[str, Any]) -> list[np.ndarray]:
             else:
                 value = _FUNCTIONS[name](*operands)
             for i in inputs:
-                if last_uses[i] == number:
+                if program.last_uses[i] == number:
                     values[i] = None  # its memory, still in a cache, is taken for the next value
         values.append(value)
     return [values[result] for result in program.results]

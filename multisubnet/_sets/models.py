@@ -17,6 +17,7 @@ from multisubnet._arithmetic.activation import Activation
 from multisubnet._arrays import joining, namespaces
 from multisubnet._arrays import validation as _operands
 from multisubnet._functions.affine import affine
+from multisubnet._sets.container import Container
 
 _EXPECTED = (
     "expected one affine function of each of F features, with a weight (or kernel) of shape (F,), "
@@ -107,11 +108,9 @@ def _read(name: str, model: Any, given: Activation | None) -> _Read:
 
 def _sets_of(name: str, model: Any, given: Activation | None) -> _Read:
     """Return the sets of one model, or raise `_Refused`."""
-    from multisubnet._sets.weight_sets import WeightSets
-
     if hasattr(model, "to_weight_sets"):  # a layer or module of ours
         model = model.to_weight_sets()
-    if isinstance(model, WeightSets):
+    if isinstance(model, Container):
         return _Read(model.weight, model.bias, model.activation)
     if isinstance(model, tuple):
         if len(model) != 2:

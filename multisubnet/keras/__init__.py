@@ -17,7 +17,6 @@ import numpy as np
 from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import PARAMETERS, Activation
 from multisubnet._backends import choice as _dispatch
-from multisubnet._backends.numba import engine as _numba
 from multisubnet._functions.affine import affine
 from multisubnet._sets import models as _models
 from multisubnet._sets.weight_sets import WeightSets
@@ -429,7 +428,7 @@ def _by_engine(inputs: Any, kernel: Any, bias: Any, activation: Any) -> Any:
     applied = None if own is None or own.key == "linear" else own
     shape = len(samples), *weights[0].shape
     # What the engine does not gain, the backend computes as fast or faster.
-    if _dispatch.select("affine", np, samples.dtype, shape, None, applied) is not _numba:
+    if _dispatch.select("affine", np, samples.dtype, shape, None, applied).NAME != "numba":
         return None
     outputs = ops.convert_to_tensor(affine(samples, *weights, activation=applied, set_axis=1))
     return activation(outputs) if own is None else outputs

@@ -17,6 +17,7 @@ from multisubnet._arithmetic.summands import OPERANDS, Terms
 from multisubnet._backends.cupy import launch as _launch
 from multisubnet._backends.cupy import sources as _sources
 
+NAME = "cupy"
 ARRAYS = "cupy"
 
 serves = _launch.serves

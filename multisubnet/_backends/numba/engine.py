@@ -23,6 +23,7 @@ from multisubnet._backends.numba import sum_layout as _numba_sums
 from multisubnet._backends.numba import threads as _threads
 from multisubnet._backends.numba.lines import is_plain
 
+NAME = "numba"
 ARRAYS = "numpy"
 
 empty = _numpy.empty

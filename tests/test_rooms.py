@@ -1,0 +1,63 @@
+"""The layout of the package: rooms that import only rooms below them, and no circle of files."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+
+import pytest
+import rooms
+
+BELOW = {
+    "_arithmetic": "",
+    "_arrays": "",
+    "_memory": "",
+    "_files": "_arithmetic _arrays _memory",
+    "_backends": "_arithmetic _arrays",
+    "_functions": "_backends _arithmetic _arrays",
+    "_sets": "_functions _files _memory _backends _arithmetic _arrays",
+    "testing": "_arithmetic _arrays",
+    "__init__.py": "_functions _sets _backends _arithmetic",
+    **dict.fromkeys(
+        ("torch", "jax", "keras", "dask"),
+        "__init__.py _functions _sets _backends _arithmetic _arrays",
+    ),
+    "_cli": "__init__.py _functions _sets _files _memory _backends _arithmetic _arrays",
+    "__main__.py": "_cli",
+}
+
+
+def room_of(file):
+    return file.relative_to(rooms.PACKAGE).parts[0]
+
+
+@pytest.mark.parametrize(
+    "file", rooms.files(), ids=lambda file: str(file.relative_to(rooms.PACKAGE))
+)
+def test_a_room_imports_only_rooms_below(file):
+    room = room_of(file)
+    above = {room_of(other) for other in rooms.imports_of(file)} - {room, *BELOW[room].split()}
+    assert not above, f"{file.relative_to(rooms.PACKAGE)} imports {', '.join(sorted(above))}"
+
+
+def test_no_files_import_each_other_in_a_circle():
+    graph = {file: rooms.imports_of(file) for file in rooms.files()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = [str(file.relative_to(rooms.PACKAGE)) for file in error.args[1]]
+        pytest.fail(" imports ".join(reversed(circle)))
+
+
+def test_the_package_fits_on_a_screen():
+    shown = {entry.name for entry in rooms.PACKAGE.iterdir()} - {"__pycache__"}
+    assert len(shown) <= 16, sorted(shown)
+    lengths = {str(f): len(f.read_text(encoding="utf-8").splitlines()) for f in rooms.files()}
+    assert not {name: length for name, length in lengths.items() if length > 650}
+
+
+def test_packages_that_are_not_public_are_empty():
+    """So that a file loads what it imports, and nothing else."""
+    for file in rooms.PACKAGE.glob("_*/**/__init__.py"):
+        (docstring,) = ast.parse(file.read_text(encoding="utf-8")).body
+        assert isinstance(docstring.value, ast.Constant)
