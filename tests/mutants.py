@@ -182,8 +182,8 @@ MUTANTS = [
     Mutant(
         "weight or bias taken for the samples that out may lie over",
         "multisubnet/_arrays/validation.py",
-        "None if x is None else _apart(out, x) for x in others",
-        "x if x is None or _is_same(x, out[:, 0]) else _apart(out, x) for x in others",
+        "None if x is None else apart(out, x) for x in others",
+        "x if x is None or _is_same(x, out[:, 0]) else apart(out, x) for x in others",
     ),
     Mutant(
         "blocks over a part of the features",
@@ -433,7 +433,7 @@ MUTANTS = [
     ),
     Mutant(
         "a value that is still needed",
-        "multisubnet/_backends/numpy.py",
+        "multisubnet/_backends/programs.py",
         "                if program.last_uses[i] == number:",
         "                if program.last_uses[i] >= number:",
     ),
@@ -506,8 +506,8 @@ MUTANTS = [
     Mutant(
         "kept indices left out that do not fill a thread",
         "multisubnet/_backends/cupy/launch.py",
-        "_geometry_of_sums(-(-n_kept // rows) * n_features, n_blocks, length)",
-        "_geometry_of_sums(max(n_kept // rows, 1) * n_features, n_blocks, length)",
+        "_geometry_of_sums(-(-n_kept // rows) * n_features, n_blocks, length, card)",
+        "_geometry_of_sums(max(n_kept // rows, 1) * n_features, n_blocks, length, card)",
     ),
     Mutant(
         "a 32-bit thread index of sums",

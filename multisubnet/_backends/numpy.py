@@ -19,9 +19,9 @@ from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arithmetic.summands import OPERANDS, Terms
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._backends.programs import carried_out
 
 if TYPE_CHECKING:
-    from multisubnet._arithmetic.recipe import Program
     from multisubnet._backends.mlp_call import MlpCall
 
 NAME = "numpy"
@@ -30,20 +30,6 @@ ARRAYS = "numpy"
 _BLOCK = 1 << 15  # elements; a few blocks of float64 stay in 1 MiB
 _RECIPE_BLOCK = 1 << 13  # with an activation, of which a dozen values are needed at once
 _TERMS = 1 << 16  # terms that are computed at once, or those of one column if these are more
-
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "add": np.add,
-    "subtract": np.subtract,
-    "multiply": np.multiply,
-    "divide": np.divide,
-    "less": np.less,
-    "less_equal": np.less_equal,
-    "select": np.where,
-    "and": np.bitwise_and,
-    "or": np.bitwise_or,
-    "shift_left": np.left_shift,
-    "shift_right": np.right_shift,
-}
 
 
 def why_unavailable() -> None:
@@ -243,28 +229,6 @@ def _activated_affine(activation, samples, weight, bias, out, dtype) -> None:
     z = z.astype(program.dtype, copy=False)
     (result,) = carried_out(program, {"x": z, "parameter": activation.number})
     _dtypes.copyto(out, result.astype(dtype, copy=False))
-
-
-def carried_out(program: Program, given: dict[str, Any]) -> list[np.ndarray]:
-    """Return the results of a program; those that depend on nothing given may be scalars."""
-    of_kind = {"real": program.dtype, "bits": np.dtype(f"u{program.dtype.itemsize}")}
-    values: list[Any] = []
-    for number, (name, kind, inputs) in enumerate(program.operations):
-        if name == "constant":
-            value = of_kind[kind].type(*inputs)
-        elif name == "given":
-            value = np.asarray(given[inputs[0]], program.dtype)
-        else:
-            operands = [values[i] for i in inputs]
-            if name in ("bits", "from_bits"):
-                value = operands[0].view(of_kind[kind])
-            else:
-                value = _FUNCTIONS[name](*operands)
-            for i in inputs:
-                if program.last_uses[i] == number:
-                    values[i] = None  # its memory, still in a cache, is taken for the next value
-        values.append(value)
-    return [values[result] for result in program.results]
 
 
 def _complex_affine(samples, weight, bias, out, dtype) -> None:

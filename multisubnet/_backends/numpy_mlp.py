@@ -14,7 +14,7 @@ import numpy as np
 from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arrays import dtypes
 from multisubnet._backends.mlp_call import MlpCall
-from multisubnet._backends.numpy import carried_out
+from multisubnet._backends.programs import carried_out
 
 _VALUES = 1 << 16  # of the widest layer, in a block
 _LONG = 1 << 10  # the most samples or sets that stand along the last axis

@@ -1,5 +1,1 @@
 """The command `multisubnet`."""
-
-from multisubnet._cli.main import main
-
-__all__ = ["main"]
