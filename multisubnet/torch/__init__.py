@@ -16,9 +16,11 @@ if not hasattr(torch.library, "custom_op"):
     raise ImportError(f"multisubnet.torch needs PyTorch 2.4 or newer; this is {torch.__version__}")
 
 from multisubnet._arithmetic.activation import Activation
+from multisubnet._functions import affine_stats as _stats
+from multisubnet._functions import affine_vjp as _vjp
 from multisubnet.torch import _affine_ops as _operators
-from multisubnet.torch._arrays import as_tensors
-from multisubnet.torch._custom_op import are_transformed, encoded, records
+from multisubnet.torch._arrays import as_tensors, dtype_of_loss
+from multisubnet.torch._custom_op import are_transformed, encoded, may_record, records
 from multisubnet.torch._module import StackedAffine
 
 __all__ = [
@@ -195,12 +197,16 @@ def affine_vjp(
     >>> mst.affine_vjp(ones, ones, None, torch.ones(1, 1, 2), wrt=["weight"])
     (None, tensor([[1., 1.]]), None)
     """
-    asked = [wrt] if isinstance(wrt, str) else list(wrt)
+    asked = _vjp.names_of(wrt)
     operands = {"samples": samples, "weight": weight, "bias": bias, "cotangent": cotangent}
     tensors = as_tensors(operands)
-    gradients = _operators.affine_vjp(*tensors.values(), *encoded(activation), asked)
-    there = [name in asked and tensors[name] is not None for name in ("samples", "weight", "bias")]
-    return tuple(x if is_there else None for x, is_there in zip(gradients, there, strict=True))
+    gradients = _operators.affine_vjp(
+        *tensors.values(), *encoded(activation), _operators.joined(asked)
+    )
+    return tuple(
+        gradients[i] if name in asked and tensors[name] is not None else None
+        for i, name in enumerate(("samples", "weight", "bias"))
+    )
 
 
 def mean_loss(
@@ -213,7 +219,7 @@ def mean_loss(
     activation: str | Activation | None = None,
     sample_weight: Any = None,
     per_feature: bool = False,
-    dtype: torch.dtype | None = None,
+    dtype: Any = None,
 ) -> Tensor:
     """Judge N sets of weights: `multisubnet.mean_loss` of tensors, with gradients.
 
@@ -221,7 +227,7 @@ def mean_loss(
     ----------
     samples, weight, bias, targets, loss, activation, sample_weight, per_feature
         As for `multisubnet.mean_loss`, of which weight and bias can have gradients.
-    dtype : torch.dtype, optional
+    dtype : torch.dtype or dtype_like, optional
         The floating dtype of the result; float64 by default.
 
     Returns
@@ -253,9 +259,7 @@ def mean_loss(
             [5.]])
     """
     arguments = _of_loss(samples, weight, bias, targets, sample_weight)
-    options = *encoded(activation), loss, per_feature, dtype
-    if records(arguments) or (not torch.compiler.is_compiling() and are_transformed()):
-        return _operators.mean_loss_and_grad(*arguments, *options)[0]
+    options = *encoded(activation), loss, per_feature, dtype_of_loss(dtype)
     return _operators.mean_loss(*arguments, *options)
 
 
@@ -269,7 +273,7 @@ def mean_loss_and_grad(
     activation: str | Activation | None = None,
     sample_weight: Any = None,
     per_feature: bool = False,
-    dtype: torch.dtype | None = None,
+    dtype: Any = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Judge N sets of weights, with gradients: `multisubnet.mean_loss_and_grad` of tensors.
 
@@ -298,8 +302,10 @@ def mean_loss_and_grad(
     (tensor([2.5000], dtype=torch.float64), tensor([[5.]]), None)
     """
     arguments = _of_loss(samples, weight, bias, targets, sample_weight)
-    options = *encoded(activation), loss, per_feature, dtype
+    options = *encoded(activation), loss, per_feature, dtype_of_loss(dtype)
     losses, grad_weight, grad_bias = _operators.mean_loss_and_grad(*arguments, *options)
+    if may_record(arguments) and _operators.rounds_gradients(*arguments[:3]):
+        losses = _operators.mean_loss(*arguments, *options)  # whose backward pass rounds once
     return losses, grad_weight, None if bias is None else grad_bias
 
 
@@ -338,11 +344,10 @@ def affine_stats(
     (tensor([[2.]], dtype=torch.float64), tensor([[1.]], dtype=torch.float64))
     """
     operands = {"samples": samples, "weight": weight, "bias": bias, "set_weight": set_weight}
-    names = [statistics] if isinstance(statistics, str) else list(statistics)
+    names = _stats.names_of(statistics)
     tensors = as_tensors(operands).values()
-    results = _operators.affine_stats(*tensors, *encoded(activation), names)
-    found = dict(zip(_operators.STATISTICS, results, strict=True))
-    return tuple(found[name] for name in names)
+    results = _operators.affine_stats(*tensors, *encoded(activation), _operators.joined(names))
+    return tuple(results[_operators.STATISTICS.index(name)] for name in names)
 
 
 def _of_loss(samples: Any, weight: Any, bias: Any, targets: Any, sample_weight: Any) -> tuple:

@@ -4,11 +4,13 @@ they are computed (``_fake...``) and their gradients.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 import multisubnet as ms
 from multisubnet._arithmetic import activation as _activations
@@ -33,6 +35,17 @@ def _named(samples: Tensor, weight: Tensor, bias: Tensor | None) -> dict[str, Te
     return {"samples": samples, "weight": weight, "bias": bias}
 
 
+# Names travel as one string: the tracer of TorchScript takes no list of them.
+
+
+def joined(names: Iterable[str]) -> str:
+    return ",".join(names)
+
+
+def split(names: str) -> list[str]:
+    return names.split(",") if names else []
+
+
 def _common_dtype(samples: Tensor, weight: Tensor, bias: Tensor | None) -> np.dtype:
     operands = _named(samples, weight, bias)
     return _dtypes.result_type(
@@ -48,12 +61,27 @@ def _result_dtype(operands: tuple[Any, ...], activation: Any, parameter: Any) ->
 
 
 def _shape(samples: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Any, ...]:
-    return _operands.count_sets(samples, weight, bias), *samples.shape[-2:]
+    """Return (N, B, F) of operands that may have sizes which nobody knows before they are there."""
+    operands = [x for x in (samples, weight, bias) if x is not None]
+    n_samples, n_features = samples.shape[-2:]
+    if all(isinstance(n, int) or n.node.has_hint() for x in operands for n in x.shape):
+        return _operands.count_sets(samples, weight, bias), n_samples, n_features
+    of_sets = *(x.shape[0] for x in operands[1:]), *samples.shape[:-2]
+    n_sets = next((n for n in of_sets if not statically_known_true(n == 1)), 1)
+    return n_sets, n_samples, n_features
+
+
+def _working(samples: Tensor, weight: Tensor, bias: Tensor | None) -> torch.dtype:
+    return tensor_dtype(problem.working_dtype(_common_dtype(samples, weight, bias)))
+
+
+def rounds_gradients(samples: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Whether gradients are of a narrower dtype than that in which they are computed."""
+    return weight.is_floating_point() and weight.dtype != _working(samples, weight, bias)
 
 
 def _fake_gradient(operand: Tensor, operands: tuple[Any, ...], shape: Any = None) -> Tensor:
-    working = problem.working_dtype(_common_dtype(*operands))
-    dtype = operand.dtype if operand.is_floating_point() else tensor_dtype(working)
+    dtype = operand.dtype if operand.is_floating_point() else _working(*operands)
     return operand.new_empty(operand.shape if shape is None else shape, dtype=dtype)
 
 
@@ -98,12 +126,14 @@ def _affine_backward(ctx, cotangent):
 _WRT = "samples", "weight", "bias"
 
 
-def _wanted(ctx: Any) -> list[str]:
-    return [name for name, is_needed in zip(_WRT, ctx.needs_input_grad, strict=False) if is_needed]
+def _wanted(ctx: Any) -> str:
+    needed = zip(_WRT, ctx.needs_input_grad, strict=False)
+    return joined([name for name, is_needed in needed if is_needed])
 
 
-def _those(gradients: tuple[Tensor, ...], wrt: list[str]) -> list[Tensor | None]:
-    return [x if name in wrt else None for name, x in zip(_WRT, gradients, strict=True)]
+def _those(gradients: tuple[Tensor, ...], wrt: str) -> list[Tensor | None]:
+    names = split(wrt)
+    return [x if name in names else None for name, x in zip(_WRT, gradients, strict=True)]
 
 
 affine = Operator(
@@ -156,7 +186,7 @@ def _affine_vjp(samples, weight, bias, cotangent, activation, parameter, wrt):
         ms.affine_vjp,
         _named(samples, weight, bias) | {"cotangent": cotangent},
         activation=decoded(activation, parameter),
-        wrt=wrt,
+        wrt=split(wrt),
     )
     return tuple(_nothing(cotangent) if x is None else x for x in gradients)
 
@@ -164,7 +194,7 @@ def _affine_vjp(samples, weight, bias, cotangent, activation, parameter, wrt):
 def _fake_affine_vjp(samples, weight, bias, cotangent, activation, parameter, wrt):
     operands = samples, weight, bias
     return tuple(
-        _nothing(cotangent) if x is None or name not in wrt else _fake_gradient(x, operands)
+        _nothing(cotangent) if x is None or name not in split(wrt) else _fake_gradient(x, operands)
         for name, x in zip(_WRT, operands, strict=True)
     )
 
@@ -176,7 +206,7 @@ def _no_second_derivative(*ignored):
 
 
 affine_vjp = Operator(
-    f"affine_vjp({_OPERANDS}, Tensor cotangent, {_ACTIVATION}, str[] wrt)"
+    f"affine_vjp({_OPERANDS}, Tensor cotangent, {_ACTIVATION}, str wrt)"
     " -> (Tensor, Tensor, Tensor)",
     _affine_vjp,
     _fake_affine_vjp,
@@ -245,16 +275,18 @@ def _affine_select_vjp(samples, weight, bias, set_index, cotangent, activation, 
     operands = dict(zip(_WRT, (samples, weight, bias), strict=True))
     n_sets = max(len(x) for x in (weight, bias) if x is not None)
     gradients = {}
-    for name in wrt:
+    for name in split(wrt):
         x = operands[name]
         shape = x.shape if name == "samples" else (n_sets, *x.shape[1:])
         gradients[name] = torch.zeros_like(_fake_gradient(x, (samples, weight, bias), shape))
 
-    order = torch.argsort(set_index, stable=True)
+    # In 64 bits, since N need not fit a narrower index; of uint64, what int64 lacks is negative.
+    index = set_index.to(torch.int64)
+    order = torch.argsort(index, stable=True)
     for b in order[[0, -1]].tolist() if len(order) else ():
-        if not 0 <= set_index[b] < n_sets:
+        if not 0 <= index[b] < n_sets:
             raise IndexError(f"set_index has {int(set_index[b])}, which is none of {n_sets} sets")
-    counts = torch.bincount(set_index.long(), minlength=n_sets)
+    counts = torch.bincount(index, minlength=n_sets)
     starts = torch.cumsum(counts, 0) - counts
     for count in counts.unique().tolist():
         if count == 0:
@@ -264,7 +296,7 @@ def _affine_select_vjp(samples, weight, bias, set_index, cotangent, activation, 
         w, b = (x if x is None else x.expand(n_sets, -1)[sets] for x in (weight, bias))
         part = _affine_vjp(samples[rows], w, b, cotangent[rows], activation, parameter, wrt)
         for name, gradient in _named(*part).items():
-            if name in wrt:
+            if name in gradients:
                 gradients[name][rows if name == "samples" else sets] = gradient
     for name in {"weight", "bias"} & gradients.keys():
         if len(operands[name]) != n_sets:
@@ -282,12 +314,12 @@ def _sum_over_sets(gradient: Tensor) -> Tensor:
     """Return the sum of gradients (N, F) as (1, F), in the order that `affine_vjp` gives it."""
     ones = gradient.new_ones((1, gradient.shape[1]))
     samples = ones.expand(len(gradient), 1, -1)
-    _, _, total = affine_vjp(samples, ones, ones, gradient[:, None], None, None, ["bias"])
+    _, _, total = affine_vjp(samples, ones, ones, gradient[:, None], None, None, "bias")
     return total
 
 
 affine_select_vjp = Operator(
-    f"affine_select_vjp({_OPERANDS}, Tensor set_index, Tensor cotangent, {_ACTIVATION}, str[] wrt)"
+    f"affine_select_vjp({_OPERANDS}, Tensor set_index, Tensor cotangent, {_ACTIVATION}, str wrt)"
     " -> (Tensor, Tensor, Tensor)",
     _affine_select_vjp,
     _fake_affine_select_vjp,
@@ -328,8 +360,16 @@ def _fake_mean_loss(*arguments):
     return samples.new_empty(shape, dtype=dtype or torch.float64)
 
 
-# Where autograd records, `mean_loss_and_grad` is called in its place.
-mean_loss = Operator(f"mean_loss({_LOSS}) -> Tensor", _mean_loss, _fake_mean_loss)
+def _recorded_mean_loss(samples, weight, bias, *others):
+    # Gradients in the working dtype are rounded after they are multiplied by the cotangent.
+    if weight.is_floating_point():
+        weight = weight.to(_working(samples, weight, bias))
+    return mean_loss_and_grad(samples, weight, bias, *others)[0]
+
+
+mean_loss = Operator(
+    f"mean_loss({_LOSS}) -> Tensor", _mean_loss, _fake_mean_loss, recorded=_recorded_mean_loss
+)
 
 
 def _mean_loss_and_grad(*arguments):
@@ -388,7 +428,7 @@ STATISTICS = "mean", "var", "std"
 
 
 def _affine_stats(samples, weight, bias, set_weight, activation, parameter, statistics):
-    asked = list(dict.fromkeys(statistics))
+    asked = list(dict.fromkeys(split(statistics)))
     results = on_arrays(
         ms.affine_stats,
         _named(samples, weight, bias) | {"set_weight": set_weight},
@@ -402,7 +442,9 @@ def _affine_stats(samples, weight, bias, set_weight, activation, parameter, stat
 def _fake_affine_stats(samples, weight, bias, set_weight, activation, parameter, statistics):
     _, *shape = _shape(samples, weight, bias)
     return tuple(
-        samples.new_empty(shape, dtype=torch.float64) if name in statistics else _nothing(samples)
+        samples.new_empty(shape, dtype=torch.float64)
+        if name in split(statistics)
+        else _nothing(samples)
         for name in STATISTICS
     )
 
@@ -415,7 +457,7 @@ def _no_statistics_backward(ctx, *grads):
 
 
 affine_stats = Operator(
-    f"affine_stats({_OPERANDS}, Tensor? set_weight, {_ACTIVATION}, str[] statistics)"
+    f"affine_stats({_OPERANDS}, Tensor? set_weight, {_ACTIVATION}, str statistics)"
     " -> (Tensor, Tensor, Tensor)",
     _affine_stats,
     _fake_affine_stats,

@@ -15,6 +15,7 @@ from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
 from multisubnet._backends import choice as _dispatch
+from multisubnet._functions import mean_loss as _losses
 
 _DTYPES = {
     getattr(torch, name): np.dtype(name)
@@ -45,6 +46,15 @@ def tensor_dtype(dtype: np.dtype) -> torch.dtype:
     return torch.bfloat16 if _dtypes.is_bfloat16(dtype) else _TENSOR_DTYPES[dtype]
 
 
+def dtype_of_loss(dtype: Any) -> torch.dtype | None:
+    """Return a dtype of PyTorch or NumPy, or the name of one, as PyTorch's."""
+    if dtype is None or isinstance(dtype, torch.dtype):
+        return dtype
+    return (
+        getattr(torch, dtype) if dtype == "bfloat16" else tensor_dtype(_losses.checked_dtype(dtype))
+    )
+
+
 def as_tensors(operands: dict[str, Any]) -> Operands:
     """Return operands as tensors on one device: NumPy arrays and sequences become tensors."""
     there, device = "", torch.device("cpu")
@@ -58,7 +68,7 @@ def as_tensors(operands: dict[str, Any]) -> Operands:
             there, device = name, operand.device
     tensors = dict(operands)
     for name, operand in operands.items():
-        if operand is not None and not isinstance(operand, Tensor):
+        if operand is not None and not isinstance(operand, Tensor | torch.fx.Proxy):
             if device.type != "cpu":
                 raise TypeError(
                     f"{there} is on {device} and {name} ({type(operand).__name__}) is not: move "

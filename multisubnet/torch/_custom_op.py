@@ -2,41 +2,49 @@
 
 - By itself, where nothing follows what is done to tensors: the way through the dispatcher and
   Python takes many times as long as a small evaluation.
-- As an autograd function, where gradients are recorded, and inside transforms of torch.func.
-- As a custom operator in PyTorch's dispatcher, where tensors are no numbers but stand for them, as
-  they do for torch.compile.
+- As an autograd function, where gradients are recorded.
+- As an operator in PyTorch's dispatcher, where tensors are no numbers but stand for them: inside
+  transforms of torch.func, for torch.compile, and for whatever else traces.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch._functorch.autograd_function import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 
 from multisubnet._arithmetic import activation as _activations
 from multisubnet._arithmetic.activation import Activation
 
 _PLAIN = frozenset([Tensor, torch.nn.Parameter])
+_LIBRARY = torch.library.Library("multisubnet", "FRAGMENT")
 
 
 class Operator:
     """A function of tensors, called as what is around it asks for.
 
+    `torch.library.custom_op` makes operators that torch.func cannot differentiate, and that drop
+    the tangents of forward mode: so the kernel for autograd is one of ours.
+
     Parameters
     ----------
     schema : str
-        Name, arguments and results, in PyTorch's language of operators.
+        Name, arguments and results, in PyTorch's language of operators; no argument has a default.
     function : callable
         What it does to tensors of numbers.
     fake : callable
         The same for tensors that only have a shape and a dtype.
     save, backward : callable, optional
         Its gradient: ``save(ctx, inputs, output)`` and ``backward(ctx, *grads)``.
+    recorded : callable, optional
+        What is called in its place where autograd records, instead of `save` and `backward`.
     """
 
     def __init__(
@@ -46,32 +54,27 @@ class Operator:
         fake: Callable[..., Any],
         save: Callable[..., None] | None = None,
         backward: Callable[..., Any] | None = None,
+        recorded: Callable[..., Any] | None = None,
     ):
-        name, arguments = schema.split("(", 1)
-        mutates = ("out",) if "(a!) out" in schema else ()
-        self._operator = torch.library.custom_op(
-            f"multisubnet::{name}", function, mutates_args=mutates, schema="(" + arguments
-        )
-        self._operator.register_fake(fake)
-        save = save or _save_nothing
-        methods = {}
-        if backward is not None:
-            self._operator.register_autograd(backward, setup_context=save)
-            methods["backward"] = backward
-
-        def recorded(ctx: Any, *arguments: Any) -> Any:
-            results = function(*arguments)
-            save(ctx, arguments, results)
-            return results
-
-        # The form that transforms ask for takes four times as long.
-        in_transforms = {"forward": self, "setup_context": save, "vmap": self._one_by_one}
-        self._function = function
-        self._recorded = _autograd_function(name, methods | {"forward": recorded})
-        self._transformed = _autograd_function(name, methods | in_transforms)
+        name = schema.partition("(")[0]
+        _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+        self._operator = getattr(torch.ops.multisubnet, name).default
+        self._function, self._fake = function, fake
+        self._save, self._backward = save, backward
+        self._record = recorded or _autograd_function(name, self._forward, self._pull_back)
+        self._is_function = recorded is None
+        _LIBRARY.impl(name, function, "CompositeExplicitAutograd")
+        _LIBRARY.impl(name, self._autograd_kernel, "Autograd", with_keyset=True)
+        if "(a!) out" in schema:
+            _LIBRARY.impl(name, self._count_change_of_out, "ADInplaceOrView", with_keyset=True)
+        torch.library.register_fake(f"multisubnet::{name}", fake, lib=_LIBRARY)
+        if hasattr(torch.library, "register_vmap"):  # PyTorch 2.5; before, it has a way of its own
+            torch.library.register_vmap(f"multisubnet::{name}", self._one_by_one, lib=_LIBRARY)
 
     def __call__(self, *arguments: Any) -> Any:
         if torch.compiler.is_compiling():
+            if forward_ad._current_level >= 0:  # compiled code would not see tangents
+                raise NotImplementedError(_NO_FORWARD_MODE)
             return self._operator(*arguments)
         requires_grad = False
         for argument in arguments:
@@ -79,39 +82,94 @@ class Operator:
                 if type(argument) not in _PLAIN or not (argument.is_cpu or argument.is_cuda):
                     return self._operator(*arguments)
                 requires_grad = requires_grad or argument.requires_grad
-        if torch._C._len_torch_dispatch_stack() or torch._C._is_tracing():
-            return self._operator(*arguments)
-        if forward_ad._current_level >= 0:
-            _expect_no_tangents(arguments)
-        if are_transformed():
-            return self._transformed(*arguments)
+            elif isinstance(argument, torch.fx.Proxy):
+                return self._operator(*arguments)
+        if _are_followed():
+            return _undisturbed(self._operator)(*arguments)
         if requires_grad and torch.is_grad_enabled():
-            return self._recorded(*arguments)
+            if self._is_function:
+                return self._record.apply(*arguments, None)
+            return self._record(*arguments)
         return self._function(*arguments)
+
+    # The kernel for autograd, of one level of transforms. `keyset` has what is left to be done.
+
+    def _autograd_kernel(self, keyset: Any, *arguments: Any) -> Any:
+        if forward_ad._current_level >= 0:
+            for argument in arguments:
+                if isinstance(argument, Tensor):
+                    if forward_ad.unpack_dual(argument).tangent is not None:
+                        raise NotImplementedError(_NO_FORWARD_MODE)
+        if not records(arguments):
+            return self._below_autograd(keyset, arguments)
+        if not self._is_function:
+            return self._record(*arguments)
+        with enable_single_level_autograd_function():
+            # Function.apply would ask all other levels, too.
+            return super(torch.autograd.Function, self._record).apply(*arguments, keyset)
+
+    def _below_autograd(self, keyset: Any, arguments: tuple[Any, ...]) -> Any:
+        with torch._C._AutoDispatchBelowAutograd():
+            return self._operator.redispatch(keyset & torch._C._after_autograd_keyset, *arguments)
+
+    def _forward(self, ctx: Any, *arguments: Any) -> Any:
+        *inputs, keyset = arguments
+        if keyset is None:
+            results = self._function(*inputs)
+        else:  # levels below this one record for themselves
+            with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
+                results = self._below_autograd(keyset, tuple(inputs))
+        if self._save is not None:
+            self._save(ctx, inputs, results)
+        return results
+
+    def _pull_back(self, ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        if self._backward is None:
+            raise NotImplementedError(f"{self._operator.name()} has no gradient")
+        return *self._backward(ctx, *grads), None
+
+    def _count_change_of_out(self, keyset: Any, *arguments: Any) -> None:
+        for argument, described in zip(arguments, self._operator._schema.arguments, strict=True):
+            if described.name == "out":
+                torch.autograd.graph.increment_version(argument)
+        self._operator.redispatch(keyset & torch._C._after_ADInplaceOrView_keyset, *arguments)
 
     def _one_by_one(self, info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> Any:
         """Evaluate a batch for torch.func.vmap; a result is a tensor, or a tuple of them."""
-        results = [
-            self(
-                *(
-                    x.select(d, i) if isinstance(d, int) else x
-                    for x, d in zip(arguments, in_dims, strict=True)
-                )
-            )
-            for i in range(info.batch_size)
+        of_each = [
+            [
+                _without_axis(x, d, i) if isinstance(d, int) else x
+                for x, d in zip(arguments, in_dims, strict=True)
+            ]
+            for i in range(max(info.batch_size, 1))
         ]
+        if info.batch_size:
+            results = [self(*some) for some in of_each]
+        else:
+            results = [self._fake(*of_each[0])]
         if isinstance(results[0], tuple):
-            return tuple(map(torch.stack, zip(*results, strict=True))), (0,) * len(results[0])
-        return torch.stack(results), 0
+            stacked = tuple(torch.stack(x)[: info.batch_size] for x in zip(*results, strict=True))
+            return stacked, (0,) * len(stacked)
+        return torch.stack(results)[: info.batch_size], 0
 
 
-def _autograd_function(name: str, methods: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
-    static = {key: staticmethod(method) for key, method in methods.items()}
-    return type(name, (torch.autograd.Function,), static).apply  # type: ignore[attr-defined]
+_NO_FORWARD_MODE = (
+    "multisubnet has no forward-mode derivatives of tensors: use backward() or torch.func.vjp"
+)
 
 
-def _save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    pass
+def _without_axis(x: Tensor, axis: int, i: int) -> Tensor:
+    """Return the i-th of a batch; of an empty batch, what one of it would be."""
+    if x.shape[axis]:
+        return x.select(axis, i)
+    shape = list(x.shape)
+    del shape[axis]
+    return x.new_empty(shape)
+
+
+def _autograd_function(name: str, forward: Callable[..., Any], backward: Callable[..., Any]) -> Any:
+    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    return type(name, (torch.autograd.Function,), methods)
 
 
 def are_transformed() -> bool:
@@ -129,20 +187,28 @@ def are_numbers(*operands: Any) -> bool:
                 return False
             if x.requires_grad and torch.is_grad_enabled():
                 return False
-    return not (
+    return not _are_followed()
+
+
+def _are_followed() -> bool:
+    """Whether something other than the recording of gradients follows what is done to tensors."""
+    return (
         torch._C._are_functorch_transforms_active()
         or torch._C._len_torch_dispatch_stack()
         or torch._C._is_tracing()
         or forward_ad._current_level >= 0
+        or torch._C._dispatch_tls_is_dispatch_key_included("VmapMode")  # of is_grads_batched
     )
 
 
-def _expect_no_tangents(arguments: tuple[Any, ...]) -> None:
-    for argument in arguments:
-        if isinstance(argument, Tensor) and forward_ad.unpack_dual(argument).tangent is not None:
-            raise NotImplementedError(
-                "multisubnet has no forward-mode derivatives: use backward() or torch.func.vjp"
-            )
+def _undisturbed(operator: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an operator inside of which Dynamo compiles nothing.
+
+    After a break of the graph it compiles functions that eager code calls, those of a kernel, too,
+    and sees no tangents.
+    """
+    dynamo = sys.modules.get("torch._dynamo")
+    return dynamo.disable(operator) if hasattr(dynamo, "disable") else operator
 
 
 def records(arguments: tuple[Any, ...]) -> bool:
@@ -150,6 +216,11 @@ def records(arguments: tuple[Any, ...]) -> bool:
     return torch.is_grad_enabled() and any(
         isinstance(argument, Tensor) and argument.requires_grad for argument in arguments
     )
+
+
+def may_record(arguments: tuple[Any, ...]) -> bool:
+    """Whether autograd records what is done to the arguments, here or on a level of torch.func."""
+    return records(arguments) or (not torch.compiler.is_compiling() and are_transformed())
 
 
 # Activations travel as a key and a parameter: operators take no objects.
@@ -165,11 +236,16 @@ def encoded(activation: Any) -> tuple[str | None, float | None]:
     raise AssertionError
 
 
-@functools.cache
 def decoded(key: str | None, parameter: float | None) -> Activation | None:
+    """Return the activation of a key and a parameter."""
     if key is None:
         return None
     name = key.removesuffix("_derivative")
-    parameters = {} if parameter is None else {_activations.PARAMETERS[name][0]: parameter}
-    activation = Activation(name, **parameters)
+    if parameter is None:
+        activation = _of_name(name)
+    else:  # not from a cache, for which 0.0 and -0.0 are one
+        activation = Activation(name, **{_activations.PARAMETERS[name][0]: parameter})
     return activation if key == name else activation.derivative
+
+
+_of_name = functools.cache(Activation)

@@ -452,7 +452,7 @@ OPERATORS = {
         *(y.detach() for y in (x, w, b)),
         draw(4, 5, 3),
         *ACTIVATION,
-        ["weight"],
+        "weight",
     ),
     "affine_select": lambda x, w, b: (x, w, b, torch.tensor([0, 3, 1, 1, 0]), *ACTIVATION, None),
     "affine_select_out": lambda x, w, b: (
@@ -467,7 +467,7 @@ OPERATORS = {
         torch.tensor([0, 3, 1, 1, 0]),
         draw(5, 3),
         *ACTIVATION,
-        ["weight", "samples"],
+        "weight,samples",
     ),
     "mean_loss": lambda x, w, b: (
         *(y.detach() for y in (x, w, b)),
@@ -493,7 +493,7 @@ OPERATORS = {
         *(y.detach() for y in (x, w, b)),
         None,
         *ACTIVATION,
-        ["std", "mean"],
+        "std,mean",
     ),
 }
 
