@@ -27,6 +27,7 @@ _ADAPTERS: dict[tuple[str, str], str] = {
     ("jax", "Array"): "jax",
     ("jax.core", "Tracer"): "jax",  # which stands for one inside jax.jit, jax.grad, jax.vmap
     ("torch", "Tensor"): "torch",
+    ("torch.fx", "Proxy"): "torch",  # which stands for one in torch.fx.symbolic_trace
     ("dask.array", "Array"): "dask",
 }
 
@@ -72,14 +73,34 @@ def too_many(function: Callable[..., Any], args: tuple[Any, ...]) -> TypeError:
     )
 
 
+def known_to_compilers(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate what torch.compile calls while it traces, instead of looking into it.
+
+    Its arguments are constants, and its result is one in the graph: that is what
+    `torch.compiler.assume_constant_result` says in the same way, and needs PyTorch for.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
 def of(arguments: Iterable[Any]) -> str | None:
     """Return the name of the adapter that takes these arguments, or None.
 
     Raises TypeError where arrays of two libraries are among them.
     """
+    return _of_types(*[type(argument) for argument in arguments])
+
+
+@known_to_compilers
+def _of_types(*types: type) -> str | None:
+    return _adapter_of(types)
+
+
+@functools.cache
+def _adapter_of(types: tuple[type, ...]) -> str | None:
     found = None
-    for argument in arguments:
-        adapter = _of_type(type(argument))  # type: ignore[arg-type]
+    for cls in types:
+        adapter = _of_type(cls)
         if adapter is not None and adapter != found:
             if found is not None:
                 raise TypeError(
@@ -92,10 +113,15 @@ def of(arguments: Iterable[Any]) -> str | None:
 
 def function_of(adapter: str, name: str) -> Callable[..., Any]:
     """Return the function of this name that an adapter has."""
-    module = _load(adapter)
+    module = sys.modules[_imported(adapter)]
     if not hasattr(module, name):
         raise TypeError(f"{name} does not take arrays of {adapter}: give NumPy or CuPy arrays")
     return getattr(module, name)
+
+
+@known_to_compilers
+def _imported(adapter: str) -> str:
+    return _load(adapter).__name__
 
 
 @functools.cache
@@ -104,7 +130,6 @@ def _load(adapter: str) -> ModuleType:
     return importlib.import_module(f"multisubnet.{room}{adapter}")
 
 
-@functools.cache
 def _of_type(cls: type) -> str | None:
     """Return the adapter of arrays of this class."""
     if issubclass(cls, _NATIVE):

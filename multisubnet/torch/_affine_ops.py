@@ -16,6 +16,7 @@ import multisubnet as ms
 from multisubnet._arithmetic import activation as _activations
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._arrays import validation as _operands
+from multisubnet._arrays.frameworks import known_to_compilers
 from multisubnet._functions import problem
 from multisubnet.torch._arrays import (
     array_of,
@@ -77,7 +78,14 @@ def _working(samples: Tensor, weight: Tensor, bias: Tensor | None) -> torch.dtyp
 
 def rounds_gradients(samples: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     """Whether gradients are of a narrower dtype than that in which they are computed."""
-    return weight.is_floating_point() and weight.dtype != _working(samples, weight, bias)
+    of_bias = None if bias is None else bias.dtype
+    return _is_narrow(samples.dtype, weight.dtype, of_bias)
+
+
+@known_to_compilers
+def _is_narrow(samples: torch.dtype, weight: torch.dtype, bias: torch.dtype | None) -> bool:
+    x, w, b = (None if d is None else torch.empty(0, dtype=d) for d in (samples, weight, bias))
+    return w.is_floating_point() and weight != _working(x, w, b)
 
 
 def _fake_gradient(operand: Tensor, operands: tuple[Any, ...], shape: Any = None) -> Tensor:
@@ -313,7 +321,7 @@ def _fake_affine_select_vjp(
 def _sum_over_sets(gradient: Tensor) -> Tensor:
     """Return the sum of gradients (N, F) as (1, F), in the order that `affine_vjp` gives it."""
     ones = gradient.new_ones((1, gradient.shape[1]))
-    samples = ones.expand(len(gradient), 1, -1)
+    samples = ones.expand(gradient.shape[0], 1, -1)
     _, _, total = affine_vjp(samples, ones, ones, gradient[:, None], None, None, "bias")
     return total
 
@@ -390,8 +398,14 @@ def _save_mean_loss(ctx, inputs, output):
     _, *gradients = output
     _, *parameters = inputs[:3]
     ctx.save_for_backward(*gradients)
-    ctx.are_shared = [x is not None and len(x) != len(gradients[0]) for x in parameters]
+    n_sets = gradients[0].shape[0]
+    ctx.are_shared = [x is not None and _is_one(x.shape[0], n_sets) for x in parameters]
     ctx.set_materialize_grads(False)
+
+
+def _is_one(n: Any, n_sets: Any) -> bool:
+    """Whether what has n rows is shared by several sets, as far as that is known."""
+    return statically_known_true(n == 1) and not statically_known_true(n_sets == 1)
 
 
 def _mean_loss_backward(ctx, cotangent, *of_gradients):

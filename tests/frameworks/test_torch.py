@@ -579,14 +579,6 @@ def test_compiled_for_sizes_that_change(compiled, model):
         assert torch.equal(function(x[:size], w, b), mst.affine(x[:size], w, b, set_axis=1))
 
 
-@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
-def test_functions_of_the_package_break_the_graph_and_are_right(model):
-    torch._dynamo.reset()
-    result = torch.compile(lambda *operands: ms.affine(*operands) + 1, backend="eager")(*model)
-    assert torch.equal(result, mst.affine(*model) + 1)
-
-
 def test_traced_and_exported(model):
     x, w, _ = (y.detach() for y in model)
     from torch.fx.experimental.proxy_tensor import make_fx
