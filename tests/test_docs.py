@@ -122,7 +122,7 @@ def test_reference_has_every_name():
 
 
 def test_reference_has_every_method():
-    public = {name: getattr(ms.WeightSets, name) for name in vars(ms.WeightSets) if name[0] != "_"}
+    public = {name: getattr(ms.WeightSets, name) for name in dir(ms.WeightSets) if name[0] != "_"}
     methods = [name for name, value in public.items() if callable(value)]
     assert sorted(documented("weight-sets.rst", "automethod")) == sorted(methods)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import numbers
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 import numpy as np
 
@@ -15,6 +15,12 @@ from multisubnet._arithmetic import names
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.recipe import Program
+
+ActivationName = Literal[
+    "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "softsign", "hard_sigmoid", "hard_tanh",
+    "sigmoid", "tanh", "exponential", "softplus", "silu", "swish", "gelu", "gelu_tanh",
+]  # fmt: skip
+ActivationLike = Union[ActivationName, "Activation"]
 
 _ALIASES = {"swish": "silu"}
 _LARGEST = float(np.finfo(np.float64).max)

@@ -11,6 +11,7 @@ from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
 from multisubnet._arrays.dtypes import BUILT_IN
+from multisubnet._arrays.types import SetAxis
 
 
 def read(
@@ -155,10 +156,10 @@ def cannot_hold(out: Any, dtype: np.dtype) -> TypeError:
     )
 
 
-def axis(name: str, value: Any) -> int:
+def axis(name: str, value: Any) -> SetAxis:
     """Return 0 or 1."""
     if isinstance(value, int | np.integer) and value in (0, 1):
-        return int(value)
+        return 1 if value else 0
     raise ValueError(f"{name} must be 0 or 1, not {value!r}")
 
 

@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Never
+from typing import TYPE_CHECKING, Any, Never, overload
 
 import numpy as np
 
 from multisubnet._arithmetic import activation as _activations
 from multisubnet._arithmetic import float_mode as _subnormals
-from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import ONE, SMALLEST
 from multisubnet._arrays import frameworks as _adapters
 from multisubnet._arrays import validation as _operands
 from multisubnet._backends import choice as _dispatch
 from multisubnet._functions import evaluation as _gpu
 
+if TYPE_CHECKING:
+    from multisubnet._arithmetic.activation import ActivationLike
+    from multisubnet._arrays.types import Array, ArrayT, HostArray, HostArrayLike, SetAxis
 
+
+@overload
+def affine(
+    samples: HostArrayLike,
+    weight: HostArrayLike,
+    bias: HostArrayLike | None = ...,
+    *,
+    activation: ActivationLike | None = ...,
+    set_axis: SetAxis = ...,
+    out: HostArray | None = ...,
+) -> HostArray: ...
+@overload
+def affine(
+    samples: ArrayT | HostArrayLike,
+    weight: ArrayT | HostArrayLike,
+    bias: Array | HostArrayLike | None = ...,
+    *,
+    activation: ActivationLike | None = ...,
+    set_axis: SetAxis = ...,
+    out: ArrayT | None = ...,
+) -> ArrayT: ...
 def affine(
     samples: Any,
     weight: Any,
     bias: Any = None,
     *_misplaced: Never,
-    activation: str | Activation | None = None,
-    set_axis: int = 0,
+    activation: ActivationLike | None = None,
+    set_axis: SetAxis = 0,
     out: Any = None,
 ) -> Any:
     """Evaluate N sets of weights on the same samples.

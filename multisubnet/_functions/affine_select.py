@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -16,7 +16,33 @@ from multisubnet._arrays.frameworks import adapted
 from multisubnet._backends import choice as _dispatch
 from multisubnet._functions import evaluation as _gpu
 
+if TYPE_CHECKING:
+    from multisubnet._arithmetic.activation import ActivationLike
+    from multisubnet._arrays.types import Array, ArrayT, HostArray, HostArrayLike
 
+
+@overload
+def affine_select(
+    samples: HostArrayLike,
+    weight: HostArrayLike,
+    bias: HostArrayLike | None,
+    set_index: HostArrayLike,
+    *,
+    activation: ActivationLike | None = ...,
+    out: HostArray | None = ...,
+    check: bool | None = ...,
+) -> HostArray: ...
+@overload
+def affine_select(
+    samples: ArrayT | HostArrayLike,
+    weight: ArrayT | HostArrayLike,
+    bias: Array | HostArrayLike | None,
+    set_index: ArrayT | HostArrayLike,
+    *,
+    activation: ActivationLike | None = ...,
+    out: ArrayT | None = ...,
+    check: bool | None = ...,
+) -> ArrayT: ...
 @adapted
 @_subnormals.keeping_subnormals
 def affine_select(
@@ -25,7 +51,7 @@ def affine_select(
     bias: Any,
     set_index: Any,
     *,
-    activation: str | Activation | None = None,
+    activation: ActivationLike | None = None,
     out: Any = None,
     check: bool | None = None,
 ) -> Any:

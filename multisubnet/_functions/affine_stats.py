@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from multisubnet._arithmetic import names as _names
-from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import keeping_subnormals, without_warnings
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._arrays import namespaces
@@ -16,9 +15,33 @@ from multisubnet._arrays.frameworks import adapted
 from multisubnet._functions.problem import Problem
 from multisubnet._functions.summation import Summing, normalized
 
-_STATISTICS = ("mean", "var", "std")
+if TYPE_CHECKING:
+    from multisubnet._arithmetic.activation import ActivationLike
+    from multisubnet._arrays.types import Array, ArrayT, HostArray, HostArrayLike, Statistic
+
+_STATISTICS: tuple[Statistic, ...] = ("mean", "var", "std")
 
 
+@overload
+def affine_stats(
+    samples: HostArrayLike,
+    weight: HostArrayLike,
+    bias: HostArrayLike | None = ...,
+    *,
+    activation: ActivationLike | None = ...,
+    set_weight: HostArrayLike | None = ...,
+    statistics: Sequence[Statistic] = ...,
+) -> tuple[HostArray, ...]: ...
+@overload
+def affine_stats(
+    samples: ArrayT | HostArrayLike,
+    weight: ArrayT | HostArrayLike,
+    bias: Array | HostArrayLike | None = ...,
+    *,
+    activation: ActivationLike | None = ...,
+    set_weight: Array | HostArrayLike | None = ...,
+    statistics: Sequence[Statistic] = ...,
+) -> tuple[ArrayT, ...]: ...
 @adapted
 @keeping_subnormals
 def affine_stats(
@@ -26,9 +49,9 @@ def affine_stats(
     weight: Any,
     bias: Any = None,
     *,
-    activation: str | Activation | None = None,
+    activation: ActivationLike | None = None,
     set_weight: Any = None,
-    statistics: Sequence[str] = ("mean", "std"),
+    statistics: Sequence[Statistic] = ("mean", "std"),
 ) -> tuple[Any, ...]:
     """Predict with an ensemble: the mean and the spread of `affine` over all sets.
 

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from multisubnet._arithmetic import names
-from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import keeping_subnormals
 from multisubnet._arrays import namespaces
 from multisubnet._arrays.frameworks import adapted
 from multisubnet._functions.problem import Problem, swapped
 from multisubnet._functions.summation import Summing
 
-_OPERANDS = ("samples", "weight", "bias")
+if TYPE_CHECKING:
+    from multisubnet._arithmetic.activation import ActivationLike
+    from multisubnet._arrays.types import Array, ArrayT, HostArray, HostArrayLike, Operand
+
+_OPERANDS: tuple[Operand, ...] = ("samples", "weight", "bias")
 
 
+@overload
+def affine_vjp(
+    samples: HostArrayLike,
+    weight: HostArrayLike,
+    bias: HostArrayLike | None,
+    cotangent: HostArrayLike,
+    *,
+    activation: ActivationLike | None = ...,
+    wrt: Sequence[Operand] = ...,
+) -> tuple[HostArray | None, HostArray | None, HostArray | None]: ...
+@overload
+def affine_vjp(
+    samples: ArrayT | HostArrayLike,
+    weight: ArrayT | HostArrayLike,
+    bias: Array | HostArrayLike | None,
+    cotangent: ArrayT | HostArrayLike,
+    *,
+    activation: ActivationLike | None = ...,
+    wrt: Sequence[Operand] = ...,
+) -> tuple[ArrayT | None, ArrayT | None, ArrayT | None]: ...
 @adapted
 @keeping_subnormals
 def affine_vjp(
@@ -24,8 +47,8 @@ def affine_vjp(
     bias: Any,
     cotangent: Any,
     *,
-    activation: str | Activation | None = None,
-    wrt: Sequence[str] = _OPERANDS,
+    activation: ActivationLike | None = None,
+    wrt: Sequence[Operand] = _OPERANDS,
 ) -> tuple[Any, Any, Any]:
     """Pull a cotangent of `affine` back to its operands, as automatic differentiation does.
 

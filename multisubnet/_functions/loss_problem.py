@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,11 @@ from multisubnet._functions.summation import Summing
 _FLOAT64 = np.dtype(np.float64)
 
 
+LossName = Literal[
+    "squared_error", "absolute_error", "huber", "log_cosh", "binary_crossentropy",
+    "binary_crossentropy_from_logits", "hinge", "poisson",
+    "mse", "mean_squared_error", "mae", "mean_absolute_error", "logcosh", "bce",
+]  # fmt: skip
 LOSSES = (
     *("squared_error", "absolute_error", "huber", "log_cosh", "binary_crossentropy"),
     *("binary_crossentropy_from_logits", "hinge", "poisson"),

@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
-from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import keeping_subnormals
 from multisubnet._arrays.frameworks import adapted
 from multisubnet._functions.loss_problem import Judgement, with_gradients
 
+if TYPE_CHECKING:
+    from multisubnet._arithmetic.activation import ActivationLike
+    from multisubnet._arrays.types import Array, ArrayT, HostArray, HostArrayLike
+    from multisubnet._functions.loss_problem import LossName
 
+
+@overload
+def mean_loss(
+    samples: HostArrayLike,
+    weight: HostArrayLike,
+    bias: HostArrayLike | None,
+    targets: HostArrayLike,
+    *,
+    loss: LossName = ...,
+    activation: ActivationLike | None = ...,
+    sample_weight: HostArrayLike | None = ...,
+    per_feature: bool = ...,
+    dtype: Any = ...,
+) -> HostArray: ...
+@overload
+def mean_loss(
+    samples: ArrayT | HostArrayLike,
+    weight: ArrayT | HostArrayLike,
+    bias: Array | HostArrayLike | None,
+    targets: ArrayT | HostArrayLike,
+    *,
+    loss: LossName = ...,
+    activation: ActivationLike | None = ...,
+    sample_weight: Array | HostArrayLike | None = ...,
+    per_feature: bool = ...,
+    dtype: Any = ...,
+) -> ArrayT: ...
 @adapted
 @keeping_subnormals
 def mean_loss(
@@ -18,8 +48,8 @@ def mean_loss(
     bias: Any,
     targets: Any,
     *,
-    loss: str = "squared_error",
-    activation: str | Activation | None = None,
+    loss: LossName = "squared_error",
+    activation: ActivationLike | None = None,
     sample_weight: Any = None,
     per_feature: bool = False,
     dtype: Any = None,
@@ -119,6 +149,32 @@ def mean_loss(
     return Judgement(operands, ("loss",), loss, activation, per_feature, dtype).means()[0]
 
 
+@overload
+def mean_loss_and_grad(
+    samples: HostArrayLike,
+    weight: HostArrayLike,
+    bias: HostArrayLike | None,
+    targets: HostArrayLike,
+    *,
+    loss: LossName = ...,
+    activation: ActivationLike | None = ...,
+    sample_weight: HostArrayLike | None = ...,
+    per_feature: bool = ...,
+    dtype: Any = ...,
+) -> tuple[HostArray, HostArray, HostArray | None]: ...
+@overload
+def mean_loss_and_grad(
+    samples: ArrayT | HostArrayLike,
+    weight: ArrayT | HostArrayLike,
+    bias: Array | HostArrayLike | None,
+    targets: ArrayT | HostArrayLike,
+    *,
+    loss: LossName = ...,
+    activation: ActivationLike | None = ...,
+    sample_weight: Array | HostArrayLike | None = ...,
+    per_feature: bool = ...,
+    dtype: Any = ...,
+) -> tuple[ArrayT, ArrayT, ArrayT | None]: ...
 @adapted
 @keeping_subnormals
 def mean_loss_and_grad(
@@ -127,8 +183,8 @@ def mean_loss_and_grad(
     bias: Any,
     targets: Any,
     *,
-    loss: str = "squared_error",
-    activation: str | Activation | None = None,
+    loss: LossName = "squared_error",
+    activation: ActivationLike | None = None,
     sample_weight: Any = None,
     per_feature: bool = False,
     dtype: Any = None,

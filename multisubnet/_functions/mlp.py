@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from multisubnet._arithmetic import float_mode
-from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import ONE, SMALLEST
 from multisubnet._arrays import dtypes, namespaces, validation
 from multisubnet._backends import choice
@@ -17,19 +16,57 @@ from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._functions import affine_select, affine_stats, problem
 from multisubnet._functions.mlp_operands import adapter_function, read
 
+if TYPE_CHECKING:
+    from multisubnet._arithmetic.activation import ActivationLike
+    from multisubnet._arrays.types import (
+        Array,
+        ArrayT,
+        HostArray,
+        HostArrayLike,
+        Layer,
+        SetAxis,
+        Statistic,
+    )
+
 _STATS_BYTES = 1 << 25  # of values that are there at once, whose mean and spread are taken
 
 
+@overload
+def mlp(
+    samples: HostArrayLike,
+    layers: Sequence[Layer[HostArrayLike]],
+    *,
+    activation: ActivationLike | Sequence[ActivationLike | None] | None = ...,
+    output_activation: ActivationLike | None = ...,
+    inputs: HostArrayLike | None = ...,
+    additive: bool = ...,
+    intercept: HostArrayLike | None = ...,
+    set_axis: SetAxis = ...,
+    out: HostArray | None = ...,
+) -> HostArray: ...
+@overload
+def mlp(
+    samples: ArrayT | HostArrayLike,
+    layers: Sequence[Layer[ArrayT | HostArrayLike]],
+    *,
+    activation: ActivationLike | Sequence[ActivationLike | None] | None = ...,
+    output_activation: ActivationLike | None = ...,
+    inputs: Array | HostArrayLike | None = ...,
+    additive: bool = ...,
+    intercept: Array | HostArrayLike | None = ...,
+    set_axis: SetAxis = ...,
+    out: ArrayT | None = ...,
+) -> ArrayT: ...
 def mlp(
     samples: Any,
     layers: Sequence[Any],
     *,
-    activation: str | Activation | Sequence[Any] | None = "relu",
-    output_activation: str | Activation | None = None,
+    activation: ActivationLike | Sequence[ActivationLike | None] | None = "relu",
+    output_activation: ActivationLike | None = None,
     inputs: Any = None,
     additive: bool = False,
     intercept: Any = None,
-    set_axis: int = 0,
+    set_axis: SetAxis = 0,
     out: Any = None,
 ) -> Any:
     """Evaluate N sets of S small networks with hidden layers on the same samples.
@@ -170,14 +207,42 @@ def mlp(
     return _evaluate(xp, "mlp", call, (), out, shape, bool(set_axis))
 
 
+@overload
+def mlp_select(
+    samples: HostArrayLike,
+    layers: Sequence[Layer[HostArrayLike]],
+    set_index: HostArrayLike,
+    *,
+    activation: ActivationLike | Sequence[ActivationLike | None] | None = ...,
+    output_activation: ActivationLike | None = ...,
+    inputs: HostArrayLike | None = ...,
+    additive: bool = ...,
+    intercept: HostArrayLike | None = ...,
+    out: HostArray | None = ...,
+    check: bool | None = ...,
+) -> HostArray: ...
+@overload
+def mlp_select(
+    samples: ArrayT | HostArrayLike,
+    layers: Sequence[Layer[ArrayT | HostArrayLike]],
+    set_index: ArrayT | HostArrayLike,
+    *,
+    activation: ActivationLike | Sequence[ActivationLike | None] | None = ...,
+    output_activation: ActivationLike | None = ...,
+    inputs: Array | HostArrayLike | None = ...,
+    additive: bool = ...,
+    intercept: Array | HostArrayLike | None = ...,
+    out: ArrayT | None = ...,
+    check: bool | None = ...,
+) -> ArrayT: ...
 @float_mode.keeping_subnormals
 def mlp_select(
     samples: Any,
     layers: Sequence[Any],
     set_index: Any,
     *,
-    activation: str | Activation | Sequence[Any] | None = "relu",
-    output_activation: str | Activation | None = None,
+    activation: ActivationLike | Sequence[ActivationLike | None] | None = "relu",
+    output_activation: ActivationLike | None = None,
     inputs: Any = None,
     additive: bool = False,
     intercept: Any = None,
@@ -248,18 +313,44 @@ def mlp_select(
     return _evaluate(xp, "mlp_select", call, operands, out, call.shape[1:], False)
 
 
+@overload
+def mlp_stats(
+    samples: HostArrayLike,
+    layers: Sequence[Layer[HostArrayLike]],
+    *,
+    activation: ActivationLike | Sequence[ActivationLike | None] | None = ...,
+    output_activation: ActivationLike | None = ...,
+    inputs: HostArrayLike | None = ...,
+    additive: bool = ...,
+    intercept: HostArrayLike | None = ...,
+    set_weight: HostArrayLike | None = ...,
+    statistics: Sequence[Statistic] = ...,
+) -> tuple[HostArray, ...]: ...
+@overload
+def mlp_stats(
+    samples: ArrayT | HostArrayLike,
+    layers: Sequence[Layer[ArrayT | HostArrayLike]],
+    *,
+    activation: ActivationLike | Sequence[ActivationLike | None] | None = ...,
+    output_activation: ActivationLike | None = ...,
+    inputs: Array | HostArrayLike | None = ...,
+    additive: bool = ...,
+    intercept: Array | HostArrayLike | None = ...,
+    set_weight: Array | HostArrayLike | None = ...,
+    statistics: Sequence[Statistic] = ...,
+) -> tuple[ArrayT, ...]: ...
 @float_mode.keeping_subnormals
 def mlp_stats(
     samples: Any,
     layers: Sequence[Any],
     *,
-    activation: str | Activation | Sequence[Any] | None = "relu",
-    output_activation: str | Activation | None = None,
+    activation: ActivationLike | Sequence[ActivationLike | None] | None = "relu",
+    output_activation: ActivationLike | None = None,
     inputs: Any = None,
     additive: bool = False,
     intercept: Any = None,
     set_weight: Any = None,
-    statistics: Sequence[str] = ("mean", "std"),
+    statistics: Sequence[Statistic] = ("mean", "std"),
 ) -> tuple[Any, ...]:
     """Predict with an ensemble of networks: the mean and the spread of `mlp` over all sets.
 

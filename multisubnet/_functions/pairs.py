@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from multisubnet._arithmetic.float_mode import keeping_subnormals
 from multisubnet._arrays import dtypes as _dtypes
@@ -11,7 +11,18 @@ from multisubnet._arrays.frameworks import adapted_or_converted
 from multisubnet._arrays.joining import as_array, joined
 from multisubnet._arrays.validation import read_parameters
 
+if TYPE_CHECKING:
+    from multisubnet._arrays.types import ArrayT, HostArray, HostArrayLike
 
+
+@overload
+def from_pairs(
+    pairs: HostArrayLike,
+) -> tuple[HostArray, HostArray]: ...
+@overload
+def from_pairs(
+    pairs: ArrayT | HostArrayLike,
+) -> tuple[ArrayT, ArrayT]: ...
 @adapted_or_converted
 @keeping_subnormals
 def from_pairs(pairs: Any) -> tuple[Any, Any]:
@@ -71,6 +82,16 @@ def unpacked(pairs: Any) -> tuple[Any, Any]:
     return weight, bias
 
 
+@overload
+def to_pairs(
+    weight: HostArrayLike,
+    bias: HostArrayLike,
+) -> HostArray: ...
+@overload
+def to_pairs(
+    weight: ArrayT | HostArrayLike,
+    bias: ArrayT | HostArrayLike,
+) -> ArrayT: ...
 @adapted_or_converted
 @keeping_subnormals
 def to_pairs(weight: Any, bias: Any) -> Any:

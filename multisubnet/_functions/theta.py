@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -13,11 +13,30 @@ from multisubnet._arrays import joining, namespaces
 from multisubnet._arrays import validation as _operands
 from multisubnet._arrays.frameworks import adapted_or_converted
 
+if TYPE_CHECKING:
+    from multisubnet._arrays.types import Array, ArrayT, HostArray, HostArrayLike, SetAxis
 
+
+@overload
+def from_theta(
+    theta: HostArrayLike,
+    n_features: int,
+    *,
+    use_bias: bool = ...,
+    axis: SetAxis = ...,
+) -> tuple[HostArray, HostArray | None]: ...
+@overload
+def from_theta(
+    theta: ArrayT | HostArrayLike,
+    n_features: int,
+    *,
+    use_bias: bool = ...,
+    axis: SetAxis = ...,
+) -> tuple[ArrayT, ArrayT | None]: ...
 @adapted_or_converted
 @keeping_subnormals
 def from_theta(
-    theta: Any, n_features: int, *, use_bias: bool = True, axis: int = 0
+    theta: Any, n_features: int, *, use_bias: bool = True, axis: SetAxis = 0
 ) -> tuple[Any, Any]:
     """Split flat parameter vectors into a weight and a bias.
 
@@ -89,9 +108,23 @@ def from_theta(
     return sets[:, :n_features], sets[:, n_features:] if use_bias else None
 
 
+@overload
+def to_theta(
+    weight: HostArrayLike,
+    bias: HostArrayLike | None = ...,
+    *,
+    axis: SetAxis = ...,
+) -> HostArray: ...
+@overload
+def to_theta(
+    weight: ArrayT | HostArrayLike,
+    bias: Array | HostArrayLike | None = ...,
+    *,
+    axis: SetAxis = ...,
+) -> ArrayT: ...
 @adapted_or_converted
 @keeping_subnormals
-def to_theta(weight: Any, bias: Any = None, *, axis: int = 0) -> Any:
+def to_theta(weight: Any, bias: Any = None, *, axis: SetAxis = 0) -> Any:
     """Join a weight and a bias into flat parameter vectors.
 
     Parameters

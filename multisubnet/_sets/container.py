@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
 import numpy as np
 
@@ -14,16 +14,21 @@ from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import keeping_subnormals
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._arrays import joining, namespaces, validation
+from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._backends import choice as _dispatch
 from multisubnet._functions import pairs as _pairs
 from multisubnet._functions import theta as _theta
 from multisubnet._memory import amounts as _memory
 from multisubnet._sets import prediction as _predict
 
+if TYPE_CHECKING:
+    from multisubnet._arithmetic.activation import ActivationLike
+    from multisubnet._arrays.types import HostArray, HostArrayLike
+
 _LARGEST_ITEM = 32  # bytes, of a dtype of numbers
 
 
-class Container:
+class Container(Generic[ArrayT]):
     """What `WeightSets` are besides a model: see there."""
 
     __slots__ = ("_activation", "_bias", "_unchecked", "_weight")
@@ -32,8 +37,22 @@ class Container:
     _unchecked: int  # with fewer samples times features no result is compared with memory
     _activation: Activation | None  # None: linear, which is what functions take fastest
 
+    @overload
     def __init__(
-        self, weight: Any, bias: Any = None, activation: str | Activation | None = None
+        self: Container[HostArray],
+        weight: HostArrayLike,
+        bias: HostArrayLike | None = ...,
+        activation: ActivationLike | None = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        weight: ArrayT,
+        bias: ArrayT | None = ...,
+        activation: ActivationLike | None = ...,
+    ) -> None: ...
+    def __init__(
+        self, weight: Any, bias: Any = None, activation: ActivationLike | None = None
     ) -> None:
         _, weight, bias, shape = validation.read_parameters(weight, bias)
         self._set(
@@ -66,12 +85,12 @@ class Container:
     # What there is.
 
     @property
-    def weight(self) -> Any:
+    def weight(self) -> ArrayT:
         """The weights, of shape (N, F): C-contiguous, and read-only if a NumPy array."""
         return self._weight
 
     @property
-    def bias(self) -> Any:
+    def bias(self) -> ArrayT | None:
         """The biases, of shape (N, F), or None."""
         return self._bias
 
@@ -91,7 +110,7 @@ class Container:
         return self._weight.shape[1]
 
     @property
-    def dtype(self) -> np.dtype:
+    def dtype(self) -> np.dtype[Any]:
         """The dtype that weight and bias have in common."""
         return _dtypes.result_type(*(array.dtype for array in self._arrays()))
 
@@ -125,8 +144,6 @@ class Container:
             return False
         pairs = zip(self._arrays(), other._arrays(), strict=True)
         return all(_same_bits(one, another) for one, another in pairs)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._weight, self._bias, self._activation)
@@ -221,7 +238,7 @@ class Container:
     # From other forms, and to them.
 
     @classmethod
-    def from_pairs(cls, pairs: Any, activation: str | Activation | None = None) -> Self:
+    def from_pairs(cls, pairs: Any, activation: ActivationLike | None = None) -> Self:
         """Make sets of (weight, bias) pairs.
 
         Parameters
@@ -243,7 +260,7 @@ class Container:
         """
         return cls._of(*_pairs.unpacked(pairs), activation)
 
-    def to_pairs(self) -> Any:
+    def to_pairs(self) -> ArrayT:
         """Return the sets as (weight, bias) pairs, a new array of shape (N, F, 2).
 
         Examples
@@ -262,8 +279,8 @@ class Container:
         n_features: int,
         *,
         use_bias: bool = True,
-        axis: int = 0,
-        activation: str | Activation | None = None,
+        axis: SetAxis = 0,
+        activation: ActivationLike | None = None,
     ) -> Self:
         """Make sets of flat parameter vectors, as optimizers hand them over.
 
@@ -287,7 +304,7 @@ class Container:
         weight, bias = _theta.from_theta(theta, n_features, use_bias=use_bias, axis=axis)
         return cls(weight, bias, activation)
 
-    def to_theta(self, *, axis: int = 0) -> Any:
+    def to_theta(self, *, axis: SetAxis = 0) -> ArrayT:
         """Return the sets as flat parameter vectors, a new array.
 
         Parameters
@@ -309,7 +326,7 @@ class Container:
         theta = _theta.to_theta(self._weight, self._bias, axis=axis)
         return theta.copy() if self._bias is None else theta
 
-    def to(self, target: str) -> Self:
+    def to(self, target: str) -> Any:
         """Return the sets as arrays of another library.
 
         Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
+from multisubnet._arrays.types import ArrayT
 from multisubnet._functions import evaluation, problem
 from multisubnet._functions.affine import affine
 from multisubnet._functions.affine_stats import affine_stats
@@ -21,7 +22,7 @@ from multisubnet._memory import progress as _progress
 _BLOCK_BYTES = 1 << 26  # of the predictions that are sorted at once, without a limit
 
 
-class PredictionStats(NamedTuple):
+class PredictionStats(NamedTuple, Generic[ArrayT]):
     """The distribution of predictions over N sets: arrays of float64, NaN where there is no set.
 
     Attributes
@@ -34,11 +35,11 @@ class PredictionStats(NamedTuple):
         The quantiles that were asked for.
     """
 
-    mean: Any
-    std: Any
-    min: Any
-    max: Any
-    quantiles: Any
+    mean: ArrayT
+    std: ArrayT
+    min: ArrayT
+    max: ArrayT
+    quantiles: ArrayT
 
 
 def predict_stats(
@@ -49,7 +50,7 @@ def predict_stats(
     quantiles: Any,
     memory_limit: Any,
     progress: Any,
-) -> PredictionStats:
+) -> PredictionStats[Any]:
     """Return the statistics of predictions; the array of all of them is never there."""
     levels = _levels(quantiles)
     limit = 3 * _BLOCK_BYTES

@@ -13,6 +13,7 @@ from multisubnet._arithmetic.activation import Activation
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
+from multisubnet._arrays.types import SetAxis
 from multisubnet._functions.affine import affine
 from multisubnet._memory import amounts as _memory
 from multisubnet._memory import chunks as _chunks
@@ -32,7 +33,7 @@ class Prediction(NamedTuple):
     weight: Any
     bias: Any
     activation: Activation | None
-    set_axis: int
+    set_axis: SetAxis
     shape: tuple[int, int, int]  # of the result
     dtype: np.dtype  # of the result
     xp: Any

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
-from multisubnet._arithmetic.activation import Activation
 from multisubnet._arrays import frameworks as _adapters
 from multisubnet._arrays import namespaces
+from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions.affine import affine
 from multisubnet._functions.mean_loss import mean_loss, mean_loss_and_grad
 from multisubnet._sets import models as _models
@@ -17,10 +17,15 @@ from multisubnet._sets import prediction as _predict
 from multisubnet._sets.container import Container
 from multisubnet._sets.distribution import PredictionStats, predict_stats
 
+if TYPE_CHECKING:
+    from multisubnet._arithmetic.activation import ActivationLike
+    from multisubnet._functions.loss_problem import LossName
+
+_OutT = TypeVar("_OutT")
 Progress = bool | Callable[[int, int], object]
 
 
-class WeightSets(Container):
+class WeightSets(Container[ArrayT]):
     """N sets of weights of one model, whose subnetworks are a weight and a bias for each feature.
 
     The object is immutable, and as long as a sequence of N sets; an index gives sets again.
@@ -91,7 +96,7 @@ class WeightSets(Container):
 
     @classmethod
     def from_models(
-        cls, models: Iterable[Any], activation: str | Activation | None = None
+        cls, models: Iterable[Any], activation: ActivationLike | None = None
     ) -> WeightSets:
         """Make sets of the weights of trained models, one after the other.
 
@@ -152,11 +157,31 @@ class WeightSets(Container):
 
     # What they predict.
 
+    @overload
     def predict(
         self,
         samples: Any,
         *,
-        set_axis: int = 0,
+        set_axis: SetAxis = ...,
+        out: None = ...,
+        memory_limit: int | str | None = ...,
+        progress: Progress = ...,
+    ) -> ArrayT: ...
+    @overload
+    def predict(
+        self,
+        samples: Any,
+        *,
+        set_axis: SetAxis = ...,
+        out: _OutT,
+        memory_limit: int | str | None = ...,
+        progress: Progress = ...,
+    ) -> _OutT: ...
+    def predict(
+        self,
+        samples: Any,
+        *,
+        set_axis: SetAxis = 0,
         out: Any = None,
         memory_limit: int | str | None = None,
         progress: Progress = False,
@@ -253,10 +278,10 @@ class WeightSets(Container):
         self,
         samples: Any,
         *,
-        set_axis: int = 0,
+        set_axis: SetAxis = 0,
         memory_limit: int | str | None = None,
         progress: Progress = False,
-    ) -> Iterator[tuple[slice, slice, Any]]:
+    ) -> Iterator[tuple[slice, slice, ArrayT]]:
         """Predict with all sets, block by block.
 
         Parameters
@@ -298,7 +323,7 @@ class WeightSets(Container):
         quantiles: float | Iterable[float] = (),
         memory_limit: int | str | None = None,
         progress: Progress = False,
-    ) -> PredictionStats:
+    ) -> PredictionStats[ArrayT]:
         """Predict the distribution over all sets: mean, spread, extremes and quantiles.
 
         Parameters
@@ -374,11 +399,11 @@ class WeightSets(Container):
         samples: Any,
         targets: Any,
         *,
-        loss: str = "squared_error",
+        loss: LossName = "squared_error",
         sample_weight: Any = None,
         per_feature: bool = False,
         dtype: Any = None,
-    ) -> Any:
+    ) -> ArrayT:
         """Judge all sets: the mean loss of each; lower is better.
 
         Parameters
@@ -413,11 +438,11 @@ class WeightSets(Container):
         samples: Any,
         targets: Any,
         *,
-        loss: str = "squared_error",
+        loss: LossName = "squared_error",
         sample_weight: Any = None,
         per_feature: bool = False,
         dtype: Any = None,
-    ) -> tuple[Any, Any, Any]:
+    ) -> tuple[ArrayT, ArrayT, ArrayT | None]:
         """Judge all sets, with the gradients of their losses.
 
         Parameters
@@ -456,10 +481,10 @@ class WeightSets(Container):
         samples: Any,
         targets: Any,
         *,
-        loss: str = "squared_error",
+        loss: LossName = "squared_error",
         sample_weight: Any = None,
         per_feature: bool = False,
-    ) -> tuple[WeightSets, Any]:
+    ) -> tuple[WeightSets[ArrayT], ArrayT]:
         """Find the sets of lowest loss, best first.
 
         Parameters
@@ -506,7 +531,7 @@ class WeightSets(Container):
         """
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= len(self):
             raise ValueError(f"k must be an integer from 1 to {len(self)}, not {k!r}")
-        losses = self.mean_loss(
+        losses: Any = self.mean_loss(
             samples, targets, loss=loss, sample_weight=sample_weight, per_feature=per_feature
         )
         if _adapters.of([losses]) is not None:
@@ -521,4 +546,4 @@ class WeightSets(Container):
                 None if array is None else xp.take_along_axis(array, order, axis=0)
                 for array in (self._weight, self._bias, losses)
             )
-            return self._of(weight, bias, self._activation), lowest
+            return self._of(weight, bias, self._activation), lowest  # type: ignore[return-value]

@@ -114,7 +114,9 @@ def _native(operands: dict[str, Any]) -> tuple[dict[str, Any], Place]:
     place = _place_of(operands)
     on_cpu = place.device.platform == "cpu"
     take = _on_cpu if on_cpu else _on_gpu
-    arrays = {name: take(x) if isinstance(x, jax.Array) else x for name, x in operands.items()}
+    arrays: dict[str, Any] = {
+        name: take(x) if isinstance(x, jax.Array) else x for name, x in operands.items()
+    }
     if not on_cpu:
         backend = _dispatch.load("cupy")
         there = next(x for x in arrays.values() if namespaces.is_cupy(x))

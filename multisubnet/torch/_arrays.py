@@ -15,7 +15,7 @@ from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
 from multisubnet._backends import choice as _dispatch
-from multisubnet._functions import mean_loss as _losses
+from multisubnet._functions import loss_problem as _losses
 
 _DTYPES = {
     getattr(torch, name): np.dtype(name)

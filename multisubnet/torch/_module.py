@@ -80,13 +80,16 @@ class StackedAffine(nn.Module):
             raise ValueError(
                 f"n_sets and n_features must not be negative, as in {n_sets} and {n_features}"
             )
-        self.n_sets, self.n_features = n_sets, n_features
-        self.set_axis = _operands.axis("set_axis", set_axis)
+        self.n_sets: int = n_sets
+        self.n_features: int = n_features
+        self.set_axis: int = _operands.axis("set_axis", set_axis)
         self.activation = _checked(activation)
         shape = n_sets, n_features
-        self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+        self.weight: nn.Parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         if bias:
-            self.bias = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+            self.bias: nn.Parameter | None = nn.Parameter(
+                torch.empty(shape, device=device, dtype=dtype)
+            )
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()
@@ -131,7 +134,7 @@ class StackedAffine(nn.Module):
     # From other forms, and to them.
 
     @classmethod
-    def from_weight_sets(cls, sets: WeightSets, *, set_axis: int = 1) -> StackedAffine:
+    def from_weight_sets(cls, sets: WeightSets[Any], *, set_axis: int = 1) -> StackedAffine:
         """Make a module of `multisubnet.WeightSets`, on their device; the weights are copied.
 
         Parameters
@@ -158,7 +161,7 @@ class StackedAffine(nn.Module):
         activation = None if sets.activation == Activation("linear") else sets.activation
         return cls._of(weight, bias, activation, set_axis)
 
-    def to_weight_sets(self) -> WeightSets:
+    def to_weight_sets(self) -> WeightSets[Any]:
         """Return a copy of the parameters, with the activation, as `multisubnet.WeightSets`.
 
         Examples

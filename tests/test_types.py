@@ -1,0 +1,76 @@
+"""Type checkers accept right uses, and see mistakes, without a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import multisubnet as ms
+from multisubnet._arithmetic import activation
+from multisubnet._arithmetic.activation_recipes import RECIPES
+from multisubnet._functions import loss_problem
+
+ROOT = Path(__file__).parent.parent
+FILES = ROOT / "tests" / "typing"
+
+
+def _output(*command: str) -> str:
+    if shutil.which(command[0], path=str(Path(sys.executable).parent)) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    program = str(Path(sys.executable).with_name(command[0]))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}  # this package, not an installed one
+    done = subprocess.run(
+        [program, *command[1:]], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    if done.returncode not in (0, 1):  # as when pyright cannot load its own files
+        pytest.skip(f"{command[0]} does not run here: {done.stderr.strip()[-200:]}")
+    return done.stdout
+
+
+def _mypy(path: Path) -> set[int]:
+    output = _output("mypy", "--strict", "--follow-imports=silent", "--config-file=", str(path))
+    found = (line.split(":", 2) for line in output.splitlines() if ": error:" in line)
+    return {int(number) for file, number, _ in found if Path(file).name == path.name}
+
+
+def _pyright(path: Path) -> set[int]:
+    output = json.loads(_output("pyright", "--outputjson", str(path)))
+    found = (d for d in output["generalDiagnostics"] if d["severity"] == "error")
+    return {d["range"]["start"]["line"] + 1 for d in found}
+
+
+@pytest.mark.parametrize("errors", [_mypy, _pyright])
+def test_right_uses_have_no_errors(errors):
+    assert errors(FILES / "right.py") == set()
+
+
+@pytest.mark.parametrize("errors", [_mypy, _pyright])
+def test_each_wrong_use_is_an_error(errors):
+    lines = enumerate((FILES / "wrong.py").read_text().splitlines(), 1)
+    wrong = {number: line for number, line in lines if "# wrong" in line}
+    expected = {n for n, line in wrong.items() if errors is _pyright or line.endswith("# wrong")}
+    assert errors(FILES / "wrong.py") == expected
+
+
+def test_the_public_interface_has_types():
+    command = ["pyright", "--verifytypes", "multisubnet", "--ignoreexternal", "--outputjson"]
+    complete = json.loads(_output(*command))["typeCompleteness"]
+    unknown = [s["name"] for s in complete["symbols"] if not s["isTypeKnown"]]
+    assert complete["completenessScore"] >= 0.95, unknown
+
+
+def test_type_checkers_know_all_names():
+    assert set(get_args(activation.ActivationName)) == {*RECIPES, *activation._ALIASES}
+    losses = {*loss_problem.LOSSES, *loss_problem.ALIASES}
+    assert set(get_args(loss_problem.LossName)) == losses
+
+
+def test_sets_are_generic_in_their_arrays():
+    assert ms.WeightSets[list].__origin__ is ms.WeightSets
