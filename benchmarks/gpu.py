@@ -4,6 +4,7 @@
     python benchmarks/gpu.py --quick                          some of it, in a hurry
     python benchmarks/gpu.py --only losses                    some functions
     python benchmarks/gpu.py --only affine --sizes 1000,569,30    (sets, samples, features)
+    python benchmarks/gpu.py --seconds 100 --contenders fill copy    what can be in so many seconds
 
 CuPy must be there, and a GPU; of the other libraries (PyTorch, JAX) those take part that are there
 and see the GPU. A full run, or one with --results, writes a JSON file with all medians and
@@ -17,6 +18,8 @@ the host takes for a call, no matter how long the GPU works, is `--only host`.
 from __future__ import annotations
 
 import datetime
+import importlib.util
+import math
 import os
 import random
 import sys
@@ -31,7 +34,14 @@ _PEERS = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 def main() -> None:
     """Measure, and report."""
-    arguments = options.parsed(options.parser(__doc__, GROUPS))
+    parser = options.parser(__doc__, GROUPS)
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="begin no task after these; fewer rounds"
+    )
+    parser.add_argument(
+        "--contenders", nargs="+", metavar="WORD", help="besides this library, those named so"
+    )
+    arguments = options.parsed(parser)
     os.environ.update(_PEERS)  # before any of them is imported
 
     from multisubnet._backends.cupy import engine as _cupy
@@ -45,6 +55,7 @@ def main() -> None:
     import gpu_rounds
     import machine
     import report
+    from contenders import OURS
     from gpu_contenders import CONTENDERS, is_there
     from rounds import Effort
 
@@ -70,12 +81,22 @@ def main() -> None:
             slug = machine.slug(gpu["name"])
             report.save(results, arguments.results / f"{name}-{slug}-{results['date']}.json")
 
-    contenders = [contender for contender in CONTENDERS if is_there(contender)]
-    effort = Effort(rounds=8, seconds=0.1) if arguments.quick else Effort(rounds=30, seconds=0.5)
+    words = arguments.contenders or [""]
+    contenders = [
+        contender
+        for contender in CONTENDERS
+        if contender.name == OURS or any(word in contender.name for word in words)
+        if is_there(contender)
+    ]
+    in_a_hurry = arguments.quick or arguments.seconds < math.inf
+    effort = Effort(rounds=8, seconds=0.1) if in_a_hurry else Effort(rounds=30, seconds=0.5)
     began = time.perf_counter()
     rng = random.Random(0)
     for group in groups:
         for task in tasks_of(group, arguments.sizes, arguments.quick):
+            if time.perf_counter() - began > arguments.seconds:
+                results["skipped"].append({"task": str(task), "why": "no time is left"})
+                continue
             if group == "host":
                 timings = gpu_host.measure(task, effort, rng)
                 print(gpu_host.table(task, timings), flush=True)
@@ -96,7 +117,8 @@ def main() -> None:
     print(f"\n{time.perf_counter() - began:.0f} s")
 
     save()
-    if arguments.results and any(t["function"] == "affine" for t in results["timings"]):
+    has_plot = any(t["function"] == "affine" for t in results["timings"])
+    if arguments.results and has_plot and importlib.util.find_spec("matplotlib"):
         report.plot(results, arguments.results / f"{name}.png")
     failed = [out for out in results["left_out"] if not out["memory"]]
     if failed:

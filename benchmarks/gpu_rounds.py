@@ -33,8 +33,8 @@ _MOST_CALLS = 200  # in a sample: what is queued has room for about a thousand k
 _WARM_UP = 0.2  # seconds of calls before the first that is timed
 _SHORT = 0.02  # seconds of a call before which another one, not timed, warms up
 _LONGEST_WAIT = 0.02  # seconds for which calls are held back
-_CHECKED = 1 << 26  # elements: of larger results some sets are checked,
-_CHECKED_REDUCED = 1 << 25  # and of what losses are made of, in float64
+_CHECKED = 1 << 22  # elements: of larger results some sets are checked,
+_CHECKED_REDUCED = 1 << 21  # and of what losses are made of, in float64
 
 _WAIT = r"""
 extern "C" __global__ void wait(unsigned long long nanoseconds) {

@@ -290,6 +290,55 @@ def test_sets_of_numpy_arrays_predict_for_samples_on_a_gpu(on_gpu):
     assert_same(losses, desired)
 
 
+@pytest.fixture
+def gpu():
+    """JAX's first GPU."""
+    try:
+        return jax.devices("gpu")[0]
+    except RuntimeError:
+        pytest.skip("JAX sees no GPU")
+
+
+@pytest.mark.gpu
+class TestOnGpu:
+    def test_same_bits(self, gpu):
+        operands = table()
+        there = [jax.device_put(x, gpu) for x in operands]
+        calls = {
+            ms.affine: (3, {"activation": "tanh"}),
+            ms.affine_stats: (3, {}),
+            ms.mean_loss: (4, {"activation": "tanh"}),
+            ms.mean_loss_and_grad: (4, {}),
+        }
+        for function, (count, options) in calls.items():
+            results = function(*there[:count], **options)
+            desired = function(*operands[:count], **options)
+            several = isinstance(results, tuple)
+            for result, expected in zip(
+                *((x if several else (x,)) for x in (results, desired)), strict=True
+            ):
+                assert result.devices() == {gpu}
+                assert_same(result, expected)
+
+    def test_subnormals(self, gpu):
+        tiny = [x * np.float32(1e-20) for x in table()]
+        there = [jax.device_put(x, gpu) for x in tiny]
+        assert_same(ms.mean_loss(*there, activation="relu"), ms.mean_loss(*tiny, activation="relu"))
+
+    def test_numpy_arrays_and_lists_beside(self, gpu):
+        samples, weight, bias, _ = table()
+        there = jax.device_put(samples, gpu)
+        desired = ms.affine(samples, weight, bias)
+        assert_same(ms.affine(there, weight, bias), desired)
+        assert_same(ms.affine(there, weight.tolist(), bias.tolist()), desired)
+
+    def test_compiled_code(self, gpu):
+        operands = table()[:3]
+        there = [jax.device_put(x, gpu) for x in operands]
+        result = jax.jit(ms.affine)(*there)
+        np.testing.assert_allclose(result, ms.affine(*operands), rtol=1e-5, atol=1e-5)
+
+
 # Transformations
 
 

@@ -850,6 +850,38 @@ class TestOnGpu:
         del result
         assert torch.cuda.memory_allocated() == before
 
+    @pytest.mark.parametrize("dtype", [*DTYPES, "bfloat16"])
+    def test_dtypes(self, model, dtype):
+        if dtype == "bfloat16":
+            pytest.importorskip("ml_dtypes")
+        operands = [(9 * x.detach()).to(getattr(torch, dtype)) for x in model]
+        result = mst.affine(*(x.cuda() for x in operands))
+        assert torch.equal(result.cpu(), mst.affine(*operands))
+
+    def test_in_a_graph(self, model):
+        expected = mst.affine(*(2 * x.detach() for x in model), activation="tanh")
+        operands = [x.detach().cuda() for x in model]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):  # compiles
+                mst.affine(*operands, activation="tanh")
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            result = mst.affine(*operands, activation="tanh")
+        for x in operands:
+            x.mul_(2)
+        graph.replay()
+        assert torch.equal(result.cpu(), expected)
+
+    def test_in_compiled_code(self, model):
+        def function(x, w, b):
+            return mst.affine(2 * x, w, b, activation="tanh") + 1
+
+        operands = [x.detach().cuda() for x in model]
+        assert torch.equal(torch.compile(function)(*operands), function(*operands))
+
     def test_memory_that_another_stream_uses_is_not_handed_out(self, model):
         x, w, b = (y.detach().cuda() for y in model)
         slow = torch.cuda.Stream()

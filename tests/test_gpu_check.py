@@ -1,0 +1,127 @@
+"""The check of a GPU, tools/gpu_check.sh, as far as a machine without a GPU can tell."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "tools" / "gpu_check.sh"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the script is for Linux")
+
+TIMINGS = {
+    "date": "2026-01-01",
+    "machine": {"gpu": {"name": "A GPU"}},
+    "versions": {"cupy-cuda12x": "14.2.0"},
+    "timings": [
+        {"function": "affine", "size": [1000, 569, 30], "loss": None, "activation": None}
+        | {"dtype": "float32", "set_axis": 0, "contender": contender, "median": median}
+        for contender, median in (("multisubnet", 25e-6), ("fill by a kernel", 20e-6))
+    ],
+    "host_calls": [],
+    "left_out": [],
+    "skipped": [],
+}
+
+# Stands in for python3: what each step of the script would do.
+PYTHON = """#!/bin/bash
+case "$*" in
+    *table.py*) exec {python} "$@" ;;
+    *first_contact*) {first_contact} ;;
+    *"import xdist"*) exit 1 ;;
+    *"-m pytest"*test_jax*) echo "5 skipped in 0.1s" ;;
+    *"-m pytest"*) echo "3 passed, 1 skipped in 0.1s" ;;
+    *gpu.py*--only*) {peers} ;;
+    *gpu.py*) echo '{timings}' > "$(mkdir -p "$5"; echo "$5")/gpu.json" ;;
+esac
+"""
+
+
+def run(tmp_path, *, first_contact="exit 0", peers="exit 0", **environment):
+    """Return the finished process, and the seconds that it took."""
+    python = tmp_path / "python"
+    text = PYTHON.format(
+        python=sys.executable,
+        first_contact=first_contact,
+        peers=peers,
+        timings=json.dumps(TIMINGS),
+    )
+    python.write_text(text)
+    python.chmod(0o755)
+    given = {"PYTHON": str(python), "GPU_CHECK_OUT": str(tmp_path / "out")}
+    given |= {"GPU_CHECK_PARTS": "ABCE"}  # not what is installed: ncu
+    began = time.perf_counter()
+    done = subprocess.run(
+        ["bash", SCRIPT],
+        env=os.environ | given | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done, time.perf_counter() - began
+
+
+def test_syntax():
+    assert subprocess.run(["bash", "-n", SCRIPT]).returncode == 0
+
+
+def test_a_dry_run_prints_the_steps_and_runs_none(tmp_path):
+    done, _ = run(tmp_path, first_contact="touch ran", GPU_CHECK_DRY="1", GPU_CHECK_PARTS="ABCDE")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    steps = [line.split(",")[0] for line in done.stdout.splitlines()]
+    expected = "first_contact tests pytorch jax memcheck racecheck initcheck synccheck"
+    assert sorted(steps) == sorted([*expected.split(), "timings", "ncu", "peers", "large"])
+    assert not (ROOT / "ran").exists()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_all_steps_and_the_table(tmp_path):
+    done, _ = run(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "tests: 3 passed, 1 skipped in 0.1s" in done.stdout
+    assert "no test ran" in next(x for x in done.stdout.splitlines() if x.startswith("jax "))
+    row = next(line for line in done.stdout.splitlines() if line.startswith("affine 1000x569x30"))
+    assert row.split()[2:] == ["25.0", "us", "2731", "GB/s", "0.80"]
+    files = list((tmp_path / "out").iterdir())
+    assert len(files) <= 8
+    (results,) = (file for file in files if file.suffix == ".json")
+    assert results.name == "gpu-check-a-gpu-2026-01-01.json"
+    found = json.loads(results.read_text())
+    assert found["versions"] == TIMINGS["versions"]
+    assert {step["name"]: step["status"] for step in found["steps"]}["tests"] == "passed"
+
+
+def test_a_step_that_fails_stops_no_other(tmp_path):
+    done, _ = run(tmp_path, first_contact="exit 1", peers="exit 2")
+    assert done.returncode == 1
+    assert "failed (1)" in done.stdout
+    assert "failed (2)" in done.stdout
+    assert "tests: 3 passed" in done.stdout
+
+
+def test_without_a_gpu(tmp_path):
+    done, _ = run(tmp_path, first_contact="echo no GPU: there is none; exit 3")
+    assert done.returncode == 3
+    assert done.stdout.endswith("no GPU: there is none\n")
+    assert "tests" not in done.stdout
+
+
+def test_time_limits_hold(tmp_path):
+    # All processes of a step that hangs end, and the table is still printed in time.
+    hang = f"(sleep 50; touch {tmp_path}/late) & sleep 60"
+    done, seconds = run(tmp_path, peers=hang, GPU_CHECK_SECONDS="14", GPU_CHECK_PARTS="CE")
+    assert seconds < 14
+    assert done.returncode == 1
+    assert "cut after" in next(x for x in done.stdout.splitlines() if x.startswith("peers "))
+    assert "no time left" in next(x for x in done.stdout.splitlines() if x.startswith("large "))
+    assert "affine 1000x569x30" in done.stdout
+    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert f"{tmp_path}/late" not in running

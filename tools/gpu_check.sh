@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# Proves and measures on a GPU what can be in nine minutes, and prints a table last.
+#
+#     bash tools/gpu_check.sh      or: make gpu-check
+#
+# Needs python3 with NumPy, CuPy, pytest and Hypothesis; uses pytest-xdist, PyTorch, JAX,
+# compute-sanitizer and ncu if they are there. It needs no network, installs nothing, imports the
+# package from this checkout and leaves the settings of the GPU alone. It goes on after a step that
+# fails. Exit status: 0 if all steps passed, 1 if one failed, 3 if no GPU can be used.
+#
+#   A  versions; the bits of every family of kernels
+#   B  side by side: tests marked gpu; those of PyTorch and JAX; compute-sanitizer
+#   C  alone on the GPU: timings against fill, memset, copy and CuPy
+#   D  ncu of a few launches
+#   E  what time is left for: timings of torch.compile and JAX; tests of more than 2^31 bytes
+#
+# Variables: PYTHON; GPU_CHECK_SECONDS, the time for all (540); GPU_CHECK_OUT, where at most eight
+# files of results go (build/gpu-check); GPU_CHECK_WORKERS, for pytest-xdist (10); GPU_CHECK_EXAMPLES,
+# for property tests (30); GPU_CHECK_PARTS, some of ABCDE; GPU_CHECK_DRY=1 prints the steps, runs none.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+here=tools/gpu_check
+python=${PYTHON:-python3}
+seconds=${GPU_CHECK_SECONDS:-540}
+out=${GPU_CHECK_OUT:-build/gpu-check}
+examples=${GPU_CHECK_EXAMPLES:-30}
+parts=${GPU_CHECK_PARTS:-ABCDE}
+dry=${GPU_CHECK_DRY:-}
+report_seconds=10 # of all, for the table
+
+logs=$(mktemp -d)
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$logs"' EXIT
+mkdir -p "$out"
+rm -f "$out"/*.log "$out"/*.json "$out"/ncu.*
+
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+export CUPY_CACHE_DIR=$logs/cupy NUMBA_CACHE_DIR=$logs/numba TORCHINDUCTOR_CACHE_DIR=$logs/inductor
+export XLA_PYTHON_CLIENT_PREALLOCATE=false TF_CPP_MIN_LOG_LEVEL=2 OMP_NUM_THREADS=2 MPLBACKEND=Agg
+for folder in /usr/local/cuda*/bin /opt/nvidia/nsight-compute/*; do
+    [ -d "$folder" ] && PATH="$PATH:$folder"
+done
+
+left() { echo $((seconds - report_seconds - SECONDS)); }
+has() { [[ $parts == *$1* ]]; }
+
+# step NAME LIMIT COMMAND...: within LIMIT seconds and what is left; the output goes to a log.
+step() {
+    local name=$1 limit=$2 began=$SECONDS status
+    shift 2
+    if [ -n "$dry" ]; then
+        echo "$name, at most $limit s: $*"
+        return 0
+    fi
+    (($(left) < limit)) && limit=$(left)
+    if ((limit < 2)); then
+        echo "$name 0 no time left" >>"$logs/steps"
+        return 0
+    fi
+    timeout -k 2 "$limit" "$@" >"$logs/$name.log" 2>&1
+    status=$?
+    case $status in
+        0) status=passed ;;
+        124 | 137) status="cut after $limit s" ;;
+        *) status="failed ($status)" ;;
+    esac
+    # All of them skipped, or deselected, is not passed.
+    if grep -qE "(skipped|deselected|no tests ran).* in [0-9.]+s" "$logs/$name.log" &&
+        ! grep -qE "[0-9] (passed|failed|error)" "$logs/$name.log"; then
+        status="no test ran"
+    fi
+    echo "$name $((SECONDS - began)) $status" >>"$logs/steps"
+}
+
+# tests NAME LIMIT EXAMPLES ARGUMENTS...: some tests marked gpu.
+tests() {
+    local name=$1 limit=$2 drawn=$3
+    shift 3
+    step "$name" "$limit" env MULTISUBNET_TEST_EXAMPLES="$drawn" "$python" -m pytest -o addopts= \
+        --strict-markers -p no:cacheprovider -q -ra --tb=short --durations=10 "$@"
+}
+
+# ------------------------------------------------------------------------------------------------ A
+if has A; then
+    step first_contact 80 "$python" $here/first_contact.py
+    if grep -q "^no GPU" "$logs/first_contact.log" 2>/dev/null; then
+        cat "$logs/first_contact.log"
+        exit 3
+    fi
+fi
+
+# ------------------------------------------------------------------------------------------------ B
+if has B; then
+    spread=()
+    "$python" -c "import xdist" 2>/dev/null && spread=(-n "${GPU_CHECK_WORKERS:-10}" --dist worksteal)
+    # JAX on the CPU here, or each worker would take memory of the GPU for it.
+    JAX_PLATFORMS=cpu tests tests 200 "$examples" tests --ignore=tests/frameworks \
+        -m "gpu and not large" --maxfail=40 "${spread[@]}" &
+    {
+        tests pytorch 100 10 tests/frameworks/test_torch.py -m gpu
+        tests jax 60 10 tests/frameworks/test_jax.py -m gpu
+    } &
+    for tool in memcheck racecheck initcheck synccheck; do
+        if command -v compute-sanitizer >/dev/null || [ -n "$dry" ]; then
+            step $tool 50 compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 20 \
+                "$python" $here/few_launches.py all
+        fi
+    done &
+    wait
+fi
+
+# ------------------------------------------------------------------------------------------------ C
+bench() { # NAME SECONDS ARGUMENTS...
+    local name=$1 limit=$2
+    shift 2
+    step "$name" "$((limit + 20))" "$python" benchmarks/gpu.py --seconds "$limit" \
+        --results "$logs/$name" "$@"
+}
+has C && bench timings 110 --contenders fill copy ElementwiseKernel
+
+# ------------------------------------------------------------------------------------------------ D
+if has D && { command -v ncu >/dev/null || [ -n "$dry" ]; }; then
+    step ncu 60 ncu --profile-from-start off --clock-control none --set full \
+        -f -o "$logs/ncu" "$python" $here/few_launches.py profiled
+    if [ -f "$logs/ncu.ncu-rep" ]; then
+        timeout 15 ncu -i "$logs/ncu.ncu-rep" --page details >"$out/ncu.txt" 2>&1
+        timeout 15 ncu -i "$logs/ncu.ncu-rep" --page raw --csv >"$logs/ncu.csv" 2>/dev/null
+        (($(stat -c %s "$logs/ncu.ncu-rep") < 15000000)) && cp "$logs/ncu.ncu-rep" "$out"
+    fi
+fi
+
+# ------------------------------------------------------------------------------------------------ E
+if has E; then
+    bench peers 60 --only affine losses --sizes 1000,569,30 1000,1000,64 --contenders torch.compile jax
+    tests large 60 5 tests/test_agreement.py -m "gpu and large"
+fi
+[ -n "$dry" ] && exit 0
+
+# ------------------------------------------------------------------------------------------ results
+gather() { # FILE STEPS...: at most 10 MB of the steps' output
+    local file=$1 name
+    shift
+    for name; do
+        [ -f "$logs/$name.log" ] && echo "==== $name" && tail -c 2000000 "$logs/$name.log"
+    done >"$out/$file.log"
+}
+gather first_contact first_contact
+gather tests tests large
+gather frameworks pytorch jax
+gather sanitizer memcheck racecheck initcheck synccheck
+gather timings timings peers ncu
+timeout "$report_seconds" "$python" $here/table.py "$logs" "$out" || cat "$logs/steps"
+! grep -qE " (failed|cut after) |^tests .* no test ran" "$logs/steps"

@@ -1,0 +1,150 @@
+"""Say what there is, and compare the bits of each family of kernels with those of the CPU.
+
+Without a GPU that can be used it prints "no GPU: why".
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+import multisubnet as ms
+from multisubnet.testing import assert_same_bits
+
+_PACKAGES = (
+    *("numpy", "cupy-cuda12x", "cupy-cuda13x", "numba", "ml_dtypes", "torch", "triton", "jax"),
+    *("jaxlib", "pytest", "pytest-xdist", "hypothesis", "nvidia-cuda-nvrtc", "cuda-pathfinder"),
+)
+_MODULES = "numpy", "cupy", "torch", "jax", "multisubnet", "multisubnet.torch", "multisubnet.jax"
+_COMMANDS = (
+    ["nvidia-smi", "--query-gpu=name,driver_version,memory.total,clocks.max.sm", "--format=csv"],
+    ["uname", "-r"],
+    ["nproc"],
+)
+_IS_REHEARSAL = "GPU_CHECK_REHEARSAL" in os.environ  # small arrays, where kernels are simulated
+
+_RNG = np.random.default_rng(0)
+N, B, F = (3, 40, 5) if _IS_REHEARSAL else (7, 301, 30)
+SAMPLES, TARGETS = (_RNG.normal(size=(B, F)).astype("f4") for _ in "st")
+WEIGHT, BIAS = (_RNG.normal(size=(N, F)).astype("f4") for _ in "wb")
+OF_SETS = _RNG.normal(size=(N, B, F)).astype("f4")
+INDEX = _RNG.integers(0, N, B)
+FACTORS = _RNG.uniform(0.5, 2, B).astype("f4")
+TINY = np.float32(1e-38)
+
+Call = tuple[str, Callable[..., Any], tuple[np.ndarray, ...], dict[str, Any]]
+
+
+def main() -> None:
+    """Print what was found, and end with status 1 if bits differ."""
+    describe()
+    print(ms.show_config("dicts")["Backends"]["cupy"])
+    if "cupy" not in ms.available_backends():
+        print(f"no GPU: {ms.show_config('dicts')['Backends']['cupy']}")
+        sys.exit(3)
+    began, failed, count = time.perf_counter(), 0, 0
+    for name, function, operands, options in calls():
+        count += 1
+        try:
+            seconds = compare(function, *operands, **options)
+            print(f"ok    {name} ({1e3 * seconds:.0f} ms, compiling included)")
+        except Exception:
+            failed += 1
+            print(f"FAIL  {name}\n{traceback.format_exc(limit=4)}")
+    print(f"{count - failed} of {count} are right, {time.perf_counter() - began:.0f} s")
+    sys.exit(failed > 0)
+
+
+def describe() -> None:
+    """Print versions, the machine, and what warns on import, which tests take for an error."""
+    print(f"python {sys.version.split()[0]}")
+    for package in _PACKAGES:
+        try:
+            print(f"  {package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            print(f"  {package} -")
+    for command in _COMMANDS:
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+            print(done.stdout.strip())
+        except OSError:
+            print(f"no {command[0]}")
+    for module in _MODULES:
+        command = [sys.executable, "-W", "error", "-c", f"import {module}"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            print(f"import {module} with -W error: {done.stderr.strip().splitlines()[-1][:200]}")
+
+
+def compare(function: Callable[..., Any], *operands: np.ndarray, **options: Any) -> float:
+    """Return the seconds of a call on the GPU; raise if its bits are not those of the CPU."""
+    import cupy
+
+    def call(move: Callable[[np.ndarray], Any]) -> tuple[Any, ...]:
+        moved = {k: move(x) if isinstance(x, np.ndarray) else x for k, x in options.items()}
+        result = function(*map(move, operands), **moved)
+        return result if isinstance(result, tuple) else (result,)
+
+    with ms.use_backend("numpy"):
+        desired = call(np.asarray)
+    began = time.perf_counter()
+    results = call(cupy.asarray)
+    cupy.cuda.Device().synchronize()
+    seconds = time.perf_counter() - began
+    for result, expected in zip(results, desired, strict=True):
+        assert type(result) is cupy.ndarray
+        assert_same_bits(result, expected)
+    return seconds
+
+
+def calls() -> Iterator[Call]:
+    """Yield the name, the function, the operands and the options of calls."""
+    operands = SAMPLES, WEIGHT, BIAS
+    for dtype in ("f4", "f8", "f2", "c8", "c16", "i4", "u1", "i8", "?"):
+        cast = tuple((9 * x).astype(dtype) for x in operands)
+        for axis in (0, 1):
+            yield f"affine {dtype}, set_axis {axis}", ms.affine, cast, {"set_axis": axis}
+    for name in ("relu", "tanh", "sigmoid", "gelu", "softplus", "exponential"):
+        for dtype in ("f4", "f8", "f2"):
+            cast = tuple(x.astype(dtype) for x in operands)
+            yield f"affine {name} {dtype}", ms.affine, cast, {"activation": name}
+    wide = tuple(np.tile(x, 7)[:, :32] for x in operands)
+    yield "affine of aligned rows", ms.affine, wide, {}
+    views = SAMPLES[::-2, ::3], WEIGHT[:, ::3], BIAS[::-1, ::3]
+    yield "affine of views", ms.affine, views, {}
+    mixed = SAMPLES.astype("f8"), WEIGHT, (9 * BIAS).astype("i2")
+    yield "affine of mixed dtypes", ms.affine, mixed, {}
+    yield "affine of subnormals", ms.affine, (SAMPLES * TINY, WEIGHT, BIAS * TINY), {}
+    yield "affine of samples of each set", ms.affine, (OF_SETS, WEIGHT, BIAS), {}
+    tanh = {"activation": "tanh"}
+    yield "affine_select", ms.affine_select, (*operands, INDEX), tanh
+    yield "affine_vjp", ms.affine_vjp, (*operands, OF_SETS), tanh
+    shared = SAMPLES, WEIGHT[:1], BIAS, OF_SETS
+    yield "affine_vjp of a shared weight", ms.affine_vjp, shared, tanh
+    yield "affine_stats", ms.affine_stats, operands, {"activation": "gelu"}
+    with_targets = *operands, TARGETS
+    yield "mean_loss_and_grad in closed form", ms.mean_loss_and_grad, with_targets, {}
+    for loss in ("squared_error", "absolute_error", "huber", "log_cosh", "hinge"):
+        for dtype in ("f4", "f8"):
+            cast = tuple(x.astype(dtype) for x in with_targets)
+            options = tanh | {"loss": loss, "sample_weight": FACTORS}
+            yield f"mean_loss_and_grad {loss} {dtype}", ms.mean_loss_and_grad, cast, options
+    if not _IS_REHEARSAL:
+        x, t = (np.resize(a, (20_011, 5)) for a in (SAMPLES, TARGETS))
+        many = x, WEIGHT[:, :5], BIAS[:, :5], t
+        yield "mean_loss of many blocks", ms.mean_loss, many, {"loss": "huber"}
+        shapes = (569, 30), (1000, 30), (1000, 30)
+        large = tuple(_RNG.normal(size=shape).astype("f4") for shape in shapes)
+        yield "affine of 17 million elements", ms.affine, large, {}
+
+
+if __name__ == "__main__":
+    main()

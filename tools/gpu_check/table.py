@@ -1,0 +1,130 @@
+"""Print a short table of a check, and write its figures as one JSON file.
+
+table.py LOGS OUT    the folder in which the steps left their output, and that of the results
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+_LINES = {  # of the output of steps, those that matter
+    "first_contact": r"^(FAIL|import .* with -W|\d+ of \d+ are)",
+    "tests": r"^(FAILED|ERROR)|\d+ (passed|failed|skipped)",
+    "pytorch": r"^(FAILED|ERROR|SKIPPED)|\d+ (passed|failed|skipped)",
+    "jax": r"^(FAILED|ERROR|SKIPPED)|\d+ (passed|failed|skipped)",
+    "large": r"^(FAILED|ERROR)|\d+ (passed|failed|skipped)",
+    "memcheck": r"SUMMARY|AssertionError",
+    "racecheck": r"SUMMARY|AssertionError",
+    "initcheck": r"SUMMARY|AssertionError",
+    "synccheck": r"SUMMARY|AssertionError",
+}
+_MOST_LINES = 12  # of a step
+_METRICS = {
+    "gpu__time_duration.sum": "time",
+    "dram__throughput.avg.pct_of_peak_sustained_elapsed": "DRAM %",
+    "sm__throughput.avg.pct_of_peak_sustained_elapsed": "SM %",
+    "sm__warps_active.avg.pct_of_peak_sustained_active": "warps %",
+    "launch__registers_per_thread": "registers",
+}
+_OURS = "multisubnet"
+_COLUMNS = {  # of the table, and the contenders that they are about
+    "of fill": "fill by a kernel",
+    "of memset": "fill by cudaMemsetAsync",
+    "CuPy": "cupy.ElementwiseKernel",
+    "torch.compile": "torch.compile",
+    "JAX": "jax.jit(vmap), wall time",
+}
+
+
+def main(logs: Path, out: Path) -> None:
+    """Print the table, and write the file."""
+    steps = []
+    print(f"{'step':16}seconds")
+    for line in (logs / "steps").read_text().splitlines():
+        name, seconds, status = line.split(" ", 2)
+        steps.append({"name": name, "seconds": int(seconds), "status": status})
+        print(f"{name:16}{seconds:>7}  {status}")
+    for step in steps:
+        step["lines"] = notable(logs, step["name"])
+        for line in step["lines"]:
+            print(f"{step['name']}: {line}")
+    results = merged(logs)
+    print_timings(results.get("timings", []))
+    for call in results.get("host_calls", []):
+        print(f"host call {call['size']} {call['contender']:24}{call['median'] * 1e6:8.1f} us")
+    print_profile(logs / "ncu.csv")
+    gpu = results.get("machine", {}).get("gpu", {}).get("name", "not timed")
+    name = "-".join(["gpu-check", *re.findall("[a-z0-9]+", gpu.lower()), str(results.get("date"))])
+    (out / f"{name}.json").write_text(json.dumps({"steps": steps} | results, indent=1) + "\n")
+    print("results:", *sorted(file.name for file in out.iterdir()))
+
+
+def notable(logs: Path, name: str) -> list[str]:
+    """Return the lines of a step's output that matter."""
+    file = logs / f"{name}.log"
+    if name not in _LINES or not file.exists():
+        return []
+    lines = file.read_text(errors="replace").splitlines()
+    return [line[:160] for line in lines if re.search(_LINES[name], line)][-_MOST_LINES:]
+
+
+def merged(logs: Path) -> dict[str, Any]:
+    """Return what the benchmarks wrote, the second one's timings behind the first one's."""
+    results: dict[str, Any] = {}
+    for file in [*sorted(logs.glob("timings/*.json")), *sorted(logs.glob("peers/*.json"))]:
+        found = json.loads(file.read_text())
+        for key in ("timings", "host_calls", "left_out", "skipped"):
+            found[key] = results.get(key, []) + found[key]
+        results = results | found
+    return results
+
+
+def print_timings(timings: list[dict[str, Any]]) -> None:
+    """Print a row for each task: the time, the rate, and that against others."""
+    tasks: dict[str, dict[str, Any]] = {}
+    for timing in timings:
+        size = "x".join(map(str, timing["size"]))
+        options = (timing["loss"], timing["activation"], timing["dtype"], timing["set_axis"])
+        words = [str(x) for x in options if x not in (None, 0, "float32")]
+        of_task = tasks.setdefault(" ".join([timing["function"], size, *words]), {})
+        of_task.setdefault(timing["contender"], timing)
+    if tasks:
+        print(f"{'task':58}{'time':>11}{'rate':>12}" + "".join(f"{x:>14}" for x in _COLUMNS))
+    for name, of_task in tasks.items():
+        if _OURS not in of_task:
+            continue
+        ours = of_task[_OURS]
+        seconds, elements = ours["median"], math.prod(ours["size"])
+        rate, unit = elements / seconds / 1e9, "Ge/s"
+        if ours["function"] == "affine":
+            rate, unit = rate * {"float16": 2, "float64": 8}.get(ours["dtype"], 4), "GB/s"
+        others = "".join(
+            f"{of_task[x]['median'] / seconds:14.2f}" if x in of_task else f"{'':14}"
+            for x in _COLUMNS.values()
+        )
+        print(f"{name:58}{seconds * 1e6:8.1f} us{rate:7.0f} {unit}{others}")
+
+
+def print_profile(file: Path) -> None:
+    """Print what ncu says of each launch."""
+    if not file.exists():
+        return
+    lines = [line for line in file.read_text(errors="replace").splitlines() if line.startswith('"')]
+    units, *launches = csv.DictReader(lines) if len(lines) > 2 else [{}]
+    for launch in launches:
+        figures = [
+            f"{name} {launch[metric]}{units[metric] if name == 'time' else ''}"
+            for metric, name in _METRICS.items()
+            if launch.get(metric)
+        ]
+        print(f"ncu {launch['Kernel Name'][:40]:40} {launch.get('Grid Size', '')}", *figures)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
