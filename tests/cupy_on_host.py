@@ -15,6 +15,7 @@ import ctypes
 import sys
 import threading
 import types
+from typing import ClassVar
 from unittest import mock
 
 import cuda_on_host
@@ -180,6 +181,8 @@ def may_share_memory(a, b):
 
 
 class Device:
+    attributes: ClassVar = {"MultiProcessorCount": 132, "MaxThreadsPerMultiProcessor": 2048}
+
     def __init__(self, device=0):
         self.id = device
 

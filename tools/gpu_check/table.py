@@ -6,6 +6,7 @@ table.py LOGS OUT    the folder in which the steps left their output, and that o
 from __future__ import annotations
 
 import csv
+import datetime
 import json
 import math
 import re
@@ -60,7 +61,13 @@ def main(logs: Path, out: Path) -> None:
         print(f"host call {call['size']} {call['contender']:24}{call['median'] * 1e6:8.1f} us")
     print_profile(logs / "ncu.csv")
     gpu = results.get("machine", {}).get("gpu", {}).get("name", "not timed")
-    name = "-".join(["gpu-check", *re.findall("[a-z0-9]+", gpu.lower()), str(results.get("date"))])
+    name = "-".join(
+        [
+            "gpu-check",
+            *re.findall("[a-z0-9]+", gpu.lower()),
+            results.get("date", datetime.date.today().isoformat()),
+        ]
+    )
     (out / f"{name}.json").write_text(json.dumps({"steps": steps} | results, indent=1) + "\n")
     print("results:", *sorted(file.name for file in out.iterdir()))
 
