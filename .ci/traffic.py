@@ -19,7 +19,7 @@ import numpy as np  # noqa: E402
 
 import multisubnet as ms  # noqa: E402
 from multisubnet._backends.cupy import engine as _cupy  # noqa: E402
-from multisubnet._backends.cupy import launch as _launch  # noqa: E402
+from multisubnet._backends.cupy.launch import affine, geometry  # noqa: E402
 
 SECTOR = 32  # bytes
 
@@ -110,7 +110,7 @@ def main() -> None:
 
 def on_card(multiprocessors: int, threads: int) -> contextlib.AbstractContextManager:
     """Launch as on a card of this size."""
-    card = _launch.Card(multiprocessors, threads)
+    card = geometry.Card(multiprocessors, threads)
     return mock.patch.object(_cupy, "_card", return_value=card)
 
 
@@ -145,7 +145,7 @@ def check(case: Case) -> None:
     # What is loaded for an element, as cuda/affine_runs.cu has it; and at the ends of runs.
     order, wide = launch.kernel.rstrip(">").split(", ")[2:]
     lanes = 16 // itemsize
-    rows = _launch._rows(order, lanes)
+    rows = affine._rows(order, lanes)
     walk = max(-(-runs // (launch.grid[1] * launch.block[1])), 1)
     by_row, by_run = {
         "SETS_FIRST": (1 / walk, 2 / rows),

@@ -1,7 +1,7 @@
 // out[n, b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f])
 #include "affine.cuh"
 
-// multisubnet/_backends/cupy/launch.py packs this.
+// _backends/cupy/launch/affine.py packs this.
 struct Affine {
     Operand samples, weight, bias, out;   // bias.data is null where nothing is added
     float64 parameter;                    // of the activation

@@ -15,7 +15,7 @@
 //     sets with samples of their own    1 + 2 / ROWS
 #include "runs.cuh"
 
-// multisubnet/_backends/cupy/launch.py packs this. Strides of operands are those over runs, rows and features.
+// _backends/cupy/launch/affine.py packs this. Strides of operands are those over runs, rows and features.
 struct AffineRuns {
     Operand samples, weight, bias, out;   // bias.data is null where nothing is added
     float64 parameter;                    // of the activation

@@ -1,7 +1,7 @@
 // out[b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f]) with n = set_index[b]
 #include "affine.cuh"
 
-// multisubnet/_backends/cupy/launch.py packs this.
+// _backends/cupy/launch/affine.py packs this.
 struct AffineSelect {
     Operand samples, weight, bias, set_index, out;  // bias.data is null where nothing is added
     float64 parameter;                              // of the activation

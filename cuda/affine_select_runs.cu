@@ -12,7 +12,7 @@
 //     any F                                 4, or where samples lie whole 3 + 1 / LANES
 #include "runs.cuh"
 
-// multisubnet/_backends/cupy/launch.py packs this.
+// _backends/cupy/launch/affine.py packs this.
 struct AffineSelectRuns {
     Operand samples, weight, bias, set_index, out;  // bias.data is null where nothing is added
     float64 parameter;                              // of the activation

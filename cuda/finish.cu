@@ -4,7 +4,7 @@
 #include "affine.cuh"
 #include "trees.cuh"
 
-// multisubnet/_backends/cupy/launch.py packs this.
+// _backends/cupy/launch/sums.py packs this.
 struct Finish {
     Operand totals, out;
     const float64 *divisor_array;       // one number, by which is divided as well; or null

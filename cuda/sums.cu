@@ -7,7 +7,7 @@
 #include "affine.cuh"
 #include "losses.cuh"
 
-// multisubnet/_backends/cupy/launch.py packs this.
+// _backends/cupy/launch/sums.py packs this.
 struct Sums {
     Operand sample, weight, bias, target, factor;  // where data is null: 1, 1, -0.0, 1, 1
     float64 *totals;

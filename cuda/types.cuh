@@ -24,7 +24,7 @@ template <typename R> struct alignas(2 * sizeof(R)) complex { R re, im; };
 typedef complex<float32> complex64;
 typedef complex<float64> complex128;
 
-// All element types. The position in this list is the `dtype` of an Operand: multisubnet/_backends/cupy/launch.py
+// All element types. The position in this list is the `dtype` of an Operand: _backends/cupy/launch/operands.py
 // has the same list in the same order.
 #define FOR_EACH_DTYPE(X)                                                                          \
     X(0, boolean) X(1, int8) X(2, uint8) X(3, int16) X(4, uint16) X(5, int32) X(6, uint32)         \

@@ -22,8 +22,11 @@ import numpy as np
 
 from multisubnet._arithmetic.summands import OPERANDS
 from multisubnet._backends.cupy import engine as _cupy
-from multisubnet._backends.cupy import launch as _launch
 from multisubnet._backends.cupy import sources as _sources
+from multisubnet._backends.cupy.launch import geometry
+from multisubnet._backends.cupy.launch import operands as _operands
+from multisubnet._backends.cupy.launch.affine import kernels, plan_affine, plan_affine_select
+from multisubnet._backends.cupy.launch.sums import plan_finish, plan_sums
 
 ARRAYS = "numpy"
 BUILDS = {
@@ -37,9 +40,9 @@ _WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused
 _HERE = Path(__file__).parent
 
 # As an H100 is.
-CARD = _launch.Card(multiprocessors=132, threads=2048)
+CARD = geometry.Card(multiprocessors=132, threads=2048)
 
-serves = _launch.serves
+serves = _operands.serves
 launches = 0
 
 
@@ -68,8 +71,8 @@ def affine(samples, weight, bias, out, dtype, activation):
     result = out if _is_plain(out) else np.empty(out.shape, out.dtype.newbyteorder("="))
     operands = [x if x is None or _is_plain(x) else _plain(x) for x in (samples, weight, bias)]
     key = "linear" if activation is None else activation.key
-    launch = _launch.affine(*operands, result, dtype, activation, CARD, address)
-    run(launch, tuple(_launch.kernels(launch.kernel.split("<")[0], key)))
+    launch = plan_affine(*operands, result, dtype, activation, CARD, address)
+    run(launch, tuple(kernels(launch.kernel.split("<")[0], key)))
     if result is not out:
         out[...] = result
 
@@ -82,8 +85,8 @@ def affine_select(samples, weight, bias, set_index, out, dtype, activation, n_se
         x if x is None or _is_plain(x) else _plain(x) for x in (samples, weight, bias, set_index)
     ]
     key = "linear" if activation is None else activation.key
-    launch = _launch.affine_select(*operands, result, dtype, activation, n_sets, CARD, address)
-    run(launch, tuple(_launch.kernels(launch.kernel.split("<")[0], key)))
+    launch = plan_affine_select(*operands, result, dtype, activation, n_sets, CARD, address)
+    run(launch, tuple(kernels(launch.kernel.split("<")[0], key)))
     if result is not out:
         out[...] = result
 
@@ -91,16 +94,16 @@ def affine_select(samples, weight, bias, set_index, out, dtype, activation, n_se
 def sums(terms, operands, dtype, parameter, length, totals):
     given = (operands.get(name) for name in OPERANDS)
     arrays = [x if x is None or _is_plain(x) else _plain(x) for x in given]
-    run(_launch.sums(*arrays, totals, terms, dtype, parameter, length, CARD, address))
+    run(plan_sums(*arrays, totals, terms, dtype, parameter, length, CARD, address))
 
 
 def finish(totals, out, divisor, divisor_array):
     if not out.size:
         return
     if out.ndim == 1 and len(totals) > 1:
-        run(_launch.finish(totals, totals[0], None, 1.0, CARD, address))
+        run(plan_finish(totals, totals[0], None, 1.0, CARD, address))
         totals = totals[:1]
-    run(_launch.finish(totals, out, divisor_array, divisor, CARD, address))
+    run(plan_finish(totals, out, divisor_array, divisor, CARD, address))
 
 
 def address(array):

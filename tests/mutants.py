@@ -36,13 +36,13 @@ MUTANTS = [
     ),
     Mutant(
         "a forgotten tail of the grid",
-        "multisubnet/_backends/cupy/launch.py",
+        "multisubnet/_backends/cupy/launch/geometry.py",
         "grid_x = -(-across // block_x)",
         "grid_x = max(across // block_x, 1)",
     ),
     Mutant(
         "a forgotten tail of a vector",
-        "multisubnet/_backends/cupy/launch.py",
+        "multisubnet/_backends/cupy/launch/operands.py",
         " or n_features % lanes:",
         ":",
     ),
@@ -97,25 +97,25 @@ MUTANTS = [
     ),
     Mutant(
         "a missing alignment check of the address",
-        "multisubnet/_backends/cupy/launch.py",
+        "multisubnet/_backends/cupy/launch/operands.py",
         "misaligned |= start | over_sets | over_samples",
         "misaligned |= over_sets | over_samples",
     ),
     Mutant(
         "a missing alignment check of the strides",
-        "multisubnet/_backends/cupy/launch.py",
+        "multisubnet/_backends/cupy/launch/operands.py",
         "misaligned |= start | over_sets | over_samples",
         "misaligned |= start",
     ),
     Mutant(
         "a missing check that features are neighbours",
-        "multisubnet/_backends/cupy/launch.py",
+        "multisubnet/_backends/cupy/launch/operands.py",
         "if over_features != array.dtype.itemsize:",
         "if False:",
     ),
     Mutant(
         "weight and bias swapped",
-        "multisubnet/_backends/cupy/launch.py",
+        "multisubnet/_backends/cupy/launch/affine.py",
         """    arrays = {"samples": samples, "weight": weight, "bias": bias, "out": out}""",
         """    arrays = {"samples": samples, "bias": bias, "weight": weight, "out": out}""",
     ),
@@ -253,7 +253,7 @@ MUTANTS = [
     ),
     Mutant(
         "dtype codes in another order than the kernel's",
-        "multisubnet/_backends/cupy/launch.py",
+        "multisubnet/_backends/cupy/launch/operands.py",
         """    "h": "int16",
     "H": "uint16",""",
         """    "H": "uint16",
@@ -487,7 +487,7 @@ MUTANTS = [
     ),
     Mutant(
         "a walk over runs that are not aligned alike",
-        "multisubnet/_backends/cupy/launch.py",
+        "multisubnet/_backends/cupy/launch/geometry.py",
         "multiple = max(multiple // block_y, 1)",
         "multiple = 1",
     ),
@@ -499,15 +499,15 @@ MUTANTS = [
     ),
     Mutant(
         "weights read in vectors that are not aligned",
-        "multisubnet/_backends/cupy/launch.py",
-        "wide = wide and (start | over_runs) % _VECTOR_BYTES == 0",
-        "wide = wide and start % _VECTOR_BYTES == 0",
+        "multisubnet/_backends/cupy/launch/affine.py",
+        "wide = wide and (start | over_runs) % VECTOR_BYTES == 0",
+        "wide = wide and start % VECTOR_BYTES == 0",
     ),
     Mutant(
         "kept indices left out that do not fill a thread",
-        "multisubnet/_backends/cupy/launch.py",
-        "_geometry_of_sums(-(-n_kept // rows) * n_features, n_blocks, length, card)",
-        "_geometry_of_sums(max(n_kept // rows, 1) * n_features, n_blocks, length, card)",
+        "multisubnet/_backends/cupy/launch/sums.py",
+        "plan_sums_grid(-(-n_kept // rows) * n_features, n_blocks, length, card)",
+        "plan_sums_grid(max(n_kept // rows, 1) * n_features, n_blocks, length, card)",
     ),
     Mutant(
         "a 32-bit thread index of sums",
@@ -535,7 +535,7 @@ MUTANTS = [
     ),
     Mutant(
         "rows of the selection a period too near",
-        "multisubnet/_backends/cupy/launch.py",
+        "multisubnet/_backends/cupy/launch/affine.py",
         "sizes = n_sets, n_samples, n_features, period, period * lanes // n_features, n_vectors",
         "sizes = n_sets, n_samples, n_features, period, period // n_features, n_vectors",
     ),
@@ -630,7 +630,7 @@ MUTANTS = [
     ),
     Mutant(
         "runs left over when they are divided among threads",
-        "multisubnet/_backends/cupy/launch.py",
+        "multisubnet/_backends/cupy/launch/geometry.py",
         "y = -(-runs // passes)",
         "y = runs // passes",
     ),

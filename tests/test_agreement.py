@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import multisubnet as ms
 from multisubnet._backends import numpy as _numpy
-from multisubnet._backends.cupy import launch as _launch
+from multisubnet._backends.cupy.launch import geometry
 from multisubnet.testing import DTYPES, assert_same_bits, problems
 
 set_axes = st.sampled_from([0, 1])
@@ -40,9 +40,9 @@ def test_affine_past_every_block(backend, problem, set_axis, blocks, threads, wa
     # With few blocks to fill the card, and few threads in each, they walk over many sets; vectors
     # of features that come again soon are those of several rows.
     with (
-        cuda_on_host.on_card(_launch.Card(blocks, threads)),
-        mock.patch.object(_launch, "_BLOCK_THREADS", threads),
-        mock.patch.object(_launch, "_WARP", warp),
+        cuda_on_host.on_card(geometry.Card(blocks, threads)),
+        mock.patch.object(geometry, "BLOCK_THREADS", threads),
+        mock.patch.object(geometry, "WARP", warp),
         mock.patch.object(_numpy, "_BLOCK", max(blocks, 50)),
     ):
         result = backend(*problem, set_axis=set_axis)

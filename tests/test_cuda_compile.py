@@ -16,8 +16,8 @@ from test_launch import H100, Array, launch_of_sums
 
 from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet._arithmetic.summands import Terms
-from multisubnet._backends.cupy import launch as _launch
 from multisubnet._backends.cupy import sources as _sources
+from multisubnet._backends.cupy.launch import affine, sums
 from multisubnet._functions.loss_problem import LOSSES
 
 nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="CuPy is not installed")
@@ -82,7 +82,7 @@ def of_finish():
     """Return the name of the instance of finish."""
     totals = Array((1, 4, 5), (160, 40, 8), np.dtype("f8"))
     out = Array((4,), (4,), np.dtype("f4"))
-    return _launch.finish(totals, out, None, 1.0, H100, lambda array: 0).kernel
+    return sums.plan_finish(totals, out, None, 1.0, H100, lambda array: 0).kernel
 
 
 def compiled(target, names, source=None):
@@ -127,7 +127,7 @@ def test_every_kernel_stays_in_registers(arch, template):
     if arch in (ARCHITECTURES[0], ARCHITECTURES[-1]):
         # All of them take minutes: with fewer examples than by default, it is one of the longest.
         keys = keys_of(template) if EXAMPLES >= 200 else ["linear", "gelu_derivative"]
-    names = [name for key in keys for name in _launch.kernels(template, key)]
+    names = [name for key in keys for name in affine.kernels(template, key)]
     # Two blocks of 256 threads fit in a multiprocessor; one, where a thread has 16 bytes of a row.
     of_bytes = [name for name in names if re.match(r"affine\w*_runs<(boolean|u?int8),", name)]
     assert most_registers(arch, [name for name in names if name not in of_bytes]) <= 128
@@ -162,7 +162,7 @@ def most_registers(arch, names):
 @needs_nvrtc
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_no_kernel_flushes_contracts_or_approximates(template):
-    text = ptx([name for key in keys_of(template) for name in _launch.kernels(template, key)])
+    text = ptx([name for key in keys_of(template) for name in affine.kernels(template, key)])
     assert broken_promises(text) == set()
     instructions = {"mul.rn.f32", "add.rn.f64", "div.rn.f32", "setp.lt.f32", "cvt.rn.f16.f32"}
     assert instructions <= set(re.findall(r"[\w.]+", text))
@@ -226,7 +226,7 @@ def test_that_would_be_seen(plain, instruction):
 @needs_nvrtc
 @pytest.mark.parametrize(
     "name",
-    [k for key in ("linear", "tanh") for k in _launch.kernels("affine", key) if "Direct" in k],
+    [k for key in ("linear", "tanh") for k in affine.kernels("affine", key) if "Direct" in k],
 )
 def test_a_thread_reads_and_writes_all_its_lanes_at_once(name):
     type_name, lanes = re.fullmatch(r"affine<\w+, \w+, Direct<(\w+), (\d+)>>", name).groups()
@@ -255,13 +255,13 @@ SIZES = {"boolean": 1, "float16": 2, "bfloat16": 2, "complex64": 8, "complex128"
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("name", _launch.kernels("affine_runs", "linear"))
+@pytest.mark.parametrize("name", affine.kernels("affine_runs", "linear"))
 def test_what_a_thread_of_affine_runs_does_for_a_run(name):
     pattern = r"affine_runs<(\w+), \w+, (\w+), (\w+)>"
     type_name, order, wide = re.fullmatch(pattern, name).groups()
     size = SIZES.get(type_name) or int(re.search(r"\d+", type_name)[0]) // 8
     lanes = 16 // size
-    rows = _launch._rows(order, lanes)
+    rows = affine._rows(order, lanes)
     text = ptx([name])
     of_vector = 1 if wide == "true" else lanes
     loads = of_vector if order == "SAMPLES_FIRST" else 2 * of_vector
@@ -274,13 +274,13 @@ def test_what_a_thread_of_affine_runs_does_for_a_run(name):
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("name", _launch.kernels("affine_select_runs", "linear"))
+@pytest.mark.parametrize("name", affine.kernels("affine_select_runs", "linear"))
 def test_a_thread_of_affine_select_runs_writes_vectors(name):
     text = ptx([name])
     type_name = re.match(r"affine_select_runs<(\w+)", name)[1]
     size = SIZES.get(type_name) or int(re.search(r"\d+", type_name)[0]) // 8
     stores = re.findall(r"st\.global\S*", text)
-    assert stores.count("st.global.cs.v4.b32") == _launch._rows("SETS_FIRST", 16 // size)
+    assert stores.count("st.global.cs.v4.b32") == affine._rows("SETS_FIRST", 16 // size)
     # By the period and for its place in the result; or, of an element at an end, for that.
     assert len(re.findall(r"(?:div|rem)\.[su]64", text)) <= 3
 
@@ -293,7 +293,7 @@ def test_what_affine_select_runs_loads(dtype, most):
     # For a vector a sample, a weight and a bias, of 16 bytes each, where all is aligned.
     text = ptx([f"affine_select_runs<{dtype}, Linear, true>"])
     vectors = re.findall(r"ld\.global\.v(\d)\.\w(\d+)", text)
-    rows = _launch._rows("SETS_FIRST", most)
+    rows = affine._rows("SETS_FIRST", most)
     assert sum(int(count) * int(bits) == 128 for count, bits in vectors) == 3 * rows
 
 
@@ -349,7 +349,7 @@ def instructions(code):
 def test_machine_code_of_affine_runs(arch, kind, loads, most, tmp_path):
     code = machine_code(arch, f"affine_runs<{kind}>", tmp_path)
     lanes = 16 // (int(re.search(r"\d+", kind)[0]) // 8)
-    elements = lanes * _launch._rows(kind.split(", ")[2], lanes)
+    elements = lanes * affine._rows(kind.split(", ")[2], lanes)
     of_walks = [instructions(walk) for walk in walks(code, r"STG\S*\.128")]
     for names in of_walks:
         stored = {name for name in names if re.match(r"ST[GLS]?\.", name)}

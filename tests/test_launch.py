@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from multisubnet._arithmetic.summands import OPERANDS, Terms
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._backends import numpy as _numpy
-from multisubnet._backends.cupy import launch as _launch
+from multisubnet._backends.cupy.launch import affine, sums
+from multisubnet._backends.cupy.launch import geometry as _geometry
 from multisubnet._functions import summation as _sums
 from multisubnet.testing import DTYPES, assert_same_bits
 
@@ -26,16 +27,18 @@ needs_compiler = pytest.mark.skipif(
 
 
 H100 = cuda_on_host.CARD
-SMALL = _launch.Card(multiprocessors=1, threads=1)  # of which there is always enough to do for all
+SMALL = _geometry.Card(
+    multiprocessors=1, threads=1
+)  # of which there is always enough to do for all
 # The largest that there are, a small one, and a part of one.
-CARDS = [H100, _launch.Card(192, 2048), _launch.Card(20, 1024), _launch.Card(14, 2048), SMALL]
+CARDS = [H100, _geometry.Card(192, 2048), _geometry.Card(20, 1024), _geometry.Card(14, 2048), SMALL]
 cards = pytest.mark.parametrize("card", CARDS, ids=lambda card: f"{card[0]}x{card[1]}")
 
 
 @cards
 @given(across=sizes, along=sizes, multiple=st.sampled_from([1, 2, 16, 32]))
 def test_geometry_covers_the_work_within_the_limits_of_cuda(card, across, along, multiple):
-    (grid_x, grid_y), (block_x, block_y) = _launch._geometry(across, along, card, multiple)
+    (grid_x, grid_y), (block_x, block_y) = _geometry.plan_grid(across, along, card, multiple)
     assert grid_x * block_x >= across > (grid_x - 1) * block_x
     assert block_x * block_y == 256
     assert 1 <= grid_y <= min(65535, -(-along // block_y) + multiple)
@@ -48,7 +51,7 @@ def test_geometry_covers_the_work_within_the_limits_of_cuda(card, across, along,
 def test_geometry_fills_a_card_from_either_side(card):
     # With two waves of threads, but for what splitting a walk evenly takes away.
     for across, along in [(1, 10**6), (10**6, 1), (64, 10**5), (10**4, 10**4)]:
-        (grid_x, grid_y), _ = _launch._geometry(across, along, card)
+        (grid_x, grid_y), _ = _geometry.plan_grid(across, along, card)
         enough = card.multiprocessors * card.threads / 128
         assert grid_x * grid_y >= min(0.9 * enough, across * along // 256)
 
@@ -57,7 +60,7 @@ def test_geometry_fills_a_card_from_either_side(card):
 @given(across=sizes, length=sizes)
 def test_geometry_of_sums_has_threads_for_all_there_is_to_do_at_once(card, across, length):
     n_blocks = -(-length // BLOCK)
-    geometry = _launch._geometry_of_sums(across, n_blocks, length, card)
+    geometry = _geometry.plan_sums_grid(across, n_blocks, length, card)
     (grid_x, grid_y), (block_x, block_y) = geometry
     assert grid_x * block_x >= across > (grid_x - 1) * block_x
     assert block_x * block_y <= 256
@@ -79,10 +82,10 @@ def test_geometry_of_sums_has_threads_for_all_there_is_to_do_at_once(card, acros
 def test_sums_of_a_data_set_keep_all_threads_busy(dtype):
     # 18 runs of breast cancer's 569 samples: a thread for each, of as many rows as can be.
     shape = 1000, 569, 30
-    rows = _launch._rows_of_sums(shape, np.dtype(dtype), H100)
+    rows = sums._rows_of_sums(shape, np.dtype(dtype), H100)
     assert rows == 16 // np.dtype(dtype).itemsize
     across = 1000 // rows * 30
-    (grid_x, grid_y), (block_x, block_y) = _launch._geometry_of_sums(across, 1, 569, H100)
+    (grid_x, grid_y), (block_x, block_y) = _geometry.plan_sums_grid(across, 1, 569, H100)
     assert 18 % block_y == 0
     assert grid_x * block_x * grid_y <= 1.01 * across
     assert grid_x * grid_y >= 4 * H100.multiprocessors
@@ -90,8 +93,8 @@ def test_sums_of_a_data_set_keep_all_threads_busy(dtype):
 
 def test_sums_of_few_runs_are_divided_evenly():
     # 18 runs for 16 threads would be two for two of them: it is nine threads with two.
-    card = _launch.Card(multiprocessors=16, threads=1000)
-    _, (block_x, block_y) = _launch._geometry_of_sums(1000, 1, 18 * RUN, card)
+    card = _geometry.Card(multiprocessors=16, threads=1000)
+    _, (block_x, block_y) = _geometry.plan_sums_grid(1000, 1, 18 * RUN, card)
     assert block_y == 9
     assert block_x * block_y > 120
 
@@ -107,10 +110,10 @@ def test_sums_fill_a_card_whatever_their_shape(shape, dtype):
     # In blocks of at least a warp: two for each multiprocessor, and the threads that these have
     # room for; or as many as there are runs to add up.
     n_kept, length, n_features = shape
-    rows = _launch._rows_of_sums(shape, np.dtype(dtype), H100)
+    rows = sums._rows_of_sums(shape, np.dtype(dtype), H100)
     across = -(-n_kept // rows) * n_features
     runs = n_kept * n_features * -(-length // RUN)
-    geometry = _launch._geometry_of_sums(across, -(-length // BLOCK), length, H100)
+    geometry = _geometry.plan_sums_grid(across, -(-length // BLOCK), length, H100)
     (grid_x, grid_y), (block_x, block_y) = geometry
     assert grid_x * grid_y * block_x * block_y >= min(runs, H100.multiprocessors * 512)
     assert grid_x * grid_y >= min(runs / 150, 300)
@@ -140,8 +143,8 @@ def test_geometry_of_sums_takes_each_run_once(card, n_kept, n_features, length, 
     # What a thread does in cuda/sums.cu; columns are independent of runs.
     n_blocks = -(-length // BLOCK)
     across = -(-n_kept // 4) * n_features
-    with mock.patch.object(_launch, "_MAX_GRID_Y", most_in_y):
-        geometry = _launch._geometry_of_sums(across, n_blocks, length, card)
+    with mock.patch.object(_geometry, "MAX_GRID_Y", most_in_y):
+        geometry = _geometry.plan_sums_grid(across, n_blocks, length, card)
     (grid_x, grid_y), (block_x, block_y) = geometry
     threads = [divmod(x, n_features) for x in range(grid_x * block_x)]
     columns = [(4 * group + row, f) for group, f in threads for row in range(4)]
@@ -184,7 +187,7 @@ def launched_sums(terms, operands, dtype, shape, card=H100):
     totals = np.full((-(-length // BLOCK), len(terms.outputs), n_kept, n_features), np.nan)
     arrays = (operands.get(name) for name in OPERANDS)
     given = terms, np.dtype(dtype), 0.0, length, card
-    return _launch.sums(*arrays, totals, *given, cuda_on_host.address), totals
+    return sums.plan_sums(*arrays, totals, *given, cuda_on_host.address), totals
 
 
 SUM = Terms("product", "linear", ("loss",), False)
@@ -197,7 +200,7 @@ SUM = Terms("product", "linear", ("loss",), False)
         st.integers(1, 300) | st.sampled_from([4096, 4097, 8000, 9000]),
         st.integers(1, 9) | st.sampled_from([31, 32, 33, 64, 70]),
     ),
-    card=st.sampled_from([SMALL, _launch.Card(1, 30), _launch.Card(2, 300), H100]),
+    card=st.sampled_from([SMALL, _geometry.Card(1, 30), _geometry.Card(2, 300), H100]),
     most_runs=st.sampled_from([2, 4, 32]),
     most_in_y=st.sampled_from([1, 2, 65535]),
 )
@@ -205,8 +208,8 @@ def test_each_term_is_in_one_sum(shape, card, most_runs, most_in_y):
     # Of integers, whose sums are exact in any order.
     sample = np.random.default_rng(0).integers(1, 1 << 30, shape).astype(float)
     with (
-        mock.patch.object(_launch, "_MOST_RUNS", most_runs),
-        mock.patch.object(_launch, "_MAX_GRID_Y", most_in_y),
+        mock.patch.object(_geometry, "MOST_RUNS", most_runs),
+        mock.patch.object(_geometry, "MAX_GRID_Y", most_in_y),
     ):
         launch, totals = launched_sums(SUM, {"sample": sample}, "f8", shape, card)
     cuda_on_host.run(launch)
@@ -226,7 +229,7 @@ def test_finish_has_threads_for_each_element(card, count, n_kept, n_features, ov
     of_totals = (1, n_kept, count) if over_features else (count, n_kept, n_features)
     totals = Array(of_totals, (0, 0, 0), np.dtype("f8"))
     out = Array(shape, (0,) * len(shape), np.dtype("f4"))
-    launch = _launch.finish(totals, out, None, 1.0, card, lambda array: 0)
+    launch = sums.plan_finish(totals, out, None, 1.0, card, lambda array: 0)
     (grid, one), (x, y) = launch.grid, launch.block
     assert one == 1
     assert x * y <= 256
@@ -262,7 +265,7 @@ def test_finish_is_the_tree_however_it_is_cut(shape, card, threads, over_feature
     _numpy.finish(totals, desired, 3.0, np.array([7.0]))
     out = np.full_like(desired, np.nan)
     with (
-        mock.patch.object(_launch, "_BLOCK_THREADS", threads),
+        mock.patch.object(_geometry, "BLOCK_THREADS", threads),
         cuda_on_host.on_card(card),
     ):
         cuda_on_host.finish(totals, out, 3.0, np.array([7.0]))
@@ -293,7 +296,7 @@ def aligned(shape, dtype, offset=0):
 
 def kernel(samples, weight, bias, out):
     given = samples, weight, bias, out, out.dtype, None, H100
-    return _launch.affine(*given, cuda_on_host.address).kernel
+    return affine.plan_affine(*given, cuda_on_host.address).kernel
 
 
 def aligned_arrays(dtype, n_features):
@@ -328,7 +331,7 @@ def test_which_kernel_writes_a_result(dtype):
 def test_which_kernel_writes_a_selection():
     def kernel(samples, weight, out, index=np.zeros(8, "i4")):  # noqa: B008
         given = samples, weight, None, index, out, np.dtype("f4"), None, len(weight), H100
-        return _launch.affine_select(*given, cuda_on_host.address).kernel
+        return affine.plan_affine_select(*given, cuda_on_host.address).kernel
 
     samples, weight, out = (aligned((n, 8), "f4") for n in (8, 5, 8))
     assert kernel(samples, weight, out) == "affine_select_runs<float32, Linear, true>"
@@ -356,7 +359,7 @@ def test_elements_are_loaded_one_by_one_where_alignment_asks_for_it(which):
         assert kernel(*arrays).endswith("SETS_FIRST, false>")
     arrays[which] = aligned((5, 8), "f2")
     given = *arrays, np.dtype("f4"), None, H100, cuda_on_host.address
-    assert _launch.affine(*given).kernel.endswith("Converting<float32>>")
+    assert affine.plan_affine(*given).kernel.endswith("Converting<float32>>")
 
 
 def test_a_result_that_is_not_aligned_is_written_in_vectors_all_the_same():
@@ -382,7 +385,9 @@ def test_threads_beyond_32_bit_indices(tmp_path, lanes, step):
     # A file with holes.
     out = np.memmap(tmp_path / "out", np.int8, "w+", shape=(1, n_samples, step))[:, :, :1]
     weight = np.int8([[5]])
-    launch = _launch.affine(samples, weight, None, out, out.dtype, None, H100, cuda_on_host.address)
+    launch = affine.plan_affine(
+        samples, weight, None, out, out.dtype, None, H100, cuda_on_host.address
+    )
     assert launch.kernel.startswith("affine_runs<" if lanes > 1 else "affine<")
     assert launch.grid[0] * launch.block[0] > 1 << 32
     cuda_on_host.run(launch, first=(launch.grid[0] - 1, 0))
@@ -416,8 +421,8 @@ def test_sums_beyond_32_bit_indices(tmp_path, shape):
     totals = np.memmap(tmp_path / "totals", np.float64, "w+", shape=(1, 1, *shape))
     out = np.memmap(tmp_path / "out", np.float16, "w+", shape=shape)
     given = SUM, sample.dtype, 0.0, 1, H100
-    of_sums = _launch.sums(sample, *[None] * 4, totals, *given, cuda_on_host.address)
-    of_finish = _launch.finish(totals[0], out, None, 2.0, H100, cuda_on_host.address)
+    of_sums = sums.plan_sums(sample, *[None] * 4, totals, *given, cuda_on_host.address)
+    of_finish = sums.plan_finish(totals[0], out, None, 2.0, H100, cuda_on_host.address)
     rows = 2 if n_kept > 1 else 1
     for launch, result, per_thread, value in (
         (of_sums, totals, rows, 3.0),

@@ -18,7 +18,7 @@ from test_inputs import peak
 
 import multisubnet as ms
 from multisubnet._backends import numpy as _numpy
-from multisubnet._backends.cupy import launch as _launch
+from multisubnet._backends.cupy.launch import geometry
 from multisubnet._backends.numba import sum_layout as _numba_sums
 from multisubnet._functions import closed_form as _closed_form
 from multisubnet._functions import summation as _sums
@@ -138,7 +138,7 @@ def test_agreement_over_several_blocks(backend, data, case):
 def test_more_blocks_than_a_grid_has_rows(backend, rows):
     operands, _ = operands_of(2, 20_481, 2, "float32")
     with (
-        mock.patch.object(_launch, "_MAX_GRID_Y", rows),
+        mock.patch.object(geometry, "MAX_GRID_Y", rows),
         cuda_on_host.on_card(cuda_on_host.CARD),  # plans anew
     ):
         result = backend.mean_loss_and_grad(*operands, activation="tanh")
@@ -149,7 +149,7 @@ sizes = {  # of pieces of work, to be far smaller than they are
     (_sums, "_LEAST_BYTES"): [1 << 9, 1 << 12],
     (_sums, "_MOST_BYTES"): [1 << 9, 1 << 12],
     (_numpy, "_TERMS"): [200, 3000],
-    (_launch, "_MOST_RUNS"): [1, 2],
+    (geometry, "MOST_RUNS"): [1, 2],
     (_numba_sums, "_WIDTH"): [7, 16],
     (_numba_sums, "_COLUMNS"): [1, 1 << 9],
     (_numba_sums, "_EACH_ELEMENTS"): [1, 1 << 10],
@@ -166,7 +166,7 @@ def resized(draw):
         for (module, name), values in sizes.items():
             given = st.sampled_from([getattr(module, name), *values])
             stack.enter_context(mock.patch.object(module, name, draw(given, label=name)))
-        cards = [cuda_on_host.CARD, _launch.Card(1, 1), _launch.Card(1, 100)]
+        cards = [cuda_on_host.CARD, geometry.Card(1, 1), geometry.Card(1, 100)]
         stack.enter_context(cuda_on_host.on_card(draw(st.sampled_from(cards), label="card")))
         yield
 

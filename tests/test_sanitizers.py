@@ -61,13 +61,13 @@ import struct
 import cuda_on_host
 import numpy as np
 
-from multisubnet._backends.cupy import launch as _launch
+from multisubnet._backends.cupy.launch import affine
 
 
 def test_overrun():
     samples, out = np.ones((1, 100)), np.ones((1, 1, 100))
     given = samples, samples, None, out, out.dtype, None, cuda_on_host.CARD
-    launch = _launch.affine(*given, cuda_on_host.address)
+    launch = affine.plan_affine(*given, cuda_on_host.address)
     *sizes, n_features, period, rows_of_period, n_vectors = struct.unpack(
         "<6q", launch.argument[-48:]
     )
@@ -141,12 +141,12 @@ RUN_TURNS = """
 import sys
 sys.path[:0] = sys.argv[1:3]
 import cuda_on_host, numpy as np
-from multisubnet._backends.cupy import launch as _launch
+from multisubnet._backends.cupy.launch import operands
 from multisubnet._backends.cupy import sources as _sources
 _sources.source = lambda name: sys.argv[3]
 out = np.zeros((3, 8), np.int32)
 argument = cuda_on_host.address(out).to_bytes(8, "little")
-cuda_on_host.run(_launch.Launch("turns<true>", (2, 2), (4, 2), argument))
+cuda_on_host.run(operands.Launch("turns<true>", (2, 2), (4, 2), argument))
 print((out == np.roll(np.arange(24).reshape(3, 8), -1, axis=1)).all())
 """
 WAIT = "__syncthreads();"

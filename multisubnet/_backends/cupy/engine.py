@@ -14,13 +14,17 @@ import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.summands import OPERANDS, Terms
-from multisubnet._backends.cupy import launch as _launch
 from multisubnet._backends.cupy import sources as _sources
+from multisubnet._backends.cupy.launch import geometry
+from multisubnet._backends.cupy.launch import operands as _operands
+from multisubnet._backends.cupy.launch.affine import plan_affine, plan_affine_select
+from multisubnet._backends.cupy.launch.operands import OPERAND_BYTES, SECTOR, Launch
+from multisubnet._backends.cupy.launch.sums import plan_finish, plan_sums
 
 NAME = "cupy"
 ARRAYS = "cupy"
 
-serves = _launch.serves
+serves = _operands.serves
 
 _ADDRESS = struct.Struct("<Q")
 
@@ -97,7 +101,7 @@ def affine(
 ) -> None:
     """Write activation(samples * weight + bias), in `dtype`, to `out` of shape (N, B, F)."""
     if out.size:
-        _run_planned(_launch.affine, (samples, weight, bias, out), dtype, activation)
+        _run_planned(plan_affine, (samples, weight, bias, out), dtype, activation)
 
 
 def affine_select(
@@ -113,7 +117,7 @@ def affine_select(
     """Write `affine` of set `set_index[b]` for each sample b to `out` of shape (B, F)."""
     if out.size:
         arrays = samples, weight, bias, set_index, out
-        _run_planned(_launch.affine_select, arrays, dtype, activation, n_sets)
+        _run_planned(plan_affine_select, arrays, dtype, activation, n_sets)
 
 
 def sums(
@@ -126,7 +130,7 @@ def sums(
 ) -> None:
     """Write the sums of terms over each block of `length` to `totals`, as `_numpy.sums` does."""
     arrays = *(operands.get(name) for name in OPERANDS), totals
-    _run_planned(_launch.sums, arrays, terms, dtype, parameter, length)
+    _run_planned(plan_sums, arrays, terms, dtype, parameter, length)
 
 
 def finish(totals: Any, out: Any, divisor: float, divisor_array: Any) -> None:
@@ -134,9 +138,9 @@ def finish(totals: Any, out: Any, divisor: float, divisor_array: Any) -> None:
     if not out.size:
         return
     if out.ndim == 1 and len(totals) > 1:
-        _run_planned(_launch.finish, (totals, totals[0], None), 1.0)
+        _run_planned(plan_finish, (totals, totals[0], None), 1.0)
         totals = totals[:1]
-    _run_planned(_launch.finish, (totals, out, divisor_array), divisor)
+    _run_planned(plan_finish, (totals, out, divisor_array), divisor)
 
 
 class _Layout(NamedTuple):
@@ -152,10 +156,10 @@ def _address(array: Any) -> int:
     return array.data.ptr
 
 
-def _run_planned(plan: Callable[..., _launch.Launch], arrays: tuple[Any, ...], *what: Any) -> None:
+def _run_planned(plan: Callable[..., Launch], arrays: tuple[Any, ...], *what: Any) -> None:
     """Launch what is planned for arrays of such layouts; most calls find that done."""
     layouts = tuple(
-        None if x is None else _Layout(x.shape, x.strides, x.dtype, x.data.ptr % _launch.SECTOR)
+        None if x is None else _Layout(x.shape, x.strides, x.dtype, x.data.ptr % SECTOR)
         for x in arrays
     )
     signs = tuple(math.copysign(1.0, x) for x in what if isinstance(x, float))
@@ -163,22 +167,22 @@ def _run_planned(plan: Callable[..., _launch.Launch], arrays: tuple[Any, ...], *
     argument = bytearray(launch.argument)
     for number, array in enumerate(arrays):
         if array is not None:
-            _ADDRESS.pack_into(argument, number * _launch.OPERAND_BYTES, array.data.ptr)
+            _ADDRESS.pack_into(argument, number * OPERAND_BYTES, array.data.ptr)
     _run(launch._replace(argument=argument))
 
 
 @functools.lru_cache(maxsize=1024)
 def _planned(
-    plan: Callable[..., _launch.Launch],
+    plan: Callable[..., Launch],
     layouts: tuple[_Layout | None, ...],
     what: tuple[Any, ...],
     signs: tuple[float, ...],
-) -> _launch.Launch:
+) -> Launch:
     """Return the launch. `signs` are those of numbers in `what`, which tell 0.0 from -0.0."""
     return plan(*layouts, *what, operator.attrgetter("address"))
 
 
-def _card() -> _launch.Card:
+def _card() -> geometry.Card:
     """Return what the current device says of itself."""
     import cupy
 
@@ -186,15 +190,15 @@ def _card() -> _launch.Card:
 
 
 @functools.cache
-def _card_of(device: int) -> _launch.Card:
+def _card_of(device: int) -> geometry.Card:
     import cupy
 
     attributes = cupy.cuda.Device(device).attributes
     names = "MultiProcessorCount", "MaxThreadsPerMultiProcessor"
-    return _launch.Card(*(attributes[name] for name in names))
+    return geometry.Card(*(attributes[name] for name in names))
 
 
-def _run(launch: _launch.Launch) -> None:
+def _run(launch: Launch) -> None:
     """Launch a kernel on the current stream of the current device, and do not wait for it."""
     argument = np.frombuffer(launch.argument, np.dtype((np.void, len(launch.argument))))
     _kernel(launch.kernel)(launch.grid, launch.block, (argument,))
