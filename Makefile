@@ -2,7 +2,7 @@
 # make test   everything that a machine without a GPU can test
 # make test-frameworks   the same with Keras, PyTorch, JAX and Dask, in a virtual environment of their own
 # make mutants   break the code in many places: the tests must see it each time
-# make generate    write what tools/ print: the coefficients and the CUDA headers
+# make generate    write what tools/ print: the coefficients
 # make exhaustive  the errors of the activations over all float32 numbers; half an hour
 # make lint   ruff and mypy
 # make bench  against other libraries and the machine's limit; half an hour, on a quiet machine
@@ -34,10 +34,6 @@ mutants: $(VENV)/dev.stamp
 generate: $(VENV)/dev.stamp
 	$(BIN)/python tools/coefficients.py > coefficients.tmp
 	mv coefficients.tmp multisubnet/_arithmetic/coefficients.py
-	$(BIN)/python tools/header.py activations > header.tmp
-	mv header.tmp cuda/activations.cuh
-	$(BIN)/python tools/header.py losses > header.tmp
-	mv header.tmp cuda/losses.cuh
 
 exhaustive: $(VENV)/dev.stamp
 	$(BIN)/python accuracy/exhaustive.py --results accuracy/results/errors.json

@@ -24,7 +24,7 @@ from multisubnet._backends.cupy import sources as _sources
 weight, bias = ms.from_pairs([[[2, 7], [9, 5]], [[8, 6], [6, 3]]])
 both = ms.affine([[3, 7], [9, 4]], weight, bias)
 assert both.tolist() == [[[13, 68], [25, 41]], [[30, 45], [78, 27]]], both
-assert "__global__" in _sources.source("affine.cu")
+assert "__global__" in _sources.source("affine.cu", ("affine<float32, Tanh, Converting<float32>>",))
 installed = Path(ms.__file__).parent
 assert "site-packages" in str(installed), installed
 assert _sources.directory() == installed / "cuda", _sources.directory()

@@ -144,7 +144,7 @@ def _library(kernels, build):
     name = kernels[0].split("<")[0]
     argument = name.title().replace("_", "")
     table = "\n".join(f'    {{"{kernel}", launch<{argument}, {kernel}>}},' for kernel in kernels)
-    code = _sources.source(name + ".cu")
+    code = _sources.source(name + ".cu", kernels)
     source = f"""#define WAITS {int("__syncthreads" in code)}
 #include "cuda_on_host.h"
 {code}

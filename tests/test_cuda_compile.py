@@ -88,7 +88,7 @@ def of_finish():
 def compiled(target, names, source=None):
     """Compile kernels as CuPy does: it puts -ftz=true behind our options, and the last one wins."""
     options = ("-std=c++17", "-ftz=true", f"-arch={target}", "--ptxas-options=-v")
-    source = source or _sources.source(names[0].split("<")[0] + ".cu")
+    source = source or _sources.source(names[0].split("<")[0] + ".cu", tuple(names))
     program = nvrtc.createProgram(source, "kernels.cu", (), ())
     for name in names:
         nvrtc.addNameExpression(program, name)

@@ -143,7 +143,7 @@ sys.path[:0] = sys.argv[1:3]
 import cuda_on_host, numpy as np
 from multisubnet._backends.cupy.launch import operands
 from multisubnet._backends.cupy import sources as _sources
-_sources.source = lambda name: sys.argv[3]
+_sources.source = lambda *_: sys.argv[3]
 out = np.zeros((3, 8), np.int32)
 argument = cuda_on_host.address(out).to_bytes(8, "little")
 cuda_on_host.run(operands.Launch("turns<true>", (2, 2), (4, 2), argument))

@@ -119,6 +119,11 @@ def _infinite_if_parameters_are(loss: Any, distance: Any, b: Any, rest: Any, sel
     return select(loss <= loss, loss, distance * distance + (b * b + rest))
 
 
+_FUNCTIONS: tuple[Callable[..., tuple[Any, ...]], ...]
+_FUNCTIONS = value, data, products, rest, signed_rest, settled, judged, judged_by_signed_weights
+FUNCTIONS = {function.__name__: function for function in _FUNCTIONS}
+
+
 @functools.cache
 def row_program(name: str, last: str) -> tuple[tuple[str, ...], Program]:
     """Return the names of inputs, and the program, of one of these functions in float64.
@@ -128,9 +133,7 @@ def row_program(name: str, last: str) -> tuple[tuple[str, ...], Program]:
     """
     from multisubnet._arithmetic import recipe as _recipe
 
-    functions: list[Callable[..., tuple[Any, ...]]] = [value, data, products, rest, signed_rest]
-    functions += judged, judged_by_signed_weights
-    (function,) = (function for function in functions if function.__name__ == name)
+    function = FUNCTIONS[name]
     names = tuple(inspect.signature(function).parameters)
     options = {"select": _recipe.Boolean.select} if "select" in names else {}
     names = names[: len(names) - len(options)]

@@ -3,8 +3,8 @@
 A recipe is a Python function of `Real`s. Called once, with Reals that stand for any numbers of a
 format, it leaves a `Program`: the list of the operations that it did, without branches. NumPy
 carries a program out on arrays (here), Numba gets it as vector instructions
-(_backends/numba/llvm), and CUDA as a header (tools/header.py). Each operation is rounded once, so
-that all have the same bits.
+(_backends/numba/llvm), and CUDA as C++ (_backends/cupy/printing.py). Each operation is rounded
+once, so that all have the same bits.
 
 A format is a dtype's name: float32 or float64, of whose numbers the bits can be had as unsigned
 integers too, or an integer dtype.

@@ -210,6 +210,6 @@ def _kernel(name: str) -> Any:
 
     file = name.split("<")[0] + ".cu"
     module = cupy.RawModule(
-        code=_sources.source(file), options=("-std=c++17",), name_expressions=(name,)
+        code=_sources.source(file, (name,)), options=("-std=c++17",), name_expressions=(name,)
     )
     return module.get_function(name)

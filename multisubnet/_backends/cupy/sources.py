@@ -1,14 +1,15 @@
-"""The CUDA sources: where they are, and how a kernel file becomes one text.
+"""The CUDA sources: where they are, and how a kernel file and recipes become one text.
 
 CuPy's kernel cache keys on the source text and not on the files it includes, so the headers are
-spliced into the text. In a wheel the sources are `multisubnet/cuda`, in a checkout they stand
-beside the package.
+spliced into the text. Some headers are no files: they are printed from recipes, those that a kernel
+needs. In a wheel the sources are `multisubnet/cuda`, in a checkout they stand beside the package.
 """
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"\n', re.MULTILINE)
@@ -25,12 +26,17 @@ def directory() -> Path:
 
 
 @functools.cache
-def source(name: str) -> str:
-    """Return the text of the kernel file `name`, each header spliced in once."""
-    return _spliced(name, set())
+def source(name: str, kernels: tuple[str, ...]) -> str:
+    """Return the text of the kernel file `name`, each header spliced in once.
+
+    It has the recipes of these kernels, names such as "affine<float32, Tanh, ...>".
+    """
+    return _spliced(name, set(), set(re.findall(r"\w+", " ".join(kernels))))
 
 
-def _spliced(name: str, seen: set[str]) -> str:
+def _spliced(name: str, seen: set[str], words: Collection[str]) -> str:
+    from multisubnet._backends.cupy import printing
+
     seen.add(name)
 
     def splice(include: re.Match[str]) -> str:
@@ -38,7 +44,9 @@ def _spliced(name: str, seen: set[str]) -> str:
         if header in seen:
             return "\n"
         after = text.count("\n", 0, include.end()) + 1
-        return f'{_spliced(header, seen)}#line {after} "{name}"\n'
+        return f'{_spliced(header, seen, words)}#line {after} "{name}"\n'
 
-    text = (directory() / name).read_text(encoding="utf-8").replace("#pragma once\n", "\n")
+    printed = printing.header(name, words)
+    whole = (directory() / name).read_text(encoding="utf-8") if printed is None else printed
+    text = whole.replace("#pragma once\n", "\n")
     return f'#line 1 "{name}"\n{_INCLUDE.sub(splice, text)}'

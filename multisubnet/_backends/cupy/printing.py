@@ -1,0 +1,154 @@
+"""The recipes as CUDA C++: what a kernel's name asks for is printed into its source."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Collection
+
+import numpy as np
+
+from multisubnet._arithmetic import activation_recipes as _activation_recipes
+from multisubnet._arithmetic import loss_recipes as _loss_recipes
+from multisubnet._arithmetic import moments as _moments
+from multisubnet._arithmetic import recipe as _recipe
+from multisubnet._arithmetic.activation import INPUTS, OF_INTEGERS, form_of, program_of
+from multisubnet._arithmetic.recipe import Program, Real
+from multisubnet._backends.cupy.launch.operands import functor
+
+_FUNCTIONS = {
+    ("add", "real"): "add({}, {})",
+    ("subtract", "real"): "sub({}, {})",
+    ("multiply", "real"): "mul({}, {})",
+    ("divide", "real"): "div({}, {})",
+    ("less", "boolean"): "less({}, {})",
+    ("less_equal", "boolean"): "less_equal({}, {})",
+    ("select", "real"): "select({}, {}, {})",
+    ("bits", "bits"): "bits({})",
+    ("from_bits", "real"): "from_bits({})",
+    ("add", "bits"): "({} + {})",
+    ("subtract", "bits"): "({} - {})",
+    ("and", "bits"): "({} & {})",
+    ("or", "bits"): "({} | {})",
+    ("shift_left", "bits"): "({} << {})",
+    ("shift_right", "bits"): "({} >> {})",
+}
+_WIDEST = 46  # characters of an expression; a longer one gets a name
+
+
+def _body(program: Program, real: str, given: Callable[[str], str] = str) -> list[str]:
+    """Return the statements of a program, and behind them its results.
+
+    `given` makes an expression of the name of an input.
+    """
+    is_float = program.dtype.kind == "f"
+    types = {"real": real, "bits": f"uint{8 * program.dtype.itemsize}", "boolean": "bool"}
+    uses = [0] * len(program.operations)
+    for operation in program.operations:
+        for i in operation.uses:
+            uses[i] += 1
+
+    def constant(kind: str, value: float) -> str:
+        if kind == "bits":
+            wrapped = value % (1 << 8 * program.dtype.itemsize)
+            return f"{types['bits']}({wrapped:#x}{'u' if real == 'float32' else 'ull'})"
+        if not is_float:
+            return f"T({value})"
+        number = re.sub(r"\.?0*p", "p", float(program.dtype.type(value)).hex())
+        return number + "f" * (real == "float32")
+
+    lines: list[str] = []
+    values: list[str] = []
+    for number, (name, kind, inputs) in enumerate(program.operations):
+        if name == "constant":
+            value = constant(kind, *inputs)
+        elif name == "given":
+            value = given(inputs[0])
+        else:
+            operands = [values[i] for i in inputs]
+            if name.startswith("shift"):
+                operands[1] = str(program.operations[inputs[1]].inputs[0])
+            value = _FUNCTIONS[name, kind].format(*operands)
+            if uses[number] > 1 or (len(value) > _WIDEST and uses[number]):
+                lines.append(f"const {types[kind]} v{number} = {value};")
+                value = f"v{number}"
+        values.append(value)
+    return lines + [values[result] for result in program.results]
+
+
+def _function(program: Program, real: str, name: str, names: tuple[str, ...]) -> str:
+    """Return a function of a functor, with arguments of these names."""
+    given = {x.inputs[0] for x in program.operations if x.name == "given"}
+    arguments = ", ".join(f"{real} {x}" if x in given else real for x in names)
+    signature = f"DEVICE {real} {name}({arguments})"
+    if real == "T":
+        signature = f"template <typename T> {signature}"
+    *lines, result = _body(program, real)
+    return _block(signature, [*lines, f"return {result};"])
+
+
+def _block(signature: str, statements: list[str]) -> str:
+    lines = "".join(f"        {line}\n" for line in statements)
+    return f"    {signature} {{\n{lines}    }}\n"
+
+
+def _activation(key: str) -> str:
+    """Return the functions of the activation with this key, of one number."""
+    text = ""
+    if key in OF_INTEGERS:
+        text += _function(program_of(key, np.dtype(np.int64)), "T", "of", INPUTS)
+    for real in map(np.dtype, (np.float32, np.float64)):
+        text += _function(program_of(key, real), real.name, "of", INPUTS)
+    return text
+
+
+def _loss(key: str) -> str:
+    """Return the functions of a loss, of a prediction and a target, and its derivative's."""
+    recipes = _loss_recipes.RECIPES[key]
+    text = ""
+    for name, recipe in (("of", recipes.value), ("derivative", recipes.derivative)):
+        for real in map(np.dtype, (np.float32, np.float64)):
+            text += _function(_program_of_loss(recipe, real), real.name, name, ("p", "t"))
+    return text
+
+
+def _program_of_loss(recipe: Callable[..., Real], dtype: np.dtype) -> Program:
+    form = form_of(dtype)
+    return _recipe.trace(lambda p, t: (recipe(p, t, form),), dtype, ("p", "t"))
+
+
+def _moment(name: str) -> str:
+    """Return a function of the closed form, from some numbers to some others, in float64."""
+    names, program = _moments.row_program(name, "")
+    lines = _body(program, "float64", lambda x: f"in[{names.index(x)}]")
+    n_results = len(program.results)
+    lines[-n_results:] = [f"out[{i}] = {x};" for i, x in enumerate(lines[-n_results:])]
+    sizes = f"    static constexpr int TAKES = {len(names)}, GIVES = {n_results};\n"
+    return sizes + _block("DEVICE void of(const float64 *in, float64 *out)", lines)
+
+
+_ACTIVATIONS = [k for x in _activation_recipes.RECIPES for k in (x, f"{x}_derivative")]
+# What a header has, by its name: a functor for each key, and how its functions are printed.
+_HEADERS: dict[str, tuple[Collection[str], Callable[[str], str]]] = {
+    "activations.cuh": ([k for k in _ACTIVATIONS if k != "linear"], _activation),
+    "losses.cuh": (_loss_recipes.RECIPES, _loss),
+    "moments.cuh": (_moments.FUNCTIONS, _moment),
+}
+
+
+def header(name: str, words: Collection[str]) -> str | None:
+    """Return the text of a header that is printed, with the functors of which there are the words.
+
+    None is said of one that people wrote, and that is a file.
+    """
+    if name not in _HEADERS:
+        return None
+    keys, _ = _HEADERS[name]
+    functors = "".join(_printed(name, key) for key in keys if functor(key) in words)
+    return '#pragma once\n#include "arithmetic.cuh"\n' + functors
+
+
+@functools.cache
+def _printed(name: str, key: str) -> str:
+    _, functions = _HEADERS[name]
+    return f"\nstruct {functor(key)} {{\n{functions(key)}}};\n"
