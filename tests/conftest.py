@@ -147,6 +147,23 @@ def normals(draw, dtype, shape, *, special_values=False):
     return _laid_out(array, draw(st.sampled_from(LAYOUTS)), draw(st.integers(0, len(shape) - 1)))
 
 
+def labels(loss, numbers):
+    """Return numbers as targets that a loss is defined for; NaN stays NaN."""
+    numbers = np.asarray(numbers)
+    one, zero = numbers.dtype.type(1), numbers.dtype.type(0)
+    with np.errstate(all="ignore"):
+        if loss == "hinge":
+            minus = one if numbers.dtype.kind in "bu" else numbers.dtype.type(-1)
+            signs = np.where(numbers > 0.5, one, minus)
+            return np.where(numbers != numbers, numbers, signs)
+        if loss == "poisson":
+            return np.where(numbers < 0, zero, numbers)
+        if loss.startswith("binary_crossentropy"):
+            inside = np.where(numbers > 1, one, np.where(numbers < 0, zero, numbers))
+            return np.where(numbers != numbers, numbers, inside)
+    return numbers
+
+
 # N, B and F about the sizes of tiles, groups, lines and runs.
 shapes_of_sums = st.tuples(
     st.integers(0, 6) | st.sampled_from([4, 15, 16, 17, 33]),

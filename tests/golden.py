@@ -11,11 +11,13 @@ import hashlib
 import itertools
 import json
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
 import multisubnet as ms
 from multisubnet._arithmetic.activation_recipes import RECIPES
+from multisubnet._functions import loss_problem
 from multisubnet._functions.loss_problem import LOSSES
 from multisubnet.testing import DTYPES
 
@@ -216,7 +218,10 @@ def _judgement(functions, data, weighted, loss, activation) -> str:
     weight, bias, samples, targets, factors = data
     options = {"loss": loss, "activation": activation}
     options["sample_weight"] = abs(factors) if weighted else None
-    return digest_of_all(functions.mean_loss_and_grad(samples, weight, bias, targets, **options))
+    # The bits that there were before targets that a loss is not defined for were an error.
+    with mock.patch.object(loss_problem, "check_targets"):
+        found = functions.mean_loss_and_grad(samples, weight, bias, targets, **options)
+    return digest_of_all(found)
 
 
 if __name__ == "__main__":

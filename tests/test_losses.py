@@ -11,7 +11,7 @@ import cuda_on_host
 import formula
 import numpy as np
 import pytest
-from conftest import EXAMPLES, normals, problems_of_sums, shape_of
+from conftest import EXAMPLES, labels, normals, problems_of_sums, shape_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_inputs import peak
@@ -72,6 +72,7 @@ def judgements(draw, case, *, shapes=None, dtypes=None, special_values=False):
     of_targets = draw(st.sampled_from([(n_samples, n_features), (n_samples, 1), (n_samples,)]))
     dtype = st.sampled_from(of_others)
     targets = draw(normals(draw(dtype), of_targets, special_values=special_values))
+    targets = labels(case.loss, targets)
     options = {
         "loss": case.loss,
         "activation": case.activation
@@ -254,6 +255,7 @@ def sigmoid(z):
 def test_float32_is_close_to_float64(loss, ndim, weighted):
     (samples, weight, bias, targets), factors = operands_of(3, 10_000, 4, "float32", ndim)
     weight /= 4  # a probability of almost 1 says little of that of the opposite
+    targets = labels(loss, targets)
     factors = factors if weighted else None
     result = ms.mean_loss(
         *(samples, weight, bias, targets),
@@ -276,6 +278,7 @@ def test_gradients_are_the_limits_of_differences(loss, activation, ndim, per_fea
     if loss in ("binary_crossentropy", "poisson"):
         activation = "sigmoid"  # of which they want what is positive
     (samples, weight, bias, targets), factors = operands_of(3, 40, 5, ndim=ndim)
+    targets = labels(loss, targets)
     options = {"loss": loss, "activation": activation, "sample_weight": factors}
     options["per_feature"] = per_feature
     _, *gradients = ms.mean_loss_and_grad(samples, weight, bias, targets, **options)
@@ -312,6 +315,7 @@ def test_gradients_are_torchs(loss, activation):
     }[loss]
     options = {"log_input": False, "eps": 1e-7} if loss == "poisson" else {}
     operands, factors = operands_of(4, 1000, 3, "float32")
+    operands[3] = labels(loss, operands[3])
     result = ms.mean_loss_and_grad(
         *operands, loss=loss, activation=activation, sample_weight=factors
     )
@@ -421,7 +425,7 @@ def test_no_backend_warns_or_asks_seterr(backend, case):
         for samples, weight, targets in [(x, w, x), (x, x, w), (x, w, t), (w, x * 0, x)]:
             samples = samples if case.ndim == 2 else samples[None]
             backend.mean_loss_and_grad(
-                *(samples, weight, weight if case.has_bias else None, targets),
+                *(samples, weight, weight if case.has_bias else None, labels(case.loss, targets)),
                 loss=case.loss,
                 activation=case.activation,
                 sample_weight=samples.reshape(-1) if case.weighted else None,
@@ -499,7 +503,7 @@ GIVEN = {
         ({"weight": np.ones((5, 3))}, ValueError, r"weight has shape \(5, 3\)"),
         ({"bias": np.ones((6, 4))}, ValueError, r"bias has shape \(6, 4\)"),
         ({"samples": np.ones(3)}, ValueError, r"samples has shape \(3,\)"),
-        ({"loss": "mse"}, ValueError, "loss must be one of squared_error, .*, poisson, not 'mse'"),
+        ({"loss": "mape"}, ValueError, "loss must be one of squared_error, .*, bce, not 'mape'"),
         ({"loss": None}, TypeError, "loss must be the name of a loss, not None"),
         ({"loss": np.square}, TypeError, "loss must be the name of a loss, not <ufunc 'square'>"),
         ({"loss": "product"}, ValueError, "loss must be one of"),
@@ -529,3 +533,44 @@ def test_host_and_device_arrays_do_not_mix(function, name):
         function(**there | {name: here[name]})
     with pytest.raises(TypeError, match=rf"{name} is on the GPU and .* \(ndarray\) is not"):
         function(**here | {name: there[name]})
+
+
+OUTSIDE = [
+    ("binary_crossentropy", [1, 2], r"targets\[1\] is 2; .* from 0 to 1"),
+    ("binary_crossentropy", [-1, 1], r"targets\[0\] is -1"),
+    ("binary_crossentropy", [0.5, 1.5], r"targets\[1\] is 1.5"),
+    ("binary_crossentropy_from_logits", [1, 2], r"targets\[1\] is 2"),
+    ("binary_crossentropy", [np.nan, np.inf], r"targets\[1\] is inf"),
+    ("hinge", [0, 1], r"targets\[0\] is 0; hinge is defined for -1 and 1: .*numpy.where"),
+    ("hinge", [True, False], r"targets\[1\] is False"),
+    ("hinge", [-1, 0.5], r"targets\[1\] is 0.5"),
+    ("hinge", [-1, 2], r"targets\[1\] is 2"),
+    ("poisson", [3, -1], r"targets\[1\] is -1; poisson is defined for numbers from 0 on"),
+]
+
+
+@pytest.mark.parametrize(("loss", "targets", "message"), OUTSIDE)
+def test_labels_that_a_loss_is_not_defined_for(loss, targets, message):
+    x, w = np.array([[0.2], [0.8]]), np.array([[1.0], [0.5]])
+    for function in (ms.mean_loss, ms.mean_loss_and_grad):
+        with pytest.raises(ValueError, match=message):
+            function(x, w, None, np.array(targets), loss=loss)
+    column = message.replace(r"\] is", r", 0\] is")
+    with pytest.raises(ValueError, match=column):
+        ms.WeightSets(w).best(1, x, np.array(targets)[:, None], loss=loss)
+    # Far down among many, whatever is read at once.
+    many = np.resize(labels(loss, np.array([0.0, 1.0])), (70_000, 2))
+    many[69_999, 1] = targets[-1] if loss == "poisson" else 7
+    with pytest.raises(ValueError, match=r"targets\[69999, 1\] is"):
+        ms.mean_loss(np.ones((70_000, 2)), w.T, None, many, loss=loss)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "poisson", "binary_crossentropy"])
+def test_labels_that_a_loss_is_defined_for(loss):
+    good = {"hinge": [-1, 1], "poisson": [0, 9], "binary_crossentropy": [0, 1]}[loss]
+    x, w = np.array([[0.2], [0.8]]), np.array([[1.0]])
+    for dtype in ("bool", "int8", "uint8", "float16", "float64"):
+        if not (loss == "hinge" and dtype in ("bool", "uint8")):
+            assert np.isfinite(ms.mean_loss(x, w, None, np.array(good, dtype), loss=loss)).all()
+    assert np.isnan(ms.mean_loss(x, w, None, [np.nan, 1.0], loss=loss)).all()
+    assert np.isnan(ms.mean_loss(x[:0], w, None, [], loss=loss)).all()

@@ -7,7 +7,7 @@ from fractions import Fraction
 import formula
 import numpy as np
 import pytest
-from conftest import EXAMPLES
+from conftest import EXAMPLES, labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_losses import assert_all_same_bits
@@ -31,6 +31,7 @@ def operands_of(rng, dtype, n_sets=3, n_samples=40, n_features=5):
 
 def losses_of(backend, operands, loss, **options):
     activation = ACTIVATION_OF.get(loss)
+    operands = *operands[:3], labels(loss, operands[3])
     return backend.mean_loss_and_grad(*operands, loss=loss, activation=activation, **options)
 
 

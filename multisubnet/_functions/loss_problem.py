@@ -26,6 +26,15 @@ LOSSES = (
     *("squared_error", "absolute_error", "huber", "log_cosh", "binary_crossentropy"),
     *("binary_crossentropy_from_logits", "hinge", "poisson"),
 )
+# The least and the largest target, whether others between them are targets, and that in words.
+_DOMAINS: dict[str, tuple[float, float, bool, str]] = {
+    "hinge": (-1.0, 1.0, False, "-1 and 1: give numpy.where(targets > 0, 1, -1)"),
+    "poisson": (0.0, np.inf, True, "numbers from 0 on"),
+}
+for _loss in ("binary_crossentropy", "binary_crossentropy_from_logits"):
+    _expected = "numbers from 0 to 1: of two labels give targets == the second one"
+    _DOMAINS[_loss] = 0.0, 1.0, True, _expected
+_CHECKED_AT_ONCE = 1 << 16  # targets
 # As Keras has them, too.
 ALIASES = {
     "mse": "squared_error",
@@ -80,6 +89,7 @@ class Judgement:
     def means(self) -> tuple[Any, ...]:
         """Return the means."""
         problem = self.problem
+        self._check_targets()
         summing = self._on_backend()
         with namespaces.device_of(problem.samples):
             outs = [summing.empty(*result) for result in self.results]
@@ -99,10 +109,16 @@ class Judgement:
 
     def totals(self) -> Any:
         """Return what `Summing.totals` does, where there is no closed form."""
+        self._check_targets()
         summing = self._on_backend()
         with namespaces.device_of(self.problem.samples):
             totals = summing.totals(self.terms, self._operands(), self.problem.shape)
             return summing.returned(totals)
+
+    def _check_targets(self) -> None:
+        """Raise unless the loss is defined for all targets; those on a GPU are not looked at."""
+        if self.problem.xp is np:
+            check_targets(self.terms.loss, self.problem.others["targets"])
 
     def _on_backend(self) -> Summing:
         n_sets, n_samples, n_features = shape = self.problem.shape
@@ -142,6 +158,25 @@ def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> Problem
     problem.expect("sample_weight", {"(B,)": (n_samples,)})
     named_loss(loss)
     return problem
+
+
+def check_targets(loss: str, targets: np.ndarray) -> None:
+    """Raise unless a loss is defined for all of the targets that are not NaN."""
+    if loss not in _DOMAINS:
+        return
+    low, high, others, expected = _DOMAINS[loss]
+    rows = max(_CHECKED_AT_ONCE * len(targets) // max(targets.size, 1), 1)
+    for start in range(0, len(targets), rows):
+        some = targets[start : start + rows]
+        outside = (some < low) | (some > high)
+        if not others:
+            outside |= (some != low) & (some != high) & (some == some)
+        if outside.any():
+            index = np.unravel_index(outside.argmax(), outside.shape)
+            place = ", ".join(map(str, (start + index[0], *index[1:])))
+            raise ValueError(
+                f"targets[{place}] is {some[index]!s}; {loss} is defined for {expected}"
+            )
 
 
 def named_loss(loss: Any) -> str:

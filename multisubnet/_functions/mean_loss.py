@@ -105,7 +105,9 @@ def mean_loss(
     Raises
     ------
     ValueError
-        An operand has the wrong shape; there is no loss or activation of that name.
+        An operand has the wrong shape; there is no loss or activation of that name; the loss is not
+        defined for a target: binary cross-entropies are from 0 to 1, hinge is for -1 and 1, poisson
+        from 0 on. (Targets on a GPU, and inside `jax.jit`, are not looked at.)
     TypeError
         An operand is complex, longdouble or not a number; `dtype` is not float16, bfloat16,
         float32 or float64; NumPy (or sequences) and CuPy arrays are mixed.
