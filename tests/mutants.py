@@ -913,7 +913,7 @@ MUTANTS = [
     Mutant(
         "a limit of memory without the program itself",
         "multisubnet/_cli/commands.py",
-        "held = _memory.resident() + _ENGINE_BYTES",
+        "held = _memory.resident() + _PROGRAM_BYTES + engine",
         "held = 0",
     ),
 ]

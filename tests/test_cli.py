@@ -18,6 +18,7 @@ import multisubnet as ms
 from multisubnet._cli import commands as _commands
 from multisubnet._cli.main import _parser, main
 from multisubnet._files import array_files as _array_files
+from multisubnet._files import stored as stored_module
 from multisubnet._memory import amounts as _memory
 from multisubnet._memory import chunks as _chunks
 from multisubnet._sets import prediction as _predict
@@ -198,6 +199,7 @@ def errors(arguments, capsys):
         ("predict x.npy cut.npz -o out.npy", "cut.npz is not a whole .npz file"),
         ("predict bad.csv w.npz -o out.npy", "bad.csv:2: column 1 is 'x'; expected a number"),
         ("predict x.npy w.npz -o out.npy --memory-limit 1MiB", "expected at least"),
+        ("predict x.npy w.npz -o out.npy --memory-limit 150MiB --backend numba", "may take"),
         ("loss x.npy w.npz none.npy", "none.npy: No such file or directory"),
         ("loss x.npy w.npz three.npy", "targets has shape (1, 3)"),
         ("loss x.npy w.npz y.npy -o y.npy", "y.npy is to be written, and is read as y.npy"),
@@ -270,13 +272,13 @@ def test_wrong_usage(capsys, arguments, message):
 
 
 def test_a_result_that_does_not_fit(capsys, monkeypatch):
-    monkeypatch.setattr(_commands, "_free_bytes", lambda limit: 90)
+    monkeypatch.setattr(_commands, "_free_bytes", lambda *limits: 90)
     for out in ("out.npz", "out.csv", "out.safetensors"):
         told = errors(["predict", "x.npy", "w.npz", "-o", out], capsys)
         assert "predictions of shape (4, 3, 2) have 96 bytes, and there are 90 bytes" in told
         assert "write them to a .npy file, or give a larger --memory-limit" in told
     assert "do not fit" in errors(PREDICT, capsys)
-    monkeypatch.setattr(_commands, "_free_bytes", lambda limit: 900)
+    monkeypatch.setattr(_commands, "_free_bytes", lambda *limits: 900)
     assert "--chunk is 4, which takes 192 bytes" in errors([*PREDICT, "--chunk", "4"], capsys)
     assert main(PREDICT) == 0
     assert_same_bits(np.load("out.npy"), SETS.predict(SAMPLES))
@@ -302,19 +304,20 @@ def test_the_memory_that_is_taken_by_itself(tmp_path, monkeypatch, machine, grou
         (job / "memory.current").write_text("6000\n")
         (job / "memory.stat").write_text("anon 5000\ninactive_file 1000\n")
     monkeypatch.setattr(_memory, "_SYSTEM", tmp_path)
-    held = 10000 * os.sysconf("SC_PAGE_SIZE") + _commands._ENGINE_BYTES
-    assert _commands._free_bytes(None) == limit - held
-    assert _commands._free_bytes(2 * GIB) == 2 * GIB - held
-    with pytest.raises(ValueError, match="--memory-limit is 1 bytes, and the program"):
-        _commands._free_bytes(1)
+    held = 10000 * os.sysconf("SC_PAGE_SIZE") + _commands._PROGRAM_BYTES
+    for engine in (0, _commands._ENGINE_BYTES):
+        assert _commands._free_bytes(None, engine) == limit - held - engine
+        assert _commands._free_bytes(2 * GIB, engine) == 2 * GIB - held - engine
+        with pytest.raises(ValueError, match="--memory-limit is 1 bytes, and the program"):
+            _commands._free_bytes(1, engine)
 
 
 def test_a_small_machine_is_not_refused(monkeypatch):
     monkeypatch.setattr(_memory, "available", lambda: 1000)
-    assert _commands._free_bytes(None) == _commands._LEAST_BYTES
+    assert _commands._free_bytes(None, 0) == _commands._LEAST_BYTES
     monkeypatch.setattr(_memory, "available", lambda: None)
     monkeypatch.setattr(_memory, "resident", lambda: 0)
-    assert _commands._free_bytes(None) == GIB - _commands._ENGINE_BYTES
+    assert _commands._free_bytes(None, 1 << 28) == GIB - (1 << 28) - _commands._PROGRAM_BYTES
 
 
 @settings(max_examples=50)
@@ -326,8 +329,10 @@ def test_a_small_machine_is_not_refused(monkeypatch):
 def test_chunks_fit_beside_their_samples(shape, free, dtype):
     n_sets, n_samples, n_features = shape
     samples = np.broadcast_to(np.zeros((), dtype), (n_samples, n_features))
+    stored = object.__new__(stored_module.StoredArray)
+    stored.nbytes = samples.nbytes
     weight = np.broadcast_to(np.zeros((), dtype), (n_sets, n_features))
-    prediction = _predict.Prediction.of(samples, weight, None, None, 0)
+    prediction = _predict.Prediction.of(samples, weight, None, None, 0)._replace(samples=stored)
     elements = _commands._elements(prediction, free, None)
     itemsize = samples.itemsize
     for chunk in itertools.islice(_chunks.chunks(prediction.shape, elements), 2):

@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 import multisubnet as ms
 from multisubnet._cli import resumable_file as _predict_file
 from multisubnet._cli.main import main
+from multisubnet._files import array_files as _array_files
+from multisubnet._memory import amounts as _memory
 from multisubnet._sets import prediction as _predict
 from multisubnet.testing import activations, problems
 
@@ -348,6 +350,120 @@ def test_a_run_that_differs_is_refused(interrupted, capsys, change, more, messag
     assert not os.path.exists("out.npy")
 
 
+def changing(call, change):
+    """A method that changes an input at one of its calls, and then does what it did."""
+
+    def do(self, *arguments, **keywords):
+        nonlocal call
+        call -= 1
+        if call == 0:
+            change()
+        return method(self, *arguments, **keywords)
+
+    method = _predict.Prediction.block
+    return do
+
+
+def in_place(content):
+    def change():
+        with open("samples.npy", "r+b") as file:
+            file.write(content)
+        status = os.stat("samples.npy")
+        os.utime("samples.npy", ns=(status.st_atime_ns, status.st_mtime_ns + 10**7))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change", [in_place(b"\x93NUMPY"), lambda: os.truncate("samples.npy", 300)]
+)
+@pytest.mark.parametrize("out", ["out.npy", "out.npz"])
+@settings(max_examples=max(EXAMPLES // 10, 3))
+@given(call=st.integers(1, 19))
+def test_an_input_that_changes(files, change, out, call):
+    """A result of samples of before and after is none, and nothing is left to go on with."""
+    make_inputs(Path())
+    command = ["predict", "samples.npy", "weights.npz", "-o", out]
+    command += ["--chunk", "2"] if out == "out.npy" else []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            _predict.Prediction, "block", changing(min(call, 1 + 18 * (out == "out.npy")), change)
+        )
+        assert main(command) == 1
+    assert left() == []
+    make_inputs(Path())
+    assert main(command) == 0
+    os.remove(out)
+
+
+def test_an_input_that_changes_before_an_interrupt(files):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_predict.Prediction, "block", changing(9, in_place(b"\x93NUMPY")))
+        fails = Failing(_predict_file._Writing.append, 9, KeyboardInterrupt())
+        patch.setattr(_predict_file._Writing, "append", lambda *a: fails(*a))
+        assert main(PREDICT) == 130
+    assert left() == []
+
+
+@pytest.mark.parametrize("name", ["samples.npy", "expected.npy"])
+def test_an_input_of_losses_that_changes(files, monkeypatch, capsys, name):
+    np.save("expected.npy", np.load("samples.npy"))
+    mean_loss = ms.WeightSets.mean_loss
+
+    def changed(*arguments, **keywords):
+        os.utime(name, ns=(0, 0))
+        return mean_loss(*arguments, **keywords)
+
+    monkeypatch.setattr(ms.WeightSets, "mean_loss", changed)
+    assert main(["loss", "samples.npy", "weights.npz", "expected.npy"]) == 1
+    told = capsys.readouterr()
+    assert told.err == f"multisubnet: error: {name} was changed while it was read\n"
+    assert told.out == ""
+
+
+@pytest.mark.parametrize("end", [".npz", ".safetensors", ".csv"])
+def test_an_input_that_changes_while_it_is_read_whole(files, monkeypatch, end):
+    samples = np.load("samples.npy")
+    _array_files.write(f"s{end}", samples, "samples", ["i"], range(N_FEATURES))
+    check_fits = _memory.check_fits
+
+    def changed(what, n_bytes):
+        os.utime(what, ns=(0, 0))
+        check_fits(what, n_bytes)
+
+    monkeypatch.setattr(_memory, "check_fits", changed)
+    with pytest.raises(ValueError, match=rf"s{end} was changed while it was read"):
+        _array_files.read(f"s{end}", "samples")
+
+
+def test_a_file_that_another_takes_the_place_of_is_whole(files, monkeypatch):
+    """As editors and this program replace files: the one that was opened stays what it was."""
+
+    def replace():
+        np.save("other.npy", np.zeros((N_SAMPLES, N_FEATURES)))
+        os.replace("other.npy", "samples.npy")
+
+    monkeypatch.setattr(_predict.Prediction, "block", changing(9, replace))
+    assert main(PREDICT) == 0
+    assert Path("out.npy").read_bytes() == files
+
+
+@given(data=st.data())
+def test_parts_of_a_stored_array(tmp_path, data):
+    shape = data.draw(st.lists(st.integers(0, 5), min_size=1, max_size=3))
+    dtype = data.draw(st.sampled_from(["<f4", ">f8", "i1", "<c16"]))
+    array = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    np.save(tmp_path / "a.npy", np.asarray(array, order=data.draw(st.sampled_from("CF"))))
+    with _array_files.opened(tmp_path / "a.npy", "") as stored:
+        for _ in range(3):
+            bounds = [sorted(data.draw(st.tuples(*[st.integers(0, n)] * 2))) for n in shape]
+            part = tuple(slice(*bound) for bound in bounds)[: data.draw(st.integers(1, len(shape)))]
+            read = stored[part] if len(part) > 1 else stored[part[0]]
+            assert read.dtype == array.dtype
+            np.testing.assert_array_equal(read, array[part])
+        assert b"".join(map(bytes, stored.pieces(7))) == stored.whole().tobytes("A")
+
+
 def test_other_chunks_and_backends_are_no_difference(interrupted, files):
     assert main([*INPUTS, "--chunk", "7", "--backend", "numpy", "--resume"]) == 0
     assert Path("out.npy").read_bytes() == files
@@ -441,9 +557,9 @@ def test_a_signal_before_anything_is_safe(tmp_path):
 
 
 def test_a_limit_that_leaves_nothing(files, capsys):
-    assert main([*INPUTS, "--memory-limit", "150M"]) == 1
+    assert main([*INPUTS, "--memory-limit", "15M"]) == 1
     error = capsys.readouterr().err
-    assert "--memory-limit is 150 MiB, and the program with its inputs may take" in error
+    assert "--memory-limit is 15 MiB, and the program with its inputs may take" in error
 
 
 @pytest.mark.parametrize("shape", [(70, 100_000, 10), (1, 100_000_000, 1)])

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from multisubnet._backends.choice import choice, use_backend
 from multisubnet._cli import resumable_file as _predict_file
 from multisubnet._files import array_files as _array_files
 from multisubnet._files import atomic as _replace
+from multisubnet._files.stored import StoredArray
 from multisubnet._memory import amounts as _memory
 from multisubnet._memory import chunks as _chunks
 from multisubnet._sets import prediction as _predict
@@ -21,7 +23,9 @@ from multisubnet._sets.weight_sets import WeightSets
 
 _MOST_MEMORY = 1 << 30  # that is taken if nobody says how much
 _ENGINE_BYTES = 1 << 28  # that loading or compiling a backend may take of it
+_PROGRAM_BYTES = 1 << 23  # that threads, modules and buffers of the system take besides
 _LEAST_BYTES = 1 << 24  # for buffers, if nobody says how much memory
+_FOR_AN_ENGINE = _ENGINE_BYTES + _LEAST_BYTES
 _BUFFER_BYTES = 1 << 26  # of each of two: larger ones are not written faster
 
 
@@ -31,28 +35,50 @@ def predict(options: argparse.Namespace) -> None:
     if end != ".npy" and (options.resume or options.chunk):
         options.parser.error("--resume and --chunk are for an OUT that ends in .npy")
     _check_is_other(options.out, options.samples, options.weights)
-    samples, sets = _inputs(options)
-    with _names_of_files(options):
-        prediction = _predict.Prediction.of(
-            samples, sets.weight, sets.bias, sets.activation, options.set_axis
-        )
-    free = _free_bytes(options.memory_limit)
-    progress = _shows_progress(options.progress)
-    if end == ".npy":
-        elements = _elements(prediction, free, options.chunk)
-        _predict_file.write(options.out, prediction, elements, options.resume, progress)
-        return
+    with contextlib.ExitStack() as stack:
+        limit = options.memory_limit
+        _free_bytes(limit, _ENGINE_BYTES if choice() not in (None, "numpy") else 0)
+        stack.enter_context(_memory.held_to(limit))
+        samples, sets = _inputs(options, stack)
+        if choice() is None and limit is not None and _free_bytes(limit, 0) < _FOR_AN_ENGINE:
+            stack.enter_context(use_backend("numpy"))  # which needs no engine to be loaded
+        with _names_of_files(options):
+            prediction = _prediction(samples, sets, options.set_axis)
+        free = _free_bytes(limit, 0 if choice() == "numpy" else _ENGINE_BYTES)
+        progress = _shows_progress(options.progress)
+        if end == ".npy":
+            elements = _elements(prediction, free, options.chunk)
+            _predict_file.write(options.out, prediction, elements, options.resume, progress)
+            return
+        result = _whole(prediction, free, progress)
+        _check_unchanged(samples)
+        axes = ("sample", "set") if options.set_axis else ("set", "sample")
+        columns = [f"f{f}" for f in range(result.shape[2])]
+        _array_files.write(options.out, result, "predictions", axes, columns)
+
+
+def _prediction(
+    samples: StoredArray | np.ndarray, sets: WeightSets, set_axis: int
+) -> _predict.Prediction:
+    """Return what sets predict of samples, of which parts may be read as they are needed."""
+    checked = np.broadcast_to(np.zeros((), samples.dtype), samples.shape)
+    prediction = _predict.Prediction.of(checked, sets.weight, sets.bias, sets.activation, set_axis)
+    return prediction._replace(samples=samples)
+
+
+def _whole(prediction: _predict.Prediction, free: int, progress: bool) -> np.ndarray:
+    """Return the whole result, within so many bytes."""
     if prediction.n_bytes > free:
         raise MemoryError(
             f"predictions of shape {prediction.shape} have {_memory.text(prediction.n_bytes)}, and "
             f"there are {_memory.text(free)} for them: write them to a .npy file, or give a larger "
             f"--memory-limit"
         )
-    result = prediction.whole(None, progress)
-    axes = ("sample", "set") if options.set_axis else ("set", "sample")
-    _array_files.write(
-        options.out, result, "predictions", axes, [f"f{f}" for f in range(result.shape[2])]
-    )
+    elements = _elements(prediction, free - prediction.n_bytes, None)
+    result = np.empty(prediction.shape, prediction.dtype)
+    for chunk, operands in prediction.parts(elements, progress):
+        prediction.block(operands, out=result[chunk])
+    return result
 
 
 def loss(options: argparse.Namespace) -> None:
@@ -60,12 +86,16 @@ def loss(options: argparse.Namespace) -> None:
     if options.out is not None:
         _array_files.suffix(options.out)
         _check_is_other(options.out, options.samples, options.weights, options.targets)
-    samples, sets = _inputs(options)
-    if options.best is not None and options.best > len(sets):
-        raise ValueError(f"--best is {options.best}, and {options.weights} has {len(sets)} sets")
-    targets = _array_files.read(options.targets, "targets")
-    with _names_of_files(options):
-        losses = sets.mean_loss(samples, targets, loss=options.loss)
+    with contextlib.ExitStack() as stack:
+        samples, sets = _inputs(options, stack)
+        if options.best is not None and options.best > len(sets):
+            raise ValueError(
+                f"--best is {options.best}, and {options.weights} has {len(sets)} sets"
+            )
+        targets = stack.enter_context(_array_files.opened(options.targets, "targets"))
+        with _names_of_files(options):
+            losses = sets.mean_loss(_mapped(samples), _mapped(targets), loss=options.loss)
+        _check_unchanged(samples, targets)
     if options.out is not None:
         table = losses[:, None] if _array_files.suffix(options.out) == ".csv" else losses
         _array_files.write(options.out, table, "losses", ["set"], ["loss"])
@@ -86,13 +116,25 @@ def _check_is_other(out: str, *inputs: str) -> None:
             raise ValueError(f"{out} is to be written, and is read as {path}")
 
 
-def _inputs(options: argparse.Namespace) -> tuple[np.ndarray, WeightSets]:
-    """Return samples and sets of weights."""
-    samples = _array_files.read(options.samples, "samples")
+def _inputs(
+    options: argparse.Namespace, stack: contextlib.ExitStack
+) -> tuple[StoredArray | np.ndarray, WeightSets]:
+    """Return samples, in an open file perhaps, which `stack` closes, and sets of weights."""
+    samples = stack.enter_context(_array_files.opened(options.samples, "samples"))
     sets = WeightSets.load(options.weights)
     if options.activation is not None:
-        sets = WeightSets(sets.weight, sets.bias, options.activation)
+        sets = WeightSets._of(sets.weight, sets.bias, options.activation)
     return samples, sets
+
+
+def _mapped(array: StoredArray | np.ndarray) -> np.ndarray:
+    return array.whole() if isinstance(array, StoredArray) else array
+
+
+def _check_unchanged(*arrays: StoredArray | np.ndarray) -> None:
+    for array in arrays:
+        if isinstance(array, StoredArray):
+            array.check_unchanged()
 
 
 @contextlib.contextmanager
@@ -107,9 +149,9 @@ def _names_of_files(options: argparse.Namespace) -> Iterator[None]:
         raise
 
 
-def _free_bytes(limit: int | None) -> int:
-    """Return how many bytes a limit of memory leaves to what is computed."""
-    held = _memory.resident() + _ENGINE_BYTES
+def _free_bytes(limit: int | None, engine: int) -> int:
+    """Return how many bytes a limit of memory leaves, beside those of an engine."""
+    held = _memory.resident() + _PROGRAM_BYTES + engine
     if limit is None:
         available = _memory.available()
         limit = _MOST_MEMORY if available is None else min(available // 4, _MOST_MEMORY)
@@ -133,9 +175,10 @@ def _shows_progress(asked: bool | None) -> bool:
 def _elements(prediction: _predict.Prediction, free: int, rows: int | None) -> int:
     """Return how many elements of the result are computed at once."""
     itemsize, n_features = prediction.dtype.itemsize, prediction.shape[2]
-    # Of samples in a file the pages are in memory that a chunk needs: not more than a third
+    # Of samples in a file the part is in memory that a chunk needs: not more than a third
     # of the whole, since their items are not larger than those of the two buffers.
-    free -= min(prediction.samples.nbytes, free // 3)
+    if isinstance(prediction.samples, StoredArray):
+        free -= min(prediction.samples.nbytes, free // 3)
     most = _chunks.elements_within(free, 2, itemsize)
     if rows is not None:
         rows = min(rows, prediction.shape[0])

@@ -18,7 +18,7 @@ import math
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,14 @@ import numpy as np
 import multisubnet
 from multisubnet._files import atomic as _replace
 from multisubnet._files import npy as _npy
+from multisubnet._files.inputs import InputChanged
+from multisubnet._files.stored import StoredArray
 from multisubnet._memory import amounts as _memory
-from multisubnet._memory import mapped as _mapped
 from multisubnet._sets.prediction import Prediction
 
 CHECKPOINT_BYTES = 1 << 30  # after how many bytes they are put on the disk, and that is recorded
 _FORMAT = 1
-_HASHED = 1 << 24  # bytes at a time
+_HASHED = 1 << 20  # bytes at a time
 
 
 def write(path: Any, prediction: Prediction, elements: int, resume: bool, progress: Any) -> None:
@@ -56,16 +57,22 @@ def write(path: Any, prediction: Prediction, elements: int, resume: bool, progre
                 f"{part} is there, of a run that did not end: --resume goes on with it; remove it "
                 f"to start over"
             )
-        writing = _Writing(file, record, record.safe_bytes() if n_before else 0)
+        check = getattr(prediction.samples, "check_unchanged", lambda: None)
+        writing = _Writing(file, record, record.safe_bytes() if n_before else 0, check)
         try:
             _check_space(final, len(header) + prediction.n_bytes - n_before)
             writing.begin(header)
             _compute(prediction, elements, progress, len(header), writing)
             writing.checkpoint()
         except BaseException as error:
-            with contextlib.suppress(OSError):
+            is_changed = isinstance(error, InputChanged)
+            try:
                 writing.checkpoint()
-            if writing.safe > len(header):
+            except OSError:
+                pass
+            except InputChanged:
+                is_changed = True
+            if writing.safe > len(header) and not is_changed:
                 error.add_note(f"{part} is kept: the same with --resume goes on with it")
             else:
                 part.unlink()
@@ -108,8 +115,11 @@ def _compute(
 class _Writing:
     """A file that grows, and how much of it is safe on the disk."""
 
-    def __init__(self, file: io.FileIO, record: _Record, safe: int) -> None:
+    def __init__(
+        self, file: io.FileIO, record: _Record, safe: int, check: Callable[[], None]
+    ) -> None:
         self.safe = safe
+        self._check = check  # what is computed of inputs that changed is never safe
         self._file, self._record = file, record
         self._end = safe  # of what is written
         self._clean = safe  # up to here the system keeps nothing of the file in memory
@@ -136,6 +146,7 @@ class _Writing:
 
     def checkpoint(self) -> None:
         """Wait until all that is written is on the disk, and record it."""
+        self._check()
         _replace.sync(self._file.fileno())
         self.safe = self._end
         self._record.write(self.safe)
@@ -226,20 +237,23 @@ def _job(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def _fingerprint(array: np.ndarray) -> dict[str, Any]:
+def _fingerprint(array: StoredArray | np.ndarray) -> dict[str, Any]:
     """Return what tells an array from others."""
-    is_fortran = array.flags.f_contiguous and not array.flags.c_contiguous
-    flat = array.reshape(-1, order="F" if is_fortran else "C")
     hashed = hashlib.sha256()
-    step = max(_HASHED // array.itemsize, 1)
-    for start in range(0, flat.size, step):
-        piece = flat[start : start + step]
-        hashed.update(np.ascontiguousarray(piece).view(np.uint8).data)
-        _mapped.release(piece)
+    if isinstance(array, StoredArray):
+        order = array.order
+        for piece in array.pieces(_HASHED):
+            hashed.update(piece.data)
+    else:
+        order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+        flat = array.reshape(-1, order=order)
+        step = max(_HASHED // array.itemsize, 1)
+        for start in range(0, flat.size, step):
+            hashed.update(np.ascontiguousarray(flat[start : start + step]).view(np.uint8).data)
     return {
         "dtype": array.dtype.str,
         "shape": list(array.shape),
-        "order": "F" if is_fortran else "C",
+        "order": order,
         "sha256": hashed.hexdigest(),
     }
 

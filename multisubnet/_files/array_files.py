@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from multisubnet._files import atomic as _replace
 from multisubnet._files import csv as _csv
 from multisubnet._files import npy as _npy
 from multisubnet._files import safetensors as _safetensors
+from multisubnet._files.stored import StoredArray
 
 SUFFIXES = (".npy", ".npz", ".csv", ".safetensors")
 
@@ -33,20 +35,30 @@ def read(path: str | os.PathLike[str], name: str) -> np.ndarray:
     if end == ".csv":
         return _csv.read(place)
     if end == ".npy":
-        array = _npy.mapped(place)
-    else:
+        with contextlib.closing(StoredArray(place)) as stored:
+            return stored.whole()
 
-        def choose(names: list[str]) -> list[str]:
-            if name not in names and len(names) != 1:
-                shown = ", ".join(sorted(names))[:200] or "none"
-                raise ValueError(f"{path} has the arrays {shown}; expected one alone, or {name}")
-            return [name] if name in names else names
+    def choose(names: list[str]) -> list[str]:
+        if name not in names and len(names) != 1:
+            shown = ", ".join(sorted(names))[:200] or "none"
+            raise ValueError(f"{path} has the arrays {shown}; expected one alone, or {name}")
+        return [name] if name in names else names
 
-        read = _npy.members if end == ".npz" else _safetensors.read_arrays
-        (array,) = read(place, choose).values()
+    read = _npy.members if end == ".npz" else _safetensors.read_arrays
+    (array,) = read(place, choose).values()
     if array.dtype.kind == "U":
         raise ValueError(f"{path} has a text; expected an array of numbers")
     return array
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str], name: str) -> Iterator[StoredArray | np.ndarray]:
+    """Return the same; of a .npy file, an array whose parts are read."""
+    if suffix(path) == ".npy":
+        with contextlib.closing(StoredArray(Path(path))) as stored:
+            yield stored
+    else:
+        yield read(path, name)
 
 
 def write(
@@ -71,4 +83,4 @@ def write(
             if end == ".npy":
                 np.save(file, array, allow_pickle=False)
             else:
-                np.savez(file, **{name: array})  # type: ignore[arg-type]
+                _npy.write_members(file, {name: array})

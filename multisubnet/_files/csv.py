@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from multisubnet._files import atomic as _replace
+from multisubnet._files import inputs
 from multisubnet._memory import amounts as _memory
 
 _GROWTH = 8  # a number takes at least two bytes of a file, and sixteen while its array grows
@@ -22,7 +23,7 @@ def read(path: Path) -> np.ndarray:
 
     The first line is a header if none of its cells is a number.
     """
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with inputs.opened(path, "r", encoding="utf-8-sig", newline="") as file:
         _memory.check_fits(path, _GROWTH * os.fstat(file.fileno()).st_size)
         lines = csv.reader(file, strict=True)
         numbers = array.array("d")

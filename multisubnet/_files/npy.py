@@ -24,6 +24,7 @@ from numpy.lib import format as npy
 
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._arrays import validation as _operands
+from multisubnet._files import inputs
 from multisubnet._memory import amounts as _memory
 
 _PIECE = 1 << 20  # of an array, which is read piece by piece
@@ -54,7 +55,7 @@ _LENGTHS = {
 }
 
 
-class _Header(NamedTuple):
+class Header(NamedTuple):
     shape: tuple[int, ...]
     dtype: np.dtype
     order: str
@@ -64,23 +65,15 @@ class _Header(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def mapped(path: Path) -> np.ndarray:
-    """Return the array of a .npy file, read-only, whose pages are read when they are needed."""
-    with open(path, "rb") as file:
-        header = _header(path, file, "")
-        offset = file.tell()
-        n_bytes = file.seek(0, 2) - offset
-        _check_size(path, "", header, n_bytes)
-        if not n_bytes:
-            return np.empty(header.shape, header.dtype, header.order)  # type: ignore[call-overload]
-        return np.memmap(
-            file,
-            header.dtype,
-            "r",
-            offset,
-            header.shape,
-            header.order,  # type: ignore[call-overload]
-        )
+def read_header(path: Path, file: IO[bytes]) -> Header:
+    """Read what a .npy file says of its array, which begins where reading ends."""
+    header = _header(path, file, "")
+    if header.dtype.kind == "U":
+        raise ValueError(f"{path} has a text; expected an array of numbers")
+    offset = file.tell()
+    _check_size(path, "", header, file.seek(0, 2) - offset)
+    file.seek(offset)
+    return header
 
 
 def members(path: Path, choose: Callable[[list[str]], Iterable[str]]) -> dict[str, np.ndarray]:
@@ -88,7 +81,7 @@ def members(path: Path, choose: Callable[[list[str]], Iterable[str]]) -> dict[st
 
     Texts are among them.
     """
-    with open(path, "rb") as file, _as_value_error(path), zipfile.ZipFile(file) as archive:
+    with inputs.opened(path) as file, _as_value_error(path), zipfile.ZipFile(file) as archive:
         entries = {_name(path, entry): entry for entry in archive.infolist()}
         if len(entries) < len(archive.infolist()):
             raise ValueError(f"{path} has several arrays of one name")
@@ -150,7 +143,7 @@ def size_of(what: object, shape: tuple[int, ...], dtype: np.dtype) -> int:
     return math.prod(shape) * dtype.itemsize
 
 
-def _header(path: Path, file: IO[bytes], what: str) -> _Header:
+def _header(path: Path, file: IO[bytes], what: str) -> Header:
     """Read the header of an array."""
     try:
         # Old and foreign headers are parsed with warnings, which say nothing of the array.
@@ -173,12 +166,23 @@ def _header(path: Path, file: IO[bytes], what: str) -> _Header:
     if dtype.hasobject:
         raise ValueError(f"{what}{path} has Python objects, which are never read")
     if dtype.kind == "U" and shape == () and 0 < dtype.itemsize <= _LONGEST_TEXT:
-        return _Header(shape, dtype, "C")
+        return Header(shape, dtype, "C")
     try:
         _operands.check_dtype(f"{what}{path}", np.empty(0, dtype))
     except TypeError as error:
         raise ValueError(str(error)) from None
-    return _Header(shape, dtype, "F" if is_fortran else "C")
+    return Header(shape, dtype, "F" if is_fortran else "C")
+
+
+def write_members(file: IO[bytes], arrays: dict[str, np.ndarray]) -> None:
+    """Write a .npz file, as `numpy.savez` would with buffers of many megabytes."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            fields = npy.header_data_from_array_1_0(array)
+            flat = np.ascontiguousarray(array.T if fields["fortran_order"] else array).reshape(-1)
+            with archive.open(name + _SUFFIX, "w", force_zip64=True) as entry:
+                npy.write_array_header_1_0(entry, fields)
+                entry.write(flat.view(np.uint8).data)
 
 
 def check_has(path: str | os.PathLike[str], name: str, dtype: np.dtype) -> None:
@@ -190,7 +194,7 @@ def check_has(path: str | os.PathLike[str], name: str, dtype: np.dtype) -> None:
         )
 
 
-def _check_size(path: Path, what: str, header: _Header, n_bytes: int) -> None:
+def _check_size(path: Path, what: str, header: Header, n_bytes: int) -> None:
     """Raise unless so many bytes follow the header as it says."""
     if header.n_bytes != n_bytes:
         state = "truncated" if n_bytes < header.n_bytes else "damaged"

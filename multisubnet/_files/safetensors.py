@@ -17,6 +17,7 @@ import numpy as np
 
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._files import atomic as _replace
+from multisubnet._files import inputs
 from multisubnet._files import npy as _npy
 from multisubnet._memory import amounts as _memory
 
@@ -45,7 +46,7 @@ def read(
     path: Path, choose: Callable[[list[str]], Iterable[str]]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the arrays that `choose` takes of all names, or refuses, and the metadata."""
-    with open(path, "rb") as file:
+    with inputs.opened(path) as file:
         n_bytes = os.fstat(file.fileno()).st_size - _LENGTH.size
         length = file.read(_LENGTH.size)
         n_header = _LENGTH.unpack(length)[0] if len(length) == _LENGTH.size else -1

@@ -43,7 +43,7 @@ def save(
             _npy.check_has(path, name, array.dtype)
         notes = {"activation": np.array(text), "format_version": np.array(_FORMAT)}
         with _replace.replacing(path) as file:
-            np.savez(file, **arrays, **notes)  # type: ignore[arg-type]
+            _npy.write_members(file, arrays | notes)
     else:
         metadata = {"activation": text, "format_version": str(_FORMAT)}
         _safetensors.write(path, arrays, metadata | {_CHECKSUM: _checksum(arrays, metadata)})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import operator
 import re
 import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +19,8 @@ _UNITS = {"": 1, "B": 1}
 for _power, _letter in enumerate("KMGTP", 1):
     _UNITS |= {f"{_letter}B": 1000**_power, f"{_letter}IB": 1024**_power, _letter: 1024**_power}
 _AMOUNT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]*)\s*")
+
+_limit: ContextVar[int | None] = ContextVar("multisubnet_memory_limit", default=None)
 
 _SYSTEM = Path("/")  # of the files of Linux
 
@@ -59,11 +64,27 @@ def text(n_bytes: float) -> str:
     return f"{n_bytes:.3g} {unit}"
 
 
+@contextlib.contextmanager
+def held_to(limit: int | None) -> Iterator[None]:
+    """Have `check_fits` hold the whole process to so many bytes, where that is not None."""
+    token = _limit.set(limit)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
 def check_fits(what: object, n_bytes: int) -> None:
     """Raise MemoryError unless something of so many bytes fits in the memory of the host."""
-    limit = available()
-    if limit is not None and n_bytes > limit:
-        raise MemoryError(f"{what} takes {text(n_bytes)}, and {text(limit)} are available")
+    free = available()
+    if free is not None and n_bytes > free:
+        raise MemoryError(f"{what} takes {text(n_bytes)}, and {text(free)} are available")
+    limit = _limit.get()
+    if limit is not None and n_bytes > limit - resident():
+        left = max(limit - resident(), 0)
+        raise MemoryError(
+            f"{what} takes {text(n_bytes)}, and of a limit of {text(limit)} {text(left)} are left"
+        )
 
 
 def available(xp: ModuleType = np) -> int | None:

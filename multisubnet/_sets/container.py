@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 from collections.abc import Iterable, Iterator
@@ -458,7 +459,10 @@ class Container(Generic[ArrayT]):
 
         weight, bias, activation = _weight_files.load(path)
         try:
-            return cls(weight, bias, activation)
+            _, weight, bias, shape = validation.read_parameters(weight, bias)
+            weight = _plain(path, weight, shape)  # one after the other: a copy at a time
+            bias = None if bias is None else _plain(path, bias, shape)
+            return cls._of(weight, bias, activation)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} has no sets of weights: {error}") from None
 
@@ -471,6 +475,15 @@ def _copied(array: Any, shape: tuple[int, int]) -> Any:
         copy = xp.empty(shape, _dtypes.native(array.dtype))
         copy[...] = array
     return copy
+
+
+def _plain(path: Any, array: Any, shape: tuple[int, int]) -> Any:
+    """Return an array that was read from a file as `_copied` does, without a copy if it is so."""
+    is_native = array.dtype is _dtypes.native(array.dtype)
+    if is_native and array.shape == shape and array.flags.c_contiguous:
+        return array
+    _memory.check_fits(path, math.prod(shape) * array.itemsize)
+    return _copied(array, shape)
 
 
 def _contiguous(array: Any) -> Any:
