@@ -424,7 +424,7 @@ def test_an_input_of_losses_that_changes(files, monkeypatch, capsys, name):
 @pytest.mark.parametrize("end", [".npz", ".safetensors", ".csv"])
 def test_an_input_that_changes_while_it_is_read_whole(files, monkeypatch, end):
     samples = np.load("samples.npy")
-    _array_files.write(f"s{end}", samples, "samples", ["i"], range(N_FEATURES))
+    _array_files.write(f"s{end}", samples, "samples", ["i"], "abc")
     check_fits = _memory.check_fits
 
     def changed(what, n_bytes):
