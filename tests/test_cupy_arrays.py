@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import multisubnet as ms
+from multisubnet._backends.cupy import engine
 from multisubnet._functions import evaluation
 from multisubnet.testing import assert_same_bits
 
@@ -85,3 +86,14 @@ def test_the_stand_in_sees_what_a_gpu_would_flush(move):
         with pytest.raises(AssertionError, match="takes subnormals for zeros"):
             flushes()
     assert float((wide + 1)[0, 0]) == float(WEIGHT[0, 0]) + 1
+
+
+def test_sets_move_as_results_do(cupy_on_host, monkeypatch):
+    moved = []
+    monkeypatch.setattr(
+        engine, "adopt", lambda x: moved.append(x) or sys.modules["cupy"].asarray(x)
+    )
+    sets = ms.WeightSets(WEIGHT, BIAS).to("cupy")
+    assert len(moved) == 2
+    assert sets.to("cupy").weight is sets.weight
+    assert_same_bits(sets.to("numpy").bias, BIAS)

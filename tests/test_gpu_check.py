@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -44,8 +45,8 @@ esac
 """
 
 
-def run(tmp_path, *, first_contact="exit 0", peers="exit 0", **environment):
-    """Return the finished process, and the seconds that it took."""
+def start(tmp_path, *, first_contact="exit 0", peers="exit 0", **environment):
+    """Return the process, with `python3` that does what is given."""
     python = tmp_path / "python"
     text = PYTHON.format(
         python=sys.executable,
@@ -57,15 +58,29 @@ def run(tmp_path, *, first_contact="exit 0", peers="exit 0", **environment):
     python.chmod(0o755)
     given = {"PYTHON": str(python), "GPU_CHECK_OUT": str(tmp_path / "out")}
     given |= {"GPU_CHECK_PARTS": "ABCE"}  # not what is installed: ncu
-    began = time.perf_counter()
-    done = subprocess.run(
+    given |= {"TMPDIR": str(tmp_path)}
+    return subprocess.Popen(
         ["bash", SCRIPT],
         env=os.environ | given | environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
     )
-    return done, time.perf_counter() - began
+
+
+def run(tmp_path, **options):
+    """Return the status, what was printed, and the seconds that it took."""
+    began = time.perf_counter()
+    process = start(tmp_path, **options)
+    printed, errors = process.communicate(timeout=60)
+    assert errors == ""
+    assert not list(tmp_path.glob("tmp.*"))
+    return process.returncode, printed, time.perf_counter() - began
+
+
+def is_running(text):
+    """Whether there is a process with this in its command."""
+    return text in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
 
 
 def test_syntax():
@@ -73,10 +88,11 @@ def test_syntax():
 
 
 def test_a_dry_run_prints_the_steps_and_runs_none(tmp_path):
-    done, _ = run(tmp_path, first_contact="touch ran", GPU_CHECK_DRY="1", GPU_CHECK_PARTS="ABCDE")
-    assert done.returncode == 0
-    assert done.stderr == ""
-    steps = [line.split(",")[0] for line in done.stdout.splitlines()]
+    status, printed, _ = run(
+        tmp_path, first_contact="touch ran", GPU_CHECK_DRY="1", GPU_CHECK_PARTS="ABCDE"
+    )
+    assert status == 0
+    steps = [line.split(",")[0] for line in printed.splitlines()]
     expected = "first_contact tests pytorch jax memcheck racecheck initcheck synccheck"
     assert sorted(steps) == sorted([*expected.split(), "timings", "ncu", "peers", "large"])
     assert not (ROOT / "ran").exists()
@@ -84,11 +100,11 @@ def test_a_dry_run_prints_the_steps_and_runs_none(tmp_path):
 
 
 def test_all_steps_and_the_table(tmp_path):
-    done, _ = run(tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "tests: 3 passed, 1 skipped in 0.1s" in done.stdout
-    assert "no test ran" in next(x for x in done.stdout.splitlines() if x.startswith("jax "))
-    row = next(line for line in done.stdout.splitlines() if line.startswith("affine 1000x569x30"))
+    status, printed, _ = run(tmp_path)
+    assert status == 0, printed
+    assert "tests: 3 passed, 1 skipped in 0.1s" in printed
+    assert "no test ran" in next(x for x in printed.splitlines() if x.startswith("jax "))
+    row = next(line for line in printed.splitlines() if line.startswith("affine 1000x569x30"))
     assert row.split()[2:] == ["25.0", "us", "2731", "GB/s", "0.80"]
     files = list((tmp_path / "out").iterdir())
     assert len(files) <= 8
@@ -100,28 +116,46 @@ def test_all_steps_and_the_table(tmp_path):
 
 
 def test_a_step_that_fails_stops_no_other(tmp_path):
-    done, _ = run(tmp_path, first_contact="exit 1", peers="exit 2")
-    assert done.returncode == 1
-    assert "failed (1)" in done.stdout
-    assert "failed (2)" in done.stdout
-    assert "tests: 3 passed" in done.stdout
+    status, printed, _ = run(tmp_path, first_contact="exit 1", peers="exit 2")
+    assert status == 1
+    assert "failed (1)" in printed
+    assert "failed (2)" in printed
+    assert "tests: 3 passed" in printed
 
 
 def test_without_a_gpu(tmp_path):
-    done, _ = run(tmp_path, first_contact="echo no GPU: there is none; exit 3")
-    assert done.returncode == 3
-    assert done.stdout.endswith("no GPU: there is none\n")
-    assert "tests" not in done.stdout
+    status, printed, _ = run(tmp_path, first_contact="echo no GPU: there is none; exit 3")
+    assert status == 3
+    assert printed.endswith("no GPU: there is none\n")
+    assert "tests" not in printed
 
 
 def test_time_limits_hold(tmp_path):
     # All processes of a step that hangs end, and the table is still printed in time.
     hang = f"(sleep 50; touch {tmp_path}/late) & sleep 60"
-    done, seconds = run(tmp_path, peers=hang, GPU_CHECK_SECONDS="14", GPU_CHECK_PARTS="CE")
+    status, printed, seconds = run(
+        tmp_path, peers=hang, GPU_CHECK_SECONDS="14", GPU_CHECK_PARTS="CE"
+    )
     assert seconds < 14
-    assert done.returncode == 1
-    assert "cut after" in next(x for x in done.stdout.splitlines() if x.startswith("peers "))
-    assert "no time left" in next(x for x in done.stdout.splitlines() if x.startswith("large "))
-    assert "affine 1000x569x30" in done.stdout
-    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
-    assert f"{tmp_path}/late" not in running
+    assert status == 1
+    assert "cut after" in next(x for x in printed.splitlines() if x.startswith("peers "))
+    assert "no time left" in next(x for x in printed.splitlines() if x.startswith("large "))
+    assert "affine 1000x569x30" in printed
+    assert not is_running(f"{tmp_path}/late")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_an_interrupted_check_leaves_nothing_running(tmp_path, number):
+    (tmp_path / "hang").write_text("sleep 60")
+    process = start(tmp_path, first_contact=f"bash {tmp_path}/hang", GPU_CHECK_PARTS="A")
+    while not is_running(f"{tmp_path}/hang"):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(number)
+    process.communicate(timeout=10)
+    for _ in range(50):
+        if not is_running(f"{tmp_path}/hang"):
+            break
+        time.sleep(0.1)
+    assert not is_running(f"{tmp_path}/hang")
+    assert not list(tmp_path.glob("tmp.*"))

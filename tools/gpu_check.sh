@@ -29,7 +29,14 @@ dry=${GPU_CHECK_DRY:-}
 report_seconds=10 # of all, for the table
 
 logs=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$logs"' EXIT
+stop() { # what still runs, if this is interrupted
+    local file
+    for file in "$logs"/running.*; do
+        [ -e "$file" ] && kill "${file##*.}" 2>/dev/null
+    done
+    rm -rf "$logs"
+}
+trap stop EXIT
 mkdir -p "$out"
 rm -f "$out"/*.log "$out"/*.json "$out"/ncu.*
 
@@ -56,8 +63,11 @@ step() {
         echo "$name 0 no time left" >>"$logs/steps"
         return 0
     fi
-    timeout -k 2 "$limit" "$@" >"$logs/$name.log" 2>&1
+    timeout -k 2 "$limit" "$@" >"$logs/$name.log" 2>&1 &
+    touch "$logs/running.$!"
+    wait $!
     status=$?
+    rm -f "$logs/running.$!"
     case $status in
         0) status=passed ;;
         124 | 137) status="cut after $limit s" ;;

@@ -354,13 +354,11 @@ class Container(Generic[ArrayT]):
         """
         if target not in ("numpy", "cupy"):
             raise ValueError(f"target must be 'numpy' or 'cupy', not {target!r}")
-        _dispatch.load(target)
+        backend = _dispatch.load(target)
         if target == "numpy":
             arrays = [namespaces.on_host(array) for array in self._arrays()]
         else:
-            import cupy
-
-            arrays = [cupy.asarray(array) for array in self._arrays()]
+            arrays = [x if namespaces.is_cupy(x) else backend.adopt(x) for x in self._arrays()]
         weight, bias = arrays if len(arrays) == 2 else (arrays[0], None)
         return self._of(weight, bias, self._activation)
 
