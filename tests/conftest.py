@@ -18,6 +18,8 @@ from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._backends import choice as _dispatch
 from multisubnet.testing import LAYOUTS, Problem, _laid_out
 
+collect_ignore = ["typing"]  # programs for a type checker, some of them wrong
+
 _dispatch._MODULES["host"] = "cuda_on_host"
 
 # Keras takes TensorFlow where nobody says otherwise before it is imported.
