@@ -48,6 +48,7 @@ template <typename Derivative> struct Chained {
         return mul(slope, activated<Derivative>(z, parameter));
     }
 };
+struct LinearDerivative;  // of which a source may have no more
 template <> struct Chained<LinearDerivative> {
     template <typename T> DEVICE T of(T slope, T, float64) { return slope; }
 };
