@@ -18,7 +18,7 @@ import cupy  # noqa: E402
 import numpy as np  # noqa: E402
 
 import multisubnet as ms  # noqa: E402
-from multisubnet._backends.cupy import engine as _cupy  # noqa: E402
+from multisubnet._backends.cupy import engine  # noqa: E402
 from multisubnet._backends.cupy.launch import affine, geometry  # noqa: E402
 
 SECTOR = 32  # bytes
@@ -111,7 +111,7 @@ def main() -> None:
 def on_card(multiprocessors: int, threads: int) -> contextlib.AbstractContextManager:
     """Launch as on a card of this size."""
     card = geometry.Card(multiprocessors, threads)
-    return mock.patch.object(_cupy, "_card", return_value=card)
+    return mock.patch.object(engine, "_card", return_value=card)
 
 
 def check(case: Case) -> None:
@@ -127,7 +127,7 @@ def check(case: Case) -> None:
     shape = (n_samples, n_sets, n_features) if case.set_axis else case.shape
     size = int(np.prod(shape))
     out = cupy.empty(size + case.offset, case.dtype)[case.offset :].reshape(shape)
-    with mock.patch.object(_cupy, "_run", wraps=_cupy._run) as run:
+    with mock.patch.object(engine, "_run", wraps=engine._run) as run:
         ms.affine(samples, weight, bias, set_axis=case.set_axis, out=out)
     (launch,) = run.call_args.args
     stats = simcupy.launches[-1].stats
@@ -180,7 +180,7 @@ def check_sums(case: Sums) -> None:
     operands = placed(samples, case.offset), cupy.asarray(weight), cupy.asarray(bias)
     function = ms.mean_loss_and_grad if case.gradient else ms.mean_loss
     before = len(simcupy.launches)
-    with mock.patch.object(_cupy, "_run", wraps=_cupy._run) as run:
+    with mock.patch.object(engine, "_run", wraps=engine._run) as run:
         function(*operands, placed(samples[::-1], case.offset), loss="absolute_error")
     ((launch, stats),) = (
         (call.args[0], done.stats)

@@ -13,7 +13,7 @@ from unittest import mock
 import numpy as np
 
 import multisubnet as ms
-from multisubnet._backends.numba import engine as _numba
+from multisubnet._backends.numba import engine
 
 ROUNDS = 15
 N_SAMPLES, N_FEATURES = 64, 32  # 8 KiB for a set: each size is a number of sets
@@ -25,7 +25,7 @@ def seconds(n_sets: int, streamed: int, threads: int, repeats: int, out: np.ndar
     weight = np.ones((n_sets, N_FEATURES), np.float32)
     with (
         mock.patch.dict(os.environ, MULTISUBNET_NUM_THREADS=str(threads)),
-        mock.patch.object(_numba, "_STREAMED", streamed),
+        mock.patch.object(engine, "_STREAMED", streamed),
         ms.use_backend("numba"),
     ):
         start = time.perf_counter()

@@ -44,9 +44,9 @@ def main() -> None:
     arguments = options.parsed(parser)
     os.environ.update(_PEERS)  # before any of them is imported
 
-    from multisubnet._backends.cupy import engine as _cupy
+    from multisubnet._backends.cupy import engine
 
-    why = _cupy.why_unavailable()
+    why = engine.why_unavailable()
     if why is not None:
         sys.exit(f"no GPU to measure on: {' '.join(why.split())}")
 

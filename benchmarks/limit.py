@@ -12,10 +12,10 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from multisubnet._backends.numba import engine as _numba
-from multisubnet._backends.numba import threads as _threads
+from multisubnet._backends.numba import engine
 from multisubnet._backends.numba.llvm.memory import fence, stream_line
 from multisubnet._backends.numba.llvm.vectors import LINE
+from multisubnet._backends.numba.threads import count, run
 
 _FLOATS = LINE // 4
 _VALUE = float(np.frombuffer(b"????", np.float32)[0])
@@ -43,11 +43,11 @@ def streaming(flat: np.ndarray, start: int, stop: int) -> None:
 def fill(kernel: Callable[..., None], out: np.ndarray) -> np.ndarray:
     """Fill `out`, by `plain` or `streaming`, on as many threads as it is worth."""
     flat = out.reshape(-1)
-    threads = _threads.count(out.nbytes // _numba._PIECE)
+    threads = count(out.nbytes // engine._PIECE)
     if threads == 1:
         kernel(flat, 0, flat.size)
         return out
-    step = -(-flat.size // (threads * _numba._PIECES))
+    step = -(-flat.size // (threads * engine._PIECES))
     pieces = ((start, min(start + step, flat.size)) for start in range(0, flat.size, step))
-    _threads.run(lambda start, stop: kernel(flat, start, stop), pieces, threads)
+    run(lambda start, stop: kernel(flat, start, stop), pieces, threads)
     return out

@@ -27,7 +27,7 @@ import machine
 import numpy as np
 
 import multisubnet as ms
-from multisubnet._memory import amounts as _memory
+from multisubnet._memory import amounts
 
 _DD_BLOCK = 1 << 24
 _TARGET = 0.7  # of the disk's own speed
@@ -40,7 +40,7 @@ def main() -> int:
         found = measure(Path(folder), options)
     if options.results:
         options.results.write_text(json.dumps(found, indent=1) + "\n")
-    limit = _memory.parsed("--memory-limit", options.memory_limit)
+    limit = amounts.parsed("--memory-limit", options.memory_limit)
     fails = [
         what
         for what, is_met in {
@@ -62,14 +62,14 @@ def measure(folder: Path, options: argparse.Namespace) -> dict:
     np.save(folder / "samples.npy", rng.normal(size=shape[1:]).astype(np.float32))
     weight, bias = rng.normal(size=(2, shape[0], shape[2])).astype(np.float32)
     ms.WeightSets(weight, bias).save(folder / "weights.npz")
-    print(f"{shape} float32, {_memory.text(n_bytes)}, limit {options.memory_limit}, in {folder}")
+    print(f"{shape} float32, {amounts.text(n_bytes)}, limit {options.memory_limit}, in {folder}")
 
     dd, ours, peaks = [_dd(folder, n_bytes)], [], []
     for _ in range(options.rounds):
         seconds, peak = _finished(_start(folder, options))
         ours.append(n_bytes / seconds)
         peaks.append(peak)
-        print(f"predict: {ours[-1] / 1e6:.0f} MB/s, peak {_memory.text(peak)}")
+        print(f"predict: {ours[-1] / 1e6:.0f} MB/s, peak {amounts.text(peak)}")
         straight = _digest(folder / "out.npy")
         (folder / "out.npy").unlink()
         dd.append(_dd(folder, n_bytes))
@@ -79,7 +79,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict:
     same = _digest(folder / "out.npy") == straight
     print(f"killed at {killed:.0%} and resumed: {'the same' if same else 'OTHER'} bytes")
     of_disk = statistics.median(ours) / statistics.median(dd)
-    print(f"{of_disk:.2f} of the disk's own speed, peak {_memory.text(max(peaks))}")
+    print(f"{of_disk:.2f} of the disk's own speed, peak {amounts.text(max(peaks))}")
     return {
         "date": date.today().isoformat(),
         "machine": machine.describe(),

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 import multisubnet as ms
 from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._backends import choice as _dispatch
+from multisubnet._backends import choice
 from multisubnet.testing import LAYOUTS, Problem, _laid_out
 
 collect_ignore = ["typing"]  # programs for a type checker, some of them wrong
 
-_dispatch._MODULES["host"] = "cuda_on_host"
+choice._MODULES["host"] = "cuda_on_host"
 
 # Keras takes TensorFlow where nobody says otherwise before it is imported.
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -43,7 +43,7 @@ hypothesis.settings.load_profile("multisubnet")
 
 @pytest.hookimpl(trylast=True)  # of the tests that were not deselected
 def pytest_collection_modifyitems(items):
-    unavailable = _dispatch.why_unavailable()
+    unavailable = choice.why_unavailable()
     if unavailable["cupy"] and device.count() and any(x.get_closest_marker("gpu") for x in items):
         raise pytest.UsageError(
             f"there is a GPU, and the tests marked gpu would be skipped: {unavailable['cupy']}; "

@@ -21,8 +21,7 @@ from unittest import mock
 import numpy as np
 
 from multisubnet._arithmetic.summands import OPERANDS
-from multisubnet._backends.cupy import engine as _cupy
-from multisubnet._backends.cupy import sources as _sources
+from multisubnet._backends.cupy import engine, sources
 from multisubnet._backends.cupy.launch import geometry
 from multisubnet._backends.cupy.launch import operands as _operands
 from multisubnet._backends.cupy.launch.affine import kernels, plan_affine, plan_affine_select
@@ -51,8 +50,8 @@ def on_card(card):
     """Launch as on another card, here and on a GPU."""
     with (
         mock.patch.dict(globals(), CARD=card),
-        mock.patch.object(_cupy, "_card", return_value=card),
-        mock.patch.object(_cupy, "_planned", _cupy._planned.__wrapped__),
+        mock.patch.object(engine, "_card", return_value=card),
+        mock.patch.object(engine, "_planned", engine._planned.__wrapped__),
     ):
         yield
 
@@ -144,7 +143,7 @@ def _library(kernels, build):
     name = kernels[0].split("<")[0]
     argument = name.title().replace("_", "")
     table = "\n".join(f'    {{"{kernel}", launch<{argument}, {kernel}>}},' for kernel in kernels)
-    code = _sources.source(name + ".cu", kernels)
+    code = sources.source(name + ".cu", kernels)
     source = f"""#define WAITS {int("__syncthreads" in code)}
 #include "cuda_on_host.h"
 {code}

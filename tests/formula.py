@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from multisubnet._arithmetic import coefficients as _coefficients
-from multisubnet._arithmetic import loss_recipes as _loss_recipes
+from multisubnet._arithmetic import coefficients, loss_recipes
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet._arithmetic.elementary import Format
@@ -142,7 +141,7 @@ def activated(z, activation):
 
 def judged(prediction, target, loss):
     """Return the loss and its derivative, as their recipes are read."""
-    recipes = _loss_recipes.LOSSES[loss]
+    recipes = loss_recipes.LOSSES[loss]
     given = Number(prediction), Number(target), form_of(prediction.dtype)
     with np.errstate(all="ignore"):
         results = recipes.value(*given), recipes.derivative(*given)
@@ -150,7 +149,7 @@ def judged(prediction, target, loss):
 
 
 def form_of(dtype):
-    constants = {"f": _coefficients.FLOAT32, "d": _coefficients.FLOAT64}.get(dtype.char)
+    constants = {"f": coefficients.FLOAT32, "d": coefficients.FLOAT64}.get(dtype.char)
     return constants and Format(constants)
 
 

@@ -847,13 +847,13 @@ MUTANTS = [
     Mutant(
         "bytes recorded as safe before they are on the disk",
         "multisubnet/_cli/resumable_file.py",
-        """        _replace.sync(self._file.fileno())
+        """        atomic.sync(self._file.fileno())
         self.safe = self._end
         self._record.write(self.safe)
 """,
         """        self.safe = self._end
         self._record.write(self.safe)
-        _replace.sync(self._file.fileno())
+        atomic.sync(self._file.fileno())
 """,
     ),
     Mutant(

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import multisubnet as ms
 from multisubnet._arithmetic import recipe as _recipe
 from multisubnet._arithmetic.activation_recipes import RECIPES
-from multisubnet._backends import numpy as _numpy
+from multisubnet._backends import numpy
 from multisubnet.testing import DTYPES, activations, assert_same_bits, problems
 
 ROOT = Path(__file__).parent.parent
@@ -80,7 +80,7 @@ def test_agreement_over_the_whole_range(backend, activation, dtype):
     set_axis=st.integers(0, 1),
 )
 def test_agreement_past_every_block(backend, problem, activation, set_axis):
-    with mock.patch.object(_numpy, "_RECIPE_BLOCK", 50):
+    with mock.patch.object(numpy, "_RECIPE_BLOCK", 50):
         result = backend(*problem, activation=activation, set_axis=set_axis)
     assert_same_bits(result, formula.affine(*problem, activation=activation, set_axis=set_axis))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import multisubnet as ms
-from multisubnet._arrays import frameworks as _adapters
+from multisubnet._arrays import frameworks
 
 NAMES = ("affine", "affine_select", "affine_stats", "affine_vjp", "mean_loss", "mean_loss_and_grad")
 
@@ -49,12 +49,12 @@ def calls():
         ("some_library", "Tensor"): "one",
         ("lazy_library", "Lazy"): "other",
     }
-    _adapters._of_type.cache_clear()
-    _adapters._load.cache_clear()
-    with mock.patch.dict(sys.modules, modules), mock.patch.dict(_adapters._ADAPTERS, adapters):
+    frameworks._of_type.cache_clear()
+    frameworks._load.cache_clear()
+    with mock.patch.dict(sys.modules, modules), mock.patch.dict(frameworks._ADAPTERS, adapters):
         yield seen
-    _adapters._of_type.cache_clear()
-    _adapters._load.cache_clear()
+    frameworks._of_type.cache_clear()
+    frameworks._load.cache_clear()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet._backends import numpy as _numpy
+from multisubnet._backends import numpy
 from multisubnet._backends.cupy.launch import geometry
 from multisubnet.testing import DTYPES, assert_same_bits, problems
 
@@ -43,7 +43,7 @@ def test_affine_past_every_block(backend, problem, set_axis, blocks, threads, wa
         cuda_on_host.on_card(geometry.Card(blocks, threads)),
         mock.patch.object(geometry, "BLOCK_THREADS", threads),
         mock.patch.object(geometry, "WARP", warp),
-        mock.patch.object(_numpy, "_BLOCK", max(blocks, 50)),
+        mock.patch.object(numpy, "_BLOCK", max(blocks, 50)),
     ):
         result = backend(*problem, set_axis=set_axis)
     assert_same_bits(result, formula.affine(*problem, set_axis=set_axis))

@@ -18,7 +18,7 @@ from test_vjp import Case as CaseOfVjp
 import multisubnet as ms
 from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._files import array_files as _array_files
+from multisubnet._files import array_files
 from multisubnet.testing import (
     DTYPES,
     activations,
@@ -286,7 +286,7 @@ def test_results_in_files(tmp_path):
     result = np.ones((2, 3), BFLOAT16)
     for name in ("result.npy", "result.npz"):
         with pytest.raises(ValueError, match=r"loss has dtype bfloat16, which .npy and .npz"):
-            _array_files.write(tmp_path / name, result, "loss", ["set"], "abc")
+            array_files.write(tmp_path / name, result, "loss", ["set"], "abc")
     assert not list(tmp_path.iterdir())
 
 

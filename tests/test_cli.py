@@ -15,13 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet._cli import commands as _commands
+from multisubnet._cli import commands
 from multisubnet._cli.main import _parser, main
-from multisubnet._files import array_files as _array_files
-from multisubnet._files import stored as stored_module
-from multisubnet._memory import amounts as _memory
-from multisubnet._memory import chunks as _chunks
-from multisubnet._sets import prediction as _predict
+from multisubnet._files import array_files
+from multisubnet._files import stored as _stored
+from multisubnet._memory import amounts, chunks
+from multisubnet._sets import prediction as _prediction
 from multisubnet.testing import assert_same_bits
 
 ROOT = Path(__file__).parent.parent
@@ -65,7 +64,7 @@ def test_predict(suffix, set_axis, activation, backend):
     expected = ms.affine(
         SAMPLES, SETS.weight, SETS.bias, activation=activation or "tanh", set_axis=set_axis
     )
-    assert_same_bits(np.array(_array_files.read(out, "predictions")), expected)
+    assert_same_bits(np.array(array_files.read(out, "predictions")), expected)
     assert len(os.listdir()) == 4
 
 
@@ -86,7 +85,7 @@ def test_samples_of_any_format(suffix, is_3d):
     if suffix == ".csv":
         np.savetxt("x.csv", samples, delimiter=",", header="a,b", comments="")
     else:
-        _array_files.write(f"x{suffix}", samples, "samples", [], [])
+        array_files.write(f"x{suffix}", samples, "samples", [], [])
     assert main(["predict", f"x{suffix}", "w.npz", "-o", "out.npy"]) == 0
     read = samples.astype(np.float64) if suffix == ".csv" else samples
     assert_same_bits(np.load("out.npy"), SETS.predict(read))
@@ -150,7 +149,7 @@ def test_losses_in_a_file(capsys, suffix, best):
     more = ["--best", str(best)] if best else []
     assert main(["loss", "x.npy", "w.npz", "y.npy", "-o", f"out{suffix}", *more]) == 0
     assert capsys.readouterr().out.count("\n") == best
-    losses = _array_files.read(f"out{suffix}", "losses")
+    losses = array_files.read(f"out{suffix}", "losses")
     expected = SETS.mean_loss(SAMPLES, TARGETS)
     if suffix == ".csv":
         assert Path("out.csv").read_text().startswith("set,loss\n0,")
@@ -272,13 +271,13 @@ def test_wrong_usage(capsys, arguments, message):
 
 
 def test_a_result_that_does_not_fit(capsys, monkeypatch):
-    monkeypatch.setattr(_commands, "_free_bytes", lambda *limits: 90)
+    monkeypatch.setattr(commands, "_free_bytes", lambda *limits: 90)
     for out in ("out.npz", "out.csv", "out.safetensors"):
         told = errors(["predict", "x.npy", "w.npz", "-o", out], capsys)
         assert "predictions of shape (4, 3, 2) have 96 bytes, and there are 90 bytes" in told
         assert "write them to a .npy file, or give a larger --memory-limit" in told
     assert "do not fit" in errors(PREDICT, capsys)
-    monkeypatch.setattr(_commands, "_free_bytes", lambda *limits: 900)
+    monkeypatch.setattr(commands, "_free_bytes", lambda *limits: 900)
     assert "--chunk is 4, which takes 192 bytes" in errors([*PREDICT, "--chunk", "4"], capsys)
     assert main(PREDICT) == 0
     assert_same_bits(np.load("out.npy"), SETS.predict(SAMPLES))
@@ -303,21 +302,21 @@ def test_the_memory_that_is_taken_by_itself(tmp_path, monkeypatch, machine, grou
         (job / "memory.max").write_text(f"{group + 5000}\n")
         (job / "memory.current").write_text("6000\n")
         (job / "memory.stat").write_text("anon 5000\ninactive_file 1000\n")
-    monkeypatch.setattr(_memory, "_SYSTEM", tmp_path)
-    held = 10000 * os.sysconf("SC_PAGE_SIZE") + _commands._PROGRAM_BYTES
-    for engine in (0, _commands._ENGINE_BYTES):
-        assert _commands._free_bytes(None, engine) == limit - held - engine
-        assert _commands._free_bytes(2 * GIB, engine) == 2 * GIB - held - engine
+    monkeypatch.setattr(amounts, "_SYSTEM", tmp_path)
+    held = 10000 * os.sysconf("SC_PAGE_SIZE") + commands._PROGRAM_BYTES
+    for engine in (0, commands._ENGINE_BYTES):
+        assert commands._free_bytes(None, engine) == limit - held - engine
+        assert commands._free_bytes(2 * GIB, engine) == 2 * GIB - held - engine
         with pytest.raises(ValueError, match="--memory-limit is 1 bytes, and the program"):
-            _commands._free_bytes(1, engine)
+            commands._free_bytes(1, engine)
 
 
 def test_a_small_machine_is_not_refused(monkeypatch):
-    monkeypatch.setattr(_memory, "available", lambda: 1000)
-    assert _commands._free_bytes(None, 0) == _commands._LEAST_BYTES
-    monkeypatch.setattr(_memory, "available", lambda: None)
-    monkeypatch.setattr(_memory, "resident", lambda: 0)
-    assert _commands._free_bytes(None, 1 << 28) == GIB - (1 << 28) - _commands._PROGRAM_BYTES
+    monkeypatch.setattr(amounts, "available", lambda: 1000)
+    assert commands._free_bytes(None, 0) == commands._LEAST_BYTES
+    monkeypatch.setattr(amounts, "available", lambda: None)
+    monkeypatch.setattr(amounts, "resident", lambda: 0)
+    assert commands._free_bytes(None, 1 << 28) == GIB - (1 << 28) - commands._PROGRAM_BYTES
 
 
 @settings(max_examples=50)
@@ -329,17 +328,17 @@ def test_a_small_machine_is_not_refused(monkeypatch):
 def test_chunks_fit_beside_their_samples(shape, free, dtype):
     n_sets, n_samples, n_features = shape
     samples = np.broadcast_to(np.zeros((), dtype), (n_samples, n_features))
-    stored = object.__new__(stored_module.StoredArray)
+    stored = object.__new__(_stored.StoredArray)
     stored.nbytes = samples.nbytes
     weight = np.broadcast_to(np.zeros((), dtype), (n_sets, n_features))
-    prediction = _predict.Prediction.of(samples, weight, None, None, 0)._replace(samples=stored)
-    elements = _commands._elements(prediction, free, None)
+    prediction = _prediction.Prediction.of(samples, weight, None, None, 0)._replace(samples=stored)
+    elements = commands._elements(prediction, free, None)
     itemsize = samples.itemsize
-    for chunk in itertools.islice(_chunks.chunks(prediction.shape, elements), 2):
+    for chunk in itertools.islice(chunks.chunks(prediction.shape, elements), 2):
         sets, those = (part.stop - part.start for part in chunk)
         block, read = sets * those * n_features, those * n_features
         assert (2 * block + read) * itemsize <= free
-        assert block * itemsize <= max(_commands._BUFFER_BYTES, n_features * itemsize)
+        assert block * itemsize <= max(commands._BUFFER_BYTES, n_features * itemsize)
 
 
 # The program.
@@ -463,7 +462,7 @@ def test_ends_of_names_in_upper_case(upper):
         assert main(["loss", "x.npy", "w.npz", "y.npy", "-o", f"loss{upper(end)}"]) == 0
         if end != ".csv":
             expected = SETS.predict(SAMPLES)
-            assert_same_bits(np.array(_array_files.read(out, "samples")), expected)
+            assert_same_bits(np.array(array_files.read(out, "samples")), expected)
     assert Path(f"loss{upper('.csv')}").read_text().startswith("set,loss\n0,")
 
 

@@ -16,7 +16,7 @@ from test_launch import H100, Array, launch_of_sums
 
 from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet._arithmetic.summands import Terms
-from multisubnet._backends.cupy import sources as _sources
+from multisubnet._backends.cupy import sources
 from multisubnet._backends.cupy.launch import affine, sums
 from multisubnet._functions.loss_problem import LOSSES
 
@@ -88,7 +88,7 @@ def of_finish():
 def compiled(target, names, source=None):
     """Compile kernels as CuPy does: it puts -ftz=true behind our options, and the last one wins."""
     options = ("-std=c++17", "-ftz=true", f"-arch={target}", "--ptxas-options=-v")
-    source = source or _sources.source(names[0].split("<")[0] + ".cu", tuple(names))
+    source = source or sources.source(names[0].split("<")[0] + ".cu", tuple(names))
     program = nvrtc.createProgram(source, "kernels.cu", (), ())
     for name in names:
         nvrtc.addNameExpression(program, name)

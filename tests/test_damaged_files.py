@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 
 import multisubnet as ms
 from multisubnet._cli.main import main
-from multisubnet._files import array_files as _array_files
-from multisubnet._files import safetensors as _safetensors
+from multisubnet._files import array_files, safetensors
 
 SETS = ms.WeightSets(
     np.arange(12, dtype=np.float32).reshape(3, 4), np.ones((3, 4)), ms.Activation("elu", alpha=0.3)
@@ -37,7 +36,7 @@ def good(tmp_path_factory):
     np.savez_compressed(folder / "deflated.npz", weight=SETS.weight, bias=SETS.bias)
     np.save(folder / "array.npy", ARRAY)
     np.savez(folder / "array.npz", samples=ARRAY)
-    _safetensors.write(folder / "array.safetensors", {"samples": ARRAY}, {"format": "np"})
+    safetensors.write(folder / "array.safetensors", {"samples": ARRAY}, {"format": "np"})
     np.savetxt(folder / "array.csv", ARRAY, delimiter=",", header="a,b,c,d", comments="")
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -89,7 +88,7 @@ class Traced:
 
 
 def read_samples(path):
-    return np.array(_array_files.read(path, "samples"))
+    return np.array(array_files.read(path, "samples"))
 
 
 def same(loaded, name):
@@ -173,7 +172,7 @@ def test_no_two_flips_make_it_a_file_of_others(tmp_path, data):
 )
 def test_metadata_of_ours_that_are_not_whole(tmp_path, metadata):
     path = tmp_path / "sets.safetensors"
-    _safetensors.write(path, {"weight": np.ones((1, 2))}, metadata)
+    safetensors.write(path, {"weight": np.ones((1, 2))}, metadata)
     with pytest.raises(ValueError, match=r"sets.safetensors is damaged: its metadata has "):
         ms.WeightSets.load(path)
 
@@ -186,15 +185,15 @@ def test_names_are_looked_at_before_arrays_are_read(tmp_path, end):
     if end == ".npz":
         np.savez(path, **arrays)
     else:
-        _safetensors.write(path, arrays, None)
+        safetensors.write(path, arrays, None)
     with Traced() as traced:
         with pytest.raises(ValueError, match=r"model.* has layer2, layer3, weight; expected"):
             ms.WeightSets.load(path)
         with pytest.raises(ValueError, match=r"model.* has the arrays layer2, layer3, weight"):
-            _array_files.read(path, "samples")
+            array_files.read(path, "samples")
     assert traced.peak < 1 << 20
     with Traced() as traced:
-        assert _array_files.read(path, "layer2").shape == (1 << 20, 4)
+        assert array_files.read(path, "layer2").shape == (1 << 20, 4)
     assert traced.peak < arrays["layer2"].nbytes + (4 << 20)
 
 

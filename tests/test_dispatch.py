@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import multisubnet as ms
-from multisubnet._backends import choice as _dispatch
-from multisubnet._backends.cupy import engine as _cupy
-from multisubnet._backends.numba import engine as _numba
+from multisubnet._backends import choice
+from multisubnet._backends.cupy import engine
+from multisubnet._backends.numba import engine as _engine
 
 
 def run(code, **environment):
@@ -36,16 +36,16 @@ def run(code, **environment):
 def recorded(monkeypatch):
     """Which backends were asked to run."""
     calls = []
-    real = _dispatch.load
+    real = choice.load
 
     def load(name):
         calls.append(name)
         return real("numpy")
 
-    monkeypatch.setattr(_dispatch, "load", load)
-    monkeypatch.setattr(_dispatch, "_process_choice", None)
-    monkeypatch.setattr(_dispatch, "_environment_choice", None)
-    monkeypatch.setattr(_numba, "_evaluate", {})
+    monkeypatch.setattr(choice, "load", load)
+    monkeypatch.setattr(choice, "_process_choice", None)
+    monkeypatch.setattr(choice, "_environment_choice", None)
+    monkeypatch.setattr(_engine, "_evaluate", {})
     return calls
 
 
@@ -57,7 +57,7 @@ def chosen(recorded):
 
 def test_the_order_of_precedence(recorded, monkeypatch):
     assert chosen(recorded) == "automatic"
-    monkeypatch.setattr(_dispatch, "_environment_choice", "from the environment")
+    monkeypatch.setattr(choice, "_environment_choice", "from the environment")
     assert chosen(recorded) == "from the environment"
     ms.set_backend("of the process")
     assert chosen(recorded) == "of the process"
@@ -97,8 +97,8 @@ def test_a_backend_that_does_not_exist(choose):
 @pytest.mark.parametrize("choose", [ms.set_backend, lambda name: ms.use_backend(name).__enter__()])
 def test_a_backend_that_cannot_run_here(choose, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    _cupy.why_unavailable.cache_clear()
-    _dispatch.load.cache_clear()
+    engine.why_unavailable.cache_clear()
+    choice.load.cache_clear()
     try:
         with pytest.raises(
             ms.BackendUnavailable,
@@ -109,7 +109,7 @@ def test_a_backend_that_cannot_run_here(choose, monkeypatch):
         assert "cannot run: CuPy" in ms.show_config("dicts")["Backends"]["cupy"]
         assert ms.affine([[1]], [[2]]).tolist() == [[[2]]]
     finally:
-        _cupy.why_unavailable.cache_clear()
+        engine.why_unavailable.cache_clear()
 
 
 def test_a_broken_cupy_leaves_the_cpu_alone(tmp_path):
@@ -144,7 +144,7 @@ def test_a_warning_on_import_does_not_hide_the_gpu(tmp_path):
 
 def test_tests_that_need_a_gpu_are_not_skipped_in_silence(monkeypatch):
     why = dict.fromkeys(["numpy", "numba", "host"]) | {"cupy": "CuPy is not well"}
-    monkeypatch.setattr(_dispatch, "why_unavailable", lambda: why)
+    monkeypatch.setattr(choice, "why_unavailable", lambda: why)
     mark = pytest.mark.gpu.mark
     marks = []
     item = types.SimpleNamespace(
@@ -224,7 +224,7 @@ def test_the_work_runs_on_the_current_stream_and_is_not_waited_for(monkeypatch):
 
         return launch
 
-    monkeypatch.setattr(_cupy, "_kernel", kernel)
+    monkeypatch.setattr(engine, "_kernel", kernel)
     monkeypatch.setattr(cupy.cuda.Stream, "synchronize", lambda self: launched.append("waited"))
     stream = cupy.cuda.Stream(non_blocking=True)
     operands = cupy.ones((3, 4)), cupy.ones((5, 4))

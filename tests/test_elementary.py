@@ -8,18 +8,17 @@ import numpy as np
 import pytest
 import truth
 
-from multisubnet._arithmetic import coefficients as _coefficients
-from multisubnet._arithmetic import recipe as _recipe
+from multisubnet._arithmetic import coefficients, recipe
 from multisubnet._arithmetic.elementary import Format, log
 from multisubnet._backends import programs
 
-FORMATS = {"float32": Format(_coefficients.FLOAT32), "float64": Format(_coefficients.FLOAT64)}
+FORMATS = {"float32": Format(coefficients.FLOAT32), "float64": Format(coefficients.FLOAT64)}
 
 
 def log_of(x):
     """Carry out the recipe, in both ways that there are without a backend's kernels."""
     form = FORMATS[x.dtype.name]
-    program = _recipe.trace(lambda value: (log(value, form),), x.dtype, ("x",))
+    program = recipe.trace(lambda value: (log(value, form),), x.dtype, ("x",))
     with np.errstate(all="ignore"):
         (result,) = programs.carried_out(program, {"x": x})
         as_read = log(formula.Number(x), form).array

@@ -16,10 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet._files import array_files as _array_files
-from multisubnet._files import csv as _csv
-from multisubnet._files import weight_files as _weight_files
-from multisubnet._memory import amounts as _memory
+from multisubnet._files import array_files, csv, weight_files
+from multisubnet._memory import amounts
 from multisubnet.testing import DTYPES, activations, assert_same_bits
 
 SUFFIXES = [".npz", ".safetensors"]
@@ -163,14 +161,14 @@ def test_no_bit_of_a_directory_can_flip_unseen(saved):
 
 
 @given(content=st.binary(max_size=300), start=st.sampled_from([b"", b"\x93NUMPY\1\0", b"PK\3\4"]))
-@pytest.mark.parametrize("suffix", _array_files.SUFFIXES)
+@pytest.mark.parametrize("suffix", array_files.SUFFIXES)
 def test_something_else_is_refused(tmp_path, suffix, content, start):
     path = tmp_path / f"foreign{suffix}"
     path.write_bytes(start + content)
     if suffix in SUFFIXES:
         assert not loads_or_says_so(path, None)
     try:
-        array = _array_files.read(path, "samples")
+        array = array_files.read(path, "samples")
     except ValueError as error:
         said_so(path, error)
     else:
@@ -201,7 +199,7 @@ def test_pickles_are_never_executed(tmp_path, monkeypatch):
             ms.WeightSets.load(name)
     for name in ("samples.npy", "weight.npz", "pickle.npz", "pickle.npy", "pickle.csv"):
         with pytest.raises(ValueError, match=name):
-            _array_files.read(name, "samples")
+            array_files.read(name, "samples")
     assert not os.path.exists(Evil.marker)
     with open("pickle.npy", "rb") as file:
         pickle.load(file).close()
@@ -288,7 +286,7 @@ def test_notes_that_are_none(tmp_path, suffix, activation, version, message):
         import safetensors.numpy
 
         notes = {"activation": str(activation), "format_version": str(version)}
-        notes["crc32"] = _weight_files._checksum({"weight": weight}, notes)
+        notes["crc32"] = weight_files._checksum({"weight": weight}, notes)
         safetensors.numpy.save_file({"weight": weight}, path, notes)
     with pytest.raises(ValueError, match=message.replace("version 2", "version '?2'?")):
         ms.WeightSets.load(path)
@@ -326,7 +324,7 @@ def test_a_header_allocates_and_executes_nothing(tmp_path, monkeypatch, header):
         for load, name in [
             (ms.WeightSets.load, "weight.npz"),
             (ms.WeightSets.load, "deflated.npz"),
-            (lambda name: _array_files.read(name, "samples"), "samples.npy"),
+            (lambda name: array_files.read(name, "samples"), "samples.npy"),
         ]:
             with pytest.raises(ValueError, match=name) as caught:
                 load(name)
@@ -353,11 +351,11 @@ def test_what_does_not_fit_in_memory(tmp_path, monkeypatch):
     assert (tmp_path / "sets.npz").stat().st_size < 20_000
     ms.WeightSets(np.zeros((100, 1000))).save(tmp_path / "sets.safetensors")
     (tmp_path / "samples.csv").write_text("1\n" * 50_000)
-    monkeypatch.setattr(_memory, "available", lambda: 100_000)
+    monkeypatch.setattr(amounts, "available", lambda: 100_000)
     for load, name in [
         (ms.WeightSets.load, "sets.npz"),
         (ms.WeightSets.load, "sets.safetensors"),
-        (lambda path: _array_files.read(path, "samples"), "samples.csv"),
+        (lambda path: array_files.read(path, "samples"), "samples.csv"),
     ]:
         with pytest.raises(MemoryError, match=rf"{name} takes .*, and 97.7 KiB are available"):
             load(tmp_path / name)
@@ -423,7 +421,7 @@ def test_names_of_files():
         with pytest.raises(ValueError, match=r"sets.npy must end in .npz or .safetensors"):
             function("sets.npy")
     with pytest.raises(ValueError, match=r"table.txt must end in one of .npy, .npz, .csv"):
-        _array_files.read("table.txt", "samples")
+        array_files.read("table.txt", "samples")
 
 
 def test_dtypes_that_a_tensor_file_has_not(tmp_path):
@@ -479,9 +477,9 @@ def test_arrays_come_back_bit_for_bit(tmp_path, data, suffix):
     if data.draw(st.booleans()) and suffix != ".safetensors":
         array = np.asfortranarray(array)
     path = tmp_path / f"array{suffix}"
-    _array_files.write(path, array, "any", (), ())
+    array_files.write(path, array, "any", (), ())
     assert not list(tmp_path.glob(".*.tmp"))
-    back = _array_files.read(path, "samples")
+    back = array_files.read(path, "samples")
     assert back.dtype == array.dtype
     assert back.shape == shape
     assert back.tobytes() == array.tobytes()
@@ -494,13 +492,13 @@ def test_a_truncated_array_is_refused(tmp_path, data):
     content = path.read_bytes()
     path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
     with pytest.raises(ValueError, match=r"array.npy is (truncated|not an array)"):
-        _array_files.read(path, "samples")
+        array_files.read(path, "samples")
 
 
 def test_samples_are_mapped_and_not_read(tmp_path):
     path = tmp_path / "large.npy"
     np.lib.format.open_memmap(path, "w+", np.float32, (1 << 30, 10)).flush()  # a hole of 40 GB
-    samples = _array_files.read(path, "samples")
+    samples = array_files.read(path, "samples")
     assert samples.shape == (1 << 30, 10)
     assert not samples.flags.writeable
     assert samples[-1].tolist() == [0] * 10
@@ -519,17 +517,17 @@ def test_one_array_of_several(tmp_path, suffix):
             safetensors.numpy.save_file(arrays, path)
 
     save(one=np.ones(2), samples=np.zeros(2))
-    assert _array_files.read(path, "samples").tolist() == [0, 0]
+    assert array_files.read(path, "samples").tolist() == [0, 0]
     with pytest.raises(ValueError, match="arrays one, samples; expected one alone, or targets"):
-        _array_files.read(path, "targets")
+        array_files.read(path, "targets")
     save(one=np.ones(2))
-    assert _array_files.read(path, "targets").tolist() == [1, 1]
+    assert array_files.read(path, "targets").tolist() == [1, 1]
 
 
 def test_a_text_is_no_array_of_numbers(tmp_path):
     np.save(tmp_path / "text.npy", np.array("text"))
     with pytest.raises(ValueError, match="has a text; expected an array of numbers"):
-        _array_files.read(tmp_path / "text.npy", "samples")
+        array_files.read(tmp_path / "text.npy", "samples")
 
 
 @given(
@@ -540,8 +538,8 @@ def test_tables_come_back(tmp_path, data, dtype):
     array = data.draw(arrays_of_any_bits(dtype, (3, 2, data.draw(st.integers(1, 3)))))
     path = tmp_path / "table.csv"
     names = [f"f{f}" for f in range(array.shape[2])]
-    _csv.write(path, array, ["set", "sample"], names)
-    table = _array_files.read(path, "samples")
+    csv.write(path, array, ["set", "sample"], names)
+    table = array_files.read(path, "samples")
     assert table[:, :2].tolist() == [[n, b] for n in range(3) for b in range(2)]
     numbers = table[:, 2:].astype(dtype) if dtype != "uint64" else table[:, 2:]
     assert_same_bits(numbers, array.reshape(6, -1).astype(numbers.dtype))
@@ -559,7 +557,7 @@ def test_tables_come_back(tmp_path, data, dtype):
 )
 def test_tables(tmp_path, text, expected):
     (tmp_path / "table.csv").write_text(text, encoding="utf-8", newline="")
-    assert_same_bits(_array_files.read(tmp_path / "table.csv", ""), np.array(expected, float))
+    assert_same_bits(array_files.read(tmp_path / "table.csv", ""), np.array(expected, float))
 
 
 @pytest.mark.parametrize(
@@ -580,9 +578,9 @@ def test_tables_with_errors(tmp_path, text, message):
     path = tmp_path / "table.csv"
     path.write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(ValueError, match=message):
-        _array_files.read(path, "samples")
+        array_files.read(path, "samples")
 
 
 def test_no_table_of_complex_numbers(tmp_path):
     with pytest.raises(ValueError, match="no complex numbers"):
-        _csv.write(tmp_path / "table.csv", np.ones((1, 1), complex), [], [0])
+        csv.write(tmp_path / "table.csv", np.ones((1, 1), complex), [], [0])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from multisubnet._backends.cupy import sources as _sources
+from multisubnet._backends.cupy import sources
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,11 +24,11 @@ def test_imports_from_the_repository_root(module):
 
 
 def test_cuda_is_not_a_package_of_its_own():
-    assert not (_sources.directory() / "__init__.py").exists()
+    assert not (sources.directory() / "__init__.py").exists()
 
 
 def test_a_source_has_its_headers_once_and_says_where_lines_come_from():
-    text = _sources.source("affine.cu", ("affine<float32, Tanh, Converting<float32>>",))
+    text = sources.source("affine.cu", ("affine<float32, Tanh, Converting<float32>>",))
     assert "#include" not in text
     assert "#pragma once" not in text
     assert text.count("struct boolean") == 1
@@ -40,6 +40,6 @@ def test_a_source_has_its_headers_once_and_says_where_lines_come_from():
             number, name = int(line.split()[1]), line.split('"')[1]
             continue
         if line and name != "activations.cuh":
-            there = (_sources.directory() / name).read_text().splitlines()[number - 1]
+            there = (sources.directory() / name).read_text().splitlines()[number - 1]
             assert line == there
         number += 1

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from multisubnet._arithmetic.summands import OPERANDS, Terms
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
-from multisubnet._backends import numpy as _numpy
+from multisubnet._backends import numpy
 from multisubnet._backends.cupy.launch import affine, sums
 from multisubnet._backends.cupy.launch import geometry as _geometry
-from multisubnet._functions import summation as _sums
+from multisubnet._functions import summation
 from multisubnet.testing import DTYPES, assert_same_bits
 
 sizes = st.integers(1, 300) | st.integers(1, 1 << 40)
@@ -125,7 +125,7 @@ def test_a_gpu_sums_up_many_results_at_once(monkeypatch):
     launched = []
     monkeypatch.setattr(cuda_on_host, "ARRAYS", "cupy")
     monkeypatch.setattr(cuda_on_host, "run", launched.append)
-    summing = _sums.Summing(cuda_on_host, np, np.dtype("f4"), 0.0)
+    summing = summation.Summing(cuda_on_host, np, np.dtype("f4"), 0.0)
     shape = 10**6, 1, 1
     out = np.empty((10**6, 1))
     summing.write(SUM, {"sample": np.ones(shape, "f4")}, shape, [out])
@@ -262,7 +262,7 @@ def test_finish_is_the_tree_however_it_is_cut(shape, card, threads, over_feature
     totals = rng.normal(size=shape)
     totals[rng.random(shape) < 0.1] = -0.0
     desired = np.empty(shape[1:2] if over_features else shape[1:])
-    _numpy.finish(totals, desired, 3.0, np.array([7.0]))
+    numpy.finish(totals, desired, 3.0, np.array([7.0]))
     out = np.full_like(desired, np.nan)
     with (
         mock.patch.object(_geometry, "BLOCK_THREADS", threads),

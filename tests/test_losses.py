@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 from test_inputs import peak
 
 import multisubnet as ms
-from multisubnet._backends import numpy as _numpy
+from multisubnet._backends import numpy
 from multisubnet._backends.cupy.launch import geometry
-from multisubnet._backends.numba import sum_layout as _numba_sums
-from multisubnet._functions import closed_form as _closed_form
-from multisubnet._functions import summation as _sums
+from multisubnet._backends.numba import sum_layout
+from multisubnet._functions import closed_form, summation
 from multisubnet._functions.loss_problem import LOSSES
 from multisubnet.testing import activations, assert_same_bits
 
@@ -147,16 +146,16 @@ def test_more_blocks_than_a_grid_has_rows(backend, rows):
 
 
 sizes = {  # of pieces of work, to be far smaller than they are
-    (_sums, "_LEAST_BYTES"): [1 << 9, 1 << 12],
-    (_sums, "_MOST_BYTES"): [1 << 9, 1 << 12],
-    (_numpy, "_TERMS"): [200, 3000],
+    (summation, "_LEAST_BYTES"): [1 << 9, 1 << 12],
+    (summation, "_MOST_BYTES"): [1 << 9, 1 << 12],
+    (numpy, "_TERMS"): [200, 3000],
     (geometry, "MOST_RUNS"): [1, 2],
-    (_numba_sums, "_WIDTH"): [7, 16],
-    (_numba_sums, "_COLUMNS"): [1, 1 << 9],
-    (_numba_sums, "_EACH_ELEMENTS"): [1, 1 << 10],
-    (_numba_sums, "_STREAMED_BYTES"): [1, 1 << 12],
-    (_numba_sums, "_PIECE"): [1, 100],
-    (_closed_form, "_WIDTH"): [3, 16],
+    (sum_layout, "_WIDTH"): [7, 16],
+    (sum_layout, "_COLUMNS"): [1, 1 << 9],
+    (sum_layout, "_EACH_ELEMENTS"): [1, 1 << 10],
+    (sum_layout, "_STREAMED_BYTES"): [1, 1 << 12],
+    (sum_layout, "_PIECE"): [1, 100],
+    (closed_form, "_WIDTH"): [3, 16],
 }
 
 
@@ -212,7 +211,7 @@ def test_each_part_alone_is_the_same(backend, case):
 def test_the_number_of_threads_does_not_matter(case, shape, monkeypatch):
     pytest.importorskip("numba")
     operands, _ = operands_of(*shape, case.dtype, case.ndim)
-    monkeypatch.setattr(_numba_sums, "_PIECE", 1)
+    monkeypatch.setattr(sum_layout, "_PIECE", 1)
     results = []
     for threads in (1, 3, 4):
         monkeypatch.setenv("MULTISUBNET_NUM_THREADS", str(threads))

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet._files import array_files as _array_files
+from multisubnet._files import array_files
 
 ROOT = Path(__file__).parent.parent
 MIB = 1 << 20
@@ -120,7 +120,7 @@ def test_samples_that_are_read_whole(tmp_path, end):
     if end == ".csv":
         (tmp_path / "s.csv").write_text((",".join("1" * 20) + "\n") * len(samples))
     else:
-        _array_files.write(tmp_path / f"s{end}", samples, "samples", [], [])
+        array_files.write(tmp_path / f"s{end}", samples, "samples", [], [])
     save_weights(tmp_path / "w.npz", 2, 20)
     for limit, fits in ((64, False), (150, True)):
         assert predict(tmp_path, limit, f"s{end}", "w.npz", "-o", "o.npy") == fits
@@ -154,4 +154,4 @@ def test_anything_within_any_limit(tmp_path, data):
     out = data.draw(st.sampled_from(["o.npy", "o.npz", "o.safetensors"]))
     limit = data.draw(st.integers(50, 400))
     if predict(tmp_path, limit, "s.npy", "w.npz", "-o", out, *more):
-        assert _array_files.read(tmp_path / out, "any")[-1, -1, -1] > 1
+        assert array_files.read(tmp_path / out, "any")[-1, -1, -1] > 1

@@ -16,10 +16,8 @@ from hypothesis import strategies as st
 from test_inputs import peak
 
 import multisubnet as ms
-from multisubnet._memory import amounts as _memory
-from multisubnet._memory import chunks as _chunks
-from multisubnet._memory import mapped as _mapped
-from multisubnet._sets import prediction as _predict
+from multisubnet._memory import amounts, chunks, mapped
+from multisubnet._sets import prediction
 from multisubnet.testing import assert_same_bits, problems
 
 PAGE = mmap.PAGESIZE
@@ -115,7 +113,7 @@ def test_chunks_change_no_bit(moved, problem, set_axis, rows):
 def test_chunks_lie_whole_in_the_result_one_after_another(shape, elements):
     elements = max(elements, shape[2], 1)
     places = np.arange(np.prod(shape)).reshape(shape)
-    found = [places[chunk].ravel() for chunk in _chunks.chunks(shape, elements)]
+    found = [places[chunk].ravel() for chunk in chunks.chunks(shape, elements)]
     assert_same_bits(np.concatenate([np.empty(0, int), *found]), places.ravel())
     assert all(len(chunk) <= elements for chunk in found)
     # No more of them than must be: two neighbours do not fit in one, but at the ends of rows.
@@ -185,7 +183,7 @@ def test_a_memmap_is_flushed_and_released_chunk_by_chunk(tmp_path):
         return int(lines[1].split("Rss:")[1].split()[0]) * 1024 if len(lines) > 1 else 0
 
     released = []
-    release = _mapped.release
+    release = mapped.release
 
     def noting(array):
         resident.append(pages())
@@ -193,7 +191,7 @@ def test_a_memmap_is_flushed_and_released_chunk_by_chunk(tmp_path):
         released.append(pages())
 
     limit = (1 + 16) * 4 * PAGE  # of four pages of numbers, and of what an evaluation holds
-    with mock.patch.object(_mapped, "release", noting):
+    with mock.patch.object(mapped, "release", noting):
         for target in (out, np.asarray(out), out[::-1]):
             out[:] = 0
             out.flush()
@@ -215,11 +213,11 @@ def test_mapped_samples_are_released_chunk_by_chunk(tmp_path):
     samples.flush()
     sets = ms.WeightSets(np.ones((2, PAGE // 8)))
     released = []
-    with mock.patch.object(_mapped, "release", released.append):
+    with mock.patch.object(mapped, "release", released.append):
         for _ in sets.predict_chunks(samples, memory_limit=PAGE // 8 * 16 * (2 * 8 + 16 * 8)):
             pass
     assert [len(part) for part in released] == [16, 16, 16, 16] * 2
-    assert all(_mapped.mapping_of(part) is not None for part in released)
+    assert all(mapped.mapping_of(part) is not None for part in released)
 
 
 def test_memory_that_is_no_file_is_not_given_back(tmp_path):
@@ -239,8 +237,8 @@ def test_a_memmap_without_a_limit_has_one(tmp_path):
     samples = np.ones((64, 16))
     out = np.memmap(tmp_path / "out", "f8", "w+", shape=(64, 64, 16))
     with (
-        mock.patch.object(_predict, "_CHUNK_BYTES", 100_000),
-        mock.patch.object(_mapped, "flush") as flush,
+        mock.patch.object(prediction, "_CHUNK_BYTES", 100_000),
+        mock.patch.object(mapped, "flush") as flush,
     ):
         sets.predict(samples, out=out)
     assert flush.call_count > 2
@@ -262,18 +260,18 @@ def test_operands_within_out():
 def test_a_result_that_does_not_fit():
     sets = ms.WeightSets(np.ones((1000, 100), np.float32))
     samples = np.ones((1000, 100), np.float32)
-    with mock.patch.object(_memory, "available", return_value=300_000_000):
+    with mock.patch.object(amounts, "available", return_value=300_000_000):
         with pytest.raises(MemoryError, match="has 381 MiB, and 286 MiB are available"):
             sets.predict(samples)
         with pytest.raises(MemoryError, match=r"predict_chunks\(\)"):
             sets.predict(samples.tolist(), progress=True)
-        assert next(sets.predict_chunks(samples))[2].nbytes <= _predict._CHUNK_BYTES
-    with mock.patch.object(_memory, "available", return_value=None):
+        assert next(sets.predict_chunks(samples))[2].nbytes <= prediction._CHUNK_BYTES
+    with mock.patch.object(amounts, "available", return_value=None):
         assert sets.predict(samples[:200]).shape == (1000, 200, 100)
     with pytest.raises(MemoryError, match=r"has 391 KiB, and 3.91 KiB are allowed by memory_limit"):
         sets.predict(samples[:1], memory_limit=4000)
     # Nothing is asked, and nothing refused, below 64 MiB.
-    with mock.patch.object(_memory, "available", side_effect=AssertionError):
+    with mock.patch.object(amounts, "available", side_effect=AssertionError):
         sets.predict(samples[:10])
         sets.predict(samples[:10].tolist())
 
@@ -422,8 +420,8 @@ def test_statistics_need_room_for_all_sets():
     [(5, 5), ("5", 5), ("1.5 KiB", 1536), ("2GB", 2 * 10**9), (" 3 m ", 3 << 20), ("7 B", 7)],
 )
 def test_amounts(amount, n_bytes):
-    assert _memory.parsed("memory_limit", amount) == n_bytes
-    assert _memory.parsed("memory_limit", np.int32(n_bytes % 2**31)) == n_bytes % 2**31
+    assert amounts.parsed("memory_limit", amount) == n_bytes
+    assert amounts.parsed("memory_limit", np.int32(n_bytes % 2**31)) == n_bytes % 2**31
 
 
 @pytest.mark.parametrize(
@@ -431,7 +429,7 @@ def test_amounts(amount, n_bytes):
     [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (1000 << 10, "0.977 MiB")],
 )
 def test_amounts_as_text(n_bytes, text):
-    assert _memory.text(n_bytes) == text
+    assert amounts.text(n_bytes) == text
 
 
 def system(root, files):
@@ -439,7 +437,7 @@ def system(root, files):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
-    return mock.patch.object(_memory, "_SYSTEM", root)
+    return mock.patch.object(amounts, "_SYSTEM", root)
 
 
 MACHINE = {"proc/meminfo": "MemTotal: 9000 kB\nMemAvailable:    8000 kB\n"}
@@ -473,16 +471,16 @@ MACHINE = {"proc/meminfo": "MemTotal: 9000 kB\nMemAvailable:    8000 kB\n"}
 )
 def test_memory_available(tmp_path, files, expected):
     with system(tmp_path, MACHINE | files):
-        assert _memory.available() == expected
+        assert amounts.available() == expected
 
 
 def test_memory_available_elsewhere(tmp_path):
     psutil = types.SimpleNamespace(virtual_memory=lambda: types.SimpleNamespace(available=77))
     with system(tmp_path, {}):
         with mock.patch.dict(sys.modules, {"psutil": psutil}):
-            assert _memory.available() == 77
+            assert amounts.available() == 77
         with mock.patch.dict(sys.modules, {"psutil": None}):
-            assert _memory.available() is None
+            assert amounts.available() is None
 
 
 @pytest.mark.gpu

@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet._cli import resumable_file as _predict_file
+from multisubnet._cli import resumable_file
 from multisubnet._cli.main import main
-from multisubnet._files import array_files as _array_files
-from multisubnet._memory import amounts as _memory
-from multisubnet._sets import prediction as _predict
+from multisubnet._files import array_files
+from multisubnet._memory import amounts
+from multisubnet._sets import prediction as _prediction
 from multisubnet.testing import activations, problems
 
 ROOT = Path(__file__).parent.parent
@@ -34,8 +34,8 @@ SHAPE = N_SETS, N_SAMPLES, N_FEATURES = 40, 50, 3  # of 48,128 bytes of float64,
 def files(tmp_path, monkeypatch):
     """A folder with inputs, which is the current one, and what is to come out."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_predict_file, "CHECKPOINT_BYTES", 5_000)
-    monkeypatch.setattr(_predict_file, "_HASHED", 64)
+    monkeypatch.setattr(resumable_file, "CHECKPOINT_BYTES", 5_000)
+    monkeypatch.setattr(resumable_file, "_HASHED", 64)
     return make_inputs(tmp_path)
 
 
@@ -69,7 +69,7 @@ def test_the_file_is_what_numpy_would_save(tmp_path, problem, activation, set_ax
     is_real = np.result_type(*(x for x in problem if x is not None)).kind != "c"
     sets = ms.WeightSets(problem.weight, problem.bias, activation if is_real else None)
     prediction = sets._prediction(problem.samples, set_axis)
-    _predict_file.write(tmp_path / "out.npy", prediction, elements, False, False)
+    resumable_file.write(tmp_path / "out.npy", prediction, elements, False, False)
     np.save(tmp_path / "expected.npy", sets.predict(problem.samples, set_axis=set_axis))
     written, expected = (np.load(tmp_path / f"{name}.npy") for name in ("out", "expected"))
     assert written.dtype == expected.dtype
@@ -97,7 +97,7 @@ class Failing:
 def test_a_run_that_failed_is_gone_on_with(files, data):
     """At any call, several times, with chunks of other sizes each time."""
     computed = []
-    of_block = _predict.Prediction.block
+    of_block = _prediction.Prediction.block
 
     def block(self, operands, out=None):
         computed.append(out.shape[0])
@@ -106,7 +106,7 @@ def test_a_run_that_failed_is_gone_on_with(files, data):
     def run(failing=None, call=0):
         chunk = str(data.draw(st.integers(1, 9)))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_predict.Prediction, "block", block)
+            patch.setattr(_prediction.Prediction, "block", block)
             if failing is not None:
                 owner, name = failing
                 fails = Failing(getattr(owner, name), call, OSError(28, "No space left on device"))
@@ -118,8 +118,8 @@ def test_a_run_that_failed_is_gone_on_with(files, data):
     places = [
         (os, "fsync"),
         (os, "replace"),
-        (_predict_file._Writing, "append"),
-        (_predict.Prediction, "block"),
+        (resumable_file._Writing, "append"),
+        (_prediction.Prediction, "block"),
     ]
     for _ in range(data.draw(st.integers(1, 3))):
         code = run(data.draw(st.sampled_from(places)), data.draw(st.integers(1, 25)))
@@ -141,7 +141,7 @@ def test_a_run_that_failed_is_gone_on_with(files, data):
 # A process that kills itself at one of the calls by which bytes get to the disk.
 KILLED = """
 import os, signal, sys
-from multisubnet._cli import resumable_file as _predict_file
+from multisubnet._cli import resumable_file
 from multisubnet._cli.main import main
 
 number, arguments = int(sys.argv[1]), sys.argv[2:]
@@ -156,8 +156,8 @@ def killing(function):
         return function(*arguments, **keywords)
     return call
 
-_predict_file.CHECKPOINT_BYTES = 5_000
-_predict_file._Writing.append = killing(_predict_file._Writing.append)
+resumable_file.CHECKPOINT_BYTES = 5_000
+resumable_file._Writing.append = killing(resumable_file._Writing.append)
 for name in ("fsync", "replace", "open"):
     setattr(os, name, killing(getattr(os, name)))
 code = main(arguments)
@@ -193,7 +193,7 @@ def test_a_run_that_was_killed_is_gone_on_with(tmp_path):
 
 def test_killed_between_its_two_last_steps(files):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_predict_file._Record, "remove", lambda self: None)
+        patch.setattr(resumable_file._Record, "remove", lambda self: None)
         assert main(PREDICT) == 0
     assert left() == ["out.npy", "out.npy.part.json"]
     os.remove("out.npy")  # the record says that all is safe, and nothing is there
@@ -230,8 +230,8 @@ def test_what_is_recorded_is_on_the_disk(files, monkeypatch):
 
 
 def test_the_next_chunk_is_computed_while_one_is_written(files, monkeypatch):
-    computed, write = threading.Semaphore(0), _predict_file._Writing.append
-    of_block = _predict.Prediction.block
+    computed, write = threading.Semaphore(0), resumable_file._Writing.append
+    of_block = _prediction.Prediction.block
 
     def block(self, operands, out=None):
         of_block(self, operands, out)
@@ -246,8 +246,8 @@ def test_the_next_chunk_is_computed_while_one_is_written(files, monkeypatch):
                 computed.release()
         write(self, block)
 
-    monkeypatch.setattr(_predict.Prediction, "block", block)
-    monkeypatch.setattr(_predict_file._Writing, "append", append)
+    monkeypatch.setattr(_prediction.Prediction, "block", block)
+    monkeypatch.setattr(resumable_file._Writing, "append", append)
     assert main(PREDICT) == 0
     assert Path("out.npy").read_bytes() == files
 
@@ -274,8 +274,8 @@ def test_the_system_is_not_left_with_pages_to_keep(files, monkeypatch):
 def interrupted(files, monkeypatch, capsys):
     """A run that ended in the middle; returns what its files are."""
     with pytest.MonkeyPatch.context() as patch:
-        fails = Failing(_predict_file._Writing.append, 9, OSError(28, "No space left on device"))
-        patch.setattr(_predict_file._Writing, "append", lambda *a: fails(*a))
+        fails = Failing(resumable_file._Writing.append, 9, OSError(28, "No space left on device"))
+        patch.setattr(resumable_file._Writing, "append", lambda *a: fails(*a))
         assert main(PREDICT) == 1
     message = capsys.readouterr().err
     assert "No space left on device" in message
@@ -360,7 +360,7 @@ def changing(call, change):
             change()
         return method(self, *arguments, **keywords)
 
-    method = _predict.Prediction.block
+    method = _prediction.Prediction.block
     return do
 
 
@@ -387,7 +387,9 @@ def test_an_input_that_changes(files, change, out, call):
     command += ["--chunk", "2"] if out == "out.npy" else []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            _predict.Prediction, "block", changing(min(call, 1 + 18 * (out == "out.npy")), change)
+            _prediction.Prediction,
+            "block",
+            changing(min(call, 1 + 18 * (out == "out.npy")), change),
         )
         assert main(command) == 1
     assert left() == []
@@ -398,9 +400,9 @@ def test_an_input_that_changes(files, change, out, call):
 
 def test_an_input_that_changes_before_an_interrupt(files):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_predict.Prediction, "block", changing(9, in_place(b"\x93NUMPY")))
-        fails = Failing(_predict_file._Writing.append, 9, KeyboardInterrupt())
-        patch.setattr(_predict_file._Writing, "append", lambda *a: fails(*a))
+        patch.setattr(_prediction.Prediction, "block", changing(9, in_place(b"\x93NUMPY")))
+        fails = Failing(resumable_file._Writing.append, 9, KeyboardInterrupt())
+        patch.setattr(resumable_file._Writing, "append", lambda *a: fails(*a))
         assert main(PREDICT) == 130
     assert left() == []
 
@@ -424,16 +426,16 @@ def test_an_input_of_losses_that_changes(files, monkeypatch, capsys, name):
 @pytest.mark.parametrize("end", [".npz", ".safetensors", ".csv"])
 def test_an_input_that_changes_while_it_is_read_whole(files, monkeypatch, end):
     samples = np.load("samples.npy")
-    _array_files.write(f"s{end}", samples, "samples", ["i"], "abc")
-    check_fits = _memory.check_fits
+    array_files.write(f"s{end}", samples, "samples", ["i"], "abc")
+    check_fits = amounts.check_fits
 
     def changed(what, n_bytes):
         os.utime(what, ns=(0, 0))
         check_fits(what, n_bytes)
 
-    monkeypatch.setattr(_memory, "check_fits", changed)
+    monkeypatch.setattr(amounts, "check_fits", changed)
     with pytest.raises(ValueError, match=rf"s{end} was changed while it was read"):
-        _array_files.read(f"s{end}", "samples")
+        array_files.read(f"s{end}", "samples")
 
 
 def test_a_file_that_another_takes_the_place_of_is_whole(files, monkeypatch):
@@ -443,7 +445,7 @@ def test_a_file_that_another_takes_the_place_of_is_whole(files, monkeypatch):
         np.save("other.npy", np.zeros((N_SAMPLES, N_FEATURES)))
         os.replace("other.npy", "samples.npy")
 
-    monkeypatch.setattr(_predict.Prediction, "block", changing(9, replace))
+    monkeypatch.setattr(_prediction.Prediction, "block", changing(9, replace))
     assert main(PREDICT) == 0
     assert Path("out.npy").read_bytes() == files
 
@@ -454,7 +456,7 @@ def test_parts_of_a_stored_array(tmp_path, data):
     dtype = data.draw(st.sampled_from(["<f4", ">f8", "i1", "<c16"]))
     array = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
     np.save(tmp_path / "a.npy", np.asarray(array, order=data.draw(st.sampled_from("CF"))))
-    with _array_files.opened(tmp_path / "a.npy", "") as stored:
+    with array_files.opened(tmp_path / "a.npy", "") as stored:
         for _ in range(3):
             bounds = [sorted(data.draw(st.tuples(*[st.integers(0, n)] * 2))) for n in shape]
             part = tuple(slice(*bound) for bound in bounds)[: data.draw(st.integers(1, len(shape)))]

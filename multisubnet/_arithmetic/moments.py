@@ -131,11 +131,11 @@ def row_program(name: str, last: str) -> tuple[tuple[str, ...], Program]:
     The last input is a number, named `last`: the `weight` by which all results are multiplied, or
     the `divisor` of all but the first one. It may be "", for none.
     """
-    from multisubnet._arithmetic import recipe as _recipe
+    from multisubnet._arithmetic.recipe import Boolean, trace
 
     function = FUNCTIONS[name]
     names = tuple(inspect.signature(function).parameters)
-    options = {"select": _recipe.Boolean.select} if "select" in names else {}
+    options = {"select": Boolean.select} if "select" in names else {}
     names = names[: len(names) - len(options)]
 
     def recipe(*given: Any) -> tuple[Any, ...]:
@@ -147,7 +147,7 @@ def row_program(name: str, last: str) -> tuple[tuple[str, ...], Program]:
         return values
 
     all_names = (*names, last) if last else names
-    return all_names, _recipe.trace(recipe, np.dtype(np.float64), all_names)
+    return all_names, trace(recipe, np.dtype(np.float64), all_names)
 
 
 class Step(NamedTuple):

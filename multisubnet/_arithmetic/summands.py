@@ -91,14 +91,13 @@ class Terms(NamedTuple):
 
 @functools.cache
 def _program_of(terms: Terms, dtype: np.dtype) -> Program:
-    from multisubnet._arithmetic import activation_recipes as _activation_recipes
-    from multisubnet._arithmetic import loss_recipes as _loss_recipes
-    from multisubnet._arithmetic import recipe as _recipe
+    from multisubnet._arithmetic import activation_recipes, loss_recipes
     from multisubnet._arithmetic.activation import form_of
+    from multisubnet._arithmetic.recipe import trace
 
-    loss = _loss_recipes.RECIPES[terms.loss]
+    loss = loss_recipes.RECIPES[terms.loss]
     name = terms.activation.removesuffix("_derivative")
-    of_activation = _activation_recipes.RECIPES[name]
+    of_activation = activation_recipes.RECIPES[name]
     activate = of_activation.value if name == terms.activation else of_activation.derivative
     form = form_of(dtype)
 
@@ -117,4 +116,4 @@ def _program_of(terms: Terms, dtype: np.dtype) -> Program:
         every = (value, error, slope * sample, slope, slope * weight)
         return tuple(every[OUTPUTS.index(name)] for name in terms.outputs)
 
-    return _recipe.trace(recipe, dtype, _GIVEN)
+    return trace(recipe, dtype, _GIVEN)

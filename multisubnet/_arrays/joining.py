@@ -6,9 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._arrays import namespaces
-from multisubnet._arrays import validation as _operands
+from multisubnet._arrays import dtypes, namespaces, validation
 
 
 def as_array(name: str, operand: Any) -> Any:
@@ -17,10 +15,10 @@ def as_array(name: str, operand: Any) -> Any:
     named = {f"{name}[{i}]": item for i, item in enumerate(items)}
     xp = namespaces.namespace(named)
     if xp is np:
-        operand = _operands.as_numpy(name, operand)
+        operand = validation.as_numpy(name, operand)
     elif items is operand:
         operand = joined(named, "stack", axis=0)
-    _operands.check_dtype(name, operand)
+    validation.check_dtype(name, operand)
     return operand
 
 
@@ -34,7 +32,7 @@ def joined(arrays: dict[str, Any], join: Literal["stack", "concatenate"], axis: 
                 f"{first} has dtype {dtype} and {name} {other}: convert one of them (CuPy, which "
                 f"would do it here, takes float32 subnormals for zeros)"
             )
-    dtype = _dtypes.result_type(dtype, *(other for _, other in others))
+    dtype = dtypes.result_type(dtype, *(other for _, other in others))
     with namespaces.device_of(arrays[first]):
         joined = getattr(xp, join)(list(arrays.values()), axis=axis, dtype=dtype)
         return xp.ascontiguousarray(joined)

@@ -7,7 +7,7 @@ import platform
 import sys
 from typing import Any, Literal
 
-from multisubnet._backends import choice as _dispatch
+from multisubnet._backends import choice
 
 _PACKAGES = ("multisubnet", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "cupy")
 
@@ -75,22 +75,22 @@ def _versions() -> dict[str, str]:
 
 
 def _choice() -> str:
-    name = _dispatch.choice()
+    name = choice.choice()
     if name is None:
         return "by the type of the arrays"
     try:
-        _dispatch.load(name)
-    except (ValueError, _dispatch.BackendUnavailable) as error:
+        choice.load(name)
+    except (ValueError, choice.BackendUnavailable) as error:
         return f"{name}, but {error}"
     return name
 
 
 def _backends() -> dict[str, str]:
     backends = {}
-    for name, why in _dispatch.why_unavailable().items():
+    for name, why in choice.why_unavailable().items():
         if why is not None:
             backends[name] = f"cannot run: {why}"
-        elif _dispatch.module(name).ARRAYS == "cupy":
+        elif choice.module(name).ARRAYS == "cupy":
             backends[name] = f"serves CuPy arrays ({_gpus()})"
         else:
             backends[name] = "serves NumPy arrays and sequences"

@@ -18,7 +18,7 @@ from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arithmetic.summands import OPERANDS, Terms
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
-from multisubnet._arrays import dtypes as _dtypes
+from multisubnet._arrays import dtypes
 from multisubnet._backends.programs import carried_out
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def finish(
         divisor = divisor * divisor_array[0]
     if divisor == 0:
         divisor = math.nan
-    _dtypes.copyto(out, total if divisor == 1 else total / divisor)
+    dtypes.copyto(out, total if divisor == 1 else total / divisor)
 
 
 def tree(values: np.ndarray) -> np.ndarray:
@@ -219,7 +219,7 @@ def _real_affine(samples, weight, bias, out, dtype) -> None:
     if bias is not None:
         np.add(result, bias, result, dtype=dtype)
     if result is not out:
-        _dtypes.copyto(out, result)
+        dtypes.copyto(out, result)
 
 
 def _activated_affine(activation, samples, weight, bias, out, dtype) -> None:
@@ -228,7 +228,7 @@ def _activated_affine(activation, samples, weight, bias, out, dtype) -> None:
     program = activation.program(dtype)
     z = z.astype(program.dtype, copy=False)
     (result,) = carried_out(program, {"x": z, "parameter": activation.number})
-    _dtypes.copyto(out, result.astype(dtype, copy=False))
+    dtypes.copyto(out, result.astype(dtype, copy=False))
 
 
 def _complex_affine(samples, weight, bias, out, dtype) -> None:

@@ -26,11 +26,10 @@ from typing import Any
 import numpy as np
 
 import multisubnet
-from multisubnet._files import atomic as _replace
-from multisubnet._files import npy as _npy
+from multisubnet._files import atomic, npy
 from multisubnet._files.inputs import InputChanged
 from multisubnet._files.stored import StoredArray
-from multisubnet._memory import amounts as _memory
+from multisubnet._memory import amounts
 from multisubnet._sets.prediction import Prediction
 
 CHECKPOINT_BYTES = 1 << 30  # after how many bytes they are put on the disk, and that is recorded
@@ -44,13 +43,13 @@ def write(path: Any, prediction: Prediction, elements: int, resume: bool, progre
     With `resume` an interrupted run is gone on with, where there is one. ValueError says what
     differs if that was of something else.
     """
-    _npy.check_has(path, "the result", prediction.dtype)
-    final = _replace.place_of(path)
-    part = _replace.beside(final, ".part")
-    record = _Record(part, _replace.beside(final, ".part.json"), _job(prediction))
+    npy.check_has(path, "the result", prediction.dtype)
+    final = atomic.place_of(path)
+    part = atomic.beside(final, ".part")
+    record = _Record(part, atomic.beside(final, ".part.json"), _job(prediction))
     header = _header(prediction)
     with _locked(part) as file:
-        _replace.copy_mode(final, file.fileno(), stat.S_IRUSR | stat.S_IWUSR)
+        atomic.copy_mode(final, file.fileno(), stat.S_IRUSR | stat.S_IWUSR)
         n_before = os.fstat(file.fileno()).st_size
         if n_before and not resume:
             raise FileExistsError(
@@ -78,8 +77,8 @@ def write(path: Any, prediction: Prediction, elements: int, resume: bool, progre
                 part.unlink()
                 record.remove()
             raise
-        _replace.copy_mode(final, file.fileno())
-        _replace.rename(part, final)
+        atomic.copy_mode(final, file.fileno())
+        atomic.rename(part, final)
         record.remove()
 
 
@@ -147,7 +146,7 @@ class _Writing:
     def checkpoint(self) -> None:
         """Wait until all that is written is on the disk, and record it."""
         self._check()
-        _replace.sync(self._file.fileno())
+        atomic.sync(self._file.fileno())
         self.safe = self._end
         self._record.write(self.safe)
         self._drop()
@@ -167,7 +166,7 @@ class _Record:
         self._part, self._path, self._job = part, path, job
 
     def write(self, safe: int) -> None:
-        with _replace.replacing(self._path, follows_links=False) as file:
+        with atomic.replacing(self._path, follows_links=False) as file:
             file.write(json.dumps({"safe bytes": safe, "job": self._job}, indent=1).encode())
 
     def remove(self) -> None:
@@ -205,7 +204,7 @@ def _locked(part: Path) -> Iterator[io.FileIO]:
     with open(os.open(part, flags, 0o666), "r+b", buffering=0) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise FileExistsError(f"{part} is not a regular file; remove it")
-        if not _replace.lock(part, file.fileno()):
+        if not atomic.lock(part, file.fileno()):
             raise FileExistsError(f"{part} is being written by another process")
         yield file
 
@@ -281,6 +280,6 @@ def _check_space(final: Path, n_bytes: int) -> None:
         return
     if n_bytes > usage.free and usage.total:  # file systems without figures have zeros
         raise OSError(
-            f"{final} needs {_memory.text(n_bytes)} more, and {_memory.text(usage.free)} are free "
+            f"{final} needs {amounts.text(n_bytes)} more, and {amounts.text(usage.free)} are free "
             f"in {final.parent}"
         )

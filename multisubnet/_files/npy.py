@@ -22,10 +22,9 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._arrays import validation as _operands
+from multisubnet._arrays import dtypes, validation
 from multisubnet._files import inputs
-from multisubnet._memory import amounts as _memory
+from multisubnet._memory import amounts
 
 _PIECE = 1 << 20  # of an array, which is read piece by piece
 _LONGEST_HEADER = 10_000  # bytes; NumPy reads no longer ones of files that it does not trust
@@ -86,7 +85,7 @@ def members(path: Path, choose: Callable[[list[str]], Iterable[str]]) -> dict[st
         if len(entries) < len(archive.infolist()):
             raise ValueError(f"{path} has several arrays of one name")
         chosen = {name: entries[name] for name in choose(list(entries))}
-        _memory.check_fits(path, sum(entry.file_size for entry in chosen.values()))
+        amounts.check_fits(path, sum(entry.file_size for entry in chosen.values()))
         return {name: _member(path, archive, entry) for name, entry in chosen.items()}
 
 
@@ -168,7 +167,7 @@ def _header(path: Path, file: IO[bytes], what: str) -> Header:
     if dtype.kind == "U" and shape == () and 0 < dtype.itemsize <= _LONGEST_TEXT:
         return Header(shape, dtype, "C")
     try:
-        _operands.check_dtype(f"{what}{path}", np.empty(0, dtype))
+        validation.check_dtype(f"{what}{path}", np.empty(0, dtype))
     except TypeError as error:
         raise ValueError(str(error)) from None
     return Header(shape, dtype, "F" if is_fortran else "C")
@@ -187,7 +186,7 @@ def write_members(file: IO[bytes], arrays: dict[str, np.ndarray]) -> None:
 
 def check_has(path: str | os.PathLike[str], name: str, dtype: np.dtype) -> None:
     """Raise unless .npy and .npz files have the dtype of a named array."""
-    if _dtypes.is_bfloat16(dtype):
+    if dtypes.is_bfloat16(dtype):
         raise ValueError(
             f"{path}: {name} has dtype {dtype}, which .npy and .npz files have not; expected a "
             f"name that ends in .safetensors, or another dtype"

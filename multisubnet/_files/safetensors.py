@@ -15,11 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._files import atomic as _replace
-from multisubnet._files import inputs
-from multisubnet._files import npy as _npy
-from multisubnet._memory import amounts as _memory
+from multisubnet._arrays import dtypes
+from multisubnet._files import atomic, inputs, npy
+from multisubnet._memory import amounts
 
 _LENGTH = struct.Struct("<Q")
 _LONGEST_HEADER = 1 << 20  # parsed, it takes some twenty times as much memory
@@ -71,16 +69,16 @@ def read(
         if end != n_bytes - n_header:
             raise _damaged(path, f"arrays have {end} bytes, and there are {n_bytes - n_header}")
         chosen = {name: tensors[name] for name in choose(list(tensors))}
-        _memory.check_fits(path, sum(tensor.end - tensor.start for tensor in chosen.values()))
+        amounts.check_fits(path, sum(tensor.end - tensor.start for tensor in chosen.values()))
         arrays = {}
         for name, tensor in chosen.items():
-            shown = repr(name[: _npy.SHOWN])
+            shown = repr(name[: npy.SHOWN])
             dtype = _dtype(f"{shown} in {path}", tensor.dtype)
-            if _npy.size_of(path, tensor.shape, dtype) != tensor.end - tensor.start:
+            if npy.size_of(path, tensor.shape, dtype) != tensor.end - tensor.start:
                 raise _damaged(path, f"{shown} has other bytes than {tensor.shape} of {dtype}")
             arrays[name] = array = np.empty(tensor.shape, dtype)
             file.seek(_LENGTH.size + n_header + tensor.start)
-            if not _npy.fill(array, file):
+            if not npy.fill(array, file):
                 raise _damaged(path, f"{shown} is truncated")
         return arrays, metadata
 
@@ -110,16 +108,16 @@ def _tensor(path: Path, name: str, entry: Any) -> _Tensor:
         if not 0 <= start <= end:
             raise ValueError(f"bytes from {start} to {end}")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _damaged(path, f"{name[: _npy.SHOWN]!r} has {str(error)[:200]}") from None
+        raise _damaged(path, f"{name[: npy.SHOWN]!r} has {str(error)[:200]}") from None
     return _Tensor(start, end, str(dtype), tuple(shape))
 
 
 def _dtype(what: str, name: str) -> np.dtype:
     """Return the dtype that `what` has, by its name in the format."""
     if name == _BFLOAT16:
-        return _dtypes.bfloat16(what)
+        return dtypes.bfloat16(what)
     if name not in _DTYPES:
-        raise ValueError(f"{what} has dtype {name[: _npy.SHOWN]}, which NumPy has not")
+        raise ValueError(f"{what} has dtype {name[: npy.SHOWN]}, which NumPy has not")
     return np.dtype(_DTYPES[name])
 
 
@@ -137,7 +135,7 @@ def write(
         header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with _replace.replacing(path) as file:
+    with atomic.replacing(path) as file:
         file.write(_LENGTH.pack(len(text)) + text)
         for _, array in ordered:
             file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
@@ -145,7 +143,7 @@ def write(
 
 def _name_of(path: str | os.PathLike[str], name: str, dtype: np.dtype) -> str:
     """Return the format's name of a dtype in native byte order."""
-    if _dtypes.is_bfloat16(dtype):
+    if dtypes.is_bfloat16(dtype):
         return _BFLOAT16
     if dtype not in _NAMES:
         raise ValueError(

@@ -17,9 +17,7 @@ from typing import Any
 import numpy as np
 
 from multisubnet._arithmetic.activation import PARAMETERS, Activation
-from multisubnet._files import atomic as _replace
-from multisubnet._files import npy as _npy
-from multisubnet._files import safetensors as _safetensors
+from multisubnet._files import atomic, npy, safetensors
 
 _FORMAT = 1
 _ARRAYS = ("weight", "bias")
@@ -40,13 +38,13 @@ def save(
     text = _text(activation)
     if suffix == ".npz":
         for name, array in arrays.items():
-            _npy.check_has(path, name, array.dtype)
+            npy.check_has(path, name, array.dtype)
         notes = {"activation": np.array(text), "format_version": np.array(_FORMAT)}
-        with _replace.replacing(path) as file:
-            _npy.write_members(file, arrays | notes)
+        with atomic.replacing(path) as file:
+            npy.write_members(file, arrays | notes)
     else:
         metadata = {"activation": text, "format_version": str(_FORMAT)}
-        _safetensors.write(path, arrays, metadata | {_CHECKSUM: _checksum(arrays, metadata)})
+        safetensors.write(path, arrays, metadata | {_CHECKSUM: _checksum(arrays, metadata)})
 
 
 def load(
@@ -66,7 +64,7 @@ def load(
 
 def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return weight and perhaps bias, and the notes, if there are any."""
-    entries = _npy.members(path, lambda names: _checked_names(path, names, _NOTES))
+    entries = npy.members(path, lambda names: _checked_names(path, names, _NOTES))
     notes = {name: _note(path, name, entries.pop(name)) for name in _NOTES if name in entries}
     _check_version(path, notes)
     return entries, notes
@@ -74,7 +72,7 @@ def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the same."""
-    entries, metadata = _safetensors.read(path, lambda names: _checked_names(path, names, ()))
+    entries, metadata = safetensors.read(path, lambda names: _checked_names(path, names, ()))
     ours = *_NOTES, _CHECKSUM
     notes = {name: metadata[name] for name in ours if name in metadata}
     _check_version(path, notes)

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from multisubnet._arithmetic import activation as _activations
-from multisubnet._arithmetic import float_mode as _subnormals
-from multisubnet._arithmetic.activation import Activation
-from multisubnet._arrays import namespaces
-from multisubnet._arrays import validation as _operands
+from multisubnet._arithmetic import float_mode
+from multisubnet._arithmetic.activation import Activation, applied
+from multisubnet._arrays import namespaces, validation
 from multisubnet._arrays.frameworks import adapted
-from multisubnet._backends import choice as _dispatch
-from multisubnet._functions import evaluation as _gpu
+from multisubnet._backends import choice
+from multisubnet._functions import evaluation
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
@@ -44,7 +42,7 @@ def affine_select(
     check: bool | None = ...,
 ) -> ArrayT: ...
 @adapted
-@_subnormals.keeping_subnormals
+@float_mode.keeping_subnormals
 def affine_select(
     samples: Any,
     weight: Any,
@@ -115,14 +113,16 @@ def affine_select(
     )
     n_sets, shape = sizes[0], sizes[1:]
     if out is not None:
-        _operands.check_out(xp, out, shape, dtype)
-    backend = _dispatch.select("affine_select", xp, dtype, shape, out, activation)
+        validation.check_out(xp, out, shape, dtype)
+    backend = choice.select("affine_select", xp, dtype, shape, out, activation)
     arguments = dtype, activation, n_sets
     if xp is not np or backend.ARRAYS != "numpy":
-        return _gpu.run("affine_select", backend, xp, operands, out, shape, (0, 1), *arguments)
+        return evaluation.run(
+            "affine_select", backend, xp, operands, out, shape, (0, 1), *arguments
+        )
     result = np.empty(shape, dtype) if out is None else np.asarray(out)
     if out is not None:
-        operands = _operands.apart_from(result, operands)
+        operands = validation.apart_from(result, operands)
     backend.affine_select(*operands, result, *arguments)
     return result if out is None else out
 
@@ -146,12 +146,12 @@ def checked(
     }
     xp = namespaces.namespace(others)
     if xp is np:
-        set_index = _operands.as_index("set_index", set_index)
-    xp, samples, weight, bias, dtype, sizes = _operands.read(samples, weight, bias, out)
+        set_index = validation.as_index("set_index", set_index)
+    xp, samples, weight, bias, dtype, sizes = validation.read(samples, weight, bias, out)
     if samples.ndim != 2:
         raise ValueError(f"samples has shape {samples.shape}; expected (B, F)")
     if activation is not None:
-        activation, dtype = _activations.applied(activation, dtype)
+        activation, dtype = applied(activation, dtype)
     check_index(set_index, sizes[0], sizes[1], xp is np if check is None else check)
     return xp, (samples, weight, bias, set_index), dtype, activation, sizes
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from multisubnet._arithmetic import names as _names
 from multisubnet._arithmetic.float_mode import keeping_subnormals, without_warnings
+from multisubnet._arithmetic.names import some
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._arrays import namespaces
 from multisubnet._arrays.frameworks import adapted
@@ -132,7 +132,7 @@ def affine_stats(
 
 def names_of(statistics: Sequence[str]) -> list[str]:
     """Return the names of statistics, which there are."""
-    return _names.some("statistics", statistics, _STATISTICS)
+    return some("statistics", statistics, _STATISTICS)
 
 
 def needs_spread(names: list[str]) -> bool:

@@ -16,12 +16,11 @@ import numpy as np
 
 from multisubnet._arrays.frameworks import is_foreign, library_of
 from multisubnet._functions import affine as _affine
-from multisubnet._functions import affine_select as _select
-from multisubnet._functions import affine_stats as _stats
-from multisubnet._functions import affine_vjp as _vjp
-from multisubnet._functions import mean_loss as _losses
-from multisubnet._functions import pairs as _pairs
-from multisubnet._functions import theta as _theta
+from multisubnet._functions import affine_select as _affine_select
+from multisubnet._functions import affine_stats as _affine_stats
+from multisubnet._functions import affine_vjp as _affine_vjp
+from multisubnet._functions import mean_loss as _mean_loss
+from multisubnet._functions import pairs, theta
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -102,12 +101,12 @@ def _returned(result: Any, example: Any) -> Any:
 
 
 affine = _on_numpy(_affine.affine)
-affine_select = _on_numpy(_select.affine_select)
-affine_stats = _on_numpy(_stats.affine_stats)
-affine_vjp = _on_numpy(_vjp.affine_vjp)
-from_pairs = _on_numpy(_pairs.from_pairs)
-from_theta = _on_numpy(_theta.from_theta)
-mean_loss = _on_numpy(_losses.mean_loss)
-mean_loss_and_grad = _on_numpy(_losses.mean_loss_and_grad)
-to_pairs = _on_numpy(_pairs.to_pairs)
-to_theta = _on_numpy(_theta.to_theta)
+affine_select = _on_numpy(_affine_select.affine_select)
+affine_stats = _on_numpy(_affine_stats.affine_stats)
+affine_vjp = _on_numpy(_affine_vjp.affine_vjp)
+from_pairs = _on_numpy(pairs.from_pairs)
+from_theta = _on_numpy(theta.from_theta)
+mean_loss = _on_numpy(_mean_loss.mean_loss)
+mean_loss_and_grad = _on_numpy(_mean_loss.mean_loss_and_grad)
+to_pairs = _on_numpy(pairs.to_pairs)
+to_theta = _on_numpy(theta.to_theta)

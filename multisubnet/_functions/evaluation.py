@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._arrays import namespaces
-from multisubnet._arrays import validation as _operands
-from multisubnet._backends import choice as _dispatch
+from multisubnet._arrays import dtypes, namespaces, validation
+from multisubnet._backends import choice
 
 _AS_IT_IS = 0, 1, 2
 
@@ -36,14 +34,14 @@ def run(
             operands = tuple(None if x is None else backend.adopt(x) for x in operands)
         if moves or out is None:
             # The backend rounds to the dtype of `out`; what is left to do moves bytes only.
-            result = backend.empty(shape, dtype if out is None else _dtypes.native(out.dtype))
+            result = backend.empty(shape, dtype if out is None else dtypes.native(out.dtype))
         else:
             result = out
-            operands = _operands.apart_from(result.transpose(order), operands)
+            operands = validation.apart_from(result.transpose(order), operands)
         ordered = result if order == _AS_IT_IS[: len(order)] else result.transpose(order)
         getattr(backend, name)(*operands, ordered, dtype, *arguments)
         if moves:
-            result = _dispatch.load(xp.__name__).adopt(result)
+            result = choice.load(xp.__name__).adopt(result)
             if out is not None:
                 out[...] = result
     return result if out is None else out
@@ -59,9 +57,9 @@ def cast(array: Any, dtype: np.dtype) -> Any:
     xp = namespaces.namespace({"array": array})
     if xp is np:
         rounded = np.empty(array.shape, dtype)
-        _dtypes.copyto(rounded, array)
+        dtypes.copyto(rounded, array)
         return rounded
-    backend = _dispatch.load("cupy")
+    backend = choice.load("cupy")
     with namespaces.device_of(array):
         result = backend.empty(array.shape, dtype)
         one = backend.adopt(np.ones((1, 1), array.dtype))

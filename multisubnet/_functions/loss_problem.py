@@ -8,9 +8,8 @@ import numpy as np
 
 from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import Activation
-from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._arrays import namespaces
-from multisubnet._functions import closed_form as _closed_form
+from multisubnet._arrays import dtypes, namespaces
+from multisubnet._functions import closed_form
 from multisubnet._functions.problem import Problem
 from multisubnet._functions.summation import Summing
 
@@ -96,9 +95,9 @@ class Judgement:
             sample_weight = problem.normalize(summing, "sample_weight")
             if self.has_closed_form:
                 data = problem.samples, self._targets(), sample_weight
-                moments = _closed_form.moments(summing, *data)
+                moments = closed_form.moments(summing, *data)
                 parameters = problem.weight, problem.bias
-                _closed_form.judge(summing, *parameters, moments, outs, self.divisor)
+                closed_form.judge(summing, *parameters, moments, outs, self.divisor)
             else:
                 operands, divisor_array = self._operands(), None
                 if sample_weight is not None:
@@ -195,6 +194,6 @@ def checked_dtype(dtype: Any) -> np.dtype:
     if dtype is None:
         return _FLOAT64
     checked = np.dtype(dtype)
-    if not ((checked.char in "efd" and checked.isnative) or _dtypes.is_bfloat16(checked)):
+    if not ((checked.char in "efd" and checked.isnative) or dtypes.is_bfloat16(checked)):
         raise TypeError(f"dtype must be float16, bfloat16, float32 or float64, not {checked}")
     return checked

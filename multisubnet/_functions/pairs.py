@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, overload
 
 from multisubnet._arithmetic.float_mode import keeping_subnormals
-from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._arrays import namespaces
+from multisubnet._arrays import dtypes, namespaces
 from multisubnet._arrays.frameworks import adapted_or_converted
 from multisubnet._arrays.joining import as_array, joined
 from multisubnet._arrays.validation import read_parameters
@@ -76,7 +75,7 @@ def unpacked(pairs: Any) -> tuple[Any, Any]:
             f"pairs has shape {pairs.shape}; expected (N, F, 2), a sequence of N sets of one "
             f"(weight, bias) pair for each of F features"
         )
-    native = _dtypes.native(pairs.dtype)
+    native = dtypes.native(pairs.dtype)
     with namespaces.device_of(pairs):
         weight, bias = (pairs[:, :, i].astype(native, order="C") for i in (0, 1))
     return weight, bias

@@ -6,13 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet._arithmetic import activation as _activations
-from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.activation import Activation, applied
 from multisubnet._arithmetic.summands import Terms
-from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._arrays import namespaces
-from multisubnet._arrays import validation as _operands
-from multisubnet._backends import choice as _dispatch
+from multisubnet._arrays import dtypes, namespaces, validation
+from multisubnet._backends import choice
 from multisubnet._functions.summation import Summing, normalized
 
 
@@ -29,14 +26,14 @@ class Problem:
         self.xp = namespaces.namespace(operands | others)
         if self.xp is np:
             others = {
-                name: None if x is None else _operands.as_numpy(name, x)
+                name: None if x is None else validation.as_numpy(name, x)
                 for name, x in others.items()
             }
-        _, samples, weight, bias, dtype, self.shape = _operands.read(samples, weight, bias, None)
+        _, samples, weight, bias, dtype, self.shape = validation.read(samples, weight, bias, None)
         self.dtype = working_dtype(dtype)
         for name, array in others.items():
             if array is not None:
-                _operands.check_dtype(name, array)
+                validation.check_dtype(name, array)
                 if array.dtype.kind == "c" or array.dtype.char == "g":
                     raise TypeError(
                         f"{name} has dtype {array.dtype}; expected bool, an integer, or a "
@@ -44,7 +41,7 @@ class Problem:
                     )
         self.activation: Activation | None = None
         if activation is not None:
-            self.activation, _ = _activations.applied(activation, self.dtype)
+            self.activation, _ = applied(activation, self.dtype)
         self.samples, self.weight, self.bias, self.others = samples, weight, bias, others
 
     def expect(self, name: str, shapes: dict[str, tuple[int, ...]]) -> None:
@@ -56,8 +53,8 @@ class Problem:
 
     def dtype_of_gradient(self, operand: Any) -> np.dtype:
         """Return the dtype of a gradient with respect to an operand."""
-        dtype = _dtypes.native(operand.dtype)
-        return dtype if _dtypes.is_floating(dtype) else self.dtype
+        dtype = dtypes.native(operand.dtype)
+        return dtype if dtypes.is_floating(dtype) else self.dtype
 
     def expect_derivative(self) -> None:
         """Raise unless the activation has a derivative."""
@@ -76,7 +73,7 @@ class Problem:
 
         `shape` is that of all terms, if it is not that of the problem.
         """
-        backend = _dispatch.select("sums", self.xp, self.dtype, shape or self.shape, None, terms)
+        backend = choice.select("sums", self.xp, self.dtype, shape or self.shape, None, terms)
         if backend.ARRAYS != self.xp.__name__:
             move = backend.adopt
             self.samples, self.weight = move(self.samples), move(self.weight)

@@ -14,7 +14,7 @@ import numpy as np
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._arithmetic.summation_order import BLOCK
 from multisubnet._arrays import namespaces
-from multisubnet._backends import choice as _dispatch
+from multisubnet._backends import choice
 
 _LEAST_BYTES, _MOST_BYTES = 1 << 20, 1 << 23  # of the totals of blocks that are held at once
 
@@ -45,9 +45,9 @@ class Summing:
         With the terms, and the shape of them all, it may be one that has to be loaded first.
         """
         xp = namespaces.namespace({"array": array})
-        backend = _dispatch.load(xp.__name__)
+        backend = choice.load(xp.__name__)
         if terms is not None and shape is not None:
-            chosen = _dispatch.select("sums", xp, dtype, shape, None, terms)
+            chosen = choice.select("sums", xp, dtype, shape, None, terms)
             backend = chosen if chosen.ARRAYS == xp.__name__ else backend
         return cls(backend, xp, dtype, 0.0)
 
@@ -59,7 +59,7 @@ class Summing:
         """Return a result as an array of the caller's kind."""
         if self.backend.ARRAYS == self.xp.__name__:
             return result
-        return _dispatch.load(self.xp.__name__).adopt(result)
+        return choice.load(self.xp.__name__).adopt(result)
 
     def write(
         self,

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from multisubnet._arithmetic.float_mode import keeping_subnormals
-from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._arrays import joining, namespaces
-from multisubnet._arrays import validation as _operands
+from multisubnet._arrays import dtypes, joining, namespaces, validation
 from multisubnet._arrays.frameworks import adapted_or_converted
 
 if TYPE_CHECKING:
@@ -94,7 +92,7 @@ def from_theta(
     array([68, 78])
     """
     n_features = _count(n_features)
-    axis = _operands.axis("axis", axis)
+    axis = validation.axis("axis", axis)
     theta = joining.as_array("theta", theta)
     n_parameters = 2 * n_features if use_bias else n_features
     sets = theta[None] if theta.ndim == 1 else theta.T if axis else theta
@@ -167,8 +165,8 @@ def to_theta(weight: Any, bias: Any = None, *, axis: SetAxis = 0) -> Any:
            [0.5, 0.5],
            [0.5, 0.5]])
     """
-    axis = _operands.axis("axis", axis)
-    xp, weight, bias, (n_sets, n_features) = _operands.read_parameters(weight, bias)
+    axis = validation.axis("axis", axis)
+    xp, weight, bias, (n_sets, n_features) = validation.read_parameters(weight, bias)
     if bias is None:
         return weight.T if axis else weight[:]
     if xp is not np and weight.dtype != bias.dtype:
@@ -178,7 +176,7 @@ def to_theta(weight: Any, bias: Any = None, *, axis: SetAxis = 0) -> Any:
         )
     shape = (2 * n_features, n_sets) if axis else (n_sets, 2 * n_features)
     with namespaces.device_of(weight), np.errstate(all="ignore"):  # of a signaling NaN
-        theta = xp.empty(shape, _dtypes.result_type(weight.dtype, bias.dtype))
+        theta = xp.empty(shape, dtypes.result_type(weight.dtype, bias.dtype))
         of_weight, of_bias = from_theta(theta, n_features, axis=axis)
         of_weight[...] = weight
         of_bias[...] = bias

@@ -12,10 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisubnet._arithmetic import activation as _activations
-from multisubnet._arithmetic.activation import Activation
-from multisubnet._arrays import joining, namespaces
-from multisubnet._arrays import validation as _operands
+from multisubnet._arithmetic.activation import Activation, applied
+from multisubnet._arrays import joining, namespaces, validation
 from multisubnet._functions.affine import affine
 from multisubnet._sets.container import Container
 
@@ -51,7 +49,7 @@ def from_models(
         raise not_a_list(models)
     given = None
     if activation is not None:
-        given = _activations.applied(activation, np.dtype(np.float64))[0] or _LINEAR
+        given = applied(activation, np.dtype(np.float64))[0] or _LINEAR
     read = [_read(f"models[{i}]", model, given) for i, model in enumerate(models)]
     if not read:
         raise ValueError("models is empty; expected at least one")
@@ -155,8 +153,8 @@ def _row(name: str, array: Any) -> Any:
     """Return an array_like of numbers as an array."""
     array = as_array(array)
     if not namespaces.is_cupy(array):
-        array = _operands.as_numpy(name, array)
-    _operands.check_dtype(name, array)
+        array = validation.as_numpy(name, array)
+    validation.check_dtype(name, array)
     return array
 
 

@@ -1,6 +1,6 @@
 """Dask arrays: the functions of this package on data and sets that no machine could hold.
 
-They return Dask arrays, and compute nothing until those are computed. The tasks are the functions
+They return Dask arrays, and compute nothing until those are computed. The _tasks are the functions
 of this package on NumPy or CuPy chunks; sums go through the same fixed tree in every case, so that
 the bits depend neither on the chunks nor on who computed them.
 
@@ -25,13 +25,12 @@ import dask
 import dask.array as da
 import numpy as np
 
-from multisubnet._arithmetic import activation as _activations
-from multisubnet._arithmetic import moments as _moments
-from multisubnet._arithmetic.activation import Activation
-from multisubnet._arrays import validation as _operands
-from multisubnet._functions import affine_stats as _stats
+from multisubnet._arithmetic.activation import Activation, applied
+from multisubnet._arithmetic.moments import steps_of
+from multisubnet._arrays import validation
+from multisubnet._functions.affine_stats import names_of, needs_spread, problem_of
 from multisubnet._functions.loss_problem import Judgement, with_gradients
-from multisubnet.dask import _tasks as tasks
+from multisubnet.dask import _tasks
 from multisubnet.dask._graph import Given
 
 __all__ = ["affine", "affine_stats", "mean_loss", "mean_loss_and_grad"]
@@ -92,12 +91,12 @@ def affine(
         )
     given = Given(samples=samples, weight=weight, bias=bias)
     of_samples, of_weight, of_bias = given.stand_ins("samples", "weight", "bias")
-    *_, dtype, shape = _operands.read(of_samples, of_weight, of_bias, None)
+    *_, dtype, shape = validation.read(of_samples, of_weight, of_bias, None)
     if activation is not None:
-        activation, dtype = _activations.applied(activation, dtype)
-    set_axis = _operands.axis("set_axis", set_axis)
+        activation, dtype = applied(activation, dtype)
+    set_axis = validation.axis("set_axis", set_axis)
     given.cut(shape, "nbf", dtype)
-    function = partial(tasks.affine_of_chunks, activation=activation, set_axis=set_axis)
+    function = partial(_tasks.affine_of_chunks, activation=activation, set_axis=set_axis)
     index = "bnf" if set_axis else "nbf"
     return given.combined(function, index, dtype, *given.pairs("samples", "weight", "bias"))
 
@@ -238,28 +237,28 @@ def affine_stats(
     >>> mean.compute()
     array([[2., 8.]])
     """
-    names = _stats.names_of(statistics)
+    names = names_of(statistics)
     given = Given(samples=samples, weight=weight, bias=bias, set_weight=set_weight)
     stand_ins = given.stand_ins("samples", "weight", "bias", "set_weight")
-    problem = _stats.problem_of(*stand_ins, activation=activation)
+    problem = problem_of(*stand_ins, activation=activation)
     given.cut(problem.shape, "bf", _FLOAT64, summed="n")
     given.normalize("set_weight", problem.dtype)
     total = given.total_weight("set_weight", working=problem.dtype)
     divisor = float(problem.shape[0]) if set_weight is None else 1.0
     operands = given.pairs("samples", "weight", "bias", "set_weight")
-    function = partial(tasks.stats_of_chunks, activation=activation)
+    function = partial(_tasks.stats_of_chunks, activation=activation)
 
     def combined(function: Callable[..., Any], totals: da.Array) -> da.Array:
         function = partial(function, divisor=divisor)
         return given.combined(function, "bf", _FLOAT64, (totals, "obf"), total)
 
-    finished = partial(tasks.finished, output=0, ndim=2, dtype=_FLOAT64)
+    finished = partial(_tasks.finished, output=0, ndim=2, dtype=_FLOAT64)
     mean = combined(finished, given.sums(function, "obf", 1, *operands, (None, "bf")))
     found = {"mean": mean}
-    if _stats.needs_spread(names):
+    if needs_spread(names):
         totals = given.sums(function, "obf", 2, *operands, (mean, "bf"))
         for number, name in enumerate(("var", "std")):
-            found[name] = combined(partial(tasks.spread, number=number), totals)
+            found[name] = combined(partial(_tasks.spread, number=number), totals)
     return tuple(found[name] for name in names)
 
 
@@ -279,14 +278,14 @@ def _judged(
     given.normalize("sample_weight", judgement.problem.dtype)
     if judgement.has_closed_form:
         return _by_moments(given, judgement)
-    function = partial(tasks.losses_of_chunks, outputs=outputs, loss=loss, activation=activation)
+    function = partial(_tasks.losses_of_chunks, outputs=outputs, loss=loss, activation=activation)
     totals = given.sums(function, "onf", len(outputs), *given.pairs(*names)), "onf"
     total = given.total_weight("sample_weight", working=judgement.problem.dtype)
     results = []
     for output, (shape, of_result) in enumerate(judgement.results):
         ndim = len(shape)
         options = {"output": output, "ndim": ndim, "dtype": of_result}
-        finished = partial(tasks.finished, **options, divisor=judgement.divisor)
+        finished = partial(_tasks.finished, **options, divisor=judgement.divisor)
         results.append(given.combined(finished, "nf"[:ndim], of_result, totals, total))
     return results
 
@@ -297,24 +296,24 @@ def _by_moments(given: Given, judgement: Judgement) -> list[da.Array]:
     total = given.total_weight("sample_weight", working=working, in_closed_form=True)
     data = given.pairs("samples", "targets", "sample_weight")
     n_samples = judgement.problem.shape[1]
-    function = partial(tasks.largest_of_chunks, working=working)
-    largest = given.sums(function, "okf", 2, *data[:2], join=tasks.largest), "okf"
-    function, known = partial(tasks.fits, working=working), 2
+    function = partial(_tasks.largest_of_chunks, working=working)
+    largest = given.sums(function, "okf", 2, *data[:2], join=_tasks.largest), "okf"
+    function, known = partial(_tasks.fits, working=working), 2
     moments = given.combined(function, "pf", _FLOAT64, largest, new_axes={"p": known})
-    for number, step in enumerate(_moments.steps_of(data[2][0])):
-        function = partial(tasks.moments_of_chunks, number=number, working=working)
+    for number, step in enumerate(steps_of(data[2][0])):
+        function = partial(_tasks.moments_of_chunks, number=number, working=working)
         totals = given.sums(function, "okf", step.adds, *data, (moments, "mf"))
         pairs = (totals, "okf"), (moments, "mf"), total
-        function = partial(tasks.with_means, number=number, n_samples=n_samples)
+        function = partial(_tasks.with_means, number=number, n_samples=n_samples)
         known += step.adds
         moments = given.combined(function, "pf", _FLOAT64, *pairs, new_axes={"p": known})
     pair, known = (moments, "mf"), (6 if data[2][0] is None else 9)
-    moments = given.combined(tasks.settled, "pf", _FLOAT64, pair, new_axes={"p": known})
+    moments = given.combined(_tasks.settled, "pf", _FLOAT64, pair, new_axes={"p": known})
 
     results = [(len(shape), of_result) for shape, of_result in judgement.results]
     is_whole = len(given.chunks["f"]) == 1 or results[0][0] == 2
     function = partial(
-        tasks.judged,
+        _tasks.judged,
         terms=judgement.terms,
         working=working,
         results=results,
@@ -325,9 +324,9 @@ def _by_moments(given: Given, judgement: Judgement) -> list[da.Array]:
     judged = given.combined(function, "nf", _FLOAT64, *parameters, (moments, "mf")), "nf"
     found = []
     for output, (ndim, of_result) in enumerate(results):
-        function = partial(tasks.taken, output=output)
+        function = partial(_tasks.taken, output=output)
         if not is_whole and not output:
             options = {"dtype": of_result, "divisor": judgement.divisor}
-            function = partial(tasks.over_features, **options)
+            function = partial(_tasks.over_features, **options)
         found.append(given.combined(function, "nf"[:ndim], of_result, judged, concatenate=None))
     return found

@@ -1,4 +1,4 @@
-"""Graphs of Dask tasks: operands brought to common chunks, and what is made of those."""
+"""Graphs of Dask _tasks: operands brought to common chunks, and what is made of those."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import dask.array as da
 import numpy as np
 
 from multisubnet._arithmetic.summation_order import BLOCK
-from multisubnet._arrays import namespaces
-from multisubnet._arrays import validation as _operands
-from multisubnet._backends import choice as _dispatch
-from multisubnet.dask import _tasks as tasks
+from multisubnet._arrays import namespaces, validation
+from multisubnet._backends import choice
+from multisubnet.dask import _tasks
 
 Pair = tuple[Any, str]  # an array, or None, and its axes
 
@@ -50,11 +49,11 @@ class Given:
         self.arrays: dict[str, Any] = {
             name: x
             if x is None or isinstance(x, da.Array) or self.xp is not np
-            else _operands.as_numpy(name, x)
+            else validation.as_numpy(name, x)
             for name, x in operands.items()
         }
         self.chunks: dict[str, tuple[int, ...]] = {}
-        self._backend = _dispatch.choice()
+        self._backend = choice.choice()
 
     def stand_ins(self, *names: str) -> Any:
         """Return arrays of the shapes and dtypes of operands, of no memory, for checks."""
@@ -159,7 +158,7 @@ class Given:
         index: str,
         n_outputs: int,
         *pairs: Pair,
-        join: Callable[..., Any] = tasks.added,
+        join: Callable[..., Any] = _tasks.added,
         rows: int = 1,
     ) -> da.Array:
         """Return the sums over the axis that `index` lacks; the function makes nodes of chunks.
@@ -174,7 +173,7 @@ class Given:
         )
         return da.reduction(
             nodes,
-            tasks.as_it_is,
+            _tasks.as_it_is,
             join,
             axis=0,
             dtype=_FLOAT64,
@@ -189,10 +188,10 @@ class Given:
         if weights is None:
             return
         options = {"working": working}
-        largest = functools.partial(tasks.largest_of_chunks, **options)
-        found = self.sums(largest, "okw", 1, (weights, axis), join=tasks.largest)
+        largest = functools.partial(_tasks.largest_of_chunks, **options)
+        found = self.sums(largest, "okw", 1, (weights, axis), join=_tasks.largest)
         pairs = (weights, axis), (found[0, 0], "w")
-        function = functools.partial(tasks.normalized, **options)
+        function = functools.partial(_tasks.normalized, **options)
         self.arrays[name] = self.combined(function, axis, _FLOAT64, *pairs)
 
     def total_weight(self, name: str, *, in_closed_form: bool = False, **options: Any) -> Pair:
@@ -205,7 +204,7 @@ class Given:
         if weights is None:
             return None, index
         options["in_closed_form"] = in_closed_form
-        function = functools.partial(tasks.weights_of_chunks, **options)
+        function = functools.partial(_tasks.weights_of_chunks, **options)
         total = self.sums(function, "okw", 1, (weights, axis), rows=rows)
         return (total[0] if in_closed_form else total[0, 0]), index
 
@@ -214,7 +213,7 @@ class Given:
 
 
 def _name(function: Callable[..., Any]) -> str:
-    """Return what tasks are called on Dask's dashboard."""
+    """Return what _tasks are called on Dask's dashboard."""
     return getattr(function, "func", function).__name__.removesuffix("_of_chunks")
 
 

@@ -13,16 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet._arithmetic import moments as _moments
 from multisubnet._arithmetic.float_mode import keeping_subnormals
+from multisubnet._arithmetic.moments import steps_of
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._arrays import namespaces
-from multisubnet._backends import choice as _dispatch
-from multisubnet._backends.numba import threads as _threads
-from multisubnet._functions import affine as _affine
-from multisubnet._functions import affine_stats as _stats
-from multisubnet._functions import closed_form as _closed_form
-from multisubnet._functions import summation as _sums
+from multisubnet._backends import choice
+from multisubnet._backends.numba import threads
+from multisubnet._functions import affine, affine_stats, closed_form, summation
 from multisubnet._functions.loss_problem import Judgement
 from multisubnet._functions.summation import Summing
 
@@ -35,7 +32,7 @@ def task(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     @keeping_subnormals
     def wrapper(*chunks: Any, backend: str | None = None, **options: Any) -> Any:
-        with _threads.alone(), _dispatch.use_backend(backend), _stream_for(chunks):
+        with threads.alone(), choice.use_backend(backend), _stream_for(chunks):
             return function(*chunks, **options)
 
     return wrapper
@@ -71,7 +68,7 @@ def _has_cupy(chunks: Any) -> bool:
 @task
 def affine_of_chunks(samples: Any, weight: Any, bias: Any, **options: Any) -> Any:
     """Return a block of the result of `affine`."""
-    return _affine.affine(samples, weight, bias, **options)
+    return affine.affine(samples, weight, bias, **options)
 
 
 @task
@@ -83,7 +80,7 @@ def losses_of_chunks(*chunks: Any, outputs: tuple[str, ...], loss: str, activati
 @task
 def stats_of_chunks(*chunks: Any, activation: Any) -> Any:
     """Return sums over sets, (1, outputs, B, F): a node of the tree over all sets."""
-    return _stats.totals(_stats.problem_of(*chunks, activation=activation))[None]
+    return affine_stats.totals(affine_stats.problem_of(*chunks, activation=activation))[None]
 
 
 @task
@@ -91,10 +88,10 @@ def largest_of_chunks(*chunks: Any, working: np.dtype) -> Any:
     """Return the largest sizes of samples and targets, or of weights, (1, 2 or 1, 1, F)."""
     summing = Summing.where(chunks[0], working)
     if len(chunks) == 1:
-        return _sums.largest_of(summing, chunks[0])[None, None, None]
+        return summation.largest_of(summing, chunks[0])[None, None, None]
     samples, targets = chunks
     targets = targets[:, None] if targets.ndim == 1 else targets
-    return _closed_form.largest(summing, samples, targets)[None, :, None]
+    return closed_form.largest(summing, samples, targets)[None, :, None]
 
 
 @task
@@ -106,7 +103,7 @@ def largest(nodes: Any, axis: Any, keepdims: bool) -> Any:
 @task
 def normalized(weights: Any, largest: Any, *, working: np.dtype) -> Any:
     """Return weights, the largest of which is given, in the size in which they are added up."""
-    return _sums.normalized(Summing.where(weights, working), weights, largest)
+    return summation.normalized(Summing.where(weights, working), weights, largest)
 
 
 @task
@@ -117,14 +114,14 @@ def weights_of_chunks(weights: Any, *, working: np.dtype, in_closed_form: bool =
     """
     summing = Summing.where(weights, working)
     if in_closed_form:
-        return _closed_form.total_weights(summing, weights)[None, None]
+        return closed_form.total_weights(summing, weights)[None, None]
     return summing.total(weights[None, :, None])[None, None, None]
 
 
 @task
 def fits(largest: Any, *, working: np.dtype) -> Any:
     """Return by what samples and targets of these largest sizes are multiplied, (2, F)."""
-    return _closed_form.fits(Summing.where(largest, working), largest[:, 0].copy())
+    return closed_form.fits(Summing.where(largest, working), largest[:, 0].copy())
 
 
 @task
@@ -135,8 +132,8 @@ def moments_of_chunks(
     summing = Summing.where(samples, working)
     targets = targets[:, None] if targets.ndim == 1 else targets
     data = samples, targets, sample_weight
-    step = _moments.steps_of(sample_weight)[number]
-    return _closed_form.totals(summing, step, *data, moments)[None, :, None]
+    step = steps_of(sample_weight)[number]
+    return closed_form.totals(summing, step, *data, moments)[None, :, None]
 
 
 def as_it_is(nodes: Any, axis: Any, keepdims: bool) -> Any:
@@ -155,14 +152,14 @@ def added(nodes: Any, axis: Any, keepdims: bool) -> Any:
 def with_means(totals: Any, moments: Any, weights: Any, *, number: int, n_samples: int) -> Any:
     """Return the moments of the closed form that are known after a step."""
     summing = Summing.where(totals, _FLOAT64)
-    step = _moments.steps_of(weights)[number]
-    return _closed_form.with_means(summing, step, moments, totals[:, 0], n_samples, weights)
+    step = steps_of(weights)[number]
+    return closed_form.with_means(summing, step, moments, totals[:, 0], n_samples, weights)
 
 
 @task
 def settled(moments: Any) -> Any:
     """Return the moments of the closed form as sets are judged by them."""
-    return _closed_form.settle(Summing.where(moments, _FLOAT64), moments)
+    return closed_form.settle(Summing.where(moments, _FLOAT64), moments)
 
 
 @task
@@ -184,10 +181,10 @@ def judged(
     given = weight, bias, np.ascontiguousarray(moments) if summing.xp is np else moments
     if is_whole:
         outs = [summing.empty(shape[:ndim], of_result) for ndim, of_result in results]
-        _closed_form.judge(summing, *given, outs, divisor)
+        closed_form.judge(summing, *given, outs, divisor)
         return tuple(outs)
     of_each = [summing.empty(shape) for _ in results]
-    _closed_form.judge(summing, *given, of_each, 1.0)
+    closed_form.judge(summing, *given, of_each, 1.0)
     gradients = (
         _divided(x, 2, of_result, divisor)
         for x, (_, of_result) in zip(of_each[1:], results[1:], strict=True)
@@ -221,7 +218,7 @@ def finished(
 def spread(totals: Any, weight: Any, *, number: int, divisor: float) -> Any:
     """Return the variance (0) or the standard deviation (1)."""
     means = (_divided(total, 2, _FLOAT64, divisor, weight) for total in totals)
-    return _stats.spread(*means)[number]
+    return affine_stats.spread(*means)[number]
 
 
 def _divided(total: Any, ndim: int, dtype: np.dtype, divisor: float, weight: Any = None) -> Any:

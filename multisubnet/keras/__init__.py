@@ -16,9 +16,9 @@ import numpy as np
 
 from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import PARAMETERS, Activation
-from multisubnet._backends import choice as _dispatch
+from multisubnet._backends import choice
 from multisubnet._functions.affine import affine
-from multisubnet._sets import models as _models
+from multisubnet._sets.models import as_array, layer_of, not_a_list, of_keras
 from multisubnet._sets.weight_sets import WeightSets
 
 if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 9):
@@ -307,14 +307,14 @@ class StackedAffine(keras.layers.Layer):
         """
         if not self.built:
             raise ValueError(f"the layer {self.name!r} has no weights before it is built")
-        activation = _models.of_keras(self.activation)
+        activation = of_keras(self.activation)
         if activation is None:
             raise ValueError(
                 f"the layer {self.name!r} has the activation {self.activation!r}; expected one "
                 f"that multisubnet.Activation has"
             )
-        bias = None if self.bias is None else _models.as_array(self.bias)
-        return WeightSets(_models.as_array(self.kernel), bias, activation)
+        bias = None if self.bias is None else as_array(self.bias)
+        return WeightSets(as_array(self.kernel), bias, activation)
 
 
 def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
@@ -355,7 +355,7 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     12
     """
     if isinstance(models, str | keras.layers.Layer) or not isinstance(models, Iterable):
-        raise _models.not_a_list(models)
+        raise not_a_list(models)
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name is a {type(name).__name__}; expected the name of the new model")
     models = list(models)
@@ -363,7 +363,7 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
         if not isinstance(model, keras.layers.Layer):
             raise TypeError(f"models[{i}] is a {type(model).__name__}; expected a keras.Model")
     sets = WeightSets.from_models(models)
-    policies = [_models.layer_of(model).dtype_policy for model in models]
+    policies = [layer_of(model).dtype_policy for model in models]
     for i, policy in enumerate(policies):
         if policy != policies[0]:
             raise ValueError(
@@ -424,11 +424,11 @@ def _by_engine(inputs: Any, kernel: Any, bias: Any, activation: Any) -> Any:
     if arrays is None or any(array.dtype != arrays[0].dtype for array in arrays):
         return None
     samples, *weights = arrays
-    own = _models.of_keras(activation)
+    own = of_keras(activation)
     applied = None if own is None or own.key == "linear" else own
     shape = len(samples), *weights[0].shape
     # What the engine does not gain, the backend computes as fast or faster.
-    if _dispatch.select("affine", np, samples.dtype, shape, None, applied).NAME != "numba":
+    if choice.select("affine", np, samples.dtype, shape, None, applied).NAME != "numba":
         return None
     outputs = ops.convert_to_tensor(affine(samples, *weights, activation=applied, set_axis=1))
     return activation(outputs) if own is None else outputs

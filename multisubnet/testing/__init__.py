@@ -27,8 +27,8 @@ from numpy.typing import DTypeLike
 
 from multisubnet._arithmetic.activation import PARAMETERS, Activation
 from multisubnet._arithmetic.activation_recipes import RECIPES
-from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._arrays import namespaces
+from multisubnet._arrays.dtypes import is_bfloat16, is_floating
 
 __all__ = [
     "DTYPES",
@@ -107,7 +107,7 @@ def values(dtype: DTypeLike, *, special_values: bool = True) -> st.SearchStrateg
     if dtype.kind == "c":
         part = values(_real(dtype), special_values=special_values)
         return st.builds(complex, part, part)
-    if _dtypes.is_bfloat16(dtype):
+    if is_bfloat16(dtype):
         return _values_of_bfloat16(dtype, special_values)
     if not special_values:
         # Adding 0.0 makes 0.0 of -0.0. Every float32 up to 100 is one of the wider floats as well.
@@ -185,7 +185,7 @@ def _laid_out(array: np.ndarray, layout: str, axis: int) -> np.ndarray:
         return np.broadcast_to(array.take([0], axis), array.shape)
     if layout == "read-only":
         array.flags.writeable = False
-    if layout == "swapped" and not _dtypes.is_bfloat16(array.dtype):
+    if layout == "swapped" and not is_bfloat16(array.dtype):
         return array.astype(array.dtype.newbyteorder("S"))
     if layout == "unaligned":
         buffer = np.empty(array.nbytes + 1, np.uint8)[1:]
@@ -341,7 +341,7 @@ def _same(actual: np.ndarray, desired: np.ndarray) -> np.ndarray:
         x.astype(x.dtype.newbyteorder("=")).view(f"u{x.dtype.itemsize}") for x in (actual, desired)
     )
     same = bits == wanted
-    if _dtypes.is_floating(actual.dtype):
+    if is_floating(actual.dtype):
         infinity = np.array(np.inf, actual.dtype.newbyteorder("=")).view(bits.dtype)
         unsigned = bits.dtype.type(~(1 << (8 * bits.itemsize - 1)) & (1 << 8 * bits.itemsize) - 1)
         same |= ((bits & unsigned) > infinity) & ((wanted & unsigned) > infinity)
@@ -349,7 +349,7 @@ def _same(actual: np.ndarray, desired: np.ndarray) -> np.ndarray:
 
 
 def _shown(value: np.generic) -> str:
-    if _dtypes.is_floating(value.dtype):
+    if is_floating(value.dtype):
         return f"{value!s} (0x{_bits(value).hex()})"
     return str(value)
 
@@ -365,12 +365,7 @@ def _apart(one: np.generic, other: np.generic) -> str:
     if one.dtype.kind == "c":
         parts = (("re", one.real, other.real), ("im", one.imag, other.imag))
         return "".join(f", {name}{_apart(a, b)[1:]}" for name, a, b in parts if _apart(a, b))
-    if (
-        not _dtypes.is_floating(one.dtype)
-        or one.dtype.itemsize > 8
-        or np.isnan(one)
-        or np.isnan(other)
-    ):
+    if not is_floating(one.dtype) or one.dtype.itemsize > 8 or np.isnan(one) or np.isnan(other):
         return ""
     return f", {abs(_position(one) - _position(other))} ulp apart"
 

@@ -16,9 +16,9 @@ if not hasattr(torch.library, "custom_op"):
     raise ImportError(f"multisubnet.torch needs PyTorch 2.4 or newer; this is {torch.__version__}")
 
 from multisubnet._arithmetic.activation import Activation
-from multisubnet._functions import affine_stats as _stats
-from multisubnet._functions import affine_vjp as _vjp
-from multisubnet.torch import _affine_ops as _operators
+from multisubnet._functions import affine_vjp as _affine_vjp
+from multisubnet._functions.affine_stats import names_of
+from multisubnet.torch import _affine_ops
 from multisubnet.torch._arrays import as_tensors, dtype_of_loss
 from multisubnet.torch._custom_op import are_transformed, encoded, may_record, records
 from multisubnet.torch._module import StackedAffine
@@ -103,9 +103,9 @@ def affine(
             [12., 11.]])
     """
     if out is None:
-        return _operators.evaluate(samples, weight, bias, activation, set_axis)
+        return _affine_ops.evaluate(samples, weight, bias, activation, set_axis)
     operands = _with_out({"samples": samples, "weight": weight, "bias": bias}, out)
-    _operators.affine_out(*operands.values(), *encoded(activation), set_axis)
+    _affine_ops.affine_out(*operands.values(), *encoded(activation), set_axis)
     return out
 
 
@@ -158,8 +158,8 @@ def affine_select(
     options = *encoded(activation), check
     operands = {"samples": samples, "weight": weight, "bias": bias, "set_index": set_index}
     if out is None:
-        return _operators.affine_select(*as_tensors(operands).values(), *options)
-    _operators.affine_select_out(*_with_out(operands, out).values(), *options)
+        return _affine_ops.affine_select(*as_tensors(operands).values(), *options)
+    _affine_ops.affine_select_out(*_with_out(operands, out).values(), *options)
     return out
 
 
@@ -197,11 +197,11 @@ def affine_vjp(
     >>> mst.affine_vjp(ones, ones, None, torch.ones(1, 1, 2), wrt=["weight"])
     (None, tensor([[1., 1.]]), None)
     """
-    asked = _vjp.names_of(wrt)
+    asked = _affine_vjp.names_of(wrt)
     operands = {"samples": samples, "weight": weight, "bias": bias, "cotangent": cotangent}
     tensors = as_tensors(operands)
-    gradients = _operators.affine_vjp(
-        *tensors.values(), *encoded(activation), _operators.joined(asked)
+    gradients = _affine_ops.affine_vjp(
+        *tensors.values(), *encoded(activation), _affine_ops.joined(asked)
     )
     return tuple(
         gradients[i] if name in asked and tensors[name] is not None else None
@@ -260,7 +260,7 @@ def mean_loss(
     """
     arguments = _of_loss(samples, weight, bias, targets, sample_weight)
     options = *encoded(activation), loss, per_feature, dtype_of_loss(dtype)
-    return _operators.mean_loss(*arguments, *options)
+    return _affine_ops.mean_loss(*arguments, *options)
 
 
 def mean_loss_and_grad(
@@ -303,9 +303,9 @@ def mean_loss_and_grad(
     """
     arguments = _of_loss(samples, weight, bias, targets, sample_weight)
     options = *encoded(activation), loss, per_feature, dtype_of_loss(dtype)
-    losses, grad_weight, grad_bias = _operators.mean_loss_and_grad(*arguments, *options)
-    if may_record(arguments) and _operators.rounds_gradients(*arguments[:3]):
-        losses = _operators.mean_loss(*arguments, *options)  # whose backward pass rounds once
+    losses, grad_weight, grad_bias = _affine_ops.mean_loss_and_grad(*arguments, *options)
+    if may_record(arguments) and _affine_ops.rounds_gradients(*arguments[:3]):
+        losses = _affine_ops.mean_loss(*arguments, *options)  # whose backward pass rounds once
     return losses, grad_weight, None if bias is None else grad_bias
 
 
@@ -344,10 +344,10 @@ def affine_stats(
     (tensor([[2.]], dtype=torch.float64), tensor([[1.]], dtype=torch.float64))
     """
     operands = {"samples": samples, "weight": weight, "bias": bias, "set_weight": set_weight}
-    names = _stats.names_of(statistics)
+    names = names_of(statistics)
     tensors = as_tensors(operands).values()
-    results = _operators.affine_stats(*tensors, *encoded(activation), _operators.joined(names))
-    return tuple(results[_operators.STATISTICS.index(name)] for name in names)
+    results = _affine_ops.affine_stats(*tensors, *encoded(activation), _affine_ops.joined(names))
+    return tuple(results[_affine_ops.STATISTICS.index(name)] for name in names)
 
 
 def _of_loss(samples: Any, weight: Any, bias: Any, targets: Any, sample_weight: Any) -> tuple:

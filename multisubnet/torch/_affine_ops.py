@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 import multisubnet as ms
-from multisubnet._arithmetic import activation as _activations
-from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._arrays import validation as _operands
+from multisubnet._arithmetic.activation import applied
+from multisubnet._arrays import dtypes, validation
 from multisubnet._arrays.frameworks import known_to_compilers
 from multisubnet._functions import problem
 from multisubnet.torch._arrays import (
@@ -49,7 +48,7 @@ def split(names: str) -> list[str]:
 
 def _common_dtype(samples: Tensor, weight: Tensor, bias: Tensor | None) -> np.dtype:
     operands = _named(samples, weight, bias)
-    return _dtypes.result_type(
+    return dtypes.result_type(
         *(numpy_dtype(name, x.dtype) for name, x in operands.items() if x is not None)
     )
 
@@ -57,7 +56,7 @@ def _common_dtype(samples: Tensor, weight: Tensor, bias: Tensor | None) -> np.dt
 def _result_dtype(operands: tuple[Any, ...], activation: Any, parameter: Any) -> torch.dtype:
     dtype = _common_dtype(*operands)
     if activation is not None:
-        _, dtype = _activations.applied(decoded(activation, parameter), dtype)
+        _, dtype = applied(decoded(activation, parameter), dtype)
     return tensor_dtype(dtype)
 
 
@@ -66,7 +65,7 @@ def _shape(samples: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Any, .
     operands = [x for x in (samples, weight, bias) if x is not None]
     n_samples, n_features = samples.shape[-2:]
     if all(isinstance(n, int) or n.node.has_hint() for x in operands for n in x.shape):
-        return _operands.count_sets(samples, weight, bias), n_samples, n_features
+        return validation.count_sets(samples, weight, bias), n_samples, n_features
     of_sets = *(x.shape[0] for x in operands[1:]), *samples.shape[:-2]
     n_sets = next((n for n in of_sets if not statically_known_true(n == 1)), 1)
     return n_sets, n_samples, n_features
@@ -112,7 +111,7 @@ def _affine(samples, weight, bias, activation, parameter, set_axis):
 
 def _fake_affine(samples, weight, bias, activation, parameter, set_axis):
     n_sets, n_samples, n_features = _shape(samples, weight, bias)
-    set_axis = _operands.axis("set_axis", set_axis)
+    set_axis = validation.axis("set_axis", set_axis)
     shape = (n_samples, n_sets, n_features) if set_axis else (n_sets, n_samples, n_features)
     dtype = _result_dtype((samples, weight, bias), activation, parameter)
     return samples.new_empty(shape, dtype=dtype)

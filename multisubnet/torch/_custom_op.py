@@ -20,8 +20,7 @@ from torch import Tensor
 from torch._functorch.autograd_function import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 
-from multisubnet._arithmetic import activation as _activations
-from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.activation import PARAMETERS, Activation, applied
 
 _PLAIN = frozenset([Tensor, torch.nn.Parameter])
 _LIBRARY = torch.library.Library("multisubnet", "FRAGMENT")
@@ -232,7 +231,7 @@ def encoded(activation: Any) -> tuple[str | None, float | None]:
         return activation, None
     if isinstance(activation, Activation):
         return activation.key, activation.parameter
-    _activations.applied(activation, np.dtype(np.float64))  # says what is wrong
+    applied(activation, np.dtype(np.float64))  # says what is wrong
     raise AssertionError
 
 
@@ -244,7 +243,7 @@ def decoded(key: str | None, parameter: float | None) -> Activation | None:
     if parameter is None:
         activation = _of_name(name)
     else:  # not from a cache, for which 0.0 and -0.0 are one
-        activation = Activation(name, **{_activations.PARAMETERS[name][0]: parameter})
+        activation = Activation(name, **{PARAMETERS[name][0]: parameter})
     return activation if key == name else activation.derivative
 
 

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from multisubnet._arithmetic import activation as _activations
-from multisubnet._arithmetic.activation import Activation
-from multisubnet._arrays import validation as _operands
-from multisubnet._sets import models as _models
+from multisubnet._arithmetic.activation import Activation, applied
+from multisubnet._arrays import validation
+from multisubnet._sets import models
 from multisubnet._sets.weight_sets import WeightSets
 from multisubnet.torch._affine_ops import evaluate
 from multisubnet.torch._arrays import apply, tensor_of
@@ -82,7 +81,7 @@ class StackedAffine(nn.Module):
             )
         self.n_sets: int = n_sets
         self.n_features: int = n_features
-        self.set_axis: int = _operands.axis("set_axis", set_axis)
+        self.set_axis: int = validation.axis("set_axis", set_axis)
         self.activation = _checked(activation)
         shape = n_sets, n_features
         self.weight: nn.Parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
@@ -222,7 +221,7 @@ class StackedAffine(nn.Module):
                 raise TypeError(f"{found}, not a torch.nn.Module")
             if isinstance(module, StackedAffine):
                 raise TypeError(f"{found}, of several sets: WeightSets.concatenate joins such")
-            _models.check(f"modules[{number}]", module, _checked(activation))
+            models.check(f"modules[{number}]", module, _checked(activation))
         pairs = [_parameters(module) for module in modules]
         kinds = [
             tuple((x.shape, x.dtype, x.device) for x in pair if x is not None) for pair in pairs
@@ -263,7 +262,7 @@ StackedAffine.__module__ = "multisubnet.torch"  # where pickles look for it
 def _checked(activation: Any) -> Activation | None:
     if activation is None:
         return None
-    return _activations.applied(activation, np.dtype(np.float64))[0]
+    return applied(activation, np.dtype(np.float64))[0]
 
 
 def _parameters(module: nn.Module) -> tuple[Tensor, Tensor | None]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_losses import CASES, judgements, operands_of
 
 import multisubnet as ms
-from multisubnet._arrays import frameworks as _adapters
+from multisubnet._arrays import frameworks
 from multisubnet.testing import assert_same_bits, problems
 
 xp = pytest.importorskip("array_api_strict")
@@ -174,7 +174,7 @@ class ArrayLike:
 
 def test_what_is_no_business_of_this():
     for x in (np.float64(2.0), np.ones(1), 2.0, None, [1.0], ArrayLike(), memoryview(b"")):
-        assert _adapters.of([x]) is None
+        assert frameworks.of([x]) is None
     assert ms.affine(ArrayLike(), [[3.0]]).tolist() == [[[6.0]]]
 
 
@@ -183,15 +183,15 @@ def test_cupy_arrays_are_no_business_of_this():
     import cupy
 
     x = cupy.ones((2, 1))
-    assert _adapters.of([x]) is None
+    assert frameworks.of([x]) is None
     with pytest.raises(TypeError, match="is on the GPU"):
         ms.affine(xp.ones((2, 1)), x)
 
 
 def test_the_class_decides_and_is_looked_at_once():
     x = xp.ones((1, 1))
-    of_type = functools.partial(_adapters.of, [x])
+    of_type = functools.partial(frameworks.of, [x])
     assert of_type() == "array_api"
-    before = _adapters._of_type.cache_info().misses
+    before = frameworks._of_type.cache_info().misses
     assert of_type() == "array_api"
-    assert _adapters._of_type.cache_info().misses == before
+    assert frameworks._of_type.cache_info().misses == before

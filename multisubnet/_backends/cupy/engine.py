@@ -14,7 +14,7 @@ import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.summands import OPERANDS, Terms
-from multisubnet._backends.cupy import sources as _sources
+from multisubnet._backends.cupy import sources
 from multisubnet._backends.cupy.launch import geometry
 from multisubnet._backends.cupy.launch import operands as _operands
 from multisubnet._backends.cupy.launch.affine import plan_affine, plan_affine_select
@@ -210,6 +210,6 @@ def _kernel(name: str) -> Any:
 
     file = name.split("<")[0] + ".cu"
     module = cupy.RawModule(
-        code=_sources.source(file, (name,)), options=("-std=c++17",), name_expressions=(name,)
+        code=sources.source(file, (name,)), options=("-std=c++17",), name_expressions=(name,)
     )
     return module.get_function(name)

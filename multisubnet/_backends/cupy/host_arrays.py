@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
-from multisubnet._backends.cupy import engine as _cupy
+from multisubnet._backends.cupy import engine
 
 _CHUNK_BYTES = 1 << 25  # of the result; there are two on the GPU, and two in pinned memory
 
@@ -84,7 +84,7 @@ class _Passage:
 
         if self._shared is None:
             self._shared = [
-                None if x is None or self._has_rows(i, x) else _cupy.adopt(x)
+                None if x is None or self._has_rows(i, x) else engine.adopt(x)
                 for i, x in enumerate(self.operands)
             ]
             cupy.cuda.get_current_stream().synchronize()  # other streams are to read them
@@ -113,12 +113,12 @@ class _Passage:
         for i, operand in enumerate(self.operands):
             if operand is not None and self._has_rows(i, operand):
                 of_rows = operand[..., rows, :] if self.set_axis else operand[rows]
-                operands.append(_cupy.adopt(of_rows))
+                operands.append(engine.adopt(of_rows))
             else:
                 operands.append(self._shared[i])
         samples, weight, bias = operands
         ordered = chunk.transpose(1, 0, 2) if self.set_axis else chunk
-        _cupy.affine(samples, weight, bias, ordered, self.dtype, self.activation)
+        engine.affine(samples, weight, bias, ordered, self.dtype, self.activation)
 
     def _has_rows(self, number: int, operand: np.ndarray) -> bool:
         """Whether rows of the result need rows of this operand, and not all of it."""

@@ -8,12 +8,9 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from multisubnet._arithmetic import activation_recipes as _activation_recipes
-from multisubnet._arithmetic import loss_recipes as _loss_recipes
-from multisubnet._arithmetic import moments as _moments
-from multisubnet._arithmetic import recipe as _recipe
+from multisubnet._arithmetic import activation_recipes, loss_recipes, moments
 from multisubnet._arithmetic.activation import INPUTS, OF_INTEGERS, form_of, program_of
-from multisubnet._arithmetic.recipe import Program, Real
+from multisubnet._arithmetic.recipe import Program, Real, trace
 from multisubnet._backends.cupy.launch.operands import functor
 
 _FUNCTIONS = {
@@ -104,7 +101,7 @@ def _activation(key: str) -> str:
 
 def _loss(key: str) -> str:
     """Return the functions of a loss, of a prediction and a target, and its derivative's."""
-    recipes = _loss_recipes.RECIPES[key]
+    recipes = loss_recipes.RECIPES[key]
     text = ""
     for name, recipe in (("of", recipes.value), ("derivative", recipes.derivative)):
         for real in map(np.dtype, (np.float32, np.float64)):
@@ -114,12 +111,12 @@ def _loss(key: str) -> str:
 
 def _program_of_loss(recipe: Callable[..., Real], dtype: np.dtype) -> Program:
     form = form_of(dtype)
-    return _recipe.trace(lambda p, t: (recipe(p, t, form),), dtype, ("p", "t"))
+    return trace(lambda p, t: (recipe(p, t, form),), dtype, ("p", "t"))
 
 
 def _moment(name: str) -> str:
     """Return a function of the closed form, from some numbers to some others, in float64."""
-    names, program = _moments.row_program(name, "")
+    names, program = moments.row_program(name, "")
     lines = _body(program, "float64", lambda x: f"in[{names.index(x)}]")
     n_results = len(program.results)
     lines[-n_results:] = [f"out[{i}] = {x};" for i, x in enumerate(lines[-n_results:])]
@@ -127,12 +124,12 @@ def _moment(name: str) -> str:
     return sizes + _block("DEVICE void of(const float64 *in, float64 *out)", lines)
 
 
-_ACTIVATIONS = [k for x in _activation_recipes.RECIPES for k in (x, f"{x}_derivative")]
+_ACTIVATIONS = [k for x in activation_recipes.RECIPES for k in (x, f"{x}_derivative")]
 # What a header has, by its name: a functor for each key, and how its functions are printed.
 _HEADERS: dict[str, tuple[Collection[str], Callable[[str], str]]] = {
     "activations.cuh": ([k for k in _ACTIVATIONS if k != "linear"], _activation),
-    "losses.cuh": (_loss_recipes.RECIPES, _loss),
-    "moments.cuh": (_moments.FUNCTIONS, _moment),
+    "losses.cuh": (loss_recipes.RECIPES, _loss),
+    "moments.cuh": (moments.FUNCTIONS, _moment),
 }
 
 
