@@ -46,10 +46,11 @@ Call = tuple[str, Callable[..., Any], tuple[np.ndarray, ...], dict[str, Any]]
 def main() -> None:
     """Print what was found, and end with status 1 if bits differ."""
     describe()
-    print(ms.show_config("dicts")["Backends"]["cupy"])
+    config = ms.show_config("dicts")["Backends"]["cupy"]
     if "cupy" not in ms.available_backends():
-        print(f"no GPU: {ms.show_config('dicts')['Backends']['cupy']}")
+        print(f"no GPU: {config}")
         sys.exit(3)
+    print(config)
     began, failed, count = time.perf_counter(), 0, 0
     for name, function, operands, options in calls():
         count += 1
