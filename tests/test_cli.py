@@ -78,6 +78,19 @@ def test_predict_a_table():
     assert Path("out.csv").read_text().startswith("sample,set,f0,f1\n0,0,")
 
 
+@pytest.mark.parametrize(("option", "first"), [("--header", 0), ("--no-header", 2019)])
+def test_a_header_of_numbers(capsys, option, first):
+    Path("x.csv").write_text("2019,2020\n3,7\n")
+    Path("y.csv").write_text("0\n1\n")
+    command = ["predict", "x.csv", "w.npz", "-o", "out.npy", "--activation", "linear"]
+    assert main(command) == 1
+    assert main([*command, option]) == 0
+    rows = [[3.0, 7.0]] if option == "--header" else [[2019.0, 2020.0], [3.0, 7.0]]
+    assert_same_bits(np.load("out.npy"), ms.affine(rows, SETS.weight, SETS.bias))
+    assert main(["loss", "x.csv", "w.npz", "y.csv"]) == 1
+    assert main(["loss", "x.csv", "w.npz", "y.csv", option]) == 0
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".csv", ".safetensors", ".npy"])
 @pytest.mark.parametrize("is_3d", [False, True])
 def test_samples_of_any_format(suffix, is_3d):
@@ -196,7 +209,8 @@ def errors(arguments, capsys):
         ("predict complex.npy w.npz -o out.npy", "Activation('tanh') is not defined for results"),
         ("predict cut.npy w.npz -o out.npy", "cut.npy is truncated"),
         ("predict x.npy cut.npz -o out.npy", "cut.npz is not a whole .npz file"),
-        ("predict bad.csv w.npz -o out.npy", "bad.csv:2: column 1 is 'x'; expected a number"),
+        ("predict bad.csv w.npz -o out.npy", "bad.csv:2: could not convert string 'x'"),
+        ("predict years.csv w.npz -o out.npy", "2019,2020 may be names or numbers; say which, w"),
         ("predict x.npy w.npz -o out.npy --memory-limit 1MiB", "expected at least"),
         ("predict x.npy w.npz -o out.npy --memory-limit 150MiB --backend numba", "may take"),
         ("loss x.npy w.npz none.npy", "none.npy: No such file or directory"),
@@ -210,7 +224,8 @@ def test_an_error_is_one_line(capsys, arguments, message):
     os.mkdir("folder.npy")
     Path("x.txt").touch()
     Path("link.npy").symlink_to("/dev/null")
-    Path("bad.csv").write_text("1,2\nx,2\n")
+    Path("bad.csv").write_text("3,2\nx,2\n")
+    Path("years.csv").write_text("2019,2020\n1,2\n")
     np.save("three.npy", np.ones((1, 3)))
     np.save("complex.npy", np.ones((1, 2), complex))
     for name in ("x.npy", "w.npz"):

@@ -319,3 +319,15 @@ def test_names_in_an_archive_that_are_no_text(tmp_path):
     path.write_bytes(path.read_bytes().replace("w\u00e9".encode(), b"w\xff\xff"))
     with pytest.raises(ValueError, match=r"sets.npz"):
         ms.WeightSets.load(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1," * (6 << 20), "1" * (12 << 20), '"' + "1,\n" * (4 << 20), "a,b\n" + "1," * (6 << 20)],
+)
+def test_a_table_of_one_long_line(tmp_path, text):
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    with Traced() as traced, pytest.raises(ValueError, match=r"table.csv:\d+: "):
+        read_samples(path)
+    assert traced.peak < 48 << 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv as csv_module
 import io
 import os
 import pickle
@@ -548,29 +549,100 @@ def test_tables_come_back(tmp_path, data, dtype):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("1,2\n3,4\n", [[1, 2], [3, 4]]),
+        ("1,5\n3,4\n", [[1, 5], [3, 4]]),
         ('a,"b, c"\n1,2\n\n3,4', [[1, 2], [3, 4]]),
+        ('a,"b\nc"\n1,2\n', [[1, 2]]),
         ("\ufeffa,b\r\n 1 ,2e3\r\n", [[1, 2000]]),
         ("-inf,1\n", [[-np.inf, 1]]),
         ("a,b\n", np.empty((0, 2))),
+        ("# a,b\n1,2\n", [[1, 2]]),
+        ("_x,\u00e4\n1,2\n", [[1, 2]]),
+        ("\n\n5\n6\n", [[5], [6]]),
+        ('"1.5"\n6\n', [[1.5], [6]]),
+        ("nan,nan\n1,2\n", [[np.nan, np.nan], [1, 2]]),
+        ("0.0,1.0\n3,4\n", [[0, 1], [3, 4]]),
+        ("2,1\n3,4\n", [[2, 1], [3, 4]]),
+        ("1\n0\n", [[1], [0]]),
+        ("1,1,1\n3,4,5\n", [[1, 1, 1], [3, 4, 5]]),
     ],
 )
 def test_tables(tmp_path, text, expected):
-    (tmp_path / "table.csv").write_text(text, encoding="utf-8", newline="")
-    assert_same_bits(array_files.read(tmp_path / "table.csv", ""), np.array(expected, float))
+    path = tmp_path / "table.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    for has_header in (None, False):
+        table = array_files.read(path, "", has_header)
+        assert_same_bits(table, np.array(expected, float))
+    n_lines = len(text.strip().splitlines())
+    if n_lines > 1:
+        assert len(array_files.read(path, "", True)) <= len(expected)
+
+
+# What a first line may be: with --header it is one, with --no-header numbers are data.
+MAY_BE_EITHER = ["0", "0,1", "0,1,2", "1,2", "7,8", "2019,2020,2021", "400,410,420", " 3 , 4 "]
+IS_NEITHER = [
+    *("NA,NA", ",", "-,-", "nan,x", "a,", ",a", "1,a", "a,1", ",0,1", "id,2019,2020", "n/a,N/A"),
+    *("1;2", "1,5;2,5", "1\t2", '"1,5","2,5"', "1 000", "1_000", "5%", "#N/A", "<NA>", "None"),
+    *("true,false", "True", "2020-01-01", "12:30", "$5", "1.2.3", "--1", "0x10", "1+2j"),
+]
+
+
+@pytest.mark.parametrize("line", MAY_BE_EITHER)
+def test_a_first_line_that_may_be_either(tmp_path, line):
+    path, n_columns = tmp_path / "table.csv", line.count(",") + 1
+    path.write_text(f"{line}\n" + ",".join(["5"] * n_columns) + "\n")
+    with pytest.raises(ValueError, match=r"table.csv:1: .* --header or --no-header"):
+        array_files.read(path, "samples")
+    assert array_files.read(path, "samples", True).shape == (1, n_columns)
+    assert array_files.read(path, "samples", False).shape == (2, n_columns)
+
+
+@pytest.mark.parametrize("line", IS_NEITHER)
+def test_a_first_line_that_is_neither(tmp_path, line):
+    path, n_columns = tmp_path / "table.csv", len(next(csv_module.reader([line])))
+    path.write_text(f"{line}\n" + ",".join(["5"] * n_columns) + "\n")
+    for has_header in (None, False):
+        with pytest.raises(ValueError, match=r"table.csv:1: "):
+            array_files.read(path, "samples", has_header)
+    assert array_files.read(path, "samples", True).shape == (1, n_columns)
+
+
+cells = st.sampled_from(["1", "0", "2", "-3.5", "1e3", "nan", "inf", "", "NA", "a", "x1", "1;2"])
+cells |= st.text(alphabet="abz019,;. \t-+_eE#\"'\u00e9\u0663", max_size=4)
+
+
+@given(rows=st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(cells, min_size=n, max_size=n))))
+def test_no_line_of_a_table_is_lost(tmp_path, rows):
+    """Every row with a number is data, or an error, unless a header is asked for."""
+    path = tmp_path / "table.csv"
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv_module.writer(file).writerows(rows)
+    rows = [row for row in rows if row]
+    for has_header in (None, False, True):
+        try:
+            table = array_files.read(path, "samples", has_header)
+        except ValueError as error:
+            assert str(path) in str(error)  # noqa: PT017
+            continue
+        lost = rows[0] if len(table) < len(rows) else []
+        assert len(table) == len(rows) - bool(lost)
+        if has_header is not True:
+            assert all(cell.strip("# ")[:1].isalpha() or "_" in cell for cell in lost)
+        for row, read in zip(rows[bool(lost) :], table, strict=True):
+            np.testing.assert_array_equal(read, [float(cell) for cell in row])
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "table.csv is empty"),
-        ("1,2\n3,x\n", "table.csv:2: column 2 is 'x'; expected a number"),
-        ("a,b\n1,2\n\n3,\n", "table.csv:4: column 2 is ''; expected a number"),
-        ("1,x\n", "table.csv:1: column 2 is 'x'"),
-        ("a,b\n1,2\n1\n", "table.csv:3: 1 cell; expected 2, as in line 1"),
-        ("1,2\n1,2,3\n", "table.csv:2: 3 cells; expected 2"),
-        ("1\n1_000\n", "table.csv:2: column 1 is '1_000'"),
-        ('1,2\n"3', "table.csv:3: not a table of comma-separated numbers"),
+        ("", "table.csv:1: empty"),
+        ("1,4\n3,x\n", "table.csv:2: could not convert string 'x' to float64, column 2"),
+        ("a,b\n1,2\n\n3,\n", "table.csv:4: could not convert string '' to float64, column 2"),
+        ("1,x\n", "table.csv:1: column 2 is 'x'; expected numbers, or names"),
+        ("a,b\n1,2\n1\n", "table.csv:3: the number of columns changed from 2 to 1"),
+        ("1,5\n1,2,3\n", "table.csv:2: the number of columns changed from 2 to 3"),
+        ("a,b\n1,2,3\n", "table.csv:2: 3 cells; expected 2"),
+        ("1\n1_000\n", "table.csv:2: could not convert string '1_000'"),
+        ("a,b\n1;2\n", "table.csv:2: could not convert string '1;2'"),
         ("1,2\n\udcff\n", "table.csv:.: not a table of comma-separated numbers"),
     ],
 )

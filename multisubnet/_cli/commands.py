@@ -92,7 +92,9 @@ def loss(options: argparse.Namespace) -> None:
             raise ValueError(
                 f"--best is {options.best}, and {options.weights} has {len(sets)} sets"
             )
-        targets = stack.enter_context(_array_files.opened(options.targets, "targets"))
+        targets = stack.enter_context(
+            _array_files.opened(options.targets, "targets", options.header)
+        )
         with _names_of_files(options):
             losses = sets.mean_loss(_mapped(samples), _mapped(targets), loss=options.loss)
         _check_unchanged(samples, targets)
@@ -120,7 +122,7 @@ def _inputs(
     options: argparse.Namespace, stack: contextlib.ExitStack
 ) -> tuple[StoredArray | np.ndarray, WeightSets]:
     """Return samples, in an open file perhaps, which `stack` closes, and sets of weights."""
-    samples = stack.enter_context(_array_files.opened(options.samples, "samples"))
+    samples = stack.enter_context(_array_files.opened(options.samples, "samples", options.header))
     sets = WeightSets.load(options.weights)
     if options.activation is not None:
         sets = WeightSets._of(sets.weight, sets.bias, options.activation)

@@ -24,8 +24,11 @@ _FILES = """\
 SAMPLES is a table of shape (samples, features), or one for each set, of shape (sets, samples,
 features), and TARGETS are the values to be predicted: .npy files, which are read piece by piece as
 they are needed; .npz and .safetensors files, of one array or with one of the name samples (or
-targets); .csv files, whose first line may be a header. WEIGHTS is a .npz or .safetensors file with
-weight and perhaps bias, of shape (sets, features), and an activation, as WeightSets.save writes it.
+targets); small tables in .csv files. The first line of a table is a header if all its cells begin
+with letters, and data if all are numbers. Anything else (NA, an empty cell, 1;2) is an error, and
+so are whole numbers that count up, which may be names (0,1,2 or 2019,2020 or a single 0): there
+--header or --no-header decides. WEIGHTS is a .npz or .safetensors file with weight and perhaps
+bias, of shape (sets, features), and an activation, as WeightSets.save writes it.
 """
 
 _PREDICT = """\
@@ -183,6 +186,12 @@ def _command(
         type=_activation,
         metavar="A",
         help="a name like relu or tanh, in place of the activation that WEIGHTS has",
+    )
+    parser.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="the first line of .csv files is a header, whatever it looks like; or (--no-header) "
+        "it is data, unless all its cells are words",
     )
     parser.add_argument(
         "--backend",

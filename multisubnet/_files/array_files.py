@@ -26,14 +26,15 @@ def suffix(path: str | os.PathLike[str]) -> str:
     return end
 
 
-def read(path: str | os.PathLike[str], name: str) -> np.ndarray:
+def read(path: str | os.PathLike[str], name: str, has_header: bool | None = None) -> np.ndarray:
     """Return an array of numbers from a file; that of a .npy file is mapped, and read-only.
 
-    A file that may have several arrays must have one alone, or one of that name.
+    A file that may have several arrays must have one alone, or one of that name. Whether a table
+    has a header is decided as `csv.read` says.
     """
     end, place = suffix(path), Path(path)
     if end == ".csv":
-        return _csv.read(place)
+        return _csv.read(place, has_header)
     if end == ".npy":
         with contextlib.closing(StoredArray(place)) as stored:
             return stored.whole()
@@ -52,13 +53,15 @@ def read(path: str | os.PathLike[str], name: str) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def opened(path: str | os.PathLike[str], name: str) -> Iterator[StoredArray | np.ndarray]:
+def opened(
+    path: str | os.PathLike[str], name: str, has_header: bool | None = None
+) -> Iterator[StoredArray | np.ndarray]:
     """Return the same; of a .npy file, an array whose parts are read."""
     if suffix(path) == ".npy":
         with contextlib.closing(StoredArray(Path(path))) as stored:
             yield stored
     else:
-        yield read(path, name)
+        yield read(path, name, has_header)
 
 
 def write(

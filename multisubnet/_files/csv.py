@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import array
 import csv
 import io
+import itertools
 import os
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -15,54 +18,103 @@ from multisubnet._files import atomic as _replace
 from multisubnet._files import inputs
 from multisubnet._memory import amounts as _memory
 
-_GROWTH = 8  # a number takes at least two bytes of a file, and sixteen while its array grows
+_GROWTH = 6  # so many times the size of a file is taken at most while it is read
+_LONGEST_LINE = 1 << 20  # characters; one line takes some twenty times its size
+_NO_NAMES = frozenset(["na", "n/a", "nan", "nil", "none", "null", "missing", "true", "false"])
 
 
-def read(path: Path) -> np.ndarray:
+class _Lines:
+    """The lines of a file, of which the last one that was taken is known."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self.number, self.last = 0, ""
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._file.readline(_LONGEST_LINE):
+            self.number, self.last = self.number + 1, line
+            if len(line) == _LONGEST_LINE:
+                raise ValueError(f"a line of {_LONGEST_LINE} characters or more")
+            yield line
+
+
+def read(path: Path, has_header: bool | None = None) -> np.ndarray:
     """Return a table of float64, of shape (rows, columns).
 
-    The first line is a header if none of its cells is a number.
+    The first line is a header if all its cells are words, which begin with a letter; a # may stand
+    before them. It is data if all of them are numbers, unless those count up in equal steps, as
+    names do that nobody gave. For everything else `has_header` is needed: True says that the first
+    line is a header, whatever it is, False that it is data unless it is words.
     """
     with inputs.opened(path, "r", encoding="utf-8-sig", newline="") as file:
         _memory.check_fits(path, _GROWTH * os.fstat(file.fileno()).st_size)
-        lines = csv.reader(file, strict=True)
-        numbers = array.array("d")
-        n_columns, header = None, None
+        lines = _Lines(file)
+        rest = iter(lines)
         try:
-            for row in lines:
-                if not row:
-                    continue
-                if n_columns is None:
-                    n_columns, header = len(row), lines.line_num
-                    if all(_number(cell) is None for cell in row):
-                        continue
-                if len(row) != n_columns:
-                    raise ValueError(
-                        f"{path}:{lines.line_num}: {_count(len(row))}; expected {n_columns}, as in "
-                        f"line {header}"
-                    )
-                for column, cell in enumerate(row, 1):
-                    number = _number(cell)
-                    if number is None:
-                        raise ValueError(
-                            f"{path}:{lines.line_num}: column {column} is {cell[:40]!r}; expected "
-                            f"a number"
-                        )
-                    numbers.append(number)
+            first = next(filter(None, csv.reader(rest, strict=True)), None)
+            if first is None:
+                raise ValueError("empty; expected a table of comma-separated numbers")
+            if not _is_header(first, has_header):
+                rest = itertools.chain([lines.last], rest)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a table may have no rows
+                table = np.loadtxt(
+                    rest, delimiter=",", quotechar='"', comments=None, ndmin=2, dtype=np.float64
+                )
+            if len(table) and table.shape[1] != len(first):
+                raise ValueError(f"{_count(table.shape[1])}; expected {len(first)}, as before")
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(
-                f"{path}:{lines.line_num + 1}: not a table of comma-separated numbers: {error}"
+                f"{path}:{lines.number + 1}: not a table of comma-separated numbers: {error}"
             ) from None
-    if n_columns is None:
-        raise ValueError(f"{path} is empty; expected a table of comma-separated numbers")
-    return np.asarray(numbers).reshape(-1, n_columns)
+        except ValueError as error:
+            # NumPy counts rows, without blank lines and the header.
+            text = re.sub(r" at row \d+(, column \d+)?.*", r"\1", " ".join(str(error).split()))
+            raise ValueError(f"{path}:{max(lines.number, 1)}: {text[:300]}") from None
+    return table if len(table) else np.empty((0, len(first)))
 
 
-def _number(cell: str) -> float | None:
+def _is_header(row: list[str], has_header: bool | None) -> bool:
+    """Whether the first row of a table is names, or raise ValueError where it may be either."""
+    if has_header or all(map(_is_word, [row[0].lstrip("# "), *row[1:]])):
+        return True
+    numbers = list(map(_is_number, row))
+    if has_header is False or (all(numbers) and not _count_up(row)):
+        return False
+    if all(numbers):
+        raise ValueError(
+            f"{','.join(row)[:40]} may be names or numbers; say which, with --header or --no-header"
+        )
+    cell = row[numbers.index(False)]
+    raise ValueError(
+        f"column {numbers.index(False) + 1} is {cell[:40]!r}; expected numbers, or names that "
+        f"begin with letters, in all columns (--header takes anything for names)"
+    )
+
+
+def _is_word(cell: str) -> bool:
+    cell = cell.strip()
+    is_name = cell[:1].isalpha() or cell[:1] == "_"
+    return is_name and cell.lower() not in _NO_NAMES and not _is_number(cell)
+
+
+def _is_number(cell: str) -> bool:
     try:
-        return None if "_" in cell else float(cell)  # Python alone reads 1_000
+        float(cell)
     except ValueError:
-        return None
+        return False
+    return "_" not in cell  # Python alone reads 1_000
+
+
+def _count_up(row: list[str]) -> bool:
+    """Whether numbers are like 0,1,2, as pandas names columns, or 2019,2020, or 400,410,420."""
+    if not all(cell.strip().isdecimal() for cell in row):
+        return False
+    numbers = [int(cell) for cell in row]
+    steps = {after - before for before, after in itertools.pairwise(numbers)}
+    if len(row) < 3:
+        return steps == {1} or numbers == [0]
+    return len(steps) == 1 and min(steps) > 0
 
 
 def _count(n_cells: int) -> str:
