@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from indices import DTYPES as INTEGERS
+from indices import indices, is_there, selected, weights
 
 import multisubnet as ms
 from multisubnet.testing import DTYPES, activations, arrays, assert_same_bits, problems
-
-INTEGERS = ["int8", "uint8", "int32", "uint32", "int64", "uint64"]
 
 
 @st.composite
@@ -172,3 +172,24 @@ def test_on_the_gpu_the_index_is_checked_if_asked():
         ms.affine_select(samples, weight, None, index, check=True)
     with pytest.raises(TypeError, match="set_index"):
         ms.affine_select(samples, weight, None, [1, 2])
+
+
+@given(drawn=indices())
+def test_indices_of_every_dtype(backend, drawn):
+    n_sets, index = drawn
+    samples = np.ones((len(index), 1), np.float32)
+    result = backend.affine_select(samples, weights(n_sets), None, index)
+    assert_same_bits(result, selected(n_sets, index))
+
+
+@given(drawn=indices(wrong=True))
+def test_sets_that_there_are_not_in_every_dtype(backend, drawn):
+    n_sets, index = drawn
+    samples = np.ones((len(index), 1), np.float32)
+    result = backend.affine_select(samples, weights(n_sets), None, index, check=False)
+    assert_same_bits(result, selected(n_sets, index))
+    there = is_there(n_sets, index)
+    if not there.all():
+        wrong = int(index[there.argmin()])
+        with pytest.raises(IndexError, match=rf"is {wrong}; expected the number of a set"):
+            backend.affine_select(samples, weights(n_sets), None, index, check=True)

@@ -35,7 +35,8 @@ class Activation:
     """An activation function: needed for those that have a parameter, and for derivatives.
 
     A function that takes an activation also takes its name alone, and then the parameter is Keras'
-    default. Activations are immutable, and equal if name, parameter and order are.
+    default. Activations are immutable, and equal if name, parameter and order are; the parameters
+    0.0 and -0.0 differ, as their results do.
 
     Parameters
     ----------

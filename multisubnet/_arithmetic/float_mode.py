@@ -70,7 +70,11 @@ _QUIET.run(np.seterr, all="ignore")
 
 
 def without_warnings(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function so that NumPy warns of nothing in it, whatever `numpy.seterr` says."""
+    """Decorate a function so that NumPy warns of nothing in it, whatever `numpy.seterr` says.
+
+    The function sees no context variable of its caller, such as the choice of a backend: decorate
+    those that ask for one, or call what does, with `numpy.errstate`.
+    """
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:

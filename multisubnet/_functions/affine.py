@@ -141,7 +141,10 @@ def affine(
     """
     if _misplaced:
         raise _adapters.too_many(affine, (samples, weight, bias, *_misplaced))
-    if not type(samples) is type(weight) is type(weight if bias is None else bias) is np.ndarray:
+    if not (
+        type(samples) is type(weight) is type(weight if bias is None else bias) is np.ndarray
+        and (out is None or type(out) is np.ndarray)
+    ):
         adapter = _adapters.of((samples, weight, bias, out))
         if adapter is not None:
             evaluate = _adapters.function_of(adapter, "affine")

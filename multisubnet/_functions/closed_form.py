@@ -36,7 +36,7 @@ _WIDTH = 64  # features whose moments are computed together
 _ELEMENTS = 1 << 19  # of an array in float64
 
 
-@without_warnings
+@np.errstate(all="ignore")  # which keeps the context: backends ask it for threads
 def moments(summing: Summing, samples: Any, targets: Any, sample_weight: Any) -> Any:
     """Return what `judged` takes, or `judged_by_signed_weights`, float64 of shape (moments, F).
 
@@ -80,7 +80,7 @@ def fits(summing: Summing, largest: Any) -> Any:
     return found
 
 
-@without_warnings
+@np.errstate(all="ignore")  # which keeps the context: backends ask it for threads
 def totals(
     summing: Summing, step: Step, samples: Any, targets: Any, sample_weight: Any, moments: Any
 ) -> Any:
@@ -95,7 +95,7 @@ def totals(
     return found
 
 
-@without_warnings
+@np.errstate(all="ignore")  # which keeps the context: backends ask it for threads
 def total_weights(summing: Summing, sample_weight: Any) -> Any:
     """Return the sums of weights, and of weights without their signs, float64 of shape (2, 1)."""
     column = sample_weight[:, None]
@@ -145,7 +145,7 @@ def settle(summing: Summing, known: Any) -> Any:
     return found
 
 
-@without_warnings
+@np.errstate(all="ignore")  # which keeps the context: backends ask it for threads
 def judge(
     summing: Summing, weight: Any, bias: Any, moments: Any, outs: list[Any], divisor: float
 ) -> None:

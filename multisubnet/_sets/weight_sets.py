@@ -535,7 +535,8 @@ class WeightSets(Container[ArrayT]):
             samples, targets, loss=loss, sample_weight=sample_weight, per_feature=per_feature
         )
         if _adapters.of([losses]) is not None:
-            losses = np.asarray(losses)  # Dask's are computed now
+            # Dask's are computed now; those of tensors may have gradients, which sets do not.
+            losses = np.asarray(losses.detach() if hasattr(losses, "detach") else losses)
         order = np.argsort(namespaces.on_host(losses), axis=0, kind="stable")[:k]
         xp = namespaces.namespace({"losses": losses})
         with namespaces.device_of(losses):

@@ -73,7 +73,7 @@ def affine(
     ----------
     samples : array_like, shape (B, F) or (N, B, F)
         B samples of F features. This and the others are JAX arrays on one device; on the CPU, NumPy
-        arrays and sequences may be among them, and are taken as `jax.numpy.asarray` would.
+        arrays and sequences may be among them, and become JAX arrays.
     weight : array_like, shape (N, F) or (1, F)
         A weight for each set and feature; (1, F) is shared by all sets.
     bias : array_like, shape (N, F) or (1, F), optional
@@ -98,6 +98,8 @@ def affine(
     TypeError
         As for `multisubnet.affine`; `out` is given; the arrays are on several devices; a dtype is
         one that this package does not have, as float8; bfloat16 is on a GPU.
+    OverflowError
+        A NumPy array or sequence has integers that JAX has only where `jax_enable_x64` is on.
     RuntimeError
         An array has been deleted or donated.
 
@@ -182,14 +184,14 @@ def affine_select(
     _refuse(out)
     operands = read(samples=samples, weight=weight, bias=bias, set_index=set_index)
     checked = _select.checked(**stand_ins(operands), activation=activation, out=None, check=False)
-    *_, dtype, applied, (n_sets, *shape) = checked
+    *_, dtype, applied, (_, *shape) = checked
     dtype = canonical(dtype)
     if not is_traced(operands):
         options = {"activation": applied, "check": check}
         return evaluate_into(ms.affine_select, operands, tuple(shape), dtype, **options)
     if check:
         raise TypeError("check is True, and inside a transformation of JAX no index is known yet")
-    return _jax_formulas.affine_select(*traced(operands), applied, dtype, n_sets)
+    return _jax_formulas.affine_select(*traced(operands), applied, dtype)
 
 
 def affine_stats(
@@ -416,7 +418,9 @@ def mean_loss_and_grad(
     if not is_traced(operands):
         return evaluate(ms.mean_loss_and_grad, operands, how.dtype, **how.options)
     arrays = dict(zip(operands, traced(operands), strict=True))
-    by_feature = problem.shape[0], problem.shape[2]
+    data = arrays["samples"] if arrays["samples"].ndim == 3 else None
+    n_sets = _jax_formulas.count_sets(data, arrays["weight"], arrays["bias"])
+    by_feature = n_sets, arrays["weight"].shape[1]
     parameters = {  # a derivative for each set, of what they share, too
         name: jnp.broadcast_to(arrays[name].astype(canonical(problem.dtype)), by_feature)
         for name in ("weight", "bias")
@@ -425,6 +429,8 @@ def mean_loss_and_grad(
     losses, pull_back = jax.vjp(lambda some: how.in_jax(arrays | some), parameters)
     of_gradient = dtype_of_gradient(problem, problem.weight)
     (found,) = pull_back(jnp.ones_like(losses))
+    if arrays["samples"].shape[-2] == 0:
+        found = {name: x * jnp.nan for name, x in found.items()}  # a mean of nothing, as the loss
     gradients = {name: x.astype(of_gradient) for name, x in found.items()}
     return losses, gradients["weight"], gradients.get("bias")
 

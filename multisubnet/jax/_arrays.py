@@ -16,6 +16,7 @@ from multisubnet._backends import choice as _dispatch
 from multisubnet._functions import evaluation
 from multisubnet._functions.problem import Problem
 
+_SYMBOLIC = 100_003  # in place of the first size that nobody knows
 _ALIGNMENT = 64  # XLA takes over NumPy's memory from such an address, and copies it from others
 
 
@@ -27,7 +28,10 @@ class Place(NamedTuple):
 
 
 def read(**operands: Any) -> dict[str, Any]:
-    """Return operands, those that are no JAX arrays as NumPy arrays of dtypes that JAX has."""
+    """Return operands, those that are no JAX arrays as NumPy arrays of dtypes that JAX has.
+
+    An index keeps its dtype: what JAX' dtype lacks is an index out of range.
+    """
     for name, x in operands.items():
         if isinstance(x, jax.Array) and not _is_number(x.dtype):
             raise TypeError(
@@ -46,16 +50,34 @@ def is_traced(operands: dict[str, Any]) -> bool:
 
 
 def stand_ins(operands: dict[str, Any]) -> dict[str, Any]:
-    """Return NumPy arrays of the operands' shapes and dtypes, of no memory, to be checked."""
+    """Return NumPy arrays of the operands' shapes and dtypes, of no memory, to be checked.
+
+    Symbolic sizes, which jax.export has, become numbers that hardly any other size is.
+    """
+    symbols: dict[Any, int] = {}
+
+    def known(n: Any) -> int:
+        return n if isinstance(n, int) else symbols.setdefault(n, _SYMBOLIC + len(symbols))
+
     return {
-        name: None if x is None else np.broadcast_to(np.zeros((), x.dtype), x.shape)
+        name: None
+        if x is None
+        else np.broadcast_to(np.zeros((), x.dtype), tuple(map(known, x.shape)))
         for name, x in operands.items()
     }
 
 
 def traced(operands: dict[str, Any]) -> list[Any]:
     """Return the operands as JAX arrays."""
-    return [None if x is None else jnp.asarray(x) for x in operands.values()]
+    return [None if x is None else jnp.asarray(_within(x)) for x in operands.values()]
+
+
+def _within(x: Any) -> Any:
+    """Return an array whose integers do not wrap in JAX' dtype; only an index has such ones."""
+    if isinstance(x, np.ndarray) and canonical(x.dtype) != x.dtype and x.dtype.kind in "iu":
+        limits = np.iinfo(canonical(x.dtype))
+        return x.clip(limits.min, limits.max)
+    return x
 
 
 def canonical(dtype: Any) -> np.dtype:
@@ -101,9 +123,19 @@ def evaluate_into(
 
 
 def _as_jax_would(name: str, operand: Any) -> np.ndarray:
+    if name == "set_index":
+        return _operands.as_index(name, operand)
     array = _operands.as_numpy(name, operand)
-    _operands.check_dtype(name, array)
-    return array.astype(canonical(_dtypes.native(array.dtype)), copy=False)
+    dtype = canonical(_dtypes.native(array.dtype))
+    if array.dtype.kind in "iu" and dtype.itemsize < array.dtype.itemsize and array.size:
+        least, largest, limits = array.min(), array.max(), np.iinfo(dtype)
+        if least < limits.min or largest > limits.max:
+            raise OverflowError(
+                f"{name} has integers from {least} to {largest}, which {dtype} lacks: JAX has "
+                f"{array.dtype} where jax_enable_x64 is on; or cast {name}, as with "
+                f"{name}.astype('float32')"
+            )
+    return array.astype(dtype, copy=False)
 
 
 def _native(operands: dict[str, Any]) -> tuple[dict[str, Any], Place]:

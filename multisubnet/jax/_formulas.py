@@ -31,7 +31,13 @@ def affine(
     return _activated(z if bias is None else z + bias[:, None], activation)
 
 
-@functools.partial(jax.jit, static_argnames=("activation", "dtype", "n_sets"))
+def count_sets(*operands: Any) -> Any:
+    """Return N of samples (N, B, F), weights and biases; None and what sets share have no say."""
+    counts = (x.shape[0] for x in operands if x is not None)
+    return next((n for n in counts if n != 1), 1)
+
+
+@functools.partial(jax.jit, static_argnames=("activation", "dtype"))
 def affine_select(
     samples: Any,
     weight: Any,
@@ -39,16 +45,18 @@ def affine_select(
     set_index: Any,
     activation: Activation | None,
     dtype: np.dtype,
-    n_sets: int,
 ) -> Any:
     """Return activation(samples * weight + bias), (B, F), with the sets of an index."""
+    n_sets = count_sets(weight, bias)
+    # N need not fit the dtype of an index. What the widest signed one lacks becomes negative in it.
+    set_index = set_index.astype(jax.dtypes.canonicalize_dtype(np.int64))
     outside = (set_index < 0) | (set_index >= n_sets)
 
     def chosen(parameter: Any) -> Any:
-        if not n_sets:
+        if parameter.shape[0] == 0:
             return jnp.zeros((), dtype)
-        index = jnp.where(outside | (len(parameter) == 1), 0, set_index)
-        return parameter.astype(dtype)[index]
+        index = jnp.where(outside, 0, set_index)
+        return parameter.astype(dtype)[0 if parameter.shape[0] == 1 else index]
 
     z = samples.astype(dtype) * chosen(weight)
     result = _activated(z if bias is None else z + chosen(bias), activation)
@@ -70,7 +78,8 @@ def mean_loss(
 ) -> Any:
     """Return the mean loss of each set, (N,) or (N, F), in a dtype."""
     predictions = affine(samples, weight, bias, activation, dtype)
-    targets = targets.astype(dtype).reshape(len(targets), -1)
+    targets = targets.astype(dtype)
+    targets = targets[:, None] if targets.ndim == 1 else targets
     losses = jnp.broadcast_to(_LOSSES[loss](predictions, targets), predictions.shape)
     losses = _mean(losses, sample_weight, axis=1)
     return losses if per_feature else losses.mean(axis=1)

@@ -15,7 +15,7 @@ from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
 from multisubnet._backends import choice as _dispatch
-from multisubnet._functions import loss_problem as _losses
+from multisubnet._functions import loss_problem
 
 _DTYPES = {
     getattr(torch, name): np.dtype(name)
@@ -51,7 +51,9 @@ def dtype_of_loss(dtype: Any) -> torch.dtype | None:
     if dtype is None or isinstance(dtype, torch.dtype):
         return dtype
     return (
-        getattr(torch, dtype) if dtype == "bfloat16" else tensor_dtype(_losses.checked_dtype(dtype))
+        getattr(torch, dtype)
+        if dtype == "bfloat16"
+        else tensor_dtype(loss_problem.checked_dtype(dtype))
     )
 
 
@@ -74,6 +76,8 @@ def as_tensors(operands: dict[str, Any]) -> Operands:
                     f"{there} is on {device} and {name} ({type(operand).__name__}) is not: move "
                     f"it, with torch.as_tensor({name}, device={str(device)!r})"
                 )
+            if name == "set_index":
+                operand = _operands.as_index(name, operand)
             tensors[name] = _as_tensor(name, operand)
     return tensors
 

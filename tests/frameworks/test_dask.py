@@ -343,6 +343,38 @@ def test_a_task_works_on_one_thread(monkeypatch):
     assert seen == [1, 1, 3, 3]
 
 
+@pytest.mark.parametrize("n_features", [30, 200])  # more than are computed at once
+def test_all_tasks_work_on_one_thread(monkeypatch, n_features):
+    monkeypatch.delenv("MULTISUBNET_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    pytest.importorskip("numba")
+    seen = []
+
+    def count(worth):
+        seen.append(_threads.limit())
+        return 1
+
+    monkeypatch.setattr(_threads, "count", count)
+    rng = np.random.default_rng(0)
+    weight = da.from_array(rng.normal(size=(9000, n_features)).astype("f4"), chunks=(5000, -1))
+    samples, targets = rng.normal(size=(100, n_features)), rng.random(100)
+    factors = {"sample_weight": np.arange(100.0)}
+    with ms.use_backend("numba"):
+        for function, others, options in (
+            (ms.affine, [], {"activation": "tanh"}),
+            (ms.mean_loss, [targets], {}),
+            (ms.mean_loss, [targets], factors),
+            (ms.mean_loss_and_grad, [targets], factors),
+            (ms.mean_loss, [targets], {"loss": "huber"}),
+            (ms.affine_stats, [], {}),
+        ):
+            operands = samples.astype("f4"), weight, None, *others
+            dask.compute(function(*operands, **options), scheduler="threads")
+            assert seen, function
+            assert set(seen) == {1}, function
+            seen.clear()
+
+
 @pytest.mark.skipif(
     not sys.platform.startswith("linux") or platform.machine() != "x86_64",
     reason="knows how to flush subnormals on x86-64 Linux only",

@@ -483,3 +483,75 @@ def test_integers_have_no_gradient():
     samples, weight = np.arange(6).reshape(3, 2), jnp.ones((2, 2))
     gradient = jax.grad(lambda w: ms.affine(samples, w).sum())
     assert gradient(weight).tolist() == [[6.0, 9.0]] * 2
+
+
+# Sizes that nobody knows yet, and none at all.
+
+FUNCTIONS = {
+    "affine": lambda x, w, b, t: ms.affine(x, w, b, activation="tanh"),
+    "affine, sets second": lambda x, w, b, t: ms.affine(x, w, b, set_axis=1),
+    "affine_select": lambda x, w, b, t: ms.affine_select(x, w, b, jnp.zeros(x.shape[0], "int8")),
+    "affine_stats": lambda x, w, b, t: ms.affine_stats(x, w, b, statistics=["mean", "var"]),
+    "affine_vjp": lambda x, w, b, t: ms.affine_vjp(
+        x, w, b, jnp.ones_like(ms.affine(x, w, b)), wrt="weight"
+    ),
+    "mean_loss": lambda x, w, b, t: ms.mean_loss(x, w, b, t),
+    "mean_loss of a column": lambda x, w, b, t: ms.mean_loss(x, w, b, t[:, 0], loss="huber"),
+    "mean_loss_and_grad": lambda x, w, b, t: ms.mean_loss_and_grad(x, w, b, t, per_feature=True),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("shared", [(), (1,), (2,)])
+@pytest.mark.parametrize("shapes", ["n,f b,f", "5,7 b,7", "n,7 40,7", "5,f 40,f"])
+def test_exported_for_any_size(name, shared, shapes):
+    of_sets, of_samples = shapes.split()
+    scope = jax.export.SymbolicScope()
+    operands = list(table())
+    sizes = [of_samples, of_sets, of_sets, of_samples]
+    for i in shared:
+        operands[i] = operands[i][:1]
+        sizes[i] = "1" + sizes[i][1:]
+    symbolic = [
+        jax.ShapeDtypeStruct(jax.export.symbolic_shape(size, scope=scope), "float32")
+        for size in sizes
+    ]
+    exported = jax.export.export(jax.jit(FUNCTIONS[name]))(*symbolic)
+    results = jax.tree.leaves(exported.call(*operands))
+    expected = jax.tree.leaves(jax.jit(FUNCTIONS[name])(*operands))
+    for result, desired in zip(results, expected, strict=True):
+        np.testing.assert_allclose(result, desired, rtol=1e-5, atol=1e-5)
+
+
+def test_exported_shapes_are_checked():
+    sizes = jax.export.symbolic_shape("n, b")
+    x, w = (jax.ShapeDtypeStruct((n, f), "float32") for n, f in zip(sizes, (3, 4), strict=True))
+    with pytest.raises(ValueError, match="weight has shape"):
+        jax.export.export(jax.jit(ms.affine))(x, w)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("shape", [(5, 0, 7), (5, 40, 0), (1, 0, 0), (0, 40, 7)])
+def test_no_samples_features_or_sets_inside(name, shape):
+    if name == "mean_loss of a column" and not shape[2]:
+        pytest.skip("there is no column")
+    if not shape[0] and name == "affine_select":
+        pytest.skip("there is no set to select")
+    operands = to_jax(table(shape=shape))
+    results = jax.tree.leaves(jax.jit(FUNCTIONS[name])(*operands))
+    expected = jax.tree.leaves(FUNCTIONS[name](*operands))
+    for result, desired in zip(results, expected, strict=True):
+        assert (result.shape, result.dtype) == (desired.shape, desired.dtype)
+        np.testing.assert_array_equal(result, desired)
+
+
+@given(slopes=st.permutations([0.0, -0.0, 0.5]))
+def test_compiled_code_knows_zeros_by_their_sign(slopes):
+    x, one = np.float32([[-2.0, -0.0, 3.0]]), np.ones((1, 3), np.float32)
+    for slope in slopes:
+        activation = ms.Activation("leaky_relu", negative_slope=slope)
+        compiled = jax.jit(
+            lambda x, activation=activation: ms.affine(x, one, activation=activation)
+        )
+        expected = ms.affine(x, one, activation=activation)
+        np.testing.assert_array_equal(np.signbit(compiled(x)), np.signbit(expected))

@@ -255,6 +255,64 @@ def test_torch_is_imported_for_tensors_only():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@given(slopes=st.permutations([0.0, -0.0, 0.5]), name=st.sampled_from(["leaky_relu", "elu"]))
+def test_zeros_as_parameters_are_known_by_their_sign(slopes, name):
+    x = torch.tensor([[-2.0, -0.0, 3.0]], requires_grad=True)
+    one = torch.ones(1, 3)
+    parameter = {"leaky_relu": "negative_slope", "elu": "alpha"}[name]
+    for slope in slopes:
+        activation = ms.Activation(name, **{parameter: slope})
+        expected = ms.affine(x.detach().numpy(), one.numpy(), activation=activation)
+        assert_same(mst.affine(x, one, activation=activation), expected)
+        in_batch = torch.vmap(lambda x, a=activation: mst.affine(x, one, activation=a))
+        assert_same(in_batch(x[None])[0], expected)
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
+def test_dtypes_of_losses_by_any_name(name):
+    x, w = draw(5, 3), draw(4, 3)
+    expected = mst.mean_loss(x, w, None, x, dtype=getattr(torch, name))
+    names = [name] if name == "bfloat16" else [name, np.dtype(name), np.dtype(name).type]
+    for dtype in names:
+        result = ms.mean_loss(x, w, None, x, dtype=dtype)
+        assert result.dtype == getattr(torch, name)
+        assert torch.equal(result, expected)
+        assert torch.equal(ms.mean_loss_and_grad(x, w, None, x, dtype=dtype)[0], expected)
+        assert torch.equal(ms.WeightSets(w.numpy()).mean_loss(x, x, dtype=dtype), expected)
+    for wrong in ("int64", np.complex64):
+        with pytest.raises(TypeError, match="dtype must be float16, bfloat16, float32 or float64"):
+            ms.mean_loss(x, w, None, x, dtype=wrong)
+
+
+@pytest.mark.parametrize("form", [np.asarray, np.ndarray.tolist, torch.from_numpy])
+def test_out_may_be_a_tensor_beside_any_operands(form):
+    x, w, b = (draw(*shape, dtype=torch.float64).numpy() for shape in ((5, 3), (4, 3), (4, 3)))
+    operands = [form(y) for y in (x, w, b)]
+    expected = ms.affine(x, w, b, activation="tanh")
+    for function in (ms.affine, mst.affine):
+        out = torch.empty(4, 5, 3, dtype=torch.float64)
+        assert function(*operands, activation="tanh", out=out) is out
+        assert_same(out, expected)
+    out = torch.empty(4, 5, 3, dtype=torch.float64)
+    assert ms.WeightSets(w, b, "tanh").predict(form(x), out=out) is out
+    assert_same(out, expected)
+    out = torch.empty(5, 3, dtype=torch.float64)
+    assert ms.affine_select(*operands, [0, 1, 2, 3, 3], activation="tanh", out=out) is out
+    assert_same(out, expected[[0, 1, 2, 3, 3], range(5)])
+
+
+@pytest.mark.parametrize("per_feature", [False, True])
+@pytest.mark.parametrize("which", ["samples", "targets"])
+def test_best_of_tensors_that_require_a_gradient(which, per_feature):
+    sets = ms.WeightSets(draw(4, 3).numpy())
+    x, y = draw(5, 3), draw(5, 3, seed=1)
+    expected, expected_losses = sets.best(2, x.numpy(), y.numpy(), per_feature=per_feature)
+    (x if which == "samples" else y).requires_grad_()
+    best, losses = sets.best(2, x, y, per_feature=per_feature)
+    assert best == expected
+    assert_same_bits(losses, expected_losses)
+
+
 # Gradients.
 
 CASES = [
