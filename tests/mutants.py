@@ -793,8 +793,8 @@ MUTANTS = [
     Mutant(
         "ties in any order",
         "multisubnet/_sets/weight_sets.py",
-        'axis=0, kind="stable")[:k]',
-        "axis=0)[::-1][::-1][:k] if k % 2 else np.lexsort([-np.arange(len(losses)), losses])[:k]",
+        'axis=0, kind="stable")[:count]',
+        "axis=0)[:count] if k % 2 else np.lexsort([-np.arange(len(losses)), losses])[:count]",
     ),
     Mutant(
         "an index out of bounds on the GPU",
@@ -907,8 +907,8 @@ MUTANTS = [
     Mutant(
         "samples that stay in memory",
         "multisubnet/_sets/prediction.py",
-        "                _mapped.release(operands[0])\n",
-        "",
+        "yield chunk, operands\n                _mapped.release(operands[0])\n",
+        "yield chunk, operands\n",
     ),
     Mutant(
         "a limit of memory without the program itself",

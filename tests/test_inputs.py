@@ -10,8 +10,12 @@ import warnings
 import formula
 import numpy as np
 import pytest
+from conftest import EXAMPLES
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import multisubnet as ms
+from multisubnet._arrays.validation import overlaps_itself
 from multisubnet.testing import DTYPES, assert_same_bits
 
 SAMPLES = [[3, 7], [9, 4]]
@@ -228,3 +232,35 @@ def test_subnormals_are_kept_in_a_thread_that_flushes_them():
     assert all(map(all, found["from a list"]))
     assert all(pair[0] for pair in found["pairs"][0])
     assert "2 of 2 values differ" in found["difference"]
+
+
+@settings(max_examples=max(EXAMPLES, 2))
+@given(
+    shape=st.tuples(*[st.integers(1, 5)] * 3),
+    strides=st.tuples(*[st.integers(-40, 40)] * 3),
+    itemsize=st.sampled_from([1, 4, 8]),
+)
+def test_memory_that_elements_share(shape, strides, itemsize):
+    places = set()
+    for index in np.ndindex(*shape):
+        start = sum(i * stride for i, stride in zip(index, strides, strict=True))
+        places |= set(range(start, start + itemsize))
+    shared = len(places) < np.prod(shape) * itemsize
+    assert overlaps_itself(shape, strides, itemsize) == shared
+
+
+@pytest.mark.parametrize("strides", [(8, 8, 8), (96, 16, 8), (0, 32, 8), (96, 32, 4), (-96, 24, 8)])
+def test_an_out_that_overlaps_itself(strides):
+    out = np.lib.stride_tricks.as_strided(np.zeros(100)[50:], (2, 3, 4), strides)
+    with pytest.raises(ValueError, match="out has elements that share memory: its strides are"):
+        ms.affine(np.ones((3, 4)), np.ones((2, 4)), out=out)
+    with pytest.raises(ValueError, match="share memory"):
+        ms.WeightSets(np.ones((2, 4))).predict(np.ones((3, 4)), out=out)
+
+
+def test_an_out_that_is_interleaved_is_none_that_overlaps_itself():
+    # Rows of 4 elements, 3 elements apart: each second element of them is another row's.
+    out = np.lib.stride_tricks.as_strided(np.zeros(60), (2, 3, 4), (240, 8, 24))
+    desired = ms.affine(np.ones((3, 4)), np.arange(8.0).reshape(2, 4))
+    ms.affine(np.ones((3, 4)), np.arange(8.0).reshape(2, 4), out=out)
+    assert np.array_equal(out, desired)

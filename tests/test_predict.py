@@ -13,6 +13,7 @@ from conftest import EXAMPLES
 from device import to_device
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.lib.array_utils import byte_bounds
 from test_inputs import peak
 
 import multisubnet as ms
@@ -490,3 +491,86 @@ def test_results_of_the_gpu_in_memory_of_the_host():
     out = np.empty((3, 4, 2))
     assert sets.predict(to_device(samples), out=out, memory_limit=1500) is out
     assert_same_bits(out, sets.to("numpy").predict(samples))
+
+
+MAPS = {
+    "float32": lambda new: new("f4", (20, 300, 7)),
+    "float64": lambda new: new("f8", (20, 300, 7)),
+    "every second row": lambda new: new("f4", (20, 600, 7))[:, ::2],
+    "some rows": lambda new: new("f4", (20, 3000, 7))[:, 100:400],
+    "from the end": lambda new: new("f4", (20, 300, 7))[::-1, :, ::-1],
+    "in Fortran's order": lambda new: new("f4", (20, 300, 7), fortran_order=True),
+}
+
+
+@pytest.mark.parametrize("layout", MAPS)
+@pytest.mark.parametrize("set_axis", [0, 1])
+def test_pages_of_a_map_are_within_the_limit(tmp_path, layout, set_axis):
+    rng = np.random.default_rng(0)
+    n_sets, n_samples = (300, 20) if set_axis else (20, 300)
+    weight, bias = rng.normal(size=(2, n_sets, 7)).astype("f4")
+    samples = rng.normal(size=(n_samples, 7)).astype("f4")
+    sets = ms.WeightSets(weight, bias)
+    count = iter(range(2))
+
+    def new(dtype, shape, **options):
+        path = tmp_path / f"{next(count)}.npy"
+        return np.lib.format.open_memmap(path, "w+", dtype, shape, **options)
+
+    held, counted, flush = [], [], _mapped.flush
+
+    def noted(array):
+        first, end = byte_bounds(array)
+        is_page_by_page = layout == "some rows"  # of which there are pages between them
+        held.append(array.nbytes if is_page_by_page else end - first)
+        flush(array)
+
+    out = MAPS[layout](new)
+    limit = 40_000
+    with mock.patch.object(_mapped, "flush", noted):
+        options = {"memory_limit": limit, "progress": lambda *done: counted.append(done)}
+        assert sets.predict(samples, out=out, set_axis=set_axis, **options) is out
+    assert np.array_equal(out, sets.predict(samples, set_axis=set_axis))
+    assert len(held) > 4
+    assert max(held) <= limit
+    assert counted == sorted(counted)
+    assert counted[-1] == (n_sets, n_sets)
+
+
+class Clipping:
+    """A dataset that converts in its own way what has another dtype, as HDF5 does."""
+
+    def __init__(self, shape, dtype):
+        self.array, self.shape, self.dtype = np.zeros(shape, dtype), shape, np.dtype(dtype)
+
+    def __setitem__(self, key, block):
+        if block.dtype != self.dtype:
+            block = np.zeros_like(block)
+        self.array[key] = block
+
+
+@pytest.mark.parametrize(
+    ("dtype", "samples", "weight"),
+    [
+        ("i4", [[1, 1]], [[2**31 + 5, 2**33 + 7]]),
+        ("i1", np.int16([[1, 1]]), np.int16([[-5, 300]])),
+        ("f2", [[1.0, 1.0]], [[65519.9, 1.0]]),
+        (">f4", [[1.0, 1e-42]], [[0.1, 1.0]]),
+        ("f4", [[1.0, 1e300]], [[0.1, 1.0]]),
+    ],
+)
+def test_a_dataset_of_another_dtype_has_the_numbers_of_an_array(dtype, samples, weight):
+    sets = ms.WeightSets(weight)
+    desired = sets.predict(samples, out=np.empty((1, 1, 2), dtype))
+    out = Clipping((1, 1, 2), dtype)
+    assert sets.predict(samples, out=out) is out
+    assert np.array_equal(out.array, desired)
+
+
+def test_an_hdf5_dataset_of_another_dtype(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "out.h5", "w") as file:
+        out = file.create_dataset("out", (1, 1, 2), "i4")
+        sets = ms.WeightSets([[2**31 + 5, 2**33 + 7]])
+        desired = sets.predict([[1, 1]], out=np.empty((1, 1, 2), "i4"))
+        assert np.array_equal(sets.predict([[1, 1]], out=out)[...], desired)

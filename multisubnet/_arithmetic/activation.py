@@ -107,7 +107,7 @@ class Activation:
     array([[[0.1, 1. ]]])
     """
 
-    __slots__ = ("is_derivative", "name", "parameter")
+    __slots__ = ("__weakref__", "is_derivative", "name", "parameter")
     name: str
     parameter: float | None
     is_derivative: bool
@@ -125,6 +125,8 @@ class Activation:
             if given != expected:
                 has = f"only {expected!r}" if expected else "none"
                 raise TypeError(f"{name!r} has no parameter {given!r}: it has {has}")
+            if getattr(number, "ndim", None) == 0 and hasattr(number, "item"):
+                number = number.item()  # of an array
             if not isinstance(number, numbers.Real):
                 raise TypeError(f"{given} must be a real number, not {number!r}")
             if not -_LARGEST <= number <= _LARGEST:
@@ -133,7 +135,8 @@ class Activation:
         self._set(name, value, False)
 
     def _set(self, name: str, parameter: float | None, is_derivative: bool) -> Activation:
-        for attribute, value in zip(self.__slots__, (is_derivative, name, parameter), strict=True):
+        values = is_derivative, name, parameter
+        for attribute, value in zip(Activation.__slots__[1:], values, strict=True):
             object.__setattr__(self, attribute, value)
         return self
 
@@ -147,7 +150,7 @@ class Activation:
         return self.name, self.parameter, self.is_derivative
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, self._state()
+        return _restored, (*self._state(), type(self))
 
     def __eq__(self, other: object) -> bool:
         # The parameters 0.0 and -0.0 give zeros of other signs.
@@ -166,7 +169,7 @@ class Activation:
         """The derivative with respect to z."""
         if self.is_derivative:
             raise AttributeError(f"there is no second derivative: {self!r} is a first one")
-        return _restored(self.name, self.parameter, True)
+        return _restored(self.name, self.parameter, True, type(self))
 
     @property
     def number(self) -> float:
@@ -183,8 +186,10 @@ class Activation:
         return program_of(self.key, np.dtype(np.float32) if dtype.char in "eE" else dtype)
 
 
-def _restored(name: str, parameter: float | None, is_derivative: bool) -> Activation:
-    return object.__new__(Activation)._set(name, parameter, is_derivative)
+def _restored(
+    name: str, parameter: float | None, is_derivative: bool, cls: type[Activation] = Activation
+) -> Activation:
+    return object.__new__(cls)._set(name, parameter, is_derivative)
 
 
 def applied(activation: Any, dtype: np.dtype) -> tuple[Activation | None, np.dtype]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 from types import ModuleType
 from typing import Any
 
@@ -143,9 +145,40 @@ def check_out(xp: ModuleType, out: Any, shape: tuple[int, ...], dtype: np.dtype)
         raise cannot_hold(out, dtype)
     if xp is np and not out.flags.writeable:
         raise ValueError("out is read-only")
-    strides = out.strides
-    if 0 in strides and out.size and any(shape[i] > 1 and not strides[i] for i in range(out.ndim)):
-        raise ValueError(f"out has elements that share memory: its strides are {strides}")
+    if not out.flags.c_contiguous and overlaps_itself(out.shape, out.strides, out.itemsize):
+        raise ValueError(f"out has elements that share memory: its strides are {out.strides}")
+
+
+def overlaps_itself(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> bool:
+    """Whether two elements of an array have a byte in common."""
+    if 0 in shape:
+        return False
+    axes = sorted((abs(stride), n) for stride, n in zip(strides, shape, strict=True) if n > 1)
+    if axes and axes[0][0] == 0:
+        return True
+    extent = itemsize
+    for stride, n in axes:
+        if stride < extent:
+            break
+        extent += stride * (n - 1)
+    else:
+        return False  # each axis steps over all of those before
+    # Two elements are apart by a multiple of each stride, less often than the axis is long. For all
+    # multiples of the others, that of the longest axis which brings them nearest to 0 is known.
+    longest = max(range(len(axes)), key=lambda axis: axes[axis][1])
+    step, most = axes.pop(longest)
+    if not axes:
+        return step < itemsize
+    *outer, (stride, n) = axes
+    inner = stride * np.arange(1 - n, n)
+    for multiples in itertools.product(*(range(n) for _, n in outer)):
+        apart = inner + sum(m * stride for m, (stride, _) in zip(multiples, outer, strict=True))
+        for times in (-(apart // step), -(apart // step) - 1):
+            near = abs(apart + times * step) < itemsize
+            same = (inner == 0) & (times == 0) & (not any(multiples))
+            if (near & (abs(times) < most) & ~same).any():
+                return True
+    return False
 
 
 def cannot_hold(out: Any, dtype: np.dtype) -> TypeError:
@@ -156,10 +189,21 @@ def cannot_hold(out: Any, dtype: np.dtype) -> TypeError:
     )
 
 
+def as_int(value: Any) -> int | None:
+    """Return an integer, or an array of one without axes, as an int; None for anything else."""
+    if isinstance(value, bool) or getattr(value, "ndim", 0) != 0:
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
 def axis(name: str, value: Any) -> SetAxis:
     """Return 0 or 1."""
-    if isinstance(value, int | np.integer) and value in (0, 1):
-        return 1 if value else 0
+    index = int(value) if isinstance(value, bool) else as_int(value)
+    if index is not None and index in (0, 1):
+        return 1 if index else 0
     raise ValueError(f"{name} must be 0 or 1, not {value!r}")
 
 

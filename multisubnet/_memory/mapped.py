@@ -21,6 +21,24 @@ def mapping_of(array: Any) -> mmap.mmap | None:
     return None
 
 
+def bytes_per_element(array: np.ndarray) -> int:
+    """Return how many bytes of pages elements take, that lie together in a mapped array.
+
+    What lies between them counts as well, as far as it is in the same pages.
+    """
+    size, run, elements = array.itemsize, array.itemsize, 1  # `run` bytes are one after the other
+    axes = zip(array.strides, array.shape, strict=True)
+    for stride, n in sorted((abs(stride), n) for stride, n in axes if n > 1):
+        elements *= n
+        if stride <= run + mmap.PAGESIZE:
+            run = stride * (n - 1) + run
+            size = max(size * n, run)
+        else:
+            size = (size + mmap.PAGESIZE) * n
+            run = stride * n
+    return -(-size // elements)
+
+
 def flush(array: np.ndarray) -> None:
     """Write the pages of a mapped array to its file."""
     mapping = mapping_of(array)

@@ -32,7 +32,7 @@ _LARGEST_ITEM = 32  # bytes, of a dtype of numbers
 class Container(Generic[ArrayT]):
     """What `WeightSets` are besides a model: see there."""
 
-    __slots__ = ("_activation", "_bias", "_unchecked", "_weight")
+    __slots__ = ("__weakref__", "_activation", "_bias", "_unchecked", "_weight")
     _weight: Any
     _bias: Any
     _unchecked: int  # with fewer samples times features no result is compared with memory
@@ -73,7 +73,7 @@ class Container(Generic[ArrayT]):
                 array.flags.writeable = False
         unchecked = _predict.UNCHECKED_BYTES // (_LARGEST_ITEM * max(len(weight), 1))
         values = activation, bias, unchecked, weight
-        for name, value in zip(Container.__slots__, values, strict=True):
+        for name, value in zip(Container.__slots__[1:], values, strict=True):
             object.__setattr__(self, name, value)
         return self
 
@@ -147,7 +147,31 @@ class Container(Generic[ArrayT]):
         return all(_same_bits(one, another) for one, another in pairs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._weight, self._bias, self._activation)
+        arguments = type(self), self._weight, self._bias, self._activation
+        # What a subclass has besides, in attributes or in slots.
+        slots = {
+            name
+            for cls in type(self).__mro__
+            if not issubclass(Container, cls)
+            for name in getattr(cls, "__slots__", ())
+        }
+        more = {name: getattr(self, name) for name in slots if hasattr(self, name)}
+        return _restored, arguments, (more | getattr(self, "__dict__", {})) or None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return an array of this one object: sets are a sequence of sets without end."""
+        if dtype is not None and np.dtype(dtype) != object:
+            raise TypeError(
+                f"WeightSets are an object, of which there is no array of dtype {np.dtype(dtype)}: "
+                f"take their weight and bias"
+            )
+        array = np.empty((), object)
+        array[()] = self
+        return array
 
     # Some of the sets, and more of them.
 
@@ -471,17 +495,24 @@ def _copied(array: Any, shape: tuple[int, int]) -> Any:
     xp = namespaces.namespace({"array": array})
     with namespaces.device_of(array):
         copy = xp.empty(shape, _dtypes.native(array.dtype))
-        copy[...] = array
+        copy[...] = array if array.dtype.kind != "b" else array != 0  # a byte may be 2
     return copy
 
 
 def _plain(path: Any, array: Any, shape: tuple[int, int]) -> Any:
     """Return an array that was read from a file as `_copied` does, without a copy if it is so."""
     is_native = array.dtype is _dtypes.native(array.dtype)
+    is_native &= array.dtype.kind != "b"  # of which a byte may be 2
     if is_native and array.shape == shape and array.flags.c_contiguous:
         return array
     _memory.check_fits(path, math.prod(shape) * array.itemsize)
     return _copied(array, shape)
+
+
+def _restored(cls: type[Container[Any]], weight: Any, bias: Any, activation: Any) -> Container[Any]:
+    """Return sets that were copied or pickled: without what a subclass does to make them."""
+    weight, bias = (None if x is None else _copied(x, weight.shape) for x in (weight, bias))
+    return cls._of(weight, bias, activation)
 
 
 def _contiguous(array: Any) -> Any:

@@ -91,7 +91,8 @@ def predict_stats(
 
 def _levels(quantiles: Any) -> list[float]:
     """Return the levels of quantiles as a list of numbers in [0, 1]."""
-    given = quantiles if isinstance(quantiles, Iterable) else [quantiles]
+    is_number = not isinstance(quantiles, Iterable) or getattr(quantiles, "ndim", 1) == 0
+    given = [quantiles] if is_number else quantiles
     try:
         levels = [float(level) for level in given]
     except (TypeError, ValueError):

@@ -10,10 +10,12 @@ import numpy as np
 
 from multisubnet._arithmetic import activation as _activations
 from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._arrays import namespaces
 from multisubnet._arrays import validation as _operands
 from multisubnet._arrays.types import SetAxis
+from multisubnet._backends import numpy as _numpy
 from multisubnet._functions.affine import affine
 from multisubnet._memory import amounts as _memory
 from multisubnet._memory import chunks as _chunks
@@ -102,9 +104,11 @@ class Prediction(NamedTuple):
             raise ValueError(f"out has shape {tuple(out.shape)}; expected {self.shape}")
         if not _dtypes.can_cast(self.dtype, np.dtype(getattr(out, "dtype", self.dtype))):
             raise _operands.cannot_hold(out, self.dtype)
-        elements = self._elements(limit or _CHUNK_BYTES, 1, progress)
+        of_out = np.dtype(getattr(out, "dtype", self.dtype))
+        itemsize = self.dtype.itemsize + of_out.itemsize * (of_out != self.dtype)
+        elements = self._elements(limit or _CHUNK_BYTES, 1, progress, itemsize)
         for chunk, operands in self.parts(elements, progress):
-            out[chunk] = namespaces.on_host(self.block(operands))
+            out[chunk] = _as_dtype(namespaces.on_host(self.block(operands)), of_out)
             _let_go(out, chunk)
 
     def blocks(self, memory_limit: Any, progress: Any) -> Iterator[tuple[slice, slice, Any]]:
@@ -120,22 +124,42 @@ class Prediction(NamedTuple):
 
     def _write(self, out: Any, limit: int | None, progress: Any) -> Any:
         """Write the result to an array, within `limit` bytes besides that, and return it."""
-        is_mapped = self.xp is np and _mapped.mapping_of(out) is not None
-        if is_mapped and limit is None:
-            limit = _CHUNK_BYTES
-        elements = self._elements(limit, 1 if is_mapped else 0, progress)
+        if self.xp is np and _mapped.mapping_of(out) is not None:
+            self._write_mapped(out, limit or _CHUNK_BYTES, progress)
+            return out
+        elements = self._elements(limit, 0, progress)
         for chunk, operands in self.parts(elements, progress):
             self.block(operands, out=out[chunk])
             _let_go(out, chunk)
         return out
 
-    def _elements(self, limit: int | None, blocks: int, progress: Any) -> int:
+    def _write_mapped(self, out: Any, limit: int, progress: Any) -> None:
+        """Write the result to a mapped array, in blocks that lie together in its file."""
+        n_sets = self.shape[self.set_axis]
+        elements = self._elements(limit, 1, progress, _mapped.bytes_per_element(out))
+        done = 0
+        with _progress.reporting(progress, n_sets) as report:
+            for block in _numpy.blocks(self.shape, out.strides, elements) if out.size else ():
+                first, second, features = block
+                operands = self._operands(*self._ordered((first, second)), features)
+                target = self.block(operands, out=out[block])
+                _let_go(out, block)
+                _mapped.release(operands[0])
+                done += target.size
+                report(done * n_sets // out.size)
+            if not out.size:
+                report(n_sets)
+
+    def _elements(
+        self, limit: int | None, blocks: int, progress: Any, itemsize: int | None = None
+    ) -> int:
         """Return how many elements of the result are computed at once, within `limit` bytes."""
         elements = n_elements = math.prod(self.shape)
         if limit is not None:
-            elements = _chunks.elements_within(limit, blocks, self.dtype.itemsize)
+            itemsize = itemsize or self.dtype.itemsize
+            elements = _chunks.elements_within(limit, blocks, itemsize)
             if elements < self.shape[2]:
-                least = _chunks.bytes_for(self.shape[2], blocks, self.dtype.itemsize)
+                least = _chunks.bytes_for(self.shape[2], blocks, itemsize)
                 raise ValueError(
                     f"memory_limit leaves {limit} bytes; expected at least {least}, for the "
                     f"{self.shape[2]} features of one set and sample"
@@ -164,18 +188,34 @@ class Prediction(NamedTuple):
         """Return the slices of a chunk over sets and over samples."""
         return (chunk[1], chunk[0]) if self.set_axis else chunk
 
-    def _operands(self, sets: slice, samples: slice) -> tuple[Any, Any, Any]:
-        part = self.samples[samples] if self.samples.ndim == 2 else self.samples[sets, samples]
+    def _operands(
+        self, sets: slice, samples: slice, features: slice = slice(None)
+    ) -> tuple[Any, Any, Any]:
+        rows = samples if self.samples.ndim == 2 else (sets, samples)
         weight, bias = (
             x if x is None or len(x) == 1 else x[sets] for x in (self.weight, self.bias)
         )
+        operands = self.samples[rows], weight, bias
+        if features == slice(None) or features == slice(0, self.shape[2]):
+            return operands
+        part, weight, bias = (None if x is None else x[..., features] for x in operands)
         return part, weight, bias
 
     def block(self, operands: tuple[Any, Any, Any], out: Any = None) -> Any:
         return affine(*operands, activation=self.activation, set_axis=self.set_axis, out=out)
 
 
-def _let_go(out: Any, chunk: _chunks.Chunk) -> None:
+@without_warnings
+def _as_dtype(block: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return a block in a dtype to which it is cast as to that of an array, rounded once."""
+    if block.dtype == dtype:
+        return block
+    cast = np.empty(block.shape, dtype)
+    _dtypes.copyto(cast, block)
+    return cast
+
+
+def _let_go(out: Any, chunk: tuple[slice, ...]) -> None:
     """Write a chunk of a mapped array to its file, and give its memory back."""
     if _mapped.mapping_of(out) is not None:
         _mapped.flush(out[chunk])

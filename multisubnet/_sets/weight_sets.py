@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 
 from multisubnet._arrays import frameworks as _adapters
-from multisubnet._arrays import namespaces
+from multisubnet._arrays import namespaces, validation
 from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions.affine import affine
 from multisubnet._functions.mean_loss import mean_loss, mean_loss_and_grad
@@ -529,7 +529,8 @@ class WeightSets(Container[ArrayT]):
         >>> best.weight, losses
         (array([[2., 4.]]), array([[0., 0.]]))
         """
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= len(self):
+        count = validation.as_int(k)
+        if count is None or not 1 <= count <= len(self):
             raise ValueError(f"k must be an integer from 1 to {len(self)}, not {k!r}")
         losses: Any = self.mean_loss(
             samples, targets, loss=loss, sample_weight=sample_weight, per_feature=per_feature
@@ -537,7 +538,7 @@ class WeightSets(Container[ArrayT]):
         if _adapters.of([losses]) is not None:
             # Dask's are computed now; those of tensors may have gradients, which sets do not.
             losses = np.asarray(losses.detach() if hasattr(losses, "detach") else losses)
-        order = np.argsort(namespaces.on_host(losses), axis=0, kind="stable")[:k]
+        order = np.argsort(namespaces.on_host(losses), axis=0, kind="stable")[:count]
         xp = namespaces.namespace({"losses": losses})
         with namespaces.device_of(losses):
             order = xp.asarray(order)
