@@ -517,7 +517,7 @@ def test_pages_of_a_map_are_within_the_limit(tmp_path, layout, set_axis):
         path = tmp_path / f"{next(count)}.npy"
         return np.lib.format.open_memmap(path, "w+", dtype, shape, **options)
 
-    held, counted, flush = [], [], _mapped.flush
+    held, counted, flush = [], [], mapped.flush
 
     def noted(array):
         first, end = byte_bounds(array)
@@ -527,7 +527,7 @@ def test_pages_of_a_map_are_within_the_limit(tmp_path, layout, set_axis):
 
     out = MAPS[layout](new)
     limit = 40_000
-    with mock.patch.object(_mapped, "flush", noted):
+    with mock.patch.object(mapped, "flush", noted):
         options = {"memory_limit": limit, "progress": lambda *done: counted.append(done)}
         assert sets.predict(samples, out=out, set_axis=set_axis, **options) is out
     assert np.array_equal(out, sets.predict(samples, set_axis=set_axis))
