@@ -135,6 +135,10 @@ def _as_jax_would(name: str, operand: Any) -> np.ndarray:
                 f"{array.dtype} where jax_enable_x64 is on; or cast {name}, as with "
                 f"{name}.astype('float32')"
             )
+    if name in ("sample_weight", "set_weight") and array.dtype.itemsize > dtype.itemsize:
+        # Only their ratios count, and float32 has none of 1e-60.
+        _, exponent = np.frexp(abs(array).max(initial=0))
+        array = np.ldexp(array, -exponent)
     return array.astype(dtype, copy=False)
 
 

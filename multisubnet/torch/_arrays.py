@@ -129,6 +129,11 @@ def tensor_of(array: Any) -> Tensor:
 
 def array_of(name: str, tensor: Tensor) -> np.ndarray:
     """Return the NumPy array that has a tensor's memory."""
+    if tensor.layout != torch.strided:
+        raise TypeError(
+            f"{name} is a tensor of layout {tensor.layout}; expected a dense one: give "
+            f"{name}.to_dense()"
+        )
     try:
         return (tensor.detach() if tensor.requires_grad else tensor).numpy()
     except (TypeError, RuntimeError):

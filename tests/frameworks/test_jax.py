@@ -555,3 +555,29 @@ def test_compiled_code_knows_zeros_by_their_sign(slopes):
         )
         expected = ms.affine(x, one, activation=activation)
         np.testing.assert_array_equal(np.signbit(compiled(x)), np.signbit(expected))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-60, 1.0, 1e60, 1e300])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_weights_that_float32_does_not_have(scale, compiled):
+    samples, weight, bias, targets = to_jax(table(shape=(3, 4, 2)))
+    of_samples, of_sets = np.array([1.0, 3.0, -0.5, 2.0]), np.array([1.0, 3.0, 2.0])
+    desired = ms.mean_loss(samples, weight, bias, targets, loss="huber", sample_weight=of_samples)
+    (mean,) = ms.affine_stats(samples, weight, bias, set_weight=of_sets, statistics=["mean"])
+    jit = jax.jit if compiled else lambda function: function
+    found = jit(
+        lambda x: ms.mean_loss(
+            *(x, weight, bias, targets), loss="huber", sample_weight=of_samples * scale
+        )
+    )(samples)
+    np.testing.assert_allclose(found, desired, rtol=1e-5)
+    found = jit(
+        lambda x: ms.affine_stats(
+            *(x, weight, bias), set_weight=of_sets * scale, statistics=["mean"]
+        )
+    )(samples)
+    np.testing.assert_allclose(found[0], mean, rtol=1e-5)
+    zero = jit(
+        lambda x: ms.mean_loss(x, weight, bias, targets, sample_weight=[1.0, -1.0, 1.0, -1.0])
+    )
+    assert np.isnan(zero(samples)).all()
