@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from indices import indices, is_there, selected, weights
+
+jax = pytest.importorskip("jax", minversion="0.5")
+torch = pytest.importorskip("torch")
+
+import jax.numpy as jnp
 
 import multisubnet as ms
 from multisubnet.testing import assert_same_bits
