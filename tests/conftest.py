@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 import multisubnet as ms
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._backends import choice
-from multisubnet.testing import LAYOUTS, Problem, _laid_out
+from multisubnet.testing import LAYOUTS, Problem
+from multisubnet.testing._strategies import _laid_out
 
 collect_ignore = ["typing"]  # programs for a type checker, some of them wrong
 

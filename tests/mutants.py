@@ -804,7 +804,7 @@ MUTANTS = [
     ),
     Mutant(
         "a comparison blind to the sign of zero",
-        "multisubnet/testing/__init__.py",
+        "multisubnet/testing/_same_bits.py",
         "    same = bits == wanted\n",
         "    same = actual == desired\n",
     ),

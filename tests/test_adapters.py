@@ -35,13 +35,15 @@ def calls():
     def taking(name):
         return lambda *args, **kwargs: seen.append((name, args, kwargs)) or name
 
-    one = types.SimpleNamespace(**{name: taking(name) for name in NAMES})
+    one = types.SimpleNamespace(
+        __name__="multisubnet.one", **{name: taking(name) for name in NAMES}
+    )
     modules = {
         "some_library": types.SimpleNamespace(Tensor=Tensor),
         "lazy_library": types.SimpleNamespace(Lazy=Lazy),
         "unfinished": types.SimpleNamespace(),
         "multisubnet.one": one,
-        "multisubnet.other": types.SimpleNamespace(),
+        "multisubnet.other": types.SimpleNamespace(__name__="multisubnet.other"),
     }
     adapters = {
         ("unfinished", "Array"): "one",
@@ -49,11 +51,11 @@ def calls():
         ("some_library", "Tensor"): "one",
         ("lazy_library", "Lazy"): "other",
     }
-    frameworks._of_type.cache_clear()
+    frameworks._adapter_of.cache_clear()
     frameworks._load.cache_clear()
     with mock.patch.dict(sys.modules, modules), mock.patch.dict(frameworks._ADAPTERS, adapters):
         yield seen
-    frameworks._of_type.cache_clear()
+    frameworks._adapter_of.cache_clear()
     frameworks._load.cache_clear()
 
 

@@ -329,14 +329,14 @@ def test_a_task_works_on_one_thread(monkeypatch):
     monkeypatch.delenv("MULTISUBNET_NUM_THREADS", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     seen = []
-    real = _dask_tasks._affine.affine
+    real = _dask_tasks.affine.affine
 
     def affine(*args, **kwargs):
         seen.append(_threads.count(100))
         return real(*args, **kwargs)
 
     lazy = ms.affine(da.ones((2, 1), chunks=1), [[1.0]])
-    with mock.patch.object(_dask_tasks._affine, "affine", affine):
+    with mock.patch.object(_dask_tasks.affine, "affine", affine):
         lazy.compute()
         monkeypatch.setenv("MULTISUBNET_NUM_THREADS", "3")
         lazy.compute()
@@ -402,7 +402,7 @@ def test_subnormals_are_kept_in_a_thread_that_flushes_them(loss):
 
 def test_tasks_run_on_the_backend_that_was_chosen_for_the_call():
     seen = []
-    real = _dask_tasks._affine.affine
+    real = _dask_tasks.affine.affine
 
     def affine(*args, **kwargs):
         seen.append(ms._backends.choice.choice())
@@ -410,7 +410,7 @@ def test_tasks_run_on_the_backend_that_was_chosen_for_the_call():
 
     with ms.use_backend("numpy"):
         lazy = ms.affine(da.ones((2, 1), chunks=1), [[1.0]])
-    with mock.patch.object(_dask_tasks._affine, "affine", affine):
+    with mock.patch.object(_dask_tasks.affine, "affine", affine):
         lazy.compute(scheduler="threads")
     assert seen == ["numpy"] * 2
 

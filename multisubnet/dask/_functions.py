@@ -1,0 +1,307 @@
+"""The functions of Dask arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+from multisubnet._arithmetic.activation import Activation, applied
+from multisubnet._arithmetic.moments import steps_of
+from multisubnet._arrays import validation
+from multisubnet._functions.affine_stats import names_of, needs_spread, problem_of
+from multisubnet._functions.loss_problem import Judgement, with_gradients
+from multisubnet.dask import _tasks
+from multisubnet.dask._graph import Given
+
+_FLOAT64 = np.dtype(np.float64)
+
+
+def affine(
+    samples: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    activation: str | Activation | None = None,
+    set_axis: int = 0,
+    out: Any = None,
+) -> da.Array:
+    """Evaluate N sets of weights on the same samples, lazily.
+
+    Parameters
+    ----------
+    samples, weight, bias, activation, set_axis
+        As for `multisubnet.affine`; some are Dask arrays, of NumPy or CuPy chunks.
+    out : None
+        There is none: `dask.array.store` and `to_zarr` write results that are too large.
+
+    Returns
+    -------
+    dask.array.Array, shape (N, B, F) or (B, N, F)
+        A block for each chunk of sets, of samples and of features. Operands that are not Dask
+        arrays are cut so that a block has about the bytes of Dask's setting ``array.chunk-size``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `multisubnet.affine`, now, and not when it is computed; an operand has chunks of
+        unknown size; `out` is given.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import multisubnet as ms
+    >>> weight = da.zeros((10**9, 30), chunks=(10**4, 30))
+    >>> result = ms.affine(da.ones((569, 30)), weight)
+    >>> result.shape, result.chunksize
+    ((1000000000, 569, 30), (10000, 569, 30))
+    """
+    if out is not None:
+        raise TypeError(
+            "out cannot be given with Dask arrays, which are computed later: write the result "
+            "with dask.array.store or to_zarr"
+        )
+    given = Given(samples=samples, weight=weight, bias=bias)
+    of_samples, of_weight, of_bias = given.stand_ins("samples", "weight", "bias")
+    *_, dtype, shape = validation.read(of_samples, of_weight, of_bias, None)
+    if activation is not None:
+        activation, dtype = applied(activation, dtype)
+    set_axis = validation.axis("set_axis", set_axis)
+    given.cut(shape, "nbf", dtype)
+    function = partial(_tasks.affine_of_chunks, activation=activation, set_axis=set_axis)
+    index = "bnf" if set_axis else "nbf"
+    return given.combined(function, index, dtype, *given.pairs("samples", "weight", "bias"))
+
+
+def mean_loss(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    targets: Any,
+    *,
+    loss: str = "squared_error",
+    activation: str | Activation | None = None,
+    sample_weight: Any = None,
+    per_feature: bool = False,
+    dtype: Any = None,
+) -> da.Array:
+    """Judge N sets of weights, lazily: the mean loss of each on the same samples and targets.
+
+    Parameters
+    ----------
+    samples, weight, bias, targets, loss, activation, sample_weight, per_feature, dtype
+        As for `multisubnet.mean_loss`; some are Dask arrays, of NumPy or CuPy chunks.
+
+    Returns
+    -------
+    dask.array.Array, shape (N,) or (N, F)
+        With the bits of `multisubnet.mean_loss`, whatever the chunks are.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `multisubnet.mean_loss`, now, and not when it is computed; an operand has chunks of
+        unknown size.
+
+    Notes
+    -----
+    Where samples are in several chunks, these are made to be of 4096 samples times a power of two,
+    which they should be from the start: then nothing is moved. A task returns a sum for each set
+    and feature of its chunks.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import multisubnet as ms
+    >>> weight = da.from_array([[2.0], [3.0]], chunks=1)
+    >>> ms.mean_loss([[1.0], [2.0]], weight, None, [2.0, 4.0]).compute()
+    array([0. , 2.5])
+    """
+    operands = samples, weight, bias, targets, sample_weight
+    return _judged(operands, ("loss",), loss, activation, per_feature, dtype)[0]
+
+
+def mean_loss_and_grad(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    targets: Any,
+    *,
+    loss: str = "squared_error",
+    activation: str | Activation | None = None,
+    sample_weight: Any = None,
+    per_feature: bool = False,
+    dtype: Any = None,
+) -> tuple[da.Array, da.Array, da.Array | None]:
+    """Judge N sets of weights, and find the gradients of their losses, lazily.
+
+    Compute them together, by ``dask.compute(loss, grad_weight, grad_bias)``: they share the work.
+
+    Parameters
+    ----------
+    samples, weight, bias, targets, loss, activation, sample_weight, per_feature, dtype
+        As for `multisubnet.mean_loss_and_grad`; some are Dask arrays, of NumPy or CuPy chunks.
+
+    Returns
+    -------
+    loss : dask.array.Array, shape (N,) or (N, F)
+    grad_weight, grad_bias : dask.array.Array, shape (N, F)
+        With the bits of `multisubnet.mean_loss_and_grad`. `grad_bias` is None where `bias` is.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `mean_loss`.
+
+    Examples
+    --------
+    >>> import dask
+    >>> import dask.array as da
+    >>> import multisubnet as ms
+    >>> weight = da.from_array([[2.0], [3.0]], chunks=1)
+    >>> loss, grad, _ = ms.mean_loss_and_grad([[1.0], [2.0]], weight, None, [2.0, 4.0])
+    >>> dask.compute(loss, grad)
+    (array([0. , 2.5]), array([[0.],
+           [5.]]))
+    """
+    operands = samples, weight, bias, targets, sample_weight
+    results = _judged(operands, with_gradients(bias), loss, activation, per_feature, dtype)
+    return tuple(results) if bias is not None else (*results, None)
+
+
+def affine_stats(
+    samples: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    activation: str | Activation | None = None,
+    set_weight: Any = None,
+    statistics: Sequence[str] = ("mean", "std"),
+) -> tuple[da.Array, ...]:
+    """Predict with an ensemble, lazily: the mean and the spread of `affine` over all sets.
+
+    Parameters
+    ----------
+    samples, weight, bias, activation, set_weight, statistics
+        As for `multisubnet.affine_stats`; some are Dask arrays, of NumPy or CuPy chunks.
+
+    Returns
+    -------
+    tuple of dask.array.Array, shape (B, F), float64
+        With the bits of `multisubnet.affine_stats`. For the spread the sets are passed over twice.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `multisubnet.affine_stats`, now, and not when it is computed; an operand has chunks
+        of unknown size.
+
+    Notes
+    -----
+    Where sets are in several chunks, these are made to be of 4096 sets times a power of two.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import multisubnet as ms
+    >>> weight = da.from_array([[1.0, 3.0], [3.0, 5.0]], chunks=1)
+    >>> (mean,) = ms.affine_stats([[1.0, 2.0]], weight, statistics=["mean"])
+    >>> mean.compute()
+    array([[2., 8.]])
+    """
+    names = names_of(statistics)
+    given = Given(samples=samples, weight=weight, bias=bias, set_weight=set_weight)
+    stand_ins = given.stand_ins("samples", "weight", "bias", "set_weight")
+    problem = problem_of(*stand_ins, activation=activation)
+    given.cut(problem.shape, "bf", _FLOAT64, summed="n")
+    given.normalize("set_weight", problem.dtype)
+    total = given.total_weight("set_weight", working=problem.dtype)
+    divisor = float(problem.shape[0]) if set_weight is None else 1.0
+    operands = given.pairs("samples", "weight", "bias", "set_weight")
+    function = partial(_tasks.stats_of_chunks, activation=activation)
+
+    def combined(function: Callable[..., Any], totals: da.Array) -> da.Array:
+        function = partial(function, divisor=divisor)
+        return given.combined(function, "bf", _FLOAT64, (totals, "obf"), total)
+
+    finished = partial(_tasks.finished, output=0, ndim=2, dtype=_FLOAT64)
+    mean = combined(finished, given.sums(function, "obf", 1, *operands, (None, "bf")))
+    found = {"mean": mean}
+    if needs_spread(names):
+        totals = given.sums(function, "obf", 2, *operands, (mean, "bf"))
+        for number, name in enumerate(("var", "std")):
+            found[name] = combined(partial(_tasks.spread, number=number), totals)
+    return tuple(found[name] for name in names)
+
+
+def _judged(
+    operands: tuple[Any, ...],
+    outputs: tuple[str, ...],
+    loss: str,
+    activation: str | Activation | None,
+    per_feature: bool,
+    dtype: Any,
+) -> list[da.Array]:
+    """Return the means of some terms of the loss, that of the loss first."""
+    names = "samples", "weight", "bias", "targets", "sample_weight"
+    given = Given(**dict(zip(names, operands, strict=True)))
+    judgement = Judgement(given.stand_ins(*names), outputs, loss, activation, per_feature, dtype)
+    given.cut(judgement.problem.shape, "nf", _FLOAT64, summed="b")
+    given.normalize("sample_weight", judgement.problem.dtype)
+    if judgement.has_closed_form:
+        return _by_moments(given, judgement)
+    function = partial(_tasks.losses_of_chunks, outputs=outputs, loss=loss, activation=activation)
+    totals = given.sums(function, "onf", len(outputs), *given.pairs(*names)), "onf"
+    total = given.total_weight("sample_weight", working=judgement.problem.dtype)
+    results = []
+    for output, (shape, of_result) in enumerate(judgement.results):
+        ndim = len(shape)
+        options = {"output": output, "ndim": ndim, "dtype": of_result}
+        finished = partial(_tasks.finished, **options, divisor=judgement.divisor)
+        results.append(given.combined(finished, "nf"[:ndim], of_result, totals, total))
+    return results
+
+
+def _by_moments(given: Given, judgement: Judgement) -> list[da.Array]:
+    """Return the means of the closed form: its passes over the samples, and then the sets."""
+    working = judgement.problem.dtype
+    total = given.total_weight("sample_weight", working=working, in_closed_form=True)
+    data = given.pairs("samples", "targets", "sample_weight")
+    n_samples = judgement.problem.shape[1]
+    function = partial(_tasks.largest_of_chunks, working=working)
+    largest = given.sums(function, "okf", 2, *data[:2], join=_tasks.largest), "okf"
+    function, known = partial(_tasks.fits, working=working), 2
+    moments = given.combined(function, "pf", _FLOAT64, largest, new_axes={"p": known})
+    for number, step in enumerate(steps_of(data[2][0])):
+        function = partial(_tasks.moments_of_chunks, number=number, working=working)
+        totals = given.sums(function, "okf", step.adds, *data, (moments, "mf"))
+        pairs = (totals, "okf"), (moments, "mf"), total
+        function = partial(_tasks.with_means, number=number, n_samples=n_samples)
+        known += step.adds
+        moments = given.combined(function, "pf", _FLOAT64, *pairs, new_axes={"p": known})
+    pair, known = (moments, "mf"), (6 if data[2][0] is None else 9)
+    moments = given.combined(_tasks.settled, "pf", _FLOAT64, pair, new_axes={"p": known})
+
+    results = [(len(shape), of_result) for shape, of_result in judgement.results]
+    is_whole = len(given.chunks["f"]) == 1 or results[0][0] == 2
+    function = partial(
+        _tasks.judged,
+        terms=judgement.terms,
+        working=working,
+        results=results,
+        divisor=judgement.divisor,
+        is_whole=is_whole,
+    )
+    parameters = given.pairs("weight", "bias")
+    judged = given.combined(function, "nf", _FLOAT64, *parameters, (moments, "mf")), "nf"
+    found = []
+    for output, (ndim, of_result) in enumerate(results):
+        function = partial(_tasks.taken, output=output)
+        if not is_whole and not output:
+            options = {"dtype": of_result, "divisor": judgement.divisor}
+            function = partial(_tasks.over_features, **options)
+        found.append(given.combined(function, "nf"[:ndim], of_result, judged, concatenate=None))
+    return found

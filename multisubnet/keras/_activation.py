@@ -1,0 +1,75 @@
+"""Activations as Keras calls them."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, ClassVar
+
+import keras
+from keras import activations
+
+from multisubnet._arithmetic import names
+from multisubnet._arithmetic.activation import PARAMETERS, Activation
+
+PACKAGE = "multisubnet"
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class KerasActivation:
+    """An `Activation` that has no name in Keras, with its parameter, as Keras can save it.
+
+    Parameters
+    ----------
+    name : {"leaky_relu", "elu", "gelu_tanh"}
+        The activation's name.
+    **parameters : float
+        As for `Activation`.
+
+    Examples
+    --------
+    >>> from multisubnet.keras import KerasActivation
+    >>> float(KerasActivation("leaky_relu", negative_slope=0.5)(-3.0))
+    -1.5
+    """
+
+    _functions: ClassVar[dict[str, Any]] = {
+        "leaky_relu": activations.leaky_relu,
+        "elu": activations.elu,
+        "gelu_tanh": functools.partial(activations.gelu, approximate=True),
+    }
+
+    def __init__(self, name: str, **parameters: float) -> None:
+        if name not in self._functions:
+            raise names.unknown("name", name, self._functions)
+        self.activation = Activation(name, **parameters)
+        self._parameters = parameters
+
+    def __call__(self, x: Any) -> Any:
+        """Apply it to a tensor of Keras' backend."""
+        return self._functions[self.activation.name](x, **self._parameters)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what it can be made of again."""
+        return {"name": self.activation.name, **self._parameters}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> KerasActivation:
+        """Make it again."""
+        return cls(**config)
+
+
+def keras_activation(activation: Any) -> Any:
+    """Return what Keras calls an activation; that of an `Activation` has its parameter."""
+    if not isinstance(activation, Activation):
+        return activations.get(activation)
+    if activation.is_derivative:
+        raise TypeError(f"activation must be a function, not its derivative {activation!r}")
+    if activation.name == "gelu_tanh":
+        return KerasActivation(activation.name)
+    if activation != Activation(activation.name):
+        parameter, _ = PARAMETERS[activation.name]
+        return KerasActivation(activation.name, **{parameter: activation.number})
+    return activations.get(activation.name)
+
+
+KerasActivation.__module__ = "multisubnet.keras"  # where Keras and pickles look for it

@@ -1,0 +1,317 @@
+"""The layer of N sets of weights."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+from keras import activations, constraints, initializers, ops, regularizers
+
+from multisubnet._backends import choice
+from multisubnet._functions.affine import affine
+from multisubnet._sets.models import as_array, of_keras
+from multisubnet._sets.weight_sets import WeightSets
+from multisubnet.keras._activation import PACKAGE, keras_activation
+
+# Initializers that see the kernel as one matrix, which would tie the sets to each other.
+_OF_MATRICES = (initializers.Orthogonal, initializers.Identity)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class StackedAffine(keras.layers.Layer):
+    """N sets of weights of one model, whose subnetworks are a weight and a bias for each feature.
+
+    The layer computes, for inputs of shape (batch, F)::
+
+        outputs[b, n, f] = activation(inputs[b, f] * kernel[n, f] + bias[n, f])
+
+    Parameters
+    ----------
+    sets : int
+        N, the number of sets.
+    activation : str, callable or multisubnet.Activation, optional
+        As Keras' own layers take it, or an `Activation` (for those with a parameter, and
+        ``gelu_tanh``). None is linear.
+    use_bias : bool, optional
+        Whether there is a bias.
+    kernel_initializer, bias_initializer : str or keras.initializers.Initializer, optional
+        What draws the first weights. Every number is a draw of its own. Those initializers that
+        scale by fans (``"glorot_uniform"``, ``"he_normal"``, ...) see each number as what it is,
+        the weight between one input and one output, whose fans are 1: each is drawn as the kernel
+        of a ``Dense(1)`` on one feature, whatever N and F are. Orthogonal and Identity, which make
+        matrices, are refused.
+    kernel_regularizer, bias_regularizer : str or keras.regularizers.Regularizer, optional
+        Penalties on all numbers of the kernel, or the bias: penalties that are sums, as Keras' own
+        ``l1`` and ``l2`` are, act on each set as if it were alone.
+    activity_regularizer : str or keras.regularizers.Regularizer, optional
+        A penalty on the outputs.
+    kernel_constraint, bias_constraint : str or keras.constraints.Constraint, optional
+        What is applied to kernel and bias, of shape (N, F), after each update.
+    **kwargs
+        As for `keras.layers.Layer`: ``name``, ``dtype``, ``trainable``.
+
+    Attributes
+    ----------
+    kernel : keras.Variable, shape (N, F)
+        The weights.
+    bias : keras.Variable, shape (N, F), or None
+        The biases.
+
+    Raises
+    ------
+    ValueError
+        `sets` is not a positive integer; an initializer makes matrices; Keras does not know a name.
+    TypeError
+        `activation` is the derivative of an `Activation`.
+
+    See Also
+    --------
+    stack_models : one model of N trained ones.
+    multisubnet.WeightSets : the same sets, with predictions in one pass on all cores.
+
+    Notes
+    -----
+    Where Keras' backend is PyTorch or NumPy, outputs on the CPU that need no gradient come from
+    the CPU engine of this library, if there is enough to compute: they have the bits of
+    `WeightSets.predict`. In all other cases they are computed by Keras' backend, which may contract
+    product and sum to a fused multiply-add.
+
+    Keras' ``predict`` takes 32 samples at a time, and puts the results together at the end. Where
+    that takes too long, ``layer.to_weight_sets().predict(samples, set_axis=1)`` has the same
+    result.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from multisubnet.keras import StackedAffine
+    >>> layer = StackedAffine(3, activation="relu")
+    >>> layer(np.ones((5, 2), "float32")).shape == (5, 3, 2)
+    True
+    >>> layer.count_params()
+    12
+    """
+
+    def __init__(
+        self,
+        sets: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(sets, bool) or not isinstance(sets, int | np.integer) or sets < 1:
+            raise ValueError(f"sets must be a positive integer, not {sets!r}")
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.sets = int(sets)
+        self.activation = keras_activation(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = _initializer("kernel_initializer", kernel_initializer)
+        self.bias_initializer = _initializer("bias_initializer", bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.input_spec = keras.layers.InputSpec(ndim=2)
+        self.supports_masking = True
+
+    def build(self, input_shape: tuple[int | None, int]) -> None:
+        """Make the weights for inputs of shape (batch, F)."""
+        n_features = input_shape[-1]
+        self.kernel = self._add("kernel", n_features)
+        self.bias = self._add("bias", n_features) if self.use_bias else None
+        self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: n_features})
+        self.built = True
+
+    def _add(self, name: str, n_features: int) -> Any:
+        initializer = getattr(self, f"{name}_initializer")
+        return self.add_weight(
+            name=name,
+            shape=(self.sets, n_features),
+            initializer=lambda shape, dtype: _with_fans_of_one(initializer, shape, dtype),
+            regularizer=getattr(self, f"{name}_regularizer"),
+            constraint=getattr(self, f"{name}_constraint"),
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """Return outputs of shape (batch, N, F) for inputs of shape (batch, F)."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        bias = None if self.bias is None else ops.convert_to_tensor(self.bias)
+        outputs = _by_engine(inputs, kernel, bias, self.activation)
+        if outputs is not None:
+            return outputs
+        outputs = ops.multiply(ops.expand_dims(inputs, 1), kernel)
+        if bias is not None:
+            outputs = ops.add(outputs, bias)
+        return self.activation(outputs)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, int]) -> tuple:
+        """Return (batch, N, F) for (batch, F)."""
+        return (input_shape[0], self.sets, input_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` makes an equal layer of, without its weights."""
+        return {
+            **super().get_config(),
+            "sets": self.sets,
+            "activation": activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": constraints.serialize(self.kernel_constraint),
+            "bias_constraint": constraints.serialize(self.bias_constraint),
+        }
+
+    @classmethod
+    def from_weight_sets(cls, sets: Any, activation: Any = None, **kwargs: Any) -> StackedAffine:
+        """Make a layer of sets of weights.
+
+        Parameters
+        ----------
+        sets : WeightSets, or array_like of shape (N, F, 2)
+            The sets; or (weight, bias) pairs, as for `multisubnet.from_pairs`.
+        activation : optional
+            As for the layer; only where `sets` has none.
+        **kwargs
+            As for the layer. The weights are rounded to its dtype, Keras' default (float32 unless
+            set otherwise) where ``dtype`` is not given.
+
+        Returns
+        -------
+        StackedAffine
+            Built, with use_bias as `sets` has it.
+
+        Raises
+        ------
+        ValueError
+            `sets` has no set or another shape; an activation is given, and `sets` has one, too.
+        TypeError
+            The weights are complex; as for `WeightSets.from_pairs`.
+
+        Examples
+        --------
+        >>> from multisubnet.keras import StackedAffine
+        >>> w1 = [[2, 7], [9, 5]]  # a (weight, bias) pair for each feature
+        >>> w2 = [[8, 6], [6, 3]]
+        >>> layer = StackedAffine.from_weight_sets([w1, w2])
+        >>> layer.to_weight_sets().bias
+        array([[7., 5.],
+               [6., 3.]], dtype=float32)
+        """
+        if not isinstance(sets, WeightSets):
+            sets = WeightSets.from_pairs(sets)
+        if sets.dtype.kind == "c":
+            raise TypeError(f"sets are of dtype {sets.dtype}; expected real numbers")
+        if sets.activation.key != "linear":
+            if activation is not None:
+                raise ValueError(
+                    f"sets have the activation {sets.activation!r} already; expected no other one, "
+                    f"not {activation!r}"
+                )
+            activation = sets.activation
+        layer = cls(len(sets), activation, use_bias=sets.bias is not None, **kwargs)
+        layer.build((None, sets.n_features))
+        on_host = sets.to("numpy")
+        layer.set_weights([array for array in (on_host.weight, on_host.bias) if array is not None])
+        return layer
+
+    def to_weight_sets(self) -> WeightSets:
+        """Return the weights as they are now.
+
+        Returns
+        -------
+        WeightSets
+            N sets on the CPU, of the layer's dtype (float32 where that is bfloat16), with the
+            activation.
+
+        Raises
+        ------
+        ValueError
+            The layer is not built yet; its activation is none of those that `Activation` has.
+
+        Examples
+        --------
+        >>> from multisubnet.keras import StackedAffine
+        >>> layer = StackedAffine.from_weight_sets([[[2, 7], [9, 5]]], activation="tanh")
+        >>> layer.to_weight_sets()
+        WeightSets(N=1, F=2, float32 with bias on cpu, Activation('tanh'), 16 bytes)
+        """
+        if not self.built:
+            raise ValueError(f"the layer {self.name!r} has no weights before it is built")
+        activation = of_keras(self.activation)
+        if activation is None:
+            raise ValueError(
+                f"the layer {self.name!r} has the activation {self.activation!r}; expected one "
+                f"that multisubnet.Activation has"
+            )
+        bias = None if self.bias is None else as_array(self.bias)
+        return WeightSets(as_array(self.kernel), bias, activation)
+
+
+def _initializer(name: str, initializer: Any) -> Any:
+    initializer = initializers.get(initializer)
+    if isinstance(initializer, _OF_MATRICES):
+        raise ValueError(
+            f"{name} is {type(initializer).__name__}, which makes matrices; expected one that "
+            f"draws each number by itself: the kernel is N sets of F separate weights"
+        )
+    return initializer
+
+
+def _with_fans_of_one(initializer: Any, shape: tuple[int, int], dtype: Any) -> Any:
+    """Return what an initializer draws, as if each number had a fan of 1."""
+    drawn = initializer(shape, dtype=dtype)
+    if not isinstance(initializer, initializers.VarianceScaling):
+        return drawn
+    # Keras takes a matrix of shape (N, F) for one from N inputs to F outputs, and has divided the
+    # variance by that fan.
+    fan_in, fan_out = shape
+    fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+    return ops.multiply(drawn, math.sqrt(max(1.0, fans[initializer.mode])))
+
+
+def _by_engine(inputs: Any, kernel: Any, bias: Any, activation: Any) -> Any:
+    """Return the outputs from the CPU engine of this library, or None where that cannot be.
+
+    It can be where tensors are NumPy's memory and nothing is recorded: no gradient, no graph.
+    """
+    backend = keras.backend.backend()
+    if backend not in ("numpy", "torch"):
+        return None
+    tensors = [inputs, kernel] if bias is None else [inputs, kernel, bias]
+    arrays = tensors if backend == "numpy" else _shared(tensors)
+    if arrays is None or any(array.dtype != arrays[0].dtype for array in arrays):
+        return None
+    samples, *weights = arrays
+    own = of_keras(activation)
+    applied = None if own is None or own.key == "linear" else own
+    shape = len(samples), *weights[0].shape
+    # What the engine does not gain, the backend computes as fast or faster.
+    if choice.select("affine", np, samples.dtype, shape, None, applied).NAME != "numba":
+        return None
+    outputs = ops.convert_to_tensor(affine(samples, *weights, activation=applied, set_axis=1))
+    return activation(outputs) if own is None else outputs
+
+
+def _shared(tensors: list[Any]) -> list[np.ndarray] | None:
+    """Return tensors of PyTorch as NumPy arrays of the same memory, or None."""
+    torch = sys.modules["torch"]
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return None
+    try:
+        return [x.detach().numpy() for x in tensors]
+    except (RuntimeError, TypeError):  # on a GPU, inside torch.func, or of a dtype NumPy has not
+        return None
+
+
+StackedAffine.__module__ = "multisubnet.keras"  # where Keras and pickles look for it

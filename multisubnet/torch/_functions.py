@@ -1,0 +1,356 @@
+"""The functions of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._functions import affine_vjp as _affine_vjp
+from multisubnet._functions.affine_stats import names_of
+from multisubnet.torch import _affine_ops
+from multisubnet.torch._arrays import as_tensors, dtype_of_loss
+from multisubnet.torch._custom_op import are_transformed, encoded, may_record, records
+
+
+def affine(
+    samples: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    activation: str | Activation | None = None,
+    set_axis: int = 0,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Evaluate N sets of weights on the same samples: `multisubnet.affine` of tensors.
+
+    Parameters
+    ----------
+    samples, weight, bias
+        As for `multisubnet.affine`: tensors on the CPU or a CUDA device. NumPy arrays and
+        sequences may be among tensors on the CPU. A gradient flows to those that require one.
+    activation, set_axis
+        As for `multisubnet.affine`; an activation that is a derivative has no gradient.
+    out : Tensor, optional
+        Where to write the result. Autograd must not be recording.
+
+    Returns
+    -------
+    Tensor, shape (N, B, F) or (B, N, F)
+        Of the dtype that `multisubnet.affine` gives, on the operands' device.
+
+    Raises
+    ------
+    TypeError
+        As for `multisubnet.affine`; tensors on two devices, or of a dtype that NumPy does not have,
+        are among the operands; `out` is not a tensor.
+    ImportError
+        A tensor is bfloat16, and ml_dtypes is not installed.
+    RuntimeError
+        `out` is given and an operand, or `out`, requires a gradient.
+    NotImplementedError
+        A second or a forward-mode derivative is asked for.
+    ValueError, BackendUnavailable
+        As for `multisubnet.affine`.
+
+    See Also
+    --------
+    StackedAffine : the same with parameters of its own.
+
+    Notes
+    -----
+    Memory is shared with tensors, not copied; the bits are those of `multisubnet.affine`. Gradients
+    are those of `multisubnet.affine_vjp`, with the same bits on every backend. Operands that differ
+    in dtype are cast as NumPy does it: float32 and int64 give float64.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from multisubnet import torch as mst
+    >>> samples = torch.tensor([[3.0, 7.0], [9.0, 4.0]])
+    >>> weight = torch.tensor([[2.0, 9.0], [8.0, 6.0]], requires_grad=True)
+    >>> result = mst.affine(samples, weight)
+    >>> result
+    tensor([[[ 6., 63.],
+             [18., 36.]],
+    <BLANKLINE>
+            [[24., 42.],
+             [72., 24.]]], grad_fn=<affineBackward>)
+    >>> result.sum().backward()
+    >>> weight.grad
+    tensor([[12., 11.],
+            [12., 11.]])
+    """
+    if out is None:
+        return _affine_ops.evaluate(samples, weight, bias, activation, set_axis)
+    operands = _with_out({"samples": samples, "weight": weight, "bias": bias}, out)
+    _affine_ops.affine_out(*operands.values(), *encoded(activation), set_axis)
+    return out
+
+
+def affine_select(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    set_index: Any,
+    *,
+    activation: str | Activation | None = None,
+    out: Tensor | None = None,
+    check: bool | None = None,
+) -> Tensor:
+    """Evaluate each sample with a set of its own: `multisubnet.affine_select` of tensors.
+
+    Parameters
+    ----------
+    samples, weight, bias, set_index, activation, check
+        As for `multisubnet.affine_select`, of which samples, weight and bias can have gradients.
+    out : Tensor, optional
+        Where to write the result. Autograd must not be recording.
+
+    Returns
+    -------
+    Tensor, shape (B, F)
+
+    Raises
+    ------
+    IndexError
+        An index is out of range, where that is checked; gradients check it always.
+    TypeError, ValueError, RuntimeError, NotImplementedError, BackendUnavailable
+        As for `affine`.
+
+    Notes
+    -----
+    The gradients of a set are those that `multisubnet.affine_vjp` gives for it and its samples
+    alone, in their order. Those of a weight or bias that all sets share are then added up. On CUDA
+    the number of samples of each set is waited for.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from multisubnet import torch as mst
+    >>> samples, weight = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[10.0], [20.0]])
+    >>> mst.affine_select(samples, weight, None, torch.tensor([1, 0, 1]))
+    tensor([[20.],
+            [20.],
+            [60.]])
+    """
+    options = *encoded(activation), check
+    operands = {"samples": samples, "weight": weight, "bias": bias, "set_index": set_index}
+    if out is None:
+        return _affine_ops.affine_select(*as_tensors(operands).values(), *options)
+    _affine_ops.affine_select_out(*_with_out(operands, out).values(), *options)
+    return out
+
+
+def affine_vjp(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    cotangent: Any,
+    *,
+    activation: str | Activation | None = None,
+    wrt: Sequence[str] = ("samples", "weight", "bias"),
+) -> tuple[Tensor | None, ...]:
+    """Pull a cotangent of `affine` back to its operands: `multisubnet.affine_vjp` of tensors.
+
+    Parameters
+    ----------
+    samples, weight, bias, cotangent, activation, wrt
+        As for `multisubnet.affine_vjp`.
+
+    Returns
+    -------
+    grad_samples, grad_weight, grad_bias : Tensor or None
+        They have no gradients themselves.
+
+    Raises
+    ------
+    TypeError, ValueError, NotImplementedError, BackendUnavailable
+        As for `multisubnet.affine_vjp` and `affine`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from multisubnet import torch as mst
+    >>> ones = torch.ones(1, 2)
+    >>> mst.affine_vjp(ones, ones, None, torch.ones(1, 1, 2), wrt=["weight"])
+    (None, tensor([[1., 1.]]), None)
+    """
+    asked = _affine_vjp.names_of(wrt)
+    operands = {"samples": samples, "weight": weight, "bias": bias, "cotangent": cotangent}
+    tensors = as_tensors(operands)
+    gradients = _affine_ops.affine_vjp(
+        *tensors.values(), *encoded(activation), _affine_ops.joined(asked)
+    )
+    return tuple(
+        gradients[i] if name in asked and tensors[name] is not None else None
+        for i, name in enumerate(("samples", "weight", "bias"))
+    )
+
+
+def mean_loss(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    targets: Any,
+    *,
+    loss: str = "squared_error",
+    activation: str | Activation | None = None,
+    sample_weight: Any = None,
+    per_feature: bool = False,
+    dtype: Any = None,
+) -> Tensor:
+    """Judge N sets of weights: `multisubnet.mean_loss` of tensors, with gradients.
+
+    Parameters
+    ----------
+    samples, weight, bias, targets, loss, activation, sample_weight, per_feature
+        As for `multisubnet.mean_loss`, of which weight and bias can have gradients.
+    dtype : torch.dtype or dtype_like, optional
+        The floating dtype of the result; float64 by default.
+
+    Returns
+    -------
+    Tensor, shape (N,) or (N, F)
+
+    Raises
+    ------
+    NotImplementedError
+        In the backward pass, where samples, targets or `sample_weight` require a gradient.
+    TypeError, ValueError, BackendUnavailable
+        As for `multisubnet.mean_loss` and `affine`.
+
+    Notes
+    -----
+    Where a gradient is required, it is computed with the loss, in one pass over the data, by
+    `multisubnet.mean_loss_and_grad`; the backward pass only multiplies it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from multisubnet import torch as mst
+    >>> samples, targets = torch.tensor([[1.0], [2.0]]), torch.tensor([2.0, 4.0])
+    >>> weight = torch.tensor([[2.0], [3.0]], requires_grad=True)
+    >>> losses = mst.mean_loss(samples, weight, None, targets)
+    >>> losses.sum().backward()
+    >>> weight.grad
+    tensor([[0.],
+            [5.]])
+    """
+    arguments = _of_loss(samples, weight, bias, targets, sample_weight)
+    options = *encoded(activation), loss, per_feature, dtype_of_loss(dtype)
+    return _affine_ops.mean_loss(*arguments, *options)
+
+
+def mean_loss_and_grad(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    targets: Any,
+    *,
+    loss: str = "squared_error",
+    activation: str | Activation | None = None,
+    sample_weight: Any = None,
+    per_feature: bool = False,
+    dtype: Any = None,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Judge N sets of weights, with gradients: `multisubnet.mean_loss_and_grad` of tensors.
+
+    Parameters
+    ----------
+    samples, weight, bias, targets, loss, activation, sample_weight, per_feature, dtype
+        As for `mean_loss`.
+
+    Returns
+    -------
+    loss : Tensor, shape (N,) or (N, F)
+    grad_weight, grad_bias : Tensor, shape (N, F)
+        `grad_bias` is None where there is no bias. They have no gradients themselves.
+
+    Raises
+    ------
+    NotImplementedError, TypeError, ValueError, BackendUnavailable
+        As for `mean_loss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from multisubnet import torch as mst
+    >>> samples, targets = torch.tensor([[1.0], [2.0]]), torch.tensor([2.0, 4.0])
+    >>> mst.mean_loss_and_grad(samples, torch.tensor([[3.0]]), None, targets)
+    (tensor([2.5000], dtype=torch.float64), tensor([[5.]]), None)
+    """
+    arguments = _of_loss(samples, weight, bias, targets, sample_weight)
+    options = *encoded(activation), loss, per_feature, dtype_of_loss(dtype)
+    losses, grad_weight, grad_bias = _affine_ops.mean_loss_and_grad(*arguments, *options)
+    if may_record(arguments) and _affine_ops.rounds_gradients(*arguments[:3]):
+        losses = _affine_ops.mean_loss(*arguments, *options)  # whose backward pass rounds once
+    return losses, grad_weight, None if bias is None else grad_bias
+
+
+def affine_stats(
+    samples: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    activation: str | Activation | None = None,
+    set_weight: Any = None,
+    statistics: Sequence[str] = ("mean", "std"),
+) -> tuple[Tensor, ...]:
+    """Predict with an ensemble: `multisubnet.affine_stats` of tensors.
+
+    Parameters
+    ----------
+    samples, weight, bias, activation, set_weight, statistics
+        As for `multisubnet.affine_stats`.
+
+    Returns
+    -------
+    tuple of Tensor, shape (B, F), float64
+
+    Raises
+    ------
+    NotImplementedError
+        In the backward pass: statistics have no gradients.
+    TypeError, ValueError, BackendUnavailable
+        As for `multisubnet.affine_stats` and `affine`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from multisubnet import torch as mst
+    >>> mst.affine_stats(torch.tensor([[1.0]]), torch.tensor([[1.0], [3.0]]))
+    (tensor([[2.]], dtype=torch.float64), tensor([[1.]], dtype=torch.float64))
+    """
+    operands = {"samples": samples, "weight": weight, "bias": bias, "set_weight": set_weight}
+    names = names_of(statistics)
+    tensors = as_tensors(operands).values()
+    results = _affine_ops.affine_stats(*tensors, *encoded(activation), _affine_ops.joined(names))
+    return tuple(results[_affine_ops.STATISTICS.index(name)] for name in names)
+
+
+def _of_loss(samples: Any, weight: Any, bias: Any, targets: Any, sample_weight: Any) -> tuple:
+    if targets is None:
+        raise TypeError("targets is None; expected an array_like of numbers")
+    operands = {"samples": samples, "weight": weight, "bias": bias, "targets": targets}
+    return tuple(as_tensors(operands | {"sample_weight": sample_weight}).values())
+
+
+def _with_out(operands: dict[str, Any], out: Any) -> dict[str, Tensor | None]:
+    """Return the operands as tensors, and `out`, which is to be written to."""
+    if not isinstance(out, Tensor):
+        raise TypeError(f"out must be a tensor, not {type(out).__name__}")
+    tensors = as_tensors(operands | {"out": out})
+    if records(tuple(tensors.values())):
+        raise RuntimeError(
+            "out is given, and autograd is recording: call it inside torch.no_grad(), or on "
+            "tensors that do not require a gradient"
+        )
+    if not torch.compiler.is_compiling():
+        if are_transformed():
+            raise RuntimeError("out is given, which transforms of torch.func do not allow")
+        torch.autograd.graph.increment_version(out)
+    return tensors
