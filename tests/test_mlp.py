@@ -16,12 +16,35 @@ from test_agreement import outs
 
 import multisubnet as ms
 from multisubnet._backends import numpy_mlp
+from multisubnet._backends.numba import mlp_engine
 from multisubnet._functions import mlp as functions
-from multisubnet.testing import DTYPES, activations, assert_same_bits
+from multisubnet.testing import DTYPES, assert_same_bits, problems
 
 REAL = [dtype for dtype in DTYPES if not dtype.startswith("complex")]
 FLOATS = ["float32", "float64"]
-CHEAP = ["linear", "relu", "relu6", "leaky_relu", "elu", "hard_sigmoid", "tanh", "softsign"]
+
+
+class Architecture(NamedTuple):
+    """What code is compiled from: few of these, that tests need not wait for it."""
+
+    sizes: tuple[int, ...]
+    hidden: Any
+    last: Any
+    biased: tuple[bool, ...]
+
+
+LEAKY = ms.Activation("leaky_relu", negative_slope=0.3)
+AFFINE = Architecture((1, 1), "relu", "tanh", (True,))
+SMALL = Architecture((1, 5, 3, 1), "relu", None, (True, True, True))
+MIXED = Architecture((3, 9, 2, 4), ("elu", LEAKY.derivative), "softsign", (False, True, False))
+PARAMETERS = Architecture((2, 4, 4, 5), (LEAKY, None), ms.Activation("elu", alpha=0.7), (True,) * 3)
+LOOPS = Architecture((1, 20, 19, 1), "tanh", "relu6", (True, False, True))
+WIDE = Architecture((9, 70, 3), "hard_sigmoid", None, (True, False))
+INTEGERS = Architecture((2, 3, 2), "relu", "relu6", (True, False))
+FEW = SMALL, INTEGERS
+ARCHITECTURES = AFFINE, SMALL, MIXED, PARAMETERS, LOOPS, WIDE
+SINGLE = AFFINE, MIXED, PARAMETERS, WIDE  # in float32 alone
+APART = AFFINE, WIDE  # and not added up
 
 
 class Networks(NamedTuple):
@@ -36,12 +59,12 @@ class Networks(NamedTuple):
 def networks(
     draw,
     dtypes=FLOATS,
+    architectures=ARCHITECTURES,
     *,
     mixed_dtypes=False,
     max_sets=4,
     max_samples=40,
     max_subnets=4,
-    max_width=9,
     samples_ndim=None,
     special_values=True,
 ):
@@ -49,18 +72,18 @@ def networks(
     n_sets, n_samples, n_subnets = (
         draw(st.integers(0, most)) for most in (max_sets, max_samples, max_subnets)
     )
-    width = st.integers(1, max_width)
-    sizes = draw(st.lists(width, min_size=2, max_size=5))
-    wiring = draw(st.sampled_from(["own", "dense", "given"]))
+    architecture = draw(st.sampled_from(architectures))
+    sizes, hidden, last, biased = architecture
+    if dtypes is FLOATS and architecture in SINGLE:
+        dtypes = ["float32"]
+    n_inputs = sizes[0]
     inputs, n_features = None, n_subnets
-    if wiring == "own":
-        sizes[0] = 1
-    elif wiring == "dense":
-        n_subnets, n_features = 1, sizes[0]
-    else:
+    if draw(st.booleans()) and n_inputs > 1:
+        n_subnets, n_features = 1, n_inputs
+    elif n_inputs > 1 or draw(st.booleans()):
         n_features = draw(st.integers(1, 12))
         order = np.random.default_rng(draw(st.integers(0, 2**16)))
-        inputs = order.integers(n_features, size=(n_subnets, sizes[0]))
+        inputs = order.integers(n_features, size=(n_subnets, n_inputs))
         inputs = inputs.astype(draw(st.sampled_from(["int64", "uint8"])))
     dtype = st.sampled_from([np.dtype(d) for d in dtypes])
     if not mixed_dtypes:
@@ -73,16 +96,13 @@ def networks(
         return draw(st.sampled_from([n_sets, n_sets, 1]))
 
     layers = []
-    for before, after in itertools.pairwise(sizes):
+    for (before, after), has_bias in zip(itertools.pairwise(sizes), biased, strict=True):
         weight = operand(sets(), n_subnets, before, after)
-        bias = draw(st.booleans()) and operand(sets(), n_subnets, after)
-        layers.append((weight, bias) if bias is not False else weight)
+        layers.append((weight, operand(sets(), n_subnets, after)) if has_bias else weight)
     ndim = samples_ndim or draw(st.sampled_from([2, 2, 3]))
     samples = operand(*(n_sets, n_samples, n_features)[3 - ndim :])
-    function = st.none() | st.sampled_from(CHEAP) | activations(names=CHEAP)
-    hidden = draw(function | st.lists(function, min_size=len(layers) - 1, max_size=len(layers) - 1))
-    options = {"activation": hidden, "output_activation": draw(function), "inputs": inputs}
-    if draw(st.booleans()):
+    options = {"activation": hidden, "output_activation": last, "inputs": inputs}
+    if architecture not in APART and draw(st.booleans()):
         options["additive"] = True
         if draw(st.booleans()):
             options["intercept"] = operand(sets(), sizes[-1])
@@ -122,27 +142,31 @@ def test_agreement(backend, problem, set_axis):
     assert_agrees(backend.mlp(samples, layers, **options, set_axis=set_axis), problem, set_axis)
 
 
-@given(problem=networks(REAL) | networks(REAL, mixed_dtypes=True))
+@given(problem=networks(REAL, FEW) | networks(REAL, FEW, mixed_dtypes=True))
 def test_agreement_in_all_dtypes(backend, problem):
     samples, layers, options = problem
     assert_agrees(backend.mlp(samples, layers, **options), problem)
 
 
 @given(
-    problem=networks(max_sets=9, max_samples=150, max_subnets=6, max_width=20)
-    | networks(["float32"], max_sets=3, max_samples=70, max_subnets=40, max_width=4)
-    | networks(["float32"], max_sets=2, max_samples=40, max_subnets=2, max_width=70),
-    values=st.sampled_from([1, 50, 1 << 16]),
+    problem=networks(["float32"], max_sets=9, max_samples=200, max_subnets=40),
+    size=st.sampled_from([1, 50, 1000, 1 << 16]),
 )
-def test_agreement_past_every_block(backend, problem, values):
+def test_agreement_past_every_block(backend, problem, size):
     samples, layers, options = problem
-    with mock.patch.object(numpy_mlp, "_VALUES", values):
+    mlp_engine._prepare.cache_clear()
+    with (
+        mock.patch.object(numpy_mlp, "_VALUES", size),
+        mock.patch.object(mlp_engine, "_BLOCK", min(size, 64)),
+        mock.patch.object(mlp_engine, "_ROWS_BYTES", size),
+        mock.patch.object(mlp_engine, "_WORTH", size),
+    ):
         assert_agrees(backend.mlp(samples, layers, **options), problem)
 
 
 @given(
     data=st.data(),
-    problem=networks() | networks(REAL, mixed_dtypes=True),
+    problem=networks() | networks(REAL, FEW, mixed_dtypes=True),
     set_axis=st.sampled_from([0, 1]),
 )
 def test_into_out(backend, data, problem, set_axis):
@@ -225,7 +249,7 @@ def test_select(backend, problem, data):
 
 @given(
     problem=networks(special_values=False, max_sets=40, max_samples=9)
-    | networks(["int8", "float16", "float32"], special_values=False, mixed_dtypes=True),
+    | networks(["int8", "float16", "float32"], FEW, special_values=False, mixed_dtypes=True),
     data=st.data(),
 )
 def test_stats(backend, problem, data):
@@ -244,18 +268,15 @@ def test_stats(backend, problem, data):
         assert_same_bits(one, other)
 
 
-@given(problem=networks(samples_ndim=2, max_width=5))
+@given(problem=problems(dtypes=FLOATS, max_samples=100))
 def test_one_layer_has_the_bits_of_affine(backend, problem):
-    n_samples, n_features = problem.samples.shape
-    rng = np.random.default_rng(n_samples)
-    dtype = problem.samples.dtype.newbyteorder("=")
-    weight, bias = rng.normal(size=(2, 3, n_features)).astype(dtype)
-    layer = weight[:, :, None, None], bias[:, :, None]
-    result = backend.mlp(problem.samples, [layer], output_activation="tanh")
-    assert_same_bits(result[..., 0], backend(problem.samples, weight, bias, activation="tanh"))
+    samples, weight, bias = problem
+    weight, bias = weight[..., None], bias if bias is None else bias[..., None]
+    result = backend.mlp(samples, [(weight[..., None], bias)], output_activation="tanh")
+    assert_same_bits(result[..., 0], backend(*problem, activation="tanh"))
 
 
-@given(problem=networks(special_values=False), more=st.integers(1, 20))
+@given(problem=networks(["float32"], (SMALL,), special_values=False), more=st.sampled_from([1, 16]))
 def test_units_of_weight_zero_change_nothing(backend, problem, more):
     samples, layers, options = problem
     pairs = [layer if isinstance(layer, tuple) else (layer, None) for layer in layers]

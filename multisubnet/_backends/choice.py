@@ -17,6 +17,7 @@ from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._backends import numpy as _numpy
+from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._backends.numba import engine as _numba
 
 # The module of each backend. Each has:
@@ -30,6 +31,9 @@ from multisubnet._backends.numba import engine as _numba
 #                         on validated arrays, into out of shape (N, B, F)
 #   affine_select(samples, weight, bias, set_index, out, dtype, activation, n_sets)
 #                         the same, into out of shape (B, F)
+#   mlp(call, out)        networks with hidden layers, into out of call.shape
+#   mlp_select(call, set_index, out)
+#                         the same, into out of call.shape[1:]
 #   sums(terms, operands, dtype, parameter, length, totals)
 #                         the sums of terms over each block of a summed axis
 #   finish(totals, out, divisor, divisor_array)
@@ -61,7 +65,7 @@ def select(
     dtype: np.dtype,
     shape: tuple[int, ...],
     out: Any,
-    what: Activation | Terms | None,
+    what: Activation | Terms | MlpCall | None,
 ) -> ModuleType:
     """Return the backend whose function `name` is to be called.
 

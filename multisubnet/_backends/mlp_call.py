@@ -40,9 +40,17 @@ class MlpCall(NamedTuple):
     """(N or 1, P) or None."""
     dtype: np.dtype
     """That of the result."""
+    sizes: tuple[int, ...]
+    """The number of inputs of a network, and of outputs of each of its layers."""
     n_sets: int
     n_samples: int
     n_subnets: int
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What code is generated from, but for the dtype."""
+        biased = tuple(bias is not None for _, bias in self.layers)
+        return self.sizes, self.activations, biased, self.additive
 
     @property
     def working_dtype(self) -> np.dtype:
@@ -50,14 +58,9 @@ class MlpCall(NamedTuple):
         return _FLOAT32 if self.dtype.char in "eE" else self.dtype
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        """The number of inputs of a network, and of outputs of each of its layers."""
-        return (self.layers[0][0].shape[2], *(weight.shape[3] for weight, _ in self.layers))
-
-    @property
     def shape(self) -> tuple[int, ...]:
         """That of the result: (N, B, S, P), or (N, B, P) if `additive`."""
-        n_outputs = self.layers[-1][0].shape[3]
+        n_outputs = self.sizes[-1]
         if self.additive:
             return self.n_sets, self.n_samples, n_outputs
         return self.n_sets, self.n_samples, self.n_subnets, n_outputs
@@ -65,8 +68,7 @@ class MlpCall(NamedTuple):
     @property
     def n_products(self) -> int:
         """How many products all networks take."""
-        sizes = self.sizes
-        of_one = sum(a * b for a, b in itertools.pairwise(sizes))
+        of_one = sum(a * b for a, b in itertools.pairwise(self.sizes))
         return math.prod((self.n_sets, self.n_samples, self.n_subnets, of_one))
 
     @property

@@ -14,7 +14,7 @@ from multisubnet._arrays import dtypes, namespaces, validation
 from multisubnet._backends import choice
 from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._functions import affine_select, affine_stats, problem
-from multisubnet._functions.mlp_operands import adapter_function, read
+from multisubnet._functions.mlp_operands import adapter_function, name_operands, read
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
@@ -171,7 +171,8 @@ def mlp(
     array([[10.5, 13.5],
            [30. , 39. ]])
     """
-    adapted = adapter_function("mlp", samples, layers, (inputs, intercept, out))
+    named = name_operands(samples, layers, intercept)
+    adapted = adapter_function("mlp", named, (inputs, out))
     if adapted is not None:
         return adapted(
             samples,
@@ -197,8 +198,7 @@ def mlp(
                 set_axis=set_axis,
                 out=out,
             )
-    options = activation, output_activation, inputs, additive, intercept
-    xp, call, _ = read(samples, layers, *options, out)
+    xp, call, _ = read(named, activation, output_activation, inputs, additive, out)
     if type(set_axis) is not int or not 0 <= set_axis <= 1:
         set_axis = validation.axis("set_axis", set_axis)
     shape = call.shape
@@ -289,7 +289,8 @@ def mlp_select(
     array([[9.],
            [9.]])
     """
-    adapted = adapter_function("mlp_select", samples, layers, (set_index, inputs, intercept, out))
+    named = name_operands(samples, layers, intercept)
+    adapted = adapter_function("mlp_select", named, (set_index, inputs, out))
     if adapted is not None:
         return adapted(
             samples,
@@ -303,8 +304,8 @@ def mlp_select(
             out=out,
             check=check,
         )
-    options = activation, output_activation, inputs, additive, intercept
-    xp, call, others = read(samples, layers, *options, out, {"set_index": set_index})
+    options = activation, output_activation, inputs, additive
+    xp, call, others = read(named, *options, out, {"set_index": set_index})
     if call.samples.ndim != 2:
         raise ValueError(f"samples has shape {call.samples.shape}; expected (B, F)")
     checks = xp is np if check is None else check
@@ -391,7 +392,8 @@ def mlp_stats(
     array([[ 6.],
            [18.]])
     """
-    adapted = adapter_function("mlp_stats", samples, layers, (inputs, intercept, set_weight))
+    named = name_operands(samples, layers, intercept)
+    adapted = adapter_function("mlp_stats", named, (inputs, set_weight))
     if adapted is not None:
         return adapted(
             samples,
@@ -405,8 +407,8 @@ def mlp_stats(
             statistics=statistics,
         )
     names = affine_stats.names_of(statistics)
-    options = activation, output_activation, inputs, additive, intercept
-    xp, call, others = read(samples, layers, *options, None, {"set_weight": set_weight})
+    options = activation, output_activation, inputs, additive
+    xp, call, others = read(named, *options, None, {"set_weight": set_weight})
     set_weight = others["set_weight"]
     if set_weight is not None and set_weight.shape != (call.n_sets,):
         raise ValueError(
@@ -461,7 +463,7 @@ def _evaluate(
     """
     if out is not None:
         validation.check_out(xp, out, shape, call.dtype)
-    backend = choice.select(name, xp, call.working_dtype, call.shape, out, None)
+    backend = choice.select(name, xp, call.working_dtype, call.shape, out, call)
     if not hasattr(backend, name):
         backend = choice.load("numpy")
     moves = backend.ARRAYS != xp.__name__
@@ -474,7 +476,7 @@ def _evaluate(
         else:
             result = out if xp is not np else np.asarray(out)
         ordered = result.swapaxes(0, 1) if sets_second else result
-        if result is out:
+        if out is not None and not moves:
             call = call.with_arrays(lambda x: validation.apart(ordered, x))
             operands = tuple(validation.apart(ordered, x) for x in operands)
         getattr(backend, name)(call, *operands, ordered)

@@ -13,40 +13,34 @@ from multisubnet._arithmetic.activation import Activation, applied
 from multisubnet._arrays import dtypes, frameworks, namespaces, validation
 from multisubnet._backends.mlp_call import MlpCall
 
+_ARRAYS_OF_NUMPY = {np.ndarray}
+
 
 def adapter_function(
-    name: str, samples: Any, layers: Any, others: tuple[Any, ...]
+    name: str, named: dict[str, Any], others: tuple[Any, ...]
 ) -> Callable[..., Any] | None:
     """Return the function of this name for arrays of another library, or None if there are none."""
-    if not isinstance(layers, list | tuple):
+    if set(map(type, named.values())) == _ARRAYS_OF_NUMPY:
         return None
-    every = [samples, *others]
-    for layer in layers:
-        every.extend(layer if isinstance(layer, list | tuple) else (layer,))
-    if all(type(x) is np.ndarray or x is None for x in every):
-        return None
-    adapter = frameworks.of(every)
+    adapter = frameworks.of((*named.values(), *others))
     return None if adapter is None else frameworks.function_of(adapter, name)
 
 
 def read(
-    samples: Any,
-    layers: Any,
+    named: dict[str, Any],
     activation: Any,
     output_activation: Any,
     inputs: Any,
     additive: Any,
-    intercept: Any,
     out: Any,
     others: dict[str, Any] | None = None,
 ) -> tuple[ModuleType, MlpCall, dict[str, Any]]:
     """Return the namespace, the validated call, and other operands as arrays of the namespace."""
     others = {} if others is None else others
-    named = _named(samples, layers, intercept)
-    if intercept is not None and not additive:
+    if "intercept" in named and not additive:
         raise ValueError("intercept is given without additive=True: networks are not added up")
     xp: ModuleType = np
-    if out is not None or others or not all(type(x) is np.ndarray for x in named.values()):
+    if out is not None or others or set(map(type, named.values())) != _ARRAYS_OF_NUMPY:
         xp = namespaces.namespace(named | others | {"out": out})
         if xp is np:
             named = {name: validation.as_numpy(name, x) for name, x in named.items()}
@@ -58,7 +52,7 @@ def read(
     shapes = _Shapes(samples)
     pairs = tuple(
         shapes.pair(number, named[f"layers[{number}][0]"], named.get(f"layers[{number}][1]"))
-        for number in range(len(layers))
+        for number in range(count_layers(named))
     )
     intercept = named.get("intercept")
     if intercept is not None:
@@ -78,6 +72,7 @@ def read(
         additive=bool(additive),
         intercept=intercept,
         dtype=dtype,
+        sizes=(pairs[0][0].shape[2], *(weight.shape[3] for weight, _ in pairs)),
         n_sets=1 if shapes.n_sets is None else shapes.n_sets,
         n_samples=samples.shape[-2],
         n_subnets=pairs[0][0].shape[1],
@@ -85,7 +80,7 @@ def read(
     return xp, call, others
 
 
-def _named(samples: Any, layers: Any, intercept: Any) -> dict[str, Any]:
+def name_operands(samples: Any, layers: Any, intercept: Any) -> dict[str, Any]:
     """Return the operands by name; those of layer l are layers[l][0] and layers[l][1]."""
     if not isinstance(layers, list | tuple):
         raise TypeError(
@@ -109,11 +104,19 @@ def _named(samples: Any, layers: Any, intercept: Any) -> dict[str, Any]:
     return named
 
 
+def count_layers(named: dict[str, Any]) -> int:
+    """Return the number of layers among operands by name."""
+    number = 0
+    while f"layers[{number}][0]" in named:
+        number += 1
+    return number
+
+
 def _common_dtype(named: dict[str, Any]) -> np.dtype:
     """Return the dtype that operands have in common, in native byte order."""
     dtype = named["samples"].dtype
-    same = all(x.dtype is dtype for x in named.values())
-    if not (same and dtype.num in dtypes.BUILT_IN and dtype.isnative):
+    same = [x for x in named.values() if x.dtype is dtype]
+    if not (len(same) == len(named) and dtype.num in dtypes.BUILT_IN and dtype.isnative):
         for name, x in named.items():
             validation.check_dtype(name, x)
         dtype = dtypes.result_type(*(x.dtype for x in named.values()))

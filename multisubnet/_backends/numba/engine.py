@@ -19,6 +19,8 @@ from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._backends import numpy as _numpy
+from multisubnet._backends.mlp_call import MlpCall
+from multisubnet._backends.numba import mlp_engine
 from multisubnet._backends.numba import sum_layout as _numba_sums
 from multisubnet._backends.numba import threads as _threads
 from multisubnet._backends.numba.lines import is_plain
@@ -46,6 +48,7 @@ _SMALL = 1 << 18  # bytes of the result and of the samples up to which no plan i
 # of a recipe count for more), results that take NumPy less than some microseconds not counted.
 _WORTH_LOADING = 1 << 24
 _WORTH_COUNTING = 1 << 12
+_PRODUCTS = 16  # of networks with hidden layers, which take longer to compile, for one element
 
 # By function, dtype.char and activation.key: what is compiled; elements that went through NumPy.
 _evaluate: dict[tuple[Any, ...], Callable[..., None]] = {}
@@ -72,14 +75,16 @@ def serves(dtype: np.dtype, out: np.dtype) -> bool:
 
 
 def gains(
-    name: str, dtype: np.dtype, shape: tuple[int, ...], what: Activation | Terms | None
+    name: str, dtype: np.dtype, shape: tuple[int, ...], what: Activation | Terms | MlpCall | None
 ) -> bool:
     """Whether the engine is worth its start-up, now that a result of this shape is asked for."""
     kind = name, dtype.char, what and what.key
     if kind in _evaluate:
         return True
     size = math.prod(shape)
-    if what is not None:
+    if isinstance(what, MlpCall):
+        size = what.n_products // _PRODUCTS
+    elif what is not None:
         size *= 1 + what.program(dtype).cost // 2  # it takes NumPy that much longer
     if size < _WORTH_COUNTING or dtype.char not in _DTYPES:
         return False
@@ -192,6 +197,22 @@ def sums(
         _evaluate[kind] = _evaluate[*kind, kinds] = evaluate
     whole = _numba_sums.Sums(evaluate, kinds, operands, dtype, parameter, length, totals)
     whole.write(terms.program(dtype).cost)
+
+
+def mlp(call: MlpCall, out: np.ndarray) -> None:
+    """Do what `numpy_mlp.mlp` does."""
+    kind = "mlp", call.working_dtype.char, call.key
+    if kind not in _evaluate:
+        _evaluate[kind] = mlp_engine.mlp
+    mlp_engine.mlp(call, out)
+
+
+def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
+    """Do what `numpy_mlp.mlp_select` does."""
+    kind = "mlp_select", call.working_dtype.char, call.key
+    if kind not in _evaluate:
+        _evaluate[kind] = mlp_engine.mlp_select
+    mlp_engine.mlp_select(call, set_index, out)
 
 
 def finish(

@@ -8,7 +8,7 @@ from numba.core import cgutils
 from multisubnet._arithmetic.recipe import Program
 from multisubnet._backends.numba.llvm.vectors import emit_splat
 
-_SHORT = 8  # operations of a recipe of which that many copies are made
+SHORT = 8  # operations of a recipe of which that many copies are made
 
 
 def emit_program(builder, program: Program, rows):
@@ -76,7 +76,7 @@ def recipe_function(module, program: Program, key: str, real, lanes: int, count:
     results = ir.LiteralStructType([line] * count)
     function = ir.Function(module, ir.FunctionType(results, [line] * count + [real]), name)
     function.linkage = "internal"
-    function.attributes.add("noinline" if program.cost > _SHORT else "alwaysinline")
+    function.attributes.add("noinline" if program.cost > SHORT else "alwaysinline")
     builder = ir.IRBuilder(function.append_basic_block())
     *lines, parameter = function.args
     parameter = emit_splat(builder, parameter, line)

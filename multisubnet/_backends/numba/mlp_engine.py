@@ -1,0 +1,257 @@
+"""The CPU engine for networks with hidden layers: the work is divided into pieces for threads."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from multisubnet._arithmetic.float_mode import without_warnings
+from multisubnet._arrays import dtypes
+from multisubnet._backends import numpy_mlp
+from multisubnet._backends.mlp_call import MlpCall
+from multisubnet._backends.numba import threads
+from multisubnet._backends.numba.lines import is_plain
+
+_FEATURES_BYTES = 1 << 18  # of samples that are gone through by all sets of a piece
+_ROWS_BYTES = 1 << 16  # of values that wait until they are written
+_BLOCK = 1024  # the most samples of a block
+_WORTH = 1 << 20  # products that another thread is woken for
+_PIECES = 8  # for each thread
+_PART_BYTES = 1 << 18  # of weights that are cast at once
+_SELECTED_BYTES = 1 << 18  # of samples and of values that are put in the order of their sets
+
+
+class _Layout(NamedTuple):
+    """How much is taken at once, and where in scratch memory what stands, in bytes."""
+
+    block: int
+    tile: int
+    rows_at: int
+    sums_at: int
+    hidden_at: int
+    size: int
+
+
+def mlp(call: MlpCall, out: np.ndarray) -> None:
+    """Do what `numpy_mlp.mlp` does."""
+    dtype = call.working_dtype
+    if not _has_code(call):
+        numpy_mlp.mlp(call, out)
+        return
+    if not out.size:
+        return
+    whole = out[:, :, None] if call.additive else out
+    if _has_plain_rows(call.samples, dtype) and _has_plain_rows(whole, dtype):
+        count = threads.count(call.n_products // _WORTH)
+        if count == 1 and {x.dtype for x in call.arrays} == {dtype}:
+            try:
+                _evaluate(call, whole, np.array([[0, call.n_sets, 0, call.n_samples]]))
+                return
+            except TypeError:  # a weight is not contiguous, or not aligned
+                pass
+        elif count > 1 and all(is_plain(x, dtype) for x in call.arrays[1:]):
+            pieces = _pieces(call.n_sets, call.n_samples, count)
+            threads.run(lambda *piece: _evaluate(call, whole, np.array([piece])), pieces, count)
+            return
+    _evaluate_in_parts(call, out)
+
+
+def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
+    """Do what `numpy_mlp.mlp_select` does."""
+    dtype = call.working_dtype
+    plain = out.size and call.dtype == dtype and _has_code(call) and _are_plain(call, dtype)
+    if not plain or ((set_index < 0) | (set_index >= call.n_sets)).any():
+        numpy_mlp.mlp_select(call, set_index, out)
+        return
+    sizes = call.samples.shape[1], call.n_subnets * call.sizes[-1]
+    rows = max(_SELECTED_BYTES // (max(sizes) * dtype.itemsize), 64)
+
+    @without_warnings
+    def work(start: int) -> None:
+        those = slice(start, min(start + rows, call.n_samples))
+        index = set_index[those].astype(np.int64)
+        order = np.argsort(index, kind="stable")
+        index = index[order]
+        # Samples of one set, from each place where another set begins.
+        begins = np.flatnonzero(np.diff(index, prepend=-1))
+        ends = np.append(begins[1:], len(index))
+        runs = np.stack([index[begins], index[begins] + 1, begins, ends], 1)
+        samples = call.samples[those][order]
+        values = np.empty((len(index), *call.shape[2:]), dtype)
+        shape = (1, len(index), 1, call.sizes[-1]) if call.additive else (1, *values.shape)
+        _evaluate(
+            call._replace(samples=samples, n_samples=int((ends - begins).max())),
+            values.reshape(shape),
+            np.ascontiguousarray(runs),
+        )
+        dtypes.copyto(out[those], values[np.argsort(order)])
+
+    worth = call.n_products // max(call.n_sets, 1) // _WORTH
+    starts = ((start,) for start in range(0, call.n_samples, rows))
+    threads.run(work, starts, threads.count(worth))
+
+
+def _has_code(call: MlpCall) -> bool:
+    """Whether networks of this dtype are compiled; sums that are rounded to 16 bits are not."""
+    dtype = call.working_dtype
+    return dtype.char in "fd" and not (call.additive and dtype != call.dtype)
+
+
+def _are_plain(call: MlpCall, dtype: np.dtype) -> bool:
+    """Whether the operands are as the compiled code takes them."""
+    samples, *others = call.arrays
+    return all(is_plain(x, dtype) for x in others) and _has_plain_rows(samples, dtype)
+
+
+def _has_plain_rows(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether an array has a dtype, is aligned, and contiguous but for its sets and samples."""
+    flags = array.flags
+    if array.dtype != dtype or not flags.aligned:
+        return False
+    if flags.c_contiguous:
+        return True
+    expected = array.itemsize
+    first = array.ndim - 1 if array.ndim < 4 else 2
+    for axis in range(array.ndim - 1, first - 1, -1):
+        if array.shape[axis] > 1 and array.strides[axis] != expected:
+            return False
+        expected *= array.shape[axis]
+    return True
+
+
+def _pieces(n_sets: int, n_samples: int, count: int) -> Iterator[tuple[int, int, int, int]]:
+    """Cut sets and samples into rectangles (first, last, start, stop) for so many threads."""
+    wanted = count * _PIECES
+    sets = max(n_sets // wanted, 1)
+    blocks = -(-n_samples // _BLOCK)
+    rows = max(blocks * -(-n_sets // sets) // wanted, 1) * _BLOCK
+    for start in range(0, n_samples, rows):
+        for first in range(0, n_sets, sets):
+            yield first, min(first + sets, n_sets), start, min(start + rows, n_samples)
+
+
+def _evaluate(call: MlpCall, out: np.ndarray, pieces: np.ndarray) -> None:
+    """Write pieces, with the first and last set and sample of each, to `out` (N, B, S, P)."""
+    samples = call.samples if call.samples.ndim == 3 else call.samples[None]
+    evaluate, parameters, no_intercept, layout = _prepare(
+        *(call.key, call.working_dtype, samples.shape[2], call.n_samples, call.n_subnets)
+    )
+    intercept = no_intercept if call.intercept is None else call.intercept
+    evaluate(
+        *(samples, call.wiring, out, np.empty(layout.size, np.uint8), parameters),
+        *(intercept, call.intercept is not None, *layout[:5], pieces),
+        *[x for layer in call.layers for x in layer if x is not None],
+    )
+
+
+@functools.lru_cache(256)
+def _prepare(
+    key: tuple[Any, ...], dtype: np.dtype, n_features: int, n_samples: int, n_subnets: int
+) -> tuple[Callable[..., None], np.ndarray, np.ndarray, _Layout]:
+    """Return the function, its parameters, what stands for no intercept, and the layout."""
+    from multisubnet._backends.numba.llvm.networks import Plan
+
+    sizes, activations, biased, additive = key
+    lanes = _lanes(dtype)
+    vectors = _count_vectors(n_samples, lanes)
+    keys = tuple("linear" if a is None else a.key for a in activations)
+    parameters = np.array([0.0 if a is None else a.number for a in activations])
+    function = _function(Plan(sizes, keys, biased, additive, lanes, vectors), dtype)
+    layout = _layout(
+        n_features, n_samples, n_subnets, sizes, additive, dtype.itemsize, lanes * vectors, lanes
+    )
+    return function, parameters, np.zeros((1, 1), dtype), layout
+
+
+def _count_vectors(n_samples: int, lanes: int) -> int:
+    """Return how many vectors of samples to evaluate at once: few of their lanes are to be idle."""
+    if n_samples <= lanes:
+        return 1
+    twos, fours = (-(-n_samples // (v * lanes)) * v for v in (2, 4))
+    return 4 if fours <= 1.15 * twos else 2  # the time for a vector of two
+
+
+def _layout(
+    n_features: int,
+    n_samples: int,
+    n_subnets: int,
+    sizes: tuple[int, ...],
+    additive: bool,
+    itemsize: int,
+    at_once: int,
+    lanes: int,
+) -> _Layout:
+    """Return the layout for samples of which `at_once` are evaluated, in vectors of `lanes`."""
+    padded = max(-(-n_features // lanes), 1) * lanes
+    most = _FEATURES_BYTES // (padded * itemsize) // at_once * at_once
+    needed = -(-n_samples // at_once) * at_once
+    block = max(min(most, _BLOCK, needed), at_once)
+    n_outputs = sizes[-1]
+    tile = max(_ROWS_BYTES // (block * itemsize * n_outputs), 1)
+    tile = 1 if additive else max(min(tile, n_subnets), 1)
+    row = block * itemsize
+    rows_at = padded * row
+    sums_at = rows_at + -(-tile * n_outputs // lanes) * lanes * row
+    hidden_at = sums_at + (n_outputs * block * 8 if additive else 0)
+    size = hidden_at + 2 * max(sizes) * at_once * itemsize + 64
+    return _Layout(block, tile, rows_at, sums_at, hidden_at, size)
+
+
+@functools.cache
+def _function(plan: Any, dtype: np.dtype) -> Callable[..., None]:
+    from multisubnet._backends.numba import mlp_loops
+
+    return mlp_loops.compile_mlp(plan, dtype)
+
+
+@functools.cache
+def _lanes(dtype: np.dtype) -> int:
+    """Return how many numbers are in a vector of the processor that is compiled for."""
+    from numba.core.registry import cpu_target
+
+    features = cpu_target.target_context.codegen()._tm_features
+    n_bytes = 64 if "+avx512f" in features else 32 if "+avx" in features else 16
+    return n_bytes // dtype.itemsize
+
+
+def _evaluate_in_parts(call: MlpCall, out: np.ndarray) -> None:
+    """Evaluate parts whose operands are made as the compiled code takes them."""
+    dtype = call.working_dtype
+    n_weights = sum(weight[:1, :1].size for weight, _ in call.layers)
+    subnets = max(call.n_subnets, 1)
+    if not call.additive:
+        subnets = min(max(_PART_BYTES // (n_weights * dtype.itemsize), 1), subnets)
+    sets = max(_PART_BYTES // (n_weights * subnets * dtype.itemsize), 1)
+    widest = max(call.samples.shape[-1], subnets * call.sizes[-1])
+    rows = max(_PART_BYTES // (widest * dtype.itemsize), 1)
+
+    @without_warnings
+    def work(first: int, start: int, s: int) -> None:
+        cuts = (
+            slice(first, min(first + sets, call.n_sets)),
+            slice(start, min(start + rows, call.n_samples)),
+            slice(s, min(s + subnets, call.n_subnets)),
+        )
+        part = call.part(*cuts).with_arrays(lambda x: np.require(x, dtype, ["C", "A"]))
+        target = out[cuts[:2]] if call.additive else out[cuts]
+        values = np.empty(target.shape, dtype)
+        whole = np.array([[0, part.n_sets, 0, part.n_samples]])
+        _evaluate(
+            part._replace(dtype=dtype), values[:, :, None] if call.additive else values, whole
+        )
+        rounded = values
+        if call.dtype != dtype:
+            rounded = np.empty(values.shape, call.dtype)
+            dtypes.copyto(rounded, values)
+        dtypes.copyto(target, rounded)
+
+    parts = (
+        (n, b, s)
+        for n in range(0, call.n_sets, sets)
+        for b in range(0, call.n_samples, rows)
+        for s in range(0, max(call.n_subnets, 1), subnets)
+    )
+    threads.run(work, parts, threads.count(call.n_products // _WORTH))
