@@ -95,9 +95,10 @@ def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
 
 
 def _has_code(call: MlpCall) -> bool:
-    """Whether networks of this dtype are compiled; sums that are rounded to 16 bits are not."""
+    """Whether these are networks for which there is compiled code, which rounds sums once."""
     dtype = call.working_dtype
-    return dtype.char in "fd" and not (call.additive and dtype != call.dtype)
+    is_rounded_once = dtype == call.dtype or not call.additive
+    return dtype.char in "fd" and is_rounded_once and call.n_subnets > 0
 
 
 def _are_plain(call: MlpCall, dtype: np.dtype) -> bool:

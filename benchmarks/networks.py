@@ -1,0 +1,319 @@
+"""Time `mlp` on the CPU beside other libraries, and beside the processor's multiply and add pipes.
+
+    python benchmarks/networks.py [--seconds 3] [--write results.json]
+
+Each contender computes the same outputs (they are compared before they are timed). All take turns
+in one process, in rounds, each round in a random order; medians count. The limit is a loop that
+multiplies and adds vectors in registers, on as many threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import machine
+import numpy as np
+from llvmlite import ir
+from numba import njit
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+import multisubnet as ms
+from multisubnet._backends.numba import mlp_engine, threads
+from multisubnet._backends.numba.llvm.vectors import INT64, emit_splat
+
+CHAINS = 12  # of products and of sums, in the loop of the limit
+
+
+class Size(NamedTuple):
+    """N sets of networks on B samples of F features; one per feature, or one of all of them."""
+
+    n_sets: int
+    n_samples: int
+    n_features: int
+    widths: tuple[int, ...]
+
+    @property
+    def n_subnets(self) -> int:
+        """S."""
+        return self.n_features if self.widths[0] == 1 else 1
+
+    @property
+    def n_products(self) -> int:
+        """How many products, each of which is added to a sum."""
+        of_one = sum(a * b for a, b in itertools.pairwise(self.widths))
+        return self.n_sets * self.n_samples * self.n_subnets * of_one
+
+
+SIZES = [
+    *(Size(100, 569, 30, (1, h, h, 1)) for h in (8, 16, 32, 64)),
+    Size(100, 569, 30, (1, 16, 1)),
+    Size(1000, 1000, 1, (1, 16, 16, 1)),
+    Size(1000, 64, 8, (8, 16, 16, 4)),
+    Size(10, 100, 30, (1, 16, 16, 1)),
+    Size(100_000, 1, 1, (1, 16, 16, 1)),
+    Size(2, 2, 2, (1, 4, 1)),
+]
+
+
+def operands(size: Size) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    """Return samples and layers, float32."""
+    rng = np.random.default_rng(0)
+    shape = size.n_sets, size.n_subnets
+    layers = [
+        (
+            (rng.normal(size=(*shape, before, after)) / np.sqrt(before)).astype("f4"),
+            rng.normal(size=(*shape, after)).astype("f4"),
+        )
+        for before, after in itertools.pairwise(size.widths)
+    ]
+    return rng.normal(size=(size.n_samples, size.n_features)).astype("f4"), layers
+
+
+# Contenders: functions of samples and layers that return a call, whose result has all outputs.
+
+
+def ours(samples: Any, layers: Any, **options: Any) -> Callable[[], np.ndarray]:
+    """Return the call of the compiled engine."""
+
+    def call():
+        with ms.use_backend("numba"):
+            return ms.mlp(samples, layers, **options)
+
+    return call
+
+
+def ours_additive(samples: Any, layers: Any) -> Callable[[], np.ndarray]:
+    """Return the call of the compiled engine that adds the networks up."""
+    return ours(samples, layers, additive=True)
+
+
+def ours_numpy(samples: Any, layers: Any) -> Callable[[], np.ndarray]:
+    """Return the call of the reference."""
+
+    def call():
+        with ms.use_backend("numpy"):
+            return ms.mlp(samples, layers)
+
+    return call
+
+
+def _torch_batched(samples: Any, layers: Any) -> tuple[Callable[..., Any], Any, list[Any]]:
+    import torch
+
+    n_sets, n_subnets = layers[0][0].shape[:2]
+    n_samples, n_features = samples.shape
+    n_inputs = layers[0][0].shape[2]
+    x = torch.from_numpy(samples.T.reshape(n_features // n_inputs, n_inputs, n_samples).copy())
+    x = x.transpose(1, 2).contiguous().repeat(n_sets, 1, 1)
+    flat = [
+        torch.from_numpy(array.reshape(n_sets * n_subnets, *rest))
+        for weight, bias in layers
+        for array, rest in ((weight, weight.shape[2:]), (bias, (1, bias.shape[2])))
+    ]
+
+    def evaluate(x, *flat):
+        h = x
+        for i in range(0, len(flat), 2):
+            h = torch.baddbmm(flat[i + 1], h, flat[i])
+            if i + 2 < len(flat):
+                h = torch.relu(h)
+        return h
+
+    return evaluate, x, flat
+
+
+def torch_baddbmm(samples: Any, layers: Any) -> Callable[[], Any]:
+    """Return batched products of matrices in PyTorch's eager mode."""
+    evaluate, x, flat = _torch_batched(samples, layers)
+    return lambda: evaluate(x, *flat)
+
+
+def torch_compile(samples: Any, layers: Any) -> Callable[[], Any]:
+    """Return the same, compiled."""
+    import torch
+
+    evaluate, x, flat = _torch_batched(samples, layers)
+    compiled = torch.compile(evaluate, dynamic=False)
+    return lambda: compiled(x, *flat)
+
+
+def torch_grouped(samples: Any, layers: Any) -> Callable[[], Any]:
+    """Return grouped convolutions of length 1, a group for each network."""
+    import torch
+
+    n_sets, n_subnets = layers[0][0].shape[:2]
+    groups = n_sets * n_subnets
+    x = torch.from_numpy(samples.T.copy()).repeat(n_sets, 1)[None]
+    flat = [
+        (
+            torch.from_numpy(weight.swapaxes(2, 3).reshape(-1, weight.shape[2], 1).copy()),
+            torch.from_numpy(bias.reshape(-1)),
+        )
+        for weight, bias in layers
+    ]
+
+    def call():
+        h = x
+        for number, (weight, bias) in enumerate(flat):
+            h = torch.conv1d(h, weight, bias, groups=groups)
+            if number + 1 < len(flat):
+                h = torch.relu(h)
+        return h.reshape(groups, -1, len(samples)).transpose(1, 2)
+
+    return call
+
+
+def jax_vmap(samples: Any, layers: Any) -> Callable[[], Any]:
+    """Return a network of one sample, mapped over samples, networks and sets, compiled."""
+    import jax
+    import jax.numpy as jnp
+
+    n_inputs = layers[0][0].shape[2]
+
+    def network(x, layers):
+        h = x
+        for number, (weight, bias) in enumerate(layers):
+            h = h @ weight + bias
+            if number + 1 < len(layers):
+                h = jnp.maximum(h, 0)
+        return h
+
+    over_samples = jax.vmap(network, (0, None))
+    over_subnets = jax.vmap(over_samples, (1, 0))
+    evaluate = jax.jit(jax.vmap(over_subnets, (None, 0)))
+    x = jnp.asarray(samples.reshape(len(samples), -1, n_inputs))
+    layers = [tuple(map(jnp.asarray, layer)) for layer in layers]
+    return lambda: evaluate(x, layers).block_until_ready()
+
+
+CONTENDERS: dict[str, Callable[..., Callable[[], Any]]] = {
+    "multisubnet": ours,
+    "multisubnet, additive": ours_additive,
+    "multisubnet, NumPy": ours_numpy,
+    "torch.baddbmm": torch_baddbmm,
+    "torch.baddbmm, compiled": torch_compile,
+    "torch.conv1d, grouped": torch_grouped,
+    "jax.jit(vmap(vmap(vmap)))": jax_vmap,
+}
+OURS = "multisubnet", "multisubnet, additive", "multisubnet, NumPy"
+
+
+@intrinsic
+def _multiply_and_add(typingctx, out, turns):
+    """Multiply and add vectors in registers, CHAINS of each in a turn."""
+    lanes = mlp_engine._lanes(np.dtype(np.float32))
+
+    def codegen(context, builder, signature, arguments):
+        address, turns = arguments
+        vector = ir.VectorType(ir.FloatType(), lanes)
+        factor = builder.load(builder.inttoptr(address, ir.FloatType().as_pointer()))
+        factor = emit_splat(builder, factor, vector)
+        products = [cgutils.alloca_once_value(builder, factor) for _ in range(CHAINS)]
+        sums = [cgutils.alloca_once_value(builder, factor) for _ in range(CHAINS)]
+        with cgutils.for_range(builder, turns):
+            for product, total in zip(products, sums, strict=True):
+                value = builder.fmul(builder.load(product), factor)
+                builder.store(value, product)
+                builder.store(builder.fadd(builder.load(total), value), total)
+        total = builder.load(sums[0])
+        for other in sums[1:]:
+            total = builder.fadd(total, builder.load(other))
+        place = builder.inttoptr(builder.add(address, INT64(64)), vector.as_pointer())
+        builder.store(total, place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), codegen
+
+
+@njit(nogil=True)
+def _turn(memory, turns):
+    _multiply_and_add(memory.ctypes.data, turns)
+
+
+def limit() -> float:
+    """Return how many products a second all threads can add to sums in registers."""
+    turns, n_threads = 1_000_000, threads.limit()
+    lanes = mlp_engine._lanes(np.dtype(np.float32))
+    memory = np.ones((n_threads, 64), np.float32)
+    _turn(memory[0], 1)
+
+    def seconds() -> float:
+        begin = time.perf_counter()
+        pieces = ((i,) for i in range(n_threads))
+        threads.run(lambda i: _turn(memory[i], turns), pieces, n_threads)
+        return time.perf_counter() - begin
+
+    return n_threads * turns * CHAINS * lanes / min(seconds() for _ in range(9))
+
+
+def measure(size: Size, seconds: float) -> Iterator[tuple[str, float]]:
+    """Give the median time of each contender, having compared what it computes."""
+    samples, layers = operands(size)
+    wanted = ms.mlp(samples, layers)
+    calls = {}
+    for name, make in CONTENDERS.items():
+        try:
+            call = make(samples, layers)
+            result = np.asarray(call())
+        except ImportError:
+            continue
+        if name != "multisubnet, additive":
+            result = result.reshape(size.n_sets, size.n_subnets, size.n_samples, -1)
+            result = result if name not in OURS else np.asarray(call()).swapaxes(1, 2)
+            np.testing.assert_allclose(result.swapaxes(1, 2), wanted, rtol=1e-3, atol=1e-3)
+        calls[name] = call
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    rng = random.Random(0)
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or min(map(len, times.values())) < 3:
+        for name in rng.sample(list(calls), len(calls)):
+            calls[name]()  # threads of the contender before are at rest after that
+            repeats = max(1, round(1e-3 / max(times[name][-1] if times[name] else 1, 1e-6)))
+            begin = time.perf_counter()
+            for _ in range(repeats):
+                calls[name]()
+            times[name].append((time.perf_counter() - begin) / repeats)
+    yield from ((name, statistics.median(found)) for name, found in times.items())
+
+
+def main() -> None:
+    """Measure, print a table, and write the results if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each size")
+    parser.add_argument("--only", type=int, nargs="*", help="numbers of sizes")
+    parser.add_argument("--write", type=Path, help="a .json file for the results")
+    options = parser.parse_args()
+    results = []
+    for number, size in enumerate(SIZES):
+        if options.only is not None and number not in options.only:
+            continue
+        most = limit()
+        found = dict(measure(size, options.seconds))
+        ours_ms, peers = found["multisubnet"] * 1e3, found.keys() - set(OURS)
+        print(
+            f"{tuple(size[:3])}, {'-'.join(map(str, size.widths))}: {ours_ms:.4g} ms, "
+            f"{size.n_products / found['multisubnet'] / 1e9:.1f} of {most / 1e9:.0f} GMAC/s"
+        )
+        for name in sorted(found, key=found.__getitem__):
+            ratio = found[name] / found["multisubnet"]
+            print(f"    {name:28} {found[name] * 1e3:10.4g} ms {ratio:8.2f}", flush=True)
+        if peers:
+            best = min(peers, key=found.__getitem__)
+            print(f"    best peer: {best}, {found[best] / found['multisubnet']:.1f} times our time")
+        results.append({"size": size._asdict(), "limit": most, "seconds": found})
+    if options.write:
+        text = {"machine": machine.describe(), "versions": machine.versions(), "results": results}
+        options.write.write_text(json.dumps(text, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
