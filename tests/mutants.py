@@ -916,6 +916,109 @@ MUTANTS = [
         "held = _memory.resident() + _PROGRAM_BYTES + engine",
         "held = 0",
     ),
+    Mutant(
+        "a bias of networks that is added last",
+        "multisubnet/_backends/numpy_mlp.py",
+        """        if bias is None:
+            np.multiply(h[:, 0, None], w[:, 0], z)
+        else:
+            z[...] = bias.transpose(1, 2, 0)[..., None]
+        products = np.empty_like(z)
+        for i in range(bias is None, w.shape[1]):
+            np.multiply(h[:, i, None], w[:, i], products)
+            np.add(z, products, z)
+""",
+        """        np.multiply(h[:, 0, None], w[:, 0], z)
+        products = np.empty_like(z)
+        for i in range(1, w.shape[1]):
+            np.multiply(h[:, i, None], w[:, i], products)
+            np.add(z, products, z)
+        if bias is not None:
+            np.add(z, bias.transpose(1, 2, 0)[..., None], z)
+""",
+    ),
+    Mutant(
+        "products of networks in another order, in NumPy",
+        "multisubnet/_backends/numpy_mlp.py",
+        "for i in range(bias is None, w.shape[1]):",
+        "for i in reversed(range(bias is None, w.shape[1])):",
+    ),
+    Mutant(
+        "sums over networks in the working dtype",
+        "multisubnet/_backends/numpy_mlp.py",
+        "total = np.zeros(out.shape)",
+        "total = np.zeros(out.shape, call.working_dtype)",
+    ),
+    Mutant(
+        "products of networks in another order, in the engine",
+        "multisubnet/_backends/numba/llvm/networks.py",
+        "inside = add_input(builder.add(i, INT64(step)), inside)",
+        "inside = add_input(builder.add(i, INT64(_STEP - 1 - step)), inside)",
+    ),
+    Mutant(
+        "an fma in networks",
+        "multisubnet/_backends/numba/llvm/networks.py",
+        """                products = [builder.fmul(h, w) for h in found]
+                if sums is not None:
+                    products = [
+                        builder.fadd(total, product)
+""",
+        """                products = [builder.fmul(h, w, flags=("contract",)) for h in found]
+                if sums is not None:
+                    products = [
+                        builder.fadd(total, product, flags=("contract",))
+""",
+    ),
+    Mutant(
+        "values of a network in the place of another unit",
+        "multisubnet/_backends/numba/llvm/networks.py",
+        "else k + u",
+        "else k + units - 1 - u",
+    ),
+    Mutant(
+        "the last units of a layer left out",
+        "multisubnet/_backends/numba/llvm/networks.py",
+        "if n_out > whole:",
+        "if n_out > whole + 3:",
+    ),
+    Mutant(
+        "another input of a network",
+        "multisubnet/_backends/numba/llvm/networks.py",
+        "builder.mul(builder.load(at), row)",
+        "builder.mul(INT64(i), row)",
+    ),
+    Mutant(
+        "weights of the first set for all",
+        "multisubnet/_backends/numba/llvm/transposes.py",
+        "step = builder.select(shared, INT64(0), strides[0])",
+        "step = INT64(0)",
+    ),
+    Mutant(
+        "sums over networks in another order",
+        "multisubnet/_backends/numba/mlp_loops.py",
+        "for s in range(n_subnets):",
+        "for s in range(n_subnets - 1, -1, -1):",
+    ),
+    Mutant(
+        "the first set's intercept for all",
+        "multisubnet/_backends/numba/mlp_loops.py",
+        "intercept[n if intercept.shape[0] > 1 else 0, p]",
+        "intercept[0, p]",
+    ),
+    Mutant(
+        "samples that are not put back in their order",
+        "multisubnet/_backends/numba/mlp_engine.py",
+        "values[np.argsort(order)]",
+        "values[order]",
+    ),
+    Mutant(
+        "rows of a tile left out at its end",
+        "multisubnet/_backends/numba/llvm/transposes.py",
+        """with cgutils.for_range(builder, count) as loop:
+                                vector = builder.load(builder.gep(scratch""",
+        """with cgutils.for_range(builder, builder.sub(count, INT64(1))) as loop:
+                                vector = builder.load(builder.gep(scratch""",
+    ),
 ]
 
 
