@@ -20,6 +20,7 @@ from multisubnet._functions import affine_select as _affine_select
 from multisubnet._functions import affine_stats as _affine_stats
 from multisubnet._functions import affine_vjp as _affine_vjp
 from multisubnet._functions import mean_loss as _mean_loss
+from multisubnet._functions import mlp as _mlp
 from multisubnet._functions import pairs, theta
 
 P = ParamSpec("P")
@@ -37,13 +38,21 @@ def _on_numpy(function: Callable[P, R]) -> Callable[P, R]:
         bound = signature.bind(*args, **kwargs)
         out = bound.arguments.get("out")
         example: Any = None
+
+        def converted(name: str, argument: Any) -> Any:
+            nonlocal example
+            if name.startswith("layers") and isinstance(argument, list | tuple):
+                return tuple(converted(f"{name}[{i}]", x) for i, x in enumerate(argument))
+            if not is_foreign(type(argument)):  # type: ignore[arg-type]
+                return argument
+            if example is None:
+                example = argument
+            else:
+                _check_alike(name, argument, example)
+            return _as_numpy(name, argument)
+
         for name, argument in bound.arguments.items():
-            if is_foreign(type(argument)):  # type: ignore[arg-type]
-                bound.arguments[name] = _as_numpy(name, argument)
-                if example is None:
-                    example = argument
-                else:
-                    _check_alike(name, argument, example)
+            bound.arguments[name] = converted(name, argument)
         result = function(*bound.args, **bound.kwargs)
         return out if out is not None else _returned(result, example)
 
@@ -108,5 +117,8 @@ from_pairs = _on_numpy(pairs.from_pairs)
 from_theta = _on_numpy(theta.from_theta)
 mean_loss = _on_numpy(_mean_loss.mean_loss)
 mean_loss_and_grad = _on_numpy(_mean_loss.mean_loss_and_grad)
+mlp = _on_numpy(_mlp.mlp)
+mlp_select = _on_numpy(_mlp.mlp_select)
+mlp_stats = _on_numpy(_mlp.mlp_stats)
 to_pairs = _on_numpy(pairs.to_pairs)
 to_theta = _on_numpy(theta.to_theta)

@@ -195,3 +195,17 @@ def test_the_class_decides_and_is_looked_at_once():
     before = frameworks._of_type.cache_info().misses
     assert of_type() == "array_api"
     assert frameworks._of_type.cache_info().misses == before
+
+
+def test_layers_of_networks():
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(4, 3, 1, 5)), rng.normal(size=(4, 3, 5))
+    last = rng.normal(size=(1, 3, 5, 1))
+    samples, index = rng.normal(size=(7, 3)), np.arange(7) % 4
+    layers = [tuple(map(strict, hidden)), strict(last)]
+    assert_same(ms.mlp(strict(samples), layers), ms.mlp(samples, [hidden, last]))
+    assert_same(
+        ms.mlp_select(strict(samples), layers, strict(index)),
+        ms.mlp_select(samples, [hidden, last], index),
+    )
+    assert_same(ms.mlp_stats(strict(samples), layers), ms.mlp_stats(samples, [hidden, last]))
