@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 TRIAL = """
 import importlib.util
+import sys
 from pathlib import Path
 import multisubnet as ms
 from multisubnet._backends.cupy import sources as _sources
@@ -30,8 +31,24 @@ assert "site-packages" in str(installed), installed
 assert _sources.directory() == installed / "cuda", _sources.directory()
 assert not (installed.parent / "cuda" / "affine.cu").exists()
 import cuda.pathfinder
+for name in sys.argv[1:]:
+    path = installed.parent.joinpath(*name.split("."))
+    assert path.is_dir() or path.with_suffix(".py").is_file(), name
+    try:
+        importlib.import_module(name)
+    except ImportError as error:  # of a framework, say, which is not installed here
+        assert "multisubnet" not in (error.name or ""), error
 print("ok:", installed)
 """
+
+
+def modules() -> list[str]:
+    """Return the names of all modules of the package."""
+    files = sorted((ROOT / "multisubnet").rglob("*.py"))
+    return [
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for file in files
+    ]
 
 
 def main() -> None:
@@ -46,7 +63,7 @@ def main() -> None:
             install = [python, "-m", "pip", "install", "--quiet", built, "cuda-pathfinder"]
             subprocess.run(install, check=True)
             print(built.name, end=" ", flush=True)
-            subprocess.run([python, "-c", TRIAL], check=True, cwd=directory)
+            subprocess.run([python, "-c", TRIAL, *modules()], check=True, cwd=directory)
             # CuPy is large: that of this environment is borrowed.
             cupy = importlib.util.find_spec("cupy")
             if cupy is not None and cupy.origin is not None:
