@@ -129,11 +129,6 @@ def tensor_of(array: Any) -> Tensor:
 
 def array_of(name: str, tensor: Tensor) -> np.ndarray:
     """Return the NumPy array that has a tensor's memory."""
-    if tensor.layout != torch.strided:
-        raise TypeError(
-            f"{name} is a tensor of layout {tensor.layout}; expected a dense one: give "
-            f"{name}.to_dense()"
-        )
     try:
         return (tensor.detach() if tensor.requires_grad else tensor).numpy()
     except (TypeError, RuntimeError):
@@ -142,6 +137,11 @@ def array_of(name: str, tensor: Tensor) -> np.ndarray:
 
 def _array_of_any(name: str, tensor: Tensor, read: Callable[[Tensor], Any]) -> Any:
     """Return what `read` makes of a tensor that may be the conjugate of another, or bfloat16."""
+    if tensor.layout != torch.strided:
+        raise TypeError(
+            f"{name} is a tensor of layout {tensor.layout}; expected a dense one: give "
+            f"{name}.to_dense()"
+        )
     dtype = numpy_dtype(name, tensor.dtype)
     plain = tensor.detach().resolve_conj().resolve_neg()
     if tensor.dtype == torch.bfloat16:
