@@ -701,6 +701,48 @@ MUTANTS = [
         "count = np.float64(n_samples)",
     ),
     Mutant(
+        "weights as small as they are",
+        "multisubnet/_functions/summation.py",
+        "    return _wide(summing, weights) * (1.0 / power_of_two(largest))",
+        "    return weights",
+    ),
+    Mutant(
+        "an infinite weight that makes a loss NaN",
+        "multisubnet/_arithmetic/moments.py",
+        "    return select(loss <= loss, loss, distance * distance + (b * b + rest))",
+        "    return loss",
+    ),
+    Mutant(
+        "signs of weights forgotten in the closed form",
+        "multisubnet/_arithmetic/moments.py",
+        "crossed = distance * (offset * drift - tilt) - offset * shift",
+        "crossed = offset * 0.0",
+    ),
+    Mutant(
+        "samples whose squares overflow",
+        "multisubnet/_functions/closed_form.py",
+        "    found = 1.0 / power_of_two(largest)",
+        "    found = 0.0 * largest + 1.0",
+    ),
+    Mutant(
+        "a variance that is never negative",
+        "multisubnet/_functions/affine_stats.py",
+        "(variance < 0.0) & (square >= 0.0)",
+        "variance < 0.0",
+    ),
+    Mutant(
+        "pages of a map counted as bytes of the result",
+        "multisubnet/_memory/mapped.py",
+        "    return -(-size // elements)",
+        "    return 4",
+    ),
+    Mutant(
+        "elements that share memory only by a stride of 0",
+        "multisubnet/_arrays/validation.py",
+        "    extent = itemsize\n",
+        "    return False\n",
+    ),
+    Mutant(
         "chunks that are no nodes of the tree",
         "multisubnet/_functions/closed_form.py",
         "rows = BLOCK << (_ELEMENTS // (BLOCK * n_features)).bit_length() - 1",

@@ -494,12 +494,12 @@ def test_results_of_the_gpu_in_memory_of_the_host():
 
 
 MAPS = {
-    "float32": lambda new: new("f4", (20, 300, 7)),
-    "float64": lambda new: new("f8", (20, 300, 7)),
-    "every second row": lambda new: new("f4", (20, 600, 7))[:, ::2],
-    "some rows": lambda new: new("f4", (20, 3000, 7))[:, 100:400],
-    "from the end": lambda new: new("f4", (20, 300, 7))[::-1, :, ::-1],
-    "in Fortran's order": lambda new: new("f4", (20, 300, 7), fortran_order=True),
+    "float32": lambda new: new("f4", (20, 9000, 7)),
+    "float64": lambda new: new("f8", (20, 9000, 7)),
+    "every second row": lambda new: new("f4", (20, 18000, 7))[:, ::2],
+    "some rows": lambda new: new("f4", (20, 30000, 7))[:, 100:9100],
+    "from the end": lambda new: new("f4", (20, 9000, 7))[::-1, :, ::-1],
+    "in Fortran's order": lambda new: new("f4", (20, 9000, 7), fortran_order=True),
 }
 
 
@@ -507,7 +507,7 @@ MAPS = {
 @pytest.mark.parametrize("set_axis", [0, 1])
 def test_pages_of_a_map_are_within_the_limit(tmp_path, layout, set_axis):
     rng = np.random.default_rng(0)
-    n_sets, n_samples = (300, 20) if set_axis else (20, 300)
+    n_sets, n_samples = (9000, 20) if set_axis else (20, 9000)
     weight, bias = rng.normal(size=(2, n_sets, 7)).astype("f4")
     samples = rng.normal(size=(n_samples, 7)).astype("f4")
     sets = ms.WeightSets(weight, bias)
@@ -526,9 +526,13 @@ def test_pages_of_a_map_are_within_the_limit(tmp_path, layout, set_axis):
         flush(array)
 
     out = MAPS[layout](new)
-    limit = 40_000
+    evaluation = 16 * 8 << 15  # bytes of what it holds at once besides
+    limit = 500_000
     with mock.patch.object(mapped, "flush", noted):
-        options = {"memory_limit": limit, "progress": lambda *done: counted.append(done)}
+        options = {
+            "memory_limit": evaluation + limit,
+            "progress": lambda *done: counted.append(done),
+        }
         assert sets.predict(samples, out=out, set_axis=set_axis, **options) is out
     assert np.array_equal(out, sets.predict(samples, set_axis=set_axis))
     assert len(held) > 4
