@@ -21,7 +21,7 @@ import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -239,6 +239,7 @@ def _job(prediction: Prediction) -> dict[str, Any]:
 def _fingerprint(array: StoredArray | np.ndarray) -> dict[str, Any]:
     """Return what tells an array from others."""
     hashed = hashlib.sha256()
+    order: Literal["F", "C"]
     if isinstance(array, StoredArray):
         order = array.order
         for piece in array.pieces(_HASHED):

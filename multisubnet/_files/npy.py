@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -57,7 +57,7 @@ _LENGTHS = {
 class Header(NamedTuple):
     shape: tuple[int, ...]
     dtype: np.dtype
-    order: str
+    order: Literal["C", "F"]
 
     @property
     def n_bytes(self) -> int:
@@ -114,7 +114,7 @@ def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.
     with archive.open(entry) as file:
         header = _header(path, file, what)
         _check_size(path, what, header, entry.file_size - file.tell())
-        array = np.empty(header.shape, header.dtype, header.order)  # type: ignore[call-overload]
+        array = np.empty(header.shape, header.dtype, header.order)
         if not fill(array, file):
             raise ValueError(f"{what}{path} is truncated")
         if file.read(1):  # at the end the checksum is compared

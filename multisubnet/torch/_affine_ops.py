@@ -84,7 +84,7 @@ def rounds_gradients(samples: Tensor, weight: Tensor, bias: Tensor | None) -> bo
 @known_to_compilers
 def _is_narrow(samples: torch.dtype, weight: torch.dtype, bias: torch.dtype | None) -> bool:
     x, w, b = (None if d is None else torch.empty(0, dtype=d) for d in (samples, weight, bias))
-    return w.is_floating_point() and weight != _working(x, w, b)
+    return weight.is_floating_point and weight != _working(x, w, b)
 
 
 def _fake_gradient(operand: Tensor, operands: tuple[Any, ...], shape: Any = None) -> Tensor:

@@ -60,7 +60,7 @@ class Operator:
         self._operator = getattr(torch.ops.multisubnet, name).default
         self._function, self._fake = function, fake
         self._save, self._backward = save, backward
-        self._record = recorded or _autograd_function(name, self._forward, self._pull_back)
+        self._record: Any = recorded or _autograd_function(name, self._forward, self._pull_back)
         self._is_function = recorded is None
         _LIBRARY.impl(name, function, "CompositeExplicitAutograd")
         _LIBRARY.impl(name, self._autograd_kernel, "Autograd", with_keyset=True)
@@ -105,7 +105,8 @@ class Operator:
             return self._record(*arguments)
         with enable_single_level_autograd_function():
             # Function.apply would ask all other levels, too.
-            return super(torch.autograd.Function, self._record).apply(*arguments, keyset)
+            of_function: Any = super(torch.autograd.Function, self._record)
+            return of_function.apply(*arguments, keyset)
 
     def _below_autograd(self, keyset: Any, arguments: tuple[Any, ...]) -> Any:
         with torch._C._AutoDispatchBelowAutograd():
@@ -206,7 +207,7 @@ def _undisturbed(operator: Callable[..., Any]) -> Callable[..., Any]:
     After a break of the graph it compiles functions that eager code calls, those of a kernel, too,
     and sees no tangents.
     """
-    dynamo = sys.modules.get("torch._dynamo")
+    dynamo: Any = sys.modules.get("torch._dynamo")
     return dynamo.disable(operator) if hasattr(dynamo, "disable") else operator
 
 
