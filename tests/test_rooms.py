@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
@@ -61,3 +62,11 @@ def test_packages_that_are_not_public_are_empty():
     for file in rooms.PACKAGE.glob("_*/**/__init__.py"):
         (docstring,) = ast.parse(file.read_text(encoding="utf-8")).body
         assert isinstance(docstring.value, ast.Constant)
+
+
+def test_every_room_is_installed():
+    config = configparser.ConfigParser()
+    config.read(rooms.PACKAGE.parent / "setup.cfg")
+    listed = set(config["options"]["packages"].split()) - {"multisubnet.cuda"}
+    folders = {file.parent.relative_to(rooms.PACKAGE.parent) for file in rooms.files()}
+    assert listed == {".".join(folder.parts) for folder in folders}
