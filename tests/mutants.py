@@ -29,6 +29,18 @@ class Mutant(NamedTuple):
 
 MUTANTS = [
     Mutant(
+        "CuPy's own cast",
+        "multisubnet/_functions/evaluation.py",
+        "backend.affine(column, one, None, result.reshape(1, -1, 1), array.dtype, None)",
+        "result = array.astype(dtype)",
+    ),
+    Mutant(
+        "warnings on import that hide the GPU",
+        "multisubnet/_backends/cupy/engine.py",
+        'warnings.simplefilter("default")',
+        "pass",
+    ),
+    Mutant(
         "an index off by one",
         "cuda/affine.cu",
         "if (x >= p.n_samples * vectors) return;",
