@@ -308,6 +308,8 @@ def _shared(tensors: list[Any]) -> list[np.ndarray] | None:
     torch = sys.modules["torch"]
     if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return None
+    if torch._C._len_torch_dispatch_stack() or torch.autograd.forward_ad._current_level >= 0:
+        return None  # make_fx, and what else follows operations; tangents
     try:
         return [x.detach().numpy() for x in tensors]
     except (RuntimeError, TypeError):  # on a GPU, inside torch.func, or of a dtype NumPy has not

@@ -581,3 +581,66 @@ def test_weights_that_float32_does_not_have(scale, compiled):
         lambda x: ms.mean_loss(x, weight, bias, targets, sample_weight=[1.0, -1.0, 1.0, -1.0])
     )
     assert np.isnan(zero(samples)).all()
+
+
+# Any transformations one after the other, beside those of the formula in JAX' own operations.
+
+
+def totalled(function):
+    return lambda w: sum(jnp.sin(x).sum() for x in jax.tree.leaves(function(w)))
+
+
+STEPS = {
+    "jit": jax.jit,
+    "grad": lambda f: jax.grad(totalled(f)),
+    "jacrev": jax.jacrev,
+    "jacfwd": jax.jacfwd,
+    "jvp": lambda f: lambda w: jax.jvp(f, (w,), (jnp.cos(w),))[1],
+    "linearize": lambda f: lambda w: jax.linearize(f, w)[1](jnp.cos(w)),
+    "vmap": lambda f: lambda w: jax.vmap(f)(jnp.stack([w, 2 * w])),
+    "vmap of axis 1": lambda f: lambda w: jax.vmap(f, 1)(jnp.stack([w, 2 * w], 1)),
+    "vmap of an empty batch": lambda f: lambda w: jax.vmap(f)(w[None][:0]),
+    "checkpoint": jax.checkpoint,
+    "export": lambda f: (
+        lambda w: jax.export.export(jax.jit(f))(jax.ShapeDtypeStruct(w.shape, w.dtype)).call(w)
+    ),
+}
+SMALL = [x.astype("float64") for x in table(shape=(2, 3, 2))]
+CHOSEN = np.array([1, 0, 1], np.uint8)
+PAIRS = {
+    "affine": (
+        lambda w: ms.affine(SMALL[0], w, SMALL[2], activation="tanh"),
+        lambda w: jnp.tanh(SMALL[0] * w[:, None] + SMALL[2][:, None]),
+    ),
+    "affine_select": (
+        lambda w: ms.affine_select(SMALL[0], w, SMALL[2], CHOSEN),
+        lambda w: SMALL[0] * w[CHOSEN] + SMALL[2][CHOSEN],
+    ),
+    "mean_loss": (
+        lambda w: ms.mean_loss(SMALL[0], w, None, SMALL[3]),
+        lambda w: ((SMALL[0] * w[:, None] - SMALL[3]) ** 2).mean((1, 2)),
+    ),
+    "affine_stats": (
+        lambda w: ms.affine_stats(SMALL[0], w, statistics=["mean", "var"]),
+        lambda w: ((z := SMALL[0] * w[:, None]).mean(0), z.var(0)),
+    ),
+}
+
+
+@given(
+    name=st.sampled_from(list(PAIRS)),
+    steps=st.lists(st.sampled_from(list(STEPS)), min_size=1, max_size=3),
+)
+@settings(max_examples=max(EXAMPLES // 4, 10))
+def test_transformations_of_transformations(name, steps):
+    if "export" in steps:
+        steps = [*(step for step in steps if step != "export"), "export"]  # it has no derivatives
+    with jax.enable_x64(True):
+        ours, others = PAIRS[name]
+        for step in steps:
+            ours, others = STEPS[step](ours), STEPS[step](others)
+        w = jnp.asarray(SMALL[1])
+        found, expected = (jax.tree.leaves(f(w)) for f in (ours, others))
+        for one, other in zip(found, expected, strict=True):
+            assert one.shape == other.shape
+            np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)

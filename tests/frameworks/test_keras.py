@@ -462,6 +462,8 @@ def test_the_engine_predicts_where_it_can(activation, use_bias):
 @ON_TORCH
 def test_the_engine_leaves_alone_what_pytorch_records():
     import torch
+    from torch.autograd import forward_ad
+    from torch.fx.experimental.proxy_tensor import make_fx
 
     pytest.importorskip("numba")
     sets = ms.WeightSets(draw(64, 33), draw(64, 33), "tanh")
@@ -479,12 +481,17 @@ def test_the_engine_leaves_alone_what_pytorch_records():
             mapped = torch.func.vmap(layer)(samples[:, None])[:, 0]
             traced = torch.jit.trace(layer, (samples,), check_trace=False)(2 * samples)
             compiled = torch.compile(layer.call, backend="eager", fullgraph=True)(2 * samples)
+            of_graph = make_fx(lambda x: layer.call(x))(samples)(2 * samples)
             jvp = torch.func.jvp(layer.call, (samples,), (samples,))[1]
+            with forward_ad.dual_level():
+                dual = forward_ad.make_dual(samples, samples)
+                tangent = forward_ad.unpack_dual(layer.call(dual)).tangent
     np.testing.assert_allclose(mapped.numpy(), expected, rtol=1e-5, atol=1e-6)
     twice = sets.predict(2 * samples.numpy(), set_axis=1)
-    for found in (traced, compiled):
+    for found in (traced, compiled, of_graph):
         np.testing.assert_allclose(found.numpy(), twice, rtol=1e-5, atol=1e-6)
     assert jvp.abs().sum() > 0
+    assert torch.equal(tangent, jvp)
 
 
 @ON_TORCH
