@@ -155,3 +155,72 @@ def test_anything_within_any_limit(tmp_path, data):
     limit = data.draw(st.integers(50, 400))
     if predict(tmp_path, limit, "s.npy", "w.npz", "-o", out, *more):
         assert array_files.read(tmp_path / out, "any")[-1, -1, -1] > 1
+
+
+# The same in Python: what is in memory besides what was there before.
+
+EXTRA = """
+import os, sys
+import numpy as np, multisubnet as ms
+N, B, F, LIMIT = 400, 2000, 40, 24 << 20
+sets = ms.WeightSets(np.ones((N, F), "f4"), np.ones((N, F), "f4"))
+samples = np.ones((B, F), "f4")
+if sys.argv[1] == "numba":
+    ms.set_backend("numba")
+    sets[:2].predict(samples)
+    for dtype in ("f4", "f8"):  # what is compiled once for all
+        sets[:2].predict(samples, out=np.empty((F, B, 2), dtype).T)
+        sets[:2].predict(samples, out=np.empty((2, B, 2 * F), dtype)[..., ::2])
+else:
+    ms.set_backend("numpy")
+    sets[:2].predict(samples)
+    sets[:2].predict(samples, out=np.empty((2, B, 2 * F), "f8")[..., ::2])
+
+def mapped(shape, axes=(0, 1, 2), dtype="f4"):
+    return np.lib.format.open_memmap("o.npy", "w+", dtype, shape).transpose(axes)
+
+def resident(name):
+    status = open("/proc/self/status").read()
+    return int(status.split(name)[1].split()[0]) * 1024
+
+out = None
+ACTION
+before = resident("VmRSS:")
+open("/proc/self/clear_refs", "w").write("5")
+CALL
+extra = resident("VmHWM:") - before
+print(extra, "bytes of", LIMIT, file=sys.stderr)
+sys.exit(extra > LIMIT * 1.1)
+"""
+OUTS = [
+    "mapped((N, B, F))",
+    "mapped((N, B, F), dtype='f8')",
+    "mapped((N, 2 * B, F))[:, ::2]",
+    "mapped((2 * N, B, F))[::-2]",
+    "mapped((N, B, 3 * F))[..., ::3]",
+    "mapped((F, B, N), (2, 1, 0))",
+    "mapped((F, B, N), (2, 1, 0), 'f8')",
+    "mapped((F, N, B), (1, 2, 0))",
+    "mapped((N, F, B), (0, 2, 1))",
+    "mapped((B, N, F), (1, 0, 2))",
+    "mapped((B, F, N), (2, 0, 1))",
+]
+CALLS = [
+    *((f"out = {out}", "sets.predict(samples, out=out, memory_limit=LIMIT)") for out in OUTS),
+    (
+        "out = mapped((F, N, B), (2, 1, 0))",
+        "sets.predict(samples, out=out, memory_limit=LIMIT, set_axis=1)",
+    ),
+    ("", "for block in sets.predict_chunks(samples, memory_limit=LIMIT): pass"),
+    ("", "sets[:50].predict(samples, memory_limit=LIMIT)"),
+    ("", "sets.predict_stats(samples[:200], memory_limit=LIMIT, quantiles=[0.5])"),
+]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="needs Linux' counters")
+@pytest.mark.parametrize(("action", "call"), CALLS)
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_limits_in_python(tmp_path, action, call, backend):
+    code = EXTRA.replace("ACTION", action).replace("CALL", call)
+    code, _, told = run(tmp_path, "-c", code, backend)
+    assert code == 0, told

@@ -578,3 +578,35 @@ def test_an_hdf5_dataset_of_another_dtype(tmp_path):
         sets = ms.WeightSets([[2**31 + 5, 2**33 + 7]])
         desired = sets.predict([[1, 1]], out=np.empty((1, 1, 2), "i4"))
         assert np.array_equal(sets.predict([[1, 1]], out=out)[...], desired)
+
+
+@given(data=st.data())
+def test_mapped_results_in_any_order(tmp_path, data):
+    """Axes in any order, elements apart, backwards, of another dtype, in chunks of any size."""
+    shape = n_sets, _, n_features = data.draw(st.tuples(*[st.integers(1, 7)] * 3))
+    samples = np.random.default_rng(0).normal(size=shape[1:]).astype(np.float32)
+    if data.draw(st.booleans()):
+        samples = np.stack([samples * (n + 1) for n in range(n_sets)])
+    weight = np.arange(n_sets * n_features, dtype=np.float32).reshape(n_sets, -1)
+    bias = data.draw(st.sampled_from([None, weight[:1] + 1, weight + 1]))
+    sets, set_axis = ms.WeightSets(weight, bias), data.draw(st.integers(0, 1))
+    expected = sets.predict(samples, set_axis=set_axis)
+    axes = data.draw(st.permutations(range(3)))
+    steps = data.draw(st.tuples(*[st.sampled_from([1, 2, -1, -3])] * 3))
+    of_file = tuple(
+        expected.shape[axis] * abs(step) for axis, step in zip(axes, steps, strict=True)
+    )
+    dtype = data.draw(st.sampled_from(["f4", "f8", ">f8", "f2"]))
+    whole = np.lib.format.open_memmap(tmp_path / "out.npy", "w+", dtype, of_file)
+    out = whole[tuple(slice(None, None, step) for step in steps)].transpose(np.argsort(axes))
+    done = []
+    limit = data.draw(st.integers(80_000, 200_000) | st.integers(1500, 9000))
+    sets.predict(
+        samples,
+        set_axis=set_axis,
+        out=out,
+        memory_limit=limit,
+        progress=lambda *of: done.append(of),
+    )
+    assert_same_bits(np.asarray(out), expected.astype(out.dtype))
+    assert done[-1] == (n_sets, n_sets)
