@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._arithmetic.summation_order import BLOCK
 from multisubnet._arrays import namespaces
@@ -141,7 +142,10 @@ def largest_of(summing: Summing, weights: Any) -> Any:
     return abs(_wide(summing, weights)).max(keepdims=True)
 
 
+@without_warnings
 def _wide(summing: Summing, weights: Any) -> Any:
+    if summing.backend.ARRAYS == "numpy":
+        return weights.astype(np.float64)
     return in_float64(summing, weights[:, None], np.dtype(np.float64))[:, 0]
 
 
