@@ -1,10 +1,12 @@
 """Time `mlp` on the CPU beside other libraries, and beside the processor's multiply and add pipes.
 
     python benchmarks/networks.py [--seconds 3] [--write results.json]
+    MULTISUBNET_NUM_THREADS=1 taskset -c 0 python benchmarks/networks.py --processor-time
 
 Each contender computes the same outputs (they are compared before they are timed). All take turns
 in one process, in rounds, each round in a random order; medians count. The limit is a loop that
-multiplies and adds vectors in registers, on as many threads.
+multiplies and adds vectors in registers, on as many threads. On a machine that does other work at
+the same time, the second form counts the time that the processor spends on one core.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ import multisubnet as ms
 from multisubnet._backends.numba import mlp_engine, threads
 from multisubnet._backends.numba.llvm.vectors import INT64, emit_splat
 
+Clock = Callable[[], float]
 CHAINS = 12  # of products and of sums, in the loop of the limit
 
 
@@ -239,7 +242,7 @@ def _turn(memory, turns):
     _multiply_and_add(memory.ctypes.data, turns)
 
 
-def limit() -> float:
+def limit(clock: Clock) -> float:
     """Return how many products a second all threads can add to sums in registers."""
     turns, n_threads = 1_000_000, threads.limit()
     lanes = mlp_engine._lanes(np.dtype(np.float32))
@@ -247,15 +250,15 @@ def limit() -> float:
     _turn(memory[0], 1)
 
     def seconds() -> float:
-        begin = time.perf_counter()
+        begin = clock()
         pieces = ((i,) for i in range(n_threads))
         threads.run(lambda i: _turn(memory[i], turns), pieces, n_threads)
-        return time.perf_counter() - begin
+        return clock() - begin
 
     return n_threads * turns * CHAINS * lanes / min(seconds() for _ in range(9))
 
 
-def measure(size: Size, seconds: float) -> Iterator[tuple[str, float]]:
+def measure(size: Size, seconds: float, clock: Clock) -> Iterator[tuple[str, float]]:
     """Give the median time of each contender, having compared what it computes."""
     samples, layers = operands(size)
     wanted = ms.mlp(samples, layers)
@@ -278,10 +281,10 @@ def measure(size: Size, seconds: float) -> Iterator[tuple[str, float]]:
         for name in rng.sample(list(calls), len(calls)):
             calls[name]()  # threads of the contender before are at rest after that
             repeats = max(1, round(1e-3 / max(times[name][-1] if times[name] else 1, 1e-6)))
-            begin = time.perf_counter()
+            begin = clock()
             for _ in range(repeats):
                 calls[name]()
-            times[name].append((time.perf_counter() - begin) / repeats)
+            times[name].append((clock() - begin) / repeats)
     yield from ((name, statistics.median(found)) for name, found in times.items())
 
 
@@ -291,13 +294,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="for each size")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of sizes")
     parser.add_argument("--write", type=Path, help="a .json file for the results")
+    parser.add_argument("--processor-time", action="store_true")
     options = parser.parse_args()
+    clock = time.process_time if options.processor_time else time.perf_counter
     results = []
     for number, size in enumerate(SIZES):
         if options.only is not None and number not in options.only:
             continue
-        most = limit()
-        found = dict(measure(size, options.seconds))
+        most = limit(clock)
+        found = dict(measure(size, options.seconds, clock))
         ours_ms, peers = found["multisubnet"] * 1e3, found.keys() - set(OURS)
         print(
             f"{tuple(size[:3])}, {'-'.join(map(str, size.widths))}: {ours_ms:.4g} ms, "

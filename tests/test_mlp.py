@@ -109,11 +109,18 @@ def networks(
     return Networks(samples, layers, options)
 
 
+def contiguous(operand):
+    """Return an operand, or those of a tuple, as new arrays of native byte order."""
+    if operand is None or isinstance(operand, tuple):
+        return operand and tuple(map(contiguous, operand))
+    return operand.astype(operand.dtype.newbyteorder("="), order="C")
+
+
 def sets_of(problem):
     """Return N."""
     samples, layers, options = problem
     operands = [x for layer in layers for x in (layer if isinstance(layer, tuple) else [layer])]
-    operands += [options["intercept"]] if "intercept" in options else []
+    operands += [options["intercept"]] if options.get("intercept") is not None else []
     lengths = {len(x) for x in operands} - {1}
     return len(samples) if samples.ndim == 3 else lengths.pop() if lengths else 1
 
@@ -229,6 +236,10 @@ def test_into_out_that_overlaps_an_operand(shift, operand, additive):
 @given(problem=networks(samples_ndim=2), data=st.data())
 def test_select(backend, problem, data):
     samples, layers, options = problem
+    if data.draw(st.booleans()):  # what compiled code takes as it is
+        samples = np.ascontiguousarray(samples, samples.dtype.newbyteorder("="))
+        layers = [contiguous(layer) for layer in layers]
+        options = options | {"intercept": contiguous(options.get("intercept"))}
     n_sets = sets_of(problem)
     if not n_sets:
         samples = samples[:0]

@@ -81,12 +81,13 @@ def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
         runs = np.stack([index[begins], index[begins] + 1, begins, ends], 1)
         samples = call.samples[those][order]
         values = np.empty((len(index), *call.shape[2:]), dtype)
-        shape = (1, len(index), 1, call.sizes[-1]) if call.additive else (1, *values.shape)
-        _evaluate(
-            call._replace(samples=samples, n_samples=int((ends - begins).max())),
-            values.reshape(shape),
-            np.ascontiguousarray(runs),
+        longest = call._replace(samples=samples, n_samples=int((ends - begins).max()))
+        whole = values[:, None] if call.additive else values
+        # All sets write to the same rows: the stride of the axis of sets is 0.
+        same = np.lib.stride_tricks.as_strided(
+            whole, (call.n_sets, *whole.shape), (0, *whole.strides)
         )
+        _evaluate(longest, same, runs)
         dtypes.copyto(out[those], values[np.argsort(order)])
 
     worth = call.n_products // max(call.n_sets, 1) // _WORTH
