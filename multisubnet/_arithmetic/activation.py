@@ -192,7 +192,7 @@ def _restored(
     return object.__new__(cls)._set(name, parameter, is_derivative)
 
 
-def applied(activation: Any, dtype: np.dtype) -> tuple[Activation | None, np.dtype]:
+def resolve_activation(activation: Any, dtype: np.dtype) -> tuple[Activation | None, np.dtype]:
     """Return an activation, None if it changes nothing, and the working dtype with it.
 
     `dtype` is what the operands have in common.

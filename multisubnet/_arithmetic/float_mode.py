@@ -29,7 +29,7 @@ _FE_DFL_ENV = ctypes.c_void_p(-1)  # in glibc and musl, on every architecture bu
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
+def subnormals_kept() -> Iterator[None]:
     """Keep subnormals in this thread inside a ``with`` block."""
     libm = _libm()
     callers = ctypes.create_string_buffer(_FENV_BYTES)
@@ -47,7 +47,7 @@ def keeping_subnormals(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         if SMALLEST * ONE == 0.0:
-            with kept():
+            with subnormals_kept():
                 return function(*args, **kwargs)
         return function(*args, **kwargs)
 

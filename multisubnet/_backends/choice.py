@@ -59,23 +59,23 @@ def choice() -> str | None:
     return _context_choice.get() or _process_choice or _environment_choice
 
 
-def select(
-    name: str,
+def choose(
+    function: str,
     xp: ModuleType,
     dtype: np.dtype,
     shape: tuple[int, ...],
     out: Any,
-    what: Activation | Terms | MlpCall | None,
+    recipe: Activation | Terms | MlpCall | None,
 ) -> ModuleType:
-    """Return the backend whose function `name` is to be called.
+    """Return the backend on which a function is to run.
 
     That depends on the arrays' module, the working dtype, the shape of what is evaluated, `out` or
-    None, and on what is done with it.
+    None, and on the recipe.
     """
     chosen = _context_choice.get() or _process_choice or _environment_choice
     if chosen is None:
         if xp is np:
-            return _numba if _numba.gains(name, dtype, shape, what) else _numpy
+            return _numba if _numba.gains(function, dtype, shape, recipe) else _numpy
         chosen = xp.__name__
     backend = load(chosen)
     return backend if backend.serves(dtype, dtype if out is None else out.dtype) else _numpy
@@ -84,14 +84,14 @@ def select(
 @functools.cache
 def load(name: str) -> ModuleType:
     """Return the module of the backend `name`, which can run here, or raise BackendUnavailable."""
-    backend = module(name)
+    backend = backend_module(name)
     why = backend.why_unavailable()
     if why is not None:
         raise BackendUnavailable(f"the backend {name!r} cannot run here: {why}")
     return backend
 
 
-def module(name: str) -> ModuleType:
+def backend_module(name: str) -> ModuleType:
     """Return the module of the backend `name`, whether or not it can run here."""
     if name not in _MODULES:
         raise names.unknown("backend", name, _MODULES)
@@ -100,7 +100,7 @@ def module(name: str) -> ModuleType:
 
 def why_unavailable() -> dict[str, str | None]:
     """Return, for each backend, why it cannot run here, or None."""
-    return {name: module(name).why_unavailable() for name in _MODULES}
+    return {name: backend_module(name).why_unavailable() for name in _MODULES}
 
 
 def available_backends() -> list[str]:

@@ -90,7 +90,7 @@ def _backends() -> dict[str, str]:
     for name, why in choice.why_unavailable().items():
         if why is not None:
             backends[name] = f"cannot run: {why}"
-        elif choice.module(name).ARRAYS == "cupy":
+        elif choice.backend_module(name).ARRAYS == "cupy":
             backends[name] = f"serves CuPy arrays ({_gpus()})"
         else:
             backends[name] = "serves NumPy arrays and sequences"

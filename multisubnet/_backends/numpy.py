@@ -19,7 +19,7 @@ from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arithmetic.summands import OPERANDS, Terms
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._arrays import dtypes
-from multisubnet._backends.programs import carried_out
+from multisubnet._backends.programs import run_program
 
 if TYPE_CHECKING:
     from multisubnet._backends.mlp_call import MlpCall
@@ -135,7 +135,7 @@ def sums(
             for name, array in operands.items():
                 if array is not None:
                     given[name] = part(array, block).astype(dtype)
-            for output, values in enumerate(carried_out(program, given)):
+            for output, values in enumerate(run_program(program, given)):
                 total = totals[number, output, kept, features]
                 shape = len(total), summed.stop - summed.start, total.shape[1]
                 total[...] = _sum_of_runs(np.broadcast_to(values, shape).swapaxes(0, 1))
@@ -227,7 +227,7 @@ def _activated_affine(activation, samples, weight, bias, out, dtype) -> None:
     _real_affine(samples, weight, bias, z, dtype)
     program = activation.program(dtype)
     z = z.astype(program.dtype, copy=False)
-    (result,) = carried_out(program, {"x": z, "parameter": activation.number})
+    (result,) = run_program(program, {"x": z, "parameter": activation.number})
     dtypes.copyto(out, result.astype(dtype, copy=False))
 
 

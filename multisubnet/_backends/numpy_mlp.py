@@ -14,7 +14,7 @@ import numpy as np
 from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arrays import dtypes
 from multisubnet._backends.mlp_call import MlpCall
-from multisubnet._backends.programs import carried_out
+from multisubnet._backends.programs import run_program
 
 _VALUES = 1 << 16  # of the widest layer, in a block
 _LONG = 1 << 10  # the most samples or sets that stand along the last axis
@@ -107,7 +107,7 @@ def _values(call: MlpCall) -> np.ndarray:
         h = z
         if activation is not None:
             program = activation.program(dtype)
-            (h,) = carried_out(program, {"x": z, "parameter": activation.number})
+            (h,) = run_program(program, {"x": z, "parameter": activation.number})
     return h
 
 

@@ -26,7 +26,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def carried_out(program: Program, given: dict[str, Any]) -> list[np.ndarray]:
+def run_program(program: Program, given: dict[str, Any]) -> list[np.ndarray]:
     """Return the results of a program; those that depend on nothing given may be scalars."""
     of_kind = {"real": program.dtype, "bits": np.dtype(f"u{program.dtype.itemsize}")}
     values: list[Any] = []

@@ -151,11 +151,11 @@ def affine(
             options = {"activation": activation, "set_axis": set_axis, "out": out}
             return evaluate(samples, weight, bias, **options)
     if SMALLEST * ONE == 0.0:  # this thread flushes subnormals
-        with _subnormals.kept():
+        with _subnormals.subnormals_kept():
             return affine(samples, weight, bias, activation=activation, set_axis=set_axis, out=out)
     xp, samples, weight, bias, dtype, shape = _operands.read(samples, weight, bias, out)
     if activation is not None:
-        activation, dtype = _activations.applied(activation, dtype)
+        activation, dtype = _activations.resolve_activation(activation, dtype)
     if type(set_axis) is not int or not 0 <= set_axis <= 1:
         set_axis = _operands.axis("set_axis", set_axis)
     if set_axis:
@@ -163,7 +163,7 @@ def affine(
         shape = n_samples, n_sets, n_features
     if out is not None:
         _operands.check_out(xp, out, shape, dtype)
-    backend = _dispatch.select("affine", xp, dtype, shape, out, activation)
+    backend = _dispatch.choose("affine", xp, dtype, shape, out, activation)
     if xp is not np:
         operands = samples, weight, bias
         order = (1, 0, 2) if set_axis else (0, 1, 2)

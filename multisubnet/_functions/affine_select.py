@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from multisubnet._arithmetic import float_mode
-from multisubnet._arithmetic.activation import Activation, applied
+from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arrays import namespaces, validation
 from multisubnet._arrays.frameworks import adapted
 from multisubnet._backends import choice
@@ -114,7 +114,7 @@ def affine_select(
     n_sets, shape = sizes[0], sizes[1:]
     if out is not None:
         validation.check_out(xp, out, shape, dtype)
-    backend = choice.select("affine_select", xp, dtype, shape, out, activation)
+    backend = choice.choose("affine_select", xp, dtype, shape, out, activation)
     arguments = dtype, activation, n_sets
     if xp is not np or backend.ARRAYS != "numpy":
         return evaluation.run(
@@ -151,7 +151,7 @@ def checked(
     if samples.ndim != 2:
         raise ValueError(f"samples has shape {samples.shape}; expected (B, F)")
     if activation is not None:
-        activation, dtype = applied(activation, dtype)
+        activation, dtype = resolve_activation(activation, dtype)
     check_index(set_index, sizes[0], sizes[1], xp is np if check is None else check)
     return xp, (samples, weight, bias, set_index), dtype, activation, sizes
 

@@ -186,7 +186,7 @@ def mlp(
             out=out,
         )
     if SMALLEST * ONE == 0.0:  # this thread flushes subnormals
-        with float_mode.kept():
+        with float_mode.subnormals_kept():
             return mlp(
                 samples,
                 layers,
@@ -463,7 +463,7 @@ def _evaluate(
     """
     if out is not None:
         validation.check_out(xp, out, shape, call.dtype)
-    backend = choice.select(name, xp, call.working_dtype, call.shape, out, call)
+    backend = choice.choose(name, xp, call.working_dtype, call.shape, out, call)
     if not hasattr(backend, name):
         backend = choice.load("numpy")
     moves = backend.ARRAYS != xp.__name__

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet._arithmetic.activation import Activation, applied
+from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arrays import dtypes, frameworks, namespaces, validation
 from multisubnet._backends.mlp_call import MlpCall
 
@@ -248,5 +248,5 @@ def _activations_of(
         dtype = np.result_type(dtype, np.float16)
     for activation in every:
         if activation is not None:
-            _, dtype = applied(activation, dtype)
-    return tuple(None if a is None else applied(a, dtype)[0] for a in every), dtype
+            _, dtype = resolve_activation(activation, dtype)
+    return tuple(None if a is None else resolve_activation(a, dtype)[0] for a in every), dtype

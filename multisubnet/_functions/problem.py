@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet._arithmetic.activation import Activation, applied
+from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._arrays import dtypes, namespaces, validation
 from multisubnet._backends import choice
@@ -41,7 +41,7 @@ class Problem:
                     )
         self.activation: Activation | None = None
         if activation is not None:
-            self.activation, _ = applied(activation, self.dtype)
+            self.activation, _ = resolve_activation(activation, self.dtype)
         self.samples, self.weight, self.bias, self.others = samples, weight, bias, others
 
     def expect(self, name: str, shapes: dict[str, tuple[int, ...]]) -> None:
@@ -73,7 +73,7 @@ class Problem:
 
         `shape` is that of all terms, if it is not that of the problem.
         """
-        backend = choice.select("sums", self.xp, self.dtype, shape or self.shape, None, terms)
+        backend = choice.choose("sums", self.xp, self.dtype, shape or self.shape, None, terms)
         if backend.ARRAYS != self.xp.__name__:
             move = backend.adopt
             self.samples, self.weight = move(self.samples), move(self.weight)

@@ -48,7 +48,7 @@ class Summing:
         xp = namespaces.namespace({"array": array})
         backend = choice.load(xp.__name__)
         if terms is not None and shape is not None:
-            chosen = choice.select("sums", xp, dtype, shape, None, terms)
+            chosen = choice.choose("sums", xp, dtype, shape, None, terms)
             backend = chosen if chosen.ARRAYS == xp.__name__ else backend
         return cls(backend, xp, dtype, 0.0)
 

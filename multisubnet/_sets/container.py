@@ -32,10 +32,12 @@ _LARGEST_ITEM = 32  # bytes, of a dtype of numbers
 class Container(Generic[ArrayT]):
     """What `WeightSets` are besides a model: see there."""
 
-    __slots__ = ("__weakref__", "_activation", "_bias", "_unchecked", "_weight")
+    __slots__ = ("__weakref__", "_activation", "_bias", "_skips_memory_check_below", "_weight")
     _weight: Any
     _bias: Any
-    _unchecked: int  # with fewer samples times features no result is compared with memory
+    _skips_memory_check_below: (
+        int  # with fewer samples times features no result is compared with memory
+    )
     _activation: Activation | None  # None: linear, which is what functions take fastest
 
     @overload
@@ -67,7 +69,7 @@ class Container(Generic[ArrayT]):
 
     def _set(self, weight: Any, bias: Any, activation: Any) -> Self:
         if activation is not None:
-            activation, _ = _activations.applied(activation, np.dtype(np.float64))
+            activation, _ = _activations.resolve_activation(activation, np.dtype(np.float64))
         for array in (weight, bias):
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False

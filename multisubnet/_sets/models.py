@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisubnet._arithmetic.activation import Activation, applied
+from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arrays import joining, namespaces, validation
 from multisubnet._functions.affine import affine
 from multisubnet._sets.container import Container
@@ -49,7 +49,7 @@ def from_models(
         raise not_a_list(models)
     given = None
     if activation is not None:
-        given = applied(activation, np.dtype(np.float64))[0] or _LINEAR
+        given = resolve_activation(activation, np.dtype(np.float64))[0] or _LINEAR
     read = [_read(f"models[{i}]", model, given) for i, model in enumerate(models)]
     if not read:
         raise ValueError("models is empty; expected at least one")

@@ -49,7 +49,7 @@ class Prediction(NamedTuple):
             samples, weight, bias, None
         )
         if activation is not None:
-            activation, dtype = _activations.applied(activation, dtype)
+            activation, dtype = _activations.resolve_activation(activation, dtype)
         set_axis = _operands.axis("set_axis", set_axis)
         first, second = (n_samples, n_sets) if set_axis else (n_sets, n_samples)
         shape = first, second, n_features

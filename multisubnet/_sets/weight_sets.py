@@ -248,7 +248,7 @@ class WeightSets(Container[ArrayT]):
             and memory_limit is None
             and not progress
             and type(samples) is np.ndarray
-            and samples.size < self._unchecked
+            and samples.size < self._skips_memory_check_below
         ):
             return affine(
                 samples, self._weight, self._bias, activation=self._activation, set_axis=set_axis

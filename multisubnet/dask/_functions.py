@@ -9,13 +9,13 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from multisubnet._arithmetic.activation import Activation, applied
+from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arithmetic.moments import steps_of
 from multisubnet._arrays import validation
 from multisubnet._functions.affine_stats import names_of, needs_spread, problem_of
 from multisubnet._functions.loss_problem import Judgement, with_gradients
 from multisubnet.dask import _tasks
-from multisubnet.dask._graph import Given
+from multisubnet.dask._graph import ChunkedOperands
 
 _FLOAT64 = np.dtype(np.float64)
 
@@ -64,11 +64,11 @@ def affine(
             "out cannot be given with Dask arrays, which are computed later: write the result "
             "with dask.array.store or to_zarr"
         )
-    given = Given(samples=samples, weight=weight, bias=bias)
+    given = ChunkedOperands(samples=samples, weight=weight, bias=bias)
     of_samples, of_weight, of_bias = given.stand_ins("samples", "weight", "bias")
     *_, dtype, shape = validation.read(of_samples, of_weight, of_bias, None)
     if activation is not None:
-        activation, dtype = applied(activation, dtype)
+        activation, dtype = resolve_activation(activation, dtype)
     set_axis = validation.axis("set_axis", set_axis)
     given.cut(shape, "nbf", dtype)
     function = partial(_tasks.affine_of_chunks, activation=activation, set_axis=set_axis)
@@ -213,7 +213,7 @@ def affine_stats(
     array([[2., 8.]])
     """
     names = names_of(statistics)
-    given = Given(samples=samples, weight=weight, bias=bias, set_weight=set_weight)
+    given = ChunkedOperands(samples=samples, weight=weight, bias=bias, set_weight=set_weight)
     stand_ins = given.stand_ins("samples", "weight", "bias", "set_weight")
     problem = problem_of(*stand_ins, activation=activation)
     given.cut(problem.shape, "bf", _FLOAT64, summed="n")
@@ -247,7 +247,7 @@ def _judged(
 ) -> list[da.Array]:
     """Return the means of some terms of the loss, that of the loss first."""
     names = "samples", "weight", "bias", "targets", "sample_weight"
-    given = Given(**dict(zip(names, operands, strict=True)))
+    given = ChunkedOperands(**dict(zip(names, operands, strict=True)))
     judgement = Judgement(given.stand_ins(*names), outputs, loss, activation, per_feature, dtype)
     given.cut(judgement.problem.shape, "nf", _FLOAT64, summed="b")
     given.normalize("sample_weight", judgement.problem.dtype)
@@ -265,7 +265,7 @@ def _judged(
     return results
 
 
-def _by_moments(given: Given, judgement: Judgement) -> list[da.Array]:
+def _by_moments(given: ChunkedOperands, judgement: Judgement) -> list[da.Array]:
     """Return the means of the closed form: its passes over the samples, and then the sets."""
     working = judgement.problem.dtype
     total = given.total_weight("sample_weight", working=working, in_closed_form=True)

@@ -34,7 +34,7 @@ _AXES = {
 }
 
 
-class Given:
+class ChunkedOperands:
     """Operands by name, of which some are Dask arrays, others NumPy or CuPy arrays, or None."""
 
     def __init__(self, **operands: Any):

@@ -127,7 +127,7 @@ def affine(
     *_, dtype, shape = _operands.read(**stand_ins(operands), out=None)
     applied = None
     if activation is not None:
-        applied, dtype = _activations.applied(activation, dtype)
+        applied, dtype = _activations.resolve_activation(activation, dtype)
     dtype = canonical(dtype)
     set_axis = _operands.axis("set_axis", set_axis)
     if set_axis:

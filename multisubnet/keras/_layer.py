@@ -297,7 +297,7 @@ def _by_engine(inputs: Any, kernel: Any, bias: Any, activation: Any) -> Any:
     applied = None if own is None or own.key == "linear" else own
     shape = len(samples), *weights[0].shape
     # What the engine does not gain, the backend computes as fast or faster.
-    if choice.select("affine", np, samples.dtype, shape, None, applied).NAME != "numba":
+    if choice.choose("affine", np, samples.dtype, shape, None, applied).NAME != "numba":
         return None
     outputs = ops.convert_to_tensor(affine(samples, *weights, activation=applied, set_axis=1))
     return activation(outputs) if own is None else outputs

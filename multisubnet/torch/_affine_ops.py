@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 import multisubnet as ms
-from multisubnet._arithmetic.activation import applied
+from multisubnet._arithmetic.activation import resolve_activation
 from multisubnet._arrays import dtypes, validation
 from multisubnet._arrays.frameworks import known_to_compilers
 from multisubnet._functions import problem
@@ -25,7 +25,7 @@ from multisubnet.torch._arrays import (
     tensor_dtype,
     tensor_of,
 )
-from multisubnet.torch._custom_op import Operator, are_numbers, decoded, encoded
+from multisubnet.torch._custom_op import CustomOp, are_numbers, decoded, encoded
 
 _OPERANDS = "Tensor samples, Tensor weight, Tensor? bias"
 _ACTIVATION = "str? activation, float? parameter"
@@ -56,7 +56,7 @@ def _common_dtype(samples: Tensor, weight: Tensor, bias: Tensor | None) -> np.dt
 def _result_dtype(operands: tuple[Any, ...], activation: Any, parameter: Any) -> torch.dtype:
     dtype = _common_dtype(*operands)
     if activation is not None:
-        _, dtype = applied(decoded(activation, parameter), dtype)
+        _, dtype = resolve_activation(decoded(activation, parameter), dtype)
     return tensor_dtype(dtype)
 
 
@@ -143,7 +143,7 @@ def _those(gradients: tuple[Tensor, ...], wrt: str) -> list[Tensor | None]:
     return [x if name in names else None for name, x in zip(_WRT, gradients, strict=True)]
 
 
-affine = Operator(
+affine = CustomOp(
     f"affine({_OPERANDS}, {_ACTIVATION}, int set_axis) -> Tensor",
     _affine,
     _fake_affine,
@@ -181,7 +181,7 @@ def _no_result(*arguments):
     return None
 
 
-affine_out = Operator(
+affine_out = CustomOp(
     f"affine_out({_OPERANDS}, Tensor(a!) out, {_ACTIVATION}, int set_axis) -> ()",
     _affine_out,
     _no_result,
@@ -212,7 +212,7 @@ def _no_second_derivative(*ignored):
     )
 
 
-affine_vjp = Operator(
+affine_vjp = CustomOp(
     f"affine_vjp({_OPERANDS}, Tensor cotangent, {_ACTIVATION}, str wrt)"
     " -> (Tensor, Tensor, Tensor)",
     _affine_vjp,
@@ -251,7 +251,7 @@ def _affine_select_backward(ctx, cotangent):
     return *_those(gradients, wrt), None, None, None, None
 
 
-affine_select = Operator(
+affine_select = CustomOp(
     f"affine_select({_OPERANDS}, Tensor set_index, {_ACTIVATION}, bool? check) -> Tensor",
     _affine_select,
     _fake_affine_select,
@@ -269,7 +269,7 @@ def _affine_select_out(samples, weight, bias, set_index, out, activation, parame
     )
 
 
-affine_select_out = Operator(
+affine_select_out = CustomOp(
     f"affine_select_out({_OPERANDS}, Tensor set_index, Tensor(a!) out, {_ACTIVATION}, bool? check)"
     " -> ()",
     _affine_select_out,
@@ -325,7 +325,7 @@ def _sum_over_sets(gradient: Tensor) -> Tensor:
     return total
 
 
-affine_select_vjp = Operator(
+affine_select_vjp = CustomOp(
     f"affine_select_vjp({_OPERANDS}, Tensor set_index, Tensor cotangent, {_ACTIVATION}, str wrt)"
     " -> (Tensor, Tensor, Tensor)",
     _affine_select_vjp,
@@ -374,7 +374,7 @@ def _recorded_mean_loss(samples, weight, bias, *others):
     return mean_loss_and_grad(samples, weight, bias, *others)[0]
 
 
-mean_loss = Operator(
+mean_loss = CustomOp(
     f"mean_loss({_LOSS}) -> Tensor", _mean_loss, _fake_mean_loss, recorded=_recorded_mean_loss
 )
 
@@ -425,7 +425,7 @@ def _mean_loss_backward(ctx, cotangent, *of_gradients):
     return None, *found, *(None,) * 7
 
 
-mean_loss_and_grad = Operator(
+mean_loss_and_grad = CustomOp(
     f"mean_loss_and_grad({_LOSS}) -> (Tensor, Tensor, Tensor)",
     _mean_loss_and_grad,
     _fake_mean_loss_and_grad,
@@ -469,7 +469,7 @@ def _no_statistics_backward(ctx, *grads):
     )
 
 
-affine_stats = Operator(
+affine_stats = CustomOp(
     f"affine_stats({_OPERANDS}, Tensor? set_weight, {_ACTIVATION}, str statistics)"
     " -> (Tensor, Tensor, Tensor)",
     _affine_stats,

@@ -20,13 +20,13 @@ from torch import Tensor
 from torch._functorch.autograd_function import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 
-from multisubnet._arithmetic.activation import PARAMETERS, Activation, applied
+from multisubnet._arithmetic.activation import PARAMETERS, Activation, resolve_activation
 
 _PLAIN = frozenset([Tensor, torch.nn.Parameter])
 _LIBRARY = torch.library.Library("multisubnet", "FRAGMENT")
 
 
-class Operator:
+class CustomOp:
     """A function of tensors, called as what is around it asks for.
 
     `torch.library.custom_op` makes operators that torch.func cannot differentiate, and that drop
@@ -232,7 +232,7 @@ def encoded(activation: Any) -> tuple[str | None, float | None]:
         return activation, None
     if isinstance(activation, Activation):
         return activation.key, activation.parameter
-    applied(activation, np.dtype(np.float64))  # says what is wrong
+    resolve_activation(activation, np.dtype(np.float64))  # says what is wrong
     raise AssertionError
 
 

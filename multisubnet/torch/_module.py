@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from multisubnet._arithmetic.activation import Activation, applied
+from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arrays import validation
 from multisubnet._sets import models
 from multisubnet._sets.weight_sets import WeightSets
@@ -262,7 +262,7 @@ StackedAffine.__module__ = "multisubnet.torch"  # where pickles look for it
 def _checked(activation: Any) -> Activation | None:
     if activation is None:
         return None
-    return applied(activation, np.dtype(np.float64))[0]
+    return resolve_activation(activation, np.dtype(np.float64))[0]
 
 
 def _parameters(module: nn.Module) -> tuple[Tensor, Tensor | None]:
