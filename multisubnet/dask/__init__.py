@@ -1,8 +1,9 @@
 """Dask arrays: the functions of this package on data and sets that no machine could hold.
 
-They return Dask arrays, and compute nothing until those are computed. The _tasks are the functions
-of this package on NumPy or CuPy chunks; sums go through the same fixed tree in every case, so that
-the bits depend neither on the chunks nor on who computed them.
+They have the arguments and errors of the functions of the same names in `multisubnet`, return Dask
+arrays, and compute nothing until those are computed. The tasks are the functions of this package on
+NumPy or CuPy chunks; sums go through the same fixed tree in every case, so that the bits depend
+neither on the chunks nor on who computed them.
 
 >>> import dask.array as da
 >>> import multisubnet as ms

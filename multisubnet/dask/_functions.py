@@ -29,20 +29,12 @@ def affine(
     set_axis: int = 0,
     out: Any = None,
 ) -> da.Array:
-    """Evaluate N sets of weights on the same samples, lazily.
+    """Evaluate N sets of weights on the same samples, lazily: `multisubnet.affine`.
 
-    Parameters
-    ----------
-    samples, weight, bias, activation, set_axis
-        As for `multisubnet.affine`; some are Dask arrays, of NumPy or CuPy chunks.
-    out : None
-        There is none: `dask.array.store` and `to_zarr` write results that are too large.
-
-    Returns
-    -------
-    dask.array.Array, shape (N, B, F) or (B, N, F)
-        A block for each chunk of sets, of samples and of features. Operands that are not Dask
-        arrays are cut so that a block has about the bytes of Dask's setting ``array.chunk-size``.
+    Some operands are Dask arrays, of NumPy or CuPy chunks. The result has a block for each chunk of
+    sets, of samples and of features. Operands that are not Dask arrays are cut so that a block has
+    about the bytes of Dask's setting ``array.chunk-size``. There is no `out`: `dask.array.store`
+    and `to_zarr` write results that are too large.
 
     Raises
     ------
@@ -88,29 +80,12 @@ def mean_loss(
     per_feature: bool = False,
     dtype: Any = None,
 ) -> da.Array:
-    """Judge N sets of weights, lazily: the mean loss of each on the same samples and targets.
+    """Judge N sets of weights, lazily: `multisubnet.mean_loss`.
 
-    Parameters
-    ----------
-    samples, weight, bias, targets, loss, activation, sample_weight, per_feature, dtype
-        As for `multisubnet.mean_loss`; some are Dask arrays, of NumPy or CuPy chunks.
-
-    Returns
-    -------
-    dask.array.Array, shape (N,) or (N, F)
-        With the bits of `multisubnet.mean_loss`, whatever the chunks are.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As for `multisubnet.mean_loss`, now, and not when it is computed; an operand has chunks of
-        unknown size.
-
-    Notes
-    -----
-    Where samples are in several chunks, these are made to be of 4096 samples times a power of two,
-    which they should be from the start: then nothing is moved. A task returns a sum for each set
-    and feature of its chunks.
+    The bits do not depend on the chunks. Where samples are in several chunks, these are made to be
+    of 4096 samples times a power of two, which they should be from the start: then nothing is
+    moved. A task returns a sum for each set and feature of its chunks. Errors are raised as by
+    `affine`.
 
     Examples
     --------
@@ -136,36 +111,10 @@ def mean_loss_and_grad(
     per_feature: bool = False,
     dtype: Any = None,
 ) -> tuple[da.Array, da.Array, da.Array | None]:
-    """Judge N sets of weights, and find the gradients of their losses, lazily.
+    """Judge N sets of weights, lazily, with gradients: `multisubnet.mean_loss_and_grad`.
 
-    Compute them together, by ``dask.compute(loss, grad_weight, grad_bias)``: they share the work.
-
-    Parameters
-    ----------
-    samples, weight, bias, targets, loss, activation, sample_weight, per_feature, dtype
-        As for `multisubnet.mean_loss_and_grad`; some are Dask arrays, of NumPy or CuPy chunks.
-
-    Returns
-    -------
-    loss : dask.array.Array, shape (N,) or (N, F)
-    grad_weight, grad_bias : dask.array.Array, shape (N, F)
-        With the bits of `multisubnet.mean_loss_and_grad`. `grad_bias` is None where `bias` is.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As for `mean_loss`.
-
-    Examples
-    --------
-    >>> import dask
-    >>> import dask.array as da
-    >>> import multisubnet as ms
-    >>> weight = da.from_array([[2.0], [3.0]], chunks=1)
-    >>> loss, grad, _ = ms.mean_loss_and_grad([[1.0], [2.0]], weight, None, [2.0, 4.0])
-    >>> dask.compute(loss, grad)
-    (array([0. , 2.5]), array([[0.],
-           [5.]]))
+    As for `mean_loss`. Compute the results together, by ``dask.compute(loss, grad_weight,
+    grad_bias)``: they share the work.
     """
     operands = samples, weight, bias, targets, sample_weight
     results = _judged(operands, with_gradients(bias), loss, activation, per_feature, dtype)
@@ -181,36 +130,11 @@ def affine_stats(
     set_weight: Any = None,
     statistics: Sequence[str] = ("mean", "std"),
 ) -> tuple[da.Array, ...]:
-    """Predict with an ensemble, lazily: the mean and the spread of `affine` over all sets.
+    """Predict with an ensemble, lazily: `multisubnet.affine_stats`.
 
-    Parameters
-    ----------
-    samples, weight, bias, activation, set_weight, statistics
-        As for `multisubnet.affine_stats`; some are Dask arrays, of NumPy or CuPy chunks.
-
-    Returns
-    -------
-    tuple of dask.array.Array, shape (B, F), float64
-        With the bits of `multisubnet.affine_stats`. For the spread the sets are passed over twice.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As for `multisubnet.affine_stats`, now, and not when it is computed; an operand has chunks
-        of unknown size.
-
-    Notes
-    -----
-    Where sets are in several chunks, these are made to be of 4096 sets times a power of two.
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> import multisubnet as ms
-    >>> weight = da.from_array([[1.0, 3.0], [3.0, 5.0]], chunks=1)
-    >>> (mean,) = ms.affine_stats([[1.0, 2.0]], weight, statistics=["mean"])
-    >>> mean.compute()
-    array([[2., 8.]])
+    The bits do not depend on the chunks. Where sets are in several chunks, these are made to be of
+    4096 sets times a power of two. For the spread the sets are passed over twice. Errors are raised
+    as by `affine`.
     """
     names = names_of(statistics)
     given = ChunkedOperands(samples=samples, weight=weight, bias=bias, set_weight=set_weight)

@@ -1,6 +1,7 @@
 """The functions of this package for JAX arrays.
 
-``multisubnet.affine`` and the others take JAX arrays, too, and call these.
+``multisubnet.affine`` and the others take JAX arrays, too, and call these. Arguments, results and
+errors are those of the functions of the same names there; what is said here is what JAX arrays add.
 
 Arrays that are there are handed to the kernels of this package without a copy, on the CPU or a
 GPU, and the results have its bits. Inside `jax.jit`, `jax.grad`, `jax.vmap` and other
@@ -69,32 +70,18 @@ def affine(
 ) -> jax.Array:
     """Evaluate N sets of weights on the same samples: `multisubnet.affine` for JAX arrays.
 
-    Parameters
-    ----------
-    samples : array_like, shape (B, F) or (N, B, F)
-        B samples of F features. This and the others are JAX arrays on one device; on the CPU, NumPy
-        arrays and sequences may be among them, and become JAX arrays.
-    weight : array_like, shape (N, F) or (1, F)
-        A weight for each set and feature; (1, F) is shared by all sets.
-    bias : array_like, shape (N, F) or (1, F), optional
-        A bias for each set and feature. None adds nothing.
-    activation : str or multisubnet.Activation, optional
-        The function applied to each sum.
-    set_axis : {0, 1}, optional
-        Where N stands in the shape of the result.
-    out : None
-        There is none: JAX arrays are immutable.
+    The arrays are on one device. NumPy arrays and sequences may stand beside them, and become JAX
+    arrays. There is no `out`: JAX arrays are immutable. Dtypes are those of `multisubnet.affine` as
+    JAX has them: unless `jax_enable_x64` is on, float64 is rounded once to float32, and int64 wraps
+    to int32.
 
-    Returns
-    -------
-    jax.Array, shape (N, B, F) or (B, N, F)
-        On the operands' device. Its dtype is that of `multisubnet.affine` as JAX has it: unless
-        `jax_enable_x64` is on, float64 is rounded once to float32, and int64 wraps to int32.
+    Inside transformations the dtypes are the same, the arithmetic is JAX'. There products and sums
+    are contracted to fused multiply-adds, subnormal numbers are flushed to zero, functions are
+    those of `jax.nn`, some of which give NaN at an infinity (softsign, and at -inf silu and gelu),
+    and what would be float64 is computed in float32 unless `jax_enable_x64` is on.
 
     Raises
     ------
-    ValueError, multisubnet.BackendUnavailable
-        As for `multisubnet.affine`; on a GPU CuPy is needed.
     TypeError
         As for `multisubnet.affine`; `out` is given; the arrays are on several devices; a dtype is
         one that this package does not have, as float8; bfloat16 is on a GPU.
@@ -102,13 +89,6 @@ def affine(
         A NumPy array or sequence has integers that JAX has only where `jax_enable_x64` is on.
     RuntimeError
         An array has been deleted or donated.
-
-    Notes
-    -----
-    Inside transformations the dtypes are the same, the arithmetic is JAX'. There products and sums
-    are contracted to fused multiply-adds, subnormal numbers are flushed to zero, functions are
-    those of `jax.nn`, some of which give NaN at an infinity (softsign, and at -inf silu and gelu),
-    and what would be float64 is computed in float32 unless `jax_enable_x64` is on.
 
     Examples
     --------
@@ -151,35 +131,8 @@ def affine_select(
 ) -> jax.Array:
     """Evaluate each sample with a set of its own: `multisubnet.affine_select` for JAX arrays.
 
-    Parameters
-    ----------
-    samples, weight, bias, activation, out
-        As for `affine`.
-    set_index : array_like of int, shape (B,)
-        The set, from 0 to N - 1, of each sample.
-    check : bool, optional
-        Whether an index that is out of range is an IndexError; else the row of the result is NaN,
-        or 0. None checks on the CPU, and not inside transformations, where True is a TypeError.
-
-    Returns
-    -------
-    jax.Array, shape (B, F)
-        Of the dtype that `affine` gives.
-
-    Raises
-    ------
-    IndexError
-        An index is out of range, where that is checked.
-    ValueError, TypeError, RuntimeError, multisubnet.BackendUnavailable
-        As for `affine`; and where `set_index` has another shape, or is not of integers.
-
-    Examples
-    --------
-    >>> import jax.numpy as jnp
-    >>> import multisubnet as ms
-    >>> samples, weight = jnp.array([[3, 7], [9, 4]]), jnp.array([[2, 9], [8, 6]])
-    >>> ms.affine_select(samples, weight, None, [1, 0]).tolist()
-    [[24, 42], [18, 36]]
+    As for `affine`. None for `check` checks the index on the CPU, and not inside transformations,
+    where True is a TypeError.
     """
     _refuse(out)
     operands = read(samples=samples, weight=weight, bias=bias, set_index=set_index)
@@ -205,33 +158,7 @@ def affine_stats(
 ) -> tuple[jax.Array, ...]:
     """Predict mean and spread of an ensemble: `multisubnet.affine_stats` for JAX arrays.
 
-    Parameters
-    ----------
-    samples, weight, bias, activation
-        As for `affine`.
-    set_weight : array_like, shape (N,), optional
-        The weight of each set in the mean and the spread.
-    statistics : sequence of {"mean", "var", "std"}, optional
-        What to compute.
-
-    Returns
-    -------
-    tuple of jax.Array, shape (B, F)
-        The statistics, in the order asked for, in float64: rounded once to float32 unless
-        `jax_enable_x64` is on.
-
-    Raises
-    ------
-    ValueError, TypeError, RuntimeError, multisubnet.BackendUnavailable
-        As for `affine` and `multisubnet.affine_stats`.
-
-    Examples
-    --------
-    >>> import jax.numpy as jnp
-    >>> import multisubnet as ms
-    >>> mean, std = ms.affine_stats(jnp.array([[1.0, 2.0]]), jnp.array([[1.0, 3.0], [3.0, 5.0]]))
-    >>> mean.tolist(), std.tolist()
-    ([[2.0, 8.0]], [[1.0, 2.0]])
+    As for `affine`: in float64, rounded once to float32 unless `jax_enable_x64` is on.
     """
     operands = read(samples=samples, weight=weight, bias=bias, set_weight=set_weight)
     names = tuple(_stats.names_of(statistics))
@@ -255,34 +182,7 @@ def affine_vjp(
 ) -> tuple[jax.Array | None, jax.Array | None, jax.Array | None]:
     """Pull a cotangent of `affine` back: `multisubnet.affine_vjp` for JAX arrays.
 
-    Parameters
-    ----------
-    samples, weight, bias, activation
-        As for `affine`.
-    cotangent : array_like, shape (N, B, F)
-        The derivative of a scalar with respect to each element of the result.
-    wrt : sequence of {"samples", "weight", "bias"}, optional
-        The gradients that are asked for; all of them by default.
-
-    Returns
-    -------
-    grad_samples, grad_weight, grad_bias : jax.Array or None
-        Of the shape and dtype of the operand (where that is not a floating one: float64, or float32
-        unless `jax_enable_x64` is on); None where it was not asked for, or where there is no bias.
-
-    Raises
-    ------
-    ValueError, TypeError, RuntimeError, multisubnet.BackendUnavailable
-        As for `affine` and `multisubnet.affine_vjp`.
-
-    Examples
-    --------
-    >>> import jax.numpy as jnp
-    >>> import multisubnet as ms
-    >>> samples, weight = jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0], [5.0, 6.0]])
-    >>> cotangent = jnp.array([[[1.0, 1.0]], [[10.0, 10.0]]])
-    >>> ms.affine_vjp(samples, weight, None, cotangent, wrt="samples")[0].tolist()
-    [[53.0, 64.0]]
+    As for `affine`. A gradient that would be float64 is float32 unless `jax_enable_x64` is on.
     """
     operands = read(samples=samples, weight=weight, bias=bias, cotangent=cotangent)
     asked = _vjp.names_of(wrt)
@@ -318,32 +218,9 @@ def mean_loss(
 ) -> jax.Array:
     """Judge N sets of weights: `multisubnet.mean_loss` for JAX arrays.
 
-    Parameters
-    ----------
-    samples, weight, bias, activation
-        As for `affine`.
-    targets : array_like, shape (B, F), (B, 1) or (B,)
-        What is to be predicted.
-    loss : str, optional
-        The loss of a prediction, one of those that `multisubnet.mean_loss` lists.
-    sample_weight : array_like, shape (B,), optional
-        The weight of each sample in the mean.
-    per_feature : bool, optional
-        Whether to give a loss for each feature's subnetwork, instead of their mean over features.
-    dtype : dtype_like, optional
-        The floating dtype of the result; by default float64, or float32 unless `jax_enable_x64` is
-        on.
-
-    Returns
-    -------
-    jax.Array, shape (N,) or (N, F)
-        Sums are taken in float64 and rounded once to `dtype`; inside transformations they are JAX'
-        sums in the working dtype.
-
-    Raises
-    ------
-    ValueError, TypeError, RuntimeError, multisubnet.BackendUnavailable
-        As for `affine` and `multisubnet.mean_loss`; `dtype` is float64 and `jax_enable_x64` off.
+    As for `affine`. The result is float64, or float32 unless `jax_enable_x64` is on; float64 as
+    `dtype` is a TypeError then. Sums are taken in float64 and rounded once; inside transformations
+    they are JAX' sums in the working dtype.
 
     Examples
     --------
@@ -380,34 +257,7 @@ def mean_loss_and_grad(
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """Judge N sets of weights, with gradients: `multisubnet.mean_loss_and_grad` for JAX arrays.
 
-    Parameters
-    ----------
-    samples, weight, bias, targets, loss, activation, sample_weight, per_feature, dtype
-        As for `mean_loss`.
-
-    Returns
-    -------
-    loss : jax.Array, shape (N,) or (N, F)
-        What `mean_loss` returns.
-    grad_weight, grad_bias : jax.Array, shape (N, F)
-        The derivatives of each set's (or subnetwork's) loss, of the dtype of `weight` (where that
-        is not a floating one: float64, or float32 unless `jax_enable_x64` is on). `grad_bias` is
-        None where `bias` is.
-
-    Raises
-    ------
-    ValueError, TypeError, RuntimeError, multisubnet.BackendUnavailable
-        As for `mean_loss`; `activation` is a derivative.
-
-    Examples
-    --------
-    >>> import jax.numpy as jnp
-    >>> import multisubnet as ms
-    >>> loss, grad_weight, _ = ms.mean_loss_and_grad(
-    ...     jnp.array([[1.0], [3.0]]), jnp.array([[2.0], [1.0]]), None, jnp.array([2.0, 6.0])
-    ... )
-    >>> grad_weight.tolist()
-    [[0.0], [-10.0]]
+    As for `mean_loss` and `affine_vjp`.
     """
     operands = read(
         samples=samples, weight=weight, bias=bias, targets=targets, sample_weight=sample_weight

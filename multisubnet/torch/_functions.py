@@ -27,20 +27,12 @@ def affine(
 ) -> Tensor:
     """Evaluate N sets of weights on the same samples: `multisubnet.affine` of tensors.
 
-    Parameters
-    ----------
-    samples, weight, bias
-        As for `multisubnet.affine`: tensors on the CPU or a CUDA device. NumPy arrays and
-        sequences may be among tensors on the CPU. A gradient flows to those that require one.
-    activation, set_axis
-        As for `multisubnet.affine`; an activation that is a derivative has no gradient.
-    out : Tensor, optional
-        Where to write the result. Autograd must not be recording.
+    The tensors are on the CPU or on one CUDA device; NumPy arrays and sequences may stand beside
+    tensors on the CPU. Memory is shared, not copied. Operands that differ in dtype are cast as
+    NumPy does it: float32 and int64 give float64. `out` is a tensor.
 
-    Returns
-    -------
-    Tensor, shape (N, B, F) or (B, N, F)
-        Of the dtype that `multisubnet.affine` gives, on the operands' device.
+    Gradients are those of `multisubnet.affine_vjp`, with the same bits on every backend. An
+    activation that is a derivative has none.
 
     Raises
     ------
@@ -53,18 +45,10 @@ def affine(
         `out` is given and an operand, or `out`, requires a gradient.
     NotImplementedError
         A second or a forward-mode derivative is asked for.
-    ValueError, BackendUnavailable
-        As for `multisubnet.affine`.
 
     See Also
     --------
     StackedAffine : the same with parameters of its own.
-
-    Notes
-    -----
-    Memory is shared with tensors, not copied; the bits are those of `multisubnet.affine`. Gradients
-    are those of `multisubnet.affine_vjp`, with the same bits on every backend. Operands that differ
-    in dtype are cast as NumPy does it: float32 and int64 give float64.
 
     Examples
     --------
@@ -103,39 +87,10 @@ def affine_select(
 ) -> Tensor:
     """Evaluate each sample with a set of its own: `multisubnet.affine_select` of tensors.
 
-    Parameters
-    ----------
-    samples, weight, bias, set_index, activation, check
-        As for `multisubnet.affine_select`, of which samples, weight and bias can have gradients.
-    out : Tensor, optional
-        Where to write the result. Autograd must not be recording.
-
-    Returns
-    -------
-    Tensor, shape (B, F)
-
-    Raises
-    ------
-    IndexError
-        An index is out of range, where that is checked; gradients check it always.
-    TypeError, ValueError, RuntimeError, NotImplementedError, BackendUnavailable
-        As for `affine`.
-
-    Notes
-    -----
-    The gradients of a set are those that `multisubnet.affine_vjp` gives for it and its samples
-    alone, in their order. Those of a weight or bias that all sets share are then added up. On CUDA
-    the number of samples of each set is waited for.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from multisubnet import torch as mst
-    >>> samples, weight = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[10.0], [20.0]])
-    >>> mst.affine_select(samples, weight, None, torch.tensor([1, 0, 1]))
-    tensor([[20.],
-            [20.],
-            [60.]])
+    As for `affine`. The gradients of a set are those that `multisubnet.affine_vjp` gives for it and
+    its samples alone, in their order; those of a weight or bias that all sets share are then added
+    up. They always check the index: an IndexError. On CUDA they wait for the number of samples of
+    each set.
     """
     options = *encoded(activation), check
     operands = {"samples": samples, "weight": weight, "bias": bias, "set_index": set_index}
@@ -156,28 +111,7 @@ def affine_vjp(
 ) -> tuple[Tensor | None, ...]:
     """Pull a cotangent of `affine` back to its operands: `multisubnet.affine_vjp` of tensors.
 
-    Parameters
-    ----------
-    samples, weight, bias, cotangent, activation, wrt
-        As for `multisubnet.affine_vjp`.
-
-    Returns
-    -------
-    grad_samples, grad_weight, grad_bias : Tensor or None
-        They have no gradients themselves.
-
-    Raises
-    ------
-    TypeError, ValueError, NotImplementedError, BackendUnavailable
-        As for `multisubnet.affine_vjp` and `affine`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from multisubnet import torch as mst
-    >>> ones = torch.ones(1, 2)
-    >>> mst.affine_vjp(ones, ones, None, torch.ones(1, 1, 2), wrt=["weight"])
-    (None, tensor([[1., 1.]]), None)
+    The gradients have no gradients themselves.
     """
     asked = _affine_vjp.names_of(wrt)
     operands = {"samples": samples, "weight": weight, "bias": bias, "cotangent": cotangent}
@@ -205,28 +139,10 @@ def mean_loss(
 ) -> Tensor:
     """Judge N sets of weights: `multisubnet.mean_loss` of tensors, with gradients.
 
-    Parameters
-    ----------
-    samples, weight, bias, targets, loss, activation, sample_weight, per_feature
-        As for `multisubnet.mean_loss`, of which weight and bias can have gradients.
-    dtype : torch.dtype or dtype_like, optional
-        The floating dtype of the result; float64 by default.
-
-    Returns
-    -------
-    Tensor, shape (N,) or (N, F)
-
-    Raises
-    ------
-    NotImplementedError
-        In the backward pass, where samples, targets or `sample_weight` require a gradient.
-    TypeError, ValueError, BackendUnavailable
-        As for `multisubnet.mean_loss` and `affine`.
-
-    Notes
-    -----
-    Where a gradient is required, it is computed with the loss, in one pass over the data, by
-    `multisubnet.mean_loss_and_grad`; the backward pass only multiplies it.
+    Weight and bias can have gradients; in the backward pass it is a NotImplementedError if another
+    operand requires one. `dtype` may also be one of PyTorch's. Where a gradient is required, it is
+    computed with the loss, in one pass over the data; the backward pass multiplies it by the
+    cotangent, in the working dtype, and rounds it.
 
     Examples
     --------
@@ -259,29 +175,7 @@ def mean_loss_and_grad(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Judge N sets of weights, with gradients: `multisubnet.mean_loss_and_grad` of tensors.
 
-    Parameters
-    ----------
-    samples, weight, bias, targets, loss, activation, sample_weight, per_feature, dtype
-        As for `mean_loss`.
-
-    Returns
-    -------
-    loss : Tensor, shape (N,) or (N, F)
-    grad_weight, grad_bias : Tensor, shape (N, F)
-        `grad_bias` is None where there is no bias. They have no gradients themselves.
-
-    Raises
-    ------
-    NotImplementedError, TypeError, ValueError, BackendUnavailable
-        As for `mean_loss`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from multisubnet import torch as mst
-    >>> samples, targets = torch.tensor([[1.0], [2.0]]), torch.tensor([2.0, 4.0])
-    >>> mst.mean_loss_and_grad(samples, torch.tensor([[3.0]]), None, targets)
-    (tensor([2.5000], dtype=torch.float64), tensor([[5.]]), None)
+    As for `mean_loss`. `grad_weight` and `grad_bias` have no gradients themselves.
     """
     arguments = _of_loss(samples, weight, bias, targets, sample_weight)
     options = *encoded(activation), loss, per_feature, dtype_of_loss(dtype)
@@ -302,28 +196,7 @@ def affine_stats(
 ) -> tuple[Tensor, ...]:
     """Predict with an ensemble: `multisubnet.affine_stats` of tensors.
 
-    Parameters
-    ----------
-    samples, weight, bias, activation, set_weight, statistics
-        As for `multisubnet.affine_stats`.
-
-    Returns
-    -------
-    tuple of Tensor, shape (B, F), float64
-
-    Raises
-    ------
-    NotImplementedError
-        In the backward pass: statistics have no gradients.
-    TypeError, ValueError, BackendUnavailable
-        As for `multisubnet.affine_stats` and `affine`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from multisubnet import torch as mst
-    >>> mst.affine_stats(torch.tensor([[1.0]]), torch.tensor([[1.0], [3.0]]))
-    (tensor([[2.]], dtype=torch.float64), tensor([[1.]], dtype=torch.float64))
+    Statistics have no gradients: a NotImplementedError in the backward pass.
     """
     operands = {"samples": samples, "weight": weight, "bias": bias, "set_weight": set_weight}
     names = names_of(statistics)
