@@ -67,6 +67,12 @@ DEVICE float64 from_bits(uint64 x) {
     return r;
 }
 
+DEVICE float64 root(float64 x) {
+    float64 r;
+    asm("sqrt.rn.f64 %0, %1;" : "=d"(r) : "d"(x));
+    return r;
+}
+
 DEVICE float64 widen(float32 x) {
     float64 r;
     asm("cvt.f64.f32 %0, %1;" : "=d"(r) : "f"(x));
@@ -116,6 +122,8 @@ DEVICE uint32 bits(float32 x) { return same_bits<uint32>(x); }
 DEVICE uint64 bits(float64 x) { return same_bits<uint64>(x); }
 DEVICE float32 from_bits(uint32 x) { return same_bits<float32>(x); }
 DEVICE float64 from_bits(uint64 x) { return same_bits<float64>(x); }
+
+DEVICE float64 root(float64 x) { return __builtin_sqrt(x); }
 
 DEVICE float64 widen(float32 x) { return x; }
 DEVICE float32 to_float32(float64 x) { return static_cast<float32>(x); }

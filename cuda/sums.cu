@@ -4,8 +4,9 @@
 // The terms are those of activation(sample * weight + bias) and a target. Among the strides of an
 // operand, `set` is that of the axis that is kept and `sample` that of the one that is summed up,
 // whichever of the two they are.
-#include "affine.cuh"
 #include "losses.cuh"
+#include "moments.cuh"
+#include "trees.cuh"
 
 // _backends/cupy/launch/sums.py packs this.
 struct Sums {
@@ -48,6 +49,25 @@ template <typename Derivative> struct Chained {
         return mul(slope, activated<Derivative>(z, parameter));
     }
 };
+// The size of a number.
+DEVICE float64 size(float64 x) { return from_bits(bits(x) & 0x7fffffffffffffffull); }
+
+struct Sizes {
+    typedef Largest Join;
+    static constexpr int TAKES = 2, GIVES = 2;
+    DEVICE void of(const float64 *in, float64 *out) {
+        for (int i = 0; i < GIVES; ++i) out[i] = size(in[i]);
+    }
+};
+struct Weights {
+    typedef Sum Join;
+    static constexpr int TAKES = 2, GIVES = 2;
+    DEVICE void of(const float64 *in, float64 *out) {
+        out[0] = in[0];
+        out[1] = size(in[0]);
+    }
+};
+
 struct LinearDerivative;  // of which a source may have no more
 template <> struct Chained<LinearDerivative> {
     template <typename T> DEVICE T of(T slope, T, float64) { return slope; }
@@ -62,9 +82,13 @@ DEVICE constexpr int count_of(int outputs) {
 template <typename Loss, typename Activation, typename Derivative, int OUTPUTS, bool WEIGHTED>
 struct Terms {
     static constexpr int COUNT = count_of(OUTPUTS);
+    float64 parameter;  // of the activation
 
+    __forceinline__ __device__ void begin(const Sums &p, int64) { parameter = p.parameter; }
+    template <typename T> DEVICE T join(T a, T b) { return add(a, b); }
     template <typename T>
-    DEVICE void of(T sample, T weight, T bias, T target, T factor, float64 parameter, T *terms) {
+    __forceinline__ __device__ void of(T sample, T weight, T bias, T target, T factor,
+                                       T *terms) const {
         const T z = add(mul(sample, weight), bias);
         const T prediction = activated<Activation>(z, parameter);
         if constexpr (OUTPUTS & LOSS) {
@@ -82,6 +106,38 @@ struct Terms {
             if constexpr (OUTPUTS & SLOPE) *terms++ = slope;
             if constexpr (OUTPUTS & SLOPE_WEIGHT) *terms++ = mul(slope, weight);
         }
+    }
+};
+
+// What is added up for moments of the closed form. The first input is the sample, the second one the
+// target, others are rows of p.weight, along the set axis.
+template <typename Formula, bool WEIGHTED, bool SIGNED> struct MomentTerms {
+    static constexpr int COUNT = Formula::GIVES;
+    float64 known[Formula::TAKES];
+
+    __forceinline__ __device__ void begin(const Sums &p, int64 f) {
+#pragma unroll
+        for (int i = 2; i < Formula::TAKES; ++i)
+            known[i] = Direct<float64, 1>::load(p.weight, i - 2, 0, f).lane[0];
+    }
+    DEVICE float64 join(float64 a, float64 b) { return Formula::Join::of(a, b); }
+    __forceinline__ __device__ void of(float64 sample, float64, float64, float64 target,
+                                       float64 factor, float64 *terms) {
+        known[0] = sample;
+        known[1] = target;
+        Formula::of(known, terms);
+        if (!WEIGHTED) return;
+        const float64 weight = SIGNED ? factor : size(factor);
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i) terms[i] = mul(terms[i], weight);
+    }
+};
+
+// Elements of any dtype, rounded to that of Memory first.
+template <typename Memory> struct Widening {
+    typedef Vector<float64, 1> Value;
+    DEVICE Value load(const Operand &x, int64 n, int64 b, int64 f) {
+        return {{Convert<float64>::from(Memory::load(x, n, b, f).lane[0])}};
     }
 };
 
@@ -127,6 +183,8 @@ __global__ void __launch_bounds__(THREADS, 2) sums(const Sums p) {
     bias.begin(p.bias, T(-0.0), n, f);
     target.begin(p.target, T(1), n, f);
     factor.begin(p.factor, T(1), n, f);
+    Terms terms_of;
+    terms_of.begin(p, f);
 
     const int64 n_blocks = (p.length + BLOCK - 1) / BLOCK;
     for (int64 block = blockIdx.y; block < n_blocks; block += gridDim.y) {
@@ -148,11 +206,11 @@ __global__ void __launch_bounds__(THREADS, 2) sums(const Sums p) {
 #pragma unroll
                 for (int row = 0; row < ROWS; ++row) {
                     T terms[Terms::COUNT];
-                    Terms::of(sample.of[row], weight.of[row], bias.of[row], target.of[row],
-                              factor.of[row], p.parameter, terms);
+                    terms_of.of(sample.of[row], weight.of[row], bias.of[row], target.of[row],
+                                factor.of[row], terms);
 #pragma unroll
                     for (int o = 0; o < Terms::COUNT; ++o)
-                        of_run[o][row] = add(of_run[o][row], terms[o]);
+                        of_run[o][row] = Terms::join(of_run[o][row], terms[o]);
                 }
             }
             // A run that is not there any more adds 0 to what is never -0.
@@ -169,7 +227,8 @@ __global__ void __launch_bounds__(THREADS, 2) sums(const Sums p) {
             for (int o = 0; o < Terms::COUNT; ++o)
 #pragma unroll
                 for (int row = 0; row < ROWS; ++row)
-                    totals[o][row] = add(totals[o][row], Convert<float64>::from(of_run[o][row]));
+                    totals[o][row] =
+                        Terms::join(totals[o][row], Convert<float64>::from(of_run[o][row]));
             if (threadIdx.y == 0)
 #pragma unroll 1
                 for (int y = 1; y < static_cast<int>(blockDim.y); ++y)
@@ -177,7 +236,7 @@ __global__ void __launch_bounds__(THREADS, 2) sums(const Sums p) {
                     for (int o = 0; o < Terms::COUNT; ++o)
 #pragma unroll
                         for (int row = 0; row < ROWS; ++row)
-                            totals[o][row] = add(totals[o][row],
+                            totals[o][row] = Terms::join(totals[o][row],
                                 Convert<float64>::from(exchanged[(o * ROWS + row) * THREADS
                                                                  + place + y * blockDim.x]));
             if (blockDim.y > 1) __syncthreads();

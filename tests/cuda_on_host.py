@@ -22,6 +22,7 @@ import numpy as np
 
 from multisubnet._arithmetic.summands import OPERANDS
 from multisubnet._backends.cupy import engine, sources
+from multisubnet._backends.cupy.closed_form import Fused
 from multisubnet._backends.cupy.launch import geometry
 from multisubnet._backends.cupy.launch import operands as _operands
 from multisubnet._backends.cupy.launch.affine import kernels, plan_affine, plan_affine_select
@@ -103,6 +104,14 @@ def finish(totals, out, divisor, divisor_array):
         run(plan_finish(totals, totals[0], None, 1.0, CARD, address))
         totals = totals[:1]
     run(plan_finish(totals, out, divisor_array, divisor, CARD, address))
+
+
+def _run_planned(plan, arrays, *what):
+    arrays = [x if x is None or _is_plain(x) else _plain(x) for x in arrays]
+    run(plan(*arrays, *what, CARD, address))
+
+
+closed_form = Fused(_run_planned)
 
 
 def address(array):

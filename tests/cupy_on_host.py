@@ -5,7 +5,11 @@ without a GPU, and is held to what is true on one:
 
 - CuPy's own kernels take float32 subnormals for zeros. An operation of CuPy that rounds to, or
   computes in, a floating dtype narrower than float64 is an AssertionError. Bytes may be moved.
+- What needs a number on the host, the truth of an array or the places of a mask, waits for the GPU
+  (and cannot be captured in a graph). It is an AssertionError.
 - Host and device arrays do not mix.
+
+Operations of CuPy that do compute are listed in `computed`.
 """
 
 from __future__ import annotations
@@ -28,6 +32,18 @@ _local = threading.local()
 per_thread_default_stream = False
 
 
+computed = []
+
+
+def _wait(self, *_):
+    raise AssertionError("that waits for the GPU")
+
+
+def _is_mask(key):
+    keys = key if isinstance(key, tuple) else (key,)
+    return any(isinstance(x, np.ndarray) and x.dtype == bool for x in keys)
+
+
 def _refuse(what, *dtypes):
     for dtype in map(np.dtype, dtypes):
         if dtype.kind in "fcV" and dtype not in (np.float64, np.complex128):
@@ -47,9 +63,20 @@ class ndarray(np.ndarray):
     def device(self):
         return Device(0)
 
+    __bool__ = __int__ = __float__ = __index__ = __complex__ = item = tolist = nonzero = _wait
+
+    def __getitem__(self, key):
+        if _is_mask(key):
+            _wait(self)
+        keys = key if isinstance(key, tuple) else (key,)
+        if not any(x is ... for x in keys):
+            keys = *keys, ...  # an element is an array, too
+        return super().__getitem__(keys)
+
     def __array_ufunc__(self, ufunc, method, *inputs, out=(), **options):
         for x in (*inputs, *out):
             assert isinstance(x, ndarray) or np.ndim(x) == 0, f"{ufunc} of a host array"
+        computed.append(ufunc.__name__)
         arrays = [_host(x) for x in inputs]
         result = getattr(ufunc, method)(*arrays, out=tuple(map(_host, out)) or None, **options)
         _refuse(ufunc.__name__, result.dtype, *(x.dtype for x in inputs if isinstance(x, ndarray)))
@@ -61,6 +88,8 @@ class ndarray(np.ndarray):
         return own(*arguments, **options)
 
     def __setitem__(self, key, value):
+        if _is_mask(key):
+            _wait(self)
         if isinstance(value, np.ndarray):
             assert isinstance(value, ndarray), "a host array is written to one on a GPU"
             if value.dtype != self.dtype:
@@ -165,6 +194,7 @@ def concatenate(arrays, axis=0, dtype=None):
 
 
 def where(condition, x, y):
+    computed.append("where")
     result = np.where(*map(_host, (condition, x, y)))
     _refuse("where", result.dtype)
     return asarray(result)

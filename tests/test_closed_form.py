@@ -6,6 +6,7 @@ import functools
 from fractions import Fraction
 from unittest import mock
 
+import cuda_on_host
 import formula
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from test_losses import (
 )
 
 import multisubnet as ms
+from multisubnet._backends.cupy.launch import geometry
+from multisubnet._backends.cupy.launch.geometry import Card
 from multisubnet._functions import closed_form as _closed_form
 from multisubnet.testing import assert_same_bits
 
@@ -255,3 +258,42 @@ def test_the_number_of_threads_does_not_matter(monkeypatch):
         monkeypatch.setenv("MULTISUBNET_NUM_THREADS", threads)
         with ms.use_backend("numba"):
             assert_all_same_bits(ms.mean_loss_and_grad(*operands), desired)
+
+
+@pytest.mark.skipif(
+    cuda_on_host.why_unavailable() is not None, reason=str(cuda_on_host.why_unavailable())
+)
+@settings(max_examples=max(EXAMPLES, 8))
+@given(
+    shape=st.tuples(
+        st.integers(1, 40),
+        st.integers(0, 70) | st.sampled_from([4097, 9000]),
+        st.integers(1, 20) | st.integers(1, 130),
+    ),
+    threads=st.sampled_from([2, 4, 32, 256]),
+    card=st.sampled_from([Card(1, 1), cuda_on_host.CARD]),
+    dtypes=st.tuples(*[st.sampled_from(["f2", "f4", "f8"])] * 5),
+    weighted=st.booleans(),
+    has_bias=st.booleans(),
+    per_feature=st.booleans(),
+)
+def test_kernels_however_features_are_cut_into_tiles(
+    shape, threads, card, dtypes, weighted, has_bias, per_feature
+):
+    n_sets, n_samples, n_features = shape
+    rng = np.random.default_rng(0)
+    shapes = (n_samples, n_features), (n_sets, n_features), (1, n_features), (n_samples, 1)
+    operands = [rng.normal(size=x).astype(t) for x, t in zip(shapes, dtypes[:4], strict=True)]
+    operands[2] = operands[2] if has_bias else None
+    options = {"per_feature": per_feature, "dtype": "float32"}
+    options["sample_weight"] = rng.normal(size=n_samples).astype(dtypes[4]) if weighted else None
+    with ms.use_backend("numpy"):
+        desired = ms.mean_loss_and_grad(*operands, **options)
+    with (
+        ms.use_backend("host"),
+        cuda_on_host.on_card(card),
+        mock.patch.object(geometry, "BLOCK_THREADS", threads),
+        mock.patch.object(geometry, "MOST_RUNS", min(threads, 128)),
+    ):
+        found = ms.mean_loss_and_grad(*operands, **options)
+    assert_all_same_bits(found, desired)

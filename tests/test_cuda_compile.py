@@ -18,6 +18,7 @@ from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._backends.cupy import sources
 from multisubnet._backends.cupy.launch import affine, sums
+from multisubnet._backends.cupy.launch.moments import plan_judge, plan_moment_sums, plan_moments
 from multisubnet._functions.loss_problem import LOSSES
 
 nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="CuPy is not installed")
@@ -85,6 +86,31 @@ def of_finish():
     return sums.plan_finish(totals, out, None, 1.0, H100, lambda array: 0).kernel
 
 
+def of_closed_form():
+    """Return the names of all instances of sums, moments and judge for the closed form."""
+    samples, weights = Array((5, 4), (16, 4), np.dtype("f4")), Array((5,), (4,), np.dtype("f4"))
+    known, counts = Array((11, 4), (32, 8), np.dtype("f8")), Array((2,), (8,), np.dtype("f8"))
+    names = {"moments": [], "sums": [], "judge": []}
+    for dtype in map(np.dtype, ("f4", "f8")):  # of operands of float32
+        for formula, outputs in {"sizes": 2, "weights": 2, "data": 2, "rest": 1}.items() | {
+            ("products", 2),
+            ("signed_rest", 5),
+        }:
+            totals = Array((1, outputs, 4), (160, 32, 8), np.dtype("f8"))
+            arrays = samples, known, None, samples, weights, totals
+            what = formula, formula == "signed_rest", dtype, H100, lambda array: 0
+            names["sums"].append(plan_moment_sums(*arrays, *what).kernel)
+        for formula in ("judged", "judged_by_signed_weights"):
+            what = formula, dtype, 1.0, True, H100, lambda array: 0
+            names["judge"].append(plan_judge(*[samples] * 2, known, *[samples] * 3, *what).kernel)
+    steps = ["Totals<Sum>", "Totals<Largest>", "Fits", "Means", "Slopes", "Rests<1>", "Rests<5>"]
+    steps += "Settling<Settled, false>", "Settling<Settled, true>", "Spread"
+    for step in steps:
+        launch = plan_moments(None, known, known, counts, step, 1.0, H100, lambda array: 0)
+        names["moments"].append(launch.kernel)
+    return names
+
+
 def compiled(target, names, source=None):
     """Compile kernels as CuPy does: it puts -ftz=true behind our options, and the last one wins."""
     options = ("-std=c++17", "-ftz=true", f"-arch={target}", "--ptxas-options=-v")
@@ -146,8 +172,9 @@ def test_sums_stay_in_registers(arch, dtype):
 
 @needs_nvrtc
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_finish_stays_in_registers(arch):
-    assert most_registers(arch, [of_finish()]) <= 128
+def test_finish_and_the_closed_form_stay_in_registers(arch):
+    for names in ([of_finish()], *of_closed_form().values()):
+        assert most_registers(arch, names) <= 128
 
 
 def most_registers(arch, names):
@@ -170,7 +197,8 @@ def test_no_kernel_flushes_contracts_or_approximates(template):
 
 @needs_nvrtc
 def test_sums_neither_flush_nor_contract_nor_approximate():
-    text = ptx([*many_sums("f4"), *many_sums("f8")]) + ptx([of_finish()])
+    names = [*many_sums("f4"), *many_sums("f8")], [of_finish()], *of_closed_form().values()
+    text = "".join(map(ptx, names))
     assert broken_promises(text) == set()
     instructions = {"mul.rn.f32", "add.rn.f64", "div.rn.f64", "setp.lt.f32", "cvt.f64.f32"}
     assert instructions <= set(re.findall(r"[\w.]+", text))

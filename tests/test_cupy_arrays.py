@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import cupy_on_host
 import numpy as np
 import pytest
 
@@ -15,7 +16,9 @@ from multisubnet.testing import assert_same_bits
 RNG = np.random.default_rng(0)
 TINY = np.float32(1e-39)
 SAMPLES, TARGETS = (RNG.normal(size=(5, 3)).astype("f4") for _ in "st")
+OF_SAMPLES, OF_SETS = (RNG.uniform(0.5, 2, n).astype("f4") for n in (5, 4))
 WEIGHT, BIAS = (RNG.normal(size=(4, 3)).astype("f4") for _ in "wb")
+WITH_TARGETS = SAMPLES, WEIGHT, BIAS, TARGETS
 
 
 @pytest.fixture
@@ -34,6 +37,15 @@ CALLS = {
         *map(move, (SAMPLES, WEIGHT, BIAS, TARGETS))
     ),
     "affine_stats": lambda move: ms.affine_stats(*map(move, (SAMPLES, WEIGHT, BIAS))),
+    "mean_loss of weighted samples": lambda move: ms.mean_loss(
+        *map(move, WITH_TARGETS), loss="huber", sample_weight=move(OF_SAMPLES)
+    ),
+    "weighted mean_loss in closed form": lambda move: ms.mean_loss_and_grad(
+        move(SAMPLES.astype("f8")), *map(move, WITH_TARGETS[1:]), sample_weight=move(OF_SAMPLES - 1)
+    ),
+    "affine_stats of weighted sets": lambda move: ms.affine_stats(
+        *map(move, (SAMPLES, WEIGHT, BIAS)), set_weight=move(OF_SETS)
+    ),
     "affine_vjp": lambda move: ms.affine_vjp(
         move(SAMPLES * TINY), move(WEIGHT[:1]), move(BIAS), move(np.ones((4, 5, 3), "f4"))
     ),
@@ -57,7 +69,9 @@ def of_numpy(move):
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_no_operation_of_cupys_touches_results(call, move):
     cupy = sys.modules["cupy"]
+    cupy_on_host.computed.clear()
     results, desired = (x if isinstance(x, tuple) else (x,) for x in (call(move), call(np.asarray)))
+    assert cupy_on_host.computed == []
     for result, expected in zip(results, desired, strict=True):
         assert type(result) is cupy.ndarray
         assert_same_bits(result.get(), expected)
@@ -85,7 +99,22 @@ def test_the_stand_in_sees_what_a_gpu_would_flush(move):
     ):
         with pytest.raises(AssertionError, match="takes subnormals for zeros"):
             flushes()
-    assert float((wide + 1)[0, 0]) == float(WEIGHT[0, 0]) + 1
+    assert (wide + 1).get()[0, 0] == WEIGHT.astype("f8")[0, 0] + 1
+
+
+def test_the_stand_in_sees_what_waits(move):
+    array = move(WEIGHT.astype("f8"))
+    for waits in (
+        lambda: float(array[0, 0]),
+        lambda: bool(array[0, 0] > 0),
+        lambda: array[0, 0].item(),
+        lambda: array[array > 0],
+        lambda: array.__setitem__(array > 0, 0.0),
+        lambda: array.nonzero(),
+        lambda: max(array[0]),
+    ):
+        with pytest.raises(AssertionError, match="that waits for the GPU"):
+            waits()
 
 
 def test_sets_move_as_results_do(cupy_on_host, monkeypatch):

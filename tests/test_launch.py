@@ -272,6 +272,19 @@ def test_finish_is_the_tree_however_it_is_cut(shape, card, threads, over_feature
     assert_same_bits(out, desired)
 
 
+@needs_compiler
+@pytest.mark.parametrize("n_tiles", [9, 10, 11, 70])
+def test_lanes_wait_for_what_came_of_tiles(n_tiles):
+    # Of more tiles than the first lane has leaves, the last of which another lane reads next.
+    totals = np.random.default_rng(0).normal(size=(32 * n_tiles, 1, 1))
+    desired, out = np.empty((1, 1)), np.empty((1, 1))
+    numpy.finish(totals, desired, 1.0, None)
+    with mock.patch.object(_geometry, "BLOCK_THREADS", 4):
+        cuda_on_host.finish(totals, out, 1.0, None)
+    assert_same_bits(out, desired)
+
+
+@needs_compiler
 def test_finish_of_nothing_is_zero():
     out = np.full(3, np.nan)
     cuda_on_host.finish(np.empty((1, 3, 0)), out, 2.0, None)

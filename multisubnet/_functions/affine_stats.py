@@ -126,7 +126,7 @@ def affine_stats(
         (mean,) = means(None)
         found = {"mean": mean}
         if needs_spread(names):
-            found["var"], found["std"] = spread(*means(mean))
+            found["var"], found["std"] = spread(summing, *means(mean))
         return tuple(summing.returned(found[name]) for name in names)
 
 
@@ -195,13 +195,16 @@ def of_values(values: Any, set_weight: Any) -> dict[str, Any]:
         operands["target"] = outs[0][:, None]
         found.extend(outs)
     mean, square, distance = found
-    variance, deviation = spread(square, distance)
+    variance, deviation = spread(summing, square, distance)
     return {"mean": mean, "var": variance, "std": deviation}
 
 
 @without_warnings
-def spread(square: Any, distance: Any) -> tuple[Any, Any]:
+def spread(summing: Summing, square: Any, distance: Any) -> tuple[Any, Any]:
     """Return variance and standard deviation of mean squares and means of distances."""
+    fused = getattr(summing.backend, "closed_form", None)
+    if fused is not None:
+        return fused.spread(summing, square, distance)
     variance = square - distance * distance
     # All sets are the same, but for the last bits; or the weights of some of them are negative.
     variance[(variance < 0.0) & (square >= 0.0)] = 0.0

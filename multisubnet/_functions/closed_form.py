@@ -15,6 +15,8 @@ the means of (x - mean(x)) r, x - mean(x) and r are not 0, and the loss has term
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,13 +31,26 @@ from multisubnet._arithmetic.moments import (
     steps_of,
 )
 from multisubnet._arithmetic.summation_order import BLOCK
-from multisubnet._arrays import namespaces
 from multisubnet._functions.summation import Summing, in_float64, power_of_two
 
 _WIDTH = 64  # features whose moments are computed together
 _ELEMENTS = 1 << 19  # of an array in float64
 
 
+def _fused(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Leave the work to the backend, if it has a function that does it in few steps."""
+
+    @functools.wraps(function)
+    def call(summing: Summing, *arguments: Any) -> Any:
+        fused = getattr(summing.backend, "closed_form", None)
+        if fused is not None:
+            return getattr(fused, function.__name__)(summing, *arguments)
+        return function(summing, *arguments)
+
+    return call
+
+
+@_fused
 @np.errstate(all="ignore")  # which keeps the context: backends ask it for threads
 def moments(summing: Summing, samples: Any, targets: Any, sample_weight: Any) -> Any:
     """Return what `judged` takes, or `judged_by_signed_weights`, float64 of shape (moments, F).
@@ -58,6 +73,7 @@ def moments(summing: Summing, samples: Any, targets: Any, sample_weight: Any) ->
     return found
 
 
+@_fused
 @without_warnings
 def largest(summing: Summing, samples: Any, targets: Any) -> Any:
     """Return the largest sizes of samples and targets, float64 of shape (2, F)."""
@@ -67,6 +83,7 @@ def largest(summing: Summing, samples: Any, targets: Any) -> Any:
     return found
 
 
+@_fused
 @without_warnings
 def fits(summing: Summing, largest: Any) -> Any:
     """Return by what samples and targets of these largest sizes are multiplied, of shape (2, F).
@@ -80,6 +97,7 @@ def fits(summing: Summing, largest: Any) -> Any:
     return found
 
 
+@_fused
 @np.errstate(all="ignore")  # which keeps the context: backends ask it for threads
 def totals(
     summing: Summing, step: Step, samples: Any, targets: Any, sample_weight: Any, moments: Any
@@ -95,6 +113,7 @@ def totals(
     return found
 
 
+@_fused
 @np.errstate(all="ignore")  # which keeps the context: backends ask it for threads
 def total_weights(summing: Summing, sample_weight: Any) -> Any:
     """Return the sums of weights, and of weights without their signs, float64 of shape (2, 1)."""
@@ -103,6 +122,7 @@ def total_weights(summing: Summing, sample_weight: Any) -> Any:
     return part.totals(Step(lambda x, t: (x, abs(x)), 0, 2), summing.empty((0, 1)))
 
 
+@_fused
 @without_warnings
 def with_means(
     summing: Summing, step: Step, moments: Any, totals: Any, n_samples: int, counts: Any
@@ -131,6 +151,7 @@ def with_means(
     return together
 
 
+@_fused
 @without_warnings
 def settle(summing: Summing, known: Any) -> Any:
     """Return all that is known of moments as a function to judge takes it."""
@@ -145,6 +166,7 @@ def settle(summing: Summing, known: Any) -> Any:
     return found
 
 
+@_fused
 @np.errstate(all="ignore")  # which keeps the context: backends ask it for threads
 def judge(
     summing: Summing, weight: Any, bias: Any, moments: Any, outs: list[Any], divisor: float
@@ -160,7 +182,7 @@ def judge(
         return
     n_sets, n_features = len(outs[0]), weight.shape[1]
     function = judged if len(moments) == 6 else judged_by_signed_weights
-    select = namespaces.namespace({"weight": weight}).where
+    select = np.where
     step = max(_ELEMENTS // max(n_features, 1), 1)
     for start in range(0, n_sets, step):
         part = slice(start, min(start + step, n_sets))

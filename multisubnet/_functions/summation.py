@@ -132,11 +132,21 @@ def normalized(summing: Summing, weights: Any, largest: Any = None) -> Any:
     """
     if largest is None:
         largest = largest_of(summing, weights)
+    fused = getattr(summing.backend, "closed_form", None)
+    if fused is not None:
+        out = summing.empty((len(weights), 1))
+        unit = fused.unit(summing, largest)
+        summing.backend.affine(weights[:, None], unit, None, out[None], np.dtype(np.float64), None)
+        return out[:, 0]
     return _wide(summing, weights) * (1.0 / power_of_two(largest))
 
 
 def largest_of(summing: Summing, weights: Any) -> Any:
     """Return the largest size of weights (n,), an array of one."""
+    fused = getattr(summing.backend, "closed_form", None)
+    if fused is not None:
+        column = weights[:, None]
+        return fused.largest(summing, column, column, np.dtype(np.float64))[0]
     if not len(weights):
         return abs(summing.total(weights[None, :, None]))
     return abs(_wide(summing, weights)).max(keepdims=True)

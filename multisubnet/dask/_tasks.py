@@ -218,7 +218,7 @@ def finished(
 def spread(totals: Any, weight: Any, *, number: int, divisor: float) -> Any:
     """Return the variance (0) or the standard deviation (1)."""
     means = (_divided(total, 2, _FLOAT64, divisor, weight) for total in totals)
-    return affine_stats.spread(*means)[number]
+    return affine_stats.spread(Summing.where(totals, _FLOAT64), *means)[number]
 
 
 def _divided(total: Any, ndim: int, dtype: np.dtype, divisor: float, weight: Any = None) -> Any:

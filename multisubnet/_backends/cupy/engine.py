@@ -15,6 +15,7 @@ import numpy as np
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.summands import OPERANDS, Terms
 from multisubnet._backends.cupy import sources
+from multisubnet._backends.cupy.closed_form import Fused
 from multisubnet._backends.cupy.launch import geometry
 from multisubnet._backends.cupy.launch import operands as _operands
 from multisubnet._backends.cupy.launch.affine import plan_affine, plan_affine_select
@@ -213,3 +214,6 @@ def _kernel(name: str) -> Any:
         code=sources.source(file, (name,)), options=("-std=c++17",), name_expressions=(name,)
     )
     return module.get_function(name)
+
+
+closed_form = Fused(_run_planned)

@@ -120,7 +120,8 @@ def _moment(name: str) -> str:
     lines = _body(program, "float64", lambda x: f"in[{names.index(x)}]")
     n_results = len(program.results)
     lines[-n_results:] = [f"out[{i}] = {x};" for i, x in enumerate(lines[-n_results:])]
-    sizes = f"    static constexpr int TAKES = {len(names)}, GIVES = {n_results};\n"
+    sizes = "    typedef struct Sum Join;\n"
+    sizes += f"    static constexpr int TAKES = {len(names)}, GIVES = {n_results};\n"
     return sizes + _block("DEVICE void of(const float64 *in, float64 *out)", lines)
 
 

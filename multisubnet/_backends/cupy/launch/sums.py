@@ -26,10 +26,10 @@ from multisubnet._backends.cupy.launch.operands import (
     functor,
 )
 
-_SUMS = struct.Struct("<" + "Q4q" * len(OPERANDS) + "Qd3q")
+SUMS = struct.Struct("<" + "Q4q" * len(OPERANDS) + "Qd3q")
 _FINISH = struct.Struct("<" + "Q4q" * 2 + "Qd3q")
 _SHORT = 20  # operations of the recipe of a term, up to which loads of `sums` would be waited for
-_LEAVES = 8  # of a tree, that a thread adds up alone, as in cuda/trees.cuh
+LEAVES = 8  # of a tree, that a thread adds up alone, as in cuda/trees.cuh
 
 
 def plan_sums(
@@ -69,7 +69,7 @@ def plan_sums(
         f"{f'Direct<{name}, 1>' if direct else f'Converting<{name}>'}"
     )
     grid, block = plan_sums_grid(-(-n_kept // rows) * n_features, n_blocks, length, card)
-    argument = _SUMS.pack(
+    argument = SUMS.pack(
         *itertools.chain(*fields), address(totals), parameter, n_kept, length, n_features
     )
     return Launch(f"sums<{instance}>", grid, block, argument)
@@ -122,6 +122,13 @@ def plan_finish(
     number = 0 if divisor_array is None else address(divisor_array)
     argument = _FINISH.pack(*fields, number, divisor, count, n_kept, n_features)
     columns = n_kept * n_features
-    y = min(geometry.BLOCK_THREADS, 1 << (-(-count // _LEAVES) - 1).bit_length()) if count else 1
+    y = count_lanes(count)
     x = count_columns(columns, y, 1, card)
     return Launch("finish", (-(-columns // x), 1), (x, y), argument)
+
+
+def count_lanes(count: int) -> int:
+    """Return how many threads join so many numbers by a tree."""
+    if not count:
+        return 1
+    return min(geometry.BLOCK_THREADS, 1 << (-(-count // LEAVES) - 1).bit_length())
