@@ -26,7 +26,7 @@ out=${GPU_CHECK_OUT:-build/gpu-check}
 examples=${GPU_CHECK_EXAMPLES:-30}
 parts=${GPU_CHECK_PARTS:-ABCDE}
 dry=${GPU_CHECK_DRY:-}
-report_seconds=15 # of all: for the table, and for the last step to end
+report_seconds=20 # of all: for the table, and for the last step to end
 
 logs=$(mktemp -d)
 stop() { # what still runs, if this is interrupted
@@ -51,6 +51,7 @@ left() { echo $((seconds - report_seconds - SECONDS)); }
 has() { [[ $parts == *$1* ]]; }
 
 # step NAME LIMIT COMMAND...: within LIMIT seconds and what is left; the output goes to a log.
+# What is not done by then gets $signal, or TERM.
 step() {
     local name=$1 limit=$2 began=$SECONDS status
     shift 2
@@ -63,7 +64,7 @@ step() {
         echo "$name 0 no time left" >>"$logs/steps"
         return 0
     fi
-    timeout -k 2 "$limit" "$@" >"$logs/$name.log" 2>&1 &
+    timeout -s "${signal:-TERM}" -k 5 "$limit" "$@" >"$logs/$name.log" 2>&1 &
     touch "$logs/running.$!"
     wait $!
     status=$?
@@ -85,7 +86,8 @@ step() {
 tests() {
     local name=$1 limit=$2 drawn=$3
     shift 3
-    step "$name" "$limit" env MULTISUBNET_TEST_EXAMPLES="$drawn" "$python" -m pytest -o addopts= \
+    signal=INT step "$name" "$limit" env MULTISUBNET_TEST_EXAMPLES="$drawn" \
+        "$python" $here/run_tests.py -o addopts= \
         --strict-markers -p no:cacheprovider -q -ra --tb=short --durations=10 "$@"
 }
 
