@@ -238,3 +238,6 @@ def program_of(key: str, dtype: np.dtype) -> Program:
     recipe = RECIPES[name].derivative if key != name else RECIPES[name].value
     form = form_of(dtype)
     return _recipe.trace(lambda x, parameter: (recipe(x, parameter, form),), dtype, INPUTS)
+
+
+Activation.__module__ = "multisubnet"  # where pickles look for it

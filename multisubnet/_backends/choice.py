@@ -192,3 +192,6 @@ def set_backend(name: str | None) -> None:
     if name is not None:
         load(name)
     _process_choice = name
+
+
+BackendUnavailable.__module__ = "multisubnet"  # where pickles look for it

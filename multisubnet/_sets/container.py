@@ -35,9 +35,7 @@ class Container(Generic[ArrayT]):
     __slots__ = ("__weakref__", "_activation", "_bias", "_skips_memory_check_below", "_weight")
     _weight: Any
     _bias: Any
-    _skips_memory_check_below: (
-        int  # with fewer samples times features no result is compared with memory
-    )
+    _skips_memory_check_below: int  # of samples times features: no result is too large then
     _activation: Activation | None  # None: linear, which is what functions take fastest
 
     @overload

@@ -549,3 +549,6 @@ class WeightSets(Container[ArrayT]):
                 for array in (self._weight, self._bias, losses)
             )
             return self._of(weight, bias, self._activation), lowest  # type: ignore[return-value]
+
+
+WeightSets.__module__ = "multisubnet"  # where pickles look for it
