@@ -331,3 +331,13 @@ def test_a_table_of_one_long_line(tmp_path, text):
     with Traced() as traced, pytest.raises(ValueError, match=r"table.csv:\d+: "):
         read_samples(path)
     assert traced.peak < 48 << 20
+
+
+@pytest.mark.parametrize("shape", ["(True, 2)", "(2, False)", "(-1, 2)", "(1,) * 2", "(2.0, 1)"])
+def test_a_header_of_an_impossible_shape(tmp_path, shape):
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header = header.ljust(117) + b"\n"
+    path = tmp_path / "shape.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(16))
+    with pytest.raises(ValueError, match=r"shape\.npy"):
+        array_files.read(path, "samples")

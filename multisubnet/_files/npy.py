@@ -137,6 +137,8 @@ def fill(array: np.ndarray, file: IO[bytes]) -> bool:
 def size_of(what: object, shape: tuple[int, ...], dtype: np.dtype) -> int:
     """Return how many bytes an array in a file has, or raise ValueError if there can be none."""
     bytes_of_any = math.prod(max(length, 1) for length in shape) * dtype.itemsize
+    if any(type(length) is not int for length in shape):  # True is 1 to Python, but not to NumPy
+        raise ValueError(f"{what} has an array of shape {str(shape)[:SHOWN]}")
     if len(shape) > _MOST_AXES or min(shape, default=0) < 0 or bytes_of_any > sys.maxsize:
         raise ValueError(f"{what} has an array of shape {str(shape)[:SHOWN]}")
     return math.prod(shape) * dtype.itemsize
