@@ -859,13 +859,13 @@ MUTANTS = [
     Mutant(
         "operands read after a chunk was written over them",
         "multisubnet/_sets/prediction.py",
-        "samples, weight, bias = _operands.apart_from(ordered, operands)",
+        "samples, weight, bias = validation.apart_from(ordered, operands)",
         "samples, weight, bias = operands",
     ),
     Mutant(
         "mapped memory that is kept",
         "multisubnet/_sets/prediction.py",
-        "        _mapped.release(out[chunk])\n",
+        "        mapped.release(out[chunk])\n",
         "",
     ),
     Mutant(
@@ -1003,13 +1003,13 @@ MUTANTS = [
     Mutant(
         "samples that stay in memory",
         "multisubnet/_sets/prediction.py",
-        "yield chunk, operands\n                _mapped.release(operands[0])\n",
+        "yield chunk, operands\n                mapped.release(operands[0])\n",
         "yield chunk, operands\n",
     ),
     Mutant(
         "a limit of memory without the program itself",
         "multisubnet/_cli/commands.py",
-        "held = _memory.resident() + _PROGRAM_BYTES + engine",
+        "held = amounts.resident() + _PROGRAM_BYTES + engine",
         "held = 0",
     ),
     Mutant(

@@ -17,7 +17,7 @@ from test_agreement import outs
 import multisubnet as ms
 from multisubnet._backends import numpy_mlp
 from multisubnet._backends.numba import mlp_engine
-from multisubnet._functions import mlp as functions
+from multisubnet._functions import mlp
 from multisubnet.testing import DTYPES, assert_same_bits, problems
 
 REAL = [dtype for dtype in DTYPES if not dtype.startswith("complex")]
@@ -272,7 +272,7 @@ def test_stats(backend, problem, data):
         weights = np.random.default_rng(0).random(sets_of(problem)).astype("f4") + 1
     names = data.draw(st.permutations(["mean", "var", "std"]))
     bytes_ = data.draw(st.sampled_from([1, 1000, 1 << 25]))
-    with mock.patch.object(functions, "_STATS_BYTES", bytes_):
+    with mock.patch.object(mlp, "_STATS_BYTES", bytes_):
         found = backend.mlp_stats(samples, layers, **options, set_weight=weights, statistics=names)
     wanted = formula.mlp_stats(samples, layers, **options, set_weight=weights, statistics=names)
     for one, other in zip(found, wanted, strict=True):

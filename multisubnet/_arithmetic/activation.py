@@ -221,23 +221,23 @@ def resolve_activation(activation: Any, dtype: np.dtype) -> tuple[Activation | N
 
 def form_of(dtype: np.dtype) -> Any:
     """Return what recipes need to know of float32 or float64; None of another dtype."""
-    from multisubnet._arithmetic import coefficients as _coefficients
+    from multisubnet._arithmetic import coefficients
     from multisubnet._arithmetic.elementary import Format
 
-    constants = {"f": _coefficients.FLOAT32, "d": _coefficients.FLOAT64}.get(dtype.char)
+    constants = {"f": coefficients.FLOAT32, "d": coefficients.FLOAT64}.get(dtype.char)
     return constants and Format(constants)
 
 
 @functools.cache
 def program_of(key: str, dtype: np.dtype) -> Program:
     """Return the program of the activation with this key in a format."""
-    from multisubnet._arithmetic import recipe as _recipe
     from multisubnet._arithmetic.activation_recipes import RECIPES
+    from multisubnet._arithmetic.recipe import trace
 
     name = key.removesuffix("_derivative")
     recipe = RECIPES[name].derivative if key != name else RECIPES[name].value
     form = form_of(dtype)
-    return _recipe.trace(lambda x, parameter: (recipe(x, parameter, form),), dtype, INPUTS)
+    return trace(lambda x, parameter: (recipe(x, parameter, form),), dtype, INPUTS)
 
 
 Activation.__module__ = "multisubnet"  # where pickles look for it

@@ -41,7 +41,7 @@ def subnormals_kept() -> Iterator[None]:
         libm.fesetenv(callers)
 
 
-def keeping_subnormals(function: Callable[P, R]) -> Callable[P, R]:
+def keep_subnormals(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a function so that its arithmetic keeps subnormals, in any thread."""
 
     @functools.wraps(function)

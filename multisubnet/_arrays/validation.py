@@ -9,10 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._arrays import namespaces
-from multisubnet._arrays import validation as _operands
-from multisubnet._arrays.dtypes import BUILT_IN
+from multisubnet._arrays import namespaces, validation
+from multisubnet._arrays.dtypes import BUILT_IN, can_cast, is_number, result_type
 from multisubnet._arrays.types import SetAxis
 
 
@@ -85,7 +83,7 @@ def _is_masked(operand: Any) -> bool:
 
 def check_dtype(name: str, array: Any, operand: Any = None) -> None:
     """Raise unless an array, that was made of an operand, has a dtype of numbers."""
-    if not _dtypes.is_number(array.dtype):
+    if not is_number(array.dtype):
         from multisubnet._arrays import explanations
 
         operand = array if operand is None and array.ndim else operand
@@ -99,7 +97,7 @@ def _working_dtype(samples: Any, weight: Any, bias: Any) -> np.dtype:
         if array is not None:
             check_dtype(name, array)
             dtypes.append(array.dtype)
-    return _dtypes.result_type(*dtypes)
+    return result_type(*dtypes)
 
 
 def count_sets(samples: Any, weight: Any, bias: Any) -> int:
@@ -139,9 +137,7 @@ def check_out(xp: ModuleType, out: Any, shape: tuple[int, ...], dtype: np.dtype)
         raise TypeError(f"out must be a {xp.__name__}.ndarray, not {type(out).__name__}")
     if out.shape != shape:
         raise ValueError(f"out has shape {out.shape}; expected {shape}")
-    if out.dtype is not dtype and not (
-        _dtypes.is_number(out.dtype) and _dtypes.can_cast(dtype, out.dtype)
-    ):
+    if out.dtype is not dtype and not (is_number(out.dtype) and can_cast(dtype, out.dtype)):
         raise cannot_hold(out, dtype)
     if xp is np and not out.flags.writeable:
         raise ValueError("out is read-only")
@@ -243,13 +239,13 @@ def read_parameters(weight: Any, bias: Any) -> tuple[ModuleType, Any, Any, tuple
     """Return the namespace, weight and bias as its arrays, and (N, F); bias may be None."""
     xp = namespaces.namespace({"weight": weight, "bias": bias})
     if xp is np:
-        weight = _operands.as_numpy("weight", weight)
-        bias = None if bias is None else _operands.as_numpy("bias", bias)
-    _operands.check_dtype("weight", weight)
+        weight = validation.as_numpy("weight", weight)
+        bias = None if bias is None else validation.as_numpy("bias", bias)
+    validation.check_dtype("weight", weight)
     if weight.ndim != 2:
         raise ValueError(f"weight has shape {weight.shape}; expected (N, F)")
     n_sets, n_features = weight.shape
     if bias is not None:
-        _operands.check_dtype("bias", bias)
-        n_sets = _operands.agree(None if n_sets == 1 else n_sets, n_features, "bias", bias)
+        validation.check_dtype("bias", bias)
+        n_sets = validation.agree(None if n_sets == 1 else n_sets, n_features, "bias", bias)
     return xp, weight, bias, (n_sets, n_features)

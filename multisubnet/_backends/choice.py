@@ -16,9 +16,9 @@ import numpy as np
 from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.summands import Terms
-from multisubnet._backends import numpy as _numpy
+from multisubnet._backends import numpy
 from multisubnet._backends.mlp_call import MlpCall
-from multisubnet._backends.numba import engine as _numba
+from multisubnet._backends.numba import engine
 
 # The module of each backend. Each has:
 #   NAME                  its own name, a key here
@@ -75,10 +75,10 @@ def choose(
     chosen = _context_choice.get() or _process_choice or _environment_choice
     if chosen is None:
         if xp is np:
-            return _numba if _numba.gains(function, dtype, shape, recipe) else _numpy
+            return engine if engine.gains(function, dtype, shape, recipe) else numpy
         chosen = xp.__name__
     backend = load(chosen)
-    return backend if backend.serves(dtype, dtype if out is None else out.dtype) else _numpy
+    return backend if backend.serves(dtype, dtype if out is None else out.dtype) else numpy
 
 
 @functools.cache

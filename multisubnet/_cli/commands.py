@@ -12,13 +12,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from multisubnet._backends.choice import choice, use_backend
-from multisubnet._cli import resumable_file as _predict_file
-from multisubnet._files import array_files as _array_files
-from multisubnet._files import atomic as _replace
+from multisubnet._cli import resumable_file
+from multisubnet._files import array_files, atomic
 from multisubnet._files.stored import StoredArray
-from multisubnet._memory import amounts as _memory
-from multisubnet._memory import chunks as _chunks
-from multisubnet._sets import prediction as _predict
+from multisubnet._memory import amounts, chunks
+from multisubnet._sets.prediction import Prediction
 from multisubnet._sets.weight_sets import WeightSets
 
 _MOST_MEMORY = 1 << 30  # that is taken if nobody says how much
@@ -31,14 +29,14 @@ _BUFFER_BYTES = 1 << 26  # of each of two: larger ones are not written faster
 
 def predict(options: argparse.Namespace) -> None:
     """Write what all sets predict to a file."""
-    end = _array_files.suffix(options.out)
+    end = array_files.suffix(options.out)
     if end != ".npy" and (options.resume or options.chunk):
         options.parser.error("--resume and --chunk are for an OUT that ends in .npy")
     _check_is_other(options.out, options.samples, options.weights)
     with contextlib.ExitStack() as stack:
         limit = options.memory_limit
         _free_bytes(limit, _ENGINE_BYTES if choice() not in (None, "numpy") else 0)
-        stack.enter_context(_memory.held_to(limit))
+        stack.enter_context(amounts.held_to(limit))
         samples, sets = _inputs(options, stack)
         if choice() is None and limit is not None and _free_bytes(limit, 0) < _FOR_AN_ENGINE:
             stack.enter_context(use_backend("numpy"))  # which needs no engine to be loaded
@@ -48,30 +46,28 @@ def predict(options: argparse.Namespace) -> None:
         progress = _shows_progress(options.progress)
         if end == ".npy":
             elements = _elements(prediction, free, options.chunk)
-            _predict_file.write(options.out, prediction, elements, options.resume, progress)
+            resumable_file.write(options.out, prediction, elements, options.resume, progress)
             return
         result = _whole(prediction, free, progress)
         _check_unchanged(samples)
         axes = ("sample", "set") if options.set_axis else ("set", "sample")
         columns = [f"f{f}" for f in range(result.shape[2])]
-        _array_files.write(options.out, result, "predictions", axes, columns)
+        array_files.write(options.out, result, "predictions", axes, columns)
 
 
-def _prediction(
-    samples: StoredArray | np.ndarray, sets: WeightSets, set_axis: int
-) -> _predict.Prediction:
+def _prediction(samples: StoredArray | np.ndarray, sets: WeightSets, set_axis: int) -> Prediction:
     """Return what sets predict of samples, of which parts may be read as they are needed."""
     checked = np.broadcast_to(np.zeros((), samples.dtype), samples.shape)
-    prediction = _predict.Prediction.of(checked, sets.weight, sets.bias, sets.activation, set_axis)
+    prediction = Prediction.of(checked, sets.weight, sets.bias, sets.activation, set_axis)
     return prediction._replace(samples=samples)
 
 
-def _whole(prediction: _predict.Prediction, free: int, progress: bool) -> np.ndarray:
+def _whole(prediction: Prediction, free: int, progress: bool) -> np.ndarray:
     """Return the whole result, within so many bytes."""
     if prediction.n_bytes > free:
         raise MemoryError(
-            f"predictions of shape {prediction.shape} have {_memory.text(prediction.n_bytes)}, and "
-            f"there are {_memory.text(free)} for them: write them to a .npy file, or give a larger "
+            f"predictions of shape {prediction.shape} have {amounts.text(prediction.n_bytes)}, and "
+            f"there are {amounts.text(free)} for them: write them to a .npy file, or give a larger "
             f"--memory-limit"
         )
     elements = _elements(prediction, free - prediction.n_bytes, None)
@@ -84,7 +80,7 @@ def _whole(prediction: _predict.Prediction, free: int, progress: bool) -> np.nda
 def loss(options: argparse.Namespace) -> None:
     """Print the losses of all sets, or of the best, or write them to a file."""
     if options.out is not None:
-        _array_files.suffix(options.out)
+        array_files.suffix(options.out)
         _check_is_other(options.out, options.samples, options.weights, options.targets)
     with contextlib.ExitStack() as stack:
         samples, sets = _inputs(options, stack)
@@ -93,14 +89,14 @@ def loss(options: argparse.Namespace) -> None:
                 f"--best is {options.best}, and {options.weights} has {len(sets)} sets"
             )
         targets = stack.enter_context(
-            _array_files.opened(options.targets, "targets", options.header)
+            array_files.opened(options.targets, "targets", options.header)
         )
         with _names_of_files(options):
             losses = sets.mean_loss(_mapped(samples), _mapped(targets), loss=options.loss)
         _check_unchanged(samples, targets)
     if options.out is not None:
-        table = losses[:, None] if _array_files.suffix(options.out) == ".csv" else losses
-        _array_files.write(options.out, table, "losses", ["set"], ["loss"])
+        table = losses[:, None] if array_files.suffix(options.out) == ".csv" else losses
+        array_files.write(options.out, table, "losses", ["set"], ["loss"])
     order = np.arange(len(losses))
     if options.best is not None:
         order = np.argsort(losses, kind="stable")[: options.best]
@@ -112,7 +108,7 @@ def loss(options: argparse.Namespace) -> None:
 
 def _check_is_other(out: str, *inputs: str) -> None:
     """Raise unless a file can be put in the place of `out`, which is none of the inputs."""
-    final = _replace.place_of(out)
+    final = atomic.place_of(out)
     for path in inputs:
         if final.exists() and os.path.exists(path) and os.path.samefile(final, path):
             raise ValueError(f"{out} is to be written, and is read as {path}")
@@ -122,7 +118,7 @@ def _inputs(
     options: argparse.Namespace, stack: contextlib.ExitStack
 ) -> tuple[StoredArray | np.ndarray, WeightSets]:
     """Return samples, in an open file perhaps, which `stack` closes, and sets of weights."""
-    samples = stack.enter_context(_array_files.opened(options.samples, "samples", options.header))
+    samples = stack.enter_context(array_files.opened(options.samples, "samples", options.header))
     sets = WeightSets.load(options.weights)
     if options.activation is not None:
         sets = WeightSets._of(sets.weight, sets.bias, options.activation)
@@ -153,15 +149,15 @@ def _names_of_files(options: argparse.Namespace) -> Iterator[None]:
 
 def _free_bytes(limit: int | None, engine: int) -> int:
     """Return how many bytes a limit of memory leaves, beside those of an engine."""
-    held = _memory.resident() + _PROGRAM_BYTES + engine
+    held = amounts.resident() + _PROGRAM_BYTES + engine
     if limit is None:
-        available = _memory.available()
+        available = amounts.available()
         limit = _MOST_MEMORY if available is None else min(available // 4, _MOST_MEMORY)
         return max(limit - held, _LEAST_BYTES)
     if limit <= held:
         raise ValueError(
-            f"--memory-limit is {_memory.text(limit)}, and the program with its inputs may take "
-            f"{_memory.text(held)}; expected at least {_memory.text(held + _LEAST_BYTES)}"
+            f"--memory-limit is {amounts.text(limit)}, and the program with its inputs may take "
+            f"{amounts.text(held)}; expected at least {amounts.text(held + _LEAST_BYTES)}"
         )
     return limit - held
 
@@ -174,21 +170,21 @@ def _shows_progress(asked: bool | None) -> bool:
     return sys.stderr.isatty() and is_installed if asked is None else asked
 
 
-def _elements(prediction: _predict.Prediction, free: int, rows: int | None) -> int:
+def _elements(prediction: Prediction, free: int, rows: int | None) -> int:
     """Return how many elements of the result are computed at once."""
     itemsize, n_features = prediction.dtype.itemsize, prediction.shape[2]
     # Of samples in a file the part is in memory that a chunk needs: not more than a third
     # of the whole, since their items are not larger than those of the two buffers.
     if isinstance(prediction.samples, StoredArray):
         free -= min(prediction.samples.nbytes, free // 3)
-    most = _chunks.elements_within(free, 2, itemsize)
+    most = chunks.elements_within(free, 2, itemsize)
     if rows is not None:
         rows = min(rows, prediction.shape[0])
         elements = rows * prediction.shape[1] * n_features
         if elements > most:
             raise ValueError(
-                f"--chunk is {rows}, which takes {_memory.text(2 * elements * itemsize)}, and "
-                f"there are {_memory.text(2 * most * itemsize)} for it; see --memory-limit"
+                f"--chunk is {rows}, which takes {amounts.text(2 * elements * itemsize)}, and "
+                f"there are {amounts.text(2 * most * itemsize)} for it; see --memory-limit"
             )
         return elements
     if most < n_features:

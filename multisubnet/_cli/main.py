@@ -18,7 +18,7 @@ from multisubnet._backends.config import show_config
 from multisubnet._cli import commands as _commands
 from multisubnet._cli.demo import demo
 from multisubnet._functions.loss_problem import LOSSES
-from multisubnet._memory import amounts as _memory
+from multisubnet._memory import amounts
 
 _FILES = """\
 SAMPLES is a table of shape (samples, features), or one for each set, of shape (sets, samples,
@@ -203,7 +203,7 @@ def _command(
 
 def _size(text: str) -> int:
     try:
-        return _memory.parsed("SIZE", text)
+        return amounts.parsed("SIZE", text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -9,10 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from multisubnet._files import atomic as _replace
-from multisubnet._files import csv as _csv
-from multisubnet._files import npy as _npy
-from multisubnet._files import safetensors as _safetensors
+from multisubnet._files import atomic, csv, npy, safetensors
 from multisubnet._files.stored import StoredArray
 
 SUFFIXES = (".npy", ".npz", ".csv", ".safetensors")
@@ -34,7 +31,7 @@ def read(path: str | os.PathLike[str], name: str, has_header: bool | None = None
     """
     end, place = suffix(path), Path(path)
     if end == ".csv":
-        return _csv.read(place, has_header)
+        return csv.read(place, has_header)
     if end == ".npy":
         with contextlib.closing(StoredArray(place)) as stored:
             return stored.whole()
@@ -45,7 +42,7 @@ def read(path: str | os.PathLike[str], name: str, has_header: bool | None = None
             raise ValueError(f"{path} has the arrays {shown}; expected one alone, or {name}")
         return [name] if name in names else names
 
-    read = _npy.members if end == ".npz" else _safetensors.read_arrays
+    read = npy.members if end == ".npz" else safetensors.read_arrays
     (array,) = read(place, choose).values()
     if array.dtype.kind == "U":
         raise ValueError(f"{path} has a text; expected an array of numbers")
@@ -73,17 +70,17 @@ def write(
 ) -> None:
     """Write an array to a file, which stands there whole or not at all.
 
-    `axes` and `columns` are for a table, as `_csv.write` says.
+    `axes` and `columns` are for a table, as `csv.write` says.
     """
     end = suffix(path)
     if end == ".csv":
-        _csv.write(path, array, axes, columns)
+        csv.write(path, array, axes, columns)
     elif end == ".safetensors":
-        _safetensors.write(path, {name: array}, None)
+        safetensors.write(path, {name: array}, None)
     else:
-        _npy.check_has(path, name, array.dtype)
-        with _replace.replacing(path) as file:
+        npy.check_has(path, name, array.dtype)
+        with atomic.replacing(path) as file:
             if end == ".npy":
                 np.save(file, array, allow_pickle=False)
             else:
-                _npy.write_members(file, {name: array})
+                npy.write_members(file, {name: array})

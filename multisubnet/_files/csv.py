@@ -14,9 +14,8 @@ from typing import IO
 
 import numpy as np
 
-from multisubnet._files import atomic as _replace
-from multisubnet._files import inputs
-from multisubnet._memory import amounts as _memory
+from multisubnet._files import atomic, inputs
+from multisubnet._memory import amounts
 
 _GROWTH = 6  # so many times the size of a file is taken at most while it is read
 _LONGEST_LINE = 1 << 20  # characters; one line takes some twenty times its size
@@ -47,7 +46,7 @@ def read(path: Path, has_header: bool | None = None) -> np.ndarray:
     line is a header, whatever it is, False that it is data unless it is words.
     """
     with inputs.opened(path, "r", encoding="utf-8-sig", newline="") as file:
-        _memory.check_fits(path, _GROWTH * os.fstat(file.fileno()).st_size)
+        amounts.check_fits(path, _GROWTH * os.fstat(file.fileno()).st_size)
         lines = _Lines(file)
         rest = iter(lines)
         try:
@@ -137,7 +136,7 @@ def write(
         raise ValueError(f"{path}: tables have no complex numbers; expected .npy or .npz")
     if result.dtype.kind == "b":
         result = result.view(np.uint8)
-    with _replace.replacing(path) as file:
+    with atomic.replacing(path) as file:
         text = io.TextIOWrapper(file, "utf-8", newline="")
         lines = csv.writer(text, lineterminator="\n")
         lines.writerow([*axes, *columns])

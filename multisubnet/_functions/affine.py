@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, Never, overload
 
 import numpy as np
 
-from multisubnet._arithmetic import activation as _activations
-from multisubnet._arithmetic import float_mode as _subnormals
+from multisubnet._arithmetic import float_mode
+from multisubnet._arithmetic.activation import resolve_activation
 from multisubnet._arithmetic.float_mode import ONE, SMALLEST
-from multisubnet._arrays import frameworks as _adapters
-from multisubnet._arrays import validation as _operands
-from multisubnet._backends import choice as _dispatch
-from multisubnet._functions import evaluation as _gpu
+from multisubnet._arrays import frameworks, validation
+from multisubnet._backends import choice
+from multisubnet._functions import evaluation
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
@@ -140,43 +139,43 @@ def affine(
     (2, 2, 2)
     """
     if _misplaced:
-        raise _adapters.too_many(affine, (samples, weight, bias, *_misplaced))
+        raise frameworks.too_many(affine, (samples, weight, bias, *_misplaced))
     if not (
         type(samples) is type(weight) is type(weight if bias is None else bias) is np.ndarray
         and (out is None or type(out) is np.ndarray)
     ):
-        adapter = _adapters.of((samples, weight, bias, out))
+        adapter = frameworks.of((samples, weight, bias, out))
         if adapter is not None:
-            evaluate = _adapters.function_of(adapter, "affine")
+            evaluate = frameworks.function_of(adapter, "affine")
             options = {"activation": activation, "set_axis": set_axis, "out": out}
             return evaluate(samples, weight, bias, **options)
     if SMALLEST * ONE == 0.0:  # this thread flushes subnormals
-        with _subnormals.subnormals_kept():
+        with float_mode.subnormals_kept():
             return affine(samples, weight, bias, activation=activation, set_axis=set_axis, out=out)
-    xp, samples, weight, bias, dtype, shape = _operands.read(samples, weight, bias, out)
+    xp, samples, weight, bias, dtype, shape = validation.read(samples, weight, bias, out)
     if activation is not None:
-        activation, dtype = _activations.resolve_activation(activation, dtype)
+        activation, dtype = resolve_activation(activation, dtype)
     if type(set_axis) is not int or not 0 <= set_axis <= 1:
-        set_axis = _operands.axis("set_axis", set_axis)
+        set_axis = validation.axis("set_axis", set_axis)
     if set_axis:
         n_sets, n_samples, n_features = shape
         shape = n_samples, n_sets, n_features
     if out is not None:
-        _operands.check_out(xp, out, shape, dtype)
-    backend = _dispatch.choose("affine", xp, dtype, shape, out, activation)
+        validation.check_out(xp, out, shape, dtype)
+    backend = choice.choose("affine", xp, dtype, shape, out, activation)
     if xp is not np:
         operands = samples, weight, bias
         order = (1, 0, 2) if set_axis else (0, 1, 2)
-        return _gpu.run("affine", backend, xp, operands, out, shape, order, dtype, activation)
+        return evaluation.run("affine", backend, xp, operands, out, shape, order, dtype, activation)
 
     result = np.empty(shape, dtype) if out is None else np.asarray(out)
     ordered = result.transpose(1, 0, 2) if set_axis else result
     if out is not None:
-        samples, weight, bias = _operands.apart_from(ordered, (samples, weight, bias))
+        samples, weight, bias = validation.apart_from(ordered, (samples, weight, bias))
     if backend.ARRAYS != "numpy":
-        from multisubnet._backends.cupy import host_arrays as _through_gpu
+        from multisubnet._backends.cupy import host_arrays
 
-        _through_gpu.affine(samples, weight, bias, result, set_axis, dtype, activation)
+        host_arrays.affine(samples, weight, bias, result, set_axis, dtype, activation)
     else:
         backend.affine(samples, weight, bias, ordered, dtype, activation)
     return result if out is None else out

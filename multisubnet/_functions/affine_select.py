@@ -42,7 +42,7 @@ def affine_select(
     check: bool | None = ...,
 ) -> ArrayT: ...
 @adapted
-@float_mode.keeping_subnormals
+@float_mode.keep_subnormals
 def affine_select(
     samples: Any,
     weight: Any,

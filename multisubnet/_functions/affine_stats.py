@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from multisubnet._arithmetic.float_mode import keeping_subnormals, without_warnings
+from multisubnet._arithmetic.float_mode import keep_subnormals, without_warnings
 from multisubnet._arithmetic.names import some
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._arrays import namespaces
@@ -43,7 +43,7 @@ def affine_stats(
     statistics: Sequence[Statistic] = ...,
 ) -> tuple[ArrayT, ...]: ...
 @adapted
-@keeping_subnormals
+@keep_subnormals
 def affine_stats(
     samples: Any,
     weight: Any,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from multisubnet._arithmetic import names
-from multisubnet._arithmetic.float_mode import keeping_subnormals
+from multisubnet._arithmetic.float_mode import keep_subnormals
 from multisubnet._arrays import namespaces
 from multisubnet._arrays.frameworks import adapted
 from multisubnet._functions.problem import Problem, swapped
@@ -40,7 +40,7 @@ def affine_vjp(
     wrt: Sequence[Operand] = ...,
 ) -> tuple[ArrayT | None, ArrayT | None, ArrayT | None]: ...
 @adapted
-@keeping_subnormals
+@keep_subnormals
 def affine_vjp(
     samples: Any,
     weight: Any,

@@ -50,7 +50,7 @@ def with_gradients(bias: Any) -> tuple[str, ...]:
     return ("loss", "slope_sample") if bias is None else ("loss", "slope_sample", "slope")
 
 
-class Judgement:
+class LossProblem:
     """What is to be judged, validated, and what is asked for: means of some terms of the loss.
 
     The first of the `outputs` is the loss. What the operands are divided by is `divisor`, and the

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
-from multisubnet._arithmetic.float_mode import keeping_subnormals
+from multisubnet._arithmetic.float_mode import keep_subnormals
 from multisubnet._arrays.frameworks import adapted
-from multisubnet._functions.loss_problem import Judgement, with_gradients
+from multisubnet._functions.loss_problem import LossProblem, with_gradients
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
@@ -41,7 +41,7 @@ def mean_loss(
     dtype: Any = ...,
 ) -> ArrayT: ...
 @adapted
-@keeping_subnormals
+@keep_subnormals
 def mean_loss(
     samples: Any,
     weight: Any,
@@ -148,7 +148,7 @@ def mean_loss(
            [2., 5.]])
     """
     operands = samples, weight, bias, targets, sample_weight
-    return Judgement(operands, ("loss",), loss, activation, per_feature, dtype).means()[0]
+    return LossProblem(operands, ("loss",), loss, activation, per_feature, dtype).means()[0]
 
 
 @overload
@@ -178,7 +178,7 @@ def mean_loss_and_grad(
     dtype: Any = ...,
 ) -> tuple[ArrayT, ArrayT, ArrayT | None]: ...
 @adapted
-@keeping_subnormals
+@keep_subnormals
 def mean_loss_and_grad(
     samples: Any,
     weight: Any,
@@ -245,5 +245,5 @@ def mean_loss_and_grad(
     """
     operands = samples, weight, bias, targets, sample_weight
     outputs = with_gradients(bias)
-    results = Judgement(operands, outputs, loss, activation, per_feature, dtype).means()
+    results = LossProblem(operands, outputs, loss, activation, per_feature, dtype).means()
     return results if bias is not None else (*results, None)

@@ -235,7 +235,7 @@ def mlp_select(
     out: ArrayT | None = ...,
     check: bool | None = ...,
 ) -> ArrayT: ...
-@float_mode.keeping_subnormals
+@float_mode.keep_subnormals
 def mlp_select(
     samples: Any,
     layers: Sequence[Any],
@@ -340,7 +340,7 @@ def mlp_stats(
     set_weight: Array | HostArrayLike | None = ...,
     statistics: Sequence[Statistic] = ...,
 ) -> tuple[ArrayT, ...]: ...
-@float_mode.keeping_subnormals
+@float_mode.keep_subnormals
 def mlp_stats(
     samples: Any,
     layers: Sequence[Any],

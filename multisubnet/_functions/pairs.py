@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
-from multisubnet._arithmetic.float_mode import keeping_subnormals
+from multisubnet._arithmetic.float_mode import keep_subnormals
 from multisubnet._arrays import dtypes, namespaces
 from multisubnet._arrays.frameworks import adapted_or_converted
 from multisubnet._arrays.joining import as_array, joined
@@ -23,7 +23,7 @@ def from_pairs(
     pairs: ArrayT | HostArrayLike,
 ) -> tuple[ArrayT, ArrayT]: ...
 @adapted_or_converted
-@keeping_subnormals
+@keep_subnormals
 def from_pairs(pairs: Any) -> tuple[Any, Any]:
     """Unpack sets of (weight, bias) pairs into a weight and a bias.
 
@@ -92,7 +92,7 @@ def to_pairs(
     bias: ArrayT | HostArrayLike,
 ) -> ArrayT: ...
 @adapted_or_converted
-@keeping_subnormals
+@keep_subnormals
 def to_pairs(weight: Any, bias: Any) -> Any:
     """Pack a weight and a bias into sets of (weight, bias) pairs.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from multisubnet._arithmetic.float_mode import keeping_subnormals
+from multisubnet._arithmetic.float_mode import keep_subnormals
 from multisubnet._arrays import dtypes, joining, namespaces, validation
 from multisubnet._arrays.frameworks import adapted_or_converted
 
@@ -32,7 +32,7 @@ def from_theta(
     axis: SetAxis = ...,
 ) -> tuple[ArrayT, ArrayT | None]: ...
 @adapted_or_converted
-@keeping_subnormals
+@keep_subnormals
 def from_theta(
     theta: Any, n_features: int, *, use_bias: bool = True, axis: SetAxis = 0
 ) -> tuple[Any, Any]:
@@ -121,7 +121,7 @@ def to_theta(
     axis: SetAxis = ...,
 ) -> ArrayT: ...
 @adapted_or_converted
-@keeping_subnormals
+@keep_subnormals
 def to_theta(weight: Any, bias: Any = None, *, axis: SetAxis = 0) -> Any:
     """Join a weight and a bias into flat parameter vectors.
 

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
 import numpy as np
 
-from multisubnet._arithmetic import activation as _activations
-from multisubnet._arithmetic.activation import Activation
-from multisubnet._arithmetic.float_mode import keeping_subnormals
-from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._arrays import joining, namespaces, validation
+from multisubnet._arithmetic.activation import Activation, resolve_activation
+from multisubnet._arithmetic.float_mode import keep_subnormals
+from multisubnet._arrays import dtypes, joining, namespaces, validation
 from multisubnet._arrays.types import ArrayT, SetAxis
-from multisubnet._backends import choice as _dispatch
+from multisubnet._backends import choice
 from multisubnet._functions import pairs as _pairs
 from multisubnet._functions import theta as _theta
-from multisubnet._memory import amounts as _memory
-from multisubnet._sets import prediction as _predict
+from multisubnet._memory import amounts
+from multisubnet._sets import prediction
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
@@ -67,11 +65,11 @@ class Container(Generic[ArrayT]):
 
     def _set(self, weight: Any, bias: Any, activation: Any) -> Self:
         if activation is not None:
-            activation, _ = _activations.resolve_activation(activation, np.dtype(np.float64))
+            activation, _ = resolve_activation(activation, np.dtype(np.float64))
         for array in (weight, bias):
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False
-        unchecked = _predict.UNCHECKED_BYTES // (_LARGEST_ITEM * max(len(weight), 1))
+        unchecked = prediction.UNCHECKED_BYTES // (_LARGEST_ITEM * max(len(weight), 1))
         values = activation, bias, unchecked, weight
         for name, value in zip(Container.__slots__[1:], values, strict=True):
             object.__setattr__(self, name, value)
@@ -113,7 +111,7 @@ class Container(Generic[ArrayT]):
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype that weight and bias have in common."""
-        return _dtypes.result_type(*(array.dtype for array in self._arrays()))
+        return dtypes.result_type(*(array.dtype for array in self._arrays()))
 
     @property
     def nbytes(self) -> int:
@@ -135,7 +133,7 @@ class Container(Generic[ArrayT]):
         activation = "" if self._activation is None else f", {self._activation!r}"
         return (
             f"WeightSets(N={self.n_sets}, F={self.n_features}, {self.dtype}{bias} on "
-            f"{self.device}{activation}, {_memory.text(self.nbytes)})"
+            f"{self.device}{activation}, {amounts.text(self.nbytes)})"
         )
 
     def __eq__(self, other: object) -> bool:
@@ -378,7 +376,7 @@ class Container(Generic[ArrayT]):
         """
         if target not in ("numpy", "cupy"):
             raise ValueError(f"target must be 'numpy' or 'cupy', not {target!r}")
-        backend = _dispatch.load(target)
+        backend = choice.load(target)
         if target == "numpy":
             arrays = [namespaces.on_host(array) for array in self._arrays()]
         else:
@@ -426,11 +424,11 @@ class Container(Generic[ArrayT]):
         True
         """
         from multisubnet._files import (
-            weight_files as _weight_files,  # JSON and zip take a while to import
+            weight_files,  # JSON and zip take a while to import
         )
 
         weight, *bias = (namespaces.on_host(array) for array in self._arrays())
-        _weight_files.save(path, weight, bias[0] if bias else None, self.activation)
+        weight_files.save(path, weight, bias[0] if bias else None, self.activation)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -477,9 +475,9 @@ class Container(Generic[ArrayT]):
         ...     ms.WeightSets.load(os.path.join(folder, "other.npz"))
         WeightSets(N=2, F=2, float64 on cpu, 32 bytes)
         """
-        from multisubnet._files import weight_files as _weight_files
+        from multisubnet._files import weight_files
 
-        weight, bias, activation = _weight_files.load(path)
+        weight, bias, activation = weight_files.load(path)
         try:
             _, weight, bias, shape = validation.read_parameters(weight, bias)
             weight = _plain(path, weight, shape)  # one after the other: a copy at a time
@@ -489,23 +487,23 @@ class Container(Generic[ArrayT]):
             raise ValueError(f"{path} has no sets of weights: {error}") from None
 
 
-@keeping_subnormals
+@keep_subnormals
 def _copied(array: Any, shape: tuple[int, int]) -> Any:
     """Return a new C-contiguous array of this shape, in native byte order."""
     xp = namespaces.namespace({"array": array})
     with namespaces.device_of(array):
-        copy = xp.empty(shape, _dtypes.native(array.dtype))
+        copy = xp.empty(shape, dtypes.native(array.dtype))
         copy[...] = array if array.dtype.kind != "b" else array != 0  # a byte may be 2
     return copy
 
 
 def _plain(path: Any, array: Any, shape: tuple[int, int]) -> Any:
     """Return an array that was read from a file as `_copied` does, without a copy if it is so."""
-    is_native = array.dtype is _dtypes.native(array.dtype)
+    is_native = array.dtype is dtypes.native(array.dtype)
     is_native &= array.dtype.kind != "b"  # of which a byte may be 2
     if is_native and array.shape == shape and array.flags.c_contiguous:
         return array
-    _memory.check_fits(path, math.prod(shape) * array.itemsize)
+    amounts.check_fits(path, math.prod(shape) * array.itemsize)
     return _copied(array, shape)
 
 

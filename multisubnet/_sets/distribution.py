@@ -10,14 +10,13 @@ import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import without_warnings
-from multisubnet._arrays import namespaces
-from multisubnet._arrays import validation as _operands
+from multisubnet._arrays import namespaces, validation
 from multisubnet._arrays.types import ArrayT
 from multisubnet._functions import evaluation, problem
 from multisubnet._functions.affine import affine
 from multisubnet._functions.affine_stats import affine_stats
-from multisubnet._memory import amounts as _memory
-from multisubnet._memory import progress as _progress
+from multisubnet._memory import amounts
+from multisubnet._memory.progress import reporting
 
 _BLOCK_BYTES = 1 << 26  # of the predictions that are sorted at once, without a limit
 
@@ -55,9 +54,9 @@ def predict_stats(
     levels = _levels(quantiles)
     limit = 3 * _BLOCK_BYTES
     if memory_limit is not None:
-        limit = _memory.parsed("memory_limit", memory_limit)
+        limit = amounts.parsed("memory_limit", memory_limit)
     given = samples, weight, bias
-    xp, samples, weight, bias, dtype, shape = _operands.read(*given, None)
+    xp, samples, weight, bias, dtype, shape = validation.read(*given, None)
     n_sets, n_samples, n_features = shape
     working = problem.working_dtype(dtype)
     columns = limit // (3 * max(n_sets, 1) * working.itemsize)  # as they come, in order, copied
@@ -70,7 +69,7 @@ def predict_stats(
     if dtype != working:
         weight = evaluation.cast(weight, working)
     found = np.full((2 + len(levels), n_samples, n_features), np.nan)
-    with _progress.reporting(progress, n_samples, "samples") as report:
+    with reporting(progress, n_samples, "samples") as report:
         for rows, features in _tiles(n_samples, n_features, columns) if n_sets else ():
             block = affine(
                 samples[..., rows, features],

@@ -8,19 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisubnet._arithmetic import activation as _activations
-from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arithmetic.float_mode import without_warnings
-from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._arrays import namespaces
-from multisubnet._arrays import validation as _operands
+from multisubnet._arrays import dtypes, namespaces, validation
 from multisubnet._arrays.types import SetAxis
-from multisubnet._backends import numpy as _numpy
+from multisubnet._backends import numpy
 from multisubnet._functions.affine import affine
-from multisubnet._memory import amounts as _memory
-from multisubnet._memory import chunks as _chunks
-from multisubnet._memory import mapped as _mapped
-from multisubnet._memory import progress as _progress
+from multisubnet._memory import amounts, chunks, mapped
+from multisubnet._memory.progress import reporting
 
 UNCHECKED_BYTES = 1 << 26  # a result so small is not compared with the memory that is available
 _CHUNK_BYTES = 1 << 28  # what is in memory at once of a result that is not, without a limit
@@ -45,12 +40,12 @@ class Prediction(NamedTuple):
         cls, samples: Any, weight: Any, bias: Any, activation: Activation | None, set_axis: Any
     ) -> Prediction:
         """Check the arguments; nothing is allocated."""
-        xp, samples, weight, bias, dtype, (n_sets, n_samples, n_features) = _operands.read(
+        xp, samples, weight, bias, dtype, (n_sets, n_samples, n_features) = validation.read(
             samples, weight, bias, None
         )
         if activation is not None:
-            activation, dtype = _activations.resolve_activation(activation, dtype)
-        set_axis = _operands.axis("set_axis", set_axis)
+            activation, dtype = resolve_activation(activation, dtype)
+        set_axis = validation.axis("set_axis", set_axis)
         first, second = (n_samples, n_sets) if set_axis else (n_sets, n_samples)
         shape = first, second, n_features
         return cls(samples, weight, bias, activation, set_axis, shape, dtype, xp)
@@ -63,11 +58,11 @@ class Prediction(NamedTuple):
     def whole(self, memory_limit: Any, progress: Any) -> Any:
         """Return the result as a new array, if it fits in memory."""
         if memory_limit is not None:
-            limit = _memory.parsed("memory_limit", memory_limit)
+            limit = amounts.parsed("memory_limit", memory_limit)
             self._check_fits(limit, "are allowed by memory_limit")
             return self._write(self._empty(), limit - self.n_bytes, progress)
         if self.n_bytes > UNCHECKED_BYTES:
-            self._check_fits(_memory.available(self.xp), "are available")
+            self._check_fits(amounts.available(self.xp), "are available")
         if progress:
             return self._write(self._empty(), None, progress)
         return self.block((self.samples, self.weight, self.bias))
@@ -76,7 +71,7 @@ class Prediction(NamedTuple):
         if limit is not None and self.n_bytes > limit:
             raise MemoryError(
                 f"a result of shape {self.shape} and dtype {self.dtype} has "
-                f"{_memory.text(self.n_bytes)}, and {_memory.text(limit)} {what}: "
+                f"{amounts.text(self.n_bytes)}, and {amounts.text(limit)} {what}: "
                 f"give out=, a numpy.memmap for instance, with a memory_limit, or take it in "
                 f"blocks from predict_chunks()"
             )
@@ -87,12 +82,12 @@ class Prediction(NamedTuple):
 
     def into(self, out: Any, memory_limit: Any, progress: Any) -> None:
         """Write the result to an array, or to anything with slice assignment."""
-        limit = None if memory_limit is None else _memory.parsed("memory_limit", memory_limit)
+        limit = None if memory_limit is None else amounts.parsed("memory_limit", memory_limit)
         if isinstance(out, self.xp.ndarray):
-            _operands.check_out(self.xp, out, self.shape, self.dtype)
+            validation.check_out(self.xp, out, self.shape, self.dtype)
             ordered = out.transpose(1, 0, 2) if self.set_axis else out
             operands = self.samples, self.weight, self.bias
-            samples, weight, bias = _operands.apart_from(ordered, operands)
+            samples, weight, bias = validation.apart_from(ordered, operands)
             apart = self._replace(samples=samples, weight=weight, bias=bias)
             apart._write(out, limit, progress)
             return
@@ -102,8 +97,8 @@ class Prediction(NamedTuple):
             )
         if tuple(getattr(out, "shape", self.shape)) != self.shape:
             raise ValueError(f"out has shape {tuple(out.shape)}; expected {self.shape}")
-        if not _dtypes.can_cast(self.dtype, np.dtype(getattr(out, "dtype", self.dtype))):
-            raise _operands.cannot_hold(out, self.dtype)
+        if not dtypes.can_cast(self.dtype, np.dtype(getattr(out, "dtype", self.dtype))):
+            raise validation.cannot_hold(out, self.dtype)
         of_out = np.dtype(getattr(out, "dtype", self.dtype))
         itemsize = self.dtype.itemsize + of_out.itemsize * (of_out != self.dtype)
         elements = self._elements(limit or _CHUNK_BYTES, 1, progress, itemsize)
@@ -115,7 +110,7 @@ class Prediction(NamedTuple):
         """Return an iterator over (slice over sets, slice over samples, block)."""
         limit = _CHUNK_BYTES
         if memory_limit is not None:
-            limit = _memory.parsed("memory_limit", memory_limit)
+            limit = amounts.parsed("memory_limit", memory_limit)
         elements = self._elements(limit, 2, progress)  # the caller may hold the block before
         return (
             (*self._ordered(chunk), self.block(operands))
@@ -124,7 +119,7 @@ class Prediction(NamedTuple):
 
     def _write(self, out: Any, limit: int | None, progress: Any) -> Any:
         """Write the result to an array, within `limit` bytes besides that, and return it."""
-        if self.xp is np and _mapped.mapping_of(out) is not None:
+        if self.xp is np and mapped.mapping_of(out) is not None:
             self._write_mapped(out, limit or _CHUNK_BYTES, progress)
             return out
         elements = self._elements(limit, 0, progress)
@@ -136,15 +131,15 @@ class Prediction(NamedTuple):
     def _write_mapped(self, out: Any, limit: int, progress: Any) -> None:
         """Write the result to a mapped array, in blocks that lie together in its file."""
         n_sets = self.shape[self.set_axis]
-        elements = self._elements(limit, 1, progress, _mapped.bytes_per_element(out))
+        elements = self._elements(limit, 1, progress, mapped.bytes_per_element(out))
         done = 0
-        with _progress.reporting(progress, n_sets) as report:
-            for block in _numpy.blocks(self.shape, out.strides, elements) if out.size else ():
+        with reporting(progress, n_sets) as report:
+            for block in numpy.blocks(self.shape, out.strides, elements) if out.size else ():
                 first, second, features = block
                 operands = self._operands(*self._ordered((first, second)), features)
                 target = self.block(operands, out=out[block])
                 _let_go(out, block)
-                _mapped.release(operands[0])
+                mapped.release(operands[0])
                 done += target.size
                 report(done * n_sets // out.size)
             if not out.size:
@@ -157,9 +152,9 @@ class Prediction(NamedTuple):
         elements = n_elements = math.prod(self.shape)
         if limit is not None:
             itemsize = itemsize or self.dtype.itemsize
-            elements = _chunks.elements_within(limit, blocks, itemsize)
+            elements = chunks.elements_within(limit, blocks, itemsize)
             if elements < self.shape[2]:
-                least = _chunks.bytes_for(self.shape[2], blocks, itemsize)
+                least = chunks.bytes_for(self.shape[2], blocks, itemsize)
                 raise ValueError(
                     f"memory_limit leaves {limit} bytes; expected at least {least}, for the "
                     f"{self.shape[2]} features of one set and sample"
@@ -170,21 +165,21 @@ class Prediction(NamedTuple):
 
     def parts(
         self, elements: int, progress: Any
-    ) -> Iterator[tuple[_chunks.Chunk, tuple[Any, Any, Any]]]:
+    ) -> Iterator[tuple[chunks.Chunk, tuple[Any, Any, Any]]]:
         """Yield chunks of the result and their operands, and report what is done."""
         n_sets, n_pairs = self.shape[self.set_axis], self.shape[0] * self.shape[1]
         done = 0
-        with _progress.reporting(progress, n_sets) as report:
-            for chunk in _chunks.chunks(self.shape, elements):
+        with reporting(progress, n_sets) as report:
+            for chunk in chunks.chunks(self.shape, elements):
                 operands = self._operands(*self._ordered(chunk))
                 yield chunk, operands
-                _mapped.release(operands[0])
+                mapped.release(operands[0])
                 done += math.prod(part.stop - part.start for part in chunk)
                 report(done * n_sets // n_pairs)
             if not n_pairs:
                 report(n_sets)
 
-    def _ordered(self, chunk: _chunks.Chunk) -> _chunks.Chunk:
+    def _ordered(self, chunk: chunks.Chunk) -> chunks.Chunk:
         """Return the slices of a chunk over sets and over samples."""
         return (chunk[1], chunk[0]) if self.set_axis else chunk
 
@@ -211,12 +206,12 @@ def _as_dtype(block: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if block.dtype == dtype:
         return block
     cast = np.empty(block.shape, dtype)
-    _dtypes.copyto(cast, block)
+    dtypes.copyto(cast, block)
     return cast
 
 
 def _let_go(out: Any, chunk: tuple[slice, ...]) -> None:
     """Write a chunk of a mapped array to its file, and give its memory back."""
-    if _mapped.mapping_of(out) is not None:
-        _mapped.flush(out[chunk])
-        _mapped.release(out[chunk])
+    if mapped.mapping_of(out) is not None:
+        mapped.flush(out[chunk])
+        mapped.release(out[chunk])

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
-from multisubnet._arrays import frameworks as _adapters
-from multisubnet._arrays import namespaces, validation
+from multisubnet._arrays import frameworks, namespaces, validation
 from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions.affine import affine
 from multisubnet._functions.mean_loss import mean_loss, mean_loss_and_grad
 from multisubnet._sets import models as _models
-from multisubnet._sets import prediction as _predict
 from multisubnet._sets.container import Container
 from multisubnet._sets.distribution import PredictionStats, predict_stats
+from multisubnet._sets.prediction import Prediction
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
@@ -253,7 +252,7 @@ class WeightSets(Container[ArrayT]):
             return affine(
                 samples, self._weight, self._bias, activation=self._activation, set_axis=set_axis
             )
-        adapter = _adapters.of((samples, out))
+        adapter = frameworks.of((samples, out))
         if adapter is not None:
             if memory_limit is not None or progress:
                 raise TypeError(
@@ -383,12 +382,12 @@ class WeightSets(Container[ArrayT]):
             samples, self._weight, self._bias, self._activation, quantiles, memory_limit, progress
         )
 
-    def _prediction(self, samples: Any, set_axis: Any) -> _predict.Prediction:
-        return _predict.Prediction.of(samples, self._weight, self._bias, self._activation, set_axis)
+    def _prediction(self, samples: Any, set_axis: Any) -> Prediction:
+        return Prediction.of(samples, self._weight, self._bias, self._activation, set_axis)
 
     @staticmethod
     def _check_arrays(name: str, samples: Any) -> None:
-        adapter = _adapters.of((samples,))
+        adapter = frameworks.of((samples,))
         if adapter is not None:
             raise TypeError(f"{name} takes NumPy and CuPy arrays, and samples is one of {adapter}")
 
@@ -535,7 +534,7 @@ class WeightSets(Container[ArrayT]):
         losses: Any = self.mean_loss(
             samples, targets, loss=loss, sample_weight=sample_weight, per_feature=per_feature
         )
-        if _adapters.of([losses]) is not None:
+        if frameworks.of([losses]) is not None:
             # Dask's are computed now; those of tensors may have gradients, which sets do not.
             losses = np.asarray(losses.detach() if hasattr(losses, "detach") else losses)
         order = np.argsort(namespaces.on_host(losses), axis=0, kind="stable")[:count]

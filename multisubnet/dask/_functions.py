@@ -13,7 +13,7 @@ from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arithmetic.moments import steps_of
 from multisubnet._arrays import validation
 from multisubnet._functions.affine_stats import names_of, needs_spread, problem_of
-from multisubnet._functions.loss_problem import Judgement, with_gradients
+from multisubnet._functions.loss_problem import LossProblem, with_gradients
 from multisubnet.dask import _tasks
 from multisubnet.dask._graph import ChunkedOperands
 
@@ -172,7 +172,7 @@ def _judged(
     """Return the means of some terms of the loss, that of the loss first."""
     names = "samples", "weight", "bias", "targets", "sample_weight"
     given = ChunkedOperands(**dict(zip(names, operands, strict=True)))
-    judgement = Judgement(given.stand_ins(*names), outputs, loss, activation, per_feature, dtype)
+    judgement = LossProblem(given.stand_ins(*names), outputs, loss, activation, per_feature, dtype)
     given.cut(judgement.problem.shape, "nf", _FLOAT64, summed="b")
     given.normalize("sample_weight", judgement.problem.dtype)
     if judgement.has_closed_form:
@@ -189,7 +189,7 @@ def _judged(
     return results
 
 
-def _by_moments(given: ChunkedOperands, judgement: Judgement) -> list[da.Array]:
+def _by_moments(given: ChunkedOperands, judgement: LossProblem) -> list[da.Array]:
     """Return the means of the closed form: its passes over the samples, and then the sets."""
     working = judgement.problem.dtype
     total = given.total_weight("sample_weight", working=working, in_closed_form=True)

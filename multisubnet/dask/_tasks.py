@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet._arithmetic.float_mode import keeping_subnormals
+from multisubnet._arithmetic.float_mode import keep_subnormals
 from multisubnet._arithmetic.moments import steps_of
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._arrays import namespaces
 from multisubnet._backends import choice
 from multisubnet._backends.numba import threads
 from multisubnet._functions import affine, affine_stats, closed_form, summation
-from multisubnet._functions.loss_problem import Judgement
+from multisubnet._functions.loss_problem import LossProblem
 from multisubnet._functions.summation import Summing
 
 _FLOAT64 = np.dtype(np.float64)
@@ -30,7 +30,7 @@ def task(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate what a task calls, on one backend, that was chosen when the graph was made."""
 
     @functools.wraps(function)
-    @keeping_subnormals
+    @keep_subnormals
     def wrapper(*chunks: Any, backend: str | None = None, **options: Any) -> Any:
         with threads.alone(), choice.use_backend(backend), _stream_for(chunks):
             return function(*chunks, **options)
@@ -74,7 +74,7 @@ def affine_of_chunks(samples: Any, weight: Any, bias: Any, **options: Any) -> An
 @task
 def losses_of_chunks(*chunks: Any, outputs: tuple[str, ...], loss: str, activation: Any) -> Any:
     """Return sums over samples, (1, outputs, N, F): a node of the tree over all samples."""
-    return Judgement(chunks, outputs, loss, activation, False, None).totals()[None]
+    return LossProblem(chunks, outputs, loss, activation, False, None).totals()[None]
 
 
 @task

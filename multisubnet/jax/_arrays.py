@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._arrays import namespaces
-from multisubnet._arrays import validation as _operands
-from multisubnet._backends import choice as _dispatch
+from multisubnet._arrays import namespaces, validation
+from multisubnet._arrays.dtypes import is_bfloat16, is_number, native
+from multisubnet._backends import choice
 from multisubnet._functions import evaluation
 from multisubnet._functions.problem import Problem
 
@@ -124,9 +123,9 @@ def evaluate_into(
 
 def _as_jax_would(name: str, operand: Any) -> np.ndarray:
     if name == "set_index":
-        return _operands.as_index(name, operand)
-    array = _operands.as_numpy(name, operand)
-    dtype = canonical(_dtypes.native(array.dtype))
+        return validation.as_index(name, operand)
+    array = validation.as_numpy(name, operand)
+    dtype = canonical(native(array.dtype))
     if array.dtype.kind in "iu" and dtype.itemsize < array.dtype.itemsize and array.size:
         least, largest, limits = array.min(), array.max(), np.iinfo(dtype)
         if least < limits.min or largest > limits.max:
@@ -154,7 +153,7 @@ def _native(operands: dict[str, Any]) -> tuple[dict[str, Any], Place]:
         name: take(x) if isinstance(x, jax.Array) else x for name, x in operands.items()
     }
     if not on_cpu:
-        backend = _dispatch.load("cupy")
+        backend = choice.load("cupy")
         there = next(x for x in arrays.values() if namespaces.is_cupy(x))
         with namespaces.device_of(there):
             for name, x in arrays.items():
@@ -185,7 +184,7 @@ def _returned(array: Any, place: Place, dtype: np.dtype | None = None) -> Any:
 
 
 def _is_number(dtype: Any) -> bool:
-    return isinstance(dtype, np.dtype) and _dtypes.is_number(dtype)
+    return isinstance(dtype, np.dtype) and is_number(dtype)
 
 
 def _place_of(operands: dict[str, Any]) -> Place:
@@ -224,17 +223,17 @@ def _place_of(operands: dict[str, Any]) -> Place:
 
 
 def _on_cpu(x: Any) -> np.ndarray:
-    if _dtypes.is_bfloat16(x.dtype):  # which NumPy does not take from others
+    if is_bfloat16(x.dtype):  # which NumPy does not take from others
         return np.asarray(x)
     return np.from_dlpack(x.block_until_ready())
 
 
 def _on_gpu(x: Any) -> Any:
-    if _dtypes.is_bfloat16(x.dtype):
+    if is_bfloat16(x.dtype):
         raise TypeError(
             "an operand is bfloat16 on a GPU, where arrays of it cannot be handed over: cast it, "
             "as with .astype('float32'), or call this function inside jax.jit, in JAX' own "
             "arithmetic"
         )
-    _dispatch.load("cupy")  # or say what is missing
+    choice.load("cupy")  # or say what is missing
     return namespaces.cupy().from_dlpack(x)  # which makes its current stream wait for x

@@ -11,10 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multisubnet._arrays import dtypes as _dtypes
-from multisubnet._arrays import namespaces
-from multisubnet._arrays import validation as _operands
-from multisubnet._backends import choice as _dispatch
+from multisubnet._arrays import dtypes, namespaces, validation
+from multisubnet._backends import choice
 from multisubnet._functions import loss_problem
 
 _DTYPES = {
@@ -32,7 +30,7 @@ Operands = dict[str, Tensor | None]
 def numpy_dtype(name: str, dtype: torch.dtype) -> np.dtype:
     """Return PyTorch's dtype of a named operand as NumPy's."""
     if dtype == torch.bfloat16:
-        return _dtypes.bfloat16(name)
+        return dtypes.bfloat16(name)
     if dtype not in _DTYPES:
         raise TypeError(
             f"{name} has dtype {dtype}; expected bool, an integer, float16, bfloat16, float32, "
@@ -43,7 +41,7 @@ def numpy_dtype(name: str, dtype: torch.dtype) -> np.dtype:
 
 def tensor_dtype(dtype: np.dtype) -> torch.dtype:
     """Return NumPy's dtype as PyTorch's."""
-    return torch.bfloat16 if _dtypes.is_bfloat16(dtype) else _TENSOR_DTYPES[dtype]
+    return torch.bfloat16 if dtypes.is_bfloat16(dtype) else _TENSOR_DTYPES[dtype]
 
 
 def dtype_of_loss(dtype: Any) -> torch.dtype | None:
@@ -77,7 +75,7 @@ def as_tensors(operands: dict[str, Any]) -> Operands:
                     f"it, with torch.as_tensor({name}, device={str(device)!r})"
                 )
             if name == "set_index":
-                operand = _operands.as_index(name, operand)
+                operand = validation.as_index(name, operand)
             tensors[name] = _as_tensor(name, operand)
     return tensors
 
@@ -85,15 +83,15 @@ def as_tensors(operands: dict[str, Any]) -> Operands:
 def _as_tensor(name: str, operand: Any) -> Tensor:
     if torch.compiler.is_compiling():
         return torch.as_tensor(np.asarray(operand))  # lists of numbers are float64, as elsewhere
-    array = _operands.as_numpy(name, operand)
-    _operands.check_dtype(name, array)
+    array = validation.as_numpy(name, operand)
+    validation.check_dtype(name, array)
     # What a tensor cannot be a view of: PyTorch has no such strides, dtypes or read-only memory.
     if (
         not (array.flags.writeable and array.flags.aligned and array.dtype.isnative)
         or min(array.strides, default=0) < 0
         or any(stride % array.itemsize for stride in array.strides)
     ):
-        array = np.array(array, dtype=_dtypes.native(array.dtype))
+        array = np.array(array, dtype=dtypes.native(array.dtype))
     return tensor_of(array)
 
 
@@ -122,7 +120,7 @@ def tensor_of(array: Any) -> Tensor:
     """Return a tensor that has the memory of a NumPy or CuPy array."""
     if namespaces.is_cupy(array) and hasattr(array.data.mem, "tensor"):
         return _as_part(array.data.mem.tensor, array)
-    if _dtypes.is_bfloat16(array.dtype):  # which PyTorch reads as integers only
+    if dtypes.is_bfloat16(array.dtype):  # which PyTorch reads as integers only
         return tensor_of(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array) if isinstance(array, np.ndarray) else torch.from_dlpack(array)
 
@@ -168,7 +166,7 @@ def _apply_on_cuda(function: Callable[..., Any], operands: Operands, options: An
 @contextlib.contextmanager
 def _working_as_pytorch(device: torch.device) -> Iterator[Any]:
     """Give CuPy, which works on PyTorch's current stream of a device, and allocates tensors."""
-    _dispatch.load("cupy")
+    choice.load("cupy")
     import cupy
 
     stream = cupy.cuda.Stream.from_external(_Stream(torch.cuda.current_stream(device).cuda_stream))

@@ -19,14 +19,13 @@ from test_inputs import set_flush_to_zero
 from test_losses import CASES, assert_all_same_bits, judgements, operands_of
 
 import multisubnet as ms
-from multisubnet._backends.numba import threads as _threads
+from multisubnet._backends.numba import threads
 from multisubnet.testing import assert_same_bits, problems
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
-from multisubnet.dask import _graph as _dask_graph
-from multisubnet.dask import _tasks as _dask_tasks
+from multisubnet.dask import _graph, _tasks
 
 CLOSED_FORM = [
     case._replace(loss="squared_error", activation=None, ndim=2)
@@ -209,12 +208,12 @@ def test_no_task_holds_more_than_its_chunks():
     lazy = da.from_array(samples, (5000, 2)), da.from_array(weight, (5, 2)), bias, targets
     seen = []
 
-    class Recording(_dask_tasks.Judgement):
+    class Recording(_tasks.LossProblem):
         def __init__(self, operands, *args):
             super().__init__(operands, *args)
             seen.append(self.problem.shape)
 
-    with mock.patch.object(_dask_tasks, "Judgement", Recording):
+    with mock.patch.object(_tasks, "LossProblem", Recording):
         ms.mean_loss(*lazy, loss="huber").compute()
     assert {n_sets for n_sets, _, _ in seen} == {5, 2}
     assert {n_samples for _, n_samples, _ in seen} == {4096, 20_000 - 4 * 4096}
@@ -235,7 +234,7 @@ def test_no_task_holds_more_than_its_chunks():
     ],
 )
 def test_chunks_become_powers_of_two_of_blocks(chunks, desired):
-    assert _dask_graph._in_blocks(chunks) == desired
+    assert _graph._in_blocks(chunks) == desired
 
 
 def test_the_same_call_has_the_same_name():
@@ -329,14 +328,14 @@ def test_a_task_works_on_one_thread(monkeypatch):
     monkeypatch.delenv("MULTISUBNET_NUM_THREADS", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     seen = []
-    real = _dask_tasks.affine.affine
+    real = _tasks.affine.affine
 
     def affine(*args, **kwargs):
-        seen.append(_threads.count(100))
+        seen.append(threads.count(100))
         return real(*args, **kwargs)
 
     lazy = ms.affine(da.ones((2, 1), chunks=1), [[1.0]])
-    with mock.patch.object(_dask_tasks.affine, "affine", affine):
+    with mock.patch.object(_tasks.affine, "affine", affine):
         lazy.compute()
         monkeypatch.setenv("MULTISUBNET_NUM_THREADS", "3")
         lazy.compute()
@@ -351,10 +350,10 @@ def test_all_tasks_work_on_one_thread(monkeypatch, n_features):
     seen = []
 
     def count(worth):
-        seen.append(_threads.limit())
+        seen.append(threads.limit())
         return 1
 
-    monkeypatch.setattr(_threads, "count", count)
+    monkeypatch.setattr(threads, "count", count)
     rng = np.random.default_rng(0)
     weight = da.from_array(rng.normal(size=(9000, n_features)).astype("f4"), chunks=(5000, -1))
     samples, targets = rng.normal(size=(100, n_features)), rng.random(100)
@@ -402,7 +401,7 @@ def test_subnormals_are_kept_in_a_thread_that_flushes_them(loss):
 
 def test_tasks_run_on_the_backend_that_was_chosen_for_the_call():
     seen = []
-    real = _dask_tasks.affine.affine
+    real = _tasks.affine.affine
 
     def affine(*args, **kwargs):
         seen.append(ms._backends.choice.choice())
@@ -410,7 +409,7 @@ def test_tasks_run_on_the_backend_that_was_chosen_for_the_call():
 
     with ms.use_backend("numpy"):
         lazy = ms.affine(da.ones((2, 1), chunks=1), [[1.0]])
-    with mock.patch.object(_dask_tasks.affine, "affine", affine):
+    with mock.patch.object(_tasks.affine, "affine", affine):
         lazy.compute(scheduler="threads")
     assert seen == ["numpy"] * 2
 

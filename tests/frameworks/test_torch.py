@@ -20,8 +20,7 @@ torch = pytest.importorskip("torch")
 import multisubnet as ms
 from multisubnet import torch as mst
 from multisubnet.testing import activations, assert_same_bits, problems
-from multisubnet.torch import _affine_ops as _torch_operators
-from multisubnet.torch import _arrays as _torch_arrays
+from multisubnet.torch import _affine_ops, _arrays
 
 pytestmark = [
     # What torch.compile and forward-mode derivatives emit when they are first used.
@@ -29,7 +28,7 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
-DTYPES = [str(dtype) for dtype in _torch_arrays._TENSOR_DTYPES]
+DTYPES = [str(dtype) for dtype in _arrays._TENSOR_DTYPES]
 REALS = ["float16", "float32", "float64"]
 OPERANDS = ("samples", "weight", "bias")
 
@@ -149,10 +148,10 @@ def test_select(index_dtype):
 
 def test_memory_is_shared():
     x = draw(5, 3)
-    assert np.shares_memory(_torch_arrays.array_of("x", x), x.numpy())
-    assert np.shares_memory(_torch_arrays.array_of("x", x.t()[1:]), x.numpy())
+    assert np.shares_memory(_arrays.array_of("x", x), x.numpy())
+    assert np.shares_memory(_arrays.array_of("x", x.t()[1:]), x.numpy())
     array = np.ones((5, 3))
-    assert _torch_arrays._as_tensor("x", array).data_ptr() == array.ctypes.data
+    assert _arrays._as_tensor("x", array).data_ptr() == array.ctypes.data
 
 
 def test_conjugates_and_negatives_are_computed():
@@ -564,9 +563,7 @@ def test_operators_keep_what_they_say(model, name):
 
 def test_all_operators_are_checked():
     there = [
-        name
-        for name, value in vars(_torch_operators).items()
-        if isinstance(value, _torch_operators.CustomOp)
+        name for name, value in vars(_affine_ops).items() if isinstance(value, _affine_ops.CustomOp)
     ]
     assert sorted(there) == sorted(OPERATORS)
 
@@ -824,16 +821,16 @@ def as_on_gpu(cupy_on_host, monkeypatch):
     """Tensors on the CPU that pass for some on a GPU; a list of the streams of launches."""
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Current)
     monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
-    monkeypatch.setattr(_torch_arrays, "apply", as_on_cuda)
-    _torch_arrays._memory_class.cache_clear()
+    monkeypatch.setattr(_arrays, "apply", as_on_cuda)
+    _arrays._memory_class.cache_clear()
     yield cupy_on_host
-    _torch_arrays._memory_class.cache_clear()
+    _arrays._memory_class.cache_clear()
 
 
 def as_on_cuda(function, operands, **options):
-    with _torch_arrays._working_as_pytorch(torch.device("cpu")) as cupy:
+    with _arrays._working_as_pytorch(torch.device("cpu")) as cupy:
         arrays = {
-            name: None if x is None else _torch_arrays._array_of_any(name, x, cupy.from_dlpack)
+            name: None if x is None else _arrays._array_of_any(name, x, cupy.from_dlpack)
             for name, x in operands.items()
         }
         return function(**arrays, **options)
@@ -856,13 +853,13 @@ def test_results_on_a_gpu_lie_in_memory_of_tensors(as_on_gpu, monkeypatch, dtype
     arrays = [(3 * rng.normal(size=s)).astype(dtype) for s in ((5, 3), (4, 3), (4, 3))]
     operands = dict(zip(OPERANDS, map(torch.from_numpy, arrays), strict=True))
     for options in ({}, {"set_axis": 1}):
-        result = _torch_arrays.on_arrays(ms.affine, operands, **options)
+        result = _arrays.on_arrays(ms.affine, operands, **options)
         assert_same(result, ms.affine(*arrays, **options))
         assert result.untyped_storage()._cdata in allocated
         assert not result._is_view()
         assert not result.requires_grad
     assert as_on_gpu == [Current.cuda_stream] * 2
-    empty_one = _torch_arrays.on_arrays(ms.affine, operands | {"samples": torch.ones(0, 3)})
+    empty_one = _arrays.on_arrays(ms.affine, operands | {"samples": torch.ones(0, 3)})
     assert empty_one.shape == (4, 0, 3)
 
 
@@ -870,7 +867,7 @@ def test_several_results_on_a_gpu(as_on_gpu, monkeypatch):
     monkeypatch.setattr(torch, "from_dlpack", None)
     tensors = [draw(5, 3), draw(4, 3), draw(4, 3), draw(5, 3)]
     operands = dict(zip((*OPERANDS, "targets"), tensors, strict=True))
-    results = _torch_arrays.on_arrays(ms.mean_loss_and_grad, operands, activation="tanh")
+    results = _arrays.on_arrays(ms.mean_loss_and_grad, operands, activation="tanh")
     assert_same(results, ms.mean_loss_and_grad(*(x.numpy() for x in tensors), activation="tanh"))
 
 
