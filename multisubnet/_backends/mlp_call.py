@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -49,7 +50,7 @@ class MlpCall(NamedTuple):
     @property
     def key(self) -> tuple[Any, ...]:
         """What code is generated from, but for the dtype."""
-        biased = tuple(bias is not None for _, bias in self.layers)
+        biased = tuple([bias is not None for _, bias in self.layers])
         return self.sizes, self.activations, biased, self.additive
 
     @property
@@ -136,5 +137,12 @@ class MlpCall(NamedTuple):
         """The features that networks see, as `inputs` has them, always as an array."""
         if self.inputs is not None:
             return self.inputs
-        n_inputs = self.sizes[0]
-        return np.arange(self.n_subnets * n_inputs).reshape(self.n_subnets, n_inputs)
+        return _features_in_turn(self.n_subnets, self.sizes[0])
+
+
+@functools.lru_cache(64)
+def _features_in_turn(n_subnets: int, n_inputs: int) -> np.ndarray:
+    """Return the numbers s * n_inputs + i."""
+    numbers = np.arange(n_subnets * n_inputs).reshape(n_subnets, n_inputs)
+    numbers.flags.writeable = False
+    return numbers

@@ -49,14 +49,12 @@ def read(
                 for name, x in others.items()
             }
     samples = named["samples"]
-    shapes = _Shapes(samples)
-    pairs = tuple(
-        shapes.pair(number, named[f"layers[{number}][0]"], named.get(f"layers[{number}][1]"))
-        for number in range(count_layers(named))
+    pairs, intercept = _pairs_of(named), named.get("intercept")
+    n_sets = _count_sets(
+        samples.shape,
+        tuple([(w.shape, None if b is None else b.shape) for w, b in pairs]),
+        None if intercept is None else intercept.shape,
     )
-    intercept = named.get("intercept")
-    if intercept is not None:
-        shapes.check_intercept(intercept)
     activations, dtype = _activations_of(
         tuple(activation) if isinstance(activation, list | tuple) else activation,
         output_activation,
@@ -72,8 +70,8 @@ def read(
         additive=bool(additive),
         intercept=intercept,
         dtype=dtype,
-        sizes=(pairs[0][0].shape[2], *(weight.shape[3] for weight, _ in pairs)),
-        n_sets=1 if shapes.n_sets is None else shapes.n_sets,
+        sizes=(pairs[0][0].shape[2], *[weight.shape[3] for weight, _ in pairs]),
+        n_sets=n_sets,
         n_samples=samples.shape[-2],
         n_subnets=pairs[0][0].shape[1],
     )
@@ -96,20 +94,29 @@ def name_operands(samples: Any, layers: Any, intercept: Any) -> dict[str, Any]:
                 f"layers[{number}] has {len(pair)} items; expected (weight, bias), or a weight "
                 f"that is an array"
             )
-        named[f"layers[{number}][0]"] = pair[0]
+        weight, bias = _names_of(number)
+        named[weight] = pair[0]
         if len(pair) == 2 and pair[1] is not None:
-            named[f"layers[{number}][1]"] = pair[1]
+            named[bias] = pair[1]
     if intercept is not None:
         named["intercept"] = intercept
     return named
 
 
-def count_layers(named: dict[str, Any]) -> int:
-    """Return the number of layers among operands by name."""
-    number = 0
-    while f"layers[{number}][0]" in named:
-        number += 1
-    return number
+@functools.cache
+def _names_of(number: int) -> tuple[str, str]:
+    """Return the names of a layer's weight and bias."""
+    return f"layers[{number}][0]", f"layers[{number}][1]"
+
+
+def _pairs_of(named: dict[str, Any]) -> tuple[tuple[Any, Any], ...]:
+    """Return the layers among operands by name."""
+    pairs = []
+    weight, bias = _names_of(0)
+    while weight in named:
+        pairs.append((named[weight], named.get(bias)))
+        weight, bias = _names_of(len(pairs))
+    return tuple(pairs)
 
 
 def _common_dtype(named: dict[str, Any]) -> np.dtype:
@@ -128,20 +135,34 @@ def _common_dtype(named: dict[str, Any]) -> np.dtype:
     return dtype
 
 
+@functools.lru_cache(256)
+def _count_sets(
+    samples: tuple[int, ...], layers: tuple[Any, ...], intercept: tuple[int, ...] | None
+) -> int:
+    """Return N, having checked the shapes of all operands."""
+    shapes = _Shapes(samples)
+    for number, (weight, bias) in enumerate(layers):
+        shapes.check_layer(number, weight, bias)
+    if intercept is not None:
+        shapes.check_intercept(intercept)
+    return 1 if shapes.n_sets is None else shapes.n_sets
+
+
 class _Shapes:
     """The shapes of the operands that were read, with which the next ones must agree."""
 
-    def __init__(self, samples: Any):
-        if samples.ndim not in (2, 3):
-            raise ValueError(f"samples has shape {samples.shape}; expected (B, F) or (N, B, F)")
+    def __init__(self, samples: tuple[int, ...]):
+        if len(samples) not in (2, 3):
+            raise ValueError(f"samples has shape {samples}; expected (B, F) or (N, B, F)")
         # None while nothing has said what they are.
-        self.n_sets = samples.shape[0] if samples.ndim == 3 else None
+        self.n_sets = samples[0] if len(samples) == 3 else None
         self.n_subnets: int | None = None
         self.n_outputs: int | None = None
 
-    def pair(self, number: int, weight: Any, bias: Any) -> tuple[Any, Any]:
-        """Return the weight and bias of a layer, which agree with those before it."""
-        shape = weight.shape
+    def check_layer(
+        self, number: int, shape: tuple[int, ...], bias: tuple[int, ...] | None
+    ) -> None:
+        """Raise unless the shapes of a weight and a bias agree with those before them."""
         if (
             len(shape) != 4
             or not self._has_sets(shape[0])
@@ -153,22 +174,19 @@ class _Shapes:
         self._take_sets(shape[0])
         _, self.n_subnets, _, self.n_outputs = shape
         if bias is not None:
-            shape = bias.shape
             if (
-                len(shape) != 3
-                or not self._has_sets(shape[0])
-                or shape[1:] != (self.n_subnets, self.n_outputs)
+                len(bias) != 3
+                or not self._has_sets(bias[0])
+                or bias[1:] != (self.n_subnets, self.n_outputs)
             ):
                 raise ValueError(
-                    f"layers[{number}][1] has shape {shape}; expected (N, S, {self.n_outputs}) "
+                    f"layers[{number}][1] has shape {bias}; expected (N, S, {self.n_outputs}) "
                     f"with {self._known()}, as layers[{number}][0] has {self.n_outputs} outputs"
                 )
-            self._take_sets(shape[0])
-        return weight, bias
+            self._take_sets(bias[0])
 
-    def check_intercept(self, intercept: Any) -> None:
+    def check_intercept(self, shape: tuple[int, ...]) -> None:
         """Raise unless an intercept has the shape (N, P) or (1, P)."""
-        shape = intercept.shape
         if len(shape) != 2 or not self._has_sets(shape[0]) or shape[1] != self.n_outputs:
             raise ValueError(
                 f"intercept has shape {shape}; expected (N, {self.n_outputs}) with "

@@ -30,6 +30,8 @@ ARRAYS = "numpy"
 
 empty = _numpy.empty
 adopt = _numpy.adopt
+mlp = mlp_engine.mlp
+mlp_select = mlp_engine.mlp_select
 
 _DTYPES = frozenset("?bBhHiIlLqQfd")
 
@@ -79,7 +81,7 @@ def gains(
 ) -> bool:
     """Whether the engine is worth its start-up, now that a result of this shape is asked for."""
     kind = name, dtype.char, what and what.key
-    if kind in _evaluate:
+    if kind in _evaluate or kind[1:] in mlp_engine.prepared:
         return True
     size = math.prod(shape)
     if isinstance(what, MlpCall):
@@ -197,22 +199,6 @@ def sums(
         _evaluate[kind] = _evaluate[*kind, kinds] = evaluate
     whole = _numba_sums.Sums(evaluate, kinds, operands, dtype, parameter, length, totals)
     whole.write(terms.program(dtype).cost)
-
-
-def mlp(call: MlpCall, out: np.ndarray) -> None:
-    """Do what `numpy_mlp.mlp` does."""
-    kind = "mlp", call.working_dtype.char, call.key
-    if kind not in _evaluate:
-        _evaluate[kind] = mlp_engine.mlp
-    mlp_engine.mlp(call, out)
-
-
-def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
-    """Do what `numpy_mlp.mlp_select` does."""
-    kind = "mlp_select", call.working_dtype.char, call.key
-    if kind not in _evaluate:
-        _evaluate[kind] = mlp_engine.mlp_select
-    mlp_engine.mlp_select(call, set_index, out)
 
 
 def finish(

@@ -24,6 +24,10 @@ _PART_BYTES = 1 << 18  # of weights that are cast at once
 _SELECTED_BYTES = 1 << 18  # of samples and of values that are put in the order of their sets
 
 
+# dtype.char and key of the networks that are compiled.
+prepared: set[tuple[Any, ...]] = set()
+
+
 class _Layout(NamedTuple):
     """How much is taken at once, and where in scratch memory what stands, in bytes."""
 
@@ -156,6 +160,7 @@ def _prepare(
     """Return the function, its parameters, what stands for no intercept, and the layout."""
     from multisubnet._backends.numba.llvm.networks import Plan
 
+    prepared.add((dtype.char, key))
     sizes, activations, biased, additive = key
     lanes = _lanes(dtype)
     vectors = _count_vectors(n_samples, lanes)
