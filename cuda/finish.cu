@@ -23,5 +23,6 @@ __global__ void __launch_bounds__(THREADS, 2) finish(const Finish p) {
     const float64 total = of_column<Sum>(p.totals, n, f, p.count, is_there, exchanged);
     if (threadIdx.y || !is_there) return;
     const float64 divisor = p.divisor_array ? mul(p.divisor, *p.divisor_array) : p.divisor;
-    Converting<float64>::store(p.out, n, 0, f, {{div(total, divisor)}});
+    const float64 dividend = divisor == 0.0 ? 0.0 : total;  // 0 / 0 is NaN: there is no mean
+    Converting<float64>::store(p.out, n, 0, f, {{div(dividend, divisor)}});
 }

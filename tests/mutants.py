@@ -761,6 +761,12 @@ MUTANTS = [
         "    return weights",
     ),
     Mutant(
+        "a mean by weights that sum to 0, on the GPU",
+        "cuda/finish.cu",
+        "divisor == 0.0 ? 0.0 : total",
+        "total",
+    ),
+    Mutant(
         "an infinite weight that makes a loss NaN",
         "multisubnet/_arithmetic/moments.py",
         "    return select(loss <= loss, loss, distance * distance + (b * b + rest))",
