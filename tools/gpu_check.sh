@@ -51,7 +51,7 @@ left() { echo $((seconds - report_seconds - SECONDS)); }
 has() { [[ $parts == *$1* ]]; }
 
 # step NAME LIMIT COMMAND...: within LIMIT seconds and what is left; the output goes to a log.
-# What is not done by then gets $signal, or TERM.
+# What is not done by then gets $signal, or TERM, and $patience seconds, or 3, to end.
 step() {
     local name=$1 limit=$2 began=$SECONDS status
     shift 2
@@ -64,7 +64,7 @@ step() {
         echo "$name 0 no time left" >>"$logs/steps"
         return 0
     fi
-    timeout -s "${signal:-TERM}" -k 5 "$limit" "$@" >"$logs/$name.log" 2>&1 &
+    timeout -s "${signal:-TERM}" -k "${patience:-3}" "$limit" "$@" >"$logs/$name.log" 2>&1 &
     touch "$logs/running.$!"
     wait $!
     status=$?
@@ -86,7 +86,7 @@ step() {
 tests() {
     local name=$1 limit=$2 drawn=$3
     shift 3
-    signal=INT step "$name" "$limit" env MULTISUBNET_TEST_EXAMPLES="$drawn" \
+    signal=INT patience=12 step "$name" "$limit" env MULTISUBNET_TEST_EXAMPLES="$drawn" \
         "$python" $here/run_tests.py -o addopts= \
         --strict-markers -p no:cacheprovider -q -ra --tb=short --durations=10 "$@"
 }
@@ -105,7 +105,7 @@ if has B; then
     spread=()
     "$python" -c "import xdist" 2>/dev/null && spread=(-n "${GPU_CHECK_WORKERS:-10}" --dist worksteal)
     # JAX on the CPU here, or each worker would take memory of the GPU for it.
-    JAX_PLATFORMS=cpu tests tests 200 "$examples" tests --ignore=tests/frameworks \
+    JAX_PLATFORMS=cpu tests tests 190 "$examples" tests --ignore=tests/frameworks \
         -m "gpu and not large" --maxfail=40 "${spread[@]}" &
     {
         tests pytorch 100 10 tests/frameworks/test_torch.py -m gpu
@@ -160,5 +160,5 @@ gather tests tests large
 gather frameworks pytorch jax
 gather sanitizer memcheck racecheck initcheck synccheck
 gather timings timings peers ncu
-timeout 10 "$python" $here/table.py "$logs" "$out" || cat "$logs/steps"
+timeout 7 "$python" $here/table.py "$logs" "$out" || cat "$logs/steps"
 ! grep -qE " (failed|cut after) |^tests .* no test ran" "$logs/steps"
