@@ -83,7 +83,8 @@ class CustomOp:
                 requires_grad = requires_grad or argument.requires_grad
             elif isinstance(argument, torch.fx.Proxy):
                 return self._operator(*arguments)
-        if _are_followed():
+        # The last is is_grads_batched, in a backward pass: plain calls need not ask.
+        if _are_followed() or torch._C._dispatch_tls_is_dispatch_key_included("VmapMode"):
             return _undisturbed(self._operator)(*arguments)
         if requires_grad and torch.is_grad_enabled():
             if self._is_function:
@@ -197,7 +198,6 @@ def _are_followed() -> bool:
         or torch._C._len_torch_dispatch_stack()
         or torch._C._is_tracing()
         or forward_ad._current_level >= 0
-        or torch._C._dispatch_tls_is_dispatch_key_included("VmapMode")  # of is_grads_batched
     )
 
 
