@@ -6,6 +6,7 @@ import formula
 import numpy as np
 import pytest
 import truth
+from conftest import labels
 
 import multisubnet as ms
 from multisubnet._arithmetic.loss_recipes import LOSSES as RECIPES
@@ -103,7 +104,7 @@ def test_accuracy(loss, dtype):
 def test_nan_gives_nan(backend, loss, dtype):
     nan, one = np.full(1, np.nan, dtype), np.full(1, 0.5, dtype)
     for p, t in [(nan, one), (nan, nan), (one, nan)]:
-        value, slope = at(backend, loss, p, t)
+        value, slope = at(backend, loss, p, labels(loss, t))
         assert np.isnan(value).all()
         assert np.isnan(slope).all()
 
