@@ -192,9 +192,9 @@ def test_the_class_decides_and_is_looked_at_once():
     x = xp.ones((1, 1))
     of_type = functools.partial(frameworks.of, [x])
     assert of_type() == "array_api"
-    before = frameworks._of_type.cache_info().misses
+    before = frameworks._adapter_of.cache_info().misses
     assert of_type() == "array_api"
-    assert frameworks._of_type.cache_info().misses == before
+    assert frameworks._adapter_of.cache_info().misses == before
 
 
 def test_layers_of_networks():
