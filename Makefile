@@ -1,5 +1,6 @@
 # make run    install into .venv and show what the library does
-# make test   everything that a machine without a GPU can test
+# make test   everything that a machine without a GPU can test, with few drawn examples
+# make test-thorough   the same tests with many: before a release, or after a change of arithmetic
 # make test-frameworks   the same with Keras, PyTorch, JAX and Dask, in a virtual environment of their own
 # make mutants   break the code in many places: the tests must see it each time
 # make generate    write what tools/ print: the coefficients
@@ -16,7 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 FRAMEWORKS := .venv-frameworks
 
-.PHONY: run test test-frameworks mutants generate exhaustive lint docs bench bench-gpu gpu-check dist clean
+.PHONY: run test test-thorough test-frameworks mutants generate exhaustive lint docs bench bench-gpu gpu-check dist clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m multisubnet demo
@@ -24,6 +25,9 @@ run: $(VENV)/run.stamp
 test: $(VENV)/dev.stamp
 	@command -v g++ >/dev/null || echo "no g++: the tests of the CUDA sources on the host are skipped"
 	$(BIN)/python -m pytest
+
+test-thorough: $(VENV)/dev.stamp
+	MULTISUBNET_TEST_EXAMPLES=200 $(BIN)/python -m pytest
 
 test-frameworks: $(FRAMEWORKS)/stamp
 	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks tests/test_docs.py

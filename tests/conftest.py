@@ -27,7 +27,7 @@ choice._MODULES["host"] = "cuda_on_host"
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 # How many problems a property test draws, where it does not say so itself.
-EXAMPLES = int(os.environ.get("MULTISUBNET_TEST_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("MULTISUBNET_TEST_EXAMPLES", "6"))
 hypothesis.settings.register_profile(
     "multisubnet",
     max_examples=EXAMPLES,
