@@ -258,6 +258,17 @@ def test_select(backend, problem, data):
         assert_same_bits(result, formula.mlp_select(samples, layers, wrong, **options))
 
 
+@pytest.mark.parametrize("additive", [False, True])
+def test_select_on_many_samples(backend, additive):
+    # In no order, on arrays that lie as compiled code takes them.
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=(9, 2, *shape)).astype("f4") for shape in [(1, 5), (5, 3), (3, 1)]]
+    layers = [(w, rng.normal(size=(9, 2, w.shape[3])).astype("f4")) for w in weights]
+    samples, index = rng.normal(size=(300, 2)).astype("f4"), rng.integers(0, 9, 300)
+    result = backend.mlp_select(samples, layers, index, additive=additive)
+    assert_same_bits(result, formula.mlp_select(samples, layers, index, additive=additive))
+
+
 @given(
     problem=networks(special_values=False, max_sets=40, max_samples=9)
     | networks(["int8", "float16", "float32"], FEW, special_values=False, mixed_dtypes=True),
