@@ -111,8 +111,10 @@ class OnGpu(OnHost):
         there.bring_back(out)
         return out
 
-    @staticmethod
-    def moved(operand):
+    @classmethod
+    def moved(cls, operand):
+        if isinstance(operand, list | tuple):  # layers, perhaps
+            return type(operand)(map(cls.moved, operand))
         return to_device(operand) if isinstance(operand, np.ndarray) else operand
 
     @staticmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import formula
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from conftest import labels
 
 import multisubnet as ms
 from multisubnet._arithmetic.loss_recipes import LOSSES as RECIPES
+from multisubnet._functions import loss_problem
 from multisubnet._functions.loss_problem import LOSSES
 from multisubnet.testing import assert_same_bits
 
@@ -47,7 +50,9 @@ def test_agreement_over_the_whole_range(backend, loss, dtype):
     t = rng.choice([-1, 0, 1, 0.5, 1e-3, -3.25, 100, np.inf, np.nan], p.size).astype(dtype)
     with np.errstate(all="ignore"):
         t = np.where(rng.random(p.size) < 0.3, p + p.dtype.type(0.25) * t, t)
-    for actual, desired in zip(at(backend, loss, p, t), at(formula, loss, p, t), strict=True):
+    with mock.patch.object(loss_problem, "check_targets"):  # of any targets
+        found = at(backend, loss, p, t)
+    for actual, desired in zip(found, at(formula, loss, p, t), strict=True):
         assert_same_bits(actual, desired)
 
 
