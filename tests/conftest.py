@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import shutil
 
 import device
@@ -26,8 +27,13 @@ choice._MODULES["host"] = "cuda_on_host"
 # Keras takes TensorFlow where nobody says otherwise before it is imported.
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+# Programs that tests start and interrupt inherit it if SIGINT is ignored, as in the background of a
+# shell.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # How many problems a property test draws, where it does not say so itself.
-EXAMPLES = int(os.environ.get("MULTISUBNET_TEST_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("MULTISUBNET_TEST_EXAMPLES", "5"))
 hypothesis.settings.register_profile(
     "multisubnet",
     max_examples=EXAMPLES,

@@ -342,12 +342,27 @@ MUTANTS = [
     Mutant(
         "a caller that does not wait for the other threads",
         "multisubnet/_backends/numba/threads.py",
-        """        while helpers and _look_out(self._helpers, helpers):
-            helpers = int(self._helpers[0])
-        with self._changing:
-            self._changing.wait_for(lambda: not self._helpers[0])
+        """        while self._is_open or self._helpers[0]:
+            try:
+                with self._changing:
+                    self._is_open = False
+                self._wait()
 """,
-        "",
+        """        while self._is_open:
+            try:
+                with self._changing:
+                    self._is_open = False
+""",
+    ),
+    Mutant(
+        "an interrupt as the caller begins to wait",
+        "multisubnet/_backends/numba/threads.py",
+        """        finally:  # an interrupt can end the first attempt, even before its first line
+            job.close()
+""",
+        """        finally:
+            pass
+""",
     ),
     Mutant(
         "an error in another thread that is lost",

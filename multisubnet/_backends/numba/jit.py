@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import os
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -39,8 +41,20 @@ def _fingerprint_of_files() -> int:
 
 def jit(function: Callable[..., Any], signature: Any, **options: Any) -> Any:
     """Return a function compiled for a signature, cached on disk by Numba."""
-    try:
-        return njit([signature], nogil=True, cache=True, **options)(function)
-    except Exception as error:  # no place for a cache, or a damaged one: Numba raises many types
-        logging.getLogger(__name__).debug("compiling without Numba's cache: %r", error)
-        return njit([signature], nogil=True, **options)(function)
+    with _compiling:
+        try:
+            return njit([signature], nogil=True, cache=True, **options)(function)
+        except Exception as error:  # no place for a cache, or a damaged one, of many types
+            logging.getLogger(__name__).debug("compiling without Numba's cache: %r", error)
+            return njit([signature], nogil=True, **options)(function)
+
+
+# A process is not forked while a thread holds the locks of Numba and LLVM: the child would wait for
+# them for ever.
+_compiling = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_compiling.acquire,
+        after_in_parent=_compiling.release,
+        after_in_child=_compiling.release,
+    )

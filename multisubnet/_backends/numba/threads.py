@@ -22,6 +22,8 @@ from contextvars import ContextVar
 import numpy as np
 
 _TURNS = 8000  # that a thread looks out for more: a tenth of a millisecond or two
+_PATIENCE = 0.05  # seconds after which a caller that waits looks again
+_MOST = 4 * (os.cpu_count() or 1) + 12  # threads, whatever is asked for
 
 _is_alone: ContextVar[bool] = ContextVar("multisubnet_is_alone", default=False)
 
@@ -45,7 +47,7 @@ def limit() -> int:
     if asked:
         if not asked.isdecimal() or int(asked) < 1:
             raise ValueError(f"MULTISUBNET_NUM_THREADS must be 1 or more, not {asked!r}")
-        return int(asked)
+        return min(int(asked), _MOST)
     if _is_alone.get():
         return 1
     # Asking Numba outright would start its own threads; only its user's set_num_threads has.
@@ -63,30 +65,42 @@ def count(worth: int) -> int:
 
 
 def run(work: Callable[..., None], pieces: Iterable[tuple], threads: int) -> None:
-    """Call ``work(*piece)`` for each piece, on this thread and others, and wait for all."""
+    """Call ``work(*piece)`` for each piece, on this thread and others, and wait for all.
+
+    An interrupt ends the call as soon as the pieces that were begun are done.
+    """
     if threads == 1:
         for piece in pieces:
             work(*piece)
         return
     job = _Job(work, pieces)
-    _offer(job, threads - 1)
     try:
+        _offer(job, threads - 1)
         job.do_pieces()
     finally:
-        job.close()
+        try:
+            job.close()
+        finally:  # an interrupt can end the first attempt, even before its first line
+            job.close()
     if job.error is not None:
         raise job.error
 
 
 class _Job:
-    """Pieces of work, and the threads that help the caller's with them."""
+    """Pieces of work, and the threads that help the caller's with them.
+
+    A signal handler can run, and raise, between any two steps of Python in the caller's thread. So
+    the lock is a plain one, which ``with`` takes in one step (that of a `threading.Condition` can
+    be lost), and `close` looks at the numbers again, whatever it was told.
+    """
 
     def __init__(self, work: Callable[..., None], pieces: Iterable[tuple]):
         self.error: BaseException | None = None
         self._work, self._remaining = work, iter(pieces)
         self._is_open = True
         self._helpers = np.zeros(1, np.int64)  # how many there are at work
-        self._changing = threading.Condition(threading.Lock())
+        self._changing = threading.Lock()
+        self._ended: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes the caller
 
     def do_pieces(self) -> None:
         """Take pieces and do them, until none is left or there was an error."""
@@ -110,19 +124,29 @@ class _Job:
         finally:
             with self._changing:
                 self._helpers[0] -= 1
-                self._changing.notify()
+            self._ended.put(None)
 
     def close(self) -> None:
-        """Wait for those who help, and let nobody begin to."""
-        with self._changing:
-            self._is_open = False
-            helpers = int(self._helpers[0])
-        while helpers and _look_out(self._helpers, helpers):
-            helpers = int(self._helpers[0])
-        with self._changing:
-            self._changing.wait_for(lambda: not self._helpers[0])
+        """Let nobody begin to help, and wait for those who do, even if interrupted meanwhile."""
+        interrupt = None
+        while self._is_open or self._helpers[0]:
+            try:
+                with self._changing:
+                    self._is_open = False
+                self._wait()
+            except BaseException as error:
+                self._remaining = iter(())
+                interrupt = error
         # Threads that have not taken it up yet are not to keep the arrays alive.
-        del self._work, self._remaining
+        self._work, self._remaining = None, iter(())  # type: ignore[assignment]
+        if interrupt is not None:
+            raise interrupt
+
+    def _wait(self) -> None:
+        while helpers := int(self._helpers[0]):
+            if not _look_out(self._helpers, helpers):
+                with contextlib.suppress(queue.Empty):
+                    self._ended.get(timeout=_PATIENCE)
 
     def _take(self) -> tuple | None:
         with self._changing:

@@ -1,0 +1,216 @@
+"""Threads of the CPU engine: interrupts, forks, exits, and how many there are."""
+
+from __future__ import annotations
+
+import pytest
+from test_dispatch import run
+
+pytest.importorskip("numba")
+
+START = """
+import faulthandler, os, random, signal, sys, threading, time, timeit
+import numpy as np, multisubnet as ms
+ms.set_backend("numba")
+x, w = np.ones((300, 64), "f4"), np.ones((200, 64), "f4")
+out = np.empty((200, 300, 64), "f4")
+def compiled(): ms.affine(x, w, w, activation="gelu", out=out)
+def in_python(): ms.affine(x.astype("f8"), w, w, out=out)
+def sums(): return ms.mean_loss(x, w, w, x, loss="huber", activation="tanh")
+"""
+
+INTERRUPTS = (
+    START
+    + """
+class Stop(BaseException): pass
+def handler(*_): raise Stop
+signal.signal(signal.SIGALRM, handler)
+interrupts = late = 0
+for call in (compiled, in_python, sums):
+    call()
+    each = min(timeit.repeat(call, number=1, repeat=20))
+    for _ in range(ROUNDS):
+        faulthandler.dump_traceback_later(30, exit=True)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, max(random.uniform(0, 1.1 * each), 1e-6), AGAIN)
+            call()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            time.sleep(0)  # handles a signal that has come
+        except Stop:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            interrupts += 1
+            if call is not sums:
+                out.fill(-7)
+                time.sleep(0.002)
+                late += bool((out != -7).any())
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    call()
+    assert call is sums or (out == out[0, 0, 0]).all()
+print(interrupts > ROUNDS // 2, late)
+"""
+)
+
+
+@pytest.mark.parametrize("again", [0, 0.0003])  # seconds until the next one
+def test_interrupted_calls_end_and_write_no_more(again):
+    program = f"ROUNDS, AGAIN = 400, {again}" + INTERRUPTS.replace("except Stop:\n", UNTIL_QUIET)
+    assert run(program, MULTISUBNET_NUM_THREADS="3").split() == ["True", "0"]
+
+
+# Repeated interrupts go on until they are switched off, which they can interrupt, too.
+UNTIL_QUIET = """except Stop:
+            while True:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                    time.sleep(0)
+                    break
+                except Stop: pass
+"""
+
+AT_EACH_STEP = """
+import faulthandler, itertools, sys, time
+from multisubnet._backends.numba import threads
+begun, ended = [], []
+def work(piece):
+    begun.append(piece)
+    time.sleep(0.06 if piece else 0.02)
+    ended.append(piece)
+def interrupt(frame, event, argument):
+    # As a signal handler that runs as a function begins or ends.
+    if (event, frame.f_code.co_name) == step and frame.f_code.co_filename == threads.__file__:
+        sys.setprofile(None)
+        raise KeyboardInterrupt
+threads.run(work, ((0,) for _ in range(3)), 3)  # there are helpers now
+names = "_offer", "do_pieces", "_take", "close", "_wait", "_look_out"
+for step in itertools.product(("call", "return"), names):
+    faulthandler.dump_traceback_later(30, exit=True)
+    sys.setprofile(interrupt)
+    try:
+        threads.run(work, ((i,) for i in (0, 1, 1)), 3)
+        print("no interrupt at", step)
+    except KeyboardInterrupt:
+        if len(begun) > len(ended): print("pieces go on after", step)
+    finally: sys.setprofile(None)
+    time.sleep(0.1)
+print("done")
+"""
+
+
+def test_an_interrupt_at_each_step_of_a_call():
+    assert run(AT_EACH_STEP) == "done"
+
+
+LONG = """
+import os, signal, threading, time
+import numpy as np, multisubnet as ms
+ms.set_backend("numba")
+x, w = np.ones((20000, 64), "f4"), np.ones((400, 64), "f4")
+out = np.empty((400, 20000, 64), "f4")
+def call(): ms.affine(x, w, w, activation="gelu", out=out)
+call()
+began = time.perf_counter()
+call()
+whole = time.perf_counter() - began
+def interrupt():
+    global sent
+    time.sleep(0.3 * whole)
+    sent = time.perf_counter()
+    os.kill(os.getpid(), signal.SIGINT)
+took = []
+for _ in range(5):
+    thread = threading.Thread(target=interrupt)
+    try:
+        thread.start()
+        call()
+        thread.join()
+        time.sleep(1)
+        print("not interrupted")
+    except KeyboardInterrupt:
+        took.append(time.perf_counter() - sent)
+    thread.join()
+print(min(took) < 0.1)
+"""
+
+
+def test_a_long_call_ends_soon_after_ctrl_c():
+    assert run(LONG, MULTISUBNET_NUM_THREADS="2") == "True"
+
+
+FORKS = (
+    START
+    + """
+import warnings
+warnings.simplefilter("ignore")
+compiled()
+ended = []
+def calls():
+    own = np.empty_like(out)
+    while not ended: ms.affine(x, w, w, activation="gelu", out=own)
+callers = [threading.Thread(target=calls) for _ in range(2)]
+for caller in callers: caller.start()
+statuses = set()
+for _ in range(20):
+    time.sleep(0.003)
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        compiled()
+        os._exit(int(not (out == out[0, 0, 0]).all()))
+    statuses.add(os.waitpid(child, 0)[1])
+ended.append(1)
+print(statuses)
+"""
+)
+
+FORK_WHILE_COMPILING = (
+    START
+    + """
+import warnings
+warnings.simplefilter("ignore")
+thread = threading.Thread(target=lambda: ms.affine(x, w, activation="gelu"))
+thread.start()
+time.sleep(0.3)
+child = os.fork()
+if not child:
+    signal.alarm(200)
+    os._exit(int(not (ms.affine(x, w, w) == 2).all()))
+print({os.waitpid(child, 0)[1]})
+thread.join()
+"""
+)
+
+
+@pytest.mark.skipif("not hasattr(__import__('os'), 'fork')", reason="the system has no fork")
+@pytest.mark.parametrize("program", [FORKS, FORK_WHILE_COMPILING], ids=["calls", "compiling"])
+def test_a_fork_in_the_middle_of(program, tmp_path):
+    output = run(program, NUMBA_CACHE_DIR=str(tmp_path), MULTISUBNET_NUM_THREADS="3")
+    assert output == "{0}"
+
+
+EXIT = (
+    START
+    + """
+compiled()
+def calls():
+    while True: compiled()
+for _ in range(2): threading.Thread(target=calls, daemon=True).start()
+time.sleep(0.3)
+print("exits")
+"""
+)
+
+
+def test_the_interpreter_may_exit_while_other_threads_call():
+    assert run(EXIT, MULTISUBNET_NUM_THREADS="3") == "exits"
+
+
+MANY = (
+    START
+    + """
+compiled()
+print(threading.active_count() <= 4 * os.cpu_count() + 12)
+"""
+)
+
+
+def test_no_more_threads_than_can_be_of_use():
+    assert run(MANY, MULTISUBNET_NUM_THREADS="1000000000") == "True"
