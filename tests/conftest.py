@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-import signal
 import shutil
+import signal
 
 import device
 import hypothesis
