@@ -159,13 +159,15 @@ def test_tests_that_are_cut_say_what_failed(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_interrupted_check_leaves_nothing_running(tmp_path, number):
+    if signal.getsignal(number) is signal.SIG_IGN:  # as SIGHUP is under nohup
+        pytest.skip("the signal is ignored here, and a shell cannot trap what it inherits so")
     (tmp_path / "hang").write_text("sleep 60")
     process = start(tmp_path, first_contact=f"bash {tmp_path}/hang", GPU_CHECK_PARTS="A")
     while not is_running(f"{tmp_path}/hang"):
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(number)
-    process.communicate(timeout=10)
+    process.communicate(timeout=40)
     for _ in range(50):
         if not is_running(f"{tmp_path}/hang"):
             break
