@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.colors import LogNorm
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Circle, Rectangle
 
 import multisubnet as ms
 
@@ -18,59 +18,74 @@ HERE = Path(__file__).parent
 STYLE = {"svg.hashsalt": "multisubnet", "font.size": 11, "axes.spines.top": False}
 STYLE |= {"axes.spines.right": False, "mathtext.fontset": "dejavuserif"}
 INK, PALE = "#2b2b2b", "#8a8a8a"
-OF_FEATURES = ("#cfe3f5", "#fbe0bd")
-BEHIND = np.array([2.5, 0.8])  # where the next set stands
+OF_FEATURES = ("#cfe3f5", "#fbe0bd", "#d8ecd2")
+BEHIND = np.array([2.4, 1.1])  # where the next set stands
 
 
 def cube() -> None:
-    """Samples, weights, biases and predictions of the README's example, as blocks of cells."""
-    samples, pairs = [[3, 7], [9, 4]], [[[2, 7], [9, 5]], [[8, 6], [6, 3]]]
-    weight, bias = ms.from_pairs(pairs)
+    """The README's example: samples, a card for each set, and the cube of predictions."""
+    samples = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9], [0, 1, 2]])
+    weight, bias = np.array([[2, 3, 1], [4, 1, 5]]), np.array([[1, 0, 7], [0, 2, 3]])
     result = ms.affine(samples, weight, bias)
-    figure, axes = plt.subplots(figsize=(10.5, 3.4))
-    axes.set(xlim=(-1.0, 21.2), ylim=(-1.55, 5.0), aspect="equal")
+    figure, axes = plt.subplots(figsize=(10.5, 3.6))
+    axes.set(xlim=(-1.0, 20.6), ylim=(-1.7, 5.5), aspect="equal")
     axes.axis("off")
 
-    blocks = [
-        ("samples", "(B, F)", 0.0, np.array([samples])),
-        ("weight", "(N, F)", 3.6, weight[:, None]),
-        ("bias", "(N, F)", 9.7, bias[:, None]),
-        ("result", "(N, B, F)", 15.8, result),
-    ]
-    for name, shape, x, block in blocks:
-        draw_block(axes, x, block)
-        axes.text(x + 1, -0.75, name, ha="center", weight="bold", color=INK)
-        axes.text(x + 1, -1.4, shape, ha="center", color=PALE)
-    for x, sign in ((2.8, r"$\times$"), (8.9, "+"), (15.0, "=")):
-        axes.text(x, 0.95, sign, ha="center", va="center", size=20, color=INK)
+    draw_block(axes, 0.0, samples[None])
+    draw_block(axes, 14.6, result)
+    for n in reversed(range(len(weight))):
+        draw_set(axes, np.array([5.3, 0.3]) + n * BEHIND / [1.6, 1.0], weight[n], bias[n])
+    for x in (3.5, 12.8):
+        arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 2, "mutation_scale": 18}
+        axes.annotate("", (x + 1.2, 2), (x, 2), arrowprops=arrow)
 
-    arrow = {"arrowstyle": "->", "color": PALE, "shrinkA": 0, "shrinkB": 0}
-    axes.annotate("", (2.0, 2.3), (0.0, 2.3), arrowprops=arrow)
-    axes.annotate("", (-0.3, 0.0), (-0.3, 2.0), arrowprops=arrow)
-    axes.annotate("", (17.9, 3.2), (15.7, 2.5), arrowprops=arrow)
-    axes.text(1.0, 2.45, "features", ha="center", color=PALE, style="italic")
-    axes.text(-0.45, 1, "samples", ha="right", va="center", color=PALE, style="italic", rotation=90)
-    axes.text(16.5, 3.05, "sets", ha="center", color=PALE, style="italic")
-    formula = "result[n, b, f]  =  samples[b, f]  *  weight[n, f]  +  bias[n, f]"
-    axes.text(10.1, 4.4, formula, ha="center", size=13, color=INK, family="monospace")
+    titles = [
+        (1.5, "samples", "4 samples of 3 features"),
+        (8.6, "sets of weights", "2 sets: a weight and a bias per feature"),
+        (17.3, "predictions", "2 sets \u00d7 4 samples \u00d7 3 features"),
+    ]
+    for x, title, explanation in titles:
+        axes.text(x, -0.85, title, ha="center", weight="bold", color=INK, size=13)
+        axes.text(x, -1.5, explanation, ha="center", color=INK)
+    axes.annotate("", (17.3, 5.25), (14.9, 4.15), arrowprops={"arrowstyle": "->", "color": PALE})
+    axes.text(15.9, 4.95, "sets", ha="right", color=INK, style="italic")
     write(figure, "cube.svg")
 
 
 def draw_block(axes: plt.Axes, x: float, block: np.ndarray) -> None:
     """Draw a block (N, B, F) of numbers, the last set first, since it is behind the others."""
-    n_sets, n_samples, n_features = block.shape
-    height = 2 - n_samples  # where the lowest row stands: all blocks hang from the same line
-    for corner in ((0, 2), (0, height), (n_features, height)) if n_sets > 1 else ():
-        start, end = np.array([x, 0]) + corner, np.array([x, 0]) + corner + BEHIND
-        axes.plot(*zip(start, end, strict=True), color=PALE, linewidth=0.8, linestyle=":", zorder=0)
-    for n in reversed(range(n_sets)):
-        for b in range(n_samples):
-            for f in range(n_features):
-                left, low = np.array([x + f, 1 - b]) + n * BEHIND
-                cell = Rectangle((left, low), 1, 1, facecolor=OF_FEATURES[f], edgecolor=INK)
-                axes.add_patch(cell)
-                middle = left + 0.5, low + 0.47
-                axes.text(*middle, block[n, b, f], ha="center", va="center", color=INK)
+    n_samples = block.shape[1]
+    for (n, b, f), number in reversed(list(np.ndenumerate(block))):
+        left, low = np.array([x + f, n_samples - 1 - b]) + n * BEHIND
+        cell = Rectangle((left, low), 1, 1, facecolor=OF_FEATURES[f], edgecolor=INK, zorder=-n)
+        axes.add_patch(cell)
+        middle = left + 0.5, low + 0.47
+        axes.text(*middle, number, ha="center", va="center", color=INK, zorder=-n)
+
+
+def draw_set(axes: plt.Axes, corner: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
+    """Draw a set as a card with a row for each feature: input, weight and bias, output."""
+    height = len(weight) * 0.95 + 0.3
+    card = Rectangle(corner, 5.2, height, facecolor="white", edgecolor=INK, zorder=-corner[1])
+    axes.add_patch(card)
+    for f, (w, b) in enumerate(zip(weight, bias, strict=True)):
+        y = corner[1] + height - 0.62 - f * 0.95
+        left, right = corner[0] + 0.6, corner[0] + 4.6
+        axes.plot((left, right), (y, y), color=PALE, linewidth=1.2, zorder=-corner[1])
+        for x in (left, right):
+            node = Circle((x, y), 0.27, facecolor=OF_FEATURES[f], edgecolor=INK, zorder=-corner[1])
+            axes.add_patch(node)
+        label = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"}
+        middle = (left + right) / 2, y - 0.03
+        axes.text(
+            *middle,
+            f"\u00d7 {w}  + {b}",
+            ha="center",
+            va="center",
+            color=INK,
+            bbox=label,
+            zorder=-corner[1],
+        )
 
 
 def landscape() -> None:
