@@ -15,6 +15,7 @@ from multisubnet._arithmetic.elementary import (
     at_most,
     clip,
     decay,
+    exp,
     exp_near,
     fast_sum,
     log,
@@ -23,6 +24,7 @@ from multisubnet._arithmetic.elementary import (
     log_of_positive,
     minus_absolute,
     tanh,
+    two_sum,
 )
 from multisubnet._arithmetic.recipe import Real
 
@@ -149,3 +151,36 @@ LOSSES = {
 
 # Those, and what is a loss for sums only: the product with a cotangent.
 RECIPES = LOSSES | {"product": Recipes(_product, _product_derivative)}
+
+
+def categorical_crossentropy_from_logits(
+    logits: list[Real], label: Real, f: Format
+) -> tuple[Real, list[Real]]:
+    """Return -log softmax(logits)[label], and its derivatives with respect to the logits.
+
+    All sums are from left to right. With m the largest logit and e = exp(logit - m), the sum of all
+    e is 1 + rest, where `rest` leaves out the first logit that is m: the loss keeps its digits if
+    it is small. A label that is not the number of a logit gives NaN.
+    """
+    largest = logits[0]
+    for z in logits[1:]:
+        largest = (largest < z).select(z, largest)
+    powers = [exp(z - largest, f) for z in logits]
+    zero = largest - largest
+    of_label = zero / zero
+    rest: Real | None = None
+    seen: Real = largest.constant(0.0)
+    for number, (z, power) in enumerate(zip(logits, powers, strict=True)):
+        is_largest = largest <= z
+        term = is_largest.select(seen, power)  # the power of the largest one is 1
+        seen = is_largest.select(1.0, seen)
+        rest = term if rest is None else rest + term
+        of_label = (label < number).select(of_label, (label > number).select(of_label, z))
+    assert rest is not None
+    total, low = two_sum(largest.constant(1.0), rest)
+    value = (log_of_positive(total, f) + low / total) - (of_label - largest)
+    slopes = []
+    for number, power in enumerate(powers):
+        hit = (label < number).select(0.0, (label > number).select(zero.constant(0.0), 1.0))
+        slopes.append(power / total - hit)
+    return value, slopes

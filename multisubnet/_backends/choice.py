@@ -18,6 +18,7 @@ from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._backends import numpy
 from multisubnet._backends.mlp_call import MlpCall
+from multisubnet._backends.mlp_sums import MlpSums
 from multisubnet._backends.numba import engine
 
 # The module of each backend. Each has:
@@ -34,6 +35,8 @@ from multisubnet._backends.numba import engine
 #   mlp(call, out)        networks with hidden layers, into out of call.shape
 #   mlp_select(call, set_index, out)
 #                         the same, into out of call.shape[1:]
+#   mlp_sums, mlp_sample_sums, mlp_judge
+#                         their losses and gradients: see mlp_sums.py
 #   sums(terms, operands, dtype, parameter, length, totals)
 #                         the sums of terms over each block of a summed axis
 #   finish(totals, out, divisor, divisor_array)
@@ -65,7 +68,7 @@ def choose(
     dtype: np.dtype,
     shape: tuple[int, ...],
     out: Any,
-    recipe: Activation | Terms | MlpCall | None,
+    recipe: Activation | Terms | MlpCall | MlpSums | None,
 ) -> ModuleType:
     """Return the backend on which a function is to run.
 

@@ -23,6 +23,7 @@ from multisubnet._backends.programs import run_program
 
 if TYPE_CHECKING:
     from multisubnet._backends.mlp_call import MlpCall
+    from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
 
 NAME = "numpy"
 ARRAYS = "numpy"
@@ -166,6 +167,29 @@ def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
     from multisubnet._backends import numpy_mlp
 
     numpy_mlp.mlp_select(call, set_index, out)
+
+
+def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
+    """Write totals of losses and gradients of such networks to arrays; see mlp_sums.py."""
+    from multisubnet._backends import numpy_mlp_sums
+
+    numpy_mlp_sums.mlp_sums(sums, totals)
+
+
+def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
+    """Write totals of gradients of their inputs to an array; see mlp_sums.py."""
+    from multisubnet._backends import numpy_mlp_sums
+
+    numpy_mlp_sums.mlp_sample_sums(sums, totals)
+
+
+def mlp_judge(
+    sums: MlpSums, predictions: np.ndarray, loss: np.ndarray | None, slopes: np.ndarray | None
+) -> None:
+    """Write the loss of predictions, and its slopes, to arrays; see mlp_sums.py."""
+    from multisubnet._backends import numpy_mlp_sums
+
+    numpy_mlp_sums.mlp_judge(sums, predictions, loss, slopes)
 
 
 def _over_features(values: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ of the layer.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -80,11 +81,19 @@ def _write_sums(call: MlpCall, block: tuple[slice, slice], out: np.ndarray) -> N
 
 def _values(call: MlpCall) -> np.ndarray:
     """Return the values of the last layer, of shape (S, P, N, B)."""
+    *_, (_, values) = forward(call, call.n_samples >= call.n_sets)
+    return values
+
+
+def forward(call: MlpCall, samples_last: bool) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
+    """Yield the sums and the values of each layer, of shape (S, K, N, B), inputs first.
+
+    In memory, the samples are the last axis, or else the sets.
+    """
     dtype = call.working_dtype
-    samples_last = call.n_samples >= call.n_sets
 
     def ordered(array: np.ndarray) -> np.ndarray:
-        """Return an array (S, K, N, B) that lies so that its longer axis is the last one."""
+        """Return an array (S, K, N, B) that lies so."""
         if samples_last:
             return np.ascontiguousarray(array, dtype)
         return np.ascontiguousarray(array.swapaxes(2, 3), dtype).swapaxes(2, 3)
@@ -92,6 +101,7 @@ def _values(call: MlpCall) -> np.ndarray:
     x = call.samples[..., call.wiring]  # (B, S, d) or (N, B, S, d)
     x = x if x.ndim == 4 else x[None]
     h = ordered(x.transpose(2, 3, 0, 1))
+    yield None, h
     for (weight, bias), activation in zip(call.layers, call.activations, strict=True):
         w = weight.transpose(1, 2, 3, 0)
         w = w.astype(dtype, order="K" if samples_last else "C", copy=False)[..., None]
@@ -108,7 +118,7 @@ def _values(call: MlpCall) -> np.ndarray:
         if activation is not None:
             program = activation.program(dtype)
             (h,) = run_program(program, {"x": z, "parameter": activation.number})
-    return h
+        yield z, h
 
 
 def _rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:

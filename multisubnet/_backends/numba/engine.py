@@ -20,6 +20,7 @@ from multisubnet._arithmetic.summands import Terms
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._backends import numpy as _numpy
 from multisubnet._backends.mlp_call import MlpCall
+from multisubnet._backends.mlp_sums import MlpSums
 from multisubnet._backends.numba import mlp_engine
 from multisubnet._backends.numba import sum_layout as _numba_sums
 from multisubnet._backends.numba import threads as _threads
@@ -77,14 +78,17 @@ def serves(dtype: np.dtype, out: np.dtype) -> bool:
 
 
 def gains(
-    name: str, dtype: np.dtype, shape: tuple[int, ...], what: Activation | Terms | MlpCall | None
+    name: str,
+    dtype: np.dtype,
+    shape: tuple[int, ...],
+    what: Activation | Terms | MlpCall | MlpSums | None,
 ) -> bool:
     """Whether the engine is worth its start-up, now that a result of this shape is asked for."""
     kind = name, dtype.char, what and what.key
     if kind in _evaluate or kind[1:] in mlp_engine.prepared:
         return True
     size = math.prod(shape)
-    if isinstance(what, MlpCall):
+    if isinstance(what, MlpCall | MlpSums):
         size = what.n_products // _PRODUCTS
     elif what is not None:
         size *= 1 + what.program(dtype).cost // 2  # it takes NumPy that much longer
