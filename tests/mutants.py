@@ -867,7 +867,7 @@ MUTANTS = [
     ),
     Mutant(
         "the first sets' weights for each chunk",
-        "multisubnet/_sets/prediction.py",
+        "multisubnet/_sets/parameters.py",
         "x if x is None or len(x) == 1 else x[sets] for x",
         "x if x is None or len(x) == 1 else x[: sets.stop - sets.start] for x",
     ),
@@ -879,9 +879,9 @@ MUTANTS = [
     ),
     Mutant(
         "operands read after a chunk was written over them",
-        "multisubnet/_sets/prediction.py",
-        "samples, weight, bias = validation.apart_from(ordered, operands)",
-        "samples, weight, bias = operands",
+        "multisubnet/_sets/parameters.py",
+        "samples, weight, bias = operands\n",
+        "samples, weight, bias = call[:3]\n",
     ),
     Mutant(
         "mapped memory that is kept",
@@ -1018,14 +1018,14 @@ MUTANTS = [
     Mutant(
         "a run gone on with for another activation",
         "multisubnet/_cli/resumable_file.py",
-        '"activation": repr(prediction.activation),',
+        '"activation": ", ".join(map(repr, parameters.activations)),',
         '"activation": None,',
     ),
     Mutant(
         "samples that stay in memory",
         "multisubnet/_sets/prediction.py",
-        "yield chunk, operands\n                mapped.release(operands[0])\n",
-        "yield chunk, operands\n",
+        "yield chunk, call\n                mapped.release(call.samples)\n",
+        "yield chunk, call\n",
     ),
     Mutant(
         "a limit of memory without the program itself",

@@ -20,7 +20,6 @@ from multisubnet._cli.main import _parser, main
 from multisubnet._files import array_files
 from multisubnet._files import stored as _stored
 from multisubnet._memory import amounts, chunks
-from multisubnet._sets import prediction as _prediction
 from multisubnet.testing import assert_same_bits
 
 ROOT = Path(__file__).parent.parent
@@ -346,7 +345,7 @@ def test_chunks_fit_beside_their_samples(shape, free, dtype):
     stored = object.__new__(_stored.StoredArray)
     stored.nbytes = samples.nbytes
     weight = np.broadcast_to(np.zeros((), dtype), (n_sets, n_features))
-    prediction = _prediction.Prediction.of(samples, weight, None, None, 0)._replace(samples=stored)
+    prediction = ms.WeightSets(weight)._prediction(samples, 0).with_samples(stored)
     elements = commands._elements(prediction, free, None)
     itemsize = samples.itemsize
     for chunk in itertools.islice(chunks.chunks(prediction.shape, elements), 2):

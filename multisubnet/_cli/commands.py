@@ -58,8 +58,7 @@ def predict(options: argparse.Namespace) -> None:
 def _prediction(samples: StoredArray | np.ndarray, sets: WeightSets, set_axis: int) -> Prediction:
     """Return what sets predict of samples, of which parts may be read as they are needed."""
     checked = np.broadcast_to(np.zeros((), samples.dtype), samples.shape)
-    prediction = Prediction.of(checked, sets.weight, sets.bias, sets.activation, set_axis)
-    return prediction._replace(samples=samples)
+    return Prediction.of(checked, sets._parameters, set_axis).with_samples(samples)
 
 
 def _whole(prediction: Prediction, free: int, progress: bool) -> np.ndarray:
@@ -72,8 +71,8 @@ def _whole(prediction: Prediction, free: int, progress: bool) -> np.ndarray:
         )
     elements = _elements(prediction, free - prediction.n_bytes, None)
     result = np.empty(prediction.shape, prediction.dtype)
-    for chunk, operands in prediction.parts(elements, progress):
-        prediction.block(operands, out=result[chunk])
+    for chunk, call in prediction.parts(elements, progress):
+        prediction.block(call, out=result[chunk])
     return result
 
 
@@ -121,7 +120,7 @@ def _inputs(
     samples = stack.enter_context(array_files.opened(options.samples, "samples", options.header))
     sets = WeightSets.load(options.weights)
     if options.activation is not None:
-        sets = WeightSets._of(sets.weight, sets.bias, options.activation)
+        sets = sets._activated(options.activation)
     return samples, sets
 
 
@@ -172,7 +171,7 @@ def _shows_progress(asked: bool | None) -> bool:
 
 def _elements(prediction: Prediction, free: int, rows: int | None) -> int:
     """Return how many elements of the result are computed at once."""
-    itemsize, n_features = prediction.dtype.itemsize, prediction.shape[2]
+    itemsize, row = prediction.dtype.itemsize, prediction.row
     # Of samples in a file the part is in memory that a chunk needs: not more than a third
     # of the whole, since their items are not larger than those of the two buffers.
     if isinstance(prediction.samples, StoredArray):
@@ -180,15 +179,15 @@ def _elements(prediction: Prediction, free: int, rows: int | None) -> int:
     most = chunks.elements_within(free, 2, itemsize)
     if rows is not None:
         rows = min(rows, prediction.shape[0])
-        elements = rows * prediction.shape[1] * n_features
+        elements = rows * prediction.shape[1] * row
         if elements > most:
             raise ValueError(
                 f"--chunk is {rows}, which takes {amounts.text(2 * elements * itemsize)}, and "
                 f"there are {amounts.text(2 * most * itemsize)} for it; see --memory-limit"
             )
         return elements
-    if most < n_features:
+    if most < row:
         raise ValueError(
-            f"{n_features} features do not fit in the memory that --memory-limit leaves: give more"
+            f"{row} features do not fit in the memory that --memory-limit leaves: give more"
         )
-    return min(most, max(_BUFFER_BYTES // itemsize, n_features))
+    return min(most, max(_BUFFER_BYTES // itemsize, row))

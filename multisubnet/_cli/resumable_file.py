@@ -86,21 +86,21 @@ def _compute(
     prediction: Prediction, elements: int, progress: Any, n_header: int, writing: _Writing
 ) -> None:
     """Compute and write what is not safe yet."""
-    _, n_second, n_features = prediction.shape
-    itemsize = prediction.dtype.itemsize
+    _, n_second, *axes = prediction.shape
+    row, itemsize = prediction.row, prediction.dtype.itemsize
     elements = min(elements, math.prod(prediction.shape))
-    buffers = [np.empty(max(elements, n_features), prediction.dtype) for _ in range(2)]
+    buffers = [np.empty(max(elements, row), prediction.dtype) for _ in range(2)]
     pending: Future | None = None
     with ThreadPoolExecutor(1, "multisubnet-writer") as writer:
-        for chunk, operands in prediction.parts(elements, progress):
+        for chunk, call in prediction.parts(elements, progress):
             first, second = chunk
-            start = (first.start * n_second + second.start) * n_features
-            shape = first.stop - first.start, second.stop - second.start, n_features
+            start = (first.start * n_second + second.start) * row
+            shape = first.stop - first.start, second.stop - second.start, *axes
             end = start + math.prod(shape)
             if n_header + end * itemsize <= writing.safe:
                 continue
             block = buffers[0][: end - start].reshape(shape)
-            prediction.block(operands, out=block)
+            prediction.block(call, out=block)
             if pending is None:  # the first chunk may be safe in part: the same bytes are written
                 writing.seek(n_header + start * itemsize)
             else:
@@ -181,7 +181,8 @@ class _Record:
             safe, before = recorded["safe bytes"], recorded["job"]
             if type(safe) is not int or not 0 <= safe <= n_bytes:
                 raise ValueError(f"{safe!r} bytes are safe, and there are {n_bytes}")
-            others = [name for name in self._job if before.get(name) != self._job[name]]
+            every = {**self._job, **before}
+            others = [name for name in every if before.get(name) != self._job.get(name)]
         except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(
                 f"{self._path} does not say what {self._part} is ({error}); {over}"
@@ -223,13 +224,17 @@ def _header(prediction: Prediction) -> bytes:
 
 def _job(prediction: Prediction) -> dict[str, Any]:
     """Return all that the bytes of the result depend on; chunks and backend are not among that."""
+    parameters = prediction.parameters
+    arrays = parameters.arrays
+    if parameters.inputs is not None:
+        arrays["inputs"] = parameters.inputs
     return {
         "format": _FORMAT,
         "version of multisubnet": multisubnet.__version__,
         "samples": _fingerprint(prediction.samples),
-        "weight": _fingerprint(prediction.weight),
-        "bias": None if prediction.bias is None else _fingerprint(prediction.bias),
-        "activation": repr(prediction.activation),
+        **{name: _fingerprint(array) for name, array in arrays.items()},
+        "activation": ", ".join(map(repr, parameters.activations)),
+        "additive": parameters.additive,
         "set axis": prediction.set_axis,
         "dtype": prediction.dtype.str,
         "shape": list(prediction.shape),
@@ -262,7 +267,7 @@ def _differences(job: dict[str, Any], before: dict[str, Any], names: list[str]) 
     """Say what differs between two jobs."""
     texts = []
     for name in names:
-        then, now = before.get(name), job[name]
+        then, now = before.get(name), job.get(name)
         if isinstance(then, dict) and isinstance(now, dict):
             fields = [field for field in now if then.get(field) != now[field]]
             then, now = ({field: x.get(field) for field in fields} for x in (then, now))

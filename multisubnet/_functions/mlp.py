@@ -201,6 +201,17 @@ def mlp(
     xp, call, _ = read(named, activation, output_activation, inputs, additive, out)
     if type(set_axis) is not int or not 0 <= set_axis <= 1:
         set_axis = validation.axis("set_axis", set_axis)
+    return _in_order(xp, call, set_axis, out)
+
+
+@float_mode.keep_subnormals
+def evaluate(xp: ModuleType, call: MlpCall, set_axis: SetAxis, out: Any = None) -> Any:
+    """Return the values of a validated call on arrays of `xp`, in `out` if given."""
+    return _in_order(xp, call, set_axis, out)
+
+
+def _in_order(xp: ModuleType, call: MlpCall, set_axis: SetAxis, out: Any) -> Any:
+    """Return the values of a call, whose first two axes are in the order that `set_axis` says."""
     shape = call.shape
     if set_axis:
         shape = (shape[1], shape[0], *shape[2:])

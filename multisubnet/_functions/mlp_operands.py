@@ -78,6 +78,33 @@ def read(
     return xp, call, others
 
 
+def read_parameters(
+    layers: Any,
+    activation: Any,
+    output_activation: Any,
+    inputs: Any,
+    additive: Any,
+    intercept: Any,
+) -> MlpCall:
+    """Return the validated call of networks on no samples, of as many features as they need."""
+    named = name_operands(None, layers, intercept)
+    del named["samples"]
+    xp = namespaces.namespace(named)
+    if xp is np:
+        named = {name: validation.as_numpy(name, x) for name, x in named.items()}
+    first = named["layers[0][0]"]
+    _, n_subnets, n_inputs, _ = first.shape if first.ndim == 4 else (0, 0, 0, 0)
+    n_features = n_subnets * n_inputs
+    if inputs is not None:
+        inputs = validation.as_numpy("inputs", namespaces.on_host(inputs))
+        is_index = inputs.dtype.kind in "iu" and inputs.size
+        n_features = max(int(inputs.max()) + 1, 0) if is_index else 0
+    with namespaces.device_of(first):
+        no_samples = xp.empty((0, n_features), bool)
+    named = {"samples": no_samples} | named
+    return read(named, activation, output_activation, inputs, additive, None)[1]
+
+
 def name_operands(samples: Any, layers: Any, intercept: Any) -> dict[str, Any]:
     """Return the operands by name; those of layer l are layers[l][0] and layers[l][1]."""
     if not isinstance(layers, list | tuple):
@@ -254,17 +281,22 @@ def _activations_of(
     hidden: Any, last: Any, n_layers: int, dtype: np.dtype, additive: bool
 ) -> tuple[tuple[Activation | None, ...], np.dtype]:
     """Return the activation of each layer, and the dtype of the result."""
-    if not isinstance(hidden, tuple):
-        hidden = (hidden,) * (n_layers - 1)
-    if len(hidden) != n_layers - 1:
-        raise ValueError(
-            f"activation has {len(hidden)} entries; expected one function for all hidden layers, "
-            f"or {n_layers - 1} of them, one per layer"
-        )
-    every = *hidden, last
+    every = activation_per_layer(hidden, last, n_layers)
     if additive and dtype.kind in "biu":
         dtype = np.result_type(dtype, np.float16)
     for activation in every:
         if activation is not None:
             _, dtype = resolve_activation(activation, dtype)
     return tuple(None if a is None else resolve_activation(a, dtype)[0] for a in every), dtype
+
+
+def activation_per_layer(hidden: Any, last: Any, n_layers: int) -> tuple[Any, ...]:
+    """Return what is given as the activation of each layer."""
+    if not isinstance(hidden, list | tuple):
+        hidden = (hidden,) * (n_layers - 1)
+    if len(hidden) != n_layers - 1:
+        raise ValueError(
+            f"activation has {len(hidden)} entries; expected one function for all hidden layers, "
+            f"or {n_layers - 1} of them, one per layer"
+        )
+    return *hidden, last

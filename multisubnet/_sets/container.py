@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
 import numpy as np
@@ -19,6 +19,7 @@ from multisubnet._functions import pairs as _pairs
 from multisubnet._functions import theta as _theta
 from multisubnet._memory import amounts
 from multisubnet._sets import prediction
+from multisubnet._sets.parameters import Parameters
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
@@ -30,11 +31,9 @@ _LARGEST_ITEM = 32  # bytes, of a dtype of numbers
 class Container(Generic[ArrayT]):
     """What `WeightSets` are besides a model: see there."""
 
-    __slots__ = ("__weakref__", "_activation", "_bias", "_skips_memory_check_below", "_weight")
-    _weight: Any
-    _bias: Any
+    __slots__ = ("__weakref__", "_parameters", "_skips_memory_check_below")
+    _parameters: Parameters
     _skips_memory_check_below: int  # of samples times features: no result is too large then
-    _activation: Activation | None  # None: linear, which is what functions take fastest
 
     @overload
     def __init__(
@@ -54,25 +53,26 @@ class Container(Generic[ArrayT]):
         self, weight: Any, bias: Any = None, activation: ActivationLike | None = None
     ) -> None:
         _, weight, bias, shape = validation.read_parameters(weight, bias)
-        self._set(
-            _copied(weight, shape), None if bias is None else _copied(bias, shape), activation
-        )
-
-    @classmethod
-    def _of(cls, weight: Any, bias: Any, activation: Any) -> Self:
-        """Return sets of contiguous arrays of shape (N, F) that nobody will write to."""
-        return cls.__new__(cls)._set(weight, bias, activation)
-
-    def _set(self, weight: Any, bias: Any, activation: Any) -> Self:
+        layer = _copied(weight, shape), None if bias is None else _copied(bias, shape)
         if activation is not None:
             activation, _ = resolve_activation(activation, np.dtype(np.float64))
-        for array in (weight, bias):
+        self._set(Parameters((layer,), (activation,)))
+
+    @classmethod
+    def _of(cls, parameters: Parameters) -> Self:
+        """Return sets of contiguous arrays, of length N, that nobody will write to."""
+        return cls.__new__(cls)._set(parameters)
+
+    def _set(self, parameters: Parameters) -> Self:
+        for array in parameters.arrays.values():
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False
-        unchecked = prediction.UNCHECKED_BYTES // (_LARGEST_ITEM * max(len(weight), 1))
-        values = activation, bias, unchecked, weight
-        for name, value in zip(Container.__slots__[1:], values, strict=True):
-            object.__setattr__(self, name, value)
+        unchecked = 0
+        if parameters.is_affine:
+            n_sets = len(parameters.layers[0][0])
+            unchecked = prediction.UNCHECKED_BYTES // (_LARGEST_ITEM * max(n_sets, 1))
+        object.__setattr__(self, "_parameters", parameters)
+        object.__setattr__(self, "_skips_memory_check_below", unchecked)
         return self
 
     def __setattr__(self, attribute: str, value: Any) -> None:
@@ -86,66 +86,123 @@ class Container(Generic[ArrayT]):
     @property
     def weight(self) -> ArrayT:
         """The weights, of shape (N, F): C-contiguous, and read-only if a NumPy array."""
-        return self._weight
+        return self._pair("weight", AttributeError)[0]
 
     @property
     def bias(self) -> ArrayT | None:
         """The biases, of shape (N, F), or None."""
-        return self._bias
+        return self._pair("bias", AttributeError)[1]
 
     @property
-    def activation(self) -> Activation:
-        """The activation."""
-        return Activation("linear") if self._activation is None else self._activation
+    def layers(self) -> tuple[tuple[ArrayT, ArrayT | None], ...]:
+        """Weight and bias, or None, of each layer, as `mlp` takes them."""
+        if not self._parameters.is_affine:
+            return self._parameters.layers
+        weight, bias = self._parameters.layers[0]
+        return ((weight[:, :, None, None], None if bias is None else bias[:, :, None]),)
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """The number of inputs of a network, and of outputs of each of its layers."""
+        return self._parameters.sizes
+
+    @property
+    def activation(self) -> Any:
+        """The activation; of networks, that of the hidden layers, or a tuple if they differ."""
+        parameters = self._parameters
+        if parameters.is_affine:
+            return parameters.output_activation
+        return parameters.hidden_activation
+
+    @property
+    def output_activation(self) -> Activation:
+        """The activation of the last layer."""
+        return self._parameters.output_activation
+
+    @property
+    def inputs(self) -> np.ndarray | None:
+        """The features that each network sees, of shape (S, d), if `from_layers` was told."""
+        return self._parameters.inputs
+
+    @property
+    def additive(self) -> bool:
+        """Whether predictions are sums over networks."""
+        return self._parameters.additive
+
+    @property
+    def intercept(self) -> ArrayT | None:
+        """The numbers that sums over networks start from, of shape (N, P), or None."""
+        return self._parameters.intercept
 
     @property
     def n_sets(self) -> int:
         """N, the number of sets."""
-        return self._weight.shape[0]
+        return len(self)
+
+    @property
+    def n_networks(self) -> int:
+        """S, the number of networks of a set: F for those of one weight and one bias."""
+        return self._parameters.layers[0][0].shape[1]
 
     @property
     def n_features(self) -> int:
-        """F, the number of features."""
-        return self._weight.shape[1]
+        """F, the number of features; with `inputs`, the fewest that samples may have."""
+        return self._parameters.n_features
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype that weight and bias have in common."""
+        """The dtype that all arrays have in common."""
         return dtypes.result_type(*(array.dtype for array in self._arrays()))
 
     @property
     def nbytes(self) -> int:
-        """The size of weight and bias in bytes."""
+        """The size of all arrays in bytes."""
         return sum(array.nbytes for array in self._arrays())
 
     @property
     def device(self) -> str:
-        """Where weight and bias are: ``"cpu"``, or ``"cuda:0"`` and so on."""
-        if namespaces.is_cupy(self._weight):
-            return f"cuda:{self._weight.data.device_id}"
-        return "cpu"
+        """Where the arrays are: ``"cpu"``, or ``"cuda:0"`` and so on."""
+        weight, _ = self._parameters.layers[0]
+        return f"cuda:{weight.data.device_id}" if namespaces.is_cupy(weight) else "cpu"
 
     def _arrays(self) -> list[Any]:
-        return [self._weight] if self._bias is None else [self._weight, self._bias]
+        return list(self._parameters.arrays.values())
+
+    def _pair(self, name: str, error: type[Exception] = TypeError) -> tuple[Any, Any]:
+        """Return weight and bias, for what networks with layers do not have by this name."""
+        if not self._parameters.is_affine:
+            raise error(
+                f"{name} is there for sets of one weight and one bias per feature; these are "
+                f"networks with the layer sizes {self.layer_sizes}, and have layers"
+            )
+        return self._parameters.layers[0]
 
     def __repr__(self) -> str:
-        bias = "" if self._bias is None else " with bias"
-        activation = "" if self._activation is None else f", {self._activation!r}"
+        parameters = self._parameters
+        shape = f"F={self.n_features}"
+        has_bias = any(bias is not None for _, bias in parameters.layers)
+        notes = [repr(self.activation)] * any(a is not None for a in parameters.activations)
+        if not parameters.is_affine:
+            shape = f"{self.n_networks} networks {'-'.join(map(str, parameters.sizes))}"
+            notes = [repr(self.activation)] * any(parameters.activations[:-1])
+            notes += [f"output {self.output_activation!r}"] * bool(parameters.activations[-1])
+            notes += ["additive"] * self.additive
         return (
-            f"WeightSets(N={self.n_sets}, F={self.n_features}, {self.dtype}{bias} on "
-            f"{self.device}{activation}, {amounts.text(self.nbytes)})"
+            f"WeightSets(N={self.n_sets}, {shape}, {self.dtype}{' with bias' * has_bias} on "
+            f"{', '.join([self.device, *notes, amounts.text(self.nbytes)])})"
         )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Container):
             return NotImplemented
-        if self._activation != other._activation or (self._bias is None) != (other._bias is None):
+        one, another = self._parameters, other._parameters
+        if one.is_affine != another.is_affine or one.structure != another.structure:
             return False
         pairs = zip(self._arrays(), other._arrays(), strict=True)
-        return all(_same_bits(one, another) for one, another in pairs)
+        return all(_same_bits(*pair) for pair in pairs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arguments = type(self), self._weight, self._bias, self._activation
+        arguments = type(self), *self._parameters
         # What a subclass has besides, in attributes or in slots.
         slots = {
             name
@@ -165,7 +222,7 @@ class Container(Generic[ArrayT]):
         if dtype is not None and np.dtype(dtype) != object:
             raise TypeError(
                 f"WeightSets are an object, of which there is no array of dtype {np.dtype(dtype)}: "
-                f"take their weight and bias"
+                f"take their weight and bias, or their layers"
             )
         array = np.empty((), object)
         array[()] = self
@@ -174,7 +231,7 @@ class Container(Generic[ArrayT]):
     # Some of the sets, and more of them.
 
     def __len__(self) -> int:
-        return self._weight.shape[0]
+        return len(self._parameters.layers[0][0])
 
     def __getitem__(self, index: Any) -> Self:
         """Return some sets: those of a slice, of an array of indices or bools, or a single one."""
@@ -193,14 +250,11 @@ class Container(Generic[ArrayT]):
                     f"sets are indexed by an integer, a slice, or an array of integers or bools of "
                     f"one dimension, not {index!r}"
                 )
-            xp = namespaces.namespace({"weight": self._weight})
-            with namespaces.device_of(self._weight):
+            weight, _ = self._parameters.layers[0]
+            xp = namespaces.namespace({"weight": weight})
+            with namespaces.device_of(weight):
                 chosen = xp.asarray(np.arange(len(self))[index])
-        weight, bias = (
-            None if array is None else _contiguous(array[chosen])
-            for array in (self._weight, self._bias)
-        )
-        return self._of(weight, bias, self._activation)
+        return self._of(self._parameters.changed(lambda array: _contiguous(array[chosen])))
 
     def __iter__(self) -> Iterator[Self]:
         return (self[number] for number in range(len(self)))
@@ -242,21 +296,19 @@ class Container(Generic[ArrayT]):
         for number, sets in enumerate(members):
             if not isinstance(sets, Container):
                 raise TypeError(f"sequence[{number}] is a {type(sets).__name__}, not WeightSets")
-            for what, one, other in (
-                ("features", first.n_features, sets.n_features),
-                ("activation", first.activation, sets.activation),
-                ("biases", first._bias is not None, sets._bias is not None),
-            ):
-                if one != other:
-                    raise ValueError(
-                        f"sequence[{number}] is of another model than sequence[0]: {what} are "
-                        f"{other} and {one}"
-                    )
-        weights = {f"sequence[{i}].weight": sets._weight for i, sets in enumerate(members)}
-        biases = {f"sequence[{i}].bias": sets._bias for i, sets in enumerate(members)}
-        weight = joining.joined(weights, "concatenate", axis=0)
-        bias = None if first._bias is None else joining.joined(biases, "concatenate", axis=0)
-        return cls._of(weight, bias, first._activation)
+            difference = sets._parameters.difference(first._parameters)
+            if difference is not None:
+                raise ValueError(
+                    f"sequence[{number}] is of another model than sequence[0]: {difference}"
+                )
+        joined = {}
+        for name in first._parameters.arrays:
+            named = {
+                f"sequence[{i}].{name}": sets._parameters.arrays[name]
+                for i, sets in enumerate(members)
+            }
+            joined[name] = joining.joined(named, "concatenate", axis=0)
+        return cls._of(first._parameters.with_arrays(joined))
 
     # From other forms, and to them.
 
@@ -281,7 +333,17 @@ class Container(Generic[ArrayT]):
         >>> ms.WeightSets.from_pairs([[[2, 7], [9, 5]]]).bias
         array([[7, 5]])
         """
-        return cls._of(*_pairs.unpacked(pairs), activation)
+        weight, bias = _pairs.unpacked(pairs)
+        sets = cls._of(Parameters(((weight, bias),), (None,)))
+        return sets if activation is None else sets._activated(activation)
+
+    def _activated(self, activation: Any) -> Self:
+        """Return sets with another activation; in networks, of all hidden layers."""
+        activation, _ = resolve_activation(activation, np.dtype(np.float64))
+        parameters = self._parameters
+        *hidden, last = parameters.activations
+        every = (activation,) if parameters.is_affine else (*[activation] * len(hidden), last)
+        return self._of(parameters._replace(activations=every))
 
     def to_pairs(self) -> ArrayT:
         """Return the sets as (weight, bias) pairs, a new array of shape (N, F, 2).
@@ -293,7 +355,59 @@ class Container(Generic[ArrayT]):
         array([[[2, 7],
                 [9, 5]]])
         """
-        return _pairs.to_pairs(self._weight, self._bias)
+        return _pairs.to_pairs(*self._pair("to_pairs"))
+
+    @classmethod
+    def from_layers(
+        cls,
+        layers: Sequence[Any],
+        *,
+        activation: ActivationLike | Sequence[ActivationLike | None] | None = "relu",
+        output_activation: ActivationLike | None = None,
+        inputs: Any = None,
+        additive: bool = False,
+        intercept: Any = None,
+    ) -> Self:
+        """Make sets of networks with hidden layers.
+
+        Parameters
+        ----------
+        layers, activation, output_activation, inputs, additive, intercept
+            As for `mlp`. Arrays are copied; what all sets share is repeated for each.
+
+        Returns
+        -------
+        WeightSets
+            `predict` gives what `mlp` does, of shape (N, B, S, P) or (N, B, P).
+
+        Raises
+        ------
+        ValueError, IndexError, TypeError
+            As for `mlp`.
+
+        Examples
+        --------
+        Two sets of networks 1-2-1, for each of three features:
+
+        >>> import numpy as np
+        >>> import multisubnet as ms
+        >>> layers = [(np.ones((2, 3, 1, 2)), np.zeros((2, 3, 2))), np.ones((2, 3, 2, 1))]
+        >>> sets = ms.WeightSets.from_layers(layers, additive=True)
+        >>> sets
+        WeightSets(N=2, 3 networks 1-2-1, float64 with bias on cpu, Activation('relu'), additive, \
+        288 bytes)
+        >>> sets[1].predict([[1.0, 2.0, -3.0]])
+        array([[[6.]]])
+        """
+        n_sets, parameters = Parameters.of_networks(
+            layers, activation, output_activation, inputs, additive, intercept
+        )
+        inputs = parameters.inputs
+        if inputs is not None:
+            inputs = inputs.copy()
+            inputs.flags.writeable = False
+        copied = parameters.changed(lambda array: _copied(array, (n_sets, *array.shape[1:])))
+        return cls._of(copied._replace(inputs=inputs))
 
     @classmethod
     def from_theta(
@@ -346,8 +460,9 @@ class Container(Generic[ArrayT]):
         >>> ms.WeightSets([[2, 9]], [[7, 5]]).to_theta()
         array([[2, 9, 7, 5]])
         """
-        theta = _theta.to_theta(self._weight, self._bias, axis=axis)
-        return theta.copy() if self._bias is None else theta
+        weight, bias = self._pair("to_theta")
+        theta = _theta.to_theta(weight, bias, axis=axis)
+        return theta.copy() if bias is None else theta
 
     def to(self, target: str) -> Any:
         """Return the sets as arrays of another library.
@@ -378,11 +493,9 @@ class Container(Generic[ArrayT]):
             raise ValueError(f"target must be 'numpy' or 'cupy', not {target!r}")
         backend = choice.load(target)
         if target == "numpy":
-            arrays = [namespaces.on_host(array) for array in self._arrays()]
-        else:
-            arrays = [x if namespaces.is_cupy(x) else backend.adopt(x) for x in self._arrays()]
-        weight, bias = arrays if len(arrays) == 2 else (arrays[0], None)
-        return self._of(weight, bias, self._activation)
+            return self._of(self._parameters.changed(namespaces.on_host))
+        moved = self._parameters.changed(lambda x: x if namespaces.is_cupy(x) else backend.adopt(x))
+        return self._of(moved)
 
     # In files.
 
@@ -427,6 +540,7 @@ class Container(Generic[ArrayT]):
             weight_files,  # JSON and zip take a while to import
         )
 
+        self._pair("save")
         weight, *bias = (namespaces.on_host(array) for array in self._arrays())
         weight_files.save(path, weight, bias[0] if bias else None, self.activation)
 
@@ -482,13 +596,13 @@ class Container(Generic[ArrayT]):
             _, weight, bias, shape = validation.read_parameters(weight, bias)
             weight = _plain(path, weight, shape)  # one after the other: a copy at a time
             bias = None if bias is None else _plain(path, bias, shape)
-            return cls._of(weight, bias, activation)
+            return cls._of(Parameters(((weight, bias),), (activation,)))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} has no sets of weights: {error}") from None
 
 
 @keep_subnormals
-def _copied(array: Any, shape: tuple[int, int]) -> Any:
+def _copied(array: Any, shape: tuple[int, ...]) -> Any:
     """Return a new C-contiguous array of this shape, in native byte order."""
     xp = namespaces.namespace({"array": array})
     with namespaces.device_of(array):
@@ -507,10 +621,9 @@ def _plain(path: Any, array: Any, shape: tuple[int, int]) -> Any:
     return _copied(array, shape)
 
 
-def _restored(cls: type[Container[Any]], weight: Any, bias: Any, activation: Any) -> Container[Any]:
+def _restored(cls: type[Container[Any]], *parameters: Any) -> Container[Any]:
     """Return sets that were copied or pickled: without what a subclass does to make them."""
-    weight, bias = (None if x is None else _copied(x, weight.shape) for x in (weight, bias))
-    return cls._of(weight, bias, activation)
+    return cls._of(Parameters(*parameters).changed(lambda array: _copied(array, array.shape)))
 
 
 def _contiguous(array: Any) -> Any:

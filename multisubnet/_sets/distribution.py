@@ -8,15 +8,20 @@ from typing import Any, Generic, NamedTuple
 
 import numpy as np
 
-from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import without_warnings
-from multisubnet._arrays import namespaces, validation
+from multisubnet._arrays import namespaces
 from multisubnet._arrays.types import ArrayT
-from multisubnet._functions import evaluation, problem
-from multisubnet._functions.affine import affine
-from multisubnet._functions.affine_stats import affine_stats
+from multisubnet._functions import problem
 from multisubnet._memory import amounts
 from multisubnet._memory.progress import reporting
+from multisubnet._sets.parameters import (
+    Parameters,
+    common_dtype,
+    in_dtype,
+    n_cut_axes,
+    n_third,
+    run,
+)
 
 _BLOCK_BYTES = 1 << 26  # of the predictions that are sorted at once, without a limit
 
@@ -26,11 +31,11 @@ class PredictionStats(NamedTuple, Generic[ArrayT]):
 
     Attributes
     ----------
-    mean, std : ndarray, shape (B, F)
+    mean, std : ndarray, shape (B, F); of networks (B, S, P), or (B, P) if additive
         The mean, and the standard deviation (of the N predictions, as `numpy.std` has it).
-    min, max : ndarray, shape (B, F)
+    min, max : ndarray of the same shape
         The least and the largest prediction.
-    quantiles : ndarray, shape (Q, B, F)
+    quantiles : ndarray, shape (Q, ...)
         The quantiles that were asked for.
     """
 
@@ -42,48 +47,41 @@ class PredictionStats(NamedTuple, Generic[ArrayT]):
 
 
 def predict_stats(
-    samples: Any,
-    weight: Any,
-    bias: Any,
-    activation: Activation | None,
-    quantiles: Any,
-    memory_limit: Any,
-    progress: Any,
+    samples: Any, parameters: Parameters, quantiles: Any, memory_limit: Any, progress: Any
 ) -> PredictionStats[Any]:
     """Return the statistics of predictions; the array of all of them is never there."""
     levels = _levels(quantiles)
     limit = 3 * _BLOCK_BYTES
     if memory_limit is not None:
         limit = amounts.parsed("memory_limit", memory_limit)
-    given = samples, weight, bias
-    xp, samples, weight, bias, dtype, shape = validation.read(*given, None)
-    n_sets, n_samples, n_features = shape
-    working = problem.working_dtype(dtype)
-    columns = limit // (3 * max(n_sets, 1) * working.itemsize)  # as they come, in order, copied
+    xp, call = parameters.call(samples)
+    n_sets, n_samples, *axes = call.shape
+    working = problem.working_dtype(common_dtype(call))
+    # What is in order is whole along the axes that no call cuts.
+    n_columns, whole = (n_third(call), axes[1:]) if n_cut_axes(call) == 3 else (1, axes)
+    # As they come, in order, copied.
+    least = 3 * max(n_sets, 1) * working.itemsize * max(math.prod(whole), 1)
+    columns = limit // least
     if not columns:
         raise ValueError(
-            f"memory_limit is {limit} bytes; expected at least {3 * n_sets * working.itemsize}, "
+            f"memory_limit is {limit} bytes; expected at least {least}, "
             f"for one prediction of each of {n_sets} sets"
         )
-    mean, std = affine_stats(*given, activation=activation)
-    if dtype != working:
-        weight = evaluation.cast(weight, working)
-    found = np.full((2 + len(levels), n_samples, n_features), np.nan)
+    mean, std = parameters.mean_and_std(samples)
+    call = in_dtype(call, working)
+    found = np.full((2 + len(levels), n_samples, *axes), np.nan)
     with reporting(progress, n_samples, "samples") as report:
-        for rows, features in _tiles(n_samples, n_features, columns) if n_sets else ():
-            block = affine(
-                samples[..., rows, features],
-                weight[:, features],
-                None if bias is None else bias[:, features],
-                activation=activation,
-            )
-            found[:, rows, features] = _distribution(namespaces.on_host(block), levels)
-            if features.stop == n_features and rows.stop < n_samples:
+        for rows, third in _tiles(n_samples, n_columns, columns) if n_sets else ():
+            some = third if n_cut_axes(call) == 3 else slice(0, n_third(call))
+            block = run(xp, call.part(slice(0, n_sets), rows, some), 0)
+            where = (rows, third) if n_cut_axes(call) == 3 else (rows,)
+            found[:, *where] = _distribution(namespaces.on_host(block), levels)
+            if third.stop == n_columns and rows.stop < n_samples:
                 report(rows.stop)
         report(n_samples)
     results = found[0], found[1], found[2:]
     if xp is not np:
-        with samples.device:
+        with call.samples.device:
             results = tuple(xp.asarray(x) for x in results)
     return PredictionStats(mean, std, *results)
 
@@ -102,7 +100,10 @@ def _levels(quantiles: Any) -> list[float]:
 
 
 def _tiles(n_samples: int, n_features: int, columns: int) -> Iterator[tuple[slice, slice]]:
-    """Yield tiles of at most so many samples times features: whole samples, or parts of one."""
+    """Yield tiles of at most so many samples times features: whole samples, or parts of one.
+
+    Networks are features here, if they are not added up.
+    """
     features = min(columns, n_features)
     rows = max(columns // max(n_features, 1), 1)
     for row in range(0, n_samples, rows):

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arrays import dtypes, namespaces, validation
 from multisubnet._arrays.types import SetAxis
 from multisubnet._backends import numpy
-from multisubnet._functions.affine import affine
+from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._memory import amounts, chunks, mapped
 from multisubnet._memory.progress import reporting
+from multisubnet._sets.parameters import (
+    AffineCall,
+    Parameters,
+    apart_from,
+    n_cut_axes,
+    n_third,
+    run,
+)
 
 UNCHECKED_BYTES = 1 << 26  # a result so small is not compared with the memory that is available
 _CHUNK_BYTES = 1 << 28  # what is in memory at once of a result that is not, without a limit
@@ -24,31 +32,42 @@ _PORTION_ELEMENTS = 1 << 22  # unless they would be smaller than this
 
 
 class Prediction(NamedTuple):
-    """Validated arguments of a prediction."""
+    """A validated call, of which the result is computed whole or in parts."""
 
-    samples: Any
-    weight: Any
-    bias: Any
-    activation: Activation | None
+    call: AffineCall | MlpCall
     set_axis: SetAxis
-    shape: tuple[int, int, int]  # of the result
-    dtype: np.dtype  # of the result
-    xp: Any
+    xp: ModuleType
+    parameters: Parameters
 
     @classmethod
-    def of(
-        cls, samples: Any, weight: Any, bias: Any, activation: Activation | None, set_axis: Any
-    ) -> Prediction:
+    def of(cls, samples: Any, parameters: Parameters, set_axis: Any) -> Prediction:
         """Check the arguments; nothing is allocated."""
-        xp, samples, weight, bias, dtype, (n_sets, n_samples, n_features) = validation.read(
-            samples, weight, bias, None
-        )
-        if activation is not None:
-            activation, dtype = resolve_activation(activation, dtype)
-        set_axis = validation.axis("set_axis", set_axis)
-        first, second = (n_samples, n_sets) if set_axis else (n_sets, n_samples)
-        shape = first, second, n_features
-        return cls(samples, weight, bias, activation, set_axis, shape, dtype, xp)
+        xp, call = parameters.call(samples)
+        return cls(call, validation.axis("set_axis", set_axis), xp, parameters)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the result."""
+        first, second, *others = self.call.shape
+        return (second, first, *others) if self.set_axis else self.call.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of the result."""
+        return self.call.dtype
+
+    @property
+    def samples(self) -> Any:
+        return self.call.samples
+
+    def with_samples(self, samples: Any) -> Prediction:
+        """Return the same for other samples of the same shape and dtype."""
+        return self._replace(call=self.call._replace(samples=samples))
+
+    @property
+    def row(self) -> int:
+        """How many elements of the result one set and one sample have."""
+        return math.prod(self.call.shape[2:])
 
     @property
     def n_bytes(self) -> int:
@@ -65,7 +84,7 @@ class Prediction(NamedTuple):
             self._check_fits(amounts.available(self.xp), "are available")
         if progress:
             return self._write(self._empty(), None, progress)
-        return self.block((self.samples, self.weight, self.bias))
+        return self.block(self.call)
 
     def _check_fits(self, limit: int | None, what: str) -> None:
         if limit is not None and self.n_bytes > limit:
@@ -85,10 +104,8 @@ class Prediction(NamedTuple):
         limit = None if memory_limit is None else amounts.parsed("memory_limit", memory_limit)
         if isinstance(out, self.xp.ndarray):
             validation.check_out(self.xp, out, self.shape, self.dtype)
-            ordered = out.transpose(1, 0, 2) if self.set_axis else out
-            operands = self.samples, self.weight, self.bias
-            samples, weight, bias = validation.apart_from(ordered, operands)
-            apart = self._replace(samples=samples, weight=weight, bias=bias)
+            ordered = out.swapaxes(0, 1) if self.set_axis else out
+            apart = self._replace(call=apart_from(ordered, self.call))
             apart._write(out, limit, progress)
             return
         if not hasattr(out, "__setitem__"):
@@ -102,8 +119,8 @@ class Prediction(NamedTuple):
         of_out = np.dtype(getattr(out, "dtype", self.dtype))
         itemsize = self.dtype.itemsize + of_out.itemsize * (of_out != self.dtype)
         elements = self._elements(limit or _CHUNK_BYTES, 1, progress, itemsize)
-        for chunk, operands in self.parts(elements, progress):
-            out[chunk] = _as_dtype(namespaces.on_host(self.block(operands)), of_out)
+        for chunk, call in self.parts(elements, progress):
+            out[chunk] = _as_dtype(namespaces.on_host(self.block(call)), of_out)
             _let_go(out, chunk)
 
     def blocks(self, memory_limit: Any, progress: Any) -> Iterator[tuple[slice, slice, Any]]:
@@ -113,8 +130,8 @@ class Prediction(NamedTuple):
             limit = amounts.parsed("memory_limit", memory_limit)
         elements = self._elements(limit, 2, progress)  # the caller may hold the block before
         return (
-            (*self._ordered(chunk), self.block(operands))
-            for chunk, operands in self.parts(elements, progress)
+            (*self._ordered(chunk), self.block(call))
+            for chunk, call in self.parts(elements, progress)
         )
 
     def _write(self, out: Any, limit: int | None, progress: Any) -> Any:
@@ -123,8 +140,8 @@ class Prediction(NamedTuple):
             self._write_mapped(out, limit or _CHUNK_BYTES, progress)
             return out
         elements = self._elements(limit, 0, progress)
-        for chunk, operands in self.parts(elements, progress):
-            self.block(operands, out=out[chunk])
+        for chunk, call in self.parts(elements, progress):
+            self.block(call, out=out[chunk])
             _let_go(out, chunk)
         return out
 
@@ -134,12 +151,15 @@ class Prediction(NamedTuple):
         elements = self._elements(limit, 1, progress, mapped.bytes_per_element(out))
         done = 0
         with reporting(progress, n_sets) as report:
-            for block in numpy.blocks(self.shape, out.strides, elements) if out.size else ():
-                first, second, features = block
-                operands = self._operands(*self._ordered((first, second)), features)
-                target = self.block(operands, out=out[block])
+            n_cut = n_cut_axes(self.call)
+            elements //= max(math.prod(self.shape[n_cut:]), 1)
+            cut = self.shape[:n_cut], out.strides[:n_cut], max(elements, 1)
+            for block in numpy.blocks(*cut) if out.size else ():
+                first, second, *others = block
+                call = self._part((first, second), *others)
+                target = self.block(call, out=out[block])
                 _let_go(out, block)
-                mapped.release(operands[0])
+                mapped.release(call.samples)
                 done += target.size
                 report(done * n_sets // out.size)
             if not out.size:
@@ -153,11 +173,12 @@ class Prediction(NamedTuple):
         if limit is not None:
             itemsize = itemsize or self.dtype.itemsize
             elements = chunks.elements_within(limit, blocks, itemsize)
-            if elements < self.shape[2]:
-                least = chunks.bytes_for(self.shape[2], blocks, itemsize)
+            if elements < self.row:
+                least = chunks.bytes_for(self.row, blocks, itemsize)
+                what = "features" if isinstance(self.call, AffineCall) else "values"
                 raise ValueError(
                     f"memory_limit leaves {limit} bytes; expected at least {least}, for the "
-                    f"{self.shape[2]} features of one set and sample"
+                    f"{self.row} {what} of one set and sample"
                 )
         if progress:
             elements = min(elements, max(n_elements // _PORTIONS, _PORTION_ELEMENTS))
@@ -165,15 +186,16 @@ class Prediction(NamedTuple):
 
     def parts(
         self, elements: int, progress: Any
-    ) -> Iterator[tuple[chunks.Chunk, tuple[Any, Any, Any]]]:
-        """Yield chunks of the result and their operands, and report what is done."""
-        n_sets, n_pairs = self.shape[self.set_axis], self.shape[0] * self.shape[1]
+    ) -> Iterator[tuple[chunks.Chunk, AffineCall | MlpCall]]:
+        """Yield chunks of the result and the calls for them, and report what is done."""
+        n_first, n_second = self.shape[:2]
+        n_sets, n_pairs = self.shape[self.set_axis], n_first * n_second
         done = 0
         with reporting(progress, n_sets) as report:
-            for chunk in chunks.chunks(self.shape, elements):
-                operands = self._operands(*self._ordered(chunk))
-                yield chunk, operands
-                mapped.release(operands[0])
+            for chunk in chunks.chunks((n_first, n_second, self.row), elements):
+                call = self._part(chunk)
+                yield chunk, call
+                mapped.release(call.samples)
                 done += math.prod(part.stop - part.start for part in chunk)
                 report(done * n_sets // n_pairs)
             if not n_pairs:
@@ -183,21 +205,14 @@ class Prediction(NamedTuple):
         """Return the slices of a chunk over sets and over samples."""
         return (chunk[1], chunk[0]) if self.set_axis else chunk
 
-    def _operands(
-        self, sets: slice, samples: slice, features: slice = slice(None)
-    ) -> tuple[Any, Any, Any]:
-        rows = samples if self.samples.ndim == 2 else (sets, samples)
-        weight, bias = (
-            x if x is None or len(x) == 1 else x[sets] for x in (self.weight, self.bias)
-        )
-        operands = self.samples[rows], weight, bias
-        if features == slice(None) or features == slice(0, self.shape[2]):
-            return operands
-        part, weight, bias = (None if x is None else x[..., features] for x in operands)
-        return part, weight, bias
+    def _part(self, chunk: chunks.Chunk, third: slice | None = None) -> AffineCall | MlpCall:
+        """Return the call for a chunk, and perhaps for some of the features or networks alone."""
+        if third is None or third == slice(None):
+            third = slice(0, n_third(self.call))
+        return self.call.part(*self._ordered(chunk), third)
 
-    def block(self, operands: tuple[Any, Any, Any], out: Any = None) -> Any:
-        return affine(*operands, activation=self.activation, set_axis=self.set_axis, out=out)
+    def block(self, call: AffineCall | MlpCall, out: Any = None) -> Any:
+        return run(self.xp, call, self.set_axis, out)
 
 
 @without_warnings

@@ -27,7 +27,8 @@ Progress = bool | Callable[[int, int], object]
 class WeightSets(Container[ArrayT]):
     """N sets of weights of one model, whose subnetworks are a weight and a bias for each feature.
 
-    The object is immutable, and as long as a sequence of N sets; an index gives sets again.
+    The object is immutable and a sequence of N sets; an index gives sets again. `from_layers` makes
+    sets of networks with hidden layers: objects of the same class, which predict as `mlp` does.
 
     Parameters
     ----------
@@ -43,16 +44,31 @@ class WeightSets(Container[ArrayT]):
     ----------
     weight : ndarray, shape (N, F)
         The weights: C-contiguous, and read-only where it is a NumPy array (CuPy's cannot be).
+        Networks with layers do not have it.
     bias : ndarray, shape (N, F), or None
         The biases.
+    layers : tuple of (weight, bias)
+        The layers as `mlp` takes them: weights of shape (N, S, inputs, outputs), biases of shape
+        (N, S, outputs) or None. One weight and one bias per feature are F networks of one layer.
+    layer_sizes : tuple of int
+        The number of inputs of a network, and of outputs of each of its layers.
     activation : Activation
-        The activation.
-    n_sets, n_features : int
-        N and F.
+        The activation; of networks that of their hidden layers, or a tuple of one each if they
+        differ.
+    output_activation : Activation
+        The activation of the last layer.
+    inputs : ndarray of int64, shape (S, d), or None
+        The features that each network sees, if they were given.
+    additive : bool
+        Whether predictions are sums over networks.
+    intercept : ndarray, shape (N, P), or None
+        What these sums start from.
+    n_sets, n_networks, n_features : int
+        N, S and F. With `inputs`, samples may have more than F features.
     dtype : numpy.dtype
-        `numpy.result_type` of weight and bias.
+        `numpy.result_type` of all arrays.
     nbytes : int
-        The size of weight and bias in bytes.
+        The size of all arrays in bytes.
     device : str
         Where they are: ``"cpu"``, or ``"cuda:0"`` and so on.
 
@@ -66,12 +82,12 @@ class WeightSets(Container[ArrayT]):
 
     See Also
     --------
-    affine : the function behind `predict`, on arrays.
+    affine, mlp : the functions behind `predict`, on arrays.
 
     Notes
     -----
-    Two objects are equal if their weights, biases and activations are, bit for bit, wherever they
-    are. They can be pickled.
+    Two objects are equal if their models and arrays are, bit for bit, wherever they are. They can
+    be pickled.
 
     Examples
     --------
@@ -208,7 +224,8 @@ class WeightSets(Container[ArrayT]):
         Returns
         -------
         ndarray, shape (N, B, F) or (B, N, F)
-            `out` where it was given, else a new array, as from `affine`.
+            `out` if given, else a new array, as from `affine`. Networks with layers give the shape
+            that `mlp` says: (N, B, S, P), or (N, B, P) if additive, or with N second.
 
         Raises
         ------
@@ -249,9 +266,9 @@ class WeightSets(Container[ArrayT]):
             and type(samples) is np.ndarray
             and samples.size < self._skips_memory_check_below
         ):
-            return affine(
-                samples, self._weight, self._bias, activation=self._activation, set_axis=set_axis
-            )
+            parameters = self._parameters
+            ((weight, bias),), (activation,) = parameters[:2]
+            return affine(samples, weight, bias, activation=activation, set_axis=set_axis)
         adapter = frameworks.of((samples, out))
         if adapter is not None:
             if memory_limit is not None or progress:
@@ -259,14 +276,7 @@ class WeightSets(Container[ArrayT]):
                     f"memory_limit and progress are for NumPy and CuPy arrays, and samples or out "
                     f"is one of {adapter}"
                 )
-            return affine(
-                samples,
-                self._weight,
-                self._bias,
-                activation=self._activation,
-                set_axis=set_axis,
-                out=out,
-            )
+            return self._parameters.predict(samples, set_axis, out)
         prediction = self._prediction(samples, set_axis)
         if out is None:
             return prediction.whole(memory_limit, progress)
@@ -295,7 +305,7 @@ class WeightSets(Container[ArrayT]):
         ------
         sets, samples : slice
             Which sets and which samples the block is of.
-        block : ndarray, shape (n, b, F) or (b, n, F)
+        block : ndarray, shape (n, b, ...) or (b, n, ...)
             A new array: that part of what `predict` returns.
 
         Raises
@@ -344,6 +354,7 @@ class WeightSets(Container[ArrayT]):
         PredictionStats
             A named tuple of `mean`, `std`, `min` and `max`, of shape (B, F), and `quantiles`, of
             shape (Q, B, F): arrays of float64, NaN where there is no set or a prediction is NaN.
+            Networks with layers have (S, P) in place of F, or P if additive.
 
         Raises
         ------
@@ -378,12 +389,10 @@ class WeightSets(Container[ArrayT]):
                 [20.]]])
         """
         self._check_arrays("predict_stats", samples)
-        return predict_stats(
-            samples, self._weight, self._bias, self._activation, quantiles, memory_limit, progress
-        )
+        return predict_stats(samples, self._parameters, quantiles, memory_limit, progress)
 
     def _prediction(self, samples: Any, set_axis: Any) -> Prediction:
-        return Prediction.of(samples, self._weight, self._bias, self._activation, set_axis)
+        return Prediction.of(samples, self._parameters, set_axis)
 
     @staticmethod
     def _check_arrays(name: str, samples: Any) -> None:
@@ -420,13 +429,14 @@ class WeightSets(Container[ArrayT]):
         >>> ms.WeightSets([[2.0], [3.0]]).mean_loss([[1.0], [2.0]], [2.0, 4.0])
         array([0. , 2.5])
         """
+        weight, bias = self._pair("mean_loss")
         return mean_loss(
             samples,
-            self._weight,
-            self._bias,
+            weight,
+            bias,
             targets,
             loss=loss,
-            activation=self._activation,
+            activation=self._parameters.activations[0],
             sample_weight=sample_weight,
             per_feature=per_feature,
             dtype=dtype,
@@ -462,13 +472,14 @@ class WeightSets(Container[ArrayT]):
         >>> grad_weight
         array([[5.]])
         """
+        weight, bias = self._pair("mean_loss_and_grad")
         return mean_loss_and_grad(
             samples,
-            self._weight,
-            self._bias,
+            weight,
+            bias,
             targets,
             loss=loss,
-            activation=self._activation,
+            activation=self._parameters.activations[0],
             sample_weight=sample_weight,
             per_feature=per_feature,
             dtype=dtype,
@@ -543,11 +554,8 @@ class WeightSets(Container[ArrayT]):
             order = xp.asarray(order)
             if not per_feature:
                 return self[order], losses[order]
-            weight, bias, lowest = (
-                None if array is None else xp.take_along_axis(array, order, axis=0)
-                for array in (self._weight, self._bias, losses)
-            )
-            return self._of(weight, bias, self._activation), lowest  # type: ignore[return-value]
+            best = self._parameters.changed(lambda x: xp.take_along_axis(x, order, axis=0))
+            return self._of(best), xp.take_along_axis(losses, order, axis=0)
 
 
 WeightSets.__module__ = "multisubnet"  # where pickles look for it

@@ -1,0 +1,272 @@
+"""What N sets of weights are: arrays, and the functions that are applied between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from multisubnet._arithmetic.activation import Activation, resolve_activation
+from multisubnet._arrays import dtypes, validation
+from multisubnet._arrays.types import SetAxis
+from multisubnet._backends.mlp_call import MlpCall
+from multisubnet._functions import evaluation, mlp_operands
+from multisubnet._functions.affine import affine
+from multisubnet._functions.affine_stats import affine_stats
+from multisubnet._functions.mlp import evaluate, mlp, mlp_stats
+
+_LINEAR = Activation("linear")
+
+
+class Parameters(NamedTuple):
+    """The parameters of N sets. Each array has N as its first axis.
+
+    Sets of affine functions have one layer, whose weight and bias have the shape (N, F). Networks
+    have the layers of `mlp`.
+    """
+
+    layers: tuple[tuple[Any, Any], ...]
+    """Weight, and bias or None."""
+    activations: tuple[Activation | None, ...]
+    """That of each layer; None is linear."""
+    inputs: np.ndarray | None = None
+    additive: bool = False
+    intercept: Any = None
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether these are affine functions and not networks."""
+        return self.layers[0][0].ndim == 2
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """The arrays of N sets by their names in files."""
+        named = {}
+        for number, layer in enumerate(self.layers):
+            prefix = "" if self.is_affine else f"layers.{number}."
+            for name, array in zip(("weight", "bias"), layer, strict=True):
+                named[prefix + name] = array
+        named["intercept"] = self.intercept
+        return {name: array for name, array in named.items() if array is not None}
+
+    @classmethod
+    def of_networks(
+        cls,
+        layers: Any,
+        activation: Any,
+        output_activation: Any,
+        inputs: Any,
+        additive: Any,
+        intercept: Any,
+    ) -> tuple[int, Parameters]:
+        """Return N and the parameters of networks as `mlp` takes them, valid, but not copied."""
+        call = mlp_operands.read_parameters(
+            layers, activation, output_activation, inputs, additive, intercept
+        )
+        activations = tuple(
+            None if a is None else resolve_activation(a, np.dtype(np.float64))[0]
+            for a in mlp_operands.activation_per_layer(
+                activation, output_activation, len(call.layers)
+            )
+        )
+        return call.n_sets, cls(
+            call.layers, activations, call.inputs, call.additive, call.intercept
+        )
+
+    @classmethod
+    def of_arrays(
+        cls,
+        arrays: Mapping[str, Any],
+        activations: tuple[Any, ...],
+        inputs: Any = None,
+        additive: bool = False,
+    ) -> Parameters:
+        """Return the parameters that have these `arrays`."""
+        if "weight" in arrays:
+            return cls(((arrays["weight"], arrays.get("bias")),), activations)
+        layers = tuple(
+            (arrays[f"layers.{number}.weight"], arrays.get(f"layers.{number}.bias"))
+            for number in range(len(activations))
+        )
+        return cls(layers, activations, inputs, additive, arrays.get("intercept"))
+
+    def with_arrays(self, arrays: Mapping[str, Any]) -> Parameters:
+        """Return parameters of the same structure with these `arrays`."""
+        return self.of_arrays(arrays, self.activations, self.inputs, self.additive)
+
+    def changed(self, change: Callable[[Any], Any]) -> Parameters:
+        """Return the parameters with `change` of each array in its place."""
+        return self.with_arrays({name: change(array) for name, array in self.arrays.items()})
+
+    def difference(self, other: Parameters) -> str | None:
+        """Say what tells the model of these sets from another one, if anything does."""
+        if self.is_affine != other.is_affine:
+            kinds = "one weight and one bias per feature", "networks with layers"
+            return f"sets are {kinds[not self.is_affine]} and {kinds[not other.is_affine]}"
+        for what, found in self.structure.items():
+            wanted = other.structure[what]
+            if found != wanted:
+                return f"{what} are {found} and {wanted}"
+        return None
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of inputs of a network, and of outputs of each of its layers."""
+        if self.is_affine:
+            return 1, 1
+        weights = [weight for weight, _ in self.layers]
+        return weights[0].shape[2], *(weight.shape[3] for weight in weights)
+
+    @property
+    def n_features(self) -> int:
+        """F; of networks with `inputs`, the fewest features that samples may have."""
+        if self.inputs is not None:
+            return int(self.inputs.max(initial=-1)) + 1
+        return self.layers[0][0].shape[1] * self.sizes[0]
+
+    @property
+    def hidden_activation(self) -> Activation | tuple[Activation, ...]:
+        """That of all hidden layers, or those of each."""
+        each = tuple(_LINEAR if a is None else a for a in self.activations[:-1])
+        return each if len(set(each)) > 1 else (*each, _LINEAR)[0]
+
+    @property
+    def output_activation(self) -> Activation:
+        """That of the last layer."""
+        return _LINEAR if self.activations[-1] is None else self.activations[-1]
+
+    @property
+    def structure(self) -> dict[str, Any]:
+        """What sets of one model have in common, by names for messages."""
+        biased = tuple(bias is not None for _, bias in self.layers)
+        own = {"features": self.n_features}
+        if self.is_affine:
+            return own | {"activation": self.output_activation, "biases": biased[0]}
+        return own | {
+            "networks": self.layers[0][0].shape[1],
+            "layer sizes": self.sizes,
+            "inputs": None if self.inputs is None else self.inputs.tolist(),
+            "activation": self.hidden_activation,
+            "output activation": self.output_activation,
+            "biases": biased[0] if len(set(biased)) == 1 else biased,
+            "additive": self.additive,
+            "intercepts": self.intercept is not None,
+        }
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of `mlp` and its relatives for networks."""
+        return {
+            "activation": self.activations[:-1],
+            "output_activation": self.activations[-1],
+            "inputs": self.inputs,
+            "additive": self.additive,
+            "intercept": self.intercept,
+        }
+
+    def predict(self, samples: Any, set_axis: SetAxis, out: Any) -> Any:
+        """Return the predictions of arrays of any library."""
+        if self.is_affine:
+            (weight, bias), activation = self.layers[0], self.activations[0]
+            return affine(samples, weight, bias, activation=activation, set_axis=set_axis, out=out)
+        return mlp(samples, self.layers, set_axis=set_axis, out=out, **self.options)
+
+    def mean_and_std(self, samples: Any) -> tuple[Any, ...]:
+        """Return the mean and the standard deviation of predictions over the sets."""
+        if self.is_affine:
+            (weight, bias), activation = self.layers[0], self.activations[0]
+            return affine_stats(samples, weight, bias, activation=activation)
+        return mlp_stats(samples, self.layers, **self.options)
+
+    def call(self, samples: Any) -> tuple[ModuleType, AffineCall | MlpCall]:
+        """Return the namespace and the validated call that predicts."""
+        if not self.is_affine:
+            named = mlp_operands.name_operands(samples, self.layers, self.intercept)
+            *hidden, last = self.activations
+            xp, call, _ = mlp_operands.read(named, hidden, last, self.inputs, self.additive, None)
+            return xp, call
+        ((weight, bias),) = self.layers
+        xp, samples, weight, bias, dtype, shape = validation.read(samples, weight, bias, None)
+        (activation,) = self.activations
+        if activation is not None:
+            activation, dtype = resolve_activation(activation, dtype)
+        return xp, AffineCall(samples, weight, bias, activation, dtype, shape)
+
+
+class AffineCall(NamedTuple):
+    """Valid operands of `affine`, with the attributes that `MlpCall` has."""
+
+    samples: Any
+    weight: Any
+    bias: Any
+    activation: Activation | None
+    dtype: np.dtype
+    shape: tuple[int, int, int]
+
+    @property
+    def arrays(self) -> list[Any]:
+        return [x for x in (self.samples, self.weight, self.bias) if x is not None]
+
+    def part(self, sets: slice, samples: slice, features: slice) -> AffineCall:
+        """Return the call for some of the sets, samples and features."""
+        rows: Any = samples if self.samples.ndim == 2 else (sets, samples)
+        weight, bias = (
+            x if x is None or len(x) == 1 else x[sets] for x in (self.weight, self.bias)
+        )
+        operands = self.samples[rows], weight, bias
+        if features != slice(0, self.shape[2]):
+            operands = tuple(None if x is None else x[..., features] for x in operands)  # type: ignore[assignment]
+        cuts = zip((sets, samples, features), self.shape, strict=True)
+        n_sets, n_samples, n_features = (len(range(*cut.indices(n))) for cut, n in cuts)
+        shape = n_sets, n_samples, n_features
+        return AffineCall(*operands, self.activation, self.dtype, shape)
+
+
+def apart_from(out: Any, call: AffineCall | MlpCall) -> AffineCall | MlpCall:
+    """Return the call with copies of arrays that writing to `out` could change.
+
+    `out` has its axes in the order of the call's shape.
+    """
+    if isinstance(call, MlpCall):
+        return call.with_arrays(lambda x: validation.apart(out, x))
+    operands = validation.apart_from(out, (call.samples, call.weight, call.bias))
+    samples, weight, bias = operands
+    return call._replace(samples=samples, weight=weight, bias=bias)
+
+
+def run(xp: ModuleType, call: AffineCall | MlpCall, set_axis: SetAxis, out: Any = None) -> Any:
+    """Return the result of a call on arrays of `xp`, in `out` if given."""
+    if isinstance(call, MlpCall):
+        return evaluate(xp, call, set_axis, out)
+    return affine(
+        call.samples,
+        call.weight,
+        call.bias,
+        activation=call.activation,
+        set_axis=set_axis,
+        out=out,
+    )
+
+
+def n_cut_axes(call: AffineCall | MlpCall) -> int:
+    """Return along how many of its first axes a result can be cut: sums are over all networks."""
+    return 2 if isinstance(call, MlpCall) and call.additive else 3
+
+
+def common_dtype(call: AffineCall | MlpCall) -> np.dtype:
+    """Return the dtype that all operands have in common."""
+    return dtypes.result_type(*(x.dtype for x in call.arrays))
+
+
+def in_dtype(call: AffineCall | MlpCall, dtype: np.dtype) -> AffineCall | MlpCall:
+    """Return the call whose result has a dtype, to which the operands can be cast."""
+    if isinstance(call, AffineCall) and common_dtype(call) != dtype:
+        call = call._replace(weight=evaluation.cast(call.weight, dtype))
+    return call._replace(dtype=dtype)
+
+
+def n_third(call: AffineCall | MlpCall) -> int:
+    """Return how many features, or networks, the third axis of a call's `part` has."""
+    return call.n_subnets if isinstance(call, MlpCall) else call.shape[2]
