@@ -21,7 +21,7 @@ from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._backends import numpy as _numpy
 from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._backends.mlp_sums import MlpSums
-from multisubnet._backends.numba import mlp_engine
+from multisubnet._backends.numba import mlp_engine, mlp_sum_engine
 from multisubnet._backends.numba import sum_layout as _numba_sums
 from multisubnet._backends.numba import threads as _threads
 from multisubnet._backends.numba.lines import is_plain
@@ -33,6 +33,7 @@ empty = _numpy.empty
 adopt = _numpy.adopt
 mlp = mlp_engine.mlp
 mlp_select = mlp_engine.mlp_select
+mlp_sums = mlp_sum_engine.mlp_sums
 
 _DTYPES = frozenset("?bBhHiIlLqQfd")
 

@@ -14,13 +14,21 @@ from typing import Any
 
 from numba import njit
 
-from multisubnet._arithmetic import moments, names, recipe, summands, summation_order
+from multisubnet._arithmetic import (
+    moments,
+    names,
+    output_loss,
+    recipe,
+    summands,
+    summation_order,
+)
 from multisubnet._backends.numba import lines, llvm
 
 # Besides the file of a function, machine code is made from these. The recipes' programs differ from
 # function to function: each adds its own to the fingerprint.
+_MODULES = lines, moments, names, output_loss, recipe, summands, summation_order
 FILES = [
-    *(Path(inspect.getfile(x)) for x in (lines, moments, names, recipe, summands, summation_order)),
+    *(Path(inspect.getfile(module)) for module in _MODULES),
     *sorted(Path(inspect.getfile(llvm)).parent.glob("*.py")),
 ]
 

@@ -84,7 +84,7 @@ class _Square:
         return cgutils.for_range_slice(self.builder, INT64(0), length, step, INT64)
 
 
-def _square(context, builder, dtype, lanes) -> _Square:
+def square_of(context, builder, dtype, lanes) -> _Square:
     return _Square(builder, context.get_data_type(dtype), dtype.bitwidth // 8, lanes)
 
 
@@ -98,7 +98,7 @@ def columns_of(typingctx, array, source, step, n_rows, n_columns, out, row, lane
 
     def codegen(context, builder, signature, arguments):
         _, source, step, n_rows, n_columns, out, row, _ = arguments
-        square = _square(context, builder, dtype, n_lanes)
+        square = square_of(context, builder, dtype, n_lanes)
         last = builder.sub(n_rows, INT64(1))
         with square.for_squares(n_columns) as (column, _):
             rest = builder.sub(n_columns, column)
@@ -132,7 +132,7 @@ def write_columns(typingctx, array, source, row, n_rows, n_columns, out, step, l
 
     def codegen(context, builder, signature, arguments):
         _, source, row, n_rows, n_columns, out, step, _ = arguments
-        square = _square(context, builder, dtype, n_lanes)
+        square = square_of(context, builder, dtype, n_lanes)
         row_bytes = builder.mul(n_rows, INT64(square.itemsize))
         dense = builder.icmp_signed("==", row_bytes, step)
 

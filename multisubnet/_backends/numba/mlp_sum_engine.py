@@ -1,0 +1,252 @@
+"""The CPU engine for losses of networks with hidden layers: pieces of the work, for threads."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from multisubnet._arithmetic.float_mode import without_warnings
+from multisubnet._arithmetic.output_loss import CATEGORICAL
+from multisubnet._arithmetic.summation_order import BLOCK, RUN
+from multisubnet._backends import numpy_mlp_sums
+from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
+from multisubnet._backends.numba import mlp_engine, threads
+from multisubnet._backends.numba.lines import LINE
+
+_WORTH = 1 << 20  # products that another thread is woken for
+_PIECES = 8  # for each thread
+_MOST_PARAMETERS = 1 << 16  # of a network, of which a thread holds some lines
+_MOST_LABELS = 16  # outputs of a categorical loss, all of which are in registers at once
+_PART_BYTES = 1 << 22  # of an operand that are cast at once
+_STEPS = 8  # of a run, whose values stay in the first cache
+_SUMS = {64: 16, 32: 8, 16: 8}  # that are made in the registers of a processor, by a vector's bytes
+_OF_RUNS = 1.25  # times as long takes a vector of runs as one of sets
+
+_Piece = tuple[int, int, int, int, int, int]  # the first and last set, network and block
+
+
+def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
+    """Do what `numpy_mlp_sums.mlp_sums` does."""
+    if not _has_code(sums):
+        numpy_mlp_sums.mlp_sums(sums, totals)
+        return
+    call, dtype = sums.call, sums.call.dtype
+    lanes = mlp_engine._lanes(dtype)
+    count = threads.count(sums.n_products // _WORTH)
+    if all(_is_usable(x, dtype) for x in _operands(sums)):
+        pieces = _pieces(sums, lanes, count)
+        threads.run(lambda *piece: _evaluate(sums, totals, piece), pieces, count)
+        return
+    networks, sets = _counts_of_part(sums, lanes)
+    if not networks:
+        numpy_mlp_sums.mlp_sums(sums, totals)
+        return
+
+    @without_warnings
+    def work(n: int, s: int, block: int) -> None:
+        cuts = slice(n, n + sets), slice(s, s + networks)
+        samples = slice(block * BLOCK, (block + 1) * BLOCK)
+        part = _with_own_features(sums.part(cuts[0], samples, cuts[1]))
+        part = part.with_arrays(
+            lambda x: x if _is_usable(x, dtype) else np.require(x, dtype, ["C", "A"])
+        )
+        some = _part(totals, (slice(block, block + 1), *cuts))
+        _evaluate(part, some, (0, part.call.n_sets, 0, part.call.n_subnets, 0, 1))
+
+    parts = (
+        (n, s, block)
+        for n in range(0, call.n_sets, sets)
+        for s in range(0, call.n_subnets, networks)
+        for block in range(sums.n_blocks)
+    )
+    threads.run(work, parts, count)
+
+
+def _has_code(sums: MlpSums) -> bool:
+    """Whether there is compiled code for sums."""
+    call = sums.call
+    n_parameters = sum(weight[0, 0].size for weight, _ in call.layers if weight.size)
+    return (
+        call.dtype.char in "fd"
+        and min(call.n_sets, call.n_samples, call.n_subnets) > 0
+        and n_parameters <= _MOST_PARAMETERS
+        and (sums.loss.loss != CATEGORICAL or sums.loss.n_outputs <= _MOST_LABELS)
+    )
+
+
+def _operands(sums: MlpSums) -> list[Any]:
+    """Return all arrays of numbers."""
+    factor = [] if sums.factor is None else [sums.factor]
+    return [*sums.call.arrays, sums.targets, *factor]
+
+
+def _is_usable(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether the compiled code can read an operand: of a weight, inputs and outputs in one run."""
+    if array.dtype != dtype or not array.flags.aligned:
+        return False
+    return array.flags.c_contiguous or array.ndim < 4 or array[:1, :1].flags.c_contiguous
+
+
+def _pieces(sums: MlpSums, lanes: int, count: int) -> Iterator[_Piece]:
+    """Cut the work for so many threads."""
+    call = sums.call
+    groups = -(-call.n_sets // lanes)
+    each = groups * call.n_subnets * sums.n_blocks // (_PIECES * count if count > 1 else 1)
+    networks = max(min(each, call.n_subnets), 1)
+    sets = max(min(each // call.n_subnets, groups), 1) * lanes
+    blocks = max(each // (call.n_subnets * groups), 1)
+    for n in range(0, call.n_sets, sets):
+        for s in range(0, call.n_subnets, networks):
+            for block in range(0, sums.n_blocks, blocks):
+                yield (
+                    *(n, min(n + sets, call.n_sets), s, min(s + networks, call.n_subnets)),
+                    *(block, min(block + blocks, sums.n_blocks)),
+                )
+
+
+def _counts_of_part(sums: MlpSums, lanes: int) -> tuple[int, int]:
+    """Return the networks and the sets of a part that is cast; no networks if one is too much."""
+    call = sums.call
+    of_network = sum(weight[0, 0].size for weight, _ in call.layers)
+    own = lanes if call.samples.ndim == 3 or len(sums.targets) > 1 else 1
+    rows = min(call.n_samples, BLOCK) * max(call.sizes[0], call.sizes[-1]) * own
+    most = _PART_BYTES // (max(of_network * lanes, rows) * call.dtype.itemsize)
+    if most == 0 and rows * call.dtype.itemsize <= 4 * _PART_BYTES:
+        most = 1
+    return min(most, call.n_subnets), lanes
+
+
+def _part(totals: MlpTotals, cuts: tuple[slice, ...]) -> MlpTotals:
+    """Return where the totals of some blocks, sets and networks are written."""
+
+    def cut(x: Any) -> Any:
+        return None if x is None else x[cuts]
+
+    layers = tuple((cut(of_weight), cut(of_bias)) for of_weight, of_bias in totals.layers)
+    return MlpTotals(cut(totals.loss), layers)
+
+
+def _with_own_features(sums: MlpSums) -> MlpSums:
+    """Return sums whose samples have the features that their networks see, in this order."""
+    call = sums.call
+    if _is_usable(call.samples, call.dtype):
+        return sums
+    samples = call.samples[..., call.wiring.ravel()]
+    return sums._replace(call=call._replace(samples=samples, inputs=None))
+
+
+def _evaluate(sums: MlpSums, totals: MlpTotals, piece: _Piece) -> None:
+    """Write the totals of a piece."""
+    call, dtype = sums.call, sums.call.dtype
+    has_gradients = any(x is not None for layer in totals.layers for x in layer)
+    code = _prepare(
+        *(sums.key, dtype, totals.loss is not None, has_gradients, _lanes_are_runs(sums)),
+        *(call.samples.ndim == 3, len(sums.targets) > 1),
+    )
+    given, wanted = [], []
+    for places, layer, outs in zip(code.offsets, call.layers, totals.layers, strict=True):
+        for place, array, out in zip(places, layer, outs, strict=True):
+            if array is not None:
+                step = array.strides[0] if len(array) > 1 else 0
+                size = math.prod(array.shape[2:])
+                given.append((array.ctypes.data, step, array.strides[1], size, place))
+                if out is not None:
+                    wanted.append((out.ctypes.data, *out.strides[:3], size, place))
+    if totals.loss is not None:
+        wanted.append((totals.loss.ctypes.data, *totals.loss.strides, 1, code.n_sums - 1))
+
+    samples = call.samples if call.samples.ndim == 3 else call.samples[None]
+    shape = len(sums.targets), call.n_samples, call.n_subnets, code.n_targets
+    targets = sums.targets
+    targets = targets if targets.shape == shape else np.broadcast_to(targets, shape)
+    factor = code.parameters[:0].astype(dtype) if sums.factor is None else sums.factor
+    *memory, of_totals = code.allocate(dtype, piece[1] - piece[0])
+    memory[-1][...] = 0.0
+    code.evaluate(
+        *(samples, call.wiring, targets, factor, code.parameters),
+        *(np.array(given), np.array(wanted), tuple(memory), of_totals, np.array([piece])),
+    )
+
+
+def _lanes_are_runs(sums: MlpSums) -> bool:
+    """Whether fewer lanes are idle if they are runs than if they are sets."""
+    call = sums.call
+    lanes = mlp_engine._lanes(call.dtype)
+    blocks, rest = divmod(call.n_samples, BLOCK)
+    vector = RUN * lanes
+    steps = (blocks * -(-BLOCK // vector) + -(-rest // vector)) * vector
+    over_sets = -(-call.n_sets // lanes) * lanes * call.n_samples
+    return _OF_RUNS * call.n_sets * steps < over_sets
+
+
+class _Code(NamedTuple):
+    """What is compiled, and what is read from its plan."""
+
+    evaluate: Callable[..., None]
+    parameters: np.ndarray
+    offsets: list[tuple[int, int]]
+    n_sums: int
+    n_targets: int
+    lengths: tuple[int, ...]
+    """Of parts of memory, all but the last one, which is for float64."""
+    totals: int
+    """How many float64 each set of a piece takes, or all of them together."""
+    each: bool
+
+    def allocate(self, dtype: np.dtype, n_sets: int) -> list[np.ndarray]:
+        """Return memory, which begins with a line of the cache."""
+        of_totals = self.totals * (n_sets if self.each else 1)
+        size = sum(self.lengths) * dtype.itemsize
+        memory = np.empty(size + 8 * of_totals + LINE, np.uint8)
+        begin = -memory.ctypes.data % LINE
+        numbers = memory[begin : begin + size].view(dtype)
+        found, at = [], 0
+        for length in self.lengths:
+            found.append(numbers[at : at + length])
+            at += length
+        return [*found, memory[begin + size : begin + size + 8 * of_totals].view(np.float64)]
+
+
+@functools.lru_cache(256)
+def _prepare(
+    key: tuple[Any, ...],
+    dtype: np.dtype,
+    terms: bool,
+    gradients: bool,
+    lanes_are_runs: bool,
+    own_samples: bool,
+    own_targets: bool,
+) -> _Code:
+    """Compile what there is a call for."""
+    from multisubnet._backends.numba.llvm.network_sums import SumsPlan
+
+    mlp_engine.prepared.add((dtype.char, key))
+    sizes, activations, biased, _, loss, weighted = key
+    lanes = mlp_engine._lanes(dtype)
+    keys = tuple("linear" if a is None else a.key for a in activations)
+    parameters = np.array([0.0 if a is None else a.number for a in activations])
+    plan = SumsPlan(
+        *(sizes, keys, biased, loss.loss, weighted, terms, gradients),
+        *(lanes_are_runs, own_samples, own_targets),
+        *(lanes, _SUMS[lanes * dtype.itemsize], _STEPS),
+    )
+    # What is read and written a vector at a time goes beyond the end, by less than `lanes` lines.
+    steps = (RUN * x for x in (sizes[0], plan.n_targets, 1))
+    lines = plan.n_parameters + lanes, *steps, plan.scratch, plan.n_sums + lanes
+    totals = (plan.n_sums + lanes) // lanes * lanes if lanes_are_runs else plan.n_sums * lanes
+    return _Code(
+        *(_function(plan, dtype), parameters, plan.offsets, plan.n_sums, plan.n_targets),
+        *(tuple(x * lanes for x in lines), totals + lanes * lanes, lanes_are_runs),
+    )
+
+
+@functools.cache
+def _function(plan: Any, dtype: np.dtype) -> Callable[..., None]:
+    from multisubnet._backends.numba import mlp_sum_loops
+
+    double_lanes = mlp_engine._lanes(np.dtype(np.float64))
+    return mlp_sum_loops.compile_sums(plan, dtype, double_lanes)

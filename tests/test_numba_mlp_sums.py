@@ -1,0 +1,228 @@
+"""The CPU engine's sums of networks: two layouts of vector lanes, of which nothing is seen."""
+
+from __future__ import annotations
+
+import itertools
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from multisubnet import Activation
+from multisubnet._arithmetic.output_loss import CATEGORICAL, OutputLoss
+from multisubnet._backends import numpy_mlp_sums
+from multisubnet._backends.mlp_call import MlpCall
+from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
+
+pytest.importorskip("numba")
+from multisubnet._backends.numba import mlp_sum_engine as engine
+
+LAYOUTS = {"lanes are sets": 1e9, "lanes are runs": 0.0}
+HIDDEN = "relu", "tanh"
+# Widths that are no multiples of what is taken at once; a sum that is long enough for a loop.
+SIZES = 2, 9, 5, 3
+
+
+def problem(
+    n_sets: int,
+    n_samples: int,
+    n_subnets: int = 2,
+    *,
+    sizes: tuple[int, ...] = SIZES,
+    loss: str = "squared_error",
+    hidden: tuple[str | None, ...] = HIDDEN,
+    last: str | None = None,
+    biased: tuple[bool, ...] = (True, False, True),
+    own: tuple[bool, bool] = (False, False),
+    weighted: bool = True,
+    dtype: str = "float32",
+    shared: bool = False,
+) -> MlpSums:
+    """Return sums; `own` says whether sets have samples and targets of their own."""
+    rng = np.random.default_rng(n_sets * 10_000 + n_samples)
+
+    def normal(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(dtype)
+
+    front = (1 if shared else n_sets), n_subnets
+    layers = tuple(
+        (normal(*front, a, b), normal(*front, b) if has_bias else None)
+        for (a, b), has_bias in zip(itertools.pairwise(sizes), biased, strict=True)
+    )
+    targets = normal(n_sets if own[1] else 1, n_samples, n_subnets, sizes[-1])
+    if loss == CATEGORICAL:
+        targets = rng.integers(0, sizes[-1], (*targets.shape[:3], 1))
+    samples = normal(*(n_sets,) * own[0], n_samples, n_subnets * sizes[0])
+    names = *hidden, last
+    activations = tuple(None if name is None else Activation(name) for name in names)
+    call = MlpCall(
+        *(samples, layers, activations, None, False, None, np.dtype(dtype)),
+        *(sizes, n_sets, n_samples, n_subnets),
+    )
+    judged_by = OutputLoss(loss, last or "linear", sizes[-1])
+    return MlpSums(call, judged_by, targets, abs(normal(n_samples)) if weighted else None)
+
+
+def empty_totals(sums: MlpSums, loss: bool = True, gradients: bool = True) -> MlpTotals:
+    """Return arrays for totals, in which NaN is left if they are not written."""
+    front = sums.n_blocks, sums.call.n_sets, sums.call.n_subnets
+
+    def empty(array: np.ndarray | None) -> Any:
+        if array is None or not gradients:
+            return None
+        return np.full((*front, *array.shape[2:]), np.nan)
+
+    layers = tuple((empty(weight), empty(bias)) for weight, bias in sums.call.layers)
+    has_loss = loss and sums.loss.loss != "product"
+    return MlpTotals(np.full(front, np.nan) if has_loss else None, layers)
+
+
+def arrays_of(totals: MlpTotals) -> list[np.ndarray]:
+    """Return the arrays of totals that are there."""
+    every = [totals.loss, *(x for layer in totals.layers for x in layer)]
+    return [x for x in every if x is not None]
+
+
+def assert_same(sums: MlpSums, **asked: bool) -> None:
+    """Assert that the engine gives the totals of the reference, bit for bit."""
+    expected, found = empty_totals(sums, **asked), empty_totals(sums, **asked)
+    numpy_mlp_sums.mlp_sums(sums, expected)
+    engine.mlp_sums(sums, found)
+    for one, other in zip(arrays_of(expected), arrays_of(found), strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert ((one != 0) | (np.signbit(one) == np.signbit(other))).all()
+
+
+@pytest.fixture(params=LAYOUTS.values(), ids=LAYOUTS)
+def layout(request, monkeypatch):
+    """Take one of the two, however many sets and samples there are."""
+    monkeypatch.setattr(engine, "_OF_RUNS", request.param)
+
+
+@pytest.mark.parametrize("n_samples", [1, 31, 33, 512, 569, 4096, 4097, 4200])
+@pytest.mark.parametrize("n_sets", [1, 16, 19])
+def test_ends_of_vectors_runs_and_blocks(layout, n_sets, n_samples):
+    assert_same(problem(n_sets, n_samples if n_sets < 16 else min(n_samples, 569)))
+
+
+def test_more_blocks(layout):
+    assert_same(problem(2, 2 * 4096 + 100, 1))
+
+
+@given(n_sets=st.integers(1, 40), n_samples=st.integers(1, 700))
+@example(n_sets=1, n_samples=640)
+@example(n_sets=12, n_samples=4096)
+def test_either_layout_has_the_same_bits(n_sets, n_samples):
+    assert_same(problem(n_sets, n_samples, 1))
+
+
+def test_the_layout_is_that_of_which_fewer_lanes_are_idle():
+    assert not engine._lanes_are_runs(problem(100, 569))
+    assert engine._lanes_are_runs(problem(1, 569))
+    assert engine._lanes_are_runs(problem(2, 5000))
+    assert not engine._lanes_are_runs(problem(2, 20))
+
+
+def test_losses_alone_and_gradients_alone(layout):
+    options: Any = {"sizes": (1, 3), "hidden": (), "last": "relu", "biased": (False,)}
+    assert_same(problem(3, 70, **options), gradients=False)
+    assert_same(problem(3, 70, **options), loss=False)
+
+
+def test_samples_and_cotangents_of_each_set(layout):
+    options: Any = {
+        **{"sizes": (2, 4, 2), "loss": "product", "hidden": ("relu",)},
+        **{"biased": (False, False), "own": (True, True), "weighted": False, "dtype": "float64"},
+    }
+    assert_same(problem(11, 70, shared=True, **options))
+    sums = problem(9, 45, **options)
+    # As slopes of additive networks have them: one for all networks of a set, one after the other.
+    slopes = np.ascontiguousarray(sums.targets.transpose(0, 3, 1, 2))[..., :1].transpose(0, 2, 3, 1)
+    assert_same(sums._replace(targets=slopes))
+    dense = np.ascontiguousarray(slopes.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    assert_same(sums._replace(targets=dense))
+
+
+def test_labels(layout):
+    options: Any = {"sizes": (1, 3), "loss": CATEGORICAL, "hidden": (), "biased": (True,)}
+    sums = problem(18, 70, weighted=False, **options)
+    assert_same(sums)
+    assert_same(sums._replace(targets=np.where(sums.targets == 1, 7, sums.targets)))
+
+
+def test_what_is_not_finite_stays_with_its_set_and_run(layout):
+    sums = problem(18, 100)
+    (weight, bias), *_ = sums.call.layers
+    weight[3, 0, 1, 2], weight[5, 1], weight[17, 1, 0, 0] = np.inf, np.nan, -np.inf
+    bias[4, 0, 2] = np.inf
+    sums.call.samples[40, 1] = np.inf
+    sums.call.samples[99] = 0.0
+    assert_same(sums)
+    sums = problem(2, 4096 + 70)
+    sums.call.samples[4090] = np.inf  # in the block before one in which some lanes have no run
+    assert_same(sums)
+
+
+@pytest.mark.parametrize("threads", ["2", "5"])
+def test_threads_share_sets_networks_and_blocks(layout, threads, monkeypatch):
+    monkeypatch.setenv("MULTISUBNET_NUM_THREADS", threads)
+    monkeypatch.setattr(engine, "_WORTH", 1)
+    assert_same(problem(33, 70, 3))
+    assert_same(problem(2, 4097, 3))
+
+
+def test_pieces_are_all_of_the_work_once():
+    for n_sets, n_samples, n_subnets in [(100, 569, 30), (1, 100_000, 1), (3, 9000, 7), (1, 1, 1)]:
+        sums = problem(n_sets, n_samples, n_subnets, sizes=(1, 1), hidden=(), biased=(True,))
+        for count in (1, 2, 5):
+            done = np.zeros((n_sets, n_subnets, sums.n_blocks), int)
+            pieces = list(engine._pieces(sums, 16, count))
+            for first, last, s_first, s_last, block_first, block_last in pieces:
+                assert last <= n_sets
+                assert s_last <= n_subnets
+                assert block_last <= sums.n_blocks
+                done[first:last, s_first:s_last, block_first:block_last] += 1
+            assert (done == 1).all()
+            assert count > 1 or len(pieces) == 1
+
+
+@pytest.mark.parametrize("part_bytes", [1 << 22, 1 << 15])
+def test_operands_of_other_dtypes_and_strides(part_bytes, monkeypatch):
+    monkeypatch.setattr(engine, "_PART_BYTES", part_bytes)
+    monkeypatch.setattr(engine, "_OF_RUNS", 1e9)
+    sums = problem(17, 4100, 3)
+    call = sums.call
+    assert_same(sums._replace(targets=sums.targets.astype(np.float64)))
+    assert_same(sums._replace(targets=sums.targets[..., :1], factor=np.ones(4100, np.int8)))
+    halves = call.samples.astype(np.float16)
+    inputs = np.array([[5, 0], [1, 1], [2, 4]])
+    assert_same(sums._replace(call=call._replace(samples=halves, inputs=inputs)))
+    assert_same(sums._replace(call=call._replace(samples=call.samples[::-1, ::-1])))
+    (weight, bias), *others = call.layers
+    strange = np.asfortranarray(weight), bias.astype(np.float64).astype(">f4")
+    assert_same(sums._replace(call=call._replace(layers=(strange, *others))))
+    assert_same(sums.part(slice(1, 17, 3), slice(0, 4100), slice(1, 3)))
+
+
+def test_what_there_is_no_code_for(monkeypatch):
+    monkeypatch.setattr(engine, "_evaluate", None)
+    assert_same(problem(2, 3, sizes=(1, 17), loss=CATEGORICAL, hidden=(), biased=(True,)))
+    assert_same(problem(2, 0))
+    assert_same(problem(0, 3))
+    assert_same(problem(2, 3, 0))
+    monkeypatch.setattr(engine, "_MOST_PARAMETERS", 10)
+    assert_same(problem(2, 3))
+
+
+def test_memory_is_that_of_a_few_vectors_of_parameters(layout):
+    sums = problem(19, 569, 30)
+    totals = empty_totals(sums)
+    engine.mlp_sums(sums, totals)
+    tracemalloc.start()
+    engine.mlp_sums(sums, totals)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
