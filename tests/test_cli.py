@@ -19,6 +19,7 @@ from multisubnet._cli import commands
 from multisubnet._cli.main import _parser, main
 from multisubnet._files import array_files
 from multisubnet._files import stored as _stored
+from multisubnet._functions.loss_problem import ALIASES
 from multisubnet._memory import amounts, chunks
 from multisubnet.testing import assert_same_bits
 
@@ -129,6 +130,16 @@ def test_progress(capsys, monkeypatch, out):
 
 
 # Losses.
+
+
+@pytest.mark.parametrize(("alias", "name"), [*ALIASES.items(), ("MSE", "squared_error")])
+def test_other_names_of_losses(capsys, alias, name):
+    for loss in (alias, name):
+        options = ["--activation", "swish", "--loss", loss]
+        assert main(["loss", "x.npy", "w.npz", "y.npy", *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 8
+    assert lines[:4] == lines[4:]
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "huber"])
@@ -268,7 +279,8 @@ def test_a_backend_that_is_not_there(capsys, monkeypatch):
         ("predict x.npy w.npz -o out.npz --resume", "are for an OUT that ends in .npy"),
         ("predict x.npy w.npz -o out.csv --chunk 3", "are for an OUT that ends in .npy"),
         ("loss x.npy w.npz", "required: TARGETS"),
-        ("loss x.npy w.npz y.npy --loss mse", "invalid choice: 'mse'"),
+        ("loss x.npy w.npz y.npy --loss rmse", "did you mean 'mse'"),
+        ("loss x.npy w.npz y.npy --activation swosh", "did you mean 'swish'"),
         ("loss x.npy w.npz y.npy --best 0", "expected an integer from 1 on"),
     ],
 )

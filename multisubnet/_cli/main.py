@@ -17,7 +17,7 @@ from multisubnet._backends.choice import BackendUnavailable, use_backend
 from multisubnet._backends.config import show_config
 from multisubnet._cli import commands as _commands
 from multisubnet._cli.demo import demo
-from multisubnet._functions.loss_problem import LOSSES
+from multisubnet._functions.loss_problem import ALIASES, LOSSES, named_loss
 from multisubnet._memory import amounts
 
 _FILES = """\
@@ -152,7 +152,12 @@ def _parser() -> argparse.ArgumentParser:
         help="a file of shape (samples, features), (samples, 1) or (samples,)",
     )
     loss.add_argument(
-        "--loss", choices=LOSSES, default="squared_error", help="squared_error by default"
+        "--loss",
+        type=_loss,
+        metavar="L",
+        default="squared_error",
+        help=f"{', '.join(LOSSES)}, or one of their other names ({', '.join(ALIASES)}); "
+        "squared_error by default",
     )
     loss.add_argument(
         "--best", type=_count, metavar="K", help="print the K sets of lowest loss, best first"
@@ -217,6 +222,13 @@ def _count(text: str) -> int:
 def _activation(text: str) -> Activation:
     try:
         return Activation(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _loss(text: str) -> str:
+    try:
+        return named_loss(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
