@@ -80,7 +80,7 @@ def run(tmp_path, **options):
 
 def is_running(text):
     """Whether there is a process with this in its command."""
-    return text in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    return text in subprocess.run(["ps", "-wweo", "args"], capture_output=True, text=True).stdout
 
 
 def test_syntax():
