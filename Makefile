@@ -1,5 +1,5 @@
 # make run    install into .venv and show what the library does
-# make test   everything that a machine without a GPU can test, with few drawn examples
+# make test   everything that a machine without a GPU can test, with few drawn examples, in minutes
 # make test-thorough   the same tests with many: before a release, or after a change of arithmetic
 # make test-frameworks   the same with Keras, PyTorch, JAX and Dask, in a virtual environment of their own
 # make mutants   break the code in many places: the tests must see it each time
@@ -16,6 +16,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FRAMEWORKS := .venv-frameworks
+# A process for each core, of neighbouring tests, which need the same compiled code.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 .PHONY: run test test-thorough test-frameworks mutants generate exhaustive lint docs bench bench-gpu gpu-check dist clean
 
@@ -24,10 +26,10 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/dev.stamp
 	@command -v g++ >/dev/null || echo "no g++: the tests of the CUDA sources on the host are skipped"
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-thorough: $(VENV)/dev.stamp
-	MULTISUBNET_TEST_EXAMPLES=200 $(BIN)/python -m pytest
+	MULTISUBNET_TEST_EXAMPLES=200 $(PYTEST)
 
 test-frameworks: $(FRAMEWORKS)/stamp
 	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks tests/test_docs.py

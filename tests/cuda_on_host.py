@@ -12,6 +12,7 @@ import ctypes
 import functools
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -30,12 +31,10 @@ from multisubnet._backends.cupy.launch.sums import plan_finish, plan_sums
 
 ARRAYS = "numpy"
 BUILDS = {
-    "fast": ["-O3", "-march=native"],
-    "sanitized": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "fast": ["-O1", "-march=native"],  # to compile takes longer than to run
+    "sanitized": ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
 }
 _FLAGS = ["-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-fno-strict-aliasing"]
-# GCC 12's vectorizer makes vfmaddsub of a complex product in spite of -ffp-contract=off.
-_FLAGS += ["-fno-tree-slp-vectorize"]
 _WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused-function"]
 _HERE = Path(__file__).parent
 
@@ -70,9 +69,8 @@ def affine(samples, weight, bias, out, dtype, activation):
         return
     result = out if _is_plain(out) else np.empty(out.shape, out.dtype.newbyteorder("="))
     operands = [x if x is None or _is_plain(x) else _plain(x) for x in (samples, weight, bias)]
-    key = "linear" if activation is None else activation.key
     launch = plan_affine(*operands, result, dtype, activation, CARD, address)
-    run(launch, tuple(kernels(launch.kernel.split("<")[0], key)))
+    run(launch, _kernels_of_dtype(launch.kernel, activation))
     if result is not out:
         out[...] = result
 
@@ -84,11 +82,17 @@ def affine_select(samples, weight, bias, set_index, out, dtype, activation, n_se
     operands = [
         x if x is None or _is_plain(x) else _plain(x) for x in (samples, weight, bias, set_index)
     ]
-    key = "linear" if activation is None else activation.key
     launch = plan_affine_select(*operands, result, dtype, activation, n_sets, CARD, address)
-    run(launch, tuple(kernels(launch.kernel.split("<")[0], key)))
+    run(launch, _kernels_of_dtype(launch.kernel, activation))
     if result is not out:
         out[...] = result
+
+
+def _kernels_of_dtype(kernel, activation):
+    """Return the instances of a kernel's template for its dtype, which are compiled at once."""
+    name, type_name = re.match(r"(\w+)<(\w+)", kernel).groups()
+    key = "linear" if activation is None else activation.key
+    return tuple(x for x in kernels(name, key) if x.startswith(f"{name}<{type_name},"))
 
 
 def sums(terms, operands, dtype, parameter, length, totals):
@@ -162,7 +166,7 @@ static const struct {{ const char *name; Launch *launch; }} kernels[] = {{
 extern "C" int run(const char *name, Dim3 grid, Dim3 first, Dim3 last, Dim3 block,
                    const void *argument) {{
     for (const auto &kernel : kernels)
-        if (!std::strcmp(kernel.name, name)) {{
+        if (!strcmp(kernel.name, name)) {{
             kernel.launch(grid, first, last, block, argument);
             return 0;
         }}

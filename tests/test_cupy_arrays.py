@@ -77,6 +77,16 @@ def test_no_operation_of_cupys_touches_results(call, move):
         assert_same_bits(result.get(), expected)
 
 
+def test_plans_tell_zero_from_minus_zero(move):
+    # A plan is kept, and what it is kept under must tell them apart, though they are equal.
+    samples, weight = -abs(SAMPLES), abs(WEIGHT)
+    for slope in (0.0, -0.0, 0.0):
+        leaky = ms.Activation("leaky_relu", negative_slope=slope)
+        result = ms.affine(move(samples), move(weight), activation=leaky)
+        assert_same_bits(result.get(), ms.affine(samples, weight, activation=leaky))
+        assert np.signbit(result.get()).all() == (np.copysign(1, slope) > 0)
+
+
 @pytest.mark.parametrize(
     ("dtype", "to"), [("f8", "f4"), ("f4", "f8"), ("f2", "f4"), ("f8", "f2"), ("i4", "f4")]
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cuda_on_host
 import pytest
+from conftest import EXAMPLES
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(
@@ -36,21 +37,25 @@ def run(build, *arguments, **environment):
     )
 
 
-def sanitized(*arguments, examples=100):
+def sanitized(*arguments, examples=1):
     """Run pytest on the sanitized build of the kernels."""
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     return run("sanitized", *command, MULTISUBNET_TEST_EXAMPLES=str(examples))
 
 
 def test_the_agreement_tests_under_sanitizers():
-    done = sanitized("test_agreement.py", "-k", "host and not 32_bit")
+    done = sanitized(
+        "test_agreement.py", "-k", "host and not 32_bit", examples=min(4 * EXAMPLES, 100)
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
 
 
 def test_the_agreement_tests_of_sums_under_sanitizers():
     files = [f"test_{name}.py" for name in ("losses", "closed_form", "vjp", "stats", "launch")]
-    done = sanitized(*files, "-k", "host and agreement_ or each_term", examples=20)
+    done = sanitized(
+        *files, "-k", "host and agreement_ or each_term", examples=min(2 * EXAMPLES, 100)
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
 

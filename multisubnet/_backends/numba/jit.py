@@ -48,7 +48,15 @@ def _fingerprint_of_files() -> int:
 
 
 def jit(function: Callable[..., Any], signature: Any, **options: Any) -> Any:
-    """Return a function compiled for a signature, cached on disk by Numba."""
+    """Return a function compiled for a signature, cached on disk by Numba.
+
+    Numba names the files of its cache after the function, and two processes that add to one file at
+    once may leave there the code of one under the key of the other. So each function is named after
+    its constants and its signature, too, and has a file of its own.
+    """
+    constants = [cell.cell_contents for cell in function.__closure__ or ()]
+    named = signature, [x for x in constants if isinstance(x, str | int)]
+    function.__qualname__ += f"_{zlib.crc32(repr(named).encode()):08x}"
     with _compiling:
         try:
             return njit([signature], nogil=True, cache=True, **options)(function)
