@@ -7,11 +7,11 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import formula
 import numpy as np
 import pytest
+import tiles
 import truth
 from conftest import EXAMPLES
 from hypothesis import given, settings
@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 import multisubnet as ms
 from multisubnet._arithmetic import recipe as _recipe
 from multisubnet._arithmetic.activation_recipes import RECIPES
-from multisubnet._backends import numpy
 from multisubnet.testing import DTYPES, activations, assert_same_bits, problems
 
 ROOT = Path(__file__).parent.parent
@@ -78,9 +77,10 @@ def test_agreement_over_the_whole_range(backend, activation, dtype):
     problem=problems(dtypes=REAL, max_sets=40, max_samples=70, max_features=300),
     activation=activations(names=["tanh", "leaky_relu", "relu6"]),
     set_axis=st.integers(0, 1),
+    data=st.data(),
 )
-def test_agreement_past_every_block(backend, problem, activation, set_axis):
-    with mock.patch.object(numpy, "_RECIPE_BLOCK", 50):
+def test_agreement_past_every_block(backend, problem, activation, set_axis, data):
+    with tiles.small(data.draw):
         result = backend(*problem, activation=activation, set_axis=set_axis)
     assert_same_bits(result, formula.affine(*problem, activation=activation, set_axis=set_axis))
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from unittest import mock
-
-import cuda_on_host
 import formula
 import numpy as np
 import pytest
+import tiles
 from conftest import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet._backends import numpy
-from multisubnet._backends.cupy.launch import geometry
 from multisubnet.testing import DTYPES, assert_same_bits, problems
 
 set_axes = st.sampled_from([0, 1])
@@ -32,19 +28,12 @@ def test_affine(backend, problem, set_axis):
 @given(
     problem=problems(max_sets=40, max_samples=70, max_features=300),
     set_axis=set_axes,
-    blocks=st.sampled_from([1, 5, 4096]),
-    threads=st.sampled_from([4, 32, 256]),
-    warp=st.sampled_from([1, 32]),
+    data=st.data(),
 )
-def test_affine_past_every_block(backend, problem, set_axis, blocks, threads, warp):
+def test_affine_past_every_block(backend, problem, set_axis, data):
     # With few blocks to fill the card, and few threads in each, they walk over many sets; vectors
     # of features that come again soon are those of several rows.
-    with (
-        cuda_on_host.on_card(geometry.Card(blocks, threads)),
-        mock.patch.object(geometry, "BLOCK_THREADS", threads),
-        mock.patch.object(geometry, "WARP", warp),
-        mock.patch.object(numpy, "_BLOCK", max(blocks, 50)),
-    ):
+    with tiles.small(data.draw):
         result = backend(*problem, set_axis=set_axis)
     assert_same_bits(result, formula.affine(*problem, set_axis=set_axis))
 

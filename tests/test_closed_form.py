@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from fractions import Fraction
-from unittest import mock
 
 import cuda_on_host
 import formula
 import numpy as np
 import pytest
+import tiles
 from conftest import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,14 +19,11 @@ from test_losses import (
     assert_all_same_bits,
     judgements,
     operands_of,
-    resized,
     several_blocks,
 )
 
 import multisubnet as ms
-from multisubnet._backends.cupy.launch import geometry
 from multisubnet._backends.cupy.launch.geometry import Card
-from multisubnet._functions import closed_form as _closed_form
 from multisubnet.testing import assert_same_bits
 
 CASES = [
@@ -68,7 +65,7 @@ def test_agreement_over_several_blocks(backend, data, case):
 @given(data=st.data(), case=SOME)
 def test_agreement_however_it_is_cut_into_pieces(backend, data, case):
     operands, options = data.draw(judgements(case))
-    with resized(data.draw):
+    with tiles.small(data.draw):
         assert_agreement(backend, operands, options)
 
 
@@ -99,10 +96,7 @@ def test_many_samples(name, shape, dtype):
 def test_chunks_of_samples(backend, n_features, elements):
     # Of one to four blocks of six, and of one feature.
     operands, factors, desired = many(20_481, n_features, "float32")
-    with (
-        mock.patch.object(_closed_form, "_ELEMENTS", elements),
-        mock.patch.object(_closed_form, "_WIDTH", 1),
-    ):
+    with tiles.of(moment_elements=elements, moment_width=1):
         result = backend.mean_loss_and_grad(*operands, sample_weight=factors)
     assert_all_same_bits(result, desired)
 
@@ -249,14 +243,11 @@ def test_each_set_alone_is_the_same(backend):
 
 def test_the_number_of_threads_does_not_matter(monkeypatch):
     pytest.importorskip("numba")
-    from multisubnet._backends.numba import engine as _numba
-
     operands, _ = operands_of(1000, 50, 33, "float32")
     desired = formula.mean_loss_and_grad(*operands)
-    monkeypatch.setattr(_numba, "_PIECE", 1)
     for threads in ("1", "4"):
         monkeypatch.setenv("MULTISUBNET_NUM_THREADS", threads)
-        with ms.use_backend("numba"):
+        with tiles.of(engine_piece=1), ms.use_backend("numba"):
             assert_all_same_bits(ms.mean_loss_and_grad(*operands), desired)
 
 
@@ -291,9 +282,7 @@ def test_kernels_however_features_are_cut_into_tiles(
         desired = ms.mean_loss_and_grad(*operands, **options)
     with (
         ms.use_backend("host"),
-        cuda_on_host.on_card(card),
-        mock.patch.object(geometry, "BLOCK_THREADS", threads),
-        mock.patch.object(geometry, "MOST_RUNS", min(threads, 128)),
+        tiles.of(card, gpu_threads=threads, gpu_runs=min(threads, 128)),
     ):
         found = ms.mean_loss_and_grad(*operands, **options)
     assert_all_same_bits(found, desired)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from typing import NamedTuple
-from unittest import mock
 
 import cuda_on_host
 import numpy as np
 import pytest
+import tiles
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,7 +143,7 @@ def test_geometry_of_sums_takes_each_run_once(card, n_kept, n_features, length, 
     # What a thread does in cuda/sums.cu; columns are independent of runs.
     n_blocks = -(-length // BLOCK)
     across = -(-n_kept // 4) * n_features
-    with mock.patch.object(_geometry, "MAX_GRID_Y", most_in_y):
+    with tiles.of(gpu_rows=most_in_y):
         geometry = _geometry.plan_sums_grid(across, n_blocks, length, card)
     (grid_x, grid_y), (block_x, block_y) = geometry
     threads = [divmod(x, n_features) for x in range(grid_x * block_x)]
@@ -207,10 +207,7 @@ SUM = Terms("product", "linear", ("loss",), False)
 def test_each_term_is_in_one_sum(shape, card, most_runs, most_in_y):
     # Of integers, whose sums are exact in any order.
     sample = np.random.default_rng(0).integers(1, 1 << 30, shape).astype(float)
-    with (
-        mock.patch.object(_geometry, "MOST_RUNS", most_runs),
-        mock.patch.object(_geometry, "MAX_GRID_Y", most_in_y),
-    ):
+    with tiles.of(gpu_runs=most_runs, gpu_rows=most_in_y):
         launch, totals = launched_sums(SUM, {"sample": sample}, "f8", shape, card)
     cuda_on_host.run(launch)
     desired = np.add.reduceat(sample, range(0, shape[1], BLOCK), axis=1)
@@ -264,10 +261,7 @@ def test_finish_is_the_tree_however_it_is_cut(shape, card, threads, over_feature
     desired = np.empty(shape[1:2] if over_features else shape[1:])
     numpy.finish(totals, desired, 3.0, np.array([7.0]))
     out = np.full_like(desired, np.nan)
-    with (
-        mock.patch.object(_geometry, "BLOCK_THREADS", threads),
-        cuda_on_host.on_card(card),
-    ):
+    with tiles.of(card, gpu_threads=threads):
         cuda_on_host.finish(totals, out, 3.0, np.array([7.0]))
     assert_same_bits(out, desired)
 
@@ -279,7 +273,7 @@ def test_lanes_wait_for_what_came_of_tiles(n_tiles):
     totals = np.random.default_rng(0).normal(size=(32 * n_tiles, 1, 1))
     desired, out = np.empty((1, 1)), np.empty((1, 1))
     numpy.finish(totals, desired, 1.0, None)
-    with mock.patch.object(_geometry, "BLOCK_THREADS", 4):
+    with tiles.of(gpu_threads=4):
         cuda_on_host.finish(totals, out, 1.0, None)
     assert_same_bits(out, desired)
 

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from typing import NamedTuple
-from unittest import mock
 
-import cuda_on_host
 import formula
 import numpy as np
 import pytest
+import tiles
 from conftest import EXAMPLES, labels, normals, problems_of_sums, shape_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_inputs import peak
 
 import multisubnet as ms
-from multisubnet._backends import numpy
-from multisubnet._backends.cupy.launch import geometry
-from multisubnet._backends.numba import sum_layout
-from multisubnet._functions import closed_form, summation
 from multisubnet._functions.loss_problem import LOSSES
 from multisubnet.testing import activations, assert_same_bits
 
@@ -137,45 +131,16 @@ def test_agreement_over_several_blocks(backend, data, case):
 @pytest.mark.parametrize("rows", [1, 2, 5])
 def test_more_blocks_than_a_grid_has_rows(backend, rows):
     operands, _ = operands_of(2, 20_481, 2, "float32")
-    with (
-        mock.patch.object(geometry, "MAX_GRID_Y", rows),
-        cuda_on_host.on_card(cuda_on_host.CARD),  # plans anew
-    ):
+    with tiles.of(gpu_rows=rows):
         result = backend.mean_loss_and_grad(*operands, activation="tanh")
     assert_all_same_bits(result, formula.mean_loss_and_grad(*operands, activation="tanh"))
-
-
-sizes = {  # of pieces of work, to be far smaller than they are
-    (summation, "_LEAST_BYTES"): [1 << 9, 1 << 12],
-    (summation, "_MOST_BYTES"): [1 << 9, 1 << 12],
-    (numpy, "_TERMS"): [200, 3000],
-    (geometry, "MOST_RUNS"): [1, 2],
-    (sum_layout, "_WIDTH"): [7, 16],
-    (sum_layout, "_COLUMNS"): [1, 1 << 9],
-    (sum_layout, "_EACH_ELEMENTS"): [1, 1 << 10],
-    (sum_layout, "_STREAMED_BYTES"): [1, 1 << 12],
-    (sum_layout, "_PIECE"): [1, 100],
-    (closed_form, "_WIDTH"): [3, 16],
-}
-
-
-@contextlib.contextmanager
-def resized(draw):
-    """Draw sizes of pieces, and have those for a while."""
-    with contextlib.ExitStack() as stack:
-        for (module, name), values in sizes.items():
-            given = st.sampled_from([getattr(module, name), *values])
-            stack.enter_context(mock.patch.object(module, name, draw(given, label=name)))
-        cards = [cuda_on_host.CARD, geometry.Card(1, 1), geometry.Card(1, 100)]
-        stack.enter_context(cuda_on_host.on_card(draw(st.sampled_from(cards), label="card")))
-        yield
 
 
 @settings(max_examples=max(EXAMPLES // 2, 2))
 @given(data=st.data(), case=st.sampled_from(CASES[:4]))
 def test_agreement_however_it_is_cut_into_pieces(backend, data, case):
     operands, options = data.draw(judgements(case))
-    with resized(data.draw):
+    with tiles.small(data.draw):
         result = backend.mean_loss_and_grad(*operands, **options)
     assert_all_same_bits(result, formula.mean_loss_and_grad(*operands, **options))
 
@@ -211,11 +176,10 @@ def test_each_part_alone_is_the_same(backend, case):
 def test_the_number_of_threads_does_not_matter(case, shape, monkeypatch):
     pytest.importorskip("numba")
     operands, _ = operands_of(*shape, case.dtype, case.ndim)
-    monkeypatch.setattr(sum_layout, "_PIECE", 1)
     results = []
     for threads in (1, 3, 4):
         monkeypatch.setenv("MULTISUBNET_NUM_THREADS", str(threads))
-        with ms.use_backend("numba"):
+        with tiles.of(engine_sum=1), ms.use_backend("numba"):
             options = {"loss": case.loss, "activation": case.activation}
             results.append(ms.mean_loss_and_grad(*operands, **options))
     for result in results[1:]:

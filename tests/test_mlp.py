@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import itertools
 from typing import Any, NamedTuple
-from unittest import mock
 
 import formula
 import numpy as np
 import pytest
+import tiles
 from conftest import normals
 from hypothesis import given
 from hypothesis import strategies as st
 from test_agreement import outs
 
 import multisubnet as ms
-from multisubnet._backends import numpy_mlp
-from multisubnet._backends.numba import mlp_engine
-from multisubnet._functions import mlp
 from multisubnet.testing import DTYPES, assert_same_bits, problems
 
 REAL = [dtype for dtype in DTYPES if not dtype.startswith("complex")]
@@ -157,17 +154,11 @@ def test_agreement_in_all_dtypes(backend, problem):
 
 @given(
     problem=networks(["float32"], max_sets=9, max_samples=200, max_subnets=40),
-    size=st.sampled_from([1, 50, 1000, 1 << 16]),
+    data=st.data(),
 )
-def test_agreement_past_every_block(backend, problem, size):
+def test_agreement_past_every_block(backend, problem, data):
     samples, layers, options = problem
-    mlp_engine._prepare.cache_clear()
-    with (
-        mock.patch.object(numpy_mlp, "_VALUES", size),
-        mock.patch.object(mlp_engine, "_BLOCK", min(size, 64)),
-        mock.patch.object(mlp_engine, "_ROWS_BYTES", size),
-        mock.patch.object(mlp_engine, "_WORTH", size),
-    ):
+    with tiles.small(data.draw):
         assert_agrees(backend.mlp(samples, layers, **options), problem)
 
 
@@ -282,8 +273,7 @@ def test_stats(backend, problem, data):
     if data.draw(st.booleans()):
         weights = np.random.default_rng(0).random(sets_of(problem)).astype("f4") + 1
     names = data.draw(st.permutations(["mean", "var", "std"]))
-    bytes_ = data.draw(st.sampled_from([1, 1000, 1 << 25]))
-    with mock.patch.object(mlp, "_STATS_BYTES", bytes_):
+    with tiles.small(data.draw):
         found = backend.mlp_stats(samples, layers, **options, set_weight=weights, statistics=names)
     wanted = formula.mlp_stats(samples, layers, **options, set_weight=weights, statistics=names)
     for one, other in zip(found, wanted, strict=True):

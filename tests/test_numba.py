@@ -16,6 +16,7 @@ import golden
 import numpy as np
 import pytest
 import rooms
+import tiles
 from hypothesis import given
 from hypothesis import strategies as st
 from test_dispatch import run
@@ -24,7 +25,6 @@ from test_inputs import peak, set_flush_to_zero
 import multisubnet as ms
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._backends.numba import engine as _numba
-from multisubnet._backends.numba import sum_layout as _numba_sums
 from multisubnet._backends.numba import threads as _threads
 from multisubnet.testing import assert_same_bits, problems
 
@@ -36,10 +36,8 @@ from multisubnet._backends.numba import jit, sum_loops  # noqa: E402
 @contextlib.contextmanager
 def forced(**sizes):
     """Use the engine, with other thresholds than its own."""
-    with contextlib.ExitStack() as stack:
-        for name, size in sizes.items():
-            stack.enter_context(mock.patch.object(_numba, f"_{name.upper()}", size))
-        stack.enter_context(ms.use_backend("numba"))
+    sizes = {f"engine_{name}": size for name, size in sizes.items()}
+    with tiles.of(**sizes), ms.use_backend("numba"):
         yield
 
 
@@ -259,7 +257,7 @@ def test_sums_keep_subnormals_whatever_their_caller_does(piece):
         both()
 
     def both():
-        with ms.use_backend("numba"), mock.patch.object(_numba_sums, "_PIECE", piece):
+        with ms.use_backend("numba"), tiles.of(engine_sum=piece):
             results.append(ms.mean_loss(*operands, targets, loss="absolute_error"))
             results.append(ms.affine_vjp(*operands, cotangent, wrt="samples")[0])
 

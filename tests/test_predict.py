@@ -9,6 +9,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import tiles
 from conftest import EXAMPLES
 from device import to_device
 from hypothesis import given, settings
@@ -238,7 +239,7 @@ def test_a_memmap_without_a_limit_has_one(tmp_path):
     samples = np.ones((64, 16))
     out = np.memmap(tmp_path / "out", "f8", "w+", shape=(64, 64, 16))
     with (
-        mock.patch.object(prediction, "_CHUNK_BYTES", 100_000),
+        tiles.of(prediction_bytes=100_000),
         mock.patch.object(mapped, "flush") as flush,
     ):
         sets.predict(samples, out=out)

@@ -8,6 +8,7 @@ from unittest import mock
 import formula
 import numpy as np
 import pytest
+import tiles
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +31,7 @@ memory_pool = pytest.importorskip("memory_pool")  # which imports cupy
 def test_chunks_of_any_size(problem, set_axis, chunk_bytes, order):
     desired = formula.affine(*problem, set_axis=set_axis)
     out = np.empty(desired.shape, desired.dtype.newbyteorder("S"), order)
-    with mock.patch.object(host_arrays, "_CHUNK_BYTES", chunk_bytes), ms.use_backend("cupy"):
+    with tiles.of(gpu_chunk=chunk_bytes), ms.use_backend("cupy"):
         assert_same_bits(ms.affine(*problem, set_axis=set_axis), desired)
         assert ms.affine(*problem, set_axis=set_axis, out=out) is out
     assert_same_bits(out.astype(desired.dtype), desired)
@@ -38,7 +39,7 @@ def test_chunks_of_any_size(problem, set_axis, chunk_bytes, order):
 
 def test_operands_that_are_one_array():
     x = np.arange(12.0).reshape(4, 3)
-    with mock.patch.object(host_arrays, "_CHUNK_BYTES", 100), ms.use_backend("cupy"):
+    with tiles.of(gpu_chunk=100), ms.use_backend("cupy"):
         assert_same_bits(ms.affine(x, x, x), formula.affine(x, x, x))
 
 
@@ -93,7 +94,7 @@ def test_memory_that_is_short_later_on(large):
 
     original = lane.send
     with (
-        mock.patch.object(host_arrays, "_CHUNK_BYTES", 10 * desired[0].nbytes),
+        tiles.of(gpu_chunk=10 * desired[0].nbytes),
         mock.patch.object(lane, "send", send),
         ms.use_backend("cupy"),
     ):
@@ -127,10 +128,9 @@ def test_rows_larger_than_a_chunk_take_no_more_pinned_memory(shape, set_axis, mo
         return real(*args)
 
     monkeypatch.setattr(cupyx, "empty_pinned", empty_pinned)
-    monkeypatch.setattr(host_arrays, "_CHUNK_BYTES", chunk_bytes)
     rng = np.random.default_rng(0)
     samples, weight = (rng.normal(size=(n, n_features)) for n in (n_samples, n_sets))
-    with ms.use_backend("cupy"):
+    with tiles.of(gpu_chunk=chunk_bytes), ms.use_backend("cupy"):
         result = ms.affine(samples, weight, set_axis=set_axis)
     assert_same_bits(result, formula.affine(samples, weight, None, set_axis=set_axis))
     assert sizes

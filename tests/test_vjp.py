@@ -7,10 +7,11 @@ from typing import NamedTuple
 import formula
 import numpy as np
 import pytest
+import tiles
 from conftest import EXAMPLES, normals, problems_of_sums, shape_of, shapes_of_sums
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_losses import REALS, assert_all_same_bits, operands_of, resized
+from test_losses import REALS, assert_all_same_bits, operands_of
 
 import multisubnet as ms
 from multisubnet._arithmetic.activation_recipes import RECIPES
@@ -89,7 +90,7 @@ def test_agreement_over_several_blocks(backend, data, case):
 @given(data=st.data(), case=st.sampled_from(CASES[:4]))
 def test_agreement_however_it_is_cut_into_pieces(backend, data, case):
     operands, options = data.draw(pullbacks(case))
-    with resized(data.draw):
+    with tiles.small(data.draw):
         result = backend.affine_vjp(*operands, **options)
     assert_all_same_bits(result, formula.affine_vjp(*operands, **options))
 

@@ -1,0 +1,75 @@
+"""Sizes by which work is cut: tiles of a cache, blocks of threads, chunks of memory.
+
+They decide on speed and never on a bit. `small` draws small ones, so that small problems go past
+each edge that large ones have; `of` sets some. Code that cuts its work adds a line to SIZES.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from unittest import mock
+
+import cuda_on_host
+from hypothesis import strategies as st
+
+from multisubnet._backends import numpy, numpy_mlp
+from multisubnet._backends.cupy import host_arrays
+from multisubnet._backends.cupy.launch import geometry
+from multisubnet._backends.numba import engine, mlp_engine, sum_layout
+from multisubnet._functions import closed_form, mlp, summation
+from multisubnet._sets import prediction
+
+SIZES = {  # by name: what holds it, what it is called there, and small values
+    "numpy_block": (numpy, "_BLOCK", [50, 4096]),
+    "numpy_recipe_block": (numpy, "_RECIPE_BLOCK", [50]),
+    "numpy_terms": (numpy, "_TERMS", [200, 3000]),
+    "numpy_values": (numpy_mlp, "_VALUES", [1, 50, 1000]),
+    "engine_small": (engine, "_SMALL", [0]),
+    "engine_streamed": (engine, "_STREAMED", [0, 1 << 60]),
+    "engine_piece": (engine, "_PIECE", [64, 1000, 1 << 60]),
+    "engine_reused": (engine, "_REUSED", [256]),
+    "engine_block": (engine, "_BLOCK", [50]),
+    "engine_width": (sum_layout, "_WIDTH", [7, 16]),
+    "engine_columns": (sum_layout, "_COLUMNS", [1, 1 << 9]),
+    "engine_each": (sum_layout, "_EACH_ELEMENTS", [1, 1 << 10]),
+    "engine_rows": (sum_layout, "_STREAMED_BYTES", [1, 1 << 12]),
+    "engine_sum": (sum_layout, "_PIECE", [1, 100]),
+    "engine_samples": (mlp_engine, "_BLOCK", [1, 50]),
+    "engine_row_bytes": (mlp_engine, "_ROWS_BYTES", [1, 50, 1000]),
+    "engine_network": (mlp_engine, "_WORTH", [1, 50, 1000]),
+    "gpu_threads": (geometry, "BLOCK_THREADS", [32, 128]),
+    "gpu_warp": (geometry, "WARP", [1]),
+    "gpu_runs": (geometry, "MOST_RUNS", [1, 2]),
+    "gpu_rows": (geometry, "MAX_GRID_Y", [1, 2, 5]),
+    "gpu_chunk": (host_arrays, "_CHUNK_BYTES", [1, 100, 1000]),
+    "least_bytes": (summation, "_LEAST_BYTES", [1 << 9, 1 << 12]),
+    "most_bytes": (summation, "_MOST_BYTES", [1 << 9, 1 << 12]),
+    "moment_width": (closed_form, "_WIDTH", [3, 16]),
+    "moment_elements": (closed_form, "_ELEMENTS", []),  # of at least a block of all features
+    "statistics_bytes": (mlp, "_STATS_BYTES", [1, 1000]),
+    "prediction_bytes": (prediction, "_CHUNK_BYTES", [100_000]),
+}
+
+
+@contextlib.contextmanager
+def of(card=cuda_on_host.CARD, **sizes):
+    """Have some sizes for a while, on a card; all is planned anew."""
+    with contextlib.ExitStack() as stack:
+        for name, size in sizes.items():
+            module, attribute, _ = SIZES[name]
+            stack.enter_context(mock.patch.object(module, attribute, size))
+        stack.enter_context(cuda_on_host.on_card(card))
+        mlp_engine._prepare.cache_clear()
+        stack.callback(mlp_engine._prepare.cache_clear)
+        yield
+
+
+def small(draw):
+    """Draw small sizes, or those that there are, and a card; and have them for a while."""
+    sizes = {
+        name: draw(st.sampled_from([getattr(module, attribute), *values]), label=name)
+        for name, (module, attribute, values) in SIZES.items()
+    }
+    sizes["gpu_runs"] = min(sizes["gpu_runs"], sizes["gpu_threads"])  # each has a thread
+    cards = [cuda_on_host.CARD, geometry.Card(1, 1), geometry.Card(1, 100)]
+    return of(draw(st.sampled_from(cards), label="card"), **sizes)
