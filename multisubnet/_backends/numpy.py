@@ -217,7 +217,10 @@ def finish(
         divisor = divisor * divisor_array[0]
     if divisor == 0:
         divisor = math.nan
-    dtypes.copyto(out, total if divisor == 1 else total / divisor)
+    if divisor == 1 or dtypes.is_bfloat16(out.dtype):
+        dtypes.copyto(out, total if divisor == 1 else total / divisor)
+    else:
+        np.divide(total, divisor, out, dtype=np.float64, casting="same_kind")
 
 
 def tree(values: np.ndarray) -> np.ndarray:
