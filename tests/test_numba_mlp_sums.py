@@ -207,6 +207,35 @@ def test_operands_of_other_dtypes_and_strides(part_bytes, monkeypatch):
     assert_same(sums.part(slice(1, 17, 3), slice(0, 4100), slice(1, 3)))
 
 
+def assert_same_of_samples(sums: MlpSums) -> None:
+    """Assert that gradients of samples are those of the reference, bit for bit."""
+    call = sums.call
+    first = call.n_sets if call.samples.ndim == 3 else -(-call.n_sets // 4096)
+    shape = first, call.n_samples, call.n_subnets, call.sizes[0]
+    expected, found = np.full(shape, np.nan), np.full(shape, np.nan)
+    numpy_mlp_sums.mlp_sample_sums(sums, expected)
+    engine.mlp_sample_sums(sums, found)
+    np.testing.assert_array_equal(expected, found)
+    assert (np.signbit(expected) == np.signbit(found)).all()
+
+
+@pytest.mark.parametrize("own_samples", [False, True])
+def test_gradients_of_samples(own_samples, monkeypatch):
+    monkeypatch.setenv("MULTISUBNET_NUM_THREADS", "3")
+    monkeypatch.setattr(engine, "_WORTH", 1)
+    options: Any = {
+        **{"sizes": (2, 5, 2), "loss": "product", "hidden": ("relu",), "weighted": False},
+        **{"biased": (True, False), "own": (own_samples, True)},
+    }
+    for n_sets, n_samples in [(1, 1), (3, 513), (32, 40), (70, 33)]:
+        sums = problem(n_sets, n_samples, **options)
+        sums.call.samples[..., 0] = -1e30  # slopes that are 0 and -0
+        assert_same_of_samples(sums)
+    if not own_samples:
+        assert_same_of_samples(problem(4096 + 33, 2, 1, **options))
+        assert_same_of_samples(problem(3, 7, **options | {"sizes": (2, 5, 2)}, shared=True))
+
+
 def test_what_there_is_no_code_for(monkeypatch):
     monkeypatch.setattr(engine, "_evaluate", None)
     assert_same(problem(2, 3, sizes=(1, 17), loss=CATEGORICAL, hidden=(), biased=(True,)))

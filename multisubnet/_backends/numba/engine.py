@@ -34,6 +34,7 @@ adopt = _numpy.adopt
 mlp = mlp_engine.mlp
 mlp_select = mlp_engine.mlp_select
 mlp_sums = mlp_sum_engine.mlp_sums
+mlp_sample_sums = mlp_sum_engine.mlp_sample_sums
 
 _DTYPES = frozenset("?bBhHiIlLqQfd")
 

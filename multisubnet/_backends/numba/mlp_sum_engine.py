@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ _WORTH = 1 << 20  # products that another thread is woken for
 _PIECES = 8  # for each thread
 _MOST_PARAMETERS = 1 << 16  # of a network, of which a thread holds some lines
 _MOST_LABELS = 16  # outputs of a categorical loss, all of which are in registers at once
+_MOST_INPUTS = 1 << 10  # of a network, of which a thread holds some kilobytes
 _PART_BYTES = 1 << 22  # of an operand that are cast at once
 _STEPS = 8  # of a run, whose values stay in the first cache
 _SUMS = {64: 16, 32: 8, 16: 8}  # that are made in the registers of a processor, by a vector's bytes
@@ -64,6 +66,41 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
         for block in range(sums.n_blocks)
     )
     threads.run(work, parts, count)
+
+
+def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
+    """Do what `numpy_mlp_sums.mlp_sample_sums` does."""
+    call, dtype = sums.call, sums.call.dtype
+    plain = _has_code(sums) and all(_is_usable(x, dtype) for x in _operands(sums))
+    if not plain or sums.factor is not None or call.sizes[0] > _MOST_INPUTS:
+        numpy_mlp_sums.mlp_sample_sums(sums, totals)
+        return
+    own = call.samples.ndim == 3
+    code = _prepare(
+        *(sums.key, dtype, False, True, True, own, len(sums.targets) > 1),
+        of_samples=True,
+    )
+    given, _ = _tables(sums, MlpTotals(None, ((None, None),) * len(call.layers)), code)
+    samples, targets = _views(sums, code)
+    at_once = RUN * mlp_engine._lanes(dtype)
+    count = threads.count(sums.n_products // _WORTH)
+    blocks = -(-len(totals) // (_PIECES * count)) if own else 1
+
+    def work(s: int, b: int, block: int) -> None:
+        last = min(b + at_once, call.n_samples), min(block + blocks, len(totals))
+        piece = s, s + 1, b, last[0], block, last[1]
+        *memory, of_totals = code.allocate(dtype, 1)
+        code.evaluate(
+            *(samples, call.wiring, targets, code.parameters, given, tuple(memory), of_totals),
+            *(totals, np.array([piece]), call.n_sets),
+        )
+
+    pieces = itertools.product(
+        range(call.n_subnets),
+        range(0, call.n_samples, at_once),
+        range(0, len(totals), blocks),
+    )
+    threads.run(work, pieces, count)
 
 
 def _has_code(sums: MlpSums) -> bool:
@@ -147,8 +184,21 @@ def _evaluate(sums: MlpSums, totals: MlpTotals, piece: _Piece) -> None:
         *(sums.key, dtype, totals.loss is not None, has_gradients, _lanes_are_runs(sums)),
         *(call.samples.ndim == 3, len(sums.targets) > 1),
     )
+    given, wanted = _tables(sums, totals, code)
+    samples, targets = _views(sums, code)
+    factor = code.parameters[:0].astype(dtype) if sums.factor is None else sums.factor
+    *memory, of_totals = code.allocate(dtype, piece[1] - piece[0])
+    memory[-1][...] = 0.0
+    code.evaluate(
+        *(samples, call.wiring, targets, factor, code.parameters),
+        *(given, wanted, tuple(memory), of_totals, np.array([piece])),
+    )
+
+
+def _tables(sums: MlpSums, totals: MlpTotals, code: _Code) -> tuple[np.ndarray, np.ndarray]:
+    """Return where operands of layers are, and where totals are written."""
     given, wanted = [], []
-    for places, layer, outs in zip(code.offsets, call.layers, totals.layers, strict=True):
+    for places, layer, outs in zip(code.offsets, sums.call.layers, totals.layers, strict=True):
         for place, array, out in zip(places, layer, outs, strict=True):
             if array is not None:
                 step = array.strides[0] if len(array) > 1 else 0
@@ -158,18 +208,15 @@ def _evaluate(sums: MlpSums, totals: MlpTotals, piece: _Piece) -> None:
                     wanted.append((out.ctypes.data, *out.strides[:3], size, place))
     if totals.loss is not None:
         wanted.append((totals.loss.ctypes.data, *totals.loss.strides, 1, code.n_sums - 1))
+    return np.array(given), np.array(wanted)
 
+
+def _views(sums: MlpSums, code: _Code) -> tuple[np.ndarray, np.ndarray]:
+    """Return samples (N or 1, B, F) and targets (N or 1, B, S, targets)."""
+    call, targets = sums.call, sums.targets
     samples = call.samples if call.samples.ndim == 3 else call.samples[None]
-    shape = len(sums.targets), call.n_samples, call.n_subnets, code.n_targets
-    targets = sums.targets
-    targets = targets if targets.shape == shape else np.broadcast_to(targets, shape)
-    factor = code.parameters[:0].astype(dtype) if sums.factor is None else sums.factor
-    *memory, of_totals = code.allocate(dtype, piece[1] - piece[0])
-    memory[-1][...] = 0.0
-    code.evaluate(
-        *(samples, call.wiring, targets, factor, code.parameters),
-        *(np.array(given), np.array(wanted), tuple(memory), of_totals, np.array([piece])),
-    )
+    shape = len(targets), call.n_samples, call.n_subnets, code.n_targets
+    return samples, targets if targets.shape == shape else np.broadcast_to(targets, shape)
 
 
 def _lanes_are_runs(sums: MlpSums) -> bool:
@@ -220,6 +267,7 @@ def _prepare(
     lanes_are_runs: bool,
     own_samples: bool,
     own_targets: bool,
+    of_samples: bool = False,
 ) -> _Code:
     """Compile what there is a call for."""
     from multisubnet._backends.numba.llvm.network_sums import SumsPlan
@@ -232,15 +280,16 @@ def _prepare(
     plan = SumsPlan(
         *(sizes, keys, biased, loss.loss, weighted, terms, gradients),
         *(lanes_are_runs, own_samples, own_targets),
-        *(lanes, _SUMS[lanes * dtype.itemsize], _STEPS),
+        *(lanes, _SUMS[lanes * dtype.itemsize], _STEPS, of_samples),
     )
     # What is read and written a vector at a time goes beyond the end, by less than `lanes` lines.
     steps = (RUN * x for x in (sizes[0], plan.n_targets, 1))
     lines = plan.n_parameters + lanes, *steps, plan.scratch, plan.n_sums + lanes
-    totals = (plan.n_sums + lanes) // lanes * lanes if lanes_are_runs else plan.n_sums * lanes
+    each = lanes_are_runs and not of_samples
+    totals = (plan.n_sums + lanes) // lanes * lanes if each else plan.n_sums * lanes
     return _Code(
         *(_function(plan, dtype), parameters, plan.offsets, plan.n_sums, plan.n_targets),
-        *(tuple(x * lanes for x in lines), totals + lanes * lanes, lanes_are_runs),
+        *(tuple(x * lanes for x in lines), totals + lanes * lanes, each),
     )
 
 
@@ -248,5 +297,7 @@ def _prepare(
 def _function(plan: Any, dtype: np.dtype) -> Callable[..., None]:
     from multisubnet._backends.numba import mlp_sum_loops
 
+    if plan.of_samples:
+        return mlp_sum_loops.compile_sample_sums(plan, dtype)
     double_lanes = mlp_engine._lanes(np.dtype(np.float64))
     return mlp_sum_loops.compile_sums(plan, dtype, double_lanes)

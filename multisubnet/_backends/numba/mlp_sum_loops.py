@@ -221,6 +221,98 @@ def _over_runs(plan: str, known: SumsPlan) -> Any:
     return sums
 
 
+def _of_samples(plan: str, known: SumsPlan) -> Any:
+    """Return the function that is compiled for gradients of samples, which are lanes."""
+    lanes, n_targets = known.lanes, known.n_targets
+    own_samples, own_targets = known.own_samples, known.own_targets
+    at_once = RUN * lanes
+
+    def sums(samples, wiring, targets, parameters, given, memory, totals, out, pieces, n_sets):
+        """Write totals of blocks of sets (blocks, B, S, d), or gradients (N, B, S, d).
+
+        The latter are those of samples (N, B, F). A piece is the first and last network, sample,
+        and block or set.
+        """
+        itemsize = samples.itemsize
+        n_inputs = wiring.shape[1]
+        weights, inputs, marks, factors, scratch, of_run = memory
+        for piece in range(len(pieces)):
+            s_first, s_last, b_first, b_last, block_first, block_last = pieces[piece]
+            for b in range(b_first, b_last, at_once):
+                count = min(at_once, b_last - b)
+                for s in range(s_first, s_last):
+                    for block in range(block_first, block_last):
+                        totals[:] = 0.0
+                        of_run[:] = -0.0 if own_samples else 0.0
+                        first = block if own_samples else block * BLOCK
+                        last = block + 1 if own_samples else min(first + BLOCK, n_sets)
+                        for n in range(first, last):
+                            if n == first:
+                                for i in range(n_inputs):
+                                    f = wiring[s, i]
+                                    for q in range(count):
+                                        x = samples[n if own_samples else 0, b + q, f]
+                                        inputs[i * at_once + q] = x
+                            for p in range(n_targets):
+                                for q in range(count):
+                                    y = targets[n if own_targets else 0, b + q, s, p]
+                                    marks[p * at_once + q] = y
+                            for i in range(len(given)):
+                                copy(
+                                    weights.ctypes.data + given[i, 4] * itemsize,
+                                    given[i, 0] + n * given[i, 1] + s * given[i, 2],
+                                    given[i, 3] * itemsize,
+                                )
+                            add_run(
+                                samples,
+                                weights.ctypes.data,
+                                inputs.ctypes.data,
+                                marks.ctypes.data,
+                                factors.ctypes.data,
+                                0,
+                                parameters.ctypes.data,
+                                scratch.ctypes.data,
+                                of_run.ctypes.data,
+                                (count + lanes - 1) // lanes,
+                                plan,
+                            )
+                            if not own_samples and (n % RUN == RUN - 1 or n + 1 == last):
+                                take_sums(
+                                    samples,
+                                    of_run.ctypes.data,
+                                    totals.ctypes.data,
+                                    n_inputs * RUN,
+                                    lanes,
+                                )
+                        for i in range(n_inputs):
+                            for q in range(count):
+                                at = i * at_once + q
+                                total = np.float64(of_run[at]) if own_samples else totals[at]
+                                out[block, b + q, s, i] = total
+
+    return sums
+
+
+def compile_sample_sums(plan: SumsPlan, dtype: np.dtype) -> Any:
+    """Return the function for gradients of samples."""
+    function = _of_samples(f"{plan.text}|{fingerprint(*plan.programs(dtype))}", plan)
+    scalar = from_dtype(dtype)
+    table = types.Array(types.int64, 2, "C", readonly=True)
+    signature = types.void(
+        types.Array(scalar, 3, "A", readonly=True),
+        table,
+        types.Array(scalar, 4, "A", readonly=True),
+        types.Array(types.float64, 1, "C", readonly=True),
+        table,
+        types.UniTuple(types.Array(scalar, 1, "C"), 6),
+        types.Array(types.float64, 1, "C"),
+        types.Array(types.float64, 4, "A"),
+        table,
+        types.intp,
+    )
+    return jit(function, signature)
+
+
 def compile_sums(plan: SumsPlan, dtype: np.dtype, double_lanes: int) -> Any:
     """Return the function for a plan and a dtype, float32 or float64."""
     text = f"{plan.text}|{fingerprint(*plan.programs(dtype))}"

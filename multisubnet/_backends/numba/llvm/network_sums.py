@@ -45,8 +45,10 @@ class SumsPlan(NamedTuple):
     """What is known of networks and of what is summed up when they are compiled.
 
     `sizes`, `activations` and `biased` are those of `Plan`, `loss` that of `OutputLoss`. Losses are
-    summed up if there are `terms`; the sum of a loss is behind those of `gradients`. `sums` is how
-    many are made at once, `steps` the length of a chunk.
+    summed up if there are `terms`; the sum of a loss is behind those of `gradients`. With
+    `of_samples`, the sums are of gradients of inputs, over sets that are given one after the other;
+    lanes are samples then, and `lanes_are_runs`. `sums` is how many are made at once, `steps` the
+    length of a chunk.
     """
 
     sizes: tuple[int, ...]
@@ -62,6 +64,7 @@ class SumsPlan(NamedTuple):
     lanes: int
     sums: int
     steps: int
+    of_samples: bool = False
 
     @staticmethod
     def read(text: str) -> SumsPlan:
@@ -91,6 +94,8 @@ class SumsPlan(NamedTuple):
     @property
     def n_sums(self) -> int:
         """How many sums there are."""
+        if self.of_samples:
+            return self.sizes[0] * RUN
         return self.gradients * self.n_parameters + self.terms
 
     @property
@@ -228,9 +233,9 @@ class _Run:
                     self._forward(number)
             self._judge(program)
             if plan.gradients:
-                for number in range(last, 0, -1):
+                for number in range(last, -1 if plan.of_samples else 0, -1):
                     self._backward(number)
-                for number in range(last + 1):
+                for number in range(-1 if plan.of_samples else last, -1, -1):
                     self._add_products(number)
             if plan.terms:
                 self._add_up(INT64(plan.n_sums - 1), [[(None, 0)]], None, self._term)
@@ -350,10 +355,20 @@ class _Run:
                 for u, of_unit in enumerate(sums):
                     for s, total in enumerate(of_unit):
                         place = builder.add(j, INT64(u)), builder.add(t, INT64(s))
+                        if number == 0:
+                            self._add_slope(*place, total)
+                            continue
                         if plan.activations[number - 1] != "linear":
                             slope = self._read(plan.slopes_at(number), *place)
                             total = builder.fmul(total, slope)
                         self._write(plan.slopes_at(number), *place, total)
+
+    def _add_slope(self, i, t, slope) -> None:
+        """Add the slope of an input to the sum for this sample."""
+        builder = self.builder
+        number = builder.add(builder.mul(i, INT64(RUN)), builder.add(self.begin, t))
+        at = builder.add(self.sums, builder.mul(number, INT64(self.size)))
+        self._store(builder.fadd(self._load(at), slope), at)
 
     # Gradients.
 
@@ -561,7 +576,7 @@ class _Run:
 
     def _unless_ended(self, value, t):
         """Return a value, but 0 in lanes of which the run has ended, so that they add nothing."""
-        if not self.plan.lanes_are_runs:
+        if not self.plan.lanes_are_runs or self.plan.of_samples:
             return value
         builder = self.builder
         kind = ir.VectorType(INT64, self.plan.lanes)
