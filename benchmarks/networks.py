@@ -1,12 +1,14 @@
 """Time `mlp` on the CPU beside other libraries, and beside the processor's multiply and add pipes.
 
     python benchmarks/networks.py [--seconds 3] [--write results.json]
+    python benchmarks/networks.py --functions loss gradient
     MULTISUBNET_NUM_THREADS=1 taskset -c 0 python benchmarks/networks.py --processor-time
 
-Each contender computes the same outputs (they are compared before they are timed). All take turns
-in one process, in rounds, each round in a random order; medians count. The limit is a loop that
-multiplies and adds vectors in registers, on as many threads. On a machine that does other work at
-the same time, the second form counts the time that the processor spends on one core.
+Losses are mean squared errors of each set; gradients are theirs, with the losses. Each contender
+computes the same (it is compared before it is timed). All take turns in one process, in rounds,
+each round in a random order; medians count. The limit is a loop that multiplies and adds vectors in
+registers, on as many threads. On a machine that does other work at the same time, the last form
+counts the time that the processor spends on one core.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -198,6 +201,81 @@ def jax_vmap(samples: Any, layers: Any) -> Callable[[], Any]:
     return lambda: evaluate(x, layers).block_until_ready()
 
 
+# Contenders for losses, or losses and gradients: of samples, layers, targets, and which of the two.
+# The first result is the losses of sets, the second the gradient of the first layer's weight.
+
+
+def _ours_judged(backend: str, samples: Any, layers: Any, targets: Any, gradient: bool) -> Any:
+    def call():
+        with ms.use_backend(backend):
+            if not gradient:
+                return (ms.mlp_mean_loss(samples, layers, targets),)
+            loss, gradients, _ = ms.mlp_mean_loss_and_grad(samples, layers, targets)
+            return loss, gradients[0][0]
+
+    return call
+
+
+def _torch_judged(compiles: bool, samples: Any, layers: Any, targets: Any, gradient: bool) -> Any:
+    import torch
+
+    evaluate, x, flat = _torch_batched(samples, layers)
+    n_sets = len(layers[0][0])
+    wanted = torch.from_numpy(targets.transpose(1, 0, 2).copy()).repeat(n_sets, 1, 1)
+
+    def judge(x, wanted, *flat):
+        error = evaluate(x, *flat) - wanted
+        return (error * error).reshape(n_sets, -1).mean(1)
+
+    judge = torch.compile(judge, dynamic=False) if compiles else judge
+    if not gradient:
+        return lambda: (judge(x, wanted, *flat),)
+    flat = [array.requires_grad_() for array in flat]
+
+    def call():
+        losses = judge(x, wanted, *flat)
+        return losses.detach(), torch.autograd.grad(losses.sum(), flat)[0]
+
+    return call
+
+
+def _jax_judged(samples: Any, layers: Any, targets: Any, gradient: bool) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    n_inputs = layers[0][0].shape[2]
+
+    def network(x, layers):
+        h = x
+        for number, (weight, bias) in enumerate(layers):
+            h = h @ weight + bias
+            h = jnp.maximum(h, 0) if number + 1 < len(layers) else h
+        return h
+
+    over_subnets = jax.vmap(jax.vmap(network, (0, None)), (1, 0), 1)
+
+    def judge(layers, x, wanted):
+        return jnp.mean((over_subnets(x, layers) - wanted) ** 2)
+
+    of_set = jax.value_and_grad(judge) if gradient else judge
+    evaluate = jax.jit(jax.vmap(of_set, (0, None, None)))
+    x, wanted = jnp.asarray(samples.reshape(len(samples), -1, n_inputs)), jnp.asarray(targets)
+    layers = [tuple(map(jnp.asarray, layer)) for layer in layers]
+
+    def call():
+        found = jax.block_until_ready(evaluate(layers, x, wanted))
+        return (found[0], found[1][0][0]) if gradient else (found,)
+
+    return call
+
+
+JUDGES: dict[str, Callable[..., Callable[[], Any]]] = {
+    "multisubnet": partial(_ours_judged, "numba"),
+    "multisubnet, NumPy": partial(_ours_judged, "numpy"),
+    "torch.baddbmm": partial(_torch_judged, False),
+    "torch.baddbmm, compiled": partial(_torch_judged, True),
+    "jax.jit(vmap(value_and_grad))": _jax_judged,
+}
 CONTENDERS: dict[str, Callable[..., Callable[[], Any]]] = {
     "multisubnet": ours,
     "multisubnet, additive": ours_additive,
@@ -258,8 +336,8 @@ def limit(clock: Clock) -> float:
     return n_threads * turns * CHAINS * lanes / min(seconds() for _ in range(9))
 
 
-def measure(size: Size, seconds: float, clock: Clock) -> Iterator[tuple[str, float]]:
-    """Give the median time of each contender, having compared what it computes."""
+def outputs_of(size: Size) -> dict[str, Callable[[], Any]]:
+    """Return the calls of contenders for outputs, which are compared."""
     samples, layers = operands(size)
     wanted = ms.mlp(samples, layers)
     calls = {}
@@ -274,6 +352,41 @@ def measure(size: Size, seconds: float, clock: Clock) -> Iterator[tuple[str, flo
             result = result if name not in OURS else np.asarray(call()).swapaxes(1, 2)
             np.testing.assert_allclose(result.swapaxes(1, 2), wanted, rtol=1e-3, atol=1e-3)
         calls[name] = call
+    return calls
+
+
+def losses_of(size: Size, gradient: bool) -> dict[str, Callable[[], Any]]:
+    """Return the calls of contenders for losses, and perhaps gradients, which are compared."""
+    samples, layers = operands(size)
+    shape = size.n_samples, size.n_subnets, size.widths[-1]
+    targets = np.random.default_rng(1).normal(size=shape).astype("f4")
+    calls, wanted = {}, None
+    for name, make in JUDGES.items():
+        try:
+            call = make(samples, layers, targets, gradient)
+            found = [np.asarray(array) for array in call()]
+        except ImportError:
+            continue
+        wanted = found if wanted is None else wanted
+        for array, expected in zip(found, wanted, strict=True):
+            largest = abs(expected).max()
+            array = array.reshape(expected.shape)
+            np.testing.assert_allclose(array, expected, rtol=1e-3, atol=1e-4 * largest)
+        calls[name] = call
+    return calls
+
+
+FUNCTIONS: dict[str, tuple[Callable[[Size], dict[str, Callable[[], Any]]], int]] = {
+    "outputs": (outputs_of, 1),
+    "loss": (partial(losses_of, gradient=False), 1),
+    "gradient": (partial(losses_of, gradient=True), 3),  # times as many products
+}
+
+
+def measure(
+    calls: dict[str, Callable[[], Any]], seconds: float, clock: Clock
+) -> Iterator[tuple[str, float]]:
+    """Give the median time of each contender."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     rng = random.Random(0)
     end = time.perf_counter() + seconds
@@ -293,20 +406,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=3.0, help="for each size")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of sizes")
+    parser.add_argument("--functions", nargs="*", choices=FUNCTIONS, default=["outputs"])
     parser.add_argument("--write", type=Path, help="a .json file for the results")
     parser.add_argument("--processor-time", action="store_true")
     options = parser.parse_args()
     clock = time.process_time if options.processor_time else time.perf_counter
     results = []
-    for number, size in enumerate(SIZES):
+    for (number, size), function in itertools.product(enumerate(SIZES), options.functions):
         if options.only is not None and number not in options.only:
             continue
+        contenders, times = FUNCTIONS[function]
         most = limit(clock)
-        found = dict(measure(size, options.seconds, clock))
+        found = dict(measure(contenders(size), options.seconds, clock))
         ours_ms, peers = found["multisubnet"] * 1e3, found.keys() - set(OURS)
+        rate = times * size.n_products / found["multisubnet"]
         print(
-            f"{tuple(size[:3])}, {'-'.join(map(str, size.widths))}: {ours_ms:.4g} ms, "
-            f"{size.n_products / found['multisubnet'] / 1e9:.1f} of {most / 1e9:.0f} GMAC/s"
+            f"{function} of {tuple(size[:3])}, {'-'.join(map(str, size.widths))}: "
+            f"{ours_ms:.4g} ms, {rate / 1e9:.1f} of {most / 1e9:.0f} GMAC/s"
         )
         for name in sorted(found, key=found.__getitem__):
             ratio = found[name] / found["multisubnet"]
@@ -314,7 +430,8 @@ def main() -> None:
         if peers:
             best = min(peers, key=found.__getitem__)
             print(f"    best peer: {best}, {found[best] / found['multisubnet']:.1f} times our time")
-        results.append({"size": size._asdict(), "limit": most, "seconds": found})
+        row = {"function": function, "size": size._asdict(), "limit": most, "seconds": found}
+        results.append(row)
     if options.write:
         text = {"machine": machine.describe(), "versions": machine.versions(), "results": results}
         options.write.write_text(json.dumps(text, indent=2) + "\n")
