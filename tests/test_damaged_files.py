@@ -23,6 +23,12 @@ from multisubnet._files import array_files, safetensors
 SETS = ms.WeightSets(
     np.arange(12, dtype=np.float32).reshape(3, 4), np.ones((3, 4)), ms.Activation("elu", alpha=0.3)
 )
+NETWORKS = ms.WeightSets.from_layers(
+    [(np.ones((2, 2, 2, 3)), np.zeros((2, 2, 3))), np.ones((2, 2, 3, 1), np.float32)],
+    inputs=[[0, 1], [1, 2]],
+    additive=True,
+    intercept=[[0.5], [1.0]],
+)
 ARRAY = np.arange(12.0).reshape(3, 4)
 BOUND = 16 << 20  # bytes that reading a damaged file of a few kilobytes may take
 
@@ -33,6 +39,8 @@ def good(tmp_path_factory):
     folder = tmp_path_factory.mktemp("good")
     SETS.save(folder / "sets.npz")
     SETS.save(folder / "sets.safetensors")
+    NETWORKS.save(folder / "networks.npz")
+    NETWORKS.save(folder / "networks.safetensors")
     np.savez_compressed(folder / "deflated.npz", weight=SETS.weight, bias=SETS.bias)
     np.save(folder / "array.npy", ARRAY)
     np.savez(folder / "array.npz", samples=ARRAY)
@@ -41,7 +49,7 @@ def good(tmp_path_factory):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-NAMES = ["sets.npz", "sets.safetensors", "deflated.npz"]
+NAMES = ["sets.npz", "sets.safetensors", "deflated.npz", "networks.npz", "networks.safetensors"]
 NAMES += [f"array{end}" for end in (".npy", ".npz", ".safetensors", ".csv")]
 numbers = st.integers(0, 255) | st.sampled_from([0, 1, 0x20, 0x7F, 0x80, 0xFF])
 
@@ -94,6 +102,8 @@ def read_samples(path):
 def same(loaded, name):
     if name.startswith("array"):
         return np.array_equal(loaded, ARRAY)
+    if name.startswith("networks"):
+        return loaded == NETWORKS
     return loaded == (SETS if name.startswith("sets") else ms.WeightSets(SETS.weight, SETS.bias))
 
 
@@ -117,7 +127,7 @@ def test_damage_is_told_or_harmless(tmp_path, good, name, data):
         assert str(path) in error
         assert "\n" not in error
         assert len(error) < 1500
-    elif name.endswith(".npz") or name == "sets.safetensors":
+    elif name.endswith(".npz") or name in ("sets.safetensors", "networks.safetensors"):
         assert same(loaded, name)
     assert traced.peak < BOUND
 

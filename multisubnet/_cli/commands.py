@@ -50,9 +50,20 @@ def predict(options: argparse.Namespace) -> None:
             return
         result = _whole(prediction, free, progress)
         _check_unchanged(samples)
+        if end == ".csv":
+            result = result.reshape(*result.shape[:2], -1)
         axes = ("sample", "set") if options.set_axis else ("set", "sample")
-        columns = [f"f{f}" for f in range(result.shape[2])]
-        array_files.write(options.out, result, "predictions", axes, columns)
+        array_files.write(options.out, result, "predictions", axes, _columns(sets))
+
+
+def _columns(sets: WeightSets) -> list[str]:
+    """Return the names of the columns of a table: features, or networks and their outputs."""
+    if sets._parameters.is_affine:
+        return [f"f{f}" for f in range(sets.n_features)]
+    outputs = [f"p{p}" for p in range(sets.layer_sizes[-1])]
+    if sets.additive:
+        return outputs
+    return [f"s{s}{p}" for s in range(sets.n_networks) for p in outputs]
 
 
 def _prediction(samples: StoredArray | np.ndarray, sets: WeightSets, set_axis: int) -> Prediction:
@@ -188,6 +199,7 @@ def _elements(prediction: Prediction, free: int, rows: int | None) -> int:
         return elements
     if most < row:
         raise ValueError(
-            f"{row} features do not fit in the memory that --memory-limit leaves: give more"
+            f"{row} values of one set and sample do not fit in the memory that --memory-limit "
+            f"leaves: give more"
         )
     return min(most, max(_BUFFER_BYTES // itemsize, row))

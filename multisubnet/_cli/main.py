@@ -28,12 +28,13 @@ targets); small tables in .csv files. The first line of a table is a header if a
 with letters, and data if all are numbers. Anything else (NA, an empty cell, 1;2) is an error, and
 so are whole numbers that count up, which may be names (0,1,2 or 2019,2020 or a single 0): there
 --header or --no-header decides. WEIGHTS is a .npz or .safetensors file with weight and perhaps
-bias, of shape (sets, features), and an activation, as WeightSets.save writes it.
+bias, of shape (sets, features), and an activation, or with layers of networks, as WeightSets.save
+writes it.
 """
 
 _PREDICT = """\
-Predict with all sets of weights, and write the result, of shape (sets, samples, features), to a
-file.
+Predict with all sets of weights, and write the result, of shape (sets, samples, features), or
+(sets, samples, networks, outputs), or if additive (sets, samples, outputs), to a file.
 
 A .npy file is computed and written chunk by chunk, and may be larger than memory. Until it is
 whole it is OUT.part, and OUT.part.json beside it records how far it is safe on the disk, about
@@ -190,7 +191,8 @@ def _command(
         "--activation",
         type=_activation,
         metavar="A",
-        help="a name like relu or tanh, in place of the activation that WEIGHTS has",
+        help="a name like relu or tanh, in place of the activation that WEIGHTS has, in networks "
+        "in their hidden layers",
     )
     parser.add_argument(
         "--header",

@@ -1,8 +1,10 @@
 """Sets of weights in files: arrays and text, and nothing that could be executed.
 
-A .npz file has the arrays `weight`, `bias` (if there is one), `activation` (a text) and
-`format_version` (an integer). A .safetensors file has the first two as tensors, and the others in
-its metadata, with a checksum, which that format has not of its own.
+A .npz file of one weight and one bias per feature has the arrays `weight`, `bias` (if there is
+one), `activation` (a text) and `format_version` (an integer). One of networks has
+`layers.0.weight`, `layers.0.bias` and `layers.0.activation`, the same for the layers 1, 2 and so
+on, perhaps `inputs` and `intercept`, and `additive` (a text), too. A .safetensors file has numbers
+as tensors, and the others in its metadata, with a checksum, which that format has not of its own.
 """
 
 from __future__ import annotations
@@ -10,9 +12,9 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,68 +22,122 @@ from multisubnet._arithmetic.activation import PARAMETERS, Activation
 from multisubnet._files import atomic, npy, safetensors
 
 _FORMAT = 1
-_ARRAYS = ("weight", "bias")
-_NOTES = ("activation", "format_version")
+_VERSION = "format_version"
 _CHECKSUM = "crc32"
 _SUFFIXES = (".npz", ".safetensors")
 
 
-def save(
-    path: str | os.PathLike[str],
-    weight: np.ndarray,
-    bias: np.ndarray | None,
-    activation: Activation,
-) -> None:
-    """Write sets to a file, which stands there whole or not at all."""
+class StoredSets(NamedTuple):
+    """What a file has."""
+
+    arrays: dict[str, np.ndarray]
+    """By their names in the file."""
+    activations: Sequence[Activation | None]
+    """That of each layer. None, which a file does not say, is linear."""
+    additive: bool = False
+
+
+class _Names(NamedTuple):
+    """The names that a file has."""
+
+    required: list[str]
+    """Of arrays."""
+    optional: list[str]
+    """Of arrays, too."""
+    activations: list[str]
+    """Of one text per layer."""
+    notes: list[str]
+    """Of all that is not an array of numbers."""
+
+    @classmethod
+    def among(cls, names: Iterable[str]) -> _Names:
+        """Return the names of a file of the kind that some of its names tell."""
+        names = set(names)
+        n_layers = 0
+        while f"layers.{n_layers}.weight" in names:
+            n_layers += 1
+        if not n_layers:
+            return cls(["weight"], ["bias"], ["activation"], ["activation", _VERSION])
+        prefixes = [f"layers.{number}." for number in range(n_layers)]
+        activations = [prefix + "activation" for prefix in prefixes]
+        return cls(
+            [prefix + "weight" for prefix in prefixes],
+            [*(prefix + "bias" for prefix in prefixes), "inputs", "intercept"],
+            activations,
+            [*activations, "additive", _VERSION],
+        )
+
+
+def save(path: str | os.PathLike[str], sets: StoredSets) -> None:
+    """Write sets with known activations to a file, which stands there whole or not at all."""
     suffix = _suffix(path)
-    arrays = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
-    text = _text(activation)
+    names = _Names.among(sets.arrays)
+    texts = dict(zip(names.activations, map(_text, sets.activations), strict=True))
+    if "additive" in names.notes:
+        texts["additive"] = json.dumps(sets.additive)
     if suffix == ".npz":
-        for name, array in arrays.items():
+        for name, array in sets.arrays.items():
             npy.check_has(path, name, array.dtype)
-        notes = {"activation": np.array(text), "format_version": np.array(_FORMAT)}
+        notes = {name: np.array(text) for name, text in texts.items()}
+        notes[_VERSION] = np.array(_FORMAT)
         with atomic.replacing(path) as file:
-            npy.write_members(file, arrays | notes)
+            npy.write_members(file, sets.arrays | notes)
     else:
-        metadata = {"activation": text, "format_version": str(_FORMAT)}
-        safetensors.write(path, arrays, metadata | {_CHECKSUM: _checksum(arrays, metadata)})
+        metadata = texts | {_VERSION: str(_FORMAT)}
+        checksum = _checksum(sets.arrays, metadata)
+        safetensors.write(path, sets.arrays, metadata | {_CHECKSUM: checksum})
 
 
-def load(
-    path: str | os.PathLike[str],
-) -> tuple[np.ndarray, np.ndarray | None, Activation | None]:
-    """Return weight, bias and activation, None where the file has none."""
+def load(path: str | os.PathLike[str]) -> StoredSets:
+    """Return the sets of a file, of which no more is checked than the names and the texts."""
     entries, notes = (_read_npz if _suffix(path) == ".npz" else _read_safetensors)(Path(path))
     for name, array in entries.items():
-        if array.ndim != 2 or array.dtype.kind == "U":
+        if array.dtype.kind == "U" or (name in ("weight", "bias") and array.ndim != 2):
             raise ValueError(
                 f"{name} in {path} has shape {array.shape} and dtype {array.dtype}; expected "
-                f"numbers of shape (N, F)"
+                f"numbers{' of shape (N, F)' * (name in ('weight', 'bias'))}"
             )
-    activation = _activation(path, notes["activation"]) if notes else None
-    return entries["weight"], entries.get("bias"), activation
+    names = _Names.among(entries)
+    if not notes:
+        if "additive" in names.notes:
+            raise ValueError(
+                f"{path} has networks of {len(names.required)} layers, and does not say which "
+                f"activations they have; expected {', '.join(names.notes)[:200]}"
+            )
+        return StoredSets(entries, [None])
+    activations = [_activation(path, name, notes[name]) for name in names.activations]
+    additive = notes.get("additive", "false")
+    if additive not in ("true", "false"):
+        raise ValueError(f"additive in {path} is {str(additive)[:200]!r}; expected true or false")
+    return StoredSets(entries, activations, additive == "true")
 
 
 def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return weight and perhaps bias, and the notes, if there are any."""
-    entries = npy.members(path, lambda names: _checked_names(path, names, _NOTES))
-    notes = {name: _note(path, name, entries.pop(name)) for name in _NOTES if name in entries}
+    """Return the arrays of numbers, and the notes, if there are any."""
+    entries = npy.members(path, lambda names: _checked_names(path, names, has_notes=True))
+    notes = {
+        name: _note(path, name, entries.pop(name))
+        for name in _Names.among(entries).notes
+        if name in entries
+    }
     _check_version(path, notes)
     return entries, notes
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the same."""
-    entries, metadata = safetensors.read(path, lambda names: _checked_names(path, names, ()))
-    ours = *_NOTES, _CHECKSUM
+    entries, metadata = safetensors.read(
+        path, lambda names: _checked_names(path, names, has_notes=False)
+    )
+    ours = *_Names.among(entries).notes, _CHECKSUM
     notes = {name: metadata[name] for name in ours if name in metadata}
     _check_version(path, notes)
     if notes:
-        # Every file of ours has all three: a damaged name must not make it a file of others.
+        # Every file of ours has all of them: a damaged name must not make it a file of others.
         if len(notes) < len(ours):
             raise ValueError(
-                f"{path} is damaged: its metadata has {', '.join(notes)}; expected all or none of "
-                f"{', '.join(ours)}"
+                f"{path} is damaged: its metadata has {', '.join(notes)[:200]}; expected all or "
+                f"none of {', '.join(ours)[:200]}"
             )
         if notes.pop(_CHECKSUM) != _checksum(entries, notes):
             raise ValueError(f"{path} is damaged: its checksum does not match")
@@ -89,7 +145,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
 
 
 def _check_version(path: Path, notes: dict[str, Any]) -> None:
-    version = notes.get("format_version", _FORMAT)
+    version = notes.get(_VERSION, _FORMAT)
     if str(version) != str(_FORMAT):
         raise ValueError(
             f"{path} has the format version {version!r}, and this version of multisubnet reads "
@@ -104,15 +160,19 @@ def _suffix(path: Any) -> str:
     return suffix
 
 
-def _checked_names(path: Any, names: list[str], notes: Sequence[str]) -> list[str]:
+def _checked_names(path: Any, names: list[str], *, has_notes: bool) -> list[str]:
     """Return the names of the arrays of a file, which must be those of sets and of all notes."""
-    unknown = set(names) - {*_ARRAYS, *notes}
+    expected = _Names.among(names)
+    notes = expected.notes if has_notes else []
+    unknown = set(names) - {*expected.required, *expected.optional, *notes}
+    missing = set(expected.required) - set(names)
     n_notes = sum(name in names for name in notes)
-    if "weight" not in names or unknown or n_notes not in (0, len(notes)):
+    if missing or unknown or n_notes not in (0, len(notes)):
         shown = ", ".join(sorted(names))[:200] or "nothing"
         raise ValueError(
             f"{path} has {shown}; expected sets of weights: the array weight, "
-            f"perhaps bias, and, both or neither, activation and format_version"
+            f"perhaps bias, and, both or neither, activation and format_version; or of networks, "
+            f"layers.0.weight and so on"
         )
     return names
 
@@ -124,8 +184,9 @@ def _note(path: Any, name: str, array: np.ndarray) -> Any:
     return array.item()
 
 
-def _text(activation: Activation) -> str:
+def _text(activation: Activation | None) -> str:
     """Return an activation as JSON; its parameter is read again as the same number."""
+    activation = Activation("linear") if activation is None else activation
     state = {
         "name": activation.name,
         "parameter": activation.parameter,
@@ -134,7 +195,7 @@ def _text(activation: Activation) -> str:
     return json.dumps(state)
 
 
-def _activation(path: Any, text: Any) -> Activation:
+def _activation(path: Any, what: str, text: Any) -> Activation:
     """Return the activation that a text says."""
     try:
         state = json.loads(text)
@@ -149,7 +210,7 @@ def _activation(path: Any, text: Any) -> Activation:
         return activation.derivative if is_derivative else activation
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(
-            f"activation in {path} is {str(text)[:200]!r}, which is none: {error}"
+            f"{what} in {path} is {str(text)[:200]!r}, which is none: {error}"
         ) from None
 
 

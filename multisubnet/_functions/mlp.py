@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, overload
@@ -454,7 +455,7 @@ def _stats_of_block(xp: ModuleType, call: MlpCall, set_weight: Any) -> dict[str,
     """Return the statistics of values of (B, columns)."""
     values = _evaluate(xp, "mlp", call, (), None, call.shape, False)
     n_sets, n_samples = values.shape[:2]
-    values = values.reshape(n_sets, n_samples, -1)
+    values = values.reshape(n_sets, n_samples, math.prod(values.shape[2:]))
     return affine_stats.of_values(values, set_weight)
 
 

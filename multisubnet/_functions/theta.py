@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import operator
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -91,11 +94,10 @@ def from_theta(
     >>> largest([[2, 8], [9, 6], [7, 6], [5, 3]])
     array([68, 78])
     """
-    n_features = _count(n_features)
+    n_features = _count("n_features", n_features)
     axis = validation.axis("axis", axis)
-    theta = joining.as_array("theta", theta)
+    theta, sets = _rows(theta, axis)
     n_parameters = 2 * n_features if use_bias else n_features
-    sets = theta[None] if theta.ndim == 1 else theta.T if axis else theta
     if sets.ndim != 2 or sets.shape[1] != n_parameters:
         expected = f"({n_parameters}, N)" if axis else f"(N, {n_parameters})"
         each = "a weight and a bias" if use_bias else "a weight"
@@ -183,12 +185,79 @@ def to_theta(weight: Any, bias: Any = None, *, axis: SetAxis = 0) -> Any:
     return theta
 
 
-def _count(n_features: Any) -> int:
-    """Return a number of features as an int."""
+@keep_subnormals
+def to_layers(
+    theta: Any, layer_sizes: Any, *, use_bias: Any, use_intercept: bool, axis: Any
+) -> tuple[list[tuple[Any, Any]], Any]:
+    """Split flat parameter vectors into the layers and the intercept of networks.
+
+    A vector has, layer by layer, the weights (S, inputs, outputs) and the biases (S, outputs), and
+    then the intercept. S follows from its length.
+    """
+    given = layer_sizes if isinstance(layer_sizes, Iterable) else ()
+    sizes = [_count(f"layer_sizes[{i}]", size, least=1) for i, size in enumerate(given)]
+    if len(sizes) < 2:
+        raise ValueError(
+            f"layer_sizes is {layer_sizes!r}; expected the number of inputs and those of outputs "
+            f"of one layer at least"
+        )
+    axis = validation.axis("axis", axis)
+    theta, sets = _rows(theta, axis)
+    n_layers = len(sizes) - 1
+    biased = list(use_bias) if isinstance(use_bias, list | tuple) else [use_bias] * n_layers
+    if len(biased) != n_layers:
+        raise ValueError(f"use_bias has {len(biased)} entries; expected one, or {n_layers}")
+    shapes = []
+    for pair, has_bias in zip(itertools.pairwise(sizes), biased, strict=True):
+        shapes += [pair, pair[1:] if has_bias else None]
+    of_network = sum(math.prod(shape) for shape in shapes if shape is not None)
+    n_others = sizes[-1] if use_intercept else 0
+    length = sets.shape[-1] - n_others if sets.ndim == 2 else -1
+    if length < 0 or length % of_network:
+        rest = f" and {n_others} of the intercept" if use_intercept else ""
+        raise ValueError(
+            f"theta has shape {theta.shape}; expected {'(P, N)' if axis else '(N, P)'}, or (P,) "
+            f"for one set, with P a multiple of the {of_network} parameters of a network with the "
+            f"layer sizes {tuple(sizes)}{rest}, with axis={axis}"
+        )
+    n_networks, start, parts = length // of_network, 0, []
+    for shape in shapes:
+        part = None
+        if shape is not None:
+            end = start + n_networks * math.prod(shape)
+            part = sets[:, start:end].reshape(len(sets), n_networks, *shape)
+            start = end
+        parts.append(part)
+    layers = list(zip(parts[::2], parts[1::2], strict=True))
+    return layers, sets[:, start:] if use_intercept else None
+
+
+@keep_subnormals
+def joined(arrays: Mapping[str, Any], *, axis: Any) -> Any:
+    """Return named arrays of N sets as flat parameter vectors, a new array, one after the other."""
+    axis = validation.axis("axis", axis)
+    flat = {
+        name: array.reshape(len(array), math.prod(array.shape[1:]))
+        for name, array in arrays.items()
+    }
+    if axis:
+        flat = {name: array.T for name, array in flat.items()}
+    return joining.joined(flat, "concatenate", axis=1 - axis)
+
+
+def _rows(theta: Any, axis: SetAxis) -> tuple[Any, Any]:
+    """Return flat parameter vectors as an array, and as one with a row per set."""
+    theta = joining.as_array("theta", theta)
+    return theta, theta[None] if theta.ndim == 1 else theta.T if axis else theta
+
+
+def _count(name: str, given: Any, least: int = 0) -> int:
+    """Return a number of something as an int."""
     try:
-        count = -1 if isinstance(n_features, bool) else operator.index(n_features)
+        count = -1 if isinstance(given, bool) else operator.index(given)
     except TypeError:
         count = -1
-    if count < 0:
-        raise ValueError(f"n_features must be a non-negative integer, not {n_features!r}")
+    if count < least:
+        expected = "positive" if least else "non-negative"
+        raise ValueError(f"{name} must be a {expected} integer, not {given!r}")
     return count

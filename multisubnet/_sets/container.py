@@ -1,25 +1,20 @@
-"""Immutable sets of weights: some of them, more of them, in other forms, places and files."""
+"""Immutable sets of weights: some of them, more of them, in other places."""
 
 from __future__ import annotations
 
-import math
 import operator
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
 import numpy as np
 
-from multisubnet._arithmetic.activation import Activation, resolve_activation
-from multisubnet._arithmetic.float_mode import keep_subnormals
+from multisubnet._arithmetic.activation import Activation
 from multisubnet._arrays import dtypes, joining, namespaces, validation
-from multisubnet._arrays.types import ArrayT, SetAxis
+from multisubnet._arrays.types import ArrayT
 from multisubnet._backends import choice
-from multisubnet._functions import pairs as _pairs
-from multisubnet._functions import theta as _theta
 from multisubnet._memory import amounts
 from multisubnet._sets import prediction
-from multisubnet._sets.parameters import Parameters
+from multisubnet._sets.parameters import Parameters, resolve
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
@@ -53,10 +48,8 @@ class Container(Generic[ArrayT]):
         self, weight: Any, bias: Any = None, activation: ActivationLike | None = None
     ) -> None:
         _, weight, bias, shape = validation.read_parameters(weight, bias)
-        layer = _copied(weight, shape), None if bias is None else _copied(bias, shape)
-        if activation is not None:
-            activation, _ = resolve_activation(activation, np.dtype(np.float64))
-        self._set(Parameters((layer,), (activation,)))
+        layer = copied(weight, shape), None if bias is None else copied(bias, shape)
+        self._set(Parameters((layer,), (resolve(activation),)))
 
     @classmethod
     def _of(cls, parameters: Parameters) -> Self:
@@ -64,7 +57,7 @@ class Container(Generic[ArrayT]):
         return cls.__new__(cls)._set(parameters)
 
     def _set(self, parameters: Parameters) -> Self:
-        for array in parameters.arrays.values():
+        for array in (*parameters.arrays.values(), parameters.inputs):
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False
         unchecked = 0
@@ -74,6 +67,14 @@ class Container(Generic[ArrayT]):
         object.__setattr__(self, "_parameters", parameters)
         object.__setattr__(self, "_skips_memory_check_below", unchecked)
         return self
+
+    def _activated(self, activation: Any) -> Self:
+        """Return sets with another activation; in networks, of all hidden layers."""
+        parameters = self._parameters
+        *hidden, last = parameters.activations
+        given = resolve(activation)
+        every = (given,) if parameters.is_affine else (*[given] * len(hidden), last)
+        return self._of(parameters._replace(activations=every))
 
     def __setattr__(self, attribute: str, value: Any) -> None:
         raise AttributeError(f"WeightSets are immutable: {attribute} cannot be set")
@@ -310,160 +311,6 @@ class Container(Generic[ArrayT]):
             joined[name] = joining.joined(named, "concatenate", axis=0)
         return cls._of(first._parameters.with_arrays(joined))
 
-    # From other forms, and to them.
-
-    @classmethod
-    def from_pairs(cls, pairs: Any, activation: ActivationLike | None = None) -> Self:
-        """Make sets of (weight, bias) pairs.
-
-        Parameters
-        ----------
-        pairs : array_like, shape (N, F, 2)
-            As for `multisubnet.from_pairs`.
-        activation : str or Activation, optional
-            The activation.
-
-        Returns
-        -------
-        WeightSets
-
-        Examples
-        --------
-        >>> import multisubnet as ms
-        >>> ms.WeightSets.from_pairs([[[2, 7], [9, 5]]]).bias
-        array([[7, 5]])
-        """
-        weight, bias = _pairs.unpacked(pairs)
-        sets = cls._of(Parameters(((weight, bias),), (None,)))
-        return sets if activation is None else sets._activated(activation)
-
-    def _activated(self, activation: Any) -> Self:
-        """Return sets with another activation; in networks, of all hidden layers."""
-        activation, _ = resolve_activation(activation, np.dtype(np.float64))
-        parameters = self._parameters
-        *hidden, last = parameters.activations
-        every = (activation,) if parameters.is_affine else (*[activation] * len(hidden), last)
-        return self._of(parameters._replace(activations=every))
-
-    def to_pairs(self) -> ArrayT:
-        """Return the sets as (weight, bias) pairs, a new array of shape (N, F, 2).
-
-        Examples
-        --------
-        >>> import multisubnet as ms
-        >>> ms.WeightSets([[2, 9]], [[7, 5]]).to_pairs()
-        array([[[2, 7],
-                [9, 5]]])
-        """
-        return _pairs.to_pairs(*self._pair("to_pairs"))
-
-    @classmethod
-    def from_layers(
-        cls,
-        layers: Sequence[Any],
-        *,
-        activation: ActivationLike | Sequence[ActivationLike | None] | None = "relu",
-        output_activation: ActivationLike | None = None,
-        inputs: Any = None,
-        additive: bool = False,
-        intercept: Any = None,
-    ) -> Self:
-        """Make sets of networks with hidden layers.
-
-        Parameters
-        ----------
-        layers, activation, output_activation, inputs, additive, intercept
-            As for `mlp`. Arrays are copied; what all sets share is repeated for each.
-
-        Returns
-        -------
-        WeightSets
-            `predict` gives what `mlp` does, of shape (N, B, S, P) or (N, B, P).
-
-        Raises
-        ------
-        ValueError, IndexError, TypeError
-            As for `mlp`.
-
-        Examples
-        --------
-        Two sets of networks 1-2-1, for each of three features:
-
-        >>> import numpy as np
-        >>> import multisubnet as ms
-        >>> layers = [(np.ones((2, 3, 1, 2)), np.zeros((2, 3, 2))), np.ones((2, 3, 2, 1))]
-        >>> sets = ms.WeightSets.from_layers(layers, additive=True)
-        >>> sets
-        WeightSets(N=2, 3 networks 1-2-1, float64 with bias on cpu, Activation('relu'), additive, \
-        288 bytes)
-        >>> sets[1].predict([[1.0, 2.0, -3.0]])
-        array([[[6.]]])
-        """
-        n_sets, parameters = Parameters.of_networks(
-            layers, activation, output_activation, inputs, additive, intercept
-        )
-        inputs = parameters.inputs
-        if inputs is not None:
-            inputs = inputs.copy()
-            inputs.flags.writeable = False
-        copied = parameters.changed(lambda array: _copied(array, (n_sets, *array.shape[1:])))
-        return cls._of(copied._replace(inputs=inputs))
-
-    @classmethod
-    def from_theta(
-        cls,
-        theta: Any,
-        n_features: int,
-        *,
-        use_bias: bool = True,
-        axis: SetAxis = 0,
-        activation: ActivationLike | None = None,
-    ) -> Self:
-        """Make sets of flat parameter vectors, as optimizers hand them over.
-
-        Parameters
-        ----------
-        theta, n_features, use_bias, axis
-            As for `multisubnet.from_theta`.
-        activation : str or Activation, optional
-            The activation.
-
-        Returns
-        -------
-        WeightSets
-
-        Examples
-        --------
-        >>> import multisubnet as ms
-        >>> ms.WeightSets.from_theta([[2, 9, 7, 5]], 2).bias
-        array([[7, 5]])
-        """
-        weight, bias = _theta.from_theta(theta, n_features, use_bias=use_bias, axis=axis)
-        return cls(weight, bias, activation)
-
-    def to_theta(self, *, axis: SetAxis = 0) -> ArrayT:
-        """Return the sets as flat parameter vectors, a new array.
-
-        Parameters
-        ----------
-        axis : {0, 1}, optional
-            As for `multisubnet.to_theta`.
-
-        Returns
-        -------
-        ndarray, shape (N, P) or (P, N)
-            P is 2F, all weights first, then all biases; or F without biases.
-
-        Examples
-        --------
-        >>> import multisubnet as ms
-        >>> ms.WeightSets([[2, 9]], [[7, 5]]).to_theta()
-        array([[2, 9, 7, 5]])
-        """
-        weight, bias = self._pair("to_theta")
-        theta = _theta.to_theta(weight, bias, axis=axis)
-        return theta.copy() if bias is None else theta
-
     def to(self, target: str) -> Any:
         """Return the sets as arrays of another library.
 
@@ -497,112 +344,8 @@ class Container(Generic[ArrayT]):
         moved = self._parameters.changed(lambda x: x if namespaces.is_cupy(x) else backend.adopt(x))
         return self._of(moved)
 
-    # In files.
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the sets to a file, which is there whole or not at all.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-            A name that ends in ``.npz``, which NumPy reads, too, or in ``.safetensors``. A file
-            of that name is replaced.
-
-        Raises
-        ------
-        ValueError
-            The name ends in something else; the dtype is longdouble or complex128, which
-            ``.safetensors`` files have not, or bfloat16, which ``.npz`` files have not.
-        OSError
-            The file cannot be written.
-
-        See Also
-        --------
-        load : the inverse.
-
-        Notes
-        -----
-        The file has the arrays ``weight``, and ``bias`` if there is one, bit for bit, in native
-        byte order; and as plain data ``activation``, a JSON text, and ``format_version`` (as
-        metadata in ``.safetensors``). Sets on the GPU are copied to the host for it.
-
-        Examples
-        --------
-        >>> import os, tempfile
-        >>> import multisubnet as ms
-        >>> sets = ms.WeightSets([[2.0, 3.0]], activation="tanh")
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     sets.save(os.path.join(folder, "sets.npz"))
-        ...     ms.WeightSets.load(os.path.join(folder, "sets.npz")) == sets
-        True
-        """
-        from multisubnet._files import (
-            weight_files,  # JSON and zip take a while to import
-        )
-
-        self._pair("save")
-        weight, *bias = (namespaces.on_host(array) for array in self._arrays())
-        weight_files.save(path, weight, bias[0] if bias else None, self.activation)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Load sets from a file.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-            A ``.npz`` or ``.safetensors`` file that `save` wrote; or another one with an array
-            ``weight`` of shape (N, F) and perhaps a ``bias``, which is linear.
-
-        Returns
-        -------
-        WeightSets
-            On the CPU.
-
-        Raises
-        ------
-        ValueError
-            The file is damaged, or has something else; the message names it.
-        ImportError
-            The file has bfloat16, and ml_dtypes is not installed.
-        MemoryError
-            The arrays do not fit in the memory that is available.
-        OSError
-            The file cannot be read.
-
-        See Also
-        --------
-        save : the inverse.
-
-        Notes
-        -----
-        Nothing that is in a file is executed (pickles are refused), and nothing is allocated that
-        the file does not have.
-
-        Examples
-        --------
-        >>> import os, tempfile
-        >>> import numpy as np
-        >>> import multisubnet as ms
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     np.savez(os.path.join(folder, "other.npz"), weight=[[1.0, 2.0], [3.0, 4.0]])
-        ...     ms.WeightSets.load(os.path.join(folder, "other.npz"))
-        WeightSets(N=2, F=2, float64 on cpu, 32 bytes)
-        """
-        from multisubnet._files import weight_files
-
-        weight, bias, activation = weight_files.load(path)
-        try:
-            _, weight, bias, shape = validation.read_parameters(weight, bias)
-            weight = _plain(path, weight, shape)  # one after the other: a copy at a time
-            bias = None if bias is None else _plain(path, bias, shape)
-            return cls._of(Parameters(((weight, bias),), (activation,)))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{path} has no sets of weights: {error}") from None
-
-
-@keep_subnormals
-def _copied(array: Any, shape: tuple[int, ...]) -> Any:
+def copied(array: Any, shape: tuple[int, ...]) -> Any:
     """Return a new C-contiguous array of this shape, in native byte order."""
     xp = namespaces.namespace({"array": array})
     with namespaces.device_of(array):
@@ -611,19 +354,9 @@ def _copied(array: Any, shape: tuple[int, ...]) -> Any:
     return copy
 
 
-def _plain(path: Any, array: Any, shape: tuple[int, int]) -> Any:
-    """Return an array that was read from a file as `_copied` does, without a copy if it is so."""
-    is_native = array.dtype is dtypes.native(array.dtype)
-    is_native &= array.dtype.kind != "b"  # of which a byte may be 2
-    if is_native and array.shape == shape and array.flags.c_contiguous:
-        return array
-    amounts.check_fits(path, math.prod(shape) * array.itemsize)
-    return _copied(array, shape)
-
-
 def _restored(cls: type[Container[Any]], *parameters: Any) -> Container[Any]:
     """Return sets that were copied or pickled: without what a subclass does to make them."""
-    return cls._of(Parameters(*parameters).changed(lambda array: _copied(array, array.shape)))
+    return cls._of(Parameters(*parameters).changed(lambda array: copied(array, array.shape)))
 
 
 def _contiguous(array: Any) -> Any:

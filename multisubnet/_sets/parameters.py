@@ -65,12 +65,8 @@ class Parameters(NamedTuple):
         call = mlp_operands.read_parameters(
             layers, activation, output_activation, inputs, additive, intercept
         )
-        activations = tuple(
-            None if a is None else resolve_activation(a, np.dtype(np.float64))[0]
-            for a in mlp_operands.activation_per_layer(
-                activation, output_activation, len(call.layers)
-            )
-        )
+        given = mlp_operands.activation_per_layer(activation, output_activation, len(call.layers))
+        activations = tuple(map(resolve, given))
         return call.n_sets, cls(
             call.layers, activations, call.inputs, call.additive, call.intercept
         )
@@ -127,15 +123,20 @@ class Parameters(NamedTuple):
         return self.layers[0][0].shape[1] * self.sizes[0]
 
     @property
+    def known_activations(self) -> list[Activation]:
+        """That of each layer, linear ones by their name."""
+        return [_LINEAR if a is None else a for a in self.activations]
+
+    @property
     def hidden_activation(self) -> Activation | tuple[Activation, ...]:
         """That of all hidden layers, or those of each."""
-        each = tuple(_LINEAR if a is None else a for a in self.activations[:-1])
-        return each if len(set(each)) > 1 else (*each, _LINEAR)[0]
+        *each, _ = self.known_activations
+        return tuple(each) if len(set(each)) > 1 else (*each, _LINEAR)[0]
 
     @property
     def output_activation(self) -> Activation:
         """That of the last layer."""
-        return _LINEAR if self.activations[-1] is None else self.activations[-1]
+        return self.known_activations[-1]
 
     @property
     def structure(self) -> dict[str, Any]:
@@ -193,6 +194,13 @@ class Parameters(NamedTuple):
         if activation is not None:
             activation, dtype = resolve_activation(activation, dtype)
         return xp, AffineCall(samples, weight, bias, activation, dtype, shape)
+
+
+def resolve(activation: Any) -> Activation | None:
+    """Return an activation as sets keep it: None if it changes nothing."""
+    if activation is None:
+        return None
+    return resolve_activation(activation, np.dtype(np.float64))[0]
 
 
 class AffineCall(NamedTuple):

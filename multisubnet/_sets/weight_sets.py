@@ -12,8 +12,8 @@ from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions.affine import affine
 from multisubnet._functions.mean_loss import mean_loss, mean_loss_and_grad
 from multisubnet._sets import models as _models
-from multisubnet._sets.container import Container
 from multisubnet._sets.distribution import PredictionStats, predict_stats
+from multisubnet._sets.forms import Forms
 from multisubnet._sets.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _OutT = TypeVar("_OutT")
 Progress = bool | Callable[[int, int], object]
 
 
-class WeightSets(Container[ArrayT]):
+class WeightSets(Forms[ArrayT]):
     """N sets of weights of one model, whose subnetworks are a weight and a bias for each feature.
 
     The object is immutable and a sequence of N sets; an index gives sets again. `from_layers` makes
