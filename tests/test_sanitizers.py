@@ -12,9 +12,10 @@ from pathlib import Path
 
 import cuda_on_host
 import pytest
-from conftest import EXAMPLES
+from conftest import EXAMPLES, GATE_EXAMPLES
 
 ROOT = Path(__file__).parent.parent
+MANY = EXAMPLES >= GATE_EXAMPLES  # each needs kernels of its own, which take a second to compile
 pytestmark = pytest.mark.skipif(
     cuda_on_host.why_unavailable() is not None or not sys.platform.startswith("linux"),
     reason="needs g++ on Linux",
@@ -44,18 +45,16 @@ def sanitized(*arguments, examples=1):
 
 
 def test_the_agreement_tests_under_sanitizers():
-    done = sanitized(
-        "test_agreement.py", "-k", "host and not 32_bit", examples=min(4 * EXAMPLES, 100)
-    )
+    examples = 100 if MANY else EXAMPLES
+    done = sanitized("test_agreement.py", "-k", "host and not 32_bit", examples=examples)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
 
 
 def test_the_agreement_tests_of_sums_under_sanitizers():
     files = [f"test_{name}.py" for name in ("losses", "closed_form", "vjp", "stats", "launch")]
-    done = sanitized(
-        *files, "-k", "host and agreement_ or each_term", examples=min(2 * EXAMPLES, 100)
-    )
+    examples = 20 if MANY else EXAMPLES
+    done = sanitized(*files, "-k", "host and agreement_ or each_term", examples=examples)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
 
