@@ -536,6 +536,7 @@ MUTANTS = [
         "multisubnet/_backends/numba/llvm/network_sums.py",
         "builder.store(self._load(place), total)",
         "builder.store(self.zero, total)",
+        "test_numba_mlp_sums.py -k test_ends",
     ),
     Mutant(
         "an fma in gradients",
@@ -545,72 +546,56 @@ MUTANTS = [
         """                    fast = ("contract",)
                     term = d if h is None else builder.fmul(h, d, flags=fast)
                     builder.store(builder.fadd(builder.load(total), term, flags=fast), total)""",
+        "test_numba_mlp_sums.py -k test_ends",
     ),
     Mutant(
         "inputs of a layer's sums in another order",
         "multisubnet/_backends/numba/llvm/network_sums.py",
         "inside = added(builder.add(i, INT64(step)), inside)",
         "inside = added(builder.add(i, INT64(_STEP - 1 - step)), inside)",
-    ),
-    Mutant(
-        "slopes of another layer",
-        "multisubnet/_backends/numba/llvm/network_sums.py",
-        "self._read(plan.slopes_at(number + 1), k, builder.add(t, INT64(s)))",
-        "self._read(plan.slopes_at(number), k, builder.add(t, INT64(s)))",
+        "test_numba_mlp_sums.py -k test_ends",
     ),
     Mutant(
         "no derivative of hidden activations",
         "multisubnet/_backends/numba/llvm/network_sums.py",
         'if plan.activations[number - 1] != "linear":',
         'if plan.activations[number - 1] == "linear":',
-    ),
-    Mutant(
-        "losses of outputs in another order",
-        "multisubnet/_backends/numba/llvm/network_sums.py",
-        "for i in range(1, plan.n_values):",
-        "for i in reversed(range(1, plan.n_values)):",
+        "test_numba_mlp_sums.py -k test_ends",
     ),
     Mutant(
         "slopes without the weight of their sample",
         "multisubnet/_backends/numba/llvm/network_sums.py",
         "slope = builder.fmul(slope, self._factor(step))",
         "slope = builder.fmul(slope, self._factor(t))",
+        "test_numba_mlp_sums.py -k test_ends",
     ),
     Mutant(
         "a step more of a run that has ended",
         "multisubnet/_backends/numba/llvm/network_sums.py",
         'builder.icmp_signed("<", step, lengths)',
         'builder.icmp_signed("<=", step, lengths)',
+        "test_numba_mlp_sums.py -k test_ends",
     ),
     Mutant(
         "inputs of a run that has ended",
         "multisubnet/_backends/numba/mlp_sum_loops.py",
         "of_set[row, f] if is_there else zero",
         "of_set[row, f] if is_there else inputs[at]",
-    ),
-    Mutant(
-        "samples of another set",
-        "multisubnet/_backends/numba/mlp_sum_loops.py",
-        "inputs[at] = samples[n + lane, b + t, f]",
-        "inputs[at] = samples[n, b + t, f]",
+        "test_numba_mlp_sums.py -k not_finite",
     ),
     Mutant(
         "a run lost",
         "multisubnet/_backends/numba/llvm/run_totals.py",
         "with cgutils.for_range(builder, n_runs) as loop:",
         "with cgutils.for_range(builder, builder.sub(n_runs, INT64(1))) as loop:",
-    ),
-    Mutant(
-        "the sum of a run before it",
-        "multisubnet/_backends/numba/llvm/run_totals.py",
-        "builder.store(ir.Constant(vector, None), place, align=8)",
-        "pass",
+        "test_numba_mlp_sums.py -k test_ends",
     ),
     Mutant(
         "a block lost",
         "multisubnet/_backends/numba/mlp_sum_engine.py",
         "*(block, min(block + blocks, sums.n_blocks)),",
         "*(block, min(block + blocks, max(sums.n_blocks - 1, 1))),",
+        "test_numba_mlp_sums.py -k test_ends",
     ),
 ]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiles
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -97,9 +98,10 @@ def assert_same(sums: MlpSums, **asked: bool) -> None:
 
 
 @pytest.fixture(params=LAYOUTS.values(), ids=LAYOUTS)
-def layout(request, monkeypatch):
+def layout(request):
     """Take one of the two, however many sets and samples there are."""
-    monkeypatch.setattr(engine, "_OF_RUNS", request.param)
+    with tiles.of(engine_lanes=request.param):
+        yield
 
 
 @pytest.mark.parametrize("n_samples", [1, 31, 33, 512, 569, 4096, 4097, 4200])
@@ -146,7 +148,7 @@ def test_samples_and_cotangents_of_each_set(layout):
     assert_same(sums._replace(targets=dense))
 
 
-def test_labels(layout):
+def test_labels():
     options: Any = {"sizes": (1, 3), "loss": CATEGORICAL, "hidden": (), "biased": (True,)}
     sums = problem(18, 70, weighted=False, **options)
     assert_same(sums)
@@ -169,9 +171,9 @@ def test_what_is_not_finite_stays_with_its_set_and_run(layout):
 @pytest.mark.parametrize("threads", ["2", "5"])
 def test_threads_share_sets_networks_and_blocks(layout, threads, monkeypatch):
     monkeypatch.setenv("MULTISUBNET_NUM_THREADS", threads)
-    monkeypatch.setattr(engine, "_WORTH", 1)
-    assert_same(problem(33, 70, 3))
-    assert_same(problem(2, 4097, 3))
+    with tiles.of(engine_sums=1):
+        assert_same(problem(33, 70, 3))
+        assert_same(problem(2, 4097, 3))
 
 
 def test_pieces_are_all_of_the_work_once():
@@ -190,9 +192,13 @@ def test_pieces_are_all_of_the_work_once():
 
 
 @pytest.mark.parametrize("part_bytes", [1 << 22, 1 << 15])
-def test_operands_of_other_dtypes_and_strides(part_bytes, monkeypatch):
-    monkeypatch.setattr(engine, "_PART_BYTES", part_bytes)
-    monkeypatch.setattr(engine, "_OF_RUNS", 1e9)
+def test_operands_of_other_dtypes_and_strides(part_bytes):
+    with tiles.of(engine_part=part_bytes, engine_lanes=1e9):
+        assert_same_of_other_operands()
+
+
+def assert_same_of_other_operands() -> None:
+    """Assert it for operands that are no arrays as the compiled code takes them."""
     sums = problem(17, 4100, 3)
     call = sums.call
     assert_same(sums._replace(targets=sums.targets.astype(np.float64)))
@@ -222,7 +228,6 @@ def assert_same_of_samples(sums: MlpSums) -> None:
 @pytest.mark.parametrize("own_samples", [False, True])
 def test_gradients_of_samples(own_samples, monkeypatch):
     monkeypatch.setenv("MULTISUBNET_NUM_THREADS", "3")
-    monkeypatch.setattr(engine, "_WORTH", 1)
     options: Any = {
         **{"sizes": (2, 5, 2), "loss": "product", "hidden": ("relu",), "weighted": False},
         **{"biased": (True, False), "own": (own_samples, True)},
@@ -230,7 +235,8 @@ def test_gradients_of_samples(own_samples, monkeypatch):
     for n_sets, n_samples in [(1, 1), (3, 513), (32, 40), (70, 33)]:
         sums = problem(n_sets, n_samples, **options)
         sums.call.samples[..., 0] = -1e30  # slopes that are 0 and -0
-        assert_same_of_samples(sums)
+        with tiles.of(engine_sums=1):
+            assert_same_of_samples(sums)
     if not own_samples:
         assert_same_of_samples(problem(4096 + 33, 2, 1, **options))
         assert_same_of_samples(problem(3, 7, **options | {"sizes": (2, 5, 2)}, shared=True))
@@ -242,8 +248,8 @@ def test_what_there_is_no_code_for(monkeypatch):
     assert_same(problem(2, 0))
     assert_same(problem(0, 3))
     assert_same(problem(2, 3, 0))
-    monkeypatch.setattr(engine, "_MOST_PARAMETERS", 10)
-    assert_same(problem(2, 3))
+    with tiles.of(engine_parameters=10):
+        assert_same(problem(2, 3))
 
 
 def test_memory_is_that_of_a_few_vectors_of_parameters(layout):

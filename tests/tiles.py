@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from multisubnet._backends import numpy, numpy_mlp
 from multisubnet._backends.cupy import host_arrays
 from multisubnet._backends.cupy.launch import geometry
-from multisubnet._backends.numba import engine, mlp_engine, sum_layout
+from multisubnet._backends.numba import engine, mlp_engine, mlp_sum_engine, sum_layout
 from multisubnet._functions import closed_form, mlp, summation
 from multisubnet._sets import prediction
 
@@ -37,6 +37,10 @@ SIZES = {  # by name: what holds it, what it is called there, and small values
     "engine_samples": (mlp_engine, "_BLOCK", [1, 50]),
     "engine_row_bytes": (mlp_engine, "_ROWS_BYTES", [1, 50, 1000]),
     "engine_network": (mlp_engine, "_WORTH", [1, 50, 1000]),
+    "engine_sums": (mlp_sum_engine, "_WORTH", [1, 1000]),
+    "engine_part": (mlp_sum_engine, "_PART_BYTES", [1 << 15]),
+    "engine_lanes": (mlp_sum_engine, "_OF_RUNS", []),  # 0: always runs; much: always sets
+    "engine_parameters": (mlp_sum_engine, "_MOST_PARAMETERS", []),
     "gpu_threads": (geometry, "BLOCK_THREADS", [32, 128]),
     "gpu_warp": (geometry, "WARP", [1]),
     "gpu_runs": (geometry, "MOST_RUNS", [1, 2]),
