@@ -64,9 +64,10 @@ def empty(shape, dtype):
     return np.empty(shape, dtype)
 
 
-def affine(samples, weight, bias, out, dtype, activation):
+def affine(call, out):
     if not out.size:
         return
+    samples, weight, bias, dtype, activation, _ = call
     result = out if _is_plain(out) else np.empty(out.shape, out.dtype.newbyteorder("="))
     operands = [x if x is None or _is_plain(x) else _plain(x) for x in (samples, weight, bias)]
     launch = plan_affine(*operands, result, dtype, activation, CARD, address)
@@ -75,9 +76,10 @@ def affine(samples, weight, bias, out, dtype, activation):
         out[...] = result
 
 
-def affine_select(samples, weight, bias, set_index, out, dtype, activation, n_sets):
+def affine_select(call, set_index, out):
     if not out.size:
         return
+    samples, weight, bias, dtype, activation, (n_sets, _, _) = call
     result = out if _is_plain(out) else np.empty(out.shape, out.dtype.newbyteorder("="))
     operands = [
         x if x is None or _is_plain(x) else _plain(x) for x in (samples, weight, bias, set_index)

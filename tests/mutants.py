@@ -88,11 +88,9 @@ MUTANTS = [
     ),
     Mutant(
         "the wrong stride for set_axis=1",
-        "multisubnet/_functions/affine.py",
-        """    ordered = result.transpose(1, 0, 2) if set_axis else result
-    if out""",
-        """    ordered = result.reshape(*result.shape[1::-1], -1) if set_axis else result
-    if out""",
+        "multisubnet/_functions/evaluation.py",
+        "ordered = result.swapaxes(0, 1) if sets_second else result",
+        "ordered = result.reshape(*shape[1::-1], *shape[2:]) if sets_second else result",
         "test_agreement.py -k 'numpy and not 32_bit'",
     ),
     Mutant(
@@ -132,7 +130,7 @@ MUTANTS = [
     ),
     Mutant(
         "subnormals flushed with the calling thread",
-        "multisubnet/_functions/affine.py",
+        "multisubnet/_functions/evaluation.py",
         "if SMALLEST * ONE == 0.0:",
         "if False:",
         "test_inputs.py -k subnormals",

@@ -14,6 +14,9 @@ import numpy as np
 # dtypes of other packages have these dtypes' characters, but never their numbers.
 BUILT_IN = frozenset(np.dtype(char).num for char in "?bBhHiIlLqQefdgFDG")
 
+# The same, in native byte order. (Of one that is no member, only its equality decides.)
+NATIVE = frozenset(np.dtype(char) for char in "?bBhHiIlLqQefdgFDG")
+
 _FLOAT16, _FLOAT32 = np.dtype(np.float16), np.dtype(np.float32)
 
 

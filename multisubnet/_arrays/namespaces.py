@@ -40,9 +40,12 @@ def on_host(array: Any) -> np.ndarray:
 
 def device_of(array: Any) -> contextlib.AbstractContextManager:
     """Return a context in which a CuPy array's device is the current one (mostly it is)."""
-    if not is_cupy(array) or cupy().cuda.runtime.getDevice() == array.data.device_id:
-        return _NOTHING
-    return array.device
+    return _NOTHING if not is_cupy(array) or is_on_current_device(array) else array.device
+
+
+def is_on_current_device(array: Any) -> bool:
+    """Whether a CuPy array's device is the current one."""
+    return cupy().cuda.runtime.getDevice() == array.data.device_id
 
 
 def namespace(operands: dict[str, Any]) -> ModuleType:

@@ -10,44 +10,8 @@ from typing import Any
 import numpy as np
 
 from multisubnet._arrays import namespaces, validation
-from multisubnet._arrays.dtypes import BUILT_IN, can_cast, is_number, result_type
+from multisubnet._arrays.dtypes import can_cast, is_number
 from multisubnet._arrays.types import SetAxis
-
-
-def read(
-    samples: Any, weight: Any, bias: Any, out: Any
-) -> tuple[ModuleType, Any, Any, Any, np.dtype, tuple[int, int, int]]:
-    """Return the namespace, the operands as its arrays, the working dtype, (N, B, F)."""
-    xp: ModuleType = np
-    if not (
-        type(samples) is type(weight) is np.ndarray
-        and (bias is None or type(bias) is np.ndarray)
-        and (out is None or type(out) is np.ndarray)
-    ):
-        xp = namespaces.namespace({"samples": samples, "weight": weight, "bias": bias, "out": out})
-        if xp is np:
-            samples = as_numpy("samples", samples)
-            weight = as_numpy("weight", weight)
-            bias = None if bias is None else as_numpy("bias", bias)
-
-    # Most calls have operands of one dtype and one N: they are not to wait for the general rules.
-    dtype = samples.dtype
-    if not (
-        weight.dtype is dtype
-        and (bias is None or bias.dtype is dtype)
-        and dtype.num in BUILT_IN
-        and dtype.isnative
-    ):
-        dtype = _working_dtype(samples, weight, bias)
-    shape, of_weight = samples.shape, weight.shape
-    if (
-        len(shape) == len(of_weight) == 2
-        and shape[1] == of_weight[1]
-        and (bias is None or bias.shape == of_weight)
-    ):
-        return xp, samples, weight, bias, dtype, (of_weight[0], *shape)
-    n_sets = count_sets(samples, weight, bias)
-    return xp, samples, weight, bias, dtype, (n_sets, *shape[-2:])
 
 
 def as_numpy(name: str, operand: Any) -> np.ndarray:
@@ -88,29 +52,6 @@ def check_dtype(name: str, array: Any, operand: Any = None) -> None:
 
         operand = array if operand is None and array.ndim else operand
         raise explanations.not_numbers(name, operand, array.dtype)
-
-
-def _working_dtype(samples: Any, weight: Any, bias: Any) -> np.dtype:
-    """Return the dtype that the operands have in common, in native byte order."""
-    dtypes = []
-    for name, array in (("samples", samples), ("weight", weight), ("bias", bias)):
-        if array is not None:
-            check_dtype(name, array)
-            dtypes.append(array.dtype)
-    return result_type(*dtypes)
-
-
-def count_sets(samples: Any, weight: Any, bias: Any) -> int:
-    """Return N, having checked that all shapes agree on it and on F."""
-    shape = samples.shape
-    if len(shape) not in (2, 3):
-        raise ValueError(f"samples has shape {shape}; expected (B, F) or (N, B, F)")
-    n_sets = shape[0] if len(shape) == 3 else None
-    n_sets = agree(n_sets, shape[-1], "weight", weight)
-    if bias is not None:
-        shared = n_sets == 1 and len(shape) == 2
-        n_sets = agree(None if shared else n_sets, shape[-1], "bias", bias)
-    return n_sets
 
 
 def agree(n_sets: int | None, n_features: int, name: str, parameter: Any) -> int:
@@ -203,18 +144,7 @@ def axis(name: str, value: Any) -> SetAxis:
     raise ValueError(f"{name} must be 0 or 1, not {value!r}")
 
 
-def apart_from(out: Any, operands: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the operands, samples first, copied where writing to `out` could change them.
-
-    `out` has its axes in the order of (N, B, F).
-    """
-    samples, *others = operands
-    if not _is_same(samples, out):
-        samples = apart(out, samples)
-    return samples, *(None if x is None else apart(out, x) for x in others)
-
-
-def apart(out: Any, array: Any) -> Any:
+def unaliased(out: Any, array: Any) -> Any:
     """Return an operand, copied if writing to `out` could change it."""
     if not isinstance(out, np.ndarray):
         return array.copy() if namespaces.cupy().may_share_memory(array, out) else array
@@ -226,7 +156,7 @@ def apart(out: Any, array: Any) -> Any:
         return array.copy()
 
 
-def _is_same(array: Any, out: Any) -> bool:
+def is_same(array: Any, out: Any) -> bool:
     """Whether each element of the result lies where the sample lies that it is computed from."""
     if array.shape != out.shape or array.strides != out.strides or array.dtype != out.dtype:
         return False

@@ -28,9 +28,8 @@ from multisubnet._backends.numba import engine
 #   serves(dtype, out)    whether it has code for this working dtype and dtype of the result
 #   empty(shape, dtype)   a new C-contiguous array
 #   adopt(array)          a copy of an array of the other namespace
-#   affine(samples, weight, bias, out, dtype, activation)
-#                         on validated arrays, into out of shape (N, B, F)
-#   affine_select(samples, weight, bias, set_index, out, dtype, activation, n_sets)
+#   affine(call, out)     a validated call, into out of shape (N, B, F)
+#   affine_select(call, set_index, out)
 #                         the same, into out of shape (B, F)
 #   mlp(call, out)        networks with hidden layers, into out of call.shape
 #   mlp_select(call, set_index, out)

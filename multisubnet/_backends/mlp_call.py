@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
+from multisubnet._arrays import validation
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -46,6 +47,16 @@ class MlpCall(NamedTuple):
     n_sets: int
     n_samples: int
     n_subnets: int
+
+    @property
+    def function(self) -> str:
+        """The name of the backends' function."""
+        return "mlp"
+
+    @property
+    def recipe(self) -> MlpCall:
+        """What backends choose code by."""
+        return self
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -87,6 +98,10 @@ class MlpCall(NamedTuple):
         layers = tuple((change(weight), changed(bias)) for weight, bias in self.layers)
         samples, intercept = change(self.samples), changed(self.intercept)
         return self._replace(samples=samples, layers=layers, intercept=intercept)
+
+    def unaliased(self, out: Any) -> MlpCall:
+        """Return the call with copies of the arrays that writing to `out` could change."""
+        return self.with_arrays(functools.partial(validation.unaliased, out))
 
     def part(self, sets: slice, samples: slice, subnets: slice) -> MlpCall:
         """Return the call for some of the sets, samples and networks."""

@@ -22,11 +22,14 @@ from multisubnet._arrays import dtypes
 from multisubnet._backends.programs import run_program
 
 if TYPE_CHECKING:
+    from multisubnet._backends.affine_call import AffineCall
     from multisubnet._backends.mlp_call import MlpCall
     from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
 
 NAME = "numpy"
 ARRAYS = "numpy"
+
+empty = np.empty
 
 _BLOCK = 1 << 15  # elements; a few blocks of float64 stay in 1 MiB
 _RECIPE_BLOCK = 1 << 13  # with an activation, of which a dozen values are needed at once
@@ -42,26 +45,15 @@ def serves(dtype: np.dtype, out: np.dtype) -> bool:
     return True
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Return a new C-contiguous array."""
-    return np.empty(shape, dtype)
-
-
 def adopt(array: Any) -> np.ndarray:
     """Return a copy of a CuPy array on the host."""
     return array.get()
 
 
 @without_warnings
-def affine(
-    samples: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
-    out: np.ndarray,
-    dtype: np.dtype,
-    activation: Activation | None,
-) -> None:
-    """Write activation(samples * weight + bias), in `dtype`, to `out` of shape (N, B, F)."""
+def affine(call: AffineCall, out: np.ndarray) -> None:
+    """Write activation(samples * weight + bias) to `out` of shape (N, B, F)."""
+    samples, weight, bias, dtype, activation, _ = call
     weight = weight[:, None]
     bias = None if bias is None else bias[:, None]
     evaluate, size = _evaluator(dtype, activation)
@@ -80,21 +72,12 @@ def affine(
 
 
 @without_warnings
-def affine_select(
-    samples: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
-    set_index: np.ndarray,
-    out: np.ndarray,
-    dtype: np.dtype,
-    activation: Activation | None,
-    n_sets: int,
-) -> None:
+def affine_select(call: AffineCall, set_index: np.ndarray, out: np.ndarray) -> None:
     """Write `affine` of set `set_index[b]` for each sample b to `out` of shape (B, F).
 
     A set that there is not gives NaN, or 0 where the dtype has none.
     """
-    n_samples, n_features = out.shape
+    samples, weight, bias, dtype, activation, (n_sets, n_samples, n_features) = call
     evaluate, size = _evaluator(dtype, activation)
     rows = max(1, size // max(n_features, 1))
     for start in range(0, n_samples, rows):
@@ -242,9 +225,16 @@ def _evaluator(dtype: np.dtype, activation: Activation | None) -> tuple[Callable
 
 def _real_affine(samples, weight, bias, out, dtype) -> None:
     result = out if out.dtype is dtype or out.dtype == dtype else np.empty(out.shape, dtype)
-    np.multiply(samples, weight, result, dtype=dtype)
+    # Operands that have the dtype are faster without it.
+    if samples.dtype is weight.dtype is dtype:
+        np.multiply(samples, weight, result)
+    else:
+        np.multiply(samples, weight, result, dtype=dtype)
     if bias is not None:
-        np.add(result, bias, result, dtype=dtype)
+        if bias.dtype is dtype:
+            np.add(result, bias, result)
+        else:
+            np.add(result, bias, result, dtype=dtype)
     if result is not out:
         dtypes.copyto(out, result)
 

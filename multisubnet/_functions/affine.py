@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Never, overload
 
 import numpy as np
+from numpy import ndarray
 
-from multisubnet._arithmetic import float_mode
-from multisubnet._arithmetic.activation import resolve_activation
-from multisubnet._arithmetic.float_mode import ONE, SMALLEST
 from multisubnet._arrays import frameworks, validation
-from multisubnet._backends import choice
 from multisubnet._functions import evaluation
+from multisubnet._functions.affine_operands import as_arrays, make_call
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
@@ -140,45 +139,21 @@ def affine(
     """
     if _misplaced:
         raise frameworks.too_many(affine, (samples, weight, bias, *_misplaced))
+    xp: ModuleType = np
     if not (
-        type(samples) is type(weight) is type(weight if bias is None else bias) is np.ndarray
-        and (out is None or type(out) is np.ndarray)
+        type(samples) is type(weight) is type(weight if bias is None else bias) is ndarray
+        and (out is None or type(out) is ndarray)
     ):
         adapter = frameworks.of((samples, weight, bias, out))
         if adapter is not None:
             evaluate = frameworks.function_of(adapter, "affine")
             options = {"activation": activation, "set_axis": set_axis, "out": out}
             return evaluate(samples, weight, bias, **options)
-    if SMALLEST * ONE == 0.0:  # this thread flushes subnormals
-        with float_mode.subnormals_kept():
-            return affine(samples, weight, bias, activation=activation, set_axis=set_axis, out=out)
-    xp, samples, weight, bias, dtype, shape = validation.read(samples, weight, bias, out)
-    if activation is not None:
-        activation, dtype = resolve_activation(activation, dtype)
+        xp, samples, weight, bias = as_arrays(samples, weight, bias, out)
+    call = make_call(samples, weight, bias, activation)
     if type(set_axis) is not int or not 0 <= set_axis <= 1:
         set_axis = validation.axis("set_axis", set_axis)
-    if set_axis:
-        n_sets, n_samples, n_features = shape
-        shape = n_samples, n_sets, n_features
-    if out is not None:
-        validation.check_out(xp, out, shape, dtype)
-    backend = choice.choose("affine", xp, dtype, shape, out, activation)
-    if xp is not np:
-        operands = samples, weight, bias
-        order = (1, 0, 2) if set_axis else (0, 1, 2)
-        return evaluation.run("affine", backend, xp, operands, out, shape, order, dtype, activation)
-
-    result = np.empty(shape, dtype) if out is None else np.asarray(out)
-    ordered = result.transpose(1, 0, 2) if set_axis else result
-    if out is not None:
-        samples, weight, bias = validation.apart_from(ordered, (samples, weight, bias))
-    if backend.ARRAYS != "numpy":
-        from multisubnet._backends.cupy import host_arrays
-
-        host_arrays.affine(samples, weight, bias, result, set_axis, dtype, activation)
-    else:
-        backend.affine(samples, weight, bias, ordered, dtype, activation)
-    return result if out is None else out
+    return evaluation.run(xp, call, out, set_axis)
 
 
 # `_misplaced` is there for its message alone.

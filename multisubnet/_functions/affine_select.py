@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from multisubnet._arithmetic import float_mode
-from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arrays import namespaces, validation
 from multisubnet._arrays.frameworks import adapted
-from multisubnet._backends import choice
+from multisubnet._backends.affine_call import AffineCall
 from multisubnet._functions import evaluation
+from multisubnet._functions.affine_operands import as_numpy_arrays, make_call
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
@@ -42,7 +41,6 @@ def affine_select(
     check: bool | None = ...,
 ) -> ArrayT: ...
 @adapted
-@float_mode.keep_subnormals
 def affine_select(
     samples: Any,
     weight: Any,
@@ -108,26 +106,11 @@ def affine_select(
            [78, 27],
            [30, 45]])
     """
-    xp, operands, dtype, activation, sizes = checked(
-        samples, weight, bias, set_index, activation, out, check
-    )
-    n_sets, shape = sizes[0], sizes[1:]
-    if out is not None:
-        validation.check_out(xp, out, shape, dtype)
-    backend = choice.choose("affine_select", xp, dtype, shape, out, activation)
-    arguments = dtype, activation, n_sets
-    if xp is not np or backend.ARRAYS != "numpy":
-        return evaluation.run(
-            "affine_select", backend, xp, operands, out, shape, (0, 1), *arguments
-        )
-    result = np.empty(shape, dtype) if out is None else np.asarray(out)
-    if out is not None:
-        operands = validation.apart_from(result, operands)
-    backend.affine_select(*operands, result, *arguments)
-    return result if out is None else out
+    xp, call, index = read_select(samples, weight, bias, set_index, activation, out, check)
+    return evaluation.run(xp, call, out, set_index=index)
 
 
-def checked(
+def read_select(
     samples: Any,
     weight: Any,
     bias: Any,
@@ -135,25 +118,18 @@ def checked(
     activation: Any,
     out: Any,
     check: bool | None,
-) -> tuple[ModuleType, tuple[Any, ...], np.dtype, Activation | None, tuple[int, int, int]]:
-    """Return the namespace, the operands as its arrays, the dtype, the activation, (N, B, F)."""
-    others = {
-        "set_index": set_index,
-        "samples": samples,
-        "weight": weight,
-        "bias": bias,
-        "out": out,
-    }
-    xp = namespaces.namespace(others)
+) -> tuple[ModuleType, AffineCall, Any]:
+    """Return the namespace, the validated call and the index as its arrays."""
+    required, bias_only = {"samples": samples, "weight": weight}, {"bias": bias}
+    xp = namespaces.namespace({"set_index": set_index, **required, **bias_only, "out": out})
     if xp is np:
         set_index = validation.as_index("set_index", set_index)
-    xp, samples, weight, bias, dtype, sizes = validation.read(samples, weight, bias, out)
-    if samples.ndim != 2:
-        raise ValueError(f"samples has shape {samples.shape}; expected (B, F)")
-    if activation is not None:
-        activation, dtype = resolve_activation(activation, dtype)
-    check_index(set_index, sizes[0], sizes[1], xp is np if check is None else check)
-    return xp, (samples, weight, bias, set_index), dtype, activation, sizes
+        samples, weight, bias = as_numpy_arrays(required, bias_only).values()
+    call = make_call(samples, weight, bias, activation)
+    if call.samples.ndim != 2:
+        raise ValueError(f"samples has shape {call.samples.shape}; expected (B, F)")
+    check_index(set_index, *call.shape[:2], xp is np if check is None else check)
+    return xp, call, set_index
 
 
 def check_index(set_index: Any, n_sets: int, n_samples: int, check: bool) -> None:

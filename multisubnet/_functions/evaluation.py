@@ -1,49 +1,79 @@
-"""Evaluation of validated operands that are on a GPU, or are to go there."""
+"""Evaluation of a validated call: here results are allocated and backends are called."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from multisubnet._arithmetic import float_mode
+from multisubnet._arithmetic.float_mode import ONE, SMALLEST
 from multisubnet._arrays import dtypes, namespaces, validation
 from multisubnet._backends import choice
-
-_AS_IT_IS = 0, 1, 2
+from multisubnet._backends.affine_call import AffineCall
+from multisubnet._backends.mlp_call import MlpCall
 
 
 def run(
-    name: str,
-    backend: ModuleType,
     xp: ModuleType,
-    operands: tuple[Any, ...],
-    out: Any,
-    shape: tuple[int, ...],
-    order: tuple[int, ...],
-    dtype: np.dtype,
-    *arguments: Any,
+    call: AffineCall | MlpCall,
+    out: Any = None,
+    sets_second: int = 0,
+    set_index: Any = None,
 ) -> Any:
-    """Return what a backend's function of this name makes of arrays of `xp`, in `out` if given.
+    """Return the result of a call, in `out` if given.
 
-    `shape` is that of the result, whose axes in this `order` are those that the backend writes.
+    The operands, `out` and the result are arrays of `xp`. With `sets_second` the first two axes of
+    the result are exchanged. With `set_index` each sample has one set, and the result no axis of
+    sets.
     """
+    if SMALLEST * ONE == 0.0:  # this thread flushes subnormals
+        with float_mode.subnormals_kept():
+            return run(xp, call, out, sets_second, set_index)
+    if xp is not np and not namespaces.is_on_current_device(call.samples):
+        with call.samples.device:
+            return run(xp, call, out, sets_second, set_index)
+
+    name, shape = call.function, call.shape
+    if set_index is not None:
+        name, shape = name + "_select", shape[1:]
+    if sets_second:
+        shape = shape[1], shape[0], *shape[2:]
+    if out is not None:
+        validation.check_out(xp, out, shape, call.dtype)
+    backend = choice.choose(name, xp, call.working_dtype, call.shape, out, call.recipe)
+    if not hasattr(backend, name):
+        backend = choice.load("numpy")
+    evaluate: Callable[..., None] = getattr(backend, name)
     moves = backend.ARRAYS != xp.__name__
-    with namespaces.device_of(operands[0]):
-        if moves:
-            operands = tuple(None if x is None else backend.adopt(x) for x in operands)
-        if moves or out is None:
-            # The backend rounds to the dtype of `out`; what is left to do moves bytes only.
-            result = backend.empty(shape, dtype if out is None else dtypes.native(out.dtype))
-        else:
-            result = out
-            operands = validation.apart_from(result.transpose(order), operands)
-        ordered = result if order == _AS_IT_IS[: len(order)] else result.transpose(order)
-        getattr(backend, name)(*operands, ordered, dtype, *arguments)
-        if moves:
-            result = choice.load(xp.__name__).adopt(result)
-            if out is not None:
-                out[...] = result
+    if moves and xp is np and name == "affine":
+        from multisubnet._backends.cupy import host_arrays
+
+        evaluate, moves = host_arrays.affine, False
+    if moves:
+        call = call.with_arrays(backend.adopt)
+        set_index = None if set_index is None else backend.adopt(set_index)
+    if out is None:
+        result = (backend if moves else xp).empty(shape, call.dtype)
+    elif moves:
+        # The backend rounds to the dtype of `out`; what is left to do moves bytes only.
+        result = backend.empty(shape, dtypes.native(out.dtype))
+    else:
+        result = np.asarray(out) if xp is np else out
+    ordered = result.swapaxes(0, 1) if sets_second else result
+    if out is not None and not moves:
+        call = call.unaliased(ordered)
+        set_index = None if set_index is None else validation.unaliased(ordered, set_index)
+    if set_index is None:
+        evaluate(call, ordered)
+    else:
+        evaluate(call, set_index, ordered)
+    if moves:
+        result = choice.load(xp.__name__).adopt(result)
+        if out is not None:
+            out[...] = result
     return result if out is None else out
 
 
@@ -63,6 +93,6 @@ def cast(array: Any, dtype: np.dtype) -> Any:
     with namespaces.device_of(array):
         result = backend.empty(array.shape, dtype)
         one = backend.adopt(np.ones((1, 1), array.dtype))
-        column = array.reshape(-1, 1)
-        backend.affine(column, one, None, result.reshape(1, -1, 1), array.dtype, None)
+        call = AffineCall.linear(array.reshape(-1, 1), one, array.dtype)
+        backend.affine(call, result.reshape(1, -1, 1))
     return result

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from multisubnet._arithmetic import float_mode
-from multisubnet._arithmetic.float_mode import ONE, SMALLEST
 from multisubnet._arrays import dtypes, namespaces, validation
-from multisubnet._backends import choice
 from multisubnet._backends.mlp_call import MlpCall
-from multisubnet._functions import affine_select, affine_stats, problem
+from multisubnet._functions import affine_select, affine_stats, evaluation, problem
 from multisubnet._functions.mlp_operands import adapter_function, name_operands, read
 
 if TYPE_CHECKING:
@@ -186,37 +184,10 @@ def mlp(
             set_axis=set_axis,
             out=out,
         )
-    if SMALLEST * ONE == 0.0:  # this thread flushes subnormals
-        with float_mode.subnormals_kept():
-            return mlp(
-                samples,
-                layers,
-                activation=activation,
-                output_activation=output_activation,
-                inputs=inputs,
-                additive=additive,
-                intercept=intercept,
-                set_axis=set_axis,
-                out=out,
-            )
     xp, call, _ = read(named, activation, output_activation, inputs, additive, out)
     if type(set_axis) is not int or not 0 <= set_axis <= 1:
         set_axis = validation.axis("set_axis", set_axis)
-    return _in_order(xp, call, set_axis, out)
-
-
-@float_mode.keep_subnormals
-def evaluate(xp: ModuleType, call: MlpCall, set_axis: SetAxis, out: Any = None) -> Any:
-    """Return the values of a validated call on arrays of `xp`, in `out` if given."""
-    return _in_order(xp, call, set_axis, out)
-
-
-def _in_order(xp: ModuleType, call: MlpCall, set_axis: SetAxis, out: Any) -> Any:
-    """Return the values of a call, whose first two axes are in the order that `set_axis` says."""
-    shape = call.shape
-    if set_axis:
-        shape = (shape[1], shape[0], *shape[2:])
-    return _evaluate(xp, "mlp", call, (), out, shape, bool(set_axis))
+    return evaluation.run(xp, call, out, set_axis)
 
 
 @overload
@@ -322,8 +293,7 @@ def mlp_select(
         raise ValueError(f"samples has shape {call.samples.shape}; expected (B, F)")
     checks = xp is np if check is None else check
     affine_select.check_index(others["set_index"], call.n_sets, call.n_samples, checks)
-    operands = (others["set_index"],)
-    return _evaluate(xp, "mlp_select", call, operands, out, call.shape[1:], False)
+    return evaluation.run(xp, call, out, set_index=others["set_index"])
 
 
 @overload
@@ -453,47 +423,7 @@ def _blocks_of_stats(call: MlpCall) -> Iterator[tuple[slice, slice]]:
 
 def _stats_of_block(xp: ModuleType, call: MlpCall, set_weight: Any) -> dict[str, Any]:
     """Return the statistics of values of (B, columns)."""
-    values = _evaluate(xp, "mlp", call, (), None, call.shape, False)
+    values = evaluation.run(xp, call)
     n_sets, n_samples = values.shape[:2]
     values = values.reshape(n_sets, n_samples, math.prod(values.shape[2:]))
     return affine_stats.of_values(values, set_weight)
-
-
-def _evaluate(
-    xp: ModuleType,
-    name: str,
-    call: MlpCall,
-    operands: tuple[Any, ...],
-    out: Any,
-    shape: tuple[int, ...],
-    sets_second: bool,
-) -> Any:
-    """Return what the function of this name of a backend makes of a call, in `out` if given.
-
-    `shape` is that of the result, whose first two axes a backend writes in the other order if
-    `sets_second`.
-    """
-    if out is not None:
-        validation.check_out(xp, out, shape, call.dtype)
-    backend = choice.choose(name, xp, call.working_dtype, call.shape, out, call)
-    if not hasattr(backend, name):
-        backend = choice.load("numpy")
-    moves = backend.ARRAYS != xp.__name__
-    with namespaces.device_of(call.samples):
-        if moves:
-            call = call.with_arrays(backend.adopt)
-            operands = tuple(backend.adopt(x) for x in operands)
-        if moves or out is None:
-            result = backend.empty(shape, call.dtype if out is None else dtypes.native(out.dtype))
-        else:
-            result = out if xp is not np else np.asarray(out)
-        ordered = result.swapaxes(0, 1) if sets_second else result
-        if out is not None and not moves:
-            call = call.with_arrays(lambda x: validation.apart(ordered, x))
-            operands = tuple(validation.apart(ordered, x) for x in operands)
-        getattr(backend, name)(call, *operands, ordered)
-        if moves:
-            result = choice.load(xp.__name__).adopt(result)
-            if out is not None:
-                out[...] = result
-    return result if out is None else out

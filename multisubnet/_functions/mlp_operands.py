@@ -12,6 +12,7 @@ import numpy as np
 from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arrays import dtypes, frameworks, namespaces, validation
 from multisubnet._backends.mlp_call import MlpCall
+from multisubnet._functions.affine_operands import as_numpy_arrays
 
 _ARRAYS_OF_NUMPY = {np.ndarray}
 
@@ -43,7 +44,7 @@ def read(
     if out is not None or others or set(map(type, named.values())) != _ARRAYS_OF_NUMPY:
         xp = namespaces.namespace(named | others | {"out": out})
         if xp is np:
-            named = {name: validation.as_numpy(name, x) for name, x in named.items()}
+            named = as_numpy_arrays(named, {})
             others = {
                 name: None if x is None else validation.as_numpy(name, x)
                 for name, x in others.items()

@@ -10,6 +10,7 @@ from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._arrays import dtypes, namespaces, validation
 from multisubnet._backends import choice
+from multisubnet._functions.affine_operands import as_numpy_arrays, make_call
 from multisubnet._functions.summation import Summing, normalized
 
 
@@ -22,15 +23,14 @@ class Problem:
     def __init__(
         self, samples: Any, weight: Any, bias: Any, activation: Any, others: dict[str, Any]
     ):
-        operands = {"samples": samples, "weight": weight, "bias": bias}
-        self.xp = namespaces.namespace(operands | others)
+        required, others = {"samples": samples, "weight": weight}, {"bias": bias, **others}
+        self.xp = namespaces.namespace(required | others)
         if self.xp is np:
-            others = {
-                name: None if x is None else validation.as_numpy(name, x)
-                for name, x in others.items()
-            }
-        _, samples, weight, bias, dtype, self.shape = validation.read(samples, weight, bias, None)
-        self.dtype = working_dtype(dtype)
+            others = as_numpy_arrays(required, others)
+            samples, weight = others.pop("samples"), others.pop("weight")
+        call = make_call(samples, weight, others.pop("bias"))
+        self.samples, self.weight, self.bias, self.shape = *call[:3], call.shape
+        self.dtype = working_dtype(call.dtype)
         for name, array in others.items():
             if array is not None:
                 validation.check_dtype(name, array)
@@ -42,7 +42,7 @@ class Problem:
         self.activation: Activation | None = None
         if activation is not None:
             self.activation, _ = resolve_activation(activation, self.dtype)
-        self.samples, self.weight, self.bias, self.others = samples, weight, bias, others
+        self.others = others
 
     def expect(self, name: str, shapes: dict[str, tuple[int, ...]]) -> None:
         """Raise unless an operand, if it is there, has one of some shapes with names."""

@@ -16,6 +16,7 @@ from multisubnet._arithmetic.summands import Terms
 from multisubnet._arithmetic.summation_order import BLOCK
 from multisubnet._arrays import namespaces
 from multisubnet._backends import choice
+from multisubnet._backends.affine_call import AffineCall
 
 _LEAST_BYTES, _MOST_BYTES = 1 << 20, 1 << 23  # of the totals of blocks that are held at once
 
@@ -136,7 +137,8 @@ def normalized(summing: Summing, weights: Any, largest: Any = None) -> Any:
     if fused is not None:
         out = summing.empty((len(weights), 1))
         unit = fused.unit(summing, largest)
-        summing.backend.affine(weights[:, None], unit, None, out[None], np.dtype(np.float64), None)
+        call = AffineCall.linear(weights[:, None], unit, np.dtype(np.float64))
+        summing.backend.affine(call, out[None])
         return out[:, 0]
     return _wide(summing, weights) * (1.0 / power_of_two(largest))
 
@@ -175,5 +177,5 @@ def in_float64(summing: Summing, array: Any, dtype: np.dtype) -> Any:
     out = summing.empty(array.shape)
     one = summing.empty((1, array.shape[1]))
     one[...] = 1.0
-    summing.backend.affine(array, one, None, out[None], dtype, None)
+    summing.backend.affine(AffineCall.linear(array, one, dtype), out[None])
     return out

@@ -11,17 +11,10 @@ import numpy as np
 from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arrays import namespaces
 from multisubnet._arrays.types import ArrayT
-from multisubnet._functions import problem
+from multisubnet._functions import evaluation, problem
 from multisubnet._memory import amounts
 from multisubnet._memory.progress import reporting
-from multisubnet._sets.parameters import (
-    Parameters,
-    common_dtype,
-    in_dtype,
-    n_cut_axes,
-    n_third,
-    run,
-)
+from multisubnet._sets.parameters import Parameters, common_dtype, n_cut_axes, n_third
 
 _BLOCK_BYTES = 1 << 26  # of the predictions that are sorted at once, without a limit
 
@@ -68,12 +61,12 @@ def predict_stats(
             f"for one prediction of each of {n_sets} sets"
         )
     mean, std = parameters.mean_and_std(samples)
-    call = in_dtype(call, working)
+    call = call._replace(dtype=working)
     found = np.full((2 + len(levels), n_samples, *axes), np.nan)
     with reporting(progress, n_samples, "samples") as report:
         for rows, third in _tiles(n_samples, n_columns, columns) if n_sets else ():
             some = third if n_cut_axes(call) == 3 else slice(0, n_third(call))
-            block = run(xp, call.part(slice(0, n_sets), rows, some), 0)
+            block = evaluation.run(xp, call.part(slice(0, n_sets), rows, some))
             where = (rows, third) if n_cut_axes(call) == 3 else (rows,)
             found[:, *where] = _distribution(namespaces.on_host(block), levels)
             if third.stop == n_columns and rows.stop < n_samples:

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation, resolve_activation
-from multisubnet._arrays import dtypes, validation
+from multisubnet._arrays import dtypes
 from multisubnet._arrays.types import SetAxis
+from multisubnet._backends.affine_call import AffineCall
 from multisubnet._backends.mlp_call import MlpCall
-from multisubnet._functions import evaluation, mlp_operands
+from multisubnet._functions import affine_operands, mlp_operands
 from multisubnet._functions.affine import affine
 from multisubnet._functions.affine_stats import affine_stats
-from multisubnet._functions.mlp import evaluate, mlp, mlp_stats
+from multisubnet._functions.mlp import mlp, mlp_stats
 
 _LINEAR = Activation("linear")
 
@@ -189,11 +190,7 @@ class Parameters(NamedTuple):
             xp, call, _ = mlp_operands.read(named, hidden, last, self.inputs, self.additive, None)
             return xp, call
         ((weight, bias),) = self.layers
-        xp, samples, weight, bias, dtype, shape = validation.read(samples, weight, bias, None)
-        (activation,) = self.activations
-        if activation is not None:
-            activation, dtype = resolve_activation(activation, dtype)
-        return xp, AffineCall(samples, weight, bias, activation, dtype, shape)
+        return affine_operands.read_call(samples, weight, bias, self.activations[0])
 
 
 def resolve(activation: Any) -> Activation | None:
@@ -201,61 +198,6 @@ def resolve(activation: Any) -> Activation | None:
     if activation is None:
         return None
     return resolve_activation(activation, np.dtype(np.float64))[0]
-
-
-class AffineCall(NamedTuple):
-    """Valid operands of `affine`, with the attributes that `MlpCall` has."""
-
-    samples: Any
-    weight: Any
-    bias: Any
-    activation: Activation | None
-    dtype: np.dtype
-    shape: tuple[int, int, int]
-
-    @property
-    def arrays(self) -> list[Any]:
-        return [x for x in (self.samples, self.weight, self.bias) if x is not None]
-
-    def part(self, sets: slice, samples: slice, features: slice) -> AffineCall:
-        """Return the call for some of the sets, samples and features."""
-        rows: Any = samples if self.samples.ndim == 2 else (sets, samples)
-        weight, bias = (
-            x if x is None or len(x) == 1 else x[sets] for x in (self.weight, self.bias)
-        )
-        operands = self.samples[rows], weight, bias
-        if features != slice(0, self.shape[2]):
-            operands = tuple(None if x is None else x[..., features] for x in operands)  # type: ignore[assignment]
-        cuts = zip((sets, samples, features), self.shape, strict=True)
-        n_sets, n_samples, n_features = (len(range(*cut.indices(n))) for cut, n in cuts)
-        shape = n_sets, n_samples, n_features
-        return AffineCall(*operands, self.activation, self.dtype, shape)
-
-
-def apart_from(out: Any, call: AffineCall | MlpCall) -> AffineCall | MlpCall:
-    """Return the call with copies of arrays that writing to `out` could change.
-
-    `out` has its axes in the order of the call's shape.
-    """
-    if isinstance(call, MlpCall):
-        return call.with_arrays(lambda x: validation.apart(out, x))
-    operands = validation.apart_from(out, (call.samples, call.weight, call.bias))
-    samples, weight, bias = operands
-    return call._replace(samples=samples, weight=weight, bias=bias)
-
-
-def run(xp: ModuleType, call: AffineCall | MlpCall, set_axis: SetAxis, out: Any = None) -> Any:
-    """Return the result of a call on arrays of `xp`, in `out` if given."""
-    if isinstance(call, MlpCall):
-        return evaluate(xp, call, set_axis, out)
-    return affine(
-        call.samples,
-        call.weight,
-        call.bias,
-        activation=call.activation,
-        set_axis=set_axis,
-        out=out,
-    )
 
 
 def n_cut_axes(call: AffineCall | MlpCall) -> int:
@@ -266,13 +208,6 @@ def n_cut_axes(call: AffineCall | MlpCall) -> int:
 def common_dtype(call: AffineCall | MlpCall) -> np.dtype:
     """Return the dtype that all operands have in common."""
     return dtypes.result_type(*(x.dtype for x in call.arrays))
-
-
-def in_dtype(call: AffineCall | MlpCall, dtype: np.dtype) -> AffineCall | MlpCall:
-    """Return the call whose result has a dtype, to which the operands can be cast."""
-    if isinstance(call, AffineCall) and common_dtype(call) != dtype:
-        call = call._replace(weight=evaluation.cast(call.weight, dtype))
-    return call._replace(dtype=dtype)
 
 
 def n_third(call: AffineCall | MlpCall) -> int:

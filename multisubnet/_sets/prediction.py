@@ -13,17 +13,12 @@ from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arrays import dtypes, namespaces, validation
 from multisubnet._arrays.types import SetAxis
 from multisubnet._backends import numpy
+from multisubnet._backends.affine_call import AffineCall
 from multisubnet._backends.mlp_call import MlpCall
+from multisubnet._functions import evaluation
 from multisubnet._memory import amounts, chunks, mapped
 from multisubnet._memory.progress import reporting
-from multisubnet._sets.parameters import (
-    AffineCall,
-    Parameters,
-    apart_from,
-    n_cut_axes,
-    n_third,
-    run,
-)
+from multisubnet._sets.parameters import Parameters, n_cut_axes, n_third
 
 UNCHECKED_BYTES = 1 << 26  # a result so small is not compared with the memory that is available
 _CHUNK_BYTES = 1 << 28  # what is in memory at once of a result that is not, without a limit
@@ -105,8 +100,8 @@ class Prediction(NamedTuple):
         if isinstance(out, self.xp.ndarray):
             validation.check_out(self.xp, out, self.shape, self.dtype)
             ordered = out.swapaxes(0, 1) if self.set_axis else out
-            apart = self._replace(call=apart_from(ordered, self.call))
-            apart._write(out, limit, progress)
+            unaliased = self._replace(call=self.call.unaliased(ordered))
+            unaliased._write(out, limit, progress)
             return
         if not hasattr(out, "__setitem__"):
             raise TypeError(
@@ -212,7 +207,8 @@ class Prediction(NamedTuple):
         return self.call.part(*self._ordered(chunk), third)
 
     def block(self, call: AffineCall | MlpCall, out: Any = None) -> Any:
-        return run(self.xp, call, self.set_axis, out)
+        """Return the result of a part of the call, in `out` if given."""
+        return evaluation.run(self.xp, call, out, self.set_axis)
 
 
 @without_warnings

@@ -9,9 +9,10 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from multisubnet._arithmetic.activation import Activation, resolve_activation
+from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.moments import steps_of
 from multisubnet._arrays import validation
+from multisubnet._functions.affine_operands import read_call
 from multisubnet._functions.affine_stats import names_of, needs_spread, problem_of
 from multisubnet._functions.loss_problem import LossProblem, with_gradients
 from multisubnet.dask import _tasks
@@ -58,14 +59,12 @@ def affine(
         )
     given = ChunkedOperands(samples=samples, weight=weight, bias=bias)
     of_samples, of_weight, of_bias = given.stand_ins("samples", "weight", "bias")
-    *_, dtype, shape = validation.read(of_samples, of_weight, of_bias, None)
-    if activation is not None:
-        activation, dtype = resolve_activation(activation, dtype)
+    _, call = read_call(of_samples, of_weight, of_bias, activation)
     set_axis = validation.axis("set_axis", set_axis)
-    given.cut(shape, "nbf", dtype)
-    function = partial(_tasks.affine_of_chunks, activation=activation, set_axis=set_axis)
+    given.cut(call.shape, "nbf", call.dtype)
+    function = partial(_tasks.affine_of_chunks, activation=call.activation, set_axis=set_axis)
     index = "bnf" if set_axis else "nbf"
-    return given.combined(function, index, dtype, *given.pairs("samples", "weight", "bias"))
+    return given.combined(function, index, call.dtype, *given.pairs("samples", "weight", "bias"))
 
 
 def mean_loss(

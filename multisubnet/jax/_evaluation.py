@@ -10,11 +10,12 @@ import jax
 import numpy as np
 
 import multisubnet as ms
-from multisubnet._arithmetic.activation import Activation, resolve_activation
+from multisubnet._arithmetic.activation import Activation
 from multisubnet._arrays import validation
 from multisubnet._functions import affine_select as _affine_select
 from multisubnet._functions import affine_stats as _affine_stats
 from multisubnet._functions import affine_vjp as _affine_vjp
+from multisubnet._functions.affine_operands import read_call
 from multisubnet.jax import _formulas
 from multisubnet.jax._arrays import (
     canonical,
@@ -73,11 +74,8 @@ def affine(
     """
     _refuse(out)
     operands = read(samples=samples, weight=weight, bias=bias)
-    *_, dtype, shape = validation.read(**stand_ins(operands), out=None)
-    applied = None
-    if activation is not None:
-        applied, dtype = resolve_activation(activation, dtype)
-    dtype = canonical(dtype)
+    _, call = read_call(**stand_ins(operands), activation=activation)
+    applied, dtype, shape = call.activation, canonical(call.dtype), call.shape
     set_axis = validation.axis("set_axis", set_axis)
     if set_axis:
         shape = shape[1], shape[0], shape[2]
@@ -105,14 +103,13 @@ def affine_select(
     """
     _refuse(out)
     operands = read(samples=samples, weight=weight, bias=bias, set_index=set_index)
-    checked = _affine_select.checked(
+    _, call, _ = _affine_select.read_select(
         **stand_ins(operands), activation=activation, out=None, check=False
     )
-    *_, dtype, applied, (_, *shape) = checked
-    dtype = canonical(dtype)
+    applied, dtype, shape = call.activation, canonical(call.dtype), call.shape[1:]
     if not is_traced(operands):
         options = {"activation": applied, "check": check}
-        return evaluate_into(ms.affine_select, operands, tuple(shape), dtype, **options)
+        return evaluate_into(ms.affine_select, operands, shape, dtype, **options)
     if check:
         raise TypeError("check is True, and inside a transformation of JAX no index is known yet")
     return _formulas.affine_select(*traced(operands), applied, dtype)

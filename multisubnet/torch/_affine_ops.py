@@ -16,7 +16,7 @@ import multisubnet as ms
 from multisubnet._arithmetic.activation import resolve_activation
 from multisubnet._arrays import dtypes, validation
 from multisubnet._arrays.frameworks import known_to_compilers
-from multisubnet._functions import problem
+from multisubnet._functions import affine_operands, problem
 from multisubnet.torch._arrays import (
     array_of,
     as_tensors,
@@ -65,7 +65,7 @@ def _shape(samples: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Any, .
     operands = [x for x in (samples, weight, bias) if x is not None]
     n_samples, n_features = samples.shape[-2:]
     if all(isinstance(n, int) or n.node.has_hint() for x in operands for n in x.shape):
-        return validation.count_sets(samples, weight, bias), n_samples, n_features
+        return affine_operands.count_sets(samples, weight, bias), n_samples, n_features
     of_sets = *(x.shape[0] for x in operands[1:]), *samples.shape[:-2]
     n_sets = next((n for n in of_sets if not statically_known_true(n == 1)), 1)
     return n_sets, n_samples, n_features

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.summands import OPERANDS, Terms
+from multisubnet._backends.affine_call import AffineCall
 from multisubnet._backends.cupy import sources
 from multisubnet._backends.cupy.closed_form import Fused
 from multisubnet._backends.cupy.launch import geometry
@@ -92,31 +92,17 @@ def adopt(array: np.ndarray) -> Any:
     return copy
 
 
-def affine(
-    samples: Any,
-    weight: Any,
-    bias: Any,
-    out: Any,
-    dtype: np.dtype,
-    activation: Activation | None,
-) -> None:
-    """Write activation(samples * weight + bias), in `dtype`, to `out` of shape (N, B, F)."""
+def affine(call: AffineCall, out: Any) -> None:
+    """Write activation(samples * weight + bias) to `out` of shape (N, B, F)."""
     if out.size:
+        samples, weight, bias, dtype, activation, _ = call
         _run_planned(plan_affine, (samples, weight, bias, out), dtype, activation)
 
 
-def affine_select(
-    samples: Any,
-    weight: Any,
-    bias: Any,
-    set_index: Any,
-    out: Any,
-    dtype: np.dtype,
-    activation: Activation | None,
-    n_sets: int,
-) -> None:
+def affine_select(call: AffineCall, set_index: Any, out: Any) -> None:
     """Write `affine` of set `set_index[b]` for each sample b to `out` of shape (B, F)."""
     if out.size:
+        samples, weight, bias, dtype, activation, (n_sets, _, _) = call
         arrays = samples, weight, bias, set_index, out
         _run_planned(plan_affine_select, arrays, dtype, activation, n_sets)
 

@@ -6,30 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet._arithmetic.activation import Activation
+from multisubnet._backends.affine_call import AffineCall
 from multisubnet._backends.cupy import engine
 
 _CHUNK_BYTES = 1 << 25  # of the result; there are two on the GPU, and two in pinned memory
 
 
-def affine(
-    samples: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
-    result: np.ndarray,
-    set_axis: int,
-    dtype: np.dtype,
-    activation: Activation | None,
-) -> None:
-    """Write `affine` to `result`, of shape (N, B, F), or (B, N, F) where `set_axis` is 1.
+def affine(call: AffineCall, out: np.ndarray) -> None:
+    """Write activation(samples * weight + bias) to `out` of shape (N, B, F).
 
-    Chunks are of the first axis. Where they do not fit on the card, they are halved.
+    Chunks are of sets, or of samples if these lie further apart. Where they do not fit on the card,
+    they are halved.
     """
     import cupy
 
-    if not result.size:
+    if not out.size:
         return
-    passage = _Passage((samples, weight, bias), result, set_axis, dtype, activation)
+    by_samples = abs(out.strides[1]) > abs(out.strides[0]) or len(out) == 1
+    result = out.swapaxes(0, 1) if by_samples else out
+    passage = _Passage(call, result, by_samples)
     row_bytes = result.nbytes // len(result)
     rows = min(max(_CHUNK_BYTES // row_bytes, 1), len(result))
     while True:
@@ -40,7 +35,7 @@ def affine(
             if rows == 1:
                 free, total = cupy.cuda.runtime.memGetInfo()
                 raise MemoryError(
-                    f"one {'sample' if set_axis else 'set'} of the result has {row_bytes} bytes "
+                    f"one {'sample' if by_samples else 'set'} of the result has {row_bytes} bytes "
                     f"and does not fit on the GPU with its operands: {free} of {total} bytes are "
                     f"free"
                 ) from error
@@ -62,16 +57,9 @@ def _free_blocks() -> None:
 class _Passage:
     """The way of a result over the GPU; `done` rows of its first axis have arrived."""
 
-    def __init__(
-        self,
-        operands: tuple[np.ndarray | None, ...],
-        result: np.ndarray,
-        set_axis: int,
-        dtype: np.dtype,
-        activation: Activation | None,
-    ):
-        self.operands, self.result, self.set_axis = operands, result, set_axis
-        self.dtype, self.activation = dtype, activation
+    def __init__(self, call: AffineCall, result: np.ndarray, by_samples: bool):
+        self.call, self.result, self.by_samples = call, result, by_samples
+        self.operands = call.samples, call.weight, call.bias
         self.done = 0
         self._shared: Any = None  # operands on the GPU, where a chunk needs all of them
 
@@ -112,18 +100,19 @@ class _Passage:
         operands = []
         for i, operand in enumerate(self.operands):
             if operand is not None and self._has_rows(i, operand):
-                of_rows = operand[..., rows, :] if self.set_axis else operand[rows]
+                of_rows = operand[..., rows, :] if self.by_samples else operand[rows]
                 operands.append(engine.adopt(of_rows))
             else:
                 operands.append(self._shared[i])
+        ordered = chunk.transpose(1, 0, 2) if self.by_samples else chunk
         samples, weight, bias = operands
-        ordered = chunk.transpose(1, 0, 2) if self.set_axis else chunk
-        engine.affine(samples, weight, bias, ordered, self.dtype, self.activation)
+        call = self.call._replace(samples=samples, weight=weight, bias=bias, shape=ordered.shape)
+        engine.affine(call, ordered)
 
     def _has_rows(self, number: int, operand: np.ndarray) -> bool:
         """Whether rows of the result need rows of this operand, and not all of it."""
         is_samples = number == 0
-        if self.set_axis:
+        if self.by_samples:
             return is_samples
         return operand.ndim == 3 if is_samples else len(operand) > 1
 

@@ -19,6 +19,7 @@ from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._backends import numpy as _numpy
+from multisubnet._backends.affine_call import AffineCall
 from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._backends.mlp_sums import MlpSums
 from multisubnet._backends.numba import mlp_engine, mlp_sum_engine
@@ -100,17 +101,10 @@ def gains(
     return elements >= _WORTH_LOADING and why_unavailable() is None
 
 
-def affine(
-    samples: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
-    out: np.ndarray,
-    dtype: np.dtype,
-    activation: Activation | None,
-) -> None:
-    """Write activation(samples * weight + bias), in `dtype`, to `out` of shape (N, B, F)."""
+def affine(call: AffineCall, out: np.ndarray) -> None:
+    """Write activation(samples * weight + bias) to `out` of shape (N, B, F)."""
+    samples, weight, bias, dtype, activation, (n_sets, n_samples, n_features) = call
     evaluate = _compiled("affine", dtype, activation)
-    n_sets, n_samples, n_features = out.shape
     if not out.size:
         return
     has_bias = bias is not None
@@ -137,7 +131,7 @@ def affine(
     else:
         sets_first, whole = True, out
     if not plain or not is_plain(whole, dtype):
-        _in_blocks(evaluate, samples, weight, bias, out, dtype)
+        _in_blocks(evaluate, call, out)
         return
 
     rows = samples.reshape(-1, n_features)
@@ -156,22 +150,13 @@ def affine(
         _threads.run(work, _pieces(outer, run, reads_again, dtype.itemsize, threads), threads)
 
 
-def affine_select(
-    samples: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
-    set_index: np.ndarray,
-    out: np.ndarray,
-    dtype: np.dtype,
-    activation: Activation | None,
-    n_sets: int,
-) -> None:
+def affine_select(call: AffineCall, set_index: np.ndarray, out: np.ndarray) -> None:
     """Write `affine` of set `set_index[b]` for each sample b to `out` of shape (B, F)."""
+    samples, weight, bias, dtype, activation, (n_sets, _, _) = call
     third = weight if bias is None else bias
     plain = all(is_plain(array, dtype) for array in (samples, weight, third, out))
     if not plain or ((set_index < 0) | (set_index >= n_sets)).any():
-        operands = samples, weight, bias, set_index, out, dtype, activation, n_sets
-        _numpy.affine_select(*operands)
+        _numpy.affine_select(call, set_index, out)
         return
     evaluate = _compiled("affine_select", dtype, activation)
     index = np.require(set_index, np.int64, ["C", "A"])
@@ -310,15 +295,9 @@ def _pieces(
             yield first, min(first + height, outer), start, min(start + length, run)
 
 
-def _in_blocks(
-    evaluate: Callable[..., None],
-    samples: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
-    out: np.ndarray,
-    dtype: np.dtype,
-) -> None:
+def _in_blocks(evaluate: Callable[..., None], call: AffineCall, out: np.ndarray) -> None:
     """Evaluate in blocks of which every operand is made contiguous and of one dtype."""
+    samples, weight, bias, dtype, *_ = call
     samples = samples if samples.ndim == 3 else samples[None]
     weight = weight[:, None]
     third = weight if bias is None else bias[:, None]
