@@ -78,10 +78,11 @@ def can_cast(dtype: np.dtype, to: np.dtype) -> bool:
 
 def copyto(out: np.ndarray, values: Any) -> None:
     """Write values to an array of a dtype to which `can_cast` casts theirs, rounded once."""
-    if is_bfloat16(out.dtype):
-        values = rounded_to_odd(np.asarray(values))
-    elif is_bfloat16(np.asarray(values).dtype):
-        values = values.astype(np.float32)
+    if not (out.dtype in NATIVE and getattr(values, "dtype", None) in NATIVE):
+        if is_bfloat16(out.dtype):
+            values = rounded_to_odd(np.asarray(values))
+        elif is_bfloat16(np.asarray(values).dtype):
+            values = values.astype(np.float32)
     np.copyto(out, values, casting="same_kind")
 
 

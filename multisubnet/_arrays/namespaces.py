@@ -40,7 +40,9 @@ def on_host(array: Any) -> np.ndarray:
 
 def device_of(array: Any) -> contextlib.AbstractContextManager:
     """Return a context in which a CuPy array's device is the current one (mostly it is)."""
-    return _NOTHING if not is_cupy(array) or is_on_current_device(array) else array.device
+    if type(array) is np.ndarray or not is_cupy(array) or is_on_current_device(array):
+        return _NOTHING
+    return array.device
 
 
 def is_on_current_device(array: Any) -> bool:

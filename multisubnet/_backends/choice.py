@@ -26,7 +26,8 @@ from multisubnet._backends.numba import engine
 #   ARRAYS                the name of the namespace, numpy or cupy, of the arrays that it works on
 #   why_unavailable()     a sentence, or None where it can run
 #   serves(dtype, out)    whether it has code for this working dtype and dtype of the result
-#   empty(shape, dtype)   a new C-contiguous array
+#   empty(shape, dtype=float64)
+#                         a new C-contiguous array
 #   adopt(array)          a copy of an array of the other namespace
 #   affine(call, out)     a validated call, into out of shape (N, B, F)
 #   affine_select(call, set_index, out)

@@ -263,7 +263,8 @@ def blocks(
     shape: tuple[int, ...], strides: tuple[int, ...], size: int
 ) -> Iterator[tuple[slice, ...]]:
     """Cut an array into blocks of at most `size` elements, each as whole in memory as can be."""
-    outermost_first = sorted(range(len(shape)), key=lambda axis: -abs(strides[axis]))
+    steps_in_memory = list(map(abs, strides))
+    outermost_first = sorted(range(len(shape)), key=steps_in_memory.__getitem__, reverse=True)
     steps = [1] * len(shape)
     for axis in reversed(outermost_first):
         steps[axis] = min(shape[axis], size)
@@ -278,6 +279,8 @@ def blocks(
 
 def part(array: np.ndarray, block: tuple[slice, ...]) -> np.ndarray:
     """Return the part of a broadcast operand that a block of the result needs."""
-    return array[
-        tuple(slice(None) if n == 1 else cut for n, cut in zip(array.shape, block, strict=True))
-    ]
+    cuts = list(block)
+    for axis, n in enumerate(array.shape):
+        if n == 1:
+            cuts[axis] = slice(None)
+    return array[tuple(cuts)]

@@ -36,7 +36,7 @@ def run_program(program: Program, given: dict[str, Any]) -> list[np.ndarray]:
         elif name == "given":
             value = np.asarray(given[inputs[0]], program.dtype)
         else:
-            operands = [values[i] for i in inputs]
+            operands = list(map(values.__getitem__, inputs))
             if name in ("bits", "from_bits"):
                 value = operands[0].view(of_kind[kind])
             else:

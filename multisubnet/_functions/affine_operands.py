@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from multisubnet._arithmetic import float_mode
 from multisubnet._arithmetic.activation import resolve_activation
-from multisubnet._arithmetic.float_mode import keep_subnormals
+from multisubnet._arithmetic.float_mode import ONE, SMALLEST
 from multisubnet._arrays import namespaces, validation
 from multisubnet._arrays.dtypes import NATIVE, result_type
 from multisubnet._backends.affine_call import AffineCall
+
+REQUIRED = "samples", "weight"
 
 
 def read_call(
@@ -26,21 +30,23 @@ def as_arrays(
     samples: Any, weight: Any, bias: Any, out: Any = None
 ) -> tuple[ModuleType, Any, Any, Any]:
     """Return the namespace of the operands, and these as its arrays."""
-    xp = namespaces.namespace({"samples": samples, "weight": weight, "bias": bias, "out": out})
+    operands = {"samples": samples, "weight": weight, "bias": bias}
+    xp = namespaces.namespace(operands | {"out": out})
     if xp is np:
-        required = {"samples": samples, "weight": weight}
-        samples, weight, bias = as_numpy_arrays(required, {"bias": bias}).values()
+        samples, weight, bias = as_numpy_arrays(operands, REQUIRED).values()
     return xp, samples, weight, bias
 
 
-@keep_subnormals
-def as_numpy_arrays(required: dict[str, Any], optional: dict[str, Any]) -> dict[str, Any]:
-    """Return array_likes by name as NumPy arrays; None among the optional ones stays.
+def as_numpy_arrays(named: dict[str, Any], required: Collection[str]) -> dict[str, Any]:
+    """Return array_likes by name as NumPy arrays; None stays, but of those that are required.
 
     The dtypes of those that are arrays are not looked at.
     """
-    arrays = required | optional
-    for name, x in arrays.items():
+    if SMALLEST * ONE == 0.0:  # this thread flushes subnormals, and lists may mix dtypes
+        with float_mode.subnormals_kept():
+            return as_numpy_arrays(named, required)
+    arrays = named.copy()
+    for name, x in named.items():
         if type(x) is not np.ndarray and (x is not None or name in required):
             arrays[name] = validation.as_numpy(name, x)
     return arrays

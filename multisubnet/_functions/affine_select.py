@@ -11,7 +11,7 @@ from multisubnet._arrays import namespaces, validation
 from multisubnet._arrays.frameworks import adapted
 from multisubnet._backends.affine_call import AffineCall
 from multisubnet._functions import evaluation
-from multisubnet._functions.affine_operands import as_numpy_arrays, make_call
+from multisubnet._functions.affine_operands import REQUIRED, as_numpy_arrays, make_call
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
@@ -120,11 +120,11 @@ def read_select(
     check: bool | None,
 ) -> tuple[ModuleType, AffineCall, Any]:
     """Return the namespace, the validated call and the index as its arrays."""
-    required, bias_only = {"samples": samples, "weight": weight}, {"bias": bias}
-    xp = namespaces.namespace({"set_index": set_index, **required, **bias_only, "out": out})
+    operands = {"samples": samples, "weight": weight, "bias": bias}
+    xp = namespaces.namespace({"set_index": set_index, **operands, "out": out})
     if xp is np:
         set_index = validation.as_index("set_index", set_index)
-        samples, weight, bias = as_numpy_arrays(required, bias_only).values()
+        samples, weight, bias = as_numpy_arrays(operands, REQUIRED).values()
     call = make_call(samples, weight, bias, activation)
     if call.samples.ndim != 2:
         raise ValueError(f"samples has shape {call.samples.shape}; expected (B, F)")

@@ -31,7 +31,7 @@ from multisubnet._arithmetic.moments import (
     steps_of,
 )
 from multisubnet._arithmetic.summation_order import BLOCK
-from multisubnet._functions.summation import Summing, in_float64, power_of_two
+from multisubnet._functions.summation import SUM, Summing, in_float64, power_of_two
 
 _WIDTH = 64  # features whose moments are computed together
 _ELEMENTS = 1 << 19  # of an array in float64
@@ -231,16 +231,17 @@ class _Data:
 
     def totals(self, step: Step, moments: Any) -> Any:
         """Return the sums of a step's terms, float64 of shape (outputs, F)."""
-        nodes = self._summing.empty((len(self._chunks), step.adds, 1, self._arrays[0].shape[1]))
+        nodes = self._summing.empty((len(self._chunks), 1, step.adds, self._arrays[0].shape[1]))
         for node, rows in zip(nodes, self._chunks, strict=True):
             x, t, weight = self._chunk(rows)
             values = step.terms(x, t, *moments[: step.takes])
             if weight is not None and not step.signed:
                 weight = abs(weight)
-            for output, value in zip(node, values, strict=True):
-                weighted = value if weight is None else value * weight
-                output[0] = self._in_float64.total(weighted[None])
-        return self._summing.added(nodes)[:, 0]
+            every = self._summing.empty((step.adds, *x.shape))
+            for one, value in zip(every, values, strict=True):
+                one[...] = value if weight is None else value * weight
+            node[...] = self._in_float64.totals(SUM, {"sample": every}, every.shape)
+        return self._summing.added(nodes)[0]
 
     def _chunk(self, rows: slice) -> list[Any]:
         """Return samples, targets and weights of some rows, the latest of which are kept."""

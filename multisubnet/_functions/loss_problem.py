@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Literal
 
 import numpy as np
@@ -88,10 +89,9 @@ class LossProblem:
     def means(self) -> tuple[Any, ...]:
         """Return the means."""
         problem = self.problem
-        self._check_targets()
         summing = self._on_backend()
         with namespaces.device_of(problem.samples):
-            outs = [summing.empty(*result) for result in self.results]
+            outs = list(itertools.starmap(summing.empty, self.results))
             sample_weight = problem.normalize(summing, "sample_weight")
             if self.has_closed_form:
                 data = problem.samples, self._targets(), sample_weight
@@ -104,22 +104,19 @@ class LossProblem:
                     divisor_array = summing.total(operands["factor"])
                 shape = problem.shape
                 summing.write(self.terms, operands, shape, outs, self.divisor, divisor_array)
-            return tuple(summing.returned(out) for out in outs)
+            return tuple(map(summing.returned, outs))
 
     def totals(self) -> Any:
         """Return what `Summing.totals` does, where there is no closed form."""
-        self._check_targets()
         summing = self._on_backend()
         with namespaces.device_of(self.problem.samples):
             totals = summing.totals(self.terms, self._operands(), self.problem.shape)
             return summing.returned(totals)
 
-    def _check_targets(self) -> None:
-        """Raise unless the loss is defined for all targets; those on a GPU are not looked at."""
-        if self.problem.xp is np:
-            check_targets(self.terms.loss, self.problem.others["targets"])
-
     def _on_backend(self) -> Summing:
+        """Check the targets, if they are not on a GPU, and bring the operands to the backend."""
+        if self.problem.xp is np and self.terms.loss in _DOMAINS:
+            check_targets(self.terms.loss, self.problem.others["targets"])
         n_sets, n_samples, n_features = shape = self.problem.shape
         if self.has_closed_form:
             shape = 3, n_sets + n_samples, n_features  # some three passes over the operands
@@ -155,14 +152,11 @@ def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> Problem
         },
     )
     problem.expect("sample_weight", {"(B,)": (n_samples,)})
-    named_loss(loss)
     return problem
 
 
 def check_targets(loss: str, targets: np.ndarray) -> None:
-    """Raise unless a loss is defined for all of the targets that are not NaN."""
-    if loss not in _DOMAINS:
-        return
+    """Raise unless a loss, one of _DOMAINS, is defined for all of the targets that are not NaN."""
     low, high, others, expected = _DOMAINS[loss]
     rows = max(_CHECKED_AT_ONCE * len(targets) // max(targets.size, 1), 1)
     for start in range(0, len(targets), rows):

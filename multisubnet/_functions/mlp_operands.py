@@ -44,7 +44,7 @@ def read(
     if out is not None or others or set(map(type, named.values())) != _ARRAYS_OF_NUMPY:
         xp = namespaces.namespace(named | others | {"out": out})
         if xp is np:
-            named = as_numpy_arrays(named, {})
+            named = as_numpy_arrays(named, named)
             others = {
                 name: None if x is None else validation.as_numpy(name, x)
                 for name, x in others.items()

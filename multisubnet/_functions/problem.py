@@ -10,7 +10,7 @@ from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arithmetic.summands import Terms
 from multisubnet._arrays import dtypes, namespaces, validation
 from multisubnet._backends import choice
-from multisubnet._functions.affine_operands import as_numpy_arrays, make_call
+from multisubnet._functions.affine_operands import REQUIRED, as_numpy_arrays, make_call
 from multisubnet._functions.summation import Summing, normalized
 
 
@@ -23,26 +23,27 @@ class Problem:
     def __init__(
         self, samples: Any, weight: Any, bias: Any, activation: Any, others: dict[str, Any]
     ):
-        required, others = {"samples": samples, "weight": weight}, {"bias": bias, **others}
-        self.xp = namespaces.namespace(required | others)
+        operands = {"samples": samples, "weight": weight, "bias": bias, **others}
+        self.xp = namespaces.namespace(operands)
         if self.xp is np:
-            others = as_numpy_arrays(required, others)
-            samples, weight = others.pop("samples"), others.pop("weight")
-        call = make_call(samples, weight, others.pop("bias"))
+            operands = as_numpy_arrays(operands, REQUIRED)
+        call = make_call(operands.pop("samples"), operands.pop("weight"), operands.pop("bias"))
         self.samples, self.weight, self.bias, self.shape = *call[:3], call.shape
+        self.others = operands
         self.dtype = working_dtype(call.dtype)
-        for name, array in others.items():
-            if array is not None:
+        for name, array in operands.items():
+            if array is None:
+                continue
+            if array.dtype not in dtypes.NATIVE:
                 validation.check_dtype(name, array)
-                if array.dtype.kind == "c" or array.dtype.char == "g":
-                    raise TypeError(
-                        f"{name} has dtype {array.dtype}; expected bool, an integer, or a "
-                        f"floating dtype up to float64"
-                    )
+            if array.dtype.kind == "c" or array.dtype.char == "g":
+                raise TypeError(
+                    f"{name} has dtype {array.dtype}; expected bool, an integer, or a "
+                    f"floating dtype up to float64"
+                )
         self.activation: Activation | None = None
         if activation is not None:
             self.activation, _ = resolve_activation(activation, self.dtype)
-        self.others = others
 
     def expect(self, name: str, shapes: dict[str, tuple[int, ...]]) -> None:
         """Raise unless an operand, if it is there, has one of some shapes with names."""

@@ -25,7 +25,7 @@ _EXPONENT = np.uint64(0x7FF << 52)
 _EXPONENT_OF_1 = np.uint64(0x3FF << 52)
 _LEAST_EXPONENT = np.uint64(1 << 52)
 
-_SUM = Terms("product", "linear", ("loss",), False)
+SUM = Terms("product", "linear", ("loss",), False)
 
 
 class Summing:
@@ -33,6 +33,7 @@ class Summing:
 
     def __init__(self, backend: ModuleType, xp: ModuleType, dtype: np.dtype, parameter: float):
         self.backend, self.xp, self.dtype, self.parameter = backend, xp, dtype, parameter
+        self.empty = backend.empty
 
     @classmethod
     def where(
@@ -52,10 +53,6 @@ class Summing:
             chosen = choice.choose("sums", xp, dtype, shape, None, terms)
             backend = chosen if chosen.ARRAYS == xp.__name__ else backend
         return cls(backend, xp, dtype, 0.0)
-
-    def empty(self, shape: tuple[int, ...], dtype: Any = np.float64) -> Any:
-        """Return a new array on the backend."""
-        return self.backend.empty(shape, np.dtype(dtype))
 
     def returned(self, result: Any) -> Any:
         """Return a result as an array of the caller's kind."""
@@ -85,9 +82,11 @@ class Summing:
         step = max(held // max(8 * n_blocks * len(outs) * n_features, 1), 1)
         for start in range(0, n_kept, step):
             part = slice(start, min(start + step, n_kept))
-            of_part = {
-                name: x if x is None or len(x) == 1 else x[part] for name, x in operands.items()
-            }
+            of_part = operands
+            if step < n_kept:
+                of_part = {
+                    name: x if x is None or len(x) == 1 else x[part] for name, x in operands.items()
+                }
             totals = self.empty((n_blocks, len(outs), part.stop - start, n_features))
             if length and n_features:
                 self.backend.sums(terms, of_part, self.dtype, self.parameter, length, totals)
@@ -113,6 +112,8 @@ class Summing:
 
         It is a node, too, where their number is a power of two, or they are the last ones.
         """
+        if len(nodes) == 1:
+            return nodes[0]
         total = self.empty(nodes.shape[1:])
         for output, out in enumerate(total):
             self.backend.finish(nodes[:, output], out, 1.0, None)
@@ -120,9 +121,7 @@ class Summing:
 
     def total(self, array: Any) -> Any:
         """Return the sum of an operand (1, n, F) along its second axis, float64 (F,)."""
-        out = self.empty((1, array.shape[2]))
-        self.write(_SUM, {"sample": array}, array.shape, [out])
-        return out[0]
+        return self.totals(SUM, {"sample": array}, array.shape)[0, 0]
 
 
 def normalized(summing: Summing, weights: Any, largest: Any = None) -> Any:
@@ -172,8 +171,10 @@ def power_of_two(sizes: Any) -> Any:
 def in_float64(summing: Summing, array: Any, dtype: np.dtype) -> Any:
     """Return a matrix, rounded to a dtype, in float64.
 
-    By `affine`, since CuPy takes float32 subnormals for zeros.
+    On a GPU by `affine`, since CuPy takes float32 subnormals for zeros.
     """
+    if summing.backend.ARRAYS == "numpy":
+        return array.astype(dtype, copy=False).astype(np.float64)
     out = summing.empty(array.shape)
     one = summing.empty((1, array.shape[1]))
     one[...] = 1.0

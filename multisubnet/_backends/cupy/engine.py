@@ -71,7 +71,7 @@ def _import_cupy() -> Any:
     return cupy
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype) -> Any:
+def empty(shape: tuple[int, ...], dtype: Any = np.float64) -> Any:
     """Return a new C-contiguous array, on the current device."""
     import cupy
 
