@@ -12,7 +12,7 @@ import ctypes
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 
@@ -72,12 +72,13 @@ _QUIET.run(np.seterr, all="ignore")
 def without_warnings(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a function so that NumPy warns of nothing in it, whatever `numpy.seterr` says.
 
-    The function sees no context variable of its caller, such as the choice of a backend: decorate
-    those that ask for one, or call what does, with `numpy.errstate`.
+    The function takes arguments by position alone, and sees no context variable of its caller, such
+    as the choice of a backend: decorate those that ask for one, or call what does, with
+    `numpy.errstate`.
     """
 
     @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        return _QUIET.copy().run(function, *args, **kwargs)
+    def wrapper(*args: Any) -> R:
+        return _QUIET.copy().run(function, *args)
 
-    return wrapper
+    return cast("Callable[P, R]", wrapper)

@@ -81,6 +81,8 @@ def choose(
             return engine if engine.gains(function, dtype, shape, recipe) else numpy
         chosen = xp.__name__
     backend = load(chosen)
+    if backend is numpy:
+        return numpy
     return backend if backend.serves(dtype, dtype if out is None else out.dtype) else numpy
 
 

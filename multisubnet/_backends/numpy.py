@@ -56,6 +56,9 @@ def affine(call: AffineCall, out: np.ndarray) -> None:
     samples, weight, bias, dtype, activation, _ = call
     weight = weight[:, None]
     bias = None if bias is None else bias[:, None]
+    if activation is None and out.size <= _BLOCK and dtype.kind != "c":  # as most small calls
+        _real_affine(samples, weight, bias, out, dtype)
+        return
     evaluate, size = _evaluator(dtype, activation)
     if out.size <= size:
         evaluate(samples, weight, bias, out, dtype)

@@ -10,8 +10,10 @@ import numpy as np
 from numpy import ndarray
 
 from multisubnet._arrays import frameworks, validation
-from multisubnet._functions import evaluation
 from multisubnet._functions.affine_operands import as_arrays, make_call
+from multisubnet._functions.evaluation import run
+
+_SETS_FIRST = 0
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
@@ -151,9 +153,9 @@ def affine(
             return evaluate(samples, weight, bias, **options)
         xp, samples, weight, bias = as_arrays(samples, weight, bias, out)
     call = make_call(samples, weight, bias, activation)
-    if type(set_axis) is not int or not 0 <= set_axis <= 1:
+    if set_axis is not _SETS_FIRST:
         set_axis = validation.axis("set_axis", set_axis)
-    return evaluation.run(xp, call, out, set_axis)
+    return run(xp, call, out, set_axis)
 
 
 # `_misplaced` is there for its message alone.

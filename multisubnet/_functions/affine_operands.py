@@ -16,6 +16,7 @@ from multisubnet._arrays.dtypes import NATIVE, result_type
 from multisubnet._backends.affine_call import AffineCall
 
 REQUIRED = "samples", "weight"
+_new = tuple.__new__
 
 
 def read_call(
@@ -70,7 +71,7 @@ def make_call(samples: Any, weight: Any, bias: Any, activation: Any = None) -> A
     if activation is not None:
         activation, dtype = resolve_activation(activation, dtype)
     # As AffineCall(...) does, in half the time.
-    return tuple.__new__(AffineCall, (samples, weight, bias, dtype, activation, shape))
+    return _new(AffineCall, (samples, weight, bias, dtype, activation, shape))
 
 
 def _common_dtype(samples: Any, weight: Any, bias: Any) -> np.dtype:

@@ -11,8 +11,8 @@ import numpy as np
 from multisubnet._arithmetic import float_mode
 from multisubnet._arithmetic.float_mode import ONE, SMALLEST
 from multisubnet._arrays import dtypes, namespaces, validation
-from multisubnet._backends import choice
 from multisubnet._backends.affine_call import AffineCall
+from multisubnet._backends.choice import choose, load
 from multisubnet._backends.mlp_call import MlpCall
 
 
@@ -43,11 +43,14 @@ def run(
         shape = shape[1], shape[0], *shape[2:]
     if out is not None:
         validation.check_out(xp, out, shape, call.dtype)
-    backend = choice.choose(name, xp, call.working_dtype, call.shape, out, call.recipe)
-    if not hasattr(backend, name):
-        backend = choice.load("numpy")
-    evaluate: Callable[..., None] = getattr(backend, name)
-    moves = backend.ARRAYS != xp.__name__
+    backend = choose(name, xp, call.working_dtype, call.shape, out, call.recipe)
+    evaluate: Callable[..., None]
+    try:
+        evaluate = getattr(backend, name)
+    except AttributeError:
+        backend = load("numpy")
+        evaluate = getattr(backend, name)
+    moves = backend.ARRAYS != ("numpy" if xp is np else xp.__name__)
     if moves and xp is np and name == "affine":
         from multisubnet._backends.cupy import host_arrays
 
@@ -71,7 +74,7 @@ def run(
     else:
         evaluate(call, set_index, ordered)
     if moves:
-        result = choice.load(xp.__name__).adopt(result)
+        result = load(xp.__name__).adopt(result)
         if out is not None:
             out[...] = result
     return result if out is None else out
@@ -89,7 +92,7 @@ def cast(array: Any, dtype: np.dtype) -> Any:
         rounded = np.empty(array.shape, dtype)
         dtypes.copyto(rounded, array)
         return rounded
-    backend = choice.load("cupy")
+    backend = load("cupy")
     with namespaces.device_of(array):
         result = backend.empty(array.shape, dtype)
         one = backend.adopt(np.ones((1, 1), array.dtype))

@@ -104,13 +104,13 @@ def gains(
 def affine(call: AffineCall, out: np.ndarray) -> None:
     """Write activation(samples * weight + bias) to `out` of shape (N, B, F)."""
     samples, weight, bias, dtype, activation, (n_sets, n_samples, n_features) = call
-    evaluate = _compiled("affine", dtype, activation)
-    if not out.size:
-        return
+    evaluate = None if activation else _evaluate.get(("affine", dtype.char, None))
+    if evaluate is None:
+        evaluate = _compiled("affine", dtype, activation)
     has_bias = bias is not None
     third = weight if bias is None else bias
     if (
-        out.nbytes <= _SMALL
+        0 < out.nbytes <= _SMALL
         and samples.ndim == 2
         and samples.dtype is weight.dtype is third.dtype is out.dtype
         and out.flags.c_contiguous
@@ -121,6 +121,8 @@ def affine(call: AffineCall, out: np.ndarray) -> None:
             return
         except TypeError:  # an operand is not contiguous, or not aligned
             pass
+    if not out.size:
+        return
 
     plain = all(is_plain(array, dtype) for array in (samples, weight, third))
     by_samples = out.transpose(1, 0, 2)
