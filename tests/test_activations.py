@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
+from multisubnet._arithmetic import activation as _activation
 from multisubnet._arithmetic import recipe as _recipe
 from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet.testing import DTYPES, activations, assert_same_bits, problems
@@ -41,6 +42,10 @@ def at(backend, activation, x):
     samples = np.resize(x, (-(-len(x) // n_features), n_features))
     weight = np.ones((1, n_features), x.dtype)
     return backend(samples, weight, activation=activation).reshape(-1)[: len(x)]
+
+
+def test_each_name_has_a_recipe():
+    assert [*RECIPES] == [*_activation.NAMES]  # in the order of messages
 
 
 @pytest.mark.parametrize("name", few(RECIPES, 8))

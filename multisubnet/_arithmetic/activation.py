@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import numbers
-from typing import TYPE_CHECKING, Any, Literal, Union
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args
 
 import numpy as np
 
@@ -23,6 +23,7 @@ ActivationName = Literal[
 ActivationLike = Union[ActivationName, "Activation"]
 
 _ALIASES = {"swish": "silu"}
+NAMES = tuple(name for name in get_args(ActivationName) if name not in _ALIASES)
 _LARGEST = float(np.finfo(np.float64).max)
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 # The name of the parameter of those that have one, and what Keras takes by default.
@@ -115,11 +116,9 @@ class Activation:
     def __init__(self, name: str, **parameters: float) -> None:
         if not isinstance(name, str):
             raise TypeError(f"the name of an activation must be a str, not {name!r}")
-        from multisubnet._arithmetic.activation_recipes import RECIPES
-
         name = _ALIASES.get(name, name)
-        if name not in RECIPES:
-            raise names.unknown("activation", name, [*RECIPES, *_ALIASES])
+        if name not in NAMES:
+            raise names.unknown("activation", name, [*NAMES, *_ALIASES])
         expected, value = PARAMETERS.get(name, (None, None))
         for given, number in parameters.items():
             if given != expected:

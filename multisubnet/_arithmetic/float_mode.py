@@ -12,7 +12,7 @@ import ctypes
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -76,9 +76,10 @@ def without_warnings(function: Callable[P, R]) -> Callable[P, R]:
     as the choice of a backend: decorate those that ask for one, or call what does, with
     `numpy.errstate`.
     """
+    by_position: Any = function
 
-    @functools.wraps(function)
-    def wrapper(*args: Any) -> R:
-        return _QUIET.copy().run(function, *args)
+    @functools.wraps(by_position)
+    def wrapper(*args: Any) -> Any:
+        return _QUIET.copy().run(by_position, *args)
 
-    return cast("Callable[P, R]", wrapper)
+    return wrapper  # type: ignore[return-value]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -44,7 +43,7 @@ def run(
     if out is not None:
         validation.check_out(xp, out, shape, call.dtype)
     backend = choose(name, xp, call.working_dtype, call.shape, out, call.recipe)
-    evaluate: Callable[..., None]
+    evaluate: Any
     try:
         evaluate = getattr(backend, name)
     except AttributeError:

@@ -10,7 +10,6 @@ import numpy as np
 from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arrays import dtypes, namespaces
-from multisubnet._functions import closed_form
 from multisubnet._functions.problem import Problem
 from multisubnet._functions.summation import Summing
 
@@ -94,6 +93,8 @@ class LossProblem:
             outs = list(itertools.starmap(summing.empty, self.results))
             sample_weight = problem.normalize(summing, "sample_weight")
             if self.has_closed_form:
+                from multisubnet._functions import closed_form  # which `import multisubnet` spares
+
                 data = problem.samples, self._targets(), sample_weight
                 moments = closed_form.moments(summing, *data)
                 parameters = problem.weight, problem.bias
