@@ -19,6 +19,8 @@ from multisubnet._functions.affine_stats import affine_stats
 from multisubnet._functions.affine_vjp import affine_vjp
 from multisubnet._functions.mean_loss import mean_loss, mean_loss_and_grad
 from multisubnet._functions.mlp import mlp, mlp_select, mlp_stats
+from multisubnet._functions.mlp_mean_loss import mlp_mean_loss, mlp_mean_loss_and_grad
+from multisubnet._functions.mlp_vjp import mlp_vjp
 from multisubnet._functions.pairs import from_pairs, to_pairs
 from multisubnet._functions.theta import from_theta, to_theta
 from multisubnet._sets.weight_sets import WeightSets
@@ -39,8 +41,11 @@ __all__ = [
     "mean_loss",
     "mean_loss_and_grad",
     "mlp",
+    "mlp_mean_loss",
+    "mlp_mean_loss_and_grad",
     "mlp_select",
     "mlp_stats",
+    "mlp_vjp",
     "set_backend",
     "show_config",
     "to_pairs",

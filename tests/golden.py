@@ -7,6 +7,7 @@ line in the CHANGELOG, because users' bits change.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -17,6 +18,7 @@ import numpy as np
 
 import multisubnet as ms
 from multisubnet._arithmetic.activation_recipes import RECIPES
+from multisubnet._arithmetic.output_loss import CATEGORICAL
 from multisubnet._functions import loss_problem
 from multisubnet._functions.loss_problem import LOSSES
 from multisubnet.testing import DTYPES
@@ -101,7 +103,9 @@ def digest_of_all(arrays: tuple[np.ndarray, ...]) -> str:
 
 def table(functions=ms) -> dict[str, str]:
     """Return the hash of every case."""
-    return _of_affine(functions) | _of_sums(functions) | _of_mlp(functions)
+    return (
+        _of_affine(functions) | _of_sums(functions) | _of_mlp(functions) | _of_mlp_sums(functions)
+    )
 
 
 def _of_affine(functions) -> dict[str, str]:
@@ -150,6 +154,55 @@ def _of_mlp(functions) -> dict[str, str]:
     return hashes
 
 
+def _of_mlp_sums(functions) -> dict[str, str]:
+    hashes = {}
+
+    def networks(dtype, n_sets, n_subnets, n_samples, sizes):
+        shapes = [(n_samples, 6), (n_sets, sizes[-1]), (n_samples,), (n_samples, n_subnets)]
+        shapes += [(n_samples, n_subnets, sizes[-1])]
+        for before, after in itertools.pairwise(sizes):
+            shapes += [(n_sets, n_subnets, before, after), (n_sets, n_subnets, after)]
+        samples, *others, targets = (arrays := moderate(dtype, *shapes))[:5]
+        rest = arrays[5:]
+        return samples, list(zip(rest[::2], rest[1::2], strict=True)), targets, *others
+
+    def flat(result):
+        arrays = [x for layer in result[1] or () for x in layer if x is not None]
+        return digest_of_all([x for x in (result[0], *arrays, result[2]) if x is not None])
+
+    for dtype in ("float16", "float32", "float64"):
+        sizes = 2, 5, 4, 3
+        samples, layers, targets, intercept, factors, _ = networks(dtype, 5, 7, 100, sizes)
+        layers[1] = layers[1][0]  # without a bias
+        options = {"inputs": np.arange(14).reshape(7, 2) ** 2 % 6, "sample_weight": abs(factors)}
+        numbers = (np.arange(700) ** 2 % 3).reshape(100, 7)
+        for loss, wanted in [
+            *((loss, targets) for loss in LOSSES),
+            (CATEGORICAL, numbers),
+        ]:
+            activations = {"activation": ("relu", "tanh"), "loss": loss}
+            activations["output_activation"] = ACTIVATION_OF.get(loss)
+            with mock.patch.object(loss_problem, "check_targets"):
+                find = functools.partial(functions.mlp_mean_loss_and_grad, samples, layers)
+                name = f"mlp_mean_loss_and_grad {dtype} {loss}"
+                hashes[name] = flat(find(wanted, **options, **activations))
+                added = {"additive": True, "intercept": intercept}
+                found = find(wanted[:, 0], **options, **activations, **added)
+                hashes[f"{name} additive"] = flat(found)
+        cotangent, own = moderate(dtype, (5, 100, 7, 3), (5, 100, 6))
+        options = {"inputs": options["inputs"], "activation": "silu"}
+        for name, array in {"shared": samples, "own": own}.items():
+            found = functions.mlp_vjp(array, layers, cotangent, **options)
+            hashes[f"mlp_vjp {dtype} {name} samples"] = flat(found)
+    for n_sets, n_samples in [(3, 13_001), (40, 300)]:  # several blocks; many sets
+        samples, layers, _, _, _, targets = networks("float32", n_sets, 6, n_samples, (1, 9, 1))
+        for per in (False, True):
+            found = functions.mlp_mean_loss_and_grad(samples, layers, targets, per_subnetwork=per)
+            name = f"mlp_mean_loss_and_grad of {n_sets} sets and {n_samples} samples"
+            hashes[f"{name}, per network" if per else name] = flat(found)
+    return hashes
+
+
 def table_of_bfloat16(functions=ms) -> dict[str, str]:
     """Return the hash of every case of bfloat16, which needs ml_dtypes; results are in float32."""
     hashes = {}
@@ -177,6 +230,14 @@ def table_of_bfloat16(functions=ms) -> dict[str, str]:
     for loss, activation in [("huber", "tanh"), ("squared_error", None)]:
         found = _judgement(functions, few, True, loss, activation)
         hashes[f"mean_loss_and_grad bfloat16 weighted {loss} {activation}"] = found
+
+    weight, bias, samples, targets = of_bfloat16(
+        moderate("float32", (5, 3, 1, 4), (5, 3, 4), (100, 3), (100, 3, 4))
+    )
+    found = functions.mlp_mean_loss_and_grad(
+        samples, [(weight, bias)], targets, output_activation="tanh"
+    )
+    hashes["mlp_mean_loss_and_grad bfloat16"] = digest_of_all([found[0], *found[1][0]])
     return hashes
 
 

@@ -76,6 +76,19 @@ class MlpTotals(NamedTuple):
     layers: tuple[tuple[Any, Any], ...]
     """Of each layer's weight (blocks, N, S, inputs, outputs) and bias (blocks, N, S, outputs)."""
 
+    def each(self, change: Callable[..., Any], *others: MlpTotals) -> MlpTotals:
+        """Return what a function makes of each array, and of those of `others` at its place."""
+
+        def changed(*arrays: Any) -> Any:
+            return None if arrays[0] is None else change(*arrays)
+
+        pairs = zip(self.layers, *(x.layers for x in others), strict=True)
+        layers = (tuple(zip(*of_layer, strict=True)) for of_layer in pairs)
+        return MlpTotals(
+            changed(self.loss, *(x.loss for x in others)),
+            tuple((changed(*weights), changed(*biases)) for weights, biases in layers),
+        )
+
 
 class MlpSums(NamedTuple):
     """Valid operands of a loss of networks, and of its gradients."""
@@ -110,6 +123,17 @@ class MlpSums(NamedTuple):
         factor = None if self.factor is None else change(self.factor)
         return self._replace(
             call=self.call.with_arrays(change), targets=change(self.targets), factor=factor
+        )
+
+    def apart(self, cotangent: Any) -> MlpSums:
+        """Return the networks of an additive model with the cotangent (N, B, P) of their sum."""
+        activation = self.call.activations[-1]
+        key = "linear" if activation is None else activation.key
+        return MlpSums(
+            call=self.call._replace(additive=False, intercept=None),
+            loss=OutputLoss("product", key, self.loss.n_outputs),
+            targets=cotangent[:, :, None],
+            factor=None,
         )
 
     def part(self, sets: slice, samples: slice, subnets: slice) -> MlpSums:

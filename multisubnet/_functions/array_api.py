@@ -21,6 +21,8 @@ from multisubnet._functions import affine_stats as _affine_stats
 from multisubnet._functions import affine_vjp as _affine_vjp
 from multisubnet._functions import mean_loss as _mean_loss
 from multisubnet._functions import mlp as _mlp
+from multisubnet._functions import mlp_mean_loss as _mlp_mean_loss
+from multisubnet._functions import mlp_vjp as _mlp_vjp
 from multisubnet._functions import pairs, theta
 
 P = ParamSpec("P")
@@ -100,7 +102,8 @@ def _check_alike(name: str, array: Any, example: Any) -> None:
 def _returned(result: Any, example: Any) -> Any:
     """Return NumPy arrays, of a tuple perhaps, as arrays of the library and device of another."""
     if isinstance(result, tuple):
-        return tuple(_returned(x, example) for x in result)
+        returned = (_returned(x, example) for x in result)
+        return type(result)(*returned) if hasattr(result, "_fields") else tuple(returned)
     xp = _namespace_of(example)
     if result is None or xp is None:
         return result
@@ -118,7 +121,10 @@ from_theta = _on_numpy(theta.from_theta)
 mean_loss = _on_numpy(_mean_loss.mean_loss)
 mean_loss_and_grad = _on_numpy(_mean_loss.mean_loss_and_grad)
 mlp = _on_numpy(_mlp.mlp)
+mlp_mean_loss = _on_numpy(_mlp_mean_loss.mlp_mean_loss)
+mlp_mean_loss_and_grad = _on_numpy(_mlp_mean_loss.mlp_mean_loss_and_grad)
 mlp_select = _on_numpy(_mlp.mlp_select)
 mlp_stats = _on_numpy(_mlp.mlp_stats)
+mlp_vjp = _on_numpy(_mlp_vjp.mlp_vjp)
 to_pairs = _on_numpy(pairs.to_pairs)
 to_theta = _on_numpy(theta.to_theta)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -26,13 +27,13 @@ LOSSES = (
     *("binary_crossentropy_from_logits", "hinge", "poisson"),
 )
 # The least and the largest target, whether others between them are targets, and that in words.
-_DOMAINS: dict[str, tuple[float, float, bool, str]] = {
+DOMAINS: dict[str, tuple[float, float, bool, str]] = {
     "hinge": (-1.0, 1.0, False, "-1 and 1: give numpy.where(targets > 0, 1, -1)"),
     "poisson": (0.0, np.inf, True, "numbers from 0 on"),
 }
 for _loss in ("binary_crossentropy", "binary_crossentropy_from_logits"):
     _expected = "numbers from 0 to 1: of two labels give targets == the second one"
-    _DOMAINS[_loss] = 0.0, 1.0, True, _expected
+    DOMAINS[_loss] = 0.0, 1.0, True, _expected
 _CHECKED_AT_ONCE = 1 << 16  # targets
 # As Keras has them, too.
 ALIASES = {
@@ -116,7 +117,7 @@ class LossProblem:
 
     def _on_backend(self) -> Summing:
         """Check the targets, if they are not on a GPU, and bring the operands to the backend."""
-        if self.problem.xp is np and self.terms.loss in _DOMAINS:
+        if self.problem.xp is np and self.terms.loss in DOMAINS:
             check_targets(self.terms.loss, self.problem.others["targets"])
         n_sets, n_samples, n_features = shape = self.problem.shape
         if self.has_closed_form:
@@ -157,31 +158,47 @@ def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> Problem
 
 
 def check_targets(loss: str, targets: np.ndarray) -> None:
-    """Raise unless a loss, one of _DOMAINS, is defined for all of the targets that are not NaN."""
-    low, high, others, expected = _DOMAINS[loss]
-    rows = max(_CHECKED_AT_ONCE * len(targets) // max(targets.size, 1), 1)
-    for start in range(0, len(targets), rows):
-        some = targets[start : start + rows]
+    """Raise unless a loss, one of DOMAINS, is defined for all of the targets that are not NaN."""
+    low, high, others, expected = DOMAINS[loss]
+
+    def is_outside(some: np.ndarray) -> np.ndarray:
         outside = (some < low) | (some > high)
         if not others:
             outside |= (some != low) & (some != high) & (some == some)
+        return outside
+
+    _expect_none(is_outside, targets, f"{loss} is defined for {expected}")
+
+
+def check_labels(labels: np.ndarray, n_classes: int) -> None:
+    """Raise unless integers are numbers of classes."""
+    expected = f"expected the number of an output, 0 to {n_classes - 1}"
+    _expect_none(lambda some: (some < 0) | (some >= n_classes), labels, expected)
+
+
+def _expect_none(
+    is_outside: Callable[[np.ndarray], np.ndarray], targets: np.ndarray, expected: str
+) -> None:
+    """Raise if something holds for one of the targets."""
+    rows = max(_CHECKED_AT_ONCE * len(targets) // max(targets.size, 1), 1)
+    for start in range(0, len(targets), rows):
+        some = targets[start : start + rows]
+        outside = is_outside(some)
         if outside.any():
             index = np.unravel_index(outside.argmax(), outside.shape)
             place = ", ".join(map(str, (start + index[0], *index[1:])))
-            raise ValueError(
-                f"targets[{place}] is {some[index]!s}; {loss} is defined for {expected}"
-            )
+            raise ValueError(f"targets[{place}] is {some[index]!s}; {expected}")
 
 
-def named_loss(loss: Any) -> str:
+def named_loss(loss: Any, losses: tuple[str, ...] = LOSSES) -> str:
     """Return a loss, by whatever name, by its own name."""
     if not isinstance(loss, str):
         raise TypeError(f"loss must be the name of a loss, not {loss!r}")
-    if loss in LOSSES:
+    if loss in losses:
         return loss
     if loss.lower() in ALIASES:
         return ALIASES[loss.lower()]
-    raise names.unknown("loss", loss, [*LOSSES, *ALIASES])
+    raise names.unknown("loss", loss, [*losses, *ALIASES])
 
 
 def checked_dtype(dtype: Any) -> np.dtype:

@@ -31,38 +31,22 @@ class Problem:
         self.samples, self.weight, self.bias, self.shape = *call[:3], call.shape
         self.others = operands
         self.dtype = working_dtype(call.dtype)
-        for name, array in operands.items():
-            if array is None:
-                continue
-            if array.dtype not in dtypes.NATIVE:
-                validation.check_dtype(name, array)
-            if array.dtype.kind == "c" or array.dtype.char == "g":
-                raise TypeError(
-                    f"{name} has dtype {array.dtype}; expected bool, an integer, or a "
-                    f"floating dtype up to float64"
-                )
+        check_others(operands)
         self.activation: Activation | None = None
         if activation is not None:
             self.activation, _ = resolve_activation(activation, self.dtype)
 
     def expect(self, name: str, shapes: dict[str, tuple[int, ...]]) -> None:
         """Raise unless an operand, if it is there, has one of some shapes with names."""
-        array = self.others[name]
-        if array is not None and array.shape not in shapes.values():
-            expected = " or ".join(f"{names} = {shape}" for names, shape in shapes.items())
-            raise ValueError(f"{name} has shape {array.shape}; expected {expected}")
+        expect_shape(name, self.others[name], shapes)
 
     def dtype_of_gradient(self, operand: Any) -> np.dtype:
         """Return the dtype of a gradient with respect to an operand."""
-        dtype = dtypes.native(operand.dtype)
-        return dtype if dtypes.is_floating(dtype) else self.dtype
+        return dtype_of_gradient(operand, self.dtype)
 
     def expect_derivative(self) -> None:
         """Raise unless the activation has a derivative."""
-        if self.activation is not None and self.activation.is_derivative:
-            raise TypeError(
-                f"activation is {self.activation!r}, which has no derivative; expected one that has"
-            )
+        expect_derivative("activation", self.activation)
 
     def terms(self, loss: str, outputs: tuple[str, ...], weighted: bool = False) -> Terms:
         """Return terms with the activation of the problem."""
@@ -99,6 +83,39 @@ class Problem:
     def over_sets(self) -> dict[str, Any]:
         """Return the operands with axes (B, N, F), the second one to be summed up."""
         return swapped(self.over_samples())
+
+
+def check_others(others: dict[str, Any]) -> None:
+    """Raise unless operands, if they are there, are of dtypes that can be summed up."""
+    for name, array in others.items():
+        if array is None:
+            continue
+        if array.dtype not in dtypes.NATIVE:
+            validation.check_dtype(name, array)
+        if array.dtype.kind == "c" or array.dtype.char == "g":
+            raise TypeError(
+                f"{name} has dtype {array.dtype}; expected bool, an integer, or a "
+                f"floating dtype up to float64"
+            )
+
+
+def expect_shape(name: str, array: Any, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Raise unless an operand, if it is there, has one of some shapes with names."""
+    if array is not None and array.shape not in shapes.values():
+        expected = " or ".join(f"{names} = {shape}" for names, shape in shapes.items())
+        raise ValueError(f"{name} has shape {array.shape}; expected {expected}")
+
+
+def expect_derivative(name: str, activation: Activation | None) -> None:
+    """Raise unless an activation has a derivative."""
+    if activation is not None and activation.is_derivative:
+        raise TypeError(f"{name} is {activation!r}, which has no derivative; expected one that has")
+
+
+def dtype_of_gradient(operand: Any, working: np.dtype) -> np.dtype:
+    """Return the dtype of a gradient with respect to an operand."""
+    dtype = dtypes.native(operand.dtype)
+    return dtype if dtypes.is_floating(dtype) else working
 
 
 def swapped(operands: dict[str, Any]) -> dict[str, Any]:

@@ -209,3 +209,7 @@ def test_layers_of_networks():
         ms.mlp_select(samples, [hidden, last], index),
     )
     assert_same(ms.mlp_stats(strict(samples), layers), ms.mlp_stats(samples, [hidden, last]))
+    gradients = ms.mlp_mean_loss_and_grad(strict(samples), layers, strict(samples))
+    desired = ms.mlp_mean_loss_and_grad(samples, [hidden, last], samples)
+    assert_same(gradients.loss, desired.loss)
+    assert_same(gradients.grad_layers[0][1], desired.grad_layers[0][1])

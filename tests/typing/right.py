@@ -50,6 +50,11 @@ layers = [(np.ones((2, 3, 1, 4)), np.ones((2, 3, 4))), (np.ones((2, 3, 4, 1)), N
 assert_type(ms.mlp(samples, layers, activation=["tanh"], output_activation="sigmoid"), HostArray)
 assert_type(ms.mlp(device, [(device, device)], additive=True), DeviceArray)
 
+assert_type(ms.mlp_mean_loss(samples, layers, [1.0], loss="mse", per_subnetwork=True), HostArray)
+assert_type(ms.mlp_mean_loss(device, [(device, device)], device, sample_weight=device), DeviceArray)
+ms.mlp_mean_loss_and_grad(samples, layers, [1.0], additive=True).grad_layers[0][1].sum()
+ms.mlp_vjp(device, [device], device, wrt=["samples"]).grad_samples.sum()
+
 sets = ms.WeightSets(weight, bias, activation=ms.Activation("leaky_relu", negative_slope=0.1))
 assert_type(sets.predict(samples), HostArray)
 assert_type(sets[0], ms.WeightSets[HostArray])

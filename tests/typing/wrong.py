@@ -22,6 +22,8 @@ ms.affine_stats(samples, weight, statistics=["median"])  # wrong
 ms.affine_vjp(samples, weight, None, samples, wrt=["input"])  # wrong
 ms.mlp(samples, [(weight, None)], activation=["tahn"])  # wrong
 ms.mlp(samples, [(weight, None)], output_activation="softmx")  # wrong
+ms.mlp_mean_loss(samples, [(weight, None)], samples, loss="categorical_crossentropy")  # wrong
+ms.mlp_vjp(samples, [(weight, None)], samples, wrt=["weight"])  # wrong
 sets.predict(samples, set_axis=2)  # wrong
 sets.predict(samples).shpae  # wrong
 sets.mean_loss(samples, samples, loss="msee")  # wrong

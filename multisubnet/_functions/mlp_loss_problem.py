@@ -1,0 +1,188 @@
+"""Networks that are to be judged or differentiated, validated once, on a backend."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arithmetic.output_loss import CATEGORICAL, OutputLoss
+from multisubnet._arrays import dtypes, namespaces
+from multisubnet._backends import choice
+from multisubnet._backends.mlp_sums import MlpSums
+from multisubnet._functions import loss_problem, problem
+from multisubnet._functions.mlp_operands import read
+from multisubnet._functions.mlp_summation import FUNCTIONS, NetworkSums, Outputs
+from multisubnet._functions.summation import Summing, normalized
+
+LOSSES = (*loss_problem.LOSSES, CATEGORICAL)
+
+
+class NetworkProblem:
+    """Valid operands of functions that sum up, and the backend that does it.
+
+    `options` are those of `mlp`: activation, output_activation, inputs, additive; `others` are
+    further operands by name, of which None is not there.
+    """
+
+    def __init__(
+        self, named: dict[str, Any], options: tuple[Any, Any, Any, Any], others: dict[str, Any]
+    ):
+        self.xp: ModuleType
+        self.xp, call, self.others = read(named, *options, None, others)
+        problem.check_others(self.others)
+        common = dtypes.result_type(*(x.dtype for x in call.arrays))
+        self.call = call._replace(dtype=problem.working_dtype(common))
+
+    @property
+    def last_key(self) -> str:
+        """The key of the last layer's activation."""
+        last = self.call.activations[-1]
+        return "linear" if last is None else last.key
+
+    def expect_derivatives(self) -> None:
+        """Raise unless all activations have derivatives."""
+        *hidden, last = self.call.activations
+        for activation in hidden:
+            problem.expect_derivative("activation", activation)
+        problem.expect_derivative("output_activation", last)
+
+    def on_backend(self, sums: MlpSums) -> tuple[Summing, MlpSums]:
+        """Choose the backend, now that everything is valid, and bring the operands there."""
+        xp, call = self.xp, sums.call
+        backend = choice.choose("mlp_sums", xp, call.dtype, call.shape, None, sums)
+        if backend.ARRAYS != "numpy" and not all(hasattr(backend, name) for name in FUNCTIONS):
+            backend = choice.load("numpy")
+        if backend.ARRAYS != xp.__name__:
+            sums = sums.with_arrays(backend.adopt)
+        return Summing(backend, xp, call.dtype, 0.0), sums
+
+    def empty_gradients(
+        self, summing: Summing, summed: bool
+    ) -> tuple[tuple[tuple[Any, Any], ...], Any]:
+        """Return arrays for the gradients of layers and of the intercept.
+
+        A parameter that sets share has one for each of them, unless gradients are `summed`.
+        """
+        call = self.call
+
+        def empty(x: Any) -> Any:
+            if x is None:
+                return None
+            n_sets = len(x) if summed else call.n_sets
+            dtype = problem.dtype_of_gradient(x, call.dtype)
+            return summing.empty((n_sets, *x.shape[1:]), dtype)
+
+        layers = tuple((empty(weight), empty(bias)) for weight, bias in call.layers)
+        return layers, empty(call.intercept)
+
+
+class NetworkLoss(NetworkProblem):
+    """Networks that are to be judged."""
+
+    def __init__(
+        self,
+        named: dict[str, Any],
+        options: tuple[Any, Any, Any, Any],
+        others: dict[str, Any],
+        loss: Any,
+        per_subnetwork: Any,
+        dtype: Any,
+    ):
+        if others["targets"] is None:
+            raise TypeError("targets is None; expected an array_like of numbers")
+        super().__init__(named, options, others)
+        self.loss = loss_problem.named_loss(loss, LOSSES)
+        self.dtype = loss_problem.checked_dtype(dtype)
+        self.per_subnetwork = bool(per_subnetwork)
+        if self.per_subnetwork and self.call.additive:
+            raise ValueError(
+                "per_subnetwork=True with additive=True: networks that are added up have one loss"
+            )
+        problem.expect_shape("targets", self.others["targets"], self._shapes_of_targets())
+        n_samples = self.call.n_samples
+        problem.expect_shape("sample_weight", self.others["sample_weight"], {"(B,)": (n_samples,)})
+        self._check_targets()
+
+    def means(self, gradients: bool) -> tuple[Any, ...]:
+        """Return the loss; with gradients, those of the layers and of the intercept, too."""
+        if gradients:
+            self.expect_derivatives()
+        call = self.call
+        linear = "linear" if call.additive else self.last_key
+        loss = OutputLoss(self.loss, linear, call.sizes[-1])
+        sums = MlpSums(call, loss, self._targets(), self.others["sample_weight"])
+        with namespaces.device_of(call.samples):
+            summing, sums = self.on_backend(sums)
+            divisor, divisor_array = self._divisor(), None
+            if sums.factor is not None:
+                sums = sums._replace(factor=normalized(summing, sums.factor))
+                divisor_array = summing.total(sums.factor[None, :, None])
+            shape: tuple[int, ...] = (call.n_sets,)
+            if self.per_subnetwork:
+                shape = call.n_sets, call.n_subnets
+            layers, intercept = ((None, None),) * len(call.layers), None
+            if gradients:
+                layers, intercept = self.empty_gradients(summing, summed=False)
+            outs = Outputs(summing.empty(shape, self.dtype), layers, intercept)
+            NetworkSums(summing, divisor, divisor_array).write(sums, outs)
+            return returned(summing, outs)
+
+    def _shapes_of_targets(self) -> dict[str, tuple[int, ...]]:
+        call = self.call
+        n_samples, n_subnets, n_outputs = call.n_samples, call.n_subnets, call.sizes[-1]
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.loss == CATEGORICAL:
+            if not call.additive:
+                shapes["(B, S)"] = n_samples, n_subnets
+        elif call.additive:
+            shapes["(B, P)"] = n_samples, n_outputs
+        else:
+            shapes["(B, S, P)"] = n_samples, n_subnets, n_outputs
+            if n_outputs == 1:
+                shapes["(B, S)"] = n_samples, n_subnets
+            elif n_subnets == 1:
+                shapes["(B, P)"] = n_samples, n_outputs
+        return shapes | {"(B,)": (n_samples,)}
+
+    def _check_targets(self) -> None:
+        """Raise unless the loss is defined for all targets; those on a GPU are not looked at."""
+        targets = self.others["targets"]
+        is_on_host = self.xp is np
+        if self.loss != CATEGORICAL:
+            if is_on_host and self.loss in loss_problem.DOMAINS:
+                loss_problem.check_targets(self.loss, targets)
+            return
+        if targets.dtype.kind not in "iu":
+            raise TypeError(
+                f"targets has dtype {targets.dtype}; {CATEGORICAL} is defined for the numbers of "
+                f"outputs, of an integer dtype"
+            )
+        if is_on_host:
+            loss_problem.check_labels(targets, self.call.sizes[-1])
+
+    def _targets(self) -> Any:
+        """Return the targets with the axes of sets, samples, networks and outputs."""
+        targets, call = self.others["targets"], self.call
+        if targets.ndim == 1:
+            return targets[None, :, None, None]
+        if targets.ndim == 3:
+            return targets[None]
+        is_by_network = not call.additive and (self.loss == CATEGORICAL or call.sizes[-1] == 1)
+        return targets[None, :, :, None] if is_by_network else targets[None, :, None]
+
+    def _divisor(self) -> float:
+        """Return what sums are divided by, but for the total of sample_weight."""
+        call = self.call
+        number = 1.0 if self.loss == CATEGORICAL else float(call.sizes[-1])
+        if not (self.per_subnetwork or call.additive):
+            number *= call.n_subnets
+        return number if self.others["sample_weight"] is not None else number * call.n_samples
+
+
+def returned(summing: Summing, outs: Any) -> Any:
+    """Return arrays of a result, tuples or None as arrays of the caller's kind."""
+    if isinstance(outs, tuple):
+        return tuple(returned(summing, x) for x in outs)
+    return None if outs is None else summing.returned(outs)

@@ -1,0 +1,316 @@
+"""The losses of N sets of networks with hidden layers, and their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+
+from multisubnet._arithmetic.float_mode import keep_subnormals
+from multisubnet._functions.loss_problem import LossName
+from multisubnet._functions.mlp_loss_problem import NetworkLoss
+from multisubnet._functions.mlp_operands import adapter_function, name_operands
+
+if TYPE_CHECKING:
+    from multisubnet._arithmetic.activation import ActivationLike
+    from multisubnet._arrays.types import Array, ArrayT, HostArray, HostArrayLike, Layer
+
+MlpLossName = LossName | Literal["categorical_crossentropy_from_logits"]
+
+
+class MlpLossAndGrad(NamedTuple):
+    """The result of `mlp_mean_loss_and_grad`."""
+
+    loss: Any
+    """The loss, (N,) or (N, S)."""
+    grad_layers: tuple[tuple[Any, Any], ...]
+    """Of each layer the gradients of weight (N, S, inputs, outputs) and bias (N, S, outputs)."""
+    grad_intercept: Any
+    """The gradient of the intercept, (N, P), or None."""
+
+
+@overload
+def mlp_mean_loss(
+    samples: HostArrayLike,
+    layers: Sequence[Layer[HostArrayLike]],
+    targets: HostArrayLike,
+    *,
+    loss: MlpLossName = ...,
+    activation: ActivationLike | Sequence[ActivationLike | None] | None = ...,
+    output_activation: ActivationLike | None = ...,
+    inputs: HostArrayLike | None = ...,
+    additive: bool = ...,
+    intercept: HostArrayLike | None = ...,
+    sample_weight: HostArrayLike | None = ...,
+    per_subnetwork: bool = ...,
+    dtype: Any = ...,
+) -> HostArray: ...
+@overload
+def mlp_mean_loss(
+    samples: ArrayT | HostArrayLike,
+    layers: Sequence[Layer[ArrayT | HostArrayLike]],
+    targets: ArrayT | HostArrayLike,
+    *,
+    loss: MlpLossName = ...,
+    activation: ActivationLike | Sequence[ActivationLike | None] | None = ...,
+    output_activation: ActivationLike | None = ...,
+    inputs: Array | HostArrayLike | None = ...,
+    additive: bool = ...,
+    intercept: Array | HostArrayLike | None = ...,
+    sample_weight: Array | HostArrayLike | None = ...,
+    per_subnetwork: bool = ...,
+    dtype: Any = ...,
+) -> ArrayT: ...
+@keep_subnormals
+def mlp_mean_loss(
+    samples: Any,
+    layers: Sequence[Any],
+    targets: Any,
+    *,
+    loss: MlpLossName = "squared_error",
+    activation: ActivationLike | Sequence[ActivationLike | None] | None = "relu",
+    output_activation: ActivationLike | None = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    sample_weight: Any = None,
+    per_subnetwork: bool = False,
+    dtype: Any = None,
+) -> Any:
+    """Judge N sets of networks with hidden layers: the mean loss of each set.
+
+    The predictions are those of `mlp`, and no array of all of them is made. Lower is better.
+
+    Parameters
+    ----------
+    samples, layers, activation, output_activation, inputs, additive, intercept
+        As for `mlp`.
+    targets : array_like
+        The values to predict. Of shape (B, S, P), one per prediction of a set; (B, S) if each
+        network has one output, P = 1; (B, P) if there is one network, S = 1; (B,), one for all
+        predictions of a sample. If networks are added up, (B, P) or (B,).
+    loss : str, optional
+        As for `mean_loss`; or ``"categorical_crossentropy_from_logits"``, the loss
+        -log(softmax(p)[t]) of the P outputs p of a network. Its targets t are integers from 0 to
+        P - 1, of shape (B, S), or (B,) for all networks; (B,) if networks are added up.
+    sample_weight : array_like, shape (B,), optional
+        As for `mean_loss`.
+    per_subnetwork : bool, optional
+        Return a loss per network instead of their mean. Not with ``additive=True``.
+    dtype : dtype_like, optional
+        The floating dtype of the result; float64 by default.
+
+    Returns
+    -------
+    ndarray, shape (N,) or (N, S)
+        The mean over samples, networks and outputs (of ``categorical_crossentropy_from_logits``
+        over samples and networks), or that of each network: an array of the operands' kind. It is
+        NaN if there is no sample or no network.
+
+    Raises
+    ------
+    ValueError
+        An operand has the wrong shape; the loss has another name, or is not defined for a target,
+        as for `mean_loss`; a label is not the number of an output (labels on a GPU are not looked
+        at, and give NaN); ``per_subnetwork=True`` with ``additive=True``; and as for `mlp`.
+    TypeError
+        Labels are not integers; and as for `mlp` and `mean_loss`.
+    IndexError, BackendUnavailable
+        As for `mlp`.
+
+    See Also
+    --------
+    mlp_mean_loss_and_grad : the gradients, too, in the same pass.
+    mean_loss : networks of one weight and one bias.
+    mlp : the predictions.
+
+    Notes
+    -----
+    The result has the same bits on every backend. Samples, layers and intercept decide the working
+    dtype, to which all operands are cast first: float32 if they are float16, bfloat16 and float32,
+    else float64. Predictions are those of `mlp` before they are rounded to float16 or bfloat16.
+    The losses of the outputs of a network are added up in their order, and multiplied by the weight
+    of the sample. These terms are added up over samples, then over networks, in the order that
+    `mean_loss` describes, and divided in the end. Additive networks are added up as by `mlp`.
+
+    The categorical crossentropy is log(1 + rest) - (p[t] - m): m is the largest output, and `rest`
+    the sum of exp(p - m) of all outputs but the first one that is m, in their order. So a small
+    loss keeps its digits.
+
+    A network of one layer, one input and one output has the bits of `mean_loss`, except those of
+    its closed form.
+
+    Beside operands and result, a call needs no more than 64 MiB; with ``additive=True`` also twice
+    the predictions of one set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import multisubnet as ms
+    >>> hidden = np.array([[1.0, -1.0], [2.0, 1.0]]).reshape(2, 1, 1, 2)  # two sets, one network
+    >>> layers = [hidden, np.ones((1, 1, 2, 1))]
+    >>> ms.mlp([[3.0], [9.0]], layers)[..., 0, 0]
+    array([[ 3.,  9.],
+           [ 9., 27.]])
+    >>> ms.mlp_mean_loss([[3.0], [9.0]], layers, [3.0, 8.0], loss="absolute_error")
+    array([ 0.5, 12.5])
+    """
+    named = name_operands(samples, layers, intercept)
+    others = {"targets": targets, "sample_weight": sample_weight}
+    adapted = adapter_function("mlp_mean_loss", named, (*others.values(), inputs))
+    if adapted is not None:
+        return adapted(
+            samples,
+            layers,
+            targets,
+            loss=loss,
+            activation=activation,
+            output_activation=output_activation,
+            inputs=inputs,
+            additive=additive,
+            intercept=intercept,
+            sample_weight=sample_weight,
+            per_subnetwork=per_subnetwork,
+            dtype=dtype,
+        )
+    options = activation, output_activation, inputs, additive
+    return NetworkLoss(named, options, others, loss, per_subnetwork, dtype).means(False)[0]
+
+
+@overload
+def mlp_mean_loss_and_grad(
+    samples: HostArrayLike,
+    layers: Sequence[Layer[HostArrayLike]],
+    targets: HostArrayLike,
+    *,
+    loss: MlpLossName = ...,
+    activation: ActivationLike | Sequence[ActivationLike | None] | None = ...,
+    output_activation: ActivationLike | None = ...,
+    inputs: HostArrayLike | None = ...,
+    additive: bool = ...,
+    intercept: HostArrayLike | None = ...,
+    sample_weight: HostArrayLike | None = ...,
+    per_subnetwork: bool = ...,
+    dtype: Any = ...,
+) -> MlpLossAndGrad: ...
+@overload
+def mlp_mean_loss_and_grad(
+    samples: ArrayT | HostArrayLike,
+    layers: Sequence[Layer[ArrayT | HostArrayLike]],
+    targets: ArrayT | HostArrayLike,
+    *,
+    loss: MlpLossName = ...,
+    activation: ActivationLike | Sequence[ActivationLike | None] | None = ...,
+    output_activation: ActivationLike | None = ...,
+    inputs: Array | HostArrayLike | None = ...,
+    additive: bool = ...,
+    intercept: Array | HostArrayLike | None = ...,
+    sample_weight: Array | HostArrayLike | None = ...,
+    per_subnetwork: bool = ...,
+    dtype: Any = ...,
+) -> MlpLossAndGrad: ...
+@keep_subnormals
+def mlp_mean_loss_and_grad(
+    samples: Any,
+    layers: Sequence[Any],
+    targets: Any,
+    *,
+    loss: MlpLossName = "squared_error",
+    activation: ActivationLike | Sequence[ActivationLike | None] | None = "relu",
+    output_activation: ActivationLike | None = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    sample_weight: Any = None,
+    per_subnetwork: bool = False,
+    dtype: Any = None,
+) -> MlpLossAndGrad:
+    """Judge N sets of networks, and find the gradients of their losses in the same pass.
+
+    Parameters
+    ----------
+    samples, layers, targets
+        As for `mlp_mean_loss`.
+    loss, activation, output_activation, inputs, additive, intercept : optional
+        As for `mlp_mean_loss`.
+    sample_weight, per_subnetwork, dtype : optional
+        As for `mlp_mean_loss`; `dtype` is that of the loss.
+
+    Returns
+    -------
+    loss : ndarray, shape (N,) or (N, S)
+        The result of `mlp_mean_loss`, of the same bits.
+    grad_layers : tuple of (grad_weight, grad_bias)
+        A pair per layer, of shape (N, S, inputs, outputs) and (N, S, outputs): the derivatives of
+        each set's (or network's) loss with respect to its weights and biases, of their dtype (the
+        working dtype if that is not a floating one). Parameters that sets share have derivatives
+        for each set. `grad_bias` is None if the layer has no bias.
+    grad_intercept : ndarray, shape (N, P), or None
+        The derivatives with respect to the intercept; None if there is none.
+
+        These three are the fields of a named tuple.
+
+    Raises
+    ------
+    ValueError, TypeError, IndexError, BackendUnavailable
+        As for `mlp_mean_loss`; an activation is a derivative.
+
+    See Also
+    --------
+    mlp_mean_loss : the loss alone, with all that is said there.
+    mlp_vjp : gradients of any function of the predictions.
+    mean_loss_and_grad : networks of one weight and one bias.
+
+    Notes
+    -----
+    Derivatives at kinks are those of `mean_loss_and_grad`. For each sample and network, with z the
+    sums and h the values of a layer::
+
+        delta[last][p] = dloss/dp * activation'(z[last][p]) * sample_weight[b]
+        delta[l][j]    = (weight[l + 1][j, 0] * delta[l + 1][0]
+                          + weight[l + 1][j, 1] * delta[l + 1][1] + ...) * activation'(z[l][j])
+
+    from left to right, each operation rounded once. The terms h[l - 1][j] * delta[l][k] of a
+    weight, and delta[l][k] of a bias, are added up over samples in the order that `mean_loss`
+    describes. If networks are added up, dloss/dp * sample_weight[b] is rounded first, and then
+    multiplied by activation' of each network.
+
+    Examples
+    --------
+    One step of gradient descent for two networks 1-2-1:
+
+    >>> import numpy as np
+    >>> import multisubnet as ms
+    >>> hidden = np.array([[1.0, -1.0], [2.0, 1.0]]).reshape(2, 1, 1, 2)
+    >>> layers, data = [hidden, np.ones((2, 1, 2, 1))], ([[3.0], [9.0]], [3.0, 8.0])
+    >>> found = ms.mlp_mean_loss_and_grad(data[0], layers, data[1])
+    >>> found.loss
+    array([  0.5, 198.5])
+    >>> (grad_hidden, _), (grad_last, _) = found.grad_layers
+    >>> grad_hidden[:, 0, 0]
+    array([[  9.,   0.],
+           [189., 189.]])
+    >>> layers = [hidden - 0.001 * grad_hidden, layers[1] - 0.001 * grad_last]
+    >>> ms.mlp_mean_loss(data[0], layers, data[1]).round(3)
+    array([ 0.353, 35.228])
+    """
+    named = name_operands(samples, layers, intercept)
+    others = {"targets": targets, "sample_weight": sample_weight}
+    adapted = adapter_function("mlp_mean_loss_and_grad", named, (*others.values(), inputs))
+    if adapted is not None:
+        return adapted(
+            samples,
+            layers,
+            targets,
+            loss=loss,
+            activation=activation,
+            output_activation=output_activation,
+            inputs=inputs,
+            additive=additive,
+            intercept=intercept,
+            sample_weight=sample_weight,
+            per_subnetwork=per_subnetwork,
+            dtype=dtype,
+        )
+    options = activation, output_activation, inputs, additive
+    problem = NetworkLoss(named, options, others, loss, per_subnetwork, dtype)
+    return MlpLossAndGrad(*problem.means(True))

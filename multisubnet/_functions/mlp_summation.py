@@ -1,0 +1,282 @@
+"""Sums over samples and sets of what networks with hidden layers give, chunk by chunk.
+
+Backends write the totals of blocks (_backends/mlp_sums.py). Here these are added up and divided,
+for as many sets and networks as fit into some megabytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from multisubnet._arithmetic.summands import Terms
+from multisubnet._arithmetic.summation_order import BLOCK
+from multisubnet._backends import choice
+from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
+from multisubnet._functions.summation import Summing
+
+_TOTALS_BYTES = 1 << 24  # of totals of blocks that are held at once
+_PREDICTIONS_BYTES = 1 << 23  # of additive networks, for as many sets as fit, at least one
+FUNCTIONS = "mlp_sums", "mlp_sample_sums", "mlp_judge"
+_SLOPES = Terms("product", "linear", ("slope",), False)
+
+
+class Outputs(NamedTuple):
+    """Arrays for results, or None for what is not asked for.
+
+    The loss is of shape (N, S), or (N,) for all networks of a set; gradients have the shapes of
+    weight, bias and intercept, with N in front, or with 1 for sums over sets.
+    """
+
+    loss: Any
+    layers: tuple[tuple[Any, Any], ...]
+    intercept: Any
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether a gradient of a layer is asked for."""
+        return any(x is not None for layer in self.layers for x in layer)
+
+
+class NetworkSums:
+    """A backend at work on the sums of networks, whose operands are arrays of its own.
+
+    Sums are divided by a number, times that of an array of one if there is one.
+    """
+
+    def __init__(self, summing: Summing, divisor: float = 1.0, divisor_array: Any = None):
+        self.summing = summing
+        self.divisor = divisor, divisor_array
+        self._trees: dict[tuple[int, int], tuple[Any, _Tree]] = {}  # by `out` and its first network
+
+    def write(self, sums: MlpSums, outs: Outputs) -> None:
+        """Write losses and gradients."""
+        n_sets = sums.call.n_sets
+        if sums.call.additive:
+            for n, apart in self._additive(sums, outs):
+                self._write_chunks(apart, outs._replace(loss=None), n, n_sets)
+        else:
+            self._write_chunks(sums, outs, 0, n_sets)
+        if not n_sets:
+            for out in (outs.intercept, *(x for layer in outs.layers for x in layer)):
+                if out is not None:
+                    out[...] = 0.0
+        for out, tree in self._trees.values():
+            self._finish(tree.total().loss[None], out)
+
+    def write_of_samples(self, sums: MlpSums, out: Any) -> None:
+        """Write gradients of samples (B, F) or (N, B, F), with cotangents for targets."""
+        call = sums.call
+        over_sets = call.samples.ndim == 2
+        n_columns = call.n_subnets * call.sizes[0]
+        n_blocks = max(-(-call.n_sets // BLOCK), 1) if over_sets else 1
+        of_row = 8 * n_columns * (n_blocks if over_sets else call.n_samples)
+        step = max(_TOTALS_BYTES // max(of_row, 1), 1)
+        for start in range(0, len(out), step):
+            rows = slice(start, min(start + step, len(out)))
+            sets, samples = slice(0, call.n_sets), slice(0, call.n_samples)
+            place = (sets, rows) if over_sets else (rows, samples)
+            part = sums.part(*place, slice(0, call.n_subnets))
+            kept = part.call.n_samples if over_sets else part.call.n_sets * part.call.n_samples
+            totals = self.summing.empty((n_blocks, kept, n_columns))
+            shape = len(totals) if over_sets else part.call.n_sets, part.call.n_samples
+            self._run(
+                "mlp_sample_sums", part, totals.reshape(*shape, call.n_subnets, call.sizes[0])
+            )
+            if not over_sets:
+                totals += 0.0  # as a sum of one term is, which is not -0.0
+            self._add_features(totals, call.inputs, out[rows].reshape(kept, out.shape[-1]))
+
+    def _run(self, name: str, *operands: Any) -> None:
+        """Run a function of the backend, or of NumPy if the backend has none of this name."""
+        backend = self.summing.backend
+        getattr(backend if hasattr(backend, name) else choice.load("numpy"), name)(*operands)
+
+    def _finish(self, totals: Any, out: Any, divided: bool = True) -> None:
+        """Write sums over the first axis to `out`, of the shape of the others."""
+        if totals.size:
+            flat = totals.reshape(len(totals), len(out), -1)
+            divisor = self.divisor if divided else (1.0, None)
+            self.summing.backend.finish(flat, out.reshape(len(out), -1), *divisor)
+
+    def _summed(self, totals: Any) -> Any:
+        """Return the sums over the first axis."""
+        node = self.summing.empty(totals.shape[1:])
+        self._finish(totals, node, divided=False)
+        return node
+
+    def _take(self, totals: Any, out: Any, sets: slice, subnets: slice, n_sets: int) -> None:
+        """Write totals of blocks of some sets and networks to a gradient, or add them up first."""
+        if len(out) == n_sets:
+            self._finish(totals, out[sets, subnets])
+            return
+        place = id(out), subnets.start
+        _, tree = self._trees.setdefault(place, (out[:, subnets], _Tree()))
+        of_sets = self._summed(totals)
+        tree.add(MlpTotals(self._summed(of_sets[:, None]), ()))
+
+    def _write_chunks(self, sums: MlpSums, outs: Outputs, first: int, n_sets: int) -> None:
+        """Write losses and gradients of sets from `first` on, of `n_sets`."""
+        call = sums.call
+        if outs.loss is None and not outs.has_layers:
+            return
+        gradients = [x for layer in outs.layers for x in layer if x is not None]
+        per_network = 1 + sum(math.prod(x.shape[2:]) for x in gradients)
+        of_block = 8 * per_network
+        held = _TOTALS_BYTES // (of_block * sums.n_blocks)
+        for sets, all_subnets in _chunks(call.n_sets, call.n_subnets, held):
+            losses = self.summing.empty((1, sets.stop - sets.start, call.n_subnets))
+            there = slice(first + sets.start, first + sets.stop)
+            for subnets in all_subnets:
+                part = sums.part(sets, slice(0, call.n_samples), subnets)
+                totals = self._totals(part, outs, _power_of_two(_TOTALS_BYTES // of_block))
+                if outs.loss is not None:
+                    self._finish(totals.loss, losses[0][:, subnets], divided=False)
+                for of_layer, out in zip(totals.layers, outs.layers, strict=True):
+                    for array, gradient in zip(of_layer, out, strict=True):
+                        if gradient is not None:
+                            self._take(array, gradient, there, subnets, n_sets)
+            if outs.loss is not None:
+                self.summing.backend.finish(losses, outs.loss[there], *self.divisor)
+
+    def _totals(self, sums: MlpSums, outs: Outputs, most_blocks: int) -> MlpTotals:
+        """Return totals of blocks; or of all together, if they are more than `most_blocks`."""
+        call, tree = sums.call, _Tree()
+        step = most_blocks * BLOCK
+        for start in range(0, max(call.n_samples, 1), step):
+            samples = slice(start, min(start + step, call.n_samples))
+            part = sums.part(slice(0, call.n_sets), samples, slice(0, call.n_subnets))
+            totals = self._empty_totals(part, outs)
+            self._run("mlp_sums", part, totals)
+            if step >= call.n_samples:
+                return totals
+            tree.add(totals.each(self._summed))
+        return tree.total().each(lambda x: x[None])
+
+    def _additive(self, sums: MlpSums, outs: Outputs) -> Iterator[tuple[int, MlpSums]]:
+        """Write losses, and yield sets with the cotangents of their networks.
+
+        That is for as many sets as fit, each time with the number of the first one.
+        """
+        n_sets, n_samples, n_outputs = sums.call.shape
+        of_set = n_samples * n_outputs * sums.call.dtype.itemsize
+        step = _power_of_two(_PREDICTIONS_BYTES // max(of_set, 1))
+        for n in range(0, n_sets, step):
+            sets = slice(n, min(n + step, n_sets))
+            part = sums.part(sets, slice(0, n_samples), slice(0, sums.call.n_subnets))
+            wants_slopes = outs.has_layers or outs.intercept is not None
+            slopes = self._judge(part, None if outs.loss is None else outs.loss[sets], wants_slopes)
+            if outs.intercept is not None:
+                totals = self._sum_slopes(slopes)
+                self._take(totals, outs.intercept, sets, slice(0, n_outputs), n_sets)
+            if outs.has_layers:
+                yield n, part.apart(slopes)
+
+    def _judge(self, sums: MlpSums, loss: Any, wants_slopes: bool) -> Any:
+        """Write the loss of additive networks, if there is an array for it; return the slopes."""
+        if sums.loss.loss == "product":
+            return sums.targets[:, :, 0]
+        call, empty = sums.call, self.summing.empty
+        predictions = empty(call.shape, call.dtype)
+        slopes = empty(call.shape, call.dtype) if wants_slopes else None
+        totals = None if loss is None else empty((sums.n_blocks, call.n_sets, 1))
+        self.summing.backend.mlp(call, predictions)
+        self._run("mlp_judge", sums, predictions, totals, slopes)
+        if loss is not None:
+            self.summing.backend.finish(totals, loss, *self.divisor)
+        return slopes
+
+    def _sum_slopes(self, slopes: Any) -> Any:
+        """Return the totals of blocks of slopes (N, B, P)."""
+        n_sets, n_samples, n_outputs = slopes.shape
+        totals = self.summing.empty((max(-(-n_samples // BLOCK), 1), 1, n_sets, n_outputs))
+        if n_samples:
+            summing = self.summing
+            operands = {"target": slopes}
+            summing.backend.sums(_SLOPES, operands, summing.dtype, 0.0, n_samples, totals)
+        else:
+            totals[...] = 0.0
+        return totals[:, 0]
+
+    def _empty_totals(self, sums: MlpSums, outs: Outputs) -> MlpTotals:
+        call = sums.call
+        front = sums.n_blocks, call.n_sets, call.n_subnets
+
+        def empty(out: Any) -> Any:
+            return None if out is None else self.summing.empty((*front, *out.shape[2:]))
+
+        layers = tuple((empty(weight), empty(bias)) for weight, bias in outs.layers)
+        return MlpTotals(None if outs.loss is None else self.summing.empty(front), layers)
+
+    def _add_features(self, totals: Any, inputs: np.ndarray | None, out: Any) -> None:
+        """Write sums over blocks, and over all that see the same feature, to `out` (kept, F)."""
+        if inputs is None:
+            self._finish(totals, out)
+            return
+        of_inputs = self._summed(totals)
+        of_features = self.summing.empty(out.shape)
+        of_features[...] = 0.0
+        with np.errstate(all="ignore"):
+            for columns, features in _in_turn(inputs.ravel()):
+                of_features[:, features] = of_features[:, features] + of_inputs[:, columns]
+        self._finish(of_features[None], out)
+
+
+class _Tree:
+    """The binary tree of sums over nodes, `MlpTotals`, that are added one after the other."""
+
+    def __init__(self) -> None:
+        self._nodes: list[tuple[int, MlpTotals]] = []  # with how many levels there are below it
+
+    def add(self, node: MlpTotals) -> None:
+        """Add a node."""
+        level = 0
+        while self._nodes and self._nodes[-1][0] == level:
+            node = self._sum(self._nodes.pop()[1], node)
+            level += 1
+        self._nodes.append((level, node))
+
+    def total(self) -> MlpTotals:
+        """Return the sum."""
+        (_, total), *others = reversed(self._nodes)
+        for _, node in others:
+            total = self._sum(node, total)
+        return total
+
+    @staticmethod
+    def _sum(one: MlpTotals, other: MlpTotals) -> MlpTotals:
+        with np.errstate(all="ignore"):
+            return one.each(lambda a, b: a + b, other)
+
+
+def _chunks(n_sets: int, n_subnets: int, held: int) -> Iterator[tuple[slice, list[slice]]]:
+    """Yield sets, and the networks of which `held` of these sets are taken at once.
+
+    These are all networks of some sets, a power of two of them, or else some of one set.
+    """
+    step = _power_of_two(held // max(n_subnets, 1))
+    networks = n_subnets if step > 1 else min(max(held, 1), n_subnets)
+    subnets = [
+        slice(s, min(s + networks, n_subnets)) for s in range(0, n_subnets, max(networks, 1))
+    ]
+    for n in range(0, n_sets, step):
+        yield slice(n, min(n + step, n_sets)), subnets or [slice(0, 0)]
+
+
+def _power_of_two(number: int) -> int:
+    """Return the largest power of two up to a number, and 1 for what is less."""
+    return 1 << max(number, 1).bit_length() - 1
+
+
+def _in_turn(features: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield columns and their features: of each feature its first column, then its second, ..."""
+    order = np.argsort(features, kind="stable")
+    ordered = features[order]
+    begins = np.flatnonzero(np.diff(ordered, prepend=-1))
+    turns = np.arange(len(order)) - np.repeat(begins, np.diff(begins, append=len(order)))
+    for turn in range(turns.max(initial=-1) + 1):
+        columns = order[turns == turn]
+        yield columns, features[columns]
