@@ -20,7 +20,7 @@ from multisubnet._functions.summation import Summing
 
 _TOTALS_BYTES = 1 << 24  # of totals of blocks that are held at once
 _PREDICTIONS_BYTES = 1 << 23  # of additive networks, for as many sets as fit, at least one
-FUNCTIONS = "mlp_sums", "mlp_sample_sums", "mlp_judge"
+FUNCTIONS = "mlp", "mlp_sums", "mlp_sample_sums", "mlp_judge"
 _SLOPES = Terms("product", "linear", ("slope",), False)
 
 
@@ -183,7 +183,7 @@ class NetworkSums:
         predictions = empty(call.shape, call.dtype)
         slopes = empty(call.shape, call.dtype) if wants_slopes else None
         totals = None if loss is None else empty((sums.n_blocks, call.n_sets, 1))
-        self.summing.backend.mlp(call, predictions)
+        self._run("mlp", call, predictions)
         self._run("mlp_judge", sums, predictions, totals, slopes)
         if loss is not None:
             self.summing.backend.finish(totals, loss, *self.divisor)
