@@ -169,6 +169,7 @@ def mlp_mean_loss_and_grad(
         n_subnets = len(model.networks)
         factor, count = factors(sample_weight, model.dtype, n_samples)
         wide = 1 if loss == CATEGORICAL else n_outputs
+        targets = targets[:, 0] if targets.ndim == 2 and targets.shape[1] == 1 else targets
         t = targets.astype(model.dtype)
         if t.ndim == 1:
             t = np.broadcast_to(t[:, None, None], (n_samples, n_subnets, wide))

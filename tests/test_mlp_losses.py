@@ -60,7 +60,7 @@ def add_targets(draw, problem, loss, dtype):
     """Draw targets of networks, and options of their loss."""
     _, n_samples, n_subnets, n_outputs = shape_of(problem)
     additive = problem.options.get("additive", False)
-    shapes = [(n_samples,)]
+    shapes = [(n_samples,), (n_samples, 1)]
     if loss == CATEGORICAL:
         shapes += [] if additive else [(n_samples, n_subnets)]
     elif additive:
@@ -375,13 +375,13 @@ W = np.ones((4, 3, 1, 2))
         (
             {"targets": np.ones((5, 3))},
             ValueError,
-            r"targets has shape \(5, 3\); expected \(B, S, P\) = \(5, 3, 2\) or \(B,\) = \(5,\)",
+            r"targets has shape \(5, 3\); expected \(B, S, P\) = \(5, 3, 2\) or \(B, 1\) = ",
         ),
         ({"targets": np.ones((5, 2), complex)}, TypeError, "targets has dtype complex128"),
         (
             {"additive": True, "targets": np.ones((5, 3, 2))},
             ValueError,
-            r"expected \(B, P\) = \(5, 2\) or \(B,\) = \(5,\)",
+            r"expected \(B, P\) = \(5, 2\) or \(B, 1\) = \(5, 1\) or \(B,\) = \(5,\)",
         ),
         ({"sample_weight": np.ones(4)}, ValueError, r"sample_weight has shape .*\(B,\) = \(5,\)"),
         ({"loss": "squared_eror"}, ValueError, "did you mean 'squared_error'"),

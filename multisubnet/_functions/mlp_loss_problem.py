@@ -144,7 +144,7 @@ class NetworkLoss(NetworkProblem):
                 shapes["(B, S)"] = n_samples, n_subnets
             elif n_subnets == 1:
                 shapes["(B, P)"] = n_samples, n_outputs
-        return shapes | {"(B,)": (n_samples,)}
+        return shapes | {"(B, 1)": (n_samples, 1), "(B,)": (n_samples,)}
 
     def _check_targets(self) -> None:
         """Raise unless the loss is defined for all targets; those on a GPU are not looked at."""
@@ -165,8 +165,8 @@ class NetworkLoss(NetworkProblem):
     def _targets(self) -> Any:
         """Return the targets with the axes of sets, samples, networks and outputs."""
         targets, call = self.others["targets"], self.call
-        if targets.ndim == 1:
-            return targets[None, :, None, None]
+        if targets.size == len(targets) == call.n_samples:
+            return targets.reshape(1, -1, 1, 1)
         if targets.ndim == 3:
             return targets[None]
         is_by_network = not call.additive and (self.loss == CATEGORICAL or call.sizes[-1] == 1)

@@ -86,12 +86,12 @@ def mlp_mean_loss(
         As for `mlp`.
     targets : array_like
         The values to predict. Of shape (B, S, P), one per prediction of a set; (B, S) if each
-        network has one output, P = 1; (B, P) if there is one network, S = 1; (B,), one for all
-        predictions of a sample. If networks are added up, (B, P) or (B,).
+        network has one output, P = 1; (B, P) if there is one network, S = 1; (B, 1) or (B,), one
+        for all predictions of a sample. If networks are added up, (B, P), (B, 1) or (B,).
     loss : str, optional
         As for `mean_loss`; or ``"categorical_crossentropy_from_logits"``, the loss
         -log(softmax(p)[t]) of the P outputs p of a network. Its targets t are integers from 0 to
-        P - 1, of shape (B, S), or (B,) for all networks; (B,) if networks are added up.
+        P - 1, of shape (B, S), or (B, 1) or (B,) for all networks or their sum.
     sample_weight : array_like, shape (B,), optional
         As for `mean_loss`.
     per_subnetwork : bool, optional
