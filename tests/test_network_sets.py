@@ -270,3 +270,58 @@ def test_errors(do, error, message):
 def test_what_cannot_be_joined(other, message):
     with pytest.raises(ValueError, match=r"sequence\[1\] is of another model.*" + message):
         ms.WeightSets.concatenate([SETS, other])
+
+
+@given(problem=networks(["float32"], special_values=False, max_sets=6), per_feature=st.booleans())
+@settings(max_examples=max(EXAMPLES // 2, 1))
+def test_losses_are_those_of_mlp(moved, problem, per_feature):
+    sets, samples, _ = sets_of(problem, moved)
+    per_feature = per_feature and not sets.additive
+    targets = moved(RNG.normal(size=samples.shape[-2]))
+    options = {"loss": "huber", "sample_weight": moved(RNG.random(samples.shape[-2]))}
+    names = "mean_loss", "mean_loss_and_grad"
+    if any(a.is_derivative for a in (sets.output_activation, *np.ravel(sets.activation))):
+        names = names[:1]
+    for name in names:
+        found = getattr(sets, name)(samples, targets, per_feature=per_feature, **options)
+        given = sets._parameters.options | {"per_subnetwork": per_feature} | options
+        wanted = getattr(ms, f"mlp_{name}")(samples, sets.layers, targets, **given)
+        for one, other in zip(flat(found), flat(wanted), strict=True):
+            assert_same_bits(on_host(one), on_host(other))
+
+
+def flat(result):
+    if isinstance(result, tuple):
+        return [x for part in result for x in flat(part)]
+    return [] if result is None else [result]
+
+
+@pytest.mark.parametrize("sets", [SETS, SUMS])
+def test_the_best(moved, sets):
+    targets = RNG.normal(size=6)
+    sets = ms.WeightSets.from_layers(
+        moved_layers(sets.layers, moved),
+        **sets._parameters.options
+        | {"intercept": None if sets.intercept is None else moved(sets.intercept)},
+    )
+    samples, targets = moved(SAMPLES), moved(targets)
+    losses = on_host(sets.mean_loss(samples, targets))
+    order = np.argsort(losses)
+    best, found, index = sets.best(3, samples, targets, return_index=True)
+    assert_same_bits(on_host(index), order[:3])
+    assert_same_bits(on_host(found), losses[order[:3]])
+    assert best == sets[index]
+    assert len(sets.best(1, samples, targets)) == 2
+
+
+def test_the_best_networks_are_put_together(moved):
+    layers = moved_layers(LAYERS, moved)
+    sets = ms.WeightSets.from_layers(layers, activation="tanh")
+    samples, targets = moved(SAMPLES), moved(RNG.normal(size=6))
+    losses = on_host(sets.mean_loss(samples, targets, per_feature=True))
+    best, found, index = sets.best(2, samples, targets, per_feature=True, return_index=True)
+    assert_same_bits(on_host(index), np.argsort(losses, axis=0, kind="stable")[:2])
+    assert_same_bits(on_host(found), np.sort(losses, axis=0)[:2])
+    assert_same_bits(on_host(best.mean_loss(samples, targets, per_feature=True)), on_host(found))
+    with pytest.raises(ValueError, match="networks that are added up have one loss"):
+        SUMS.best(1, SAMPLES, np.ones(6), per_feature=True)

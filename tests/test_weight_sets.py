@@ -275,12 +275,13 @@ def test_the_best(library, data, k, per_feature, has_bias):
     bias = weight[::-1].copy() if has_bias else None
     samples, targets = np.array([[1.0, 2.0, 3.0], [0.5, 0.0, 1.0]]), np.array([1.0, 2.0])
     sets = ms.WeightSets(*(there(library, x) for x in (weight, bias)))
-    best, losses = sets.best(
+    best, losses, index = sets.best(
         k,
         there(library, samples),
         there(library, targets),
         loss="absolute_error",
         per_feature=per_feature,
+        return_index=True,
     )
     assert best.device == sets.device
     losses = on_host(losses)
@@ -289,8 +290,10 @@ def test_the_best(library, data, k, per_feature, has_bias):
     )
     columns = judged if per_feature else judged[:, None]
     for feature, column in enumerate(columns.T):
-        order = sorted(range(7), key=lambda n: (np.isnan(column[n]), column[n], n))[:k]
+        order = sorted(range(7), key=lambda n: (np.isnan(column[n]), column[n], n))
+        order = np.array(order[:k])
         assert_same_bits(losses[:, feature] if per_feature else losses, column[order])
+        assert_same_bits(on_host(index)[:, feature] if per_feature else on_host(index), order)
         which = feature if per_feature else slice(None)
         assert_same_bits(on_host(best.weight)[:, which], weight[order][:, which])
         if has_bias:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from multisubnet._arithmetic.output_loss import CATEGORICAL
 from multisubnet._backends.choice import choice, use_backend
 from multisubnet._cli import resumable_file
 from multisubnet._files import array_files, atomic
@@ -102,7 +103,8 @@ def loss(options: argparse.Namespace) -> None:
             array_files.opened(options.targets, "targets", options.header)
         )
         with _names_of_files(options):
-            losses = sets.mean_loss(_mapped(samples), _mapped(targets), loss=options.loss)
+            data = _mapped(samples), _targets(_mapped(targets), options.loss)
+            losses = sets.mean_loss(*data, loss=options.loss)
         _check_unchanged(samples, targets)
     if options.out is not None:
         table = losses[:, None] if array_files.suffix(options.out) == ".csv" else losses
@@ -114,6 +116,15 @@ def loss(options: argparse.Namespace) -> None:
         return
     for number in order:
         print(f"{number}\t{losses[number]}")
+
+
+def _targets(targets: np.ndarray, loss: str) -> np.ndarray:
+    """Return targets of a loss; the labels of a table are whole numbers in float64."""
+    if loss == CATEGORICAL and targets.dtype == np.float64:
+        whole = targets.astype(np.int64)
+        if (whole == targets).all():
+            return whole
+    return targets
 
 
 def _check_is_other(out: str, *inputs: str) -> None:

@@ -17,7 +17,8 @@ from multisubnet._backends.choice import BackendUnavailable, use_backend
 from multisubnet._backends.config import show_config
 from multisubnet._cli import commands as _commands
 from multisubnet._cli.demo import demo
-from multisubnet._functions.loss_problem import ALIASES, LOSSES, named_loss
+from multisubnet._functions.loss_problem import ALIASES, named_loss
+from multisubnet._functions.mlp_loss_problem import LOSSES
 from multisubnet._memory import amounts
 
 _FILES = """\
@@ -230,7 +231,7 @@ def _activation(text: str) -> Activation:
 
 def _loss(text: str) -> str:
     try:
-        return named_loss(text)
+        return named_loss(text, LOSSES)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -182,6 +182,21 @@ class Parameters(NamedTuple):
             return affine_stats(samples, weight, bias, activation=activation)
         return mlp_stats(samples, self.layers, **self.options)
 
+    def function(
+        self, of_affine: Callable[..., Any], of_networks: Callable[..., Any], per_feature: bool
+    ) -> Callable[..., Any]:
+        """Return a function of samples and targets: that of affine functions or of networks."""
+        if not self.is_affine:
+            options = self.options | {"per_subnetwork": per_feature}
+            return lambda samples, *data, **given: of_networks(
+                samples, self.layers, *data, **options, **given
+            )
+        (weight, bias), options = self.layers[0], {"activation": self.activations[0]}
+        options["per_feature"] = per_feature
+        return lambda samples, *data, **given: of_affine(
+            samples, weight, bias, *data, **options, **given
+        )
+
     def call(self, samples: Any) -> tuple[ModuleType, AffineCall | MlpCall]:
         """Return the namespace and the validated call that predicts."""
         if not self.is_affine:

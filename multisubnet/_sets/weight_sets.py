@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from multisubnet._arrays import frameworks, namespaces, validation
 from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions.affine import affine
 from multisubnet._functions.mean_loss import mean_loss, mean_loss_and_grad
+from multisubnet._functions.mlp_mean_loss import mlp_mean_loss, mlp_mean_loss_and_grad
 from multisubnet._sets import models as _models
 from multisubnet._sets.distribution import PredictionStats, predict_stats
 from multisubnet._sets.forms import Forms
@@ -18,7 +19,7 @@ from multisubnet._sets.prediction import Prediction
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
-    from multisubnet._functions.loss_problem import LossName
+    from multisubnet._functions.mlp_mean_loss import MlpLossName
 
 _OutT = TypeVar("_OutT")
 Progress = bool | Callable[[int, int], object]
@@ -407,7 +408,7 @@ class WeightSets(Forms[ArrayT]):
         samples: Any,
         targets: Any,
         *,
-        loss: LossName = "squared_error",
+        loss: MlpLossName = "squared_error",
         sample_weight: Any = None,
         per_feature: bool = False,
         dtype: Any = None,
@@ -416,12 +417,14 @@ class WeightSets(Forms[ArrayT]):
 
         Parameters
         ----------
-        samples, targets, loss, sample_weight, per_feature, dtype
-            As for `multisubnet.mean_loss`.
+        samples, targets, loss, sample_weight, dtype
+            As for `multisubnet.mean_loss`; of networks, as for `multisubnet.mlp_mean_loss`.
+        per_feature : bool, optional
+            Return a loss for each feature, or for each network, instead of their mean.
 
         Returns
         -------
-        ndarray, shape (N,) or (N, F)
+        ndarray, shape (N,), (N, F) or (N, S)
 
         Examples
         --------
@@ -429,41 +432,33 @@ class WeightSets(Forms[ArrayT]):
         >>> ms.WeightSets([[2.0], [3.0]]).mean_loss([[1.0], [2.0]], [2.0, 4.0])
         array([0. , 2.5])
         """
-        weight, bias = self._pair("mean_loss")
-        return mean_loss(
-            samples,
-            weight,
-            bias,
-            targets,
-            loss=loss,
-            activation=self._parameters.activations[0],
-            sample_weight=sample_weight,
-            per_feature=per_feature,
-            dtype=dtype,
-        )
+        judge = self._parameters.function(mean_loss, mlp_mean_loss, per_feature)
+        return judge(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
 
     def mean_loss_and_grad(
         self,
         samples: Any,
         targets: Any,
         *,
-        loss: LossName = "squared_error",
+        loss: MlpLossName = "squared_error",
         sample_weight: Any = None,
         per_feature: bool = False,
         dtype: Any = None,
-    ) -> tuple[ArrayT, ArrayT, ArrayT | None]:
+    ) -> tuple[ArrayT, Any, Any]:
         """Judge all sets, with the gradients of their losses.
 
         Parameters
         ----------
         samples, targets, loss, sample_weight, per_feature, dtype
-            As for `multisubnet.mean_loss_and_grad`.
+            As for `mean_loss`.
 
         Returns
         -------
-        loss : ndarray, shape (N,) or (N, F)
+        loss : ndarray, shape (N,), (N, F) or (N, S)
         grad_weight, grad_bias : ndarray, shape (N, F)
-            `grad_bias` is None where there are no biases.
+            `grad_bias` is None if there are no biases.
+        grad_layers, grad_intercept
+            Of networks, in place of these two: those of `multisubnet.mlp_mean_loss_and_grad`.
 
         Examples
         --------
@@ -472,29 +467,45 @@ class WeightSets(Forms[ArrayT]):
         >>> grad_weight
         array([[5.]])
         """
-        weight, bias = self._pair("mean_loss_and_grad")
-        return mean_loss_and_grad(
-            samples,
-            weight,
-            bias,
-            targets,
-            loss=loss,
-            activation=self._parameters.activations[0],
-            sample_weight=sample_weight,
-            per_feature=per_feature,
-            dtype=dtype,
-        )
+        functions = mean_loss_and_grad, mlp_mean_loss_and_grad
+        judge = self._parameters.function(*functions, per_feature)
+        return judge(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
 
+    @overload
     def best(
         self,
         k: int,
         samples: Any,
         targets: Any,
         *,
-        loss: LossName = "squared_error",
+        loss: MlpLossName = ...,
+        sample_weight: Any = ...,
+        per_feature: bool = ...,
+        return_index: Literal[False] = ...,
+    ) -> tuple[WeightSets[ArrayT], ArrayT]: ...
+    @overload
+    def best(
+        self,
+        k: int,
+        samples: Any,
+        targets: Any,
+        *,
+        loss: MlpLossName = ...,
+        sample_weight: Any = ...,
+        per_feature: bool = ...,
+        return_index: Literal[True],
+    ) -> tuple[WeightSets[ArrayT], ArrayT, ArrayT]: ...
+    def best(
+        self,
+        k: int,
+        samples: Any,
+        targets: Any,
+        *,
+        loss: MlpLossName = "squared_error",
         sample_weight: Any = None,
         per_feature: bool = False,
-    ) -> tuple[WeightSets[ArrayT], ArrayT]:
+        return_index: bool = False,
+    ) -> Any:
         """Find the sets of lowest loss, best first.
 
         Parameters
@@ -502,26 +513,30 @@ class WeightSets(Forms[ArrayT]):
         k : int
             How many, from 1 to N.
         samples, targets, loss, sample_weight
-            As for `multisubnet.mean_loss`.
+            As for `mean_loss`.
         per_feature : bool, optional
-            Whether to judge each feature's subnetwork by itself, and to put sets together from
-            them, which can be done since they are separate: the first set has the best subnetwork
-            of each feature, the second the second best, and so on.
+            Whether to judge each feature's subnetwork, or each network, by itself, and to put sets
+            together from them, which can be done since they are separate: the first set has the
+            best subnetwork of each feature, the second the second best, and so on.
+        return_index : bool, optional
+            Return the indices of the sets, too.
 
         Returns
         -------
         sets : WeightSets
             k sets.
-        losses : ndarray, shape (k,) or (k, F)
+        losses : ndarray, shape (k,), (k, F) or (k, S)
             Their losses, NumPy or CuPy arrays. Ties are in the order of their index, and NaN come
             last.
+        index : ndarray of int64, of the shape of `losses`
+            Which of these sets they are, or are put together from. Only with `return_index`.
 
         Raises
         ------
         ValueError
-            `k` is not an integer from 1 to N; as for `multisubnet.mean_loss`.
+            `k` is not an integer from 1 to N; as for `mean_loss`.
         TypeError, BackendUnavailable
-            As for `multisubnet.mean_loss`.
+            As for `mean_loss`.
 
         Notes
         -----
@@ -535,9 +550,11 @@ class WeightSets(Forms[ArrayT]):
         >>> best, losses = sets.best(1, samples, targets)
         >>> best.weight, losses
         (array([[2., 3.]]), array([1.25]))
-        >>> best, losses = sets.best(1, samples, targets, per_feature=True)
-        >>> best.weight, losses
-        (array([[2., 4.]]), array([[0., 0.]]))
+        >>> best, losses, index = sets.best(
+        ...     1, samples, targets, per_feature=True, return_index=True
+        ... )
+        >>> best.weight, losses, index
+        (array([[2., 4.]]), array([[0., 0.]]), array([[1, 2]]))
         """
         count = validation.as_int(k)
         if count is None or not 1 <= count <= len(self):
@@ -551,11 +568,18 @@ class WeightSets(Forms[ArrayT]):
         order = np.argsort(namespaces.on_host(losses), axis=0, kind="stable")[:count]
         xp = namespaces.namespace({"losses": losses})
         with namespaces.device_of(losses):
-            order = xp.asarray(order)
-            if not per_feature:
-                return self[order], losses[order]
-            best = self._parameters.changed(lambda x: xp.take_along_axis(x, order, axis=0))
-            return self._of(best), xp.take_along_axis(losses, order, axis=0)
+            index = xp.asarray(order.astype(np.int64, copy=False))
+            if per_feature:
+
+                def picked(x: Any) -> Any:
+                    ones = (1,) * (x.ndim - 2)
+                    return xp.take_along_axis(x, index.reshape(*index.shape, *ones), axis=0)
+
+                sets = self._of(self._parameters.changed(picked))
+                losses = picked(losses)
+            else:
+                sets, losses = self[index], losses[index]
+        return (sets, losses, index) if return_index else (sets, losses)
 
 
 WeightSets.__module__ = "multisubnet"  # where pickles look for it
