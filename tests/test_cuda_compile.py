@@ -15,7 +15,7 @@ from conftest import EXAMPLES, few
 from test_launch import H100, Array, launch_of_sums
 
 from multisubnet._arithmetic.activation_recipes import RECIPES
-from multisubnet._arithmetic.summands import Terms
+from multisubnet._arithmetic.summands import Summands
 from multisubnet._backends.cupy import sources
 from multisubnet._backends.cupy.launch import affine, sums
 from multisubnet._backends.cupy.launch.moments import plan_judge, plan_moment_sums, plan_moments
@@ -45,7 +45,7 @@ def keys_of(template):
 
 def of_sums(loss, activation, outputs, dtype, layout="losses", *, weighted=False, of_operands=None):
     """Return the name of an instance of sums."""
-    terms = Terms(loss, activation, outputs, weighted)
+    terms = Summands(loss, activation, outputs, weighted)
     return launch_of_sums(terms, dtype, layout=layout, of_operands=of_operands)[0].kernel
 
 

@@ -130,7 +130,7 @@ def test_the_stand_in_sees_what_waits(move):
 def test_sets_move_as_results_do(cupy_on_host, monkeypatch):
     moved = []
     monkeypatch.setattr(
-        engine, "adopt", lambda x: moved.append(x) or sys.modules["cupy"].asarray(x)
+        engine, "copy_from_other", lambda x: moved.append(x) or sys.modules["cupy"].asarray(x)
     )
     sets = ms.WeightSets(WEIGHT, BIAS).to("cupy")
     assert len(moved) == 2

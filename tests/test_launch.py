@@ -12,7 +12,7 @@ import tiles
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multisubnet._arithmetic.summands import OPERANDS, Terms
+from multisubnet._arithmetic.summands import OPERANDS, Summands
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._backends import numpy
 from multisubnet._backends.cupy.launch import affine, sums
@@ -190,7 +190,7 @@ def launched_sums(terms, operands, dtype, shape, card=H100):
     return sums.plan_sums(*arrays, totals, *given, cuda_on_host.address), totals
 
 
-SUM = Terms("product", "linear", ("loss",), False)
+SUM = Summands("product", "linear", ("loss",), False)
 
 
 @needs_compiler

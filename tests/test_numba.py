@@ -23,7 +23,7 @@ from test_dispatch import run
 from test_inputs import peak, set_flush_to_zero
 
 import multisubnet as ms
-from multisubnet._arithmetic.summands import Terms
+from multisubnet._arithmetic.summands import Summands
 from multisubnet._backends.numba import engine as _numba
 from multisubnet._backends.numba import threads as _threads
 from multisubnet.testing import assert_same_bits, problems
@@ -444,14 +444,14 @@ def test_a_cache_that_is_nowhere_or_damaged_does_not_matter(tmp_path):
     "evaluate",
     [
         "affine_loops.compiled('affine', np.dtype('f4'), 'tanh', False)",
-        "sum_loops.compiled_sums(Terms.of_key('huber tanh loss'), np.dtype('f4'), 'shhs-')",
+        "sum_loops.compiled_sums(Summands.of_key('huber tanh loss'), np.dtype('f4'), 'shhs-')",
     ],
 )
 def test_the_cache_is_used_and_notices_a_change(tmp_path, evaluate):
     code = (
         "from pathlib import Path\n"
         "from multisubnet._backends.numba import affine_loops, jit, sum_loops; {}\n"
-        "from multisubnet._arithmetic.summands import Terms\n"
+        "from multisubnet._arithmetic.summands import Summands\n"
         f"import numpy as np; evaluate = {evaluate}\n"
         "print(sum(evaluate.stats.cache_hits.values()))"
     )
@@ -553,7 +553,7 @@ def test_the_machine_code_streams_and_does_not_contract(dtype, activation):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("key", ["product linear loss", "log_cosh tanh loss slope_sample weighted"])
 def test_the_machine_code_of_sums_is_in_vectors_and_does_not_contract(dtype, key):
-    terms = Terms.of_key(key)
+    terms = Summands.of_key(key)
     kinds = "shhs" + ("f" if terms.weighted else "-")
 
     def uncached(function, signature):

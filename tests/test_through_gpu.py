@@ -142,6 +142,6 @@ def test_large_operands_take_no_pinned_memory(monkeypatch):
     used = []
     monkeypatch.setattr(engine, "PINNED_BYTES", 100)
     monkeypatch.setattr(cupy, "asarray", lambda *args: used.append(args))
-    adopted = engine.adopt(array.astype(">f8"))
+    adopted = engine.copy_from_other(array.astype(">f8"))
     assert not used
     assert_same_bits(adopted.get(), array)

@@ -23,8 +23,8 @@ HELD, STREAMED, EACH, SCALAR, UNUSED = "hsef-"
 OUTPUTS = ("loss", "error", "slope_sample", "slope", "slope_weight")
 
 
-class Terms(NamedTuple):
-    """Terms that are computed together, for each of which there is a sum.
+class Summands(NamedTuple):
+    """What is computed together, for each of which there is a sum.
 
     With z = sample * weight + bias, prediction p = activation(z) and s = dloss/dp * dp/dz:
 
@@ -52,11 +52,11 @@ class Terms(NamedTuple):
         return " ".join([self.loss, self.activation, *self.outputs, *weighted])
 
     @staticmethod
-    def of_key(key: str) -> Terms:
+    def of_key(key: str) -> Summands:
         """Return the terms with this key."""
         loss, activation, *outputs = key.split()
         weighted = outputs[-1] == "weighted"
-        return Terms(loss, activation, tuple(outputs[: len(outputs) - weighted]), weighted)
+        return Summands(loss, activation, tuple(outputs[: len(outputs) - weighted]), weighted)
 
     def program(self, dtype: np.dtype) -> Program:
         """Return the program of their recipe, for float32 or float64."""
@@ -90,7 +90,7 @@ class Terms(NamedTuple):
 
 
 @functools.cache
-def _program_of(terms: Terms, dtype: np.dtype) -> Program:
+def _program_of(terms: Summands, dtype: np.dtype) -> Program:
     from multisubnet._arithmetic import activation_recipes, loss_recipes
     from multisubnet._arithmetic.activation import form_of
     from multisubnet._arithmetic.recipe import trace

@@ -15,7 +15,7 @@ import numpy as np
 
 from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import Activation
-from multisubnet._arithmetic.summands import Terms
+from multisubnet._arithmetic.summands import Summands
 from multisubnet._backends import numpy
 from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._backends.mlp_sums import MlpSums
@@ -28,7 +28,8 @@ from multisubnet._backends.numba import engine
 #   serves(dtype, out)    whether it has code for this working dtype and dtype of the result
 #   empty(shape, dtype=float64)
 #                         a new C-contiguous array
-#   adopt(array)          a copy of an array of the other namespace
+#   copy_from_other(array)
+#                         a copy of an array of the other namespace
 #   affine(call, out)     a validated call, into out of shape (N, B, F)
 #   affine_select(call, set_index, out)
 #                         the same, into out of shape (B, F)
@@ -68,7 +69,7 @@ def choose(
     dtype: np.dtype,
     shape: tuple[int, ...],
     out: Any,
-    recipe: Activation | Terms | MlpCall | MlpSums | None,
+    recipe: Activation | Summands | MlpCall | MlpSums | None,
 ) -> ModuleType:
     """Return the backend on which a function is to run.
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import without_warnings
-from multisubnet._arithmetic.summands import OPERANDS, Terms
+from multisubnet._arithmetic.summands import OPERANDS, Summands
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._arrays import dtypes
 from multisubnet._backends.programs import run_program
@@ -45,7 +45,7 @@ def serves(dtype: np.dtype, out: np.dtype) -> bool:
     return True
 
 
-def adopt(array: Any) -> np.ndarray:
+def copy_from_other(array: Any) -> np.ndarray:
     """Return a copy of a CuPy array on the host."""
     return array.get()
 
@@ -99,7 +99,7 @@ def affine_select(call: AffineCall, set_index: np.ndarray, out: np.ndarray) -> N
 
 @without_warnings
 def sums(
-    terms: Terms,
+    terms: Summands,
     operands: dict[str, np.ndarray | None],
     dtype: np.dtype,
     parameter: float,

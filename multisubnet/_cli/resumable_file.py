@@ -166,7 +166,7 @@ class _Record:
         self._part, self._path, self._job = part, path, job
 
     def write(self, safe: int) -> None:
-        with atomic.replacing(self._path, follows_links=False) as file:
+        with atomic.atomic_write(self._path, follows_links=False) as file:
             file.write(json.dumps({"safe bytes": safe, "job": self._job}, indent=1).encode())
 
     def remove(self) -> None:

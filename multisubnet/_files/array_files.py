@@ -79,7 +79,7 @@ def write(
         safetensors.write(path, {name: array}, None)
     else:
         npy.check_has(path, name, array.dtype)
-        with atomic.replacing(path) as file:
+        with atomic.atomic_write(path) as file:
             if end == ".npy":
                 np.save(file, array, allow_pickle=False)
             else:

@@ -28,7 +28,7 @@ _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str], *, follows_links: bool = True) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str], *, follows_links: bool = True) -> Iterator[BinaryIO]:
     """Give a new file to write to, and put it in the place of `path` once that is done.
 
     It stands in the same folder under a temporary name, and is on the disk before it gets its own.

@@ -136,7 +136,7 @@ def write(
         raise ValueError(f"{path}: tables have no complex numbers; expected .npy or .npz")
     if result.dtype.kind == "b":
         result = result.view(np.uint8)
-    with atomic.replacing(path) as file:
+    with atomic.atomic_write(path) as file:
         text = io.TextIOWrapper(file, "utf-8", newline="")
         lines = csv.writer(text, lineterminator="\n")
         lines.writerow([*axes, *columns])

@@ -135,7 +135,7 @@ def write(
         header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with atomic.replacing(path) as file:
+    with atomic.atomic_write(path) as file:
         file.write(_LENGTH.pack(len(text)) + text)
         for _, array in ordered:
             file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)

@@ -80,7 +80,7 @@ def save(path: str | os.PathLike[str], sets: StoredSets) -> None:
             npy.check_has(path, name, array.dtype)
         notes = {name: np.array(text) for name, text in texts.items()}
         notes[_VERSION] = np.array(_FORMAT)
-        with atomic.replacing(path) as file:
+        with atomic.atomic_write(path) as file:
             npy.write_members(file, sets.arrays | notes)
     else:
         metadata = texts | {_VERSION: str(_FORMAT)}

@@ -9,10 +9,10 @@ import numpy as np
 
 from multisubnet._arithmetic.float_mode import keep_subnormals, without_warnings
 from multisubnet._arithmetic.names import some
-from multisubnet._arithmetic.summands import Terms
+from multisubnet._arithmetic.summands import Summands
 from multisubnet._arrays import namespaces
 from multisubnet._arrays.frameworks import adapted
-from multisubnet._functions.problem import Problem
+from multisubnet._functions.problem import SumProblem
 from multisubnet._functions.summation import Summing, normalized
 
 if TYPE_CHECKING:
@@ -142,15 +142,15 @@ def needs_spread(names: list[str]) -> bool:
 
 def problem_of(
     samples: Any, weight: Any, bias: Any, set_weight: Any, mean: Any = None, *, activation: Any
-) -> Problem:
+) -> SumProblem:
     """Return the validated operands, and the mean as one of them in the second pass."""
     others = {"set_weight": set_weight, "mean": mean}
-    problem = Problem(samples, weight, bias, activation, others)
+    problem = SumProblem(samples, weight, bias, activation, others)
     problem.expect("set_weight", {"(N,)": problem.shape[:1]})
     return problem
 
 
-def operands_and_terms(problem: Problem, mean: Any) -> tuple[dict[str, Any], Terms]:
+def operands_and_terms(problem: SumProblem, mean: Any) -> tuple[dict[str, Any], Summands]:
     """Return what is summed up over sets, for the mean, or for the spread about the mean."""
     operands = problem.over_sets()
     set_weight = problem.others["set_weight"]
@@ -163,7 +163,7 @@ def operands_and_terms(problem: Problem, mean: Any) -> tuple[dict[str, Any], Ter
     return operands, problem.terms("squared_error", ("loss", "error"), weighted)
 
 
-def totals(problem: Problem) -> Any:
+def totals(problem: SumProblem) -> Any:
     """Return what `Summing.totals` does, of the second pass if the mean is there."""
     n_sets, n_samples, n_features = problem.shape
     _, terms = operands_and_terms(problem, problem.others["mean"])
@@ -178,8 +178,8 @@ def of_values(values: Any, set_weight: Any) -> dict[str, Any]:
     n_sets, n_samples, n_features = values.shape
     weighted = set_weight is not None
     passes = [
-        Terms("product", "linear", ("loss",), weighted),
-        Terms("squared_error", "linear", ("loss", "error"), weighted),
+        Summands("product", "linear", ("loss",), weighted),
+        Summands("squared_error", "linear", ("loss", "error"), weighted),
     ]
     summing = Summing.where(values, values.dtype, values.shape, passes[1])
     factor, divisor, divisor_array = None, float(n_sets), None

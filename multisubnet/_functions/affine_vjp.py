@@ -9,7 +9,7 @@ from multisubnet._arithmetic import names
 from multisubnet._arithmetic.float_mode import keep_subnormals
 from multisubnet._arrays import namespaces
 from multisubnet._arrays.frameworks import adapted
-from multisubnet._functions.problem import Problem, swapped
+from multisubnet._functions.problem import SumProblem, swapped
 from multisubnet._functions.summation import Summing
 
 if TYPE_CHECKING:
@@ -121,17 +121,17 @@ def names_of(wrt: Sequence[str]) -> list[str]:
     return names.some("wrt", wrt, _OPERANDS)
 
 
-def problem_of(samples: Any, weight: Any, bias: Any, cotangent: Any, activation: Any) -> Problem:
+def problem_of(samples: Any, weight: Any, bias: Any, cotangent: Any, activation: Any) -> SumProblem:
     """Return the operands as a problem that has derivatives."""
     if cotangent is None:
         raise TypeError("cotangent is None; expected an array_like of numbers")
-    problem = Problem(samples, weight, bias, activation, {"cotangent": cotangent})
+    problem = SumProblem(samples, weight, bias, activation, {"cotangent": cotangent})
     problem.expect_derivative()
     problem.expect("cotangent", {"(N, B, F)": problem.shape})
     return problem
 
 
-def _of_parameters(problem: Problem, summing: Summing, asked: list[str]) -> list[Any]:
+def _of_parameters(problem: SumProblem, summing: Summing, asked: list[str]) -> list[Any]:
     """Return the gradients with respect to weight and bias, or None."""
     n_sets, _, n_features = problem.shape
     parameters = {"weight": problem.weight, "bias": problem.bias}
@@ -154,7 +154,7 @@ def _of_parameters(problem: Problem, summing: Summing, asked: list[str]) -> list
     return [gradients.get(name) for name in parameters]
 
 
-def _of_samples(problem: Problem, summing: Summing) -> Any:
+def _of_samples(problem: SumProblem, summing: Summing) -> Any:
     """Return the gradient with respect to samples."""
     n_sets, n_samples, n_features = problem.shape
     samples = problem.samples

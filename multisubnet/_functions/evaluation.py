@@ -55,8 +55,8 @@ def run(
 
         evaluate, moves = host_arrays.affine, False
     if moves:
-        call = call.with_arrays(backend.adopt)
-        set_index = None if set_index is None else backend.adopt(set_index)
+        call = call.with_arrays(backend.copy_from_other)
+        set_index = None if set_index is None else backend.copy_from_other(set_index)
     if out is None:
         result = (backend if moves else xp).empty(shape, call.dtype)
     elif moves:
@@ -73,7 +73,7 @@ def run(
     else:
         evaluate(call, set_index, ordered)
     if moves:
-        result = load(xp.__name__).adopt(result)
+        result = load(xp.__name__).copy_from_other(result)
         if out is not None:
             out[...] = result
     return result if out is None else out
@@ -94,7 +94,7 @@ def cast(array: Any, dtype: np.dtype) -> Any:
     backend = load("cupy")
     with namespaces.device_of(array):
         result = backend.empty(array.shape, dtype)
-        one = backend.adopt(np.ones((1, 1), array.dtype))
+        one = backend.copy_from_other(np.ones((1, 1), array.dtype))
         call = AffineCall.linear(array.reshape(-1, 1), one, array.dtype)
         backend.affine(call, result.reshape(1, -1, 1))
     return result

@@ -11,7 +11,7 @@ import numpy as np
 from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arrays import dtypes, namespaces
-from multisubnet._functions.problem import Problem
+from multisubnet._functions.problem import SumProblem
 from multisubnet._functions.summation import Summing
 
 _FLOAT64 = np.dtype(np.float64)
@@ -76,7 +76,7 @@ class LossProblem:
         self.problem = problem
         self.terms = problem.terms(loss, outputs, weighted)
         by_feature = n_sets, n_features
-        self.results = [(by_feature if per_feature else (n_sets,), checked_dtype(dtype))]
+        self.results = [(by_feature if per_feature else (n_sets,), validate_loss_dtype(dtype))]
         for _ in outputs[1:]:
             self.results.append((by_feature, problem.dtype_of_gradient(problem.weight)))
 
@@ -137,13 +137,13 @@ class LossProblem:
         return operands
 
 
-def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> Problem:
+def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> SumProblem:
     """Return samples, weight, bias, targets and sample_weight as a problem that has a loss."""
     samples, weight, bias, targets, sample_weight = operands
     if targets is None:
         raise TypeError("targets is None; expected an array_like of numbers")
     others = {"targets": targets, "sample_weight": sample_weight}
-    problem = Problem(samples, weight, bias, activation, others)
+    problem = SumProblem(samples, weight, bias, activation, others)
     _, n_samples, n_features = problem.shape
     problem.expect(
         "targets",
@@ -201,7 +201,7 @@ def named_loss(loss: Any, losses: tuple[str, ...] = LOSSES) -> str:
     raise names.unknown("loss", loss, [*losses, *ALIASES])
 
 
-def checked_dtype(dtype: Any) -> np.dtype:
+def validate_loss_dtype(dtype: Any) -> np.dtype:
     """Return the dtype of a loss; None is float64."""
     if dtype is None:
         return _FLOAT64

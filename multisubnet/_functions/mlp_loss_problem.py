@@ -55,7 +55,7 @@ class NetworkProblem:
         if backend.ARRAYS != "numpy" and not all(hasattr(backend, name) for name in FUNCTIONS):
             backend = choice.load("numpy")
         if backend.ARRAYS != xp.__name__:
-            sums = sums.with_arrays(backend.adopt)
+            sums = sums.with_arrays(backend.copy_from_other)
         return Summing(backend, xp, call.dtype, 0.0), sums
 
     def empty_gradients(
@@ -94,7 +94,7 @@ class NetworkLoss(NetworkProblem):
             raise TypeError("targets is None; expected an array_like of numbers")
         super().__init__(named, options, others)
         self.loss = loss_problem.named_loss(loss, LOSSES)
-        self.dtype = loss_problem.checked_dtype(dtype)
+        self.dtype = loss_problem.validate_loss_dtype(dtype)
         self.per_subnetwork = bool(per_subnetwork)
         if self.per_subnetwork and self.call.additive:
             raise ValueError(

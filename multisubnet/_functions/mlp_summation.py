@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisubnet._arithmetic.summands import Terms
+from multisubnet._arithmetic.summands import Summands
 from multisubnet._arithmetic.summation_order import BLOCK
 from multisubnet._backends import choice
 from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
@@ -21,7 +21,7 @@ from multisubnet._functions.summation import Summing
 _TOTALS_BYTES = 1 << 24  # of totals of blocks that are held at once
 _PREDICTIONS_BYTES = 1 << 23  # of additive networks, for as many sets as fit, at least one
 FUNCTIONS = "mlp", "mlp_sums", "mlp_sample_sums", "mlp_judge"
-_SLOPES = Terms("product", "linear", ("slope",), False)
+_SLOPES = Summands("product", "linear", ("slope",), False)
 
 
 class Outputs(NamedTuple):

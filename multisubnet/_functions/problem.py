@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation, resolve_activation
-from multisubnet._arithmetic.summands import Terms
+from multisubnet._arithmetic.summands import Summands
 from multisubnet._arrays import dtypes, namespaces, validation
 from multisubnet._backends import choice
 from multisubnet._functions.affine_operands import REQUIRED, as_numpy_arrays, make_call
 from multisubnet._functions.summation import Summing, normalized
 
 
-class Problem:
+class SumProblem:
     """Validated operands of functions that sum up, and the backend that does it.
 
     `others` are further operands by name, of which None is not there.
@@ -48,19 +48,19 @@ class Problem:
         """Raise unless the activation has a derivative."""
         expect_derivative("activation", self.activation)
 
-    def terms(self, loss: str, outputs: tuple[str, ...], weighted: bool = False) -> Terms:
+    def terms(self, loss: str, outputs: tuple[str, ...], weighted: bool = False) -> Summands:
         """Return terms with the activation of the problem."""
         key = "linear" if self.activation is None else self.activation.key
-        return Terms(loss, key, outputs, weighted)
+        return Summands(loss, key, outputs, weighted)
 
-    def on_backend(self, terms: Terms, shape: tuple[int, ...] | None = None) -> Summing:
+    def on_backend(self, terms: Summands, shape: tuple[int, ...] | None = None) -> Summing:
         """Choose the backend, now that everything is valid, and bring the operands there.
 
         `shape` is that of all terms, if it is not that of the problem.
         """
         backend = choice.choose("sums", self.xp, self.dtype, shape or self.shape, None, terms)
         if backend.ARRAYS != self.xp.__name__:
-            move = backend.adopt
+            move = backend.copy_from_other
             self.samples, self.weight = move(self.samples), move(self.weight)
             self.bias = None if self.bias is None else move(self.bias)
             self.others = {k: None if x is None else move(x) for k, x in self.others.items()}

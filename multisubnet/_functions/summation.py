@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from multisubnet._arithmetic.float_mode import without_warnings
-from multisubnet._arithmetic.summands import Terms
+from multisubnet._arithmetic.summands import Summands
 from multisubnet._arithmetic.summation_order import BLOCK
 from multisubnet._arrays import namespaces
 from multisubnet._backends import choice
@@ -25,7 +25,7 @@ _EXPONENT = np.uint64(0x7FF << 52)
 _EXPONENT_OF_1 = np.uint64(0x3FF << 52)
 _LEAST_EXPONENT = np.uint64(1 << 52)
 
-SUM = Terms("product", "linear", ("loss",), False)
+SUM = Summands("product", "linear", ("loss",), False)
 
 
 class Summing:
@@ -41,7 +41,7 @@ class Summing:
         array: Any,
         dtype: np.dtype,
         shape: tuple[int, ...] | None = None,
-        terms: Terms | None = None,
+        terms: Summands | None = None,
     ) -> Summing:
         """Choose the backend for what goes on where an array is.
 
@@ -58,11 +58,11 @@ class Summing:
         """Return a result as an array of the caller's kind."""
         if self.backend.ARRAYS == self.xp.__name__:
             return result
-        return choice.load(self.xp.__name__).adopt(result)
+        return choice.load(self.xp.__name__).copy_from_other(result)
 
     def write(
         self,
-        terms: Terms,
+        terms: Summands,
         operands: dict[str, Any],
         shape: tuple[int, int, int],
         outs: list[Any],
@@ -95,7 +95,7 @@ class Summing:
             for i, out in enumerate(outs):
                 self.backend.finish(totals[:, i], out[part], divisor, divisor_array)
 
-    def totals(self, terms: Terms, operands: dict[str, Any], shape: tuple[int, int, int]) -> Any:
+    def totals(self, terms: Summands, operands: dict[str, Any], shape: tuple[int, int, int]) -> Any:
         """Return the sums of terms, float64 of shape (outputs, kept, F).
 
         Where the operands are the part of longer ones from index i on, i being a multiple of BLOCK

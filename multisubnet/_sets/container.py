@@ -341,7 +341,9 @@ class Container(Generic[ArrayT]):
         backend = choice.load(target)
         if target == "numpy":
             return self._of(self._parameters.changed(namespaces.on_host))
-        moved = self._parameters.changed(lambda x: x if namespaces.is_cupy(x) else backend.adopt(x))
+        moved = self._parameters.changed(
+            lambda x: x if namespaces.is_cupy(x) else backend.copy_from_other(x)
+        )
         return self._of(moved)
 
 

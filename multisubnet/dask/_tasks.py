@@ -15,7 +15,7 @@ import numpy as np
 
 from multisubnet._arithmetic.float_mode import keep_subnormals
 from multisubnet._arithmetic.moments import steps_of
-from multisubnet._arithmetic.summands import Terms
+from multisubnet._arithmetic.summands import Summands
 from multisubnet._arrays import namespaces
 from multisubnet._backends import choice
 from multisubnet._backends.numba import threads
@@ -32,7 +32,7 @@ def task(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     @keep_subnormals
     def wrapper(*chunks: Any, backend: str | None = None, **options: Any) -> Any:
-        with threads.alone(), choice.use_backend(backend), _stream_for(chunks):
+        with threads.single_threaded(), choice.use_backend(backend), _stream_for(chunks):
             return function(*chunks, **options)
 
     return wrapper
@@ -168,7 +168,7 @@ def judged(
     bias: Any,
     moments: Any,
     *,
-    terms: Terms,
+    terms: Summands,
     working: np.dtype,
     results: list[tuple[int, np.dtype]],
     divisor: float,

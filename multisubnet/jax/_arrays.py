@@ -13,7 +13,7 @@ from multisubnet._arrays import namespaces, validation
 from multisubnet._arrays.dtypes import is_bfloat16, is_number, native
 from multisubnet._backends import choice
 from multisubnet._functions import evaluation
-from multisubnet._functions.problem import Problem
+from multisubnet._functions.problem import SumProblem
 
 _SYMBOLIC = 100_003  # in place of the first size that nobody knows
 _ALIGNMENT = 64  # XLA takes over NumPy's memory from such an address, and copies it from others
@@ -84,7 +84,7 @@ def canonical(dtype: Any) -> np.dtype:
     return np.dtype(jax.dtypes.canonicalize_dtype(dtype))
 
 
-def dtype_of_gradient(problem: Problem, operand: Any) -> np.dtype:
+def dtype_of_gradient(problem: SumProblem, operand: Any) -> np.dtype:
     """Return the dtype of a gradient with respect to an operand."""
     return canonical(problem.dtype_of_gradient(operand))
 
@@ -158,7 +158,7 @@ def _native(operands: dict[str, Any]) -> tuple[dict[str, Any], Place]:
         with namespaces.device_of(there):
             for name, x in arrays.items():
                 if x is not None and not namespaces.is_cupy(x):
-                    arrays[name] = backend.adopt(x)
+                    arrays[name] = backend.copy_from_other(x)
     return arrays, place
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import multisubnet as ms
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._functions import loss_problem
-from multisubnet._functions.problem import Problem
+from multisubnet._functions.problem import SumProblem
 from multisubnet.jax import _formulas
 from multisubnet.jax._arrays import (
     canonical,
@@ -121,7 +121,7 @@ class LossOptions(NamedTuple):
         """
         return {"loss": self.loss, "activation": self.activation, "per_feature": self.per_feature}
 
-    def problem_of(self, operands: dict[str, Any]) -> Problem:
+    def problem_of(self, operands: dict[str, Any]) -> SumProblem:
         """Return operands that agree in shape and dtype as a problem, without their values."""
         return loss_problem.problem_of(
             tuple(stand_ins(operands).values()), self.loss, self.activation
@@ -138,7 +138,7 @@ def _options_of(loss: Any, activation: Any, per_feature: bool, dtype: Any) -> Lo
     """Return how losses are to be taken."""
     if isinstance(activation, str):
         activation = Activation(activation)
-    of_loss = loss_problem.checked_dtype(dtype)
+    of_loss = loss_problem.validate_loss_dtype(dtype)
     if dtype is None:
         of_loss = canonical(of_loss)
     elif canonical(of_loss) != of_loss:

@@ -51,7 +51,7 @@ def dtype_of_loss(dtype: Any) -> torch.dtype | None:
     return (
         getattr(torch, dtype)
         if dtype == "bfloat16"
-        else tensor_dtype(loss_problem.checked_dtype(dtype))
+        else tensor_dtype(loss_problem.validate_loss_dtype(dtype))
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisubnet._arithmetic.summands import OPERANDS, Terms
+from multisubnet._arithmetic.summands import OPERANDS, Summands
 from multisubnet._backends.affine_call import AffineCall
 from multisubnet._backends.cupy import sources
 from multisubnet._backends.cupy.closed_form import Fused
@@ -78,7 +78,7 @@ def empty(shape: tuple[int, ...], dtype: Any = np.float64) -> Any:
     return cupy.empty(shape, dtype)
 
 
-def adopt(array: np.ndarray) -> Any:
+def copy_from_other(array: np.ndarray) -> Any:
     """Return a copy of a NumPy array, on the current device."""
     import cupy
 
@@ -108,7 +108,7 @@ def affine_select(call: AffineCall, set_index: Any, out: Any) -> None:
 
 
 def sums(
-    terms: Terms,
+    terms: Summands,
     operands: dict[str, Any],
     dtype: np.dtype,
     parameter: float,

@@ -72,7 +72,7 @@ class _Passage:
 
         if self._shared is None:
             self._shared = [
-                None if x is None or self._has_rows(i, x) else engine.adopt(x)
+                None if x is None or self._has_rows(i, x) else engine.copy_from_other(x)
                 for i, x in enumerate(self.operands)
             ]
             cupy.cuda.get_current_stream().synchronize()  # other streams are to read them
@@ -101,7 +101,7 @@ class _Passage:
         for i, operand in enumerate(self.operands):
             if operand is not None and self._has_rows(i, operand):
                 of_rows = operand[..., rows, :] if self.by_samples else operand[rows]
-                operands.append(engine.adopt(of_rows))
+                operands.append(engine.copy_from_other(of_rows))
             else:
                 operands.append(self._shared[i])
         ordered = chunk.transpose(1, 0, 2) if self.by_samples else chunk

@@ -16,7 +16,7 @@ import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import without_warnings
-from multisubnet._arithmetic.summands import Terms
+from multisubnet._arithmetic.summands import Summands
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._backends import numpy as _numpy
 from multisubnet._backends.affine_call import AffineCall
@@ -31,7 +31,7 @@ NAME = "numba"
 ARRAYS = "numpy"
 
 empty = _numpy.empty
-adopt = _numpy.adopt
+copy_from_other = _numpy.copy_from_other
 mlp = mlp_engine.mlp
 mlp_select = mlp_engine.mlp_select
 mlp_sums = mlp_sum_engine.mlp_sums
@@ -84,7 +84,7 @@ def gains(
     name: str,
     dtype: np.dtype,
     shape: tuple[int, ...],
-    what: Activation | Terms | MlpCall | MlpSums | None,
+    what: Activation | Summands | MlpCall | MlpSums | None,
 ) -> bool:
     """Whether the engine is worth its start-up, now that a result of this shape is asked for."""
     kind = name, dtype.char, what and what.key
@@ -173,7 +173,7 @@ def affine_select(call: AffineCall, set_index: np.ndarray, out: np.ndarray) -> N
 
 
 def sums(
-    terms: Terms,
+    terms: Summands,
     operands: dict[str, np.ndarray | None],
     dtype: np.dtype,
     parameter: float,

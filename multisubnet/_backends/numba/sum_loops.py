@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import from_dtype, types
 
-from multisubnet._arithmetic.summands import Terms
+from multisubnet._arithmetic.summands import Summands
 from multisubnet._backends.numba.jit import fingerprint, jit
 from multisubnet._backends.numba.lines import LINE, ROWS
 from multisubnet._backends.numba.llvm.sum_runs import add_runs
@@ -57,7 +57,7 @@ def _specialized_sums(what: str, rows: int):
     return sums
 
 
-def compiled_sums(terms: Terms, dtype: np.dtype, kinds: str) -> Any:
+def compiled_sums(terms: Summands, dtype: np.dtype, kinds: str) -> Any:
     """Return the function for sums of terms in a dtype, of operands that depend on these things."""
     files = fingerprint(terms.program(dtype))
     function = _specialized_sums(f"{kinds}:{terms.key}:{files}", ROWS)

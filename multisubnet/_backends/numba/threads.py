@@ -29,7 +29,7 @@ _is_alone: ContextVar[bool] = ContextVar("multisubnet_is_alone", default=False)
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Let the caller's thread work alone inside a ``with`` block, unless the environment says how.
 
     For callers who give work to all cores themselves.

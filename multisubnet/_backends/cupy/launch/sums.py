@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from multisubnet._arithmetic.summands import EACH, OPERANDS, OUTPUTS, Terms
+from multisubnet._arithmetic.summands import EACH, OPERANDS, OUTPUTS, Summands
 from multisubnet._arithmetic.summation_order import RUN
 from multisubnet._backends.cupy.launch import geometry
 from multisubnet._backends.cupy.launch.geometry import (
@@ -39,7 +39,7 @@ def plan_sums(
     target: Strided | None,
     factor: Strided | None,
     totals: Strided,
-    terms: Terms,
+    terms: Summands,
     dtype: np.dtype,
     parameter: float,
     length: int,
@@ -87,7 +87,7 @@ def _rows_of_sums(shape: tuple[int, int, int], dtype: np.dtype, card: Card) -> i
     return most if threads >= card.least_threads else 1
 
 
-def _steps_of_sums(terms: Terms, kinds: str, dtype: np.dtype) -> int:
+def _steps_of_sums(terms: Summands, kinds: str, dtype: np.dtype) -> int:
     """Return how many terms along the summed axis a thread of `sums` loads at once.
 
     Where a term takes long, other threads have enough to do while one waits. What is loaded for

@@ -7,7 +7,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
-from multisubnet._arithmetic.summands import EACH, HELD, OPERANDS, SCALAR, STREAMED, Terms
+from multisubnet._arithmetic.summands import EACH, HELD, OPERANDS, SCALAR, STREAMED, Summands
 from multisubnet._arithmetic.summation_order import RUN
 from multisubnet._backends.numba.lines import LINE
 from multisubnet._backends.numba.llvm.programs import emit_program
@@ -29,7 +29,7 @@ def add_runs(typingctx, array, places, begins, steps, out, start, stop, paramete
     count, kinds, key = what.literal_value.split(":")[:3]
     n_rows = int(count)
     kind_of = dict(zip(OPERANDS, kinds, strict=True))
-    program = Terms.of_key(key).program(as_dtype(dtype))
+    program = Summands.of_key(key).program(as_dtype(dtype))
 
     def codegen(context, builder, signature, arguments):
         _, places, begins, steps, out, start, stop, parameter, _ = arguments
