@@ -98,7 +98,7 @@ MUTANTS = [
         "multisubnet/_backends/cupy/launch/operands.py",
         "misaligned |= start | over_sets | over_samples",
         "misaligned |= over_sets | over_samples",
-        "test_launch.py -k elements_are_loaded",
+        "test_launch.py -k which_kernel",
     ),
     Mutant(
         "weight and bias swapped",

@@ -351,6 +351,7 @@ def test_which_kernel_writes_a_selection():
         kernel(samples, weight, rows_apart) == "affine_select<float32, Linear, Direct<float32, 4>>"
     )
     assert "Direct<float32, 1>" in kernel(samples, weight, aligned((8, 16), "f4")[:, ::2])
+    assert "Direct<float32, 1>" in kernel(samples, aligned((5, 8), "f4", offset=4), rows_apart)
     assert "Converting<float32>" in kernel(samples, aligned((5, 8), "f8"), out)
 
 
