@@ -337,6 +337,13 @@ def test_permuted_units_change_the_order_alone(backend):
     np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
+def test_eight_inputs_of_a_wide_layer(backend):
+    rng = np.random.default_rng(0)
+    samples, *layers = (rng.normal(size=shape) for shape in ((5, 8), (2, 1, 8, 36), (2, 1, 36, 1)))
+    layers[0] = layers[0], rng.normal(size=(2, 1, 36))
+    assert_same_bits(backend.mlp(samples, layers), formula.mlp(samples, layers))
+
+
 def test_all_sets_of_large_problems(backend):
     # Past the pieces of every backend, with threads.
     rng = np.random.default_rng(0)

@@ -193,9 +193,9 @@ def _layout(
 ) -> _Layout:
     """Return the layout for samples of which `at_once` are evaluated, in vectors of `lanes`."""
     padded = max(-(-n_features // lanes), 1) * lanes
-    most = _FEATURES_BYTES // (padded * itemsize) // at_once * at_once
     needed = -(-n_samples // at_once) * at_once
-    block = max(min(most, _BLOCK, needed), at_once)
+    most = min(_FEATURES_BYTES // (padded * itemsize), _BLOCK, needed)
+    block = max(most // at_once, 1) * at_once
     n_outputs = sizes[-1]
     tile = max(_ROWS_BYTES // (block * itemsize * n_outputs), 1)
     tile = 1 if additive else max(min(tile, n_subnets), 1)

@@ -8,8 +8,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from multisubnet._backends.numba.jit import fingerprint, jit
-from multisubnet._backends.numba.llvm.memory import emit_call, is_x86
-from multisubnet._backends.numba.llvm.vectors import INT64
+from multisubnet._backends.numba.llvm.memory import emit_call
+from multisubnet._backends.numba.llvm.vectors import INT64, is_x86
 
 
 @intrinsic

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import platform
-
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from multisubnet._backends.numba.lines import LINE
-from multisubnet._backends.numba.llvm.vectors import INT8, INT32, INT64
+from multisubnet._backends.numba.llvm.vectors import INT8, INT32, INT64, is_x86
 
 
 @intrinsic
@@ -68,10 +66,6 @@ def fence(typingctx):
         return context.get_dummy_value()
 
     return types.void(), codegen
-
-
-def is_x86() -> bool:
-    return platform.machine().lower() in ("x86_64", "amd64")
 
 
 def emit_call(builder, name):

@@ -19,7 +19,7 @@ from numba.np.numpy_support import as_dtype
 
 from multisubnet._arithmetic.activation import program_of
 from multisubnet._backends.numba.llvm.programs import SHORT, emit_program, recipe_function
-from multisubnet._backends.numba.llvm.vectors import INT64, emit_splat
+from multisubnet._backends.numba.llvm.vectors import INT64, emit_load_splat, emit_splat
 
 _UNITS = 4  # of a layer, whose sums are made at once
 _STRAIGHT = 272  # products of a layer, up to which it is emitted without loops
@@ -119,16 +119,12 @@ class _Network:
         functions = [
             self._activation(key, parameters, number) for number, key in enumerate(plan.activations)
         ]
-        n_inputs = plan.sizes[0]
-        few = n_inputs <= 2 * _UNITS
-        rows = [self._row(samples, wiring, row, i) for i in range(n_inputs)] if few else []
         length = builder.mul(n_samples, INT64(self.itemsize))
         tile = INT64(plan.vectors * self.vector_bytes)
         with cgutils.for_range_slice(builder, INT64(0), length, tile, INT64) as (begin, _):
 
             def inputs(i):
-                at = rows[i] if few else self._row(samples, wiring, row, i)
-                return self._load_vectors(builder.add(at, begin))
+                return self._load_vectors(builder.add(self._row(samples, wiring, row, i), begin))
 
             values = inputs
             last = len(layers) - 1
@@ -190,14 +186,16 @@ class _Network:
         """Emit some units of a layer, from unit k on."""
         builder, vectors = self.builder, self.plan.vectors
         first = self._offset(weight, (k, self.itemsize))
+        row = n_out * self.itemsize
 
         def add_input(i, sums):
             """Return the sums with the products of input i added."""
             found = inputs(i)
+            is_known = not isinstance(i, ir.Value)
+            at, begin = (first, i * row) if is_known else (self._offset(first, (i, row)), 0)
             result = []
             for u in range(units):
-                at = self._offset(first, (i, n_out * self.itemsize), (u, self.itemsize))
-                w = self._splat_at(at)
+                w = self._splat_at(at, begin + u * self.itemsize)
                 products = [builder.fmul(h, w) for h in found]
                 if sums is not None:
                     products = [
@@ -210,10 +208,7 @@ class _Network:
         sums, begin = None, 0
         if bias is not None:
             at = self._offset(bias, (k, self.itemsize))
-            sums = [
-                [self._splat_at(self._offset(at, (u, self.itemsize)))] * vectors
-                for u in range(units)
-            ]
+            sums = [[self._splat_at(at, u * self.itemsize)] * vectors for u in range(units)]
         else:
             sums, begin = add_input(0, None), 1
 
@@ -284,11 +279,8 @@ class _Network:
         at = self.builder.add(at, INT64(number * self.vector_bytes))
         return self.builder.inttoptr(at, self.vector.as_pointer())
 
-    def _splat_at(self, at):
-        value = self.builder.load(
-            self.builder.inttoptr(at, self.real.as_pointer()), align=self.itemsize
-        )
-        return emit_splat(self.builder, value, self.vector)
+    def _splat_at(self, at, offset):
+        return emit_load_splat(self.builder, at, offset, self.vector, self.itemsize)
 
     def _offset(self, at, *steps):
         for index, step in steps:

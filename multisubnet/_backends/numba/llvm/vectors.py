@@ -8,7 +8,9 @@ no fast-math flags, so that nothing is contracted or reassociated. Addresses are
 
 from __future__ import annotations
 
-from llvmlite import ir
+import platform
+
+from llvmlite import binding, ir
 
 INT8, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -18,3 +20,25 @@ def emit_splat(builder, value, line):
     vector = builder.insert_element(ir.Constant(line, ir.Undefined), value, INT32(0))
     first = ir.Constant(ir.VectorType(INT32, line.count), [0] * line.count)
     return builder.shuffle_vector(vector, vector, first)
+
+
+def emit_load_splat(builder, address, offset: int, vector, itemsize: int):
+    """Emit a vector of the number at an address, plus a constant offset in bytes.
+
+    Of the instructions that load and spread a number over 64 bytes, Zen 4 executes those of the
+    floating-point domain in the pipes that add and multiply, those of the integer domain beside
+    them. LLVM takes the former, whatever the types, so the instruction is written out. No function
+    that uses this writes to the memory that it reads so.
+    """
+    if vector.count * itemsize == 64 and is_x86():
+        binding.initialize_native_asmparser()
+        name = "vpbroadcastd" if itemsize == 4 else "vpbroadcastq"
+        kind = ir.FunctionType(vector, [INT64, INT64])
+        load = ir.InlineAsm(kind, f"{name} ${{2:c}}($1), $0", "=v,r,i")
+        return builder.call(load, [address, INT64(offset)], attrs=("nounwind", "readonly"))
+    pointer = builder.inttoptr(builder.add(address, INT64(offset)), vector.element.as_pointer())
+    return emit_splat(builder, builder.load(pointer, align=itemsize), vector)
+
+
+def is_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64")
