@@ -337,6 +337,16 @@ def test_permuted_units_change_the_order_alone(backend):
     np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
+def test_operands_that_are_all_read_only(backend):
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(5, 1))
+    shapes = [((2, 1, a, b), (2, 1, b)) for a, b in itertools.pairwise(SMALL.sizes)]
+    layers = [tuple(rng.normal(size=shape) for shape in pair) for pair in shapes]
+    for array in (samples, *(x for layer in layers for x in layer)):
+        array.flags.writeable = False
+    assert_same_bits(backend.mlp(samples, layers), formula.mlp(samples, layers))
+
+
 def test_eight_inputs_of_a_wide_layer(backend):
     rng = np.random.default_rng(0)
     samples, *layers = (rng.normal(size=shape) for shape in ((5, 8), (2, 1, 8, 36), (2, 1, 36, 1)))

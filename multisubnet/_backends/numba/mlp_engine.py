@@ -149,7 +149,7 @@ def _evaluate(call: MlpCall, out: np.ndarray, pieces: np.ndarray) -> None:
     evaluate(
         *(samples, call.wiring, out, np.empty(layout.size, np.uint8), parameters),
         *(intercept, call.intercept is not None, *layout[:5], pieces),
-        *[x for layer in call.layers for x in layer if x is not None],
+        tuple([x for layer in call.layers for x in layer if x is not None]),
     )
 
 

@@ -36,7 +36,7 @@ def _specialized(plan: str, lanes: int, additive: bool):
         sums_at,
         hidden_at,
         pieces,
-        *arrays,
+        arrays,
     ):
         """Write pieces of `out`: the sets first to last of the samples start to stop of each.
 
@@ -144,6 +144,6 @@ def compile_mlp(plan: Plan, dtype: np.dtype) -> Any:
         types.boolean,
         *[types.intp] * 5,
         types.Array(types.int64, 2, "C", readonly=True),
-        types.StarArgTuple(arrays),
+        types.BaseTuple.from_types(arrays),
     )
     return jit(function, signature)
