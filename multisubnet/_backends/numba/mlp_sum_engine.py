@@ -280,7 +280,8 @@ def _prepare(
     plan = SumsPlan(
         *(sizes, keys, biased, loss.loss, weighted, terms, gradients),
         *(lanes_are_runs, own_samples, own_targets),
-        *(lanes, _SUMS[lanes * dtype.itemsize], _STEPS, of_samples),
+        *(lanes, _SUMS[lanes * dtype.itemsize], _STEPS),
+        of_samples=of_samples,
     )
     # What is read and written a vector at a time goes beyond the end, by less than `lanes` lines.
     steps = (RUN * x for x in (sizes[0], plan.n_targets, 1))
