@@ -150,13 +150,13 @@ def affine_stats(
         function = partial(function, divisor=divisor)
         return given.combined(function, "bf", _FLOAT64, (totals, "obf"), total)
 
-    finished = partial(_tasks.finished, output=0, ndim=2, dtype=_FLOAT64)
-    mean = combined(finished, given.sums(function, "obf", 1, *operands, (None, "bf")))
+    divide = partial(_tasks.divide, output=0, ndim=2, dtype=_FLOAT64)
+    mean = combined(divide, given.sums(function, "obf", 1, *operands, (None, "bf")))
     found = {"mean": mean}
     if needs_spread(names):
         totals = given.sums(function, "obf", 2, *operands, (mean, "bf"))
         for number, name in enumerate(("var", "std")):
-            found[name] = combined(partial(_tasks.spread, number=number), totals)
+            found[name] = combined(partial(_tasks.variance_or_std, number=number), totals)
     return tuple(found[name] for name in names)
 
 
@@ -183,8 +183,8 @@ def _judged(
     for output, (shape, of_result) in enumerate(judgement.results):
         ndim = len(shape)
         options = {"output": output, "ndim": ndim, "dtype": of_result}
-        finished = partial(_tasks.finished, **options, divisor=judgement.divisor)
-        results.append(given.combined(finished, "nf"[:ndim], of_result, totals, total))
+        divide = partial(_tasks.divide, **options, divisor=judgement.divisor)
+        results.append(given.combined(divide, "nf"[:ndim], of_result, totals, total))
     return results
 
 
@@ -195,23 +195,23 @@ def _by_moments(given: ChunkedOperands, judgement: LossProblem) -> list[da.Array
     data = given.pairs("samples", "targets", "sample_weight")
     n_samples = judgement.problem.shape[1]
     function = partial(_tasks.largest_of_chunks, working=working)
-    largest = given.sums(function, "okf", 2, *data[:2], join=_tasks.largest), "okf"
-    function, known = partial(_tasks.fits, working=working), 2
+    largest = given.sums(function, "okf", 2, *data[:2], join=_tasks.largest_size), "okf"
+    function, known = partial(_tasks.scales_of_sizes, working=working), 2
     moments = given.combined(function, "pf", _FLOAT64, largest, new_axes={"p": known})
     for number, step in enumerate(steps_of(data[2][0])):
         function = partial(_tasks.moments_of_chunks, number=number, working=working)
         totals = given.sums(function, "okf", step.adds, *data, (moments, "mf"))
         pairs = (totals, "okf"), (moments, "mf"), total
-        function = partial(_tasks.with_means, number=number, n_samples=n_samples)
+        function = partial(_tasks.extend_moments, number=number, n_samples=n_samples)
         known += step.adds
         moments = given.combined(function, "pf", _FLOAT64, *pairs, new_axes={"p": known})
     pair, known = (moments, "mf"), (6 if data[2][0] is None else 9)
-    moments = given.combined(_tasks.settled, "pf", _FLOAT64, pair, new_axes={"p": known})
+    moments = given.combined(_tasks.settle_moments, "pf", _FLOAT64, pair, new_axes={"p": known})
 
     results = [(len(shape), of_result) for shape, of_result in judgement.results]
     is_whole = len(given.chunks["f"]) == 1 or results[0][0] == 2
     function = partial(
-        _tasks.judged,
+        _tasks.losses_from_moments,
         terms=judgement.terms,
         working=working,
         results=results,
@@ -222,9 +222,9 @@ def _by_moments(given: ChunkedOperands, judgement: LossProblem) -> list[da.Array
     judged = given.combined(function, "nf", _FLOAT64, *parameters, (moments, "mf")), "nf"
     found = []
     for output, (ndim, of_result) in enumerate(results):
-        function = partial(_tasks.taken, output=output)
+        function = partial(_tasks.pick_output, output=output)
         if not is_whole and not output:
             options = {"dtype": of_result, "divisor": judgement.divisor}
-            function = partial(_tasks.over_features, **options)
+            function = partial(_tasks.sum_over_features, **options)
         found.append(given.combined(function, "nf"[:ndim], of_result, judged, concatenate=None))
     return found

@@ -158,7 +158,7 @@ class ChunkedOperands:
         index: str,
         n_outputs: int,
         *pairs: Pair,
-        join: Callable[..., Any] = _tasks.added,
+        join: Callable[..., Any] = _tasks.add_nodes,
         rows: int = 1,
     ) -> da.Array:
         """Return the sums over the axis that `index` lacks; the function makes nodes of chunks.
@@ -173,7 +173,7 @@ class ChunkedOperands:
         )
         return da.reduction(
             nodes,
-            _tasks.as_it_is,
+            _tasks.keep_nodes,
             join,
             axis=0,
             dtype=_FLOAT64,
@@ -189,9 +189,9 @@ class ChunkedOperands:
             return
         options = {"working": working}
         largest = functools.partial(_tasks.largest_of_chunks, **options)
-        found = self.sums(largest, "okw", 1, (weights, axis), join=_tasks.largest)
+        found = self.sums(largest, "okw", 1, (weights, axis), join=_tasks.largest_size)
         pairs = (weights, axis), (found[0, 0], "w")
-        function = functools.partial(_tasks.normalized, **options)
+        function = functools.partial(_tasks.normalize_weights, **options)
         self.arrays[name] = self.combined(function, axis, _FLOAT64, *pairs)
 
     def total_weight(self, name: str, *, in_closed_form: bool = False, **options: Any) -> Pair:

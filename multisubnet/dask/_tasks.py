@@ -95,13 +95,13 @@ def largest_of_chunks(*chunks: Any, working: np.dtype) -> Any:
 
 
 @task
-def largest(nodes: Any, axis: Any, keepdims: bool) -> Any:
+def largest_size(nodes: Any, axis: Any, keepdims: bool) -> Any:
     """Return the largest of some sizes, along their first axis."""
     return nodes.max(axis=0, keepdims=keepdims)
 
 
 @task
-def normalized(weights: Any, largest: Any, *, working: np.dtype) -> Any:
+def normalize_weights(weights: Any, largest: Any, *, working: np.dtype) -> Any:
     """Return weights, the largest of which is given, in the size in which they are added up."""
     return summation.normalized(Summing.where(weights, working), weights, largest)
 
@@ -119,7 +119,7 @@ def weights_of_chunks(weights: Any, *, working: np.dtype, in_closed_form: bool =
 
 
 @task
-def fits(largest: Any, *, working: np.dtype) -> Any:
+def scales_of_sizes(largest: Any, *, working: np.dtype) -> Any:
     """Return by what samples and targets of these largest sizes are multiplied, (2, F)."""
     return closed_form.fits(Summing.where(largest, working), largest[:, 0].copy())
 
@@ -136,20 +136,20 @@ def moments_of_chunks(
     return closed_form.totals(summing, step, *data, moments)[None, :, None]
 
 
-def as_it_is(nodes: Any, axis: Any, keepdims: bool) -> Any:
+def keep_nodes(nodes: Any, axis: Any, keepdims: bool) -> Any:
     """Return nodes as they are."""
     return nodes
 
 
 @task
-def added(nodes: Any, axis: Any, keepdims: bool) -> Any:
+def add_nodes(nodes: Any, axis: Any, keepdims: bool) -> Any:
     """Return the sum of neighbouring nodes of the tree, along their first axis."""
     total = Summing.where(nodes, _FLOAT64).added(nodes)
     return total[None] if keepdims else total
 
 
 @task
-def with_means(totals: Any, moments: Any, weights: Any, *, number: int, n_samples: int) -> Any:
+def extend_moments(totals: Any, moments: Any, weights: Any, *, number: int, n_samples: int) -> Any:
     """Return the moments of the closed form that are known after a step."""
     summing = Summing.where(totals, _FLOAT64)
     step = steps_of(weights)[number]
@@ -157,13 +157,13 @@ def with_means(totals: Any, moments: Any, weights: Any, *, number: int, n_sample
 
 
 @task
-def settled(moments: Any) -> Any:
+def settle_moments(moments: Any) -> Any:
     """Return the moments of the closed form as sets are judged by them."""
     return closed_form.settle(Summing.where(moments, _FLOAT64), moments)
 
 
 @task
-def judged(
+def losses_from_moments(
     weight: Any,
     bias: Any,
     moments: Any,
@@ -192,14 +192,14 @@ def judged(
     return of_each[0], *gradients
 
 
-def taken(results: list[tuple[Any, ...]], *, output: int, **_: Any) -> Any:
-    """Return one of the results of `judged`."""
+def pick_output(results: list[tuple[Any, ...]], *, output: int, **_: Any) -> Any:
+    """Return one of the results of `losses_from_moments`."""
     (of_chunk,) = results if isinstance(results, list) else [results]
     return of_chunk[output]
 
 
 @task
-def over_features(results: list[tuple[Any, ...]], *, dtype: np.dtype, divisor: float) -> Any:
+def sum_over_features(results: list[tuple[Any, ...]], *, dtype: np.dtype, divisor: float) -> Any:
     """Return the losses of sets, whose features are in several chunks."""
     of_each = [of_chunk[0] for of_chunk in results]
     xp = namespaces.namespace({"losses": of_each[0]})
@@ -207,7 +207,7 @@ def over_features(results: list[tuple[Any, ...]], *, dtype: np.dtype, divisor: f
 
 
 @task
-def finished(
+def divide(
     totals: Any, weight: Any, *, output: int, ndim: int, dtype: np.dtype, divisor: float
 ) -> Any:
     """Return the means of totals (outputs, kept, F), or over features, too, with one axis."""
@@ -215,7 +215,7 @@ def finished(
 
 
 @task
-def spread(totals: Any, weight: Any, *, number: int, divisor: float) -> Any:
+def variance_or_std(totals: Any, weight: Any, *, number: int, divisor: float) -> Any:
     """Return the variance (0) or the standard deviation (1)."""
     means = (_divided(total, 2, _FLOAT64, divisor, weight) for total in totals)
     return affine_stats.spread(Summing.where(totals, _FLOAT64), *means)[number]
