@@ -314,6 +314,6 @@ def test_a_program_has_each_operation_once_and_nothing_that_is_not_needed():
     ]
     names = [operation.name for operation in program.operations]
     assert sorted(names) == sorted(
-        ["given", "constant", "multiply", "add", "constant", "less", "select", "subtract"]
+        ["input", "constant", "multiply", "add", "constant", "less", "select", "subtract"]
     )
     assert program.cost == 5

@@ -43,7 +43,7 @@ class Operation(NamedTuple):
     @property
     def uses(self) -> tuple[int, ...]:
         """The numbers of the operations whose values it needs."""
-        return () if self.name in ("given", "constant") else self.inputs
+        return () if self.name in ("input", "constant") else self.inputs
 
 
 class Program(NamedTuple):
@@ -66,7 +66,7 @@ def trace(
 ) -> Program:
     """Return the program of a recipe, a function of what has these names, in a format."""
     tracer = _Tracer()
-    results = recipe(*(tracer.value("given", "real", name) for name in names))
+    results = recipe(*(tracer.value("input", "real", name) for name in names))
     operations, numbers = tracer.needed_for([result.number for result in results])
     cost = sum(bool(operation.uses) for operation in operations)
     last_uses = list(range(len(operations)))

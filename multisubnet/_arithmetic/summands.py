@@ -68,7 +68,7 @@ class Summands(NamedTuple):
         Weight and bias depend on the kept index alone if they can (then the sums are over samples),
         or else on the summed one alone. An operand that is None depends on nothing.
         """
-        used = {x.inputs[0] for x in self.program(dtype).operations if x.name == "given"}
+        used = {x.inputs[0] for x in self.program(dtype).operations if x.name == "input"}
         parameters = [operands.get("weight"), operands.get("bias")]
         over_samples = all(x is None or x.shape[1] == 1 for x in parameters)
         found = ""

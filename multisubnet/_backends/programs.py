@@ -33,7 +33,7 @@ def run_program(program: Program, given: dict[str, Any]) -> list[np.ndarray]:
     for number, (name, kind, inputs) in enumerate(program.operations):
         if name == "constant":
             value = of_kind[kind].type(*inputs)
-        elif name == "given":
+        elif name == "input":
             value = np.asarray(given[inputs[0]], program.dtype)
         else:
             operands = list(map(values.__getitem__, inputs))

@@ -59,7 +59,7 @@ def _body(program: Program, real: str, given: Callable[[str], str] = str) -> lis
     for number, (name, kind, inputs) in enumerate(program.operations):
         if name == "constant":
             value = constant(kind, *inputs)
-        elif name == "given":
+        elif name == "input":
             value = given(inputs[0])
         else:
             operands = [values[i] for i in inputs]
@@ -75,7 +75,7 @@ def _body(program: Program, real: str, given: Callable[[str], str] = str) -> lis
 
 def _function(program: Program, real: str, name: str, names: tuple[str, ...]) -> str:
     """Return a function of a functor, with arguments of these names."""
-    given = {x.inputs[0] for x in program.operations if x.name == "given"}
+    given = {x.inputs[0] for x in program.operations if x.name == "input"}
     arguments = ", ".join(f"{real} {x}" if x in given else real for x in names)
     signature = f"DEVICE {real} {name}({arguments})"
     if real == "T":

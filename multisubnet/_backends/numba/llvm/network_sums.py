@@ -227,7 +227,7 @@ class _Run:
             self.count = builder.select(whole, INT64(plan.steps), rest)
             last = len(plan.sizes) - 2
             program = plan.last_program(self.dtype)
-            given = {x.inputs[0] for x in program.operations if x.name == "given"}
+            given = {x.inputs[0] for x in program.operations if x.name == "input"}
             for number in range(last + 1):
                 if number < last or "z0" in given:
                     self._forward(number)

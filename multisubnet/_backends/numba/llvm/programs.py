@@ -57,7 +57,7 @@ def emit_program(builder, program: Program, rows):
         for given, done in zip(rows, values, strict=True):
             if name == "constant":
                 done.append(constant(kind, *inputs))
-            elif name == "given":
+            elif name == "input":
                 done.append(given[inputs[0]])
             else:
                 done.append(emit[name, kind](*(done[i] for i in inputs)))
