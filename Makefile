@@ -57,6 +57,7 @@ dist: $(VENV)/dev.stamp
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks/cpu.py
+	$(BIN)/python benchmarks/networks.py --write benchmarks/results/networks-cpu.json
 
 bench-gpu: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks/gpu.py --results benchmarks/results

@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit
 
 from multisubnet._backends.numba import engine
+from multisubnet._backends.numba.lines import LINE
 from multisubnet._backends.numba.llvm.memory import fence, stream_line
-from multisubnet._backends.numba.llvm.vectors import LINE
 from multisubnet._backends.numba.threads import count, run
 
 _FLOATS = LINE // 4

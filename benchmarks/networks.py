@@ -1,14 +1,16 @@
-"""Time `mlp` on the CPU beside other libraries, and beside the processor's multiply and add pipes.
+"""Time networks on the CPU beside other libraries, and beside the multiply and add pipes.
 
-    python benchmarks/networks.py [--seconds 3] [--write results.json]
-    python benchmarks/networks.py --functions loss gradient
+    python benchmarks/networks.py [--seconds 3] [--only 0 1 ...] [--functions outputs loss gradient]
+    python benchmarks/networks.py --write benchmarks/results/networks-cpu.json
     MULTISUBNET_NUM_THREADS=1 taskset -c 0 python benchmarks/networks.py --processor-time
 
 Losses are mean squared errors of each set; gradients are theirs, with the losses. Each contender
 computes the same (it is compared before it is timed). All take turns in one process, in rounds,
-each round in a random order; medians count. The limit is a loop that multiplies and adds vectors in
-registers, on as many threads. On a machine that does other work at the same time, the last form
-counts the time that the processor spends on one core.
+each round in a random order; medians count. A contender whose call takes longer than a second is
+timed once. The limit is a loop that multiplies and adds vectors in registers, on as many threads.
+Results are added to those in the file; a row replaces that of the same function and size. On a
+machine that does other work at the same time, the last form counts the time that the processor
+spends on one core.
 """
 
 from __future__ import annotations
@@ -16,15 +18,17 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import machine
+import memory
 import numpy as np
 from llvmlite import ir
 from numba import njit
@@ -65,9 +69,13 @@ SIZES = [
     Size(1000, 1000, 1, (1, 16, 16, 1)),
     Size(1000, 64, 8, (8, 16, 16, 4)),
     Size(10, 100, 30, (1, 16, 16, 1)),
-    Size(100_000, 1, 1, (1, 16, 16, 1)),
     Size(2, 2, 2, (1, 4, 1)),
+    Size(100_000, 1, 1, (1, 16, 16, 1)),
+    Size(1, 10_000, 30, (1, 16, 16, 1)),
+    Size(100_000, 64, 8, (8, 16, 16, 4)),
+    *(Size(10, 1000, h, (h, h, h, 1)) for h in (32, 64, 128, 256)),  # where a BLAS wins
 ]
+JUDGED = SIZES[:9]  # of which there are losses and gradients
 
 
 def operands(size: Size) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
@@ -201,6 +209,111 @@ def jax_vmap(samples: Any, layers: Any) -> Callable[[], Any]:
     return lambda: evaluate(x, layers).block_until_ready()
 
 
+def torch_einsum(samples: Any, layers: Any) -> Callable[[], Any]:
+    """Return a stack of einsums over all networks."""
+    import torch
+
+    n_sets, n_subnets, n_inputs, _ = layers[0][0].shape
+    x = torch.from_numpy(samples.reshape(len(samples), n_subnets, n_inputs))
+    x = x.transpose(0, 1).expand(n_sets, -1, -1, -1)
+    flat = [tuple(map(torch.from_numpy, layer)) for layer in layers]
+
+    @torch.inference_mode()
+    def call():
+        h = x
+        for number, (weight, bias) in enumerate(flat):
+            h = torch.einsum("nsbi,nsik->nsbk", h, weight) + bias[:, :, None]
+            if number + 1 < len(flat):
+                h = torch.relu(h)
+        return h
+
+    return call
+
+
+def _stack(linear: Callable[..., Any], layers: Any, s: Any, weights: Callable[[Any], Any]) -> Any:
+    """Return a torch module of linear layers and relus with weights and biases at `s`."""
+    import torch
+
+    modules: list[Any] = []
+    for weight, bias in layers:
+        module = linear(*weight.shape[2:])
+        with torch.no_grad():
+            module.weight.copy_(torch.from_numpy(weights(weight[s])))
+            module.bias.copy_(torch.from_numpy(bias[s]))
+        modules += [module, torch.nn.ReLU()]
+    return torch.nn.Sequential(*modules[:-1])
+
+
+def torch_modules(samples: Any, layers: Any) -> Callable[[], Any]:
+    """Return a loop over modules, one for each set and network."""
+    import torch
+
+    n_sets, n_subnets, n_inputs, _ = layers[0][0].shape
+    if n_sets * n_subnets > 10_000:
+        raise ImportError("too many modules")
+    indices = list(np.ndindex(n_sets, n_subnets))
+    modules = [_stack(torch.nn.Linear, layers, index, lambda w: w.T) for index in indices]
+    inputs = torch.from_numpy(samples.reshape(len(samples), n_subnets, n_inputs)).unbind(1)
+    pairs = list(zip(modules, indices, strict=True))
+
+    @torch.inference_mode()
+    def call():
+        return torch.stack([module(inputs[s]) for module, (_, s) in pairs])
+
+    return call
+
+
+def tabm_ensemble(samples: Any, layers: Any) -> Callable[[], Any]:
+    """Return TabM's layers for ensembles, of which all networks of all sets are members."""
+    import tabm
+    import torch
+
+    n_sets, n_subnets, n_inputs, _ = layers[0][0].shape
+    k = n_sets * n_subnets
+    flat = [[x.reshape(1, k, *x.shape[2:]) for x in layer] for layer in layers]
+
+    def linear(n_in: int, n_out: int) -> Any:
+        return tabm.LinearEnsemble(n_in, n_out, k=k)
+
+    model = _stack(linear, flat, 0, lambda w: w)
+    x = torch.from_numpy(samples.reshape(len(samples), n_subnets, n_inputs)).repeat(1, n_sets, 1)
+
+    @torch.inference_mode()
+    def call():
+        return model(x).transpose(0, 1)
+
+    return call
+
+
+def keras_predict(samples: Any, layers: Any) -> Callable[[], Any]:
+    """Return Keras' `predict`, once for each set, whose weights are put into the model."""
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    import keras
+
+    n_sets, n_subnets, n_inputs, _ = layers[0][0].shape
+    if n_sets > 100:
+        raise ImportError("each call takes some 30 ms")
+    model = keras.Sequential([keras.Input((n_subnets, n_inputs))])
+    for number, (weight, _) in enumerate(layers):
+        shape = (n_subnets, weight.shape[3])
+        hidden = number + 1 < len(layers)
+        model.add(
+            keras.layers.EinsumDense(
+                "bsi,sik->bsk", shape, activation="relu" if hidden else None, bias_axes="sk"
+            )
+        )
+    x = samples.reshape(len(samples), n_subnets, n_inputs)
+
+    def call():
+        results = []
+        for n in range(n_sets):
+            model.set_weights([array[n] for layer in layers for array in layer])
+            results.append(model.predict(x, batch_size=1024, verbose=0))
+        return np.stack(results).swapaxes(1, 2)
+
+    return call
+
+
 # Contenders for losses, or losses and gradients: of samples, layers, targets, and which of the two.
 # The first result is the losses of sets, the second the gradient of the first layer's weight.
 
@@ -283,7 +396,11 @@ CONTENDERS: dict[str, Callable[..., Callable[[], Any]]] = {
     "torch.baddbmm": torch_baddbmm,
     "torch.baddbmm, compiled": torch_compile,
     "torch.conv1d, grouped": torch_grouped,
+    "torch.einsum, as dnamite": torch_einsum,
+    "torch loop over modules": torch_modules,
+    "tabm.LinearEnsemble": tabm_ensemble,
     "jax.jit(vmap(vmap(vmap)))": jax_vmap,
+    "Keras predict per set": keras_predict,
 }
 OURS = "multisubnet", "multisubnet, additive", "multisubnet, NumPy"
 
@@ -350,7 +467,7 @@ def outputs_of(size: Size) -> dict[str, Callable[[], Any]]:
         if name != "multisubnet, additive":
             result = result.reshape(size.n_sets, size.n_subnets, size.n_samples, -1)
             result = result if name not in OURS else np.asarray(call()).swapaxes(1, 2)
-            np.testing.assert_allclose(result.swapaxes(1, 2), wanted, rtol=1e-3, atol=1e-3)
+            np.testing.assert_allclose(result.swapaxes(1, 2), wanted, 1e-3, 1e-3, err_msg=name)
         calls[name] = call
     return calls
 
@@ -385,20 +502,44 @@ FUNCTIONS: dict[str, tuple[Callable[[Size], dict[str, Callable[[], Any]]], int]]
 
 def measure(
     calls: dict[str, Callable[[], Any]], seconds: float, clock: Clock
-) -> Iterator[tuple[str, float]]:
-    """Give the median time of each contender."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
+) -> tuple[dict[str, float], dict[str, int | None]]:
+    """Return the median time and the peak of memory of each contender."""
+    times: dict[str, list[float]] = {}
+    peaks = {}
+    for name, call in calls.items():
+        begin = clock()
+        peaks[name] = memory.extra_peak(call)
+        times[name] = [clock() - begin]
+    fast = [name for name, (first,) in times.items() if first < 1]
     rng = random.Random(0)
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or min(map(len, times.values())) < 3:
-        for name in rng.sample(list(calls), len(calls)):
+    while time.perf_counter() < end or min(len(times[name]) for name in fast) < 4:
+        for name in rng.sample(fast, len(fast)):
             calls[name]()  # threads of the contender before are at rest after that
-            repeats = max(1, round(1e-3 / max(times[name][-1] if times[name] else 1, 1e-6)))
+            repeats = max(1, round(1e-3 / max(times[name][-1], 1e-6)))
             begin = clock()
             for _ in range(repeats):
                 calls[name]()
             times[name].append((clock() - begin) / repeats)
-    yield from ((name, statistics.median(found)) for name, found in times.items())
+    medians = {name: statistics.median(found[1:] or found) for name, found in times.items()}
+    return medians, peaks
+
+
+def write(file: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows of results, and those of the file that are not of the same functions and sizes."""
+
+    def of(row: dict[str, Any]) -> str:
+        return json.dumps([row["function"], row["size"]])
+
+    new = {of(row) for row in rows}
+    old = json.loads(file.read_text())["results"] if file.exists() else []
+    text = {
+        "machine": machine.describe(),
+        "versions": machine.versions(),
+        "date": time.strftime("%Y-%m-%d"),
+        "results": [row for row in old if of(row) not in new] + rows,
+    }
+    file.write_text(json.dumps(text, indent=1) + "\n")
 
 
 def main() -> None:
@@ -406,18 +547,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=3.0, help="for each size")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of sizes")
-    parser.add_argument("--functions", nargs="*", choices=FUNCTIONS, default=["outputs"])
+    parser.add_argument("--functions", nargs="*", choices=FUNCTIONS, default=list(FUNCTIONS))
     parser.add_argument("--write", type=Path, help="a .json file for the results")
     parser.add_argument("--processor-time", action="store_true")
     options = parser.parse_args()
     clock = time.process_time if options.processor_time else time.perf_counter
     results = []
     for (number, size), function in itertools.product(enumerate(SIZES), options.functions):
-        if options.only is not None and number not in options.only:
+        if number not in (range(len(SIZES)) if options.only is None else options.only):
+            continue
+        if function != "outputs" and size not in JUDGED:
             continue
         contenders, times = FUNCTIONS[function]
         most = limit(clock)
-        found = dict(measure(contenders(size), options.seconds, clock))
+        found, peaks = measure(contenders(size), options.seconds, clock)
         ours_ms, peers = found["multisubnet"] * 1e3, found.keys() - set(OURS)
         rate = times * size.n_products / found["multisubnet"]
         print(
@@ -426,15 +569,15 @@ def main() -> None:
         )
         for name in sorted(found, key=found.__getitem__):
             ratio = found[name] / found["multisubnet"]
-            print(f"    {name:28} {found[name] * 1e3:10.4g} ms {ratio:8.2f}", flush=True)
+            peak = "" if peaks[name] is None else f"{peaks[name] / 2**20:9.1f} MiB"
+            print(f"    {name:28} {found[name] * 1e3:10.4g} ms {ratio:8.2f} {peak}", flush=True)
         if peers:
             best = min(peers, key=found.__getitem__)
             print(f"    best peer: {best}, {found[best] / found['multisubnet']:.1f} times our time")
-        row = {"function": function, "size": size._asdict(), "limit": most, "seconds": found}
-        results.append(row)
-    if options.write:
-        text = {"machine": machine.describe(), "versions": machine.versions(), "results": results}
-        options.write.write_text(json.dumps(text, indent=2) + "\n")
+        row = {"function": function, "size": [*size[:3], list(size.widths)], "limit": most}
+        results.append(row | {"seconds": found, "peak_bytes": peaks})
+        if options.write:
+            write(options.write, results)
 
 
 if __name__ == "__main__":
