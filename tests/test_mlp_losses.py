@@ -204,6 +204,22 @@ def test_one_layer_has_the_bits_of_affine(backend, problem, data):
     assert_same(found, (grad_samples, ((gradients[0][..., None], gradients[1]),), None))
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_biases_that_are_one_number(backend, number):
+    """A bias of stride 0 along its units: every operand may have any strides."""
+    rng = np.random.default_rng(0)
+    layers = [
+        (rng.normal(size=(2, 1, a, b)).astype("f4"), rng.normal(size=(2, 1, b)).astype("f4"))
+        for a, b in itertools.pairwise(SMALL.sizes)
+    ]
+    weight, bias = layers[number]
+    layers[number] = weight, np.broadcast_to(bias[..., :1], bias.shape)
+    samples, targets = rng.normal(size=(2, 8, 1)).astype("f4")
+    options = {"sample_weight": rng.random(8).astype("f4")[::-1]}
+    desired = formula_networks.mlp_mean_loss_and_grad(samples, layers, targets, **options)
+    assert_same(backend.mlp_mean_loss_and_grad(samples, layers, targets, **options), desired)
+
+
 def random_networks(sizes, n_sets, n_subnets, n_samples, seed=0, dtype=np.float64):
     """Return samples, layers, and a generator of more numbers."""
     rng = np.random.default_rng(seed)

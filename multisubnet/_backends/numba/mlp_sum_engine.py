@@ -122,10 +122,10 @@ def _operands(sums: MlpSums) -> list[Any]:
 
 
 def _is_usable(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether the compiled code can read an operand: of a weight, inputs and outputs in one run."""
+    """Whether the compiled code can read an operand: of a set and network, numbers in one run."""
     if array.dtype != dtype or not array.flags.aligned:
         return False
-    return array.flags.c_contiguous or array.ndim < 4 or array[:1, :1].flags.c_contiguous
+    return array.flags.c_contiguous or array.ndim < 3 or array[:1, :1].flags.c_contiguous
 
 
 def _pieces(sums: MlpSums, lanes: int, count: int) -> Iterator[_Piece]:
