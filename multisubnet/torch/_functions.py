@@ -11,9 +11,10 @@ from torch import Tensor
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._functions import affine_vjp as _affine_vjp
 from multisubnet._functions.affine_stats import names_of
-from multisubnet.torch import _affine_ops
+from multisubnet.torch import _affine_ops, _loss_ops, _select_ops
 from multisubnet.torch._arrays import as_tensors, dtype_of_loss
 from multisubnet.torch._custom_op import are_transformed, encoded, may_record, records
+from multisubnet.torch._op_operands import join_names, rounds_gradients
 
 
 def affine(
@@ -95,8 +96,8 @@ def affine_select(
     options = *encoded(activation), check
     operands = {"samples": samples, "weight": weight, "bias": bias, "set_index": set_index}
     if out is None:
-        return _affine_ops.affine_select(*as_tensors(operands).values(), *options)
-    _affine_ops.affine_select_out(*_with_out(operands, out).values(), *options)
+        return _select_ops.affine_select(*as_tensors(operands).values(), *options)
+    _select_ops.affine_select_out(*_with_out(operands, out).values(), *options)
     return out
 
 
@@ -116,9 +117,7 @@ def affine_vjp(
     asked = _affine_vjp.names_of(wrt)
     operands = {"samples": samples, "weight": weight, "bias": bias, "cotangent": cotangent}
     tensors = as_tensors(operands)
-    gradients = _affine_ops.affine_vjp(
-        *tensors.values(), *encoded(activation), _affine_ops.joined(asked)
-    )
+    gradients = _affine_ops.affine_vjp(*tensors.values(), *encoded(activation), join_names(asked))
     return tuple(
         gradients[i] if name in asked and tensors[name] is not None else None
         for i, name in enumerate(("samples", "weight", "bias"))
@@ -158,7 +157,7 @@ def mean_loss(
     """
     arguments = _of_loss(samples, weight, bias, targets, sample_weight)
     options = *encoded(activation), loss, per_feature, dtype_of_loss(dtype)
-    return _affine_ops.mean_loss(*arguments, *options)
+    return _loss_ops.mean_loss(*arguments, *options)
 
 
 def mean_loss_and_grad(
@@ -179,9 +178,9 @@ def mean_loss_and_grad(
     """
     arguments = _of_loss(samples, weight, bias, targets, sample_weight)
     options = *encoded(activation), loss, per_feature, dtype_of_loss(dtype)
-    losses, grad_weight, grad_bias = _affine_ops.mean_loss_and_grad(*arguments, *options)
-    if may_record(arguments) and _affine_ops.rounds_gradients(*arguments[:3]):
-        losses = _affine_ops.mean_loss(*arguments, *options)  # whose backward pass rounds once
+    losses, grad_weight, grad_bias = _loss_ops.mean_loss_and_grad(*arguments, *options)
+    if may_record(arguments) and rounds_gradients(*arguments[:3]):
+        losses = _loss_ops.mean_loss(*arguments, *options)  # whose backward pass rounds once
     return losses, grad_weight, None if bias is None else grad_bias
 
 
@@ -201,7 +200,7 @@ def affine_stats(
     operands = {"samples": samples, "weight": weight, "bias": bias, "set_weight": set_weight}
     names = names_of(statistics)
     tensors = as_tensors(operands).values()
-    results = _affine_ops.affine_stats(*tensors, *encoded(activation), _affine_ops.joined(names))
+    results = _affine_ops.affine_stats(*tensors, *encoded(activation), join_names(names))
     return tuple(results[_affine_ops.STATISTICS.index(name)] for name in names)
 
 

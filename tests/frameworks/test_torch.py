@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch")
 import multisubnet as ms
 from multisubnet import torch as mst
 from multisubnet.testing import activations, assert_same_bits, problems
-from multisubnet.torch import _affine_ops, _arrays
+from multisubnet.torch import _affine_ops, _arrays, _loss_ops, _select_ops
 
 pytestmark = [
     # What torch.compile and forward-mode derivatives emit when they are first used.
@@ -562,9 +562,12 @@ def test_operators_keep_what_they_say(model, name):
 
 
 def test_all_operators_are_checked():
-    there = [
-        name for name, value in vars(_affine_ops).items() if isinstance(value, _affine_ops.CustomOp)
-    ]
+    there = {
+        name
+        for module in (_affine_ops, _select_ops, _loss_ops)
+        for name, value in vars(module).items()
+        if isinstance(value, _affine_ops.CustomOp)
+    }
     assert sorted(there) == sorted(OPERATORS)
 
 

@@ -1,0 +1,120 @@
+"""`mean_loss` and `mean_loss_and_grad` as operators of PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+import multisubnet as ms
+from multisubnet.torch._affine_ops import sum_over_sets
+from multisubnet.torch._arrays import numpy_dtype, on_arrays
+from multisubnet.torch._custom_op import CustomOp, decoded
+from multisubnet.torch._op_operands import (
+    ACTIVATION,
+    OPERANDS,
+    fake_gradient,
+    named,
+    no_second_derivative,
+    nothing,
+    shape_of,
+    working_dtype,
+)
+
+_LOSS = (
+    f"{OPERANDS}, Tensor targets, Tensor? sample_weight, {ACTIVATION}, str loss, "
+    "bool per_feature, ScalarType? dtype"
+)
+
+
+def _on_loss(function, *arguments):
+    samples, weight, bias, targets, sample_weight, activation, parameter, *options = arguments
+    loss, per_feature, dtype = options
+    return on_arrays(
+        function,
+        named(samples, weight, bias) | {"targets": targets, "sample_weight": sample_weight},
+        activation=decoded(activation, parameter),
+        loss=loss,
+        per_feature=per_feature,
+        dtype=None if dtype is None else numpy_dtype("dtype", dtype),
+    )
+
+
+def _mean_loss(*arguments):
+    return _on_loss(ms.mean_loss, *arguments)
+
+
+def _fake_mean_loss(*arguments):
+    samples, weight, bias, *_, per_feature, dtype = arguments
+    n_sets, _, n_features = shape_of(samples, weight, bias)
+    shape = (n_sets, n_features) if per_feature else (n_sets,)
+    return samples.new_empty(shape, dtype=dtype or torch.float64)
+
+
+def _recorded_mean_loss(samples, weight, bias, *others):
+    # Gradients in the working dtype are rounded after they are multiplied by the cotangent.
+    if weight.is_floating_point():
+        weight = weight.to(working_dtype(samples, weight, bias))
+    return mean_loss_and_grad(samples, weight, bias, *others)[0]
+
+
+mean_loss = CustomOp(
+    f"mean_loss({_LOSS}) -> Tensor", _mean_loss, _fake_mean_loss, recorded=_recorded_mean_loss
+)
+
+
+def _mean_loss_and_grad(*arguments):
+    loss, grad_weight, grad_bias = _on_loss(ms.mean_loss_and_grad, *arguments)
+    return loss, grad_weight, nothing(loss) if grad_bias is None else grad_bias
+
+
+def _fake_mean_loss_and_grad(*arguments):
+    operands = _, weight, bias = arguments[:3]
+    loss = _fake_mean_loss(*arguments)
+    n_sets, _, n_features = shape_of(*operands)
+    shape = n_sets, n_features
+    grad_bias = nothing(loss) if bias is None else fake_gradient(weight, operands, shape)
+    return loss, fake_gradient(weight, operands, shape), grad_bias
+
+
+def _save_mean_loss(ctx, inputs, output):
+    _, *gradients = output
+    _, *parameters = inputs[:3]
+    ctx.save_for_backward(*gradients)
+    n_sets = gradients[0].shape[0]
+    ctx.are_shared = [x is not None and _is_one(x.shape[0], n_sets) for x in parameters]
+    ctx.set_materialize_grads(False)
+
+
+def _is_one(n: Any, n_sets: Any) -> bool:
+    """Whether what has n rows is shared by several sets, as far as that is known."""
+    return statically_known_true(n == 1) and not statically_known_true(n_sets == 1)
+
+
+def _mean_loss_backward(ctx, cotangent, *of_gradients):
+    if any(x is not None for x in of_gradients):
+        no_second_derivative()
+    for i, name in ((0, "samples"), (3, "targets"), (4, "sample_weight")):
+        if ctx.needs_input_grad[i]:
+            raise NotImplementedError(
+                f"mean_loss has gradients of weight and bias only, and {name} requires one: give "
+                f"{name}.detach(), or take a loss of PyTorch of what affine returns"
+            )
+    found: list[Tensor | None] = [None, None]
+    for i, (gradient, is_shared) in enumerate(zip(ctx.saved_tensors, ctx.are_shared, strict=True)):
+        if ctx.needs_input_grad[1 + i] and cotangent is not None:
+            factor = cotangent if cotangent.ndim == 2 else cotangent[:, None]
+            product = (gradient * factor).to(gradient.dtype)
+            found[i] = sum_over_sets(product) if is_shared else product
+    return None, *found, *(None,) * 7
+
+
+mean_loss_and_grad = CustomOp(
+    f"mean_loss_and_grad({_LOSS}) -> (Tensor, Tensor, Tensor)",
+    _mean_loss_and_grad,
+    _fake_mean_loss_and_grad,
+    _save_mean_loss,
+    _mean_loss_backward,
+)
