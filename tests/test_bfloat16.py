@@ -7,7 +7,7 @@ import sys
 import formula
 import numpy as np
 import pytest
-from conftest import EXAMPLES, problems_of_sums
+from conftest import EXAMPLES, few, problems_of_sums
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from test_losses import Case, assert_all_same_bits, judgements
@@ -51,7 +51,7 @@ def test_affine_past_every_block(backend, problem):
     assert_same_bits(backend(*problem), formula.affine(*problem))
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", few(RECIPES, 4))
 @settings(max_examples=max(EXAMPLES // 10, 3))
 @given(data=st.data())
 def test_affine_with_an_activation(backend, name, data):

@@ -9,7 +9,7 @@ import formula
 import numpy as np
 import pytest
 import tiles
-from conftest import EXAMPLES, labels, normals, problems_of_sums, shape_of
+from conftest import EXAMPLES, few, labels, normals, problems_of_sums, shape_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_inputs import peak
@@ -154,7 +154,7 @@ def operands_of(n_sets, n_samples, n_features, dtype="float64", ndim=2):
     return [x.astype(dtype) for x in operands], rng.uniform(0.5, 2, n_samples).astype(dtype)
 
 
-@pytest.mark.parametrize("case", CASES[:6], ids=lambda case: f"{case.loss}-{case.dtype}")
+@pytest.mark.parametrize("case", few(CASES[:6]), ids=lambda case: f"{case.loss}-{case.dtype}")
 def test_each_part_alone_is_the_same(backend, case):
     (samples, weight, bias, targets), sample_weight = operands_of(
         37, 100, 33, case.dtype, case.ndim
@@ -171,7 +171,7 @@ def test_each_part_alone_is_the_same(backend, case):
         assert_all_same_bits(alone, [x if x is None else x[part] for x in together])
 
 
-@pytest.mark.parametrize("case", CASES[:4], ids=lambda case: f"{case.loss}-{case.dtype}")
+@pytest.mark.parametrize("case", few(CASES[:4], 2), ids=lambda case: f"{case.loss}-{case.dtype}")
 @pytest.mark.parametrize("shape", [(50, 300, 7), (2, 9000, 40)])
 def test_the_number_of_threads_does_not_matter(case, shape, monkeypatch):
     pytest.importorskip("numba")

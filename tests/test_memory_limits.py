@@ -221,7 +221,7 @@ CALLS = [
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="needs Linux' counters")
-@pytest.mark.parametrize(("action", "call"), few(CALLS, 5))
+@pytest.mark.parametrize(("action", "call"), few(CALLS, 4))
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_limits_in_python(tmp_path, action, call, backend):
     code = EXTRA.replace("ACTION", action).replace("CALL", call)

@@ -8,7 +8,7 @@ from unittest import mock
 import formula_networks
 import numpy as np
 import pytest
-from conftest import labels, normals
+from conftest import few, labels, normals
 from formula_networks import CATEGORICAL
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,7 +97,9 @@ def judged_networks(draw, case, **more):
     return (problem.samples, problem.layers, targets), problem.options | options
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].sizes} {case[1]} {case[2]}")
+@pytest.mark.parametrize(
+    "case", few(CASES), ids=lambda case: f"{case[0].sizes} {case[1]} {case[2]}"
+)
 @given(data=st.data(), special_values=st.sampled_from([False, False, True]))
 def test_agreement(backend, case, data, special_values):
     operands, options = data.draw(judged_networks(case, special_values=special_values))
