@@ -35,7 +35,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # How many problems a property test draws, where it does not say so itself. With fewer than the gate
 # (.ci/run) draws, `few` draws some of long lists of parameters, too.
 EXAMPLES = int(os.environ.get("MULTISUBNET_TEST_EXAMPLES", "3"))
-GATE_EXAMPLES = 10
+GATE_EXAMPLES = 4  # the fewest that it draws
 hypothesis.settings.register_profile(
     "multisubnet",
     max_examples=EXAMPLES,
