@@ -64,3 +64,21 @@ def test_nam_ensemble():
     assert {"bmi", "s5"} == {name for name, _ in features[:2]}, output
     sure, doubtful = re.search(r"agree most: ([\d.]+); where least: ([\d.]+)", output).groups()
     assert float(sure) < float(doubtful)
+
+
+def test_nam_training(tmp_path):
+    pytest.importorskip("sklearn")
+    picture = tmp_path / "nam.svg"
+    run = subprocess.run(
+        [sys.executable, ROOT / "examples" / "nam_training.py", "--quick", "--picture", picture],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    first, last = (float(re.search(rf"([\d.]+) {w}", run.stdout)[1]) for w in ("before", "after"))
+    assert last < 0.2 < first
+    members, together = re.search(r"([\d.]+) of members, ([\d.]+) together", run.stdout).groups()
+    assert min(float(members), float(together)) > 0.9
+    assert picture.read_text().count("<polyline") == 6 * 11
