@@ -82,3 +82,21 @@ def test_nam_training(tmp_path):
     members, together = re.search(r"([\d.]+) of members, ([\d.]+) together", run.stdout).groups()
     assert min(float(members), float(together)) > 0.9
     assert picture.read_text().count("<polyline") == 6 * 11
+
+
+def test_policies(tmp_path):
+    pytest.importorskip("cma")
+    picture = tmp_path / "progress.svg"
+    run = subprocess.run(
+        [sys.executable, ROOT / "examples" / "policies.py", "--quick", "--picture", picture],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    progress = [float(x) for x in re.findall(r"of 100, ([\d.]+) s on average", run.stdout)]
+    assert len(progress) == 6
+    assert progress[-1] > 1.3 * progress[0]
+    assert "100 calls, the same forces" in run.stdout
+    assert picture.read_text().count("<polyline") == 2
