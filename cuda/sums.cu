@@ -20,10 +20,14 @@ constexpr int64 RUN = 32, BLOCK = 4096;
 constexpr int THREADS = 256;  // of a block
 constexpr int64 TILE = 32;    // features
 
-// The values of an operand in the rows of a thread. KIND says what they depend on: the kept index
-// (h), the summed one (s, or f where one number is all features'), or both (e).
+// What an operand depends on: the kept index; the summed one; both; the summed one, and not the
+// feature; or no term has it. Dependence in _arithmetic/summands.py has the same letters.
+enum Dependence : char { HELD = 'h', STREAMED = 's', EACH = 'e', SCALAR = 'f', UNUSED = '-' };
+
+// The values of an operand of this KIND in the rows of a thread.
 template <typename T, char KIND, int ROWS, typename Memory> struct Rows {
-    static constexpr bool IS_HELD = KIND == 'h', IS_SHARED = KIND == 's' || KIND == 'f';
+    static constexpr bool IS_HELD = KIND == HELD;
+    static constexpr bool IS_SHARED = KIND == STREAMED || KIND == SCALAR;
     T of[ROWS];
     char *at[ROWS];  // where the summed index is 0
 
@@ -35,7 +39,7 @@ template <typename T, char KIND, int ROWS, typename Memory> struct Rows {
         }
     }
     __forceinline__ __device__ void load(const Operand &x, int64 i) {
-        if (IS_HELD || KIND == '-') return;
+        if (IS_HELD || KIND == UNUSED) return;
 #pragma unroll
         for (int row = 0; row < ROWS; ++row)
             of[row] = IS_SHARED && row ? of[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import NamedTuple
 
 import cuda_on_host
@@ -12,9 +13,10 @@ import tiles
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multisubnet._arithmetic.summands import OPERANDS, Summands
+from multisubnet._arithmetic.summands import OPERANDS, Dependence, Summands
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._backends import numpy
+from multisubnet._backends.cupy import sources
 from multisubnet._backends.cupy.launch import affine, sums
 from multisubnet._backends.cupy.launch import geometry as _geometry
 from multisubnet._functions import summation
@@ -453,3 +455,9 @@ def test_the_host_backend_runs_kernels():
     with ms.use_backend("host"):
         ms.affine([[1.0]], [[2.0]])
     assert cuda_on_host.launches == before + 1
+
+
+def test_operands_of_sums_have_the_same_letters_in_cuda():
+    text = (sources.directory() / "sums.cu").read_text(encoding="utf-8")
+    (letters,) = re.findall(r"enum Dependence : char \{(.*?)\}", text)
+    assert dict(re.findall(r"(\w+) = '(.)'", letters)) == {d.name: d.value for d in Dependence}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,10 +16,23 @@ if TYPE_CHECKING:
 OPERANDS = {"sample": 1.0, "weight": 1.0, "bias": -0.0, "target": 1.0, "factor": 1.0}
 _GIVEN = (*OPERANDS, "parameter")
 
-# What an operand depends on: the kept index, the summed one, both; the summed one, and not the
-# feature; or it is not used.
-HELD, STREAMED, EACH, SCALAR, UNUSED = "hsef-"
 
+class Dependence(enum.StrEnum):
+    """What an operand of sums depends on; cuda/sums.cu has the same letters by these names."""
+
+    HELD = "h"
+    """The kept index."""
+    STREAMED = "s"
+    """The summed one."""
+    EACH = "e"
+    """Both."""
+    SCALAR = "f"
+    """The summed one, and not the feature."""
+    UNUSED = "-"
+    """No term has it."""
+
+
+HELD, STREAMED, EACH, SCALAR, UNUSED = Dependence
 
 OUTPUTS = ("loss", "error", "slope_sample", "slope", "slope_weight")
 
