@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,3 +32,19 @@ def test_keras_forum():
         "  w2: [[30.0, 45.0], [78.0, 27.0]]",
         "WeightSets(N=2, F=2, float32 with bias on cpu, 32 bytes) predicts the same, without Keras",
     ]
+
+
+def test_keras_search(tmp_path):
+    picture = tmp_path / "search.svg"
+    run = subprocess.run(
+        [sys.executable, ROOT / "examples" / "keras_search.py", "--picture", picture],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr
+    before, after = re.search(r"([\d.]+) before, ([\d.]+) after", run.stdout).groups()
+    assert float(after) < 0.05 < float(before)
+    assert f"among the sets: {after}" in run.stdout
+    assert picture.read_text().count("<polyline") == 2
