@@ -69,8 +69,8 @@ def _columns(sets: WeightSets) -> list[str]:
 
 def _prediction(samples: StoredArray | np.ndarray, sets: WeightSets, set_axis: int) -> Prediction:
     """Return what sets predict of samples, of which parts may be read as they are needed."""
-    checked = np.broadcast_to(np.zeros((), samples.dtype), samples.shape)
-    return Prediction.of(checked, sets._parameters, set_axis).with_samples(samples)
+    stand_in = np.broadcast_to(np.zeros((), samples.dtype), samples.shape)
+    return Prediction.of(stand_in, sets._parameters, set_axis).with_samples(samples)
 
 
 def _whole(prediction: Prediction, free: int, progress: bool) -> np.ndarray:

@@ -114,7 +114,7 @@ def load(path: str | os.PathLike[str]) -> StoredSets:
 
 def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the arrays of numbers, and the notes, if there are any."""
-    entries = npy.members(path, lambda names: _checked_names(path, names, has_notes=True))
+    entries = npy.members(path, lambda names: _validate_names(path, names, has_notes=True))
     notes = {
         name: _note(path, name, entries.pop(name))
         for name in _Names.among(entries).notes
@@ -127,7 +127,7 @@ def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the same."""
     entries, metadata = safetensors.read(
-        path, lambda names: _checked_names(path, names, has_notes=False)
+        path, lambda names: _validate_names(path, names, has_notes=False)
     )
     ours = *_Names.among(entries).notes, _CHECKSUM
     notes = {name: metadata[name] for name in ours if name in metadata}
@@ -160,7 +160,7 @@ def _suffix(path: Any) -> str:
     return suffix
 
 
-def _checked_names(path: Any, names: list[str], *, has_notes: bool) -> list[str]:
+def _validate_names(path: Any, names: list[str], *, has_notes: bool) -> list[str]:
     """Return the names of the arrays of a file, which must be those of sets and of all notes."""
     expected = _Names.among(names)
     notes = expected.notes if has_notes else []

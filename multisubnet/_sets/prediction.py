@@ -22,8 +22,8 @@ from multisubnet._sets.parameters import Parameters, n_cut_axes, n_third
 
 UNCHECKED_BYTES = 1 << 26  # a result so small is not compared with the memory that is available
 _CHUNK_BYTES = 1 << 28  # what is in memory at once of a result that is not, without a limit
-_PORTIONS = 100  # in how many parts at least a result is computed whose progress is shown
-_PORTION_ELEMENTS = 1 << 22  # unless they would be smaller than this
+_LEAST_CHUNKS = 100  # in how many parts at least a result is computed whose progress is shown
+_LEAST_CHUNK_ELEMENTS = 1 << 22  # unless they would be smaller than this
 
 
 class Prediction(NamedTuple):
@@ -176,7 +176,7 @@ class Prediction(NamedTuple):
                     f"{self.row} {what} of one set and sample"
                 )
         if progress:
-            elements = min(elements, max(n_elements // _PORTIONS, _PORTION_ELEMENTS))
+            elements = min(elements, max(n_elements // _LEAST_CHUNKS, _LEAST_CHUNK_ELEMENTS))
         return elements
 
     def parts(

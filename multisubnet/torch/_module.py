@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from multisubnet._arithmetic.activation import Activation, resolve_activation
+from multisubnet._arithmetic.activation import Activation
 from multisubnet._arrays import validation
 from multisubnet._sets import models
+from multisubnet._sets.parameters import resolve
 from multisubnet._sets.weight_sets import WeightSets
 from multisubnet.torch._affine_ops import evaluate
 from multisubnet.torch._arrays import apply, tensor_of
@@ -82,7 +82,7 @@ class StackedAffine(nn.Module):
         self.n_sets: int = n_sets
         self.n_features: int = n_features
         self.set_axis: int = validation.axis("set_axis", set_axis)
-        self.activation = _checked(activation)
+        self.activation = resolve(activation)
         shape = n_sets, n_features
         self.weight: nn.Parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         if bias:
@@ -221,7 +221,7 @@ class StackedAffine(nn.Module):
                 raise TypeError(f"{found}, not a torch.nn.Module")
             if isinstance(module, StackedAffine):
                 raise TypeError(f"{found}, of several sets: WeightSets.concatenate joins such")
-            models.check(f"modules[{number}]", module, _checked(activation))
+            models.check(f"modules[{number}]", module, resolve(activation))
         pairs = [_parameters(module) for module in modules]
         kinds = [
             tuple((x.shape, x.dtype, x.device) for x in pair if x is not None) for pair in pairs
@@ -257,12 +257,6 @@ def _sets_first(samples: Tensor) -> Tensor:
 
 
 StackedAffine.__module__ = "multisubnet.torch"  # where pickles look for it
-
-
-def _checked(activation: Any) -> Activation | None:
-    if activation is None:
-        return None
-    return resolve_activation(activation, np.dtype(np.float64))[0]
 
 
 def _parameters(module: nn.Module) -> tuple[Tensor, Tensor | None]:
