@@ -211,6 +211,8 @@ def assert_same_of_other_operands() -> None:
     (weight, bias), *others = call.layers
     strange = np.asfortranarray(weight), bias.astype(np.float64).astype(">f4")
     assert_same(sums._replace(call=call._replace(layers=(strange, *others))))
+    for strange in ((weight[..., ::-1], bias), (weight, bias[..., ::-1])):
+        assert_same(sums._replace(call=call._replace(layers=(strange, *others))))
     assert_same(sums.part(slice(1, 17, 3), slice(0, 4100), slice(1, 3)))
 
 

@@ -39,7 +39,7 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
     call, dtype = sums.call, sums.call.dtype
     lanes = mlp_engine._lanes(dtype)
     count = threads.count(sums.n_products // _WORTH)
-    if all(_is_usable(x, dtype) for x in _operands(sums)):
+    if _are_usable(sums):
         pieces = _pieces(sums, lanes, count)
         threads.run(lambda *piece: _evaluate(sums, totals, piece), pieces, count)
         return
@@ -71,8 +71,11 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
 def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
     """Do what `numpy_mlp_sums.mlp_sample_sums` does."""
     call, dtype = sums.call, sums.call.dtype
-    plain = _has_code(sums) and all(_is_usable(x, dtype) for x in _operands(sums))
-    if not plain or sums.factor is not None or call.sizes[0] > _MOST_INPUTS:
+    if (
+        not (_has_code(sums) and _are_usable(sums))
+        or sums.factor is not None
+        or call.sizes[0] > _MOST_INPUTS
+    ):
         numpy_mlp_sums.mlp_sample_sums(sums, totals)
         return
     own = call.samples.ndim == 3
@@ -115,17 +118,25 @@ def _has_code(sums: MlpSums) -> bool:
     )
 
 
-def _operands(sums: MlpSums) -> list[Any]:
-    """Return all arrays of numbers."""
-    factor = [] if sums.factor is None else [sums.factor]
-    return [*sums.call.arrays, sums.targets, *factor]
+def _are_usable(sums: MlpSums) -> bool:
+    """Whether the compiled code can read the operands as they are."""
+    call, dtype = sums.call, sums.call.dtype
+    others = [call.samples, sums.targets, *([] if sums.factor is None else [sums.factor])]
+    return all(_has_numbers(x, dtype) for x in others) and all(
+        _is_usable(x, dtype) for layer in call.layers for x in layer if x is not None
+    )
+
+
+def _has_numbers(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether numbers are of a dtype, and aligned."""
+    return array.dtype == dtype and array.flags.aligned
 
 
 def _is_usable(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether the compiled code can read an operand: of a set and network, numbers in one run."""
-    if array.dtype != dtype or not array.flags.aligned:
+    """Whether, besides, those of a set and network are one after the other."""
+    if not _has_numbers(array, dtype):
         return False
-    return array.flags.c_contiguous or array.ndim < 3 or array[:1, :1].flags.c_contiguous
+    return array.ndim < 3 or array[:1, :1].flags.c_contiguous
 
 
 def _pieces(sums: MlpSums, lanes: int, count: int) -> Iterator[_Piece]:
