@@ -595,6 +595,48 @@ MUTANTS = [
         "*(block, min(block + blocks, max(sums.n_blocks - 1, 1))),",
         "test_numba_mlp_sums.py -k test_ends",
     ),
+    Mutant(
+        "slopes of hidden units added from the right",
+        "multisubnet/_backends/numpy_mlp_sums.py",
+        "delta[:, k, None] for k in range(w.shape[2])",
+        "delta[:, k, None] for k in reversed(range(w.shape[2]))",
+        "test_mlp_losses.py -k 'test_agreement and numpy'",
+    ),
+    Mutant(
+        "the slope of an activation left out of a hidden layer",
+        "multisubnet/_backends/numpy_mlp_sums.py",
+        "delta *= run_program(program, given)[0]",
+        "run_program(program, given)",
+        "test_mlp_losses.py -k central",
+    ),
+    Mutant(
+        "gradients without the weights of samples",
+        "multisubnet/_backends/numpy_mlp_sums.py",
+        "None if delta is None else delta * factor",
+        "delta",
+        "test_mlp_losses.py -k central",
+    ),
+    Mutant(
+        "totals of runs added in the working dtype",
+        "multisubnet/_backends/numpy_mlp_sums.py",
+        "added = total.copy()",
+        "added = total.astype(runs.dtype)",
+        "test_mlp_losses.py -k 'test_agreement and numpy'",
+    ),
+    Mutant(
+        "blocks of samples added by a chain",
+        "multisubnet/_functions/mlp_summation.py",
+        "while self._nodes and self._nodes[-1][0] == level:",
+        "while self._nodes:",
+        "test_mlp_losses.py -k 'several_blocks and numpy'",
+    ),
+    Mutant(
+        "of a feature that two networks see, one",
+        "multisubnet/_functions/mlp_summation.py",
+        "of_features[:, features] + of_inputs[:, columns]",
+        "of_inputs[:, columns]",
+        "test_mlp_losses.py -k vjp_is",
+    ),
 ]
 
 

@@ -41,7 +41,7 @@ def test_keras_search(tmp_path):
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr
     before, after = re.search(r"([\d.]+) before, ([\d.]+) after", run.stdout).groups()
