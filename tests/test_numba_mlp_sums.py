@@ -170,9 +170,10 @@ def test_what_is_not_finite_stays_with_its_set_and_run(layout):
 
 
 @pytest.mark.parametrize("threads", ["2", "5"])
-def test_threads_share_sets_networks_and_blocks(layout, threads, monkeypatch):
+@pytest.mark.parametrize("lanes", LAYOUTS.values(), ids=LAYOUTS)
+def test_threads_share_sets_networks_and_blocks(lanes, threads, monkeypatch):
     monkeypatch.setenv("MULTISUBNET_NUM_THREADS", threads)
-    with tiles.of(engine_sums=1):
+    with tiles.of(engine_sums=1, engine_lanes=lanes):
         assert_same(problem(33, 70, 3))
         assert_same(problem(2, 4097, 3))
 
