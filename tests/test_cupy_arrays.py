@@ -10,6 +10,7 @@ import pytest
 
 import multisubnet as ms
 from multisubnet._backends.cupy import engine
+from multisubnet._backends.cupy.launch.operands import OPERAND_BYTES, Launch
 from multisubnet._functions import evaluation
 from multisubnet.testing import assert_same_bits
 
@@ -77,8 +78,21 @@ def test_no_operation_of_cupys_touches_results(call, move):
         assert_same_bits(result.get(), expected)
 
 
-def test_plans_tell_zero_from_minus_zero(move):
+def test_plans_tell_zero_from_minus_zero(move, monkeypatch):
     # A plan is kept, and what it is kept under must tell them apart, though they are equal.
+    planned = []
+
+    def plan(array, number, card, address):
+        planned.append(str(number))
+        return Launch("kernel", (1, 1), (1, 1), bytes(OPERAND_BYTES))
+
+    monkeypatch.setattr(engine, "_run", lambda launch: None)
+    for number in (0.0, -0.0, 0.0):
+        engine._run_planned(plan, (move(SAMPLES),), number)
+    assert planned == ["0.0", "-0.0"]
+
+
+def test_activations_tell_zero_from_minus_zero(move):
     samples, weight = -abs(SAMPLES), abs(WEIGHT)
     for slope in (0.0, -0.0, 0.0):
         leaky = ms.Activation("leaky_relu", negative_slope=slope)
