@@ -240,10 +240,6 @@ REFUSED = {
         Layer(kernel=np.ones((3, 3)), bias=BIAS),
         "Layer with kernel of shape (3, 3), bias of shape (3,)" + EXPECTED,
     ),
-    "a dense layer of one input": (
-        Layer(kernel=np.ones((1, 3)), bias=BIAS),
-        "Layer with kernel of shape (1, 3), bias of shape (3,)" + EXPECTED,
-    ),
     "scalars": ((2.0, 3.0), "tuple with weight of shape (), bias of shape ()" + EXPECTED),
     "biases of one sum": (
         {"weight": WEIGHT, "bias": 1.0},
@@ -308,10 +304,6 @@ REFUSED = {
         Model(InputLayer(), Layer(kernel=WEIGHT), Layer(np.tanh)),
         "Model of the layers InputLayer, Layer, Layer" + EXPECTED,
     ),
-    "a dot product": (
-        Estimator(WEIGHT, 1.0),
-        "Estimator with coef_ of shape (3,), intercept_ of shape ()" + EXPECTED,
-    ),
     "a matrix of weights and one of biases": (
         Estimator(np.ones((1, 1)), np.ones((1, 1))),
         "Estimator with coef_ of shape (1, 1), intercept_ of shape (1, 1)" + EXPECTED,
@@ -327,10 +319,6 @@ REFUSED = {
     "outputs of another shape": (
         Module(lambda x, w: (x * w)[None], weight=WEIGHT),
         "Module whose outputs are not those",
-    ),
-    "a dot product of one feature, for some targets": (
-        Estimator(np.ones((1, 1)), np.ones(1)),
-        "Estimator with coef_ of shape (1, 1), intercept_ of shape (1,)" + EXPECTED,
     ),
 }
 
@@ -448,15 +436,6 @@ def test_weights_of_any_value(special):
     weight = np.array([special, 1, -special], np.float32)
     sets = ms.WeightSets.from_models([Module(weight=weight, bias=-weight)])
     assert_same_bits(sets.weight, weight[None])
-
-
-def test_estimators_of_scikit_learn():
-    linear_model = pytest.importorskip("sklearn.linear_model")
-    x = np.arange(12.0).reshape(6, 2)
-    with pytest.raises(ValueError, match=r"LinearRegression with coef_ of shape \(2,\), interc"):
-        ms.WeightSets.from_models([linear_model.LinearRegression().fit(x, x[:, 0])])
-    with pytest.raises(ValueError, match=r"Ridge with coef_ of shape \(2, 2\)"):
-        ms.WeightSets.from_models([linear_model.Ridge().fit(x, x)])
 
 
 def test_shapes_of_what_is_no_array():

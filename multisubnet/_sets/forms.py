@@ -108,8 +108,14 @@ class Forms(Container[ArrayT]):
             layers, activation, output_activation, inputs, additive, intercept
         )
         inputs = None if parameters.inputs is None else parameters.inputs.copy()
+        return cls._own(parameters._replace(inputs=inputs), n_sets)
+
+    @classmethod
+    def _own(cls, parameters: Parameters, n_sets: int | None = None) -> Self:
+        """Return sets with copies of arrays, of which some may have 1 in place of N."""
+        n_sets = len(parameters.layers[0][0]) if n_sets is None else n_sets
         own = parameters.changed(lambda array: copied(array, (n_sets, *array.shape[1:])))
-        return cls._of(own._replace(inputs=inputs))
+        return cls._of(own)
 
     @overload
     @classmethod

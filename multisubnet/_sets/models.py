@@ -16,6 +16,8 @@ from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arrays import joining, namespaces, validation
 from multisubnet._functions.affine import affine
 from multisubnet._sets.container import Container
+from multisubnet._sets.network_models import NotAChain, as_array, chain_of
+from multisubnet._sets.parameters import Parameters, resolve
 
 _EXPECTED = (
     "expected one affine function of each of F features, with a weight (or kernel) of shape (F,), "
@@ -34,40 +36,72 @@ class _Refused(Exception):
 
 
 class _Read(NamedTuple):
-    """The sets of a model."""
+    """The sets of a model of one weight and one bias per feature."""
 
     weight: Any  # (n, F)
     bias: Any  # (n, F), or None
     activation: Activation = _LINEAR
 
 
-def from_models(
-    models: Iterable[Any], activation: str | Activation | None
-) -> tuple[Any, Any, Activation]:
-    """Return weight, bias and activation of the sets of all models."""
+def from_models(models: Iterable[Any], activation: str | Activation | None) -> Parameters:
+    """Return the sets of all models."""
     if isinstance(models, str | Mapping) or not isinstance(models, Iterable):
         raise not_a_list(models)
     given = None
     if activation is not None:
         given = resolve_activation(activation, np.dtype(np.float64))[0] or _LINEAR
-    read = [_read(f"models[{i}]", model, given) for i, model in enumerate(models)]
+    read = [read_model(f"models[{i}]", model, given) for i, model in enumerate(models)]
     if not read:
         raise ValueError("models is empty; expected at least one")
     first = read[0]
     for i, sets in enumerate(read):
-        for what, found, wanted in (
-            ("features", sets.weight.shape[1], first.weight.shape[1]),
-            ("biases", sets.bias is not None, first.bias is not None),
-            ("activation", sets.activation, first.activation),
-        ):
-            if found != wanted:
-                raise ValueError(
-                    f"models[{i}] is of another structure than models[0]: {what} are {found} and "
-                    f"{wanted}; expected the same for all"
-                )
-    weight = _joined("weight", [sets.weight for sets in read])
-    bias = None if first.bias is None else _joined("bias", [sets.bias for sets in read])
-    return weight, bias, first.activation
+        difference = sets.difference(first)
+        if difference is not None:
+            raise ValueError(
+                f"models[{i}] is of another structure than models[0]: {difference}; expected the "
+                f"same for all"
+            )
+    joined = {name: _joined(name, [sets.arrays[name] for sets in read]) for name in first.arrays}
+    return first.with_arrays(joined)
+
+
+def read_model(name: str, model: Any, given: Activation | None) -> Parameters:
+    """Return the sets of one model, with the activation that it has or is given."""
+    if isinstance(model, Container) and not model._parameters.is_affine:
+        return model._parameters
+    try:
+        sets = _with_activation(name, _sets_of(name, model, given), given)
+    except _Refused as refusal:
+        try:
+            network = chain_of(model, given, of_keras).parameters
+        except NotAChain as other:
+            raise ValueError(
+                f"{name} is a {type(model).__name__} {refusal}; {_EXPECTED}; or dense layers one "
+                f"after the other, and the model is one {other}"
+            ) from refusal.__cause__
+        if given not in (None, network.hidden_activation):
+            raise ValueError(
+                f"{name} has the activation {network.hidden_activation!r} in its hidden layers, "
+                f"and activation={given!r} was given; expected one or the other"
+            ) from None
+        return network
+    return Parameters(((sets.weight, sets.bias),), (resolve(sets.activation),))
+
+
+def write_model(model: Any, parameters: Parameters) -> None:
+    """Write one set to a model of its structure."""
+    try:
+        chain = chain_of(model, None, of_keras)
+    except NotAChain as error:
+        raise ValueError(
+            f"model is a {type(model).__name__} {error}; expected dense layers one after the other"
+        ) from error.__cause__
+    difference = parameters.difference(chain.parameters)
+    if difference is not None:
+        raise ValueError(f"model is of another structure than the sets: {difference}")
+    for layer, (weight, bias) in zip(chain.layers, parameters.layers, strict=True):
+        of_bias = None if bias is None else namespaces.on_host(bias)[0, 0]
+        layer.write(namespaces.on_host(weight)[0, 0], of_bias)
 
 
 def not_a_list(models: Any) -> TypeError:
@@ -77,8 +111,13 @@ def not_a_list(models: Any) -> TypeError:
 
 
 def check(name: str, model: Any, given: Activation | None) -> None:
-    """Raise ValueError unless a model is one that `from_models` takes."""
-    _read(name, model, given)
+    """Raise ValueError unless a model has one weight and one bias for each feature."""
+    try:
+        _with_activation(name, _sets_of(name, model, given), given)
+    except _Refused as refusal:
+        raise ValueError(
+            f"{name} is a {type(model).__name__} {refusal}; {_EXPECTED}"
+        ) from refusal.__cause__
 
 
 def _joined(name: str, arrays: list[Any]) -> Any:
@@ -86,14 +125,8 @@ def _joined(name: str, arrays: list[Any]) -> Any:
     return joining.joined(named, "concatenate", axis=0)
 
 
-def _read(name: str, model: Any, given: Activation | None) -> _Read:
-    """Return the sets of one model, with the activation that it has or is given."""
-    try:
-        sets = _sets_of(name, model, given)
-    except _Refused as refusal:
-        raise ValueError(
-            f"{name} is a {type(model).__name__} {refusal}; {_EXPECTED}"
-        ) from refusal.__cause__
+def _with_activation(name: str, sets: _Read, given: Activation | None) -> _Read:
+    """Return sets with the activation that they have or are given."""
     if given is None or given == sets.activation:
         return sets
     if sets.activation != _LINEAR:
@@ -125,10 +158,14 @@ def _sets_of(name: str, model: Any, given: Activation | None) -> _Read:
         if np.ndim(model.coef_) != 1 or np.shape(model.coef_) != np.shape(model.intercept_):
             raise _Refused(f"with {_described(arrays)}")
         return _set_of(name, {"weight": model.coef_, "bias": model.intercept_})
+    if hasattr(model, "coefs_") and hasattr(model, "intercepts_"):
+        raise _Refused("of dense layers")
+    if isinstance(model, list) and any(getattr(array, "ndim", 0) == 2 for array in model):
+        raise _Refused(f"with {_described(dict(enumerate(model)))}")
     raise TypeError(
         f"{name} is a {type(model).__name__}; expected a (weight, bias) tuple, a mapping with "
-        f"these names, a Keras layer or model, a torch module, an estimator with coef_ and "
-        f"intercept_, or WeightSets (from_pairs takes arrays of pairs)"
+        f"these names, a list of arrays, a Keras layer or model, a torch module, an estimator of "
+        f"scikit-learn, or WeightSets (from_pairs takes arrays of pairs)"
     )
 
 
@@ -168,21 +205,6 @@ def _described(arrays: Mapping[Any, Any]) -> str:
 
 def _shape(array: Any) -> str:
     return str(tuple(array.shape if hasattr(array, "shape") else np.asarray(array, object).shape))
-
-
-def as_array(array: Any) -> Any:
-    """Return an array or variable of any library as an array; bfloat16 as float32."""
-    value = getattr(array, "value", None)
-    if value is not None and not callable(value):  # of Keras, whose own numpy() warns
-        array = value
-    if hasattr(array, "detach"):  # of torch, perhaps on a GPU
-        array = array.detach().cpu()
-        array = array.float() if str(array.dtype) == "torch.bfloat16" else array
-    if hasattr(array, "numpy"):
-        array = array.numpy()
-    if getattr(getattr(array, "dtype", None), "name", None) == "bfloat16":
-        array = np.asarray(array).astype(np.float32)
-    return array
 
 
 # Keras.

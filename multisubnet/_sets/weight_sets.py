@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 import numpy as np
 
@@ -111,9 +111,7 @@ class WeightSets(Forms[ArrayT]):
     __slots__ = ()
 
     @classmethod
-    def from_models(
-        cls, models: Iterable[Any], activation: ActivationLike | None = None
-    ) -> WeightSets:
+    def from_models(cls, models: Iterable[Any], activation: ActivationLike | None = None) -> Self:
         """Make sets of the weights of trained models, one after the other.
 
         Parameters
@@ -129,9 +127,17 @@ class WeightSets(Forms[ArrayT]):
             - a torch module with such parameters, or ``Linear(1, 1)``;
             - an estimator in scikit-learn's style with ``coef_`` and ``intercept_`` of shape (F,);
             - `WeightSets`, or what has a method ``to_weight_sets``: all of its sets are added.
+
+            Or models of dense layers one after the other, which give networks (S = 1):
+
+            - scikit-learn's MLPRegressor and MLPClassifier, and linear models;
+            - a torch module of ``Linear`` and activations, one after the other;
+            - a Keras model of ``Dense`` and activations;
+            - a list of arrays like ``model.get_weights()``, of shapes (inputs, outputs) and
+              (outputs,); or a mapping like a state_dict, whose ``weight`` are (outputs, inputs).
         activation : str or Activation, optional
-            The activation of all models, where they have none that can be seen. That of a Keras
-            layer can, and is carried over.
+            The activation of all models, or of their hidden layers, where they have none that can
+            be seen, as in lists and mappings. That of a Keras layer can, and is carried over.
 
         Returns
         -------
@@ -157,9 +163,13 @@ class WeightSets(Forms[ArrayT]):
         Notes
         -----
         A normalization and others have a weight and a bias of shape (F,), too. Keras layers and
-        torch modules are therefore called on three samples (a copy in evaluation mode, if a module
-        is in training), and refused where the outputs are not those of such sets. Tuples, mappings
-        and estimators are taken at their word.
+        torch modules are therefore called on some samples (a copy in evaluation mode, if a module
+        is in training), and refused if the outputs are not those of such sets; so are all models of
+        dense layers. Tuples, lists, mappings and estimators of one coefficient per feature are
+        taken at their word.
+
+        A classifier of two classes gives the probability of the second one. With more classes, a
+        softmax over all of them is left out: the network gives the logits.
 
         Examples
         --------
@@ -169,7 +179,39 @@ class WeightSets(Forms[ArrayT]):
         array([[2, 9],
                [8, 6]])
         """
-        return cls(*_models.from_models(models, activation))
+        return cls._own(_models.from_models(models, activation))
+
+    def write_to(self, model: Any, i: int = 0) -> None:
+        """Write one set to a model of dense layers, such as `from_models` takes.
+
+        Parameters
+        ----------
+        model : object
+            A fitted estimator of scikit-learn, a torch module or a Keras model with the layer sizes
+            and the activations of the sets. Its weights are replaced.
+        i : int, optional
+            The set.
+
+        Raises
+        ------
+        ValueError
+            The model is of another structure, or computes something else than its dense layers.
+        TypeError
+            The sets are not of one network each.
+        IndexError
+            There is no set `i`.
+
+        See Also
+        --------
+        from_models : the other way.
+        """
+        one = self[validation.as_int(i) if validation.as_int(i) is not None else i]
+        if len(one) != 1 or one.n_networks != 1 or one._parameters.is_affine:
+            raise TypeError(
+                "write_to is there for one set of one network: for sets that from_models made of "
+                "models with dense layers"
+            )
+        _models.write_model(model, one._parameters)
 
     # What they predict.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from multisubnet._sets.models import layer_of, not_a_list
+from multisubnet._sets.models import check, layer_of, not_a_list
 from multisubnet._sets.weight_sets import WeightSets
 from multisubnet.keras._layer import StackedAffine
 
@@ -57,6 +57,7 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     for i, model in enumerate(models):
         if not isinstance(model, keras.layers.Layer):
             raise TypeError(f"models[{i}] is a {type(model).__name__}; expected a keras.Model")
+        check(f"models[{i}]", model, None)
     sets = WeightSets.from_models(models)
     policies = [layer_of(model).dtype_policy for model in models]
     for i, policy in enumerate(policies):
