@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Never, overload
 
@@ -40,6 +39,7 @@ def affine(
     set_axis: SetAxis = ...,
     out: ArrayT | None = ...,
 ) -> ArrayT: ...
+@frameworks.hide_misplaced
 def affine(
     samples: Any,
     weight: Any,
@@ -156,9 +156,3 @@ def affine(
     if set_axis is not _SETS_FIRST:
         set_axis = validation.axis("set_axis", set_axis)
     return run(xp, call, out, set_axis)
-
-
-# `_misplaced` is there for its message alone.
-_signature = inspect.signature(affine)
-_parameters = [p for p in _signature.parameters.values() if p.name != "_misplaced"]
-affine.__signature__ = _signature.replace(parameters=_parameters)  # type: ignore[attr-defined]
