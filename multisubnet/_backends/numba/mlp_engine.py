@@ -50,7 +50,8 @@ def mlp(call: MlpCall, out: np.ndarray) -> None:
     whole = out[:, :, None] if call.additive else out
     if _has_plain_rows(call.samples, dtype) and _has_plain_rows(whole, dtype):
         count = threads.count(call.n_products // _WORTH)
-        if count == 1 and {x.dtype for x in call.arrays} == {dtype}:
+        kinds = [x.dtype for x in call.arrays]
+        if count == 1 and kinds.count(dtype) == len(kinds):
             try:
                 _evaluate(call, whole, np.array([[0, call.n_sets, 0, call.n_samples]]))
                 return
