@@ -445,6 +445,8 @@ def test_no_samples_sets_or_networks():
     assert ms.mlp(np.ones((2, 0)), [W[:, :0]]).shape == (4, 2, 0, 16)
     sums = ms.mlp(np.ones((2, 0)), [W[:, :0]], additive=True, intercept=np.full((1, 16), 7.0))
     assert_same_bits(sums, np.full((4, 2, 16), 7.0))
+    mean, _ = ms.mlp_stats(np.ones((2, 0)), [W[:0, :0]])
+    assert mean.shape == (2, 0, 16)
 
 
 def test_lists_are_taken():

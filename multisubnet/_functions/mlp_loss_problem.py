@@ -112,7 +112,7 @@ class NetworkLoss(NetworkProblem):
         call = self.call
         linear = "linear" if call.additive else self.last_key
         loss = OutputLoss(self.loss, linear, call.sizes[-1])
-        sums = MlpSums(call, loss, self._targets(), self.others["sample_weight"])
+        sums = MlpSums(call, loss, self.shaped_targets(), self.others["sample_weight"])
         with namespaces.device_of(call.samples):
             summing, sums = self.on_backend(sums)
             divisor, divisor_array = self._divisor(), None
@@ -162,7 +162,7 @@ class NetworkLoss(NetworkProblem):
         if is_on_host:
             loss_problem.check_labels(targets, self.call.sizes[-1])
 
-    def _targets(self) -> Any:
+    def shaped_targets(self) -> Any:
         """Return the targets with the axes of sets, samples, networks and outputs."""
         targets, call = self.others["targets"], self.call
         if targets.size == len(targets) == call.n_samples:

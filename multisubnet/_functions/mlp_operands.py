@@ -15,13 +15,14 @@ from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._functions.affine_operands import as_numpy_arrays
 
 _ARRAYS_OF_NUMPY = {np.ndarray}
+_ARRAYS_OF_NUMPY_OR_NONE = {np.ndarray, type(None)}
 
 
 def adapter_function(
     name: str, named: dict[str, Any], others: tuple[Any, ...]
 ) -> Callable[..., Any] | None:
     """Return the function of this name for arrays of another library, or None if there are none."""
-    if set(map(type, named.values())) == _ARRAYS_OF_NUMPY:
+    if _ARRAYS_OF_NUMPY_OR_NONE.issuperset(map(type, (*named.values(), *others))):
         return None
     adapter = frameworks.of((*named.values(), *others))
     return None if adapter is None else frameworks.function_of(adapter, name)
@@ -50,13 +51,13 @@ def read(
                 for name, x in others.items()
             }
     samples = named["samples"]
-    pairs, intercept = _pairs_of(named), named.get("intercept")
+    pairs, intercept = pairs_of(named), named.get("intercept")
     n_sets = _count_sets(
         samples.shape,
         tuple([(w.shape, None if b is None else b.shape) for w, b in pairs]),
         None if intercept is None else intercept.shape,
     )
-    activations, dtype = _activations_of(
+    activations, dtype = activations_of(
         tuple(activation) if isinstance(activation, list | tuple) else activation,
         output_activation,
         len(pairs),
@@ -131,13 +132,19 @@ def name_operands(samples: Any, layers: Any, intercept: Any) -> dict[str, Any]:
     return named
 
 
-@functools.cache
 def _names_of(number: int) -> tuple[str, str]:
     """Return the names of a layer's weight and bias."""
+    return _NAMES[number] if number < len(_NAMES) else _name(number)
+
+
+def _name(number: int) -> tuple[str, str]:
     return f"layers[{number}][0]", f"layers[{number}][1]"
 
 
-def _pairs_of(named: dict[str, Any]) -> tuple[tuple[Any, Any], ...]:
+_NAMES = [_name(number) for number in range(16)]  # no cache: torch.compile looks into none
+
+
+def pairs_of(named: dict[str, Any]) -> tuple[tuple[Any, Any], ...]:
     """Return the layers among operands by name."""
     pairs = []
     weight, bias = _names_of(0)
@@ -278,7 +285,7 @@ def _wiring(inputs: Any, of_weight: tuple[int, ...], n_features: int) -> np.ndar
 
 
 @functools.lru_cache(256)
-def _activations_of(
+def activations_of(
     hidden: Any, last: Any, n_layers: int, dtype: np.dtype, additive: bool
 ) -> tuple[tuple[Activation | None, ...], np.dtype]:
     """Return the activation of each layer, and the dtype of the result."""

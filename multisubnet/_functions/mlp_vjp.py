@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from multisubnet._arrays.types import Array, ArrayT, HostArrayLike, Layer
 
 MlpOperand = Literal["samples", "layers", "intercept"]
-_OPERANDS: tuple[MlpOperand, ...] = ("samples", "layers", "intercept")
+OPERANDS: tuple[MlpOperand, ...] = ("samples", "layers", "intercept")
 
 
 class MlpVjp(NamedTuple):
@@ -71,7 +71,7 @@ def mlp_vjp(
     inputs: Any = None,
     additive: bool = False,
     intercept: Any = None,
-    wrt: Sequence[MlpOperand] = _OPERANDS,
+    wrt: Sequence[MlpOperand] = OPERANDS,
 ) -> MlpVjp:
     """Pull a cotangent of `mlp` back to its operands, as automatic differentiation does.
 
@@ -152,7 +152,7 @@ def mlp_vjp(
             intercept=intercept,
             wrt=wrt,
         )
-    asked = names.some("wrt", wrt, _OPERANDS)
+    asked = names.some("wrt", wrt, OPERANDS)
     if cotangent is None:
         raise TypeError("cotangent is None; expected an array_like of numbers")
     options = activation, output_activation, inputs, additive

@@ -21,6 +21,14 @@ if jax.__version_info__ < (0, 5):
 
 from multisubnet.jax._evaluation import affine, affine_select, affine_stats, affine_vjp
 from multisubnet.jax._losses import mean_loss, mean_loss_and_grad
+from multisubnet.jax._networks import (
+    mlp,
+    mlp_mean_loss,
+    mlp_mean_loss_and_grad,
+    mlp_select,
+    mlp_stats,
+    mlp_vjp,
+)
 
 __all__ = [
     "affine",
@@ -29,4 +37,10 @@ __all__ = [
     "affine_vjp",
     "mean_loss",
     "mean_loss_and_grad",
+    "mlp",
+    "mlp_mean_loss",
+    "mlp_mean_loss_and_grad",
+    "mlp_select",
+    "mlp_stats",
+    "mlp_vjp",
 ]

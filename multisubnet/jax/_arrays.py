@@ -79,6 +79,12 @@ def _within(x: Any) -> Any:
     return x
 
 
+def refuse_out(out: Any) -> None:
+    """Raise TypeError if there is an `out`."""
+    if out is not None:
+        raise TypeError("out is given, and JAX arrays are immutable: take the result as it comes")
+
+
 def canonical(dtype: Any) -> np.dtype:
     """Return a dtype as JAX has it: of 32 bits instead of 64 unless `jax_enable_x64` is on."""
     return np.dtype(jax.dtypes.canonicalize_dtype(dtype))

@@ -24,6 +24,7 @@ from multisubnet.jax._arrays import (
     evaluate_into,
     is_traced,
     read,
+    refuse_out,
     stand_ins,
     traced,
 )
@@ -72,7 +73,7 @@ def affine(
     >>> jax.grad(lambda w: ms.affine(samples, w).sum())(weight).tolist()
     [[12.0, 11.0], [12.0, 11.0]]
     """
-    _refuse(out)
+    refuse_out(out)
     operands = read(samples=samples, weight=weight, bias=bias)
     _, call = read_call(**stand_ins(operands), activation=activation)
     applied, dtype, shape = call.activation, canonical(call.dtype), call.shape
@@ -101,7 +102,7 @@ def affine_select(
     As for `affine`. None for `check` checks the index on the CPU, and not inside transformations,
     where True is a TypeError.
     """
-    _refuse(out)
+    refuse_out(out)
     operands = read(samples=samples, weight=weight, bias=bias, set_index=set_index)
     _, call, _ = _affine_select.read_select(
         **stand_ins(operands), activation=activation, out=None, check=False
@@ -170,8 +171,3 @@ def affine_vjp(
     _, pull_back = jax.vjp(formula, samples, weight, bias)
     found = zip(dtypes, pull_back(cotangent), strict=True)
     return tuple(None if dtype is None else x.astype(dtype) for dtype, x in found)  # type: ignore[return-value]
-
-
-def _refuse(out: Any) -> None:
-    if out is not None:
-        raise TypeError("out is given, and JAX arrays are immutable: take the result as it comes")

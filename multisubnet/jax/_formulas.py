@@ -28,7 +28,7 @@ def affine(
     """Return activation(samples * weight + bias), (N, B, F), in a dtype."""
     samples, weight, bias = (x if x is None else x.astype(dtype) for x in (samples, weight, bias))
     z = samples * weight[:, None]
-    return _activated(z if bias is None else z + bias[:, None], activation)
+    return activated(z if bias is None else z + bias[:, None], activation)
 
 
 def count_sets(*operands: Any) -> Any:
@@ -59,7 +59,7 @@ def affine_select(
         return parameter.astype(dtype)[0 if parameter.shape[0] == 1 else index]
 
     z = samples.astype(dtype) * chosen(weight)
-    result = _activated(z if bias is None else z + chosen(bias), activation)
+    result = activated(z if bias is None else z + chosen(bias), activation)
     nothing = jnp.nan if jnp.issubdtype(dtype, jnp.inexact) else 0
     return jnp.where(outside[:, None], jnp.asarray(nothing, dtype), result)
 
@@ -80,8 +80,8 @@ def mean_loss(
     predictions = affine(samples, weight, bias, activation, dtype)
     targets = targets.astype(dtype)
     targets = targets[:, None] if targets.ndim == 1 else targets
-    losses = jnp.broadcast_to(_LOSSES[loss](predictions, targets), predictions.shape)
-    losses = _mean(losses, sample_weight, axis=1)
+    losses = jnp.broadcast_to(LOSSES[loss](predictions, targets), predictions.shape)
+    losses = mean(losses, sample_weight, axis=1)
     return losses if per_feature else losses.mean(axis=1)
 
 
@@ -97,13 +97,13 @@ def affine_stats(
 ) -> tuple[Any, ...]:
     """Return statistics over sets, (B, F) each, in a dtype."""
     predictions = affine(samples, weight, bias, activation, dtype)
-    mean = _mean(predictions, set_weight, axis=0)
-    variance = _mean((predictions - mean) ** 2, set_weight, axis=0)
-    found = {"mean": mean, "var": variance, "std": jnp.sqrt(variance)}
+    middle = mean(predictions, set_weight, axis=0)
+    variance = mean((predictions - middle) ** 2, set_weight, axis=0)
+    found = {"mean": middle, "var": variance, "std": jnp.sqrt(variance)}
     return tuple(found[name] for name in statistics)
 
 
-def _mean(array: Any, factors: Any, axis: int) -> Any:
+def mean(array: Any, factors: Any, axis: int) -> Any:
     """Return the mean along an axis, weighted by factors, or not where they are None."""
     if factors is None:
         return array.mean(axis=axis)
@@ -114,7 +114,7 @@ def _mean(array: Any, factors: Any, axis: int) -> Any:
     return (array * by_axis).sum(axis=axis) / jnp.where(total == 0, jnp.nan, total)
 
 
-def _activated(z: Any, activation: Activation | None) -> Any:
+def activated(z: Any, activation: Activation | None) -> Any:
     if activation is None:
         return z
     function = _ACTIVATIONS[activation.name]
@@ -214,7 +214,7 @@ def _hinge(p: Any, t: Any) -> Any:
     return jnp.where(margin < 0, 0, margin)
 
 
-_LOSSES: dict[str, Callable[[Any, Any], Any]] = {
+LOSSES: dict[str, Callable[[Any, Any], Any]] = {
     "squared_error": lambda p, t: (p - t) ** 2,
     "absolute_error": lambda p, t: (p - t) * jnp.sign(p - t),  # of derivative 0 at 0
     "huber": _huber,

@@ -138,10 +138,15 @@ def _options_of(loss: Any, activation: Any, per_feature: bool, dtype: Any) -> Lo
     """Return how losses are to be taken."""
     if isinstance(activation, str):
         activation = Activation(activation)
+    loss = loss_problem.named_loss(loss)
+    return LossOptions(loss, activation, bool(per_feature), dtype_of_loss(dtype))
+
+
+def dtype_of_loss(dtype: Any) -> np.dtype:
+    """Return the dtype of losses."""
     of_loss = loss_problem.validate_loss_dtype(dtype)
     if dtype is None:
-        of_loss = canonical(of_loss)
-    elif canonical(of_loss) != of_loss:
+        return canonical(of_loss)
+    if canonical(of_loss) != of_loss:
         raise TypeError(f"dtype is {of_loss}, which JAX has only where jax_enable_x64 is on")
-    loss = loss_problem.named_loss(loss)
-    return LossOptions(loss, activation, bool(per_feature), of_loss)
+    return of_loss

@@ -17,14 +17,30 @@ from multisubnet.torch._functions import (
     mean_loss,
     mean_loss_and_grad,
 )
+from multisubnet.torch._mlp_module import StackedMLP
 from multisubnet.torch._module import StackedAffine
+from multisubnet.torch._network_functions import (
+    mlp,
+    mlp_mean_loss,
+    mlp_mean_loss_and_grad,
+    mlp_select,
+    mlp_stats,
+    mlp_vjp,
+)
 
 __all__ = [
     "StackedAffine",
+    "StackedMLP",
     "affine",
     "affine_select",
     "affine_stats",
     "affine_vjp",
     "mean_loss",
     "mean_loss_and_grad",
+    "mlp",
+    "mlp_mean_loss",
+    "mlp_mean_loss_and_grad",
+    "mlp_select",
+    "mlp_stats",
+    "mlp_vjp",
 ]

@@ -127,11 +127,12 @@ affine_vjp = CustomOp(
 
 
 def sum_over_sets(gradient: Tensor) -> Tensor:
-    """Return the sum of gradients (N, F) as (1, F), in the order that `affine_vjp` gives it."""
-    ones = gradient.new_ones((1, gradient.shape[1]))
+    """Return the sum of gradients (N, ...) as (1, ...), in the order that `affine_vjp` gives it."""
+    rows = gradient.reshape(gradient.shape[0], 1, -1)
+    ones = gradient.new_ones((1, rows.shape[2]))
     samples = ones.expand(gradient.shape[0], 1, -1)
-    _, _, total = affine_vjp(samples, ones, ones, gradient[:, None], None, None, "bias")
-    return total
+    _, _, total = affine_vjp(samples, ones, ones, rows, None, None, "bias")
+    return total.reshape(1, *gradient.shape[1:])
 
 
 STATISTICS = "mean", "var", "std"

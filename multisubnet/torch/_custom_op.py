@@ -10,8 +10,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,8 @@ class CustomOp:
                 raise NotImplementedError(_NO_FORWARD_MODE)
             return self._operator(*arguments)
         requires_grad = False
-        for argument in arguments:
+        flat = _flattened(arguments)
+        for argument in flat:
             if isinstance(argument, Tensor):
                 if type(argument) not in _PLAIN or not (argument.is_cpu or argument.is_cuda):
                     return self._operator(*arguments)
@@ -88,7 +90,7 @@ class CustomOp:
             return _undisturbed(self._operator)(*arguments)
         if requires_grad and torch.is_grad_enabled():
             if self._is_function:
-                return self._record.apply(*arguments, None)
+                return self._record.apply(*flat, _lengths(arguments), None)
             return self._record(*arguments)
         return self._function(*arguments)
 
@@ -96,7 +98,7 @@ class CustomOp:
 
     def _autograd_kernel(self, keyset: Any, *arguments: Any) -> Any:
         if forward_ad._current_level >= 0:
-            for argument in arguments:
+            for argument in _flattened(arguments):
                 if isinstance(argument, Tensor):
                     if forward_ad.unpack_dual(argument).tangent is not None:
                         raise NotImplementedError(_NO_FORWARD_MODE)
@@ -107,14 +109,15 @@ class CustomOp:
         with enable_single_level_autograd_function():
             # Function.apply would ask all other levels, too.
             of_function: Any = super(torch.autograd.Function, self._record)
-            return of_function.apply(*arguments, keyset)
+            return of_function.apply(*_flattened(arguments), _lengths(arguments), keyset)
 
     def _below_autograd(self, keyset: Any, arguments: tuple[Any, ...]) -> Any:
         with torch._C._AutoDispatchBelowAutograd():
             return self._operator.redispatch(keyset & torch._C._after_autograd_keyset, *arguments)
 
     def _forward(self, ctx: Any, *arguments: Any) -> Any:
-        *inputs, keyset = arguments
+        *flat, lengths, keyset = arguments
+        inputs = _nested(flat, lengths)
         if keyset is None:
             results = self._function(*inputs)
         else:  # levels below this one record for themselves
@@ -122,12 +125,12 @@ class CustomOp:
                 results = self._below_autograd(keyset, tuple(inputs))
         if self._save is not None:
             self._save(ctx, inputs, results)
-        return results
+        return tuple(results) if isinstance(results, list) else results  # autograd takes no lists
 
     def _pull_back(self, ctx: Any, *grads: Any) -> tuple[Any, ...]:
         if self._backward is None:
             raise NotImplementedError(f"{self._operator.name()} has no gradient")
-        return *self._backward(ctx, *grads), None
+        return *_flattened(self._backward(ctx, *grads)), None, None
 
     def _count_change_of_out(self, keyset: Any, *arguments: Any) -> None:
         for argument, described in zip(arguments, self._operator._schema.arguments, strict=True):
@@ -137,21 +140,50 @@ class CustomOp:
 
     def _one_by_one(self, info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> Any:
         """Evaluate a batch for torch.func.vmap; a result is a tensor, or a tuple of them."""
+        flat, axes = _flattened(arguments), _flattened(in_dims)
         of_each = [
-            [
-                _without_axis(x, d, i) if isinstance(d, int) else x
-                for x, d in zip(arguments, in_dims, strict=True)
-            ]
+            _nested(
+                [
+                    _without_axis(x, axis, i) if isinstance(axis, int) else x
+                    for x, axis in zip(flat, axes, strict=True)
+                ],
+                _lengths(arguments),
+            )
             for i in range(max(info.batch_size, 1))
         ]
         if info.batch_size:
             results = [self(*some) for some in of_each]
         else:
             results = [self._fake(*of_each[0])]
-        if isinstance(results[0], tuple):
+        if isinstance(results[0], tuple | list):
             stacked = tuple(torch.stack(x)[: info.batch_size] for x in zip(*results, strict=True))
             return stacked, (0,) * len(stacked)
         return torch.stack(results)[: info.batch_size], 0
+
+
+# Autograd follows tensors that are arguments, and not those in lists.
+
+
+def _flattened(arguments: Iterable[Any]) -> list[Any]:
+    """Return arguments, with the elements of lists in their places."""
+    return [
+        x
+        for argument in arguments
+        for x in (argument if isinstance(argument, list | tuple) else (argument,))
+    ]
+
+
+def _lengths(arguments: Iterable[Any]) -> tuple[int | None, ...]:
+    """Return the length of each argument that is a list, and None for the others."""
+    return tuple(len(x) if isinstance(x, list | tuple) else None for x in arguments)
+
+
+def _nested(flat: list[Any], lengths: tuple[int | None, ...]) -> list[Any]:
+    """Return the arguments that have been flattened."""
+    rest = iter(flat)
+    return [
+        next(rest) if length is None else list(itertools.islice(rest, length)) for length in lengths
+    ]
 
 
 _NO_FORWARD_MODE = (
@@ -214,7 +246,8 @@ def _undisturbed(operator: Callable[..., Any]) -> Callable[..., Any]:
 def records(arguments: tuple[Any, ...]) -> bool:
     """Whether autograd records what is done to the arguments."""
     return torch.is_grad_enabled() and any(
-        isinstance(argument, Tensor) and argument.requires_grad for argument in arguments
+        isinstance(argument, Tensor) and argument.requires_grad
+        for argument in _flattened(arguments)
     )
 
 

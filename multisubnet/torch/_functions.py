@@ -71,7 +71,7 @@ def affine(
     """
     if out is None:
         return _affine_ops.evaluate(samples, weight, bias, activation, set_axis)
-    operands = _with_out({"samples": samples, "weight": weight, "bias": bias}, out)
+    operands = with_out({"samples": samples, "weight": weight, "bias": bias}, out)
     _affine_ops.affine_out(*operands.values(), *encoded(activation), set_axis)
     return out
 
@@ -97,7 +97,7 @@ def affine_select(
     operands = {"samples": samples, "weight": weight, "bias": bias, "set_index": set_index}
     if out is None:
         return _select_ops.affine_select(*as_tensors(operands).values(), *options)
-    _select_ops.affine_select_out(*_with_out(operands, out).values(), *options)
+    _select_ops.affine_select_out(*with_out(operands, out).values(), *options)
     return out
 
 
@@ -211,7 +211,7 @@ def _of_loss(samples: Any, weight: Any, bias: Any, targets: Any, sample_weight: 
     return tuple(as_tensors(operands | {"sample_weight": sample_weight}).values())
 
 
-def _with_out(operands: dict[str, Any], out: Any) -> dict[str, Tensor | None]:
+def with_out(operands: dict[str, Any], out: Any) -> dict[str, Tensor | None]:
     """Return the operands as tensors, and `out`, which is to be written to."""
     if not isinstance(out, Tensor):
         raise TypeError(f"out must be a tensor, not {type(out).__name__}")

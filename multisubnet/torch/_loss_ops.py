@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 import multisubnet as ms
 from multisubnet.torch._affine_ops import sum_over_sets
@@ -16,6 +13,7 @@ from multisubnet.torch._op_operands import (
     ACTIVATION,
     OPERANDS,
     fake_gradient,
+    is_one,
     named,
     no_second_derivative,
     nothing,
@@ -84,13 +82,10 @@ def _save_mean_loss(ctx, inputs, output):
     _, *parameters = inputs[:3]
     ctx.save_for_backward(*gradients)
     n_sets = gradients[0].shape[0]
-    ctx.are_shared = [x is not None and _is_one(x.shape[0], n_sets) for x in parameters]
+    ctx.are_shared = [
+        x is not None and is_one(x.shape[0]) and not is_one(n_sets) for x in parameters
+    ]
     ctx.set_materialize_grads(False)
-
-
-def _is_one(n: Any, n_sets: Any) -> bool:
-    """Whether what has n rows is shared by several sets, as far as that is known."""
-    return statically_known_true(n == 1) and not statically_known_true(n_sets == 1)
 
 
 def _mean_loss_backward(ctx, cotangent, *of_gradients):

@@ -115,7 +115,7 @@ class StackedAffine(nn.Module):
         Tensor, shape (B, N, F), or (N, B, F) with ``set_axis=0``
         """
         if self.set_axis:
-            samples = _sets_first(samples)
+            samples = sets_first(samples)
         return evaluate(samples, self.weight, self.bias, self.activation, self.set_axis)
 
     def extra_repr(self) -> str:
@@ -251,7 +251,7 @@ class StackedAffine(nn.Module):
 
 
 @torch.fx.wrap  # symbolic_trace knows no ndim: it calls this by its name
-def _sets_first(samples: Tensor) -> Tensor:
+def sets_first(samples: Tensor) -> Tensor:
     """Return samples (B, N, F) as (N, B, F), and shared ones as they are."""
     return samples.transpose(0, 1) if samples.ndim == 3 else samples
 

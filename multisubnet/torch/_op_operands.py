@@ -58,8 +58,13 @@ def shape_of(samples: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Any,
     if all(isinstance(n, int) or n.node.has_hint() for x in operands for n in x.shape):
         return affine_operands.count_sets(samples, weight, bias), n_samples, n_features
     of_sets = *(x.shape[0] for x in operands[1:]), *samples.shape[:-2]
-    n_sets = next((n for n in of_sets if not statically_known_true(n == 1)), 1)
+    n_sets = next((n for n in of_sets if not is_one(n)), 1)
     return n_sets, n_samples, n_features
+
+
+def is_one(n: Any) -> bool:
+    """Whether a size, which may be unknown, is known to be 1."""
+    return statically_known_true(n == 1)
 
 
 def working_dtype(samples: Tensor, weight: Tensor, bias: Tensor | None) -> torch.dtype:

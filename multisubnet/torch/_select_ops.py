@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
+from torch import Tensor
 
 import multisubnet as ms
 from multisubnet.torch._affine_ops import fake_affine_vjp, pull_back, sum_over_sets
@@ -88,19 +91,7 @@ def _affine_select_vjp(samples, weight, bias, set_index, cotangent, activation, 
         shape = x.shape if name == "samples" else (n_sets, *x.shape[1:])
         gradients[name] = torch.zeros_like(fake_gradient(x, (samples, weight, bias), shape))
 
-    # In 64 bits, since N need not fit a narrower index; of uint64, what int64 lacks is negative.
-    index = set_index.to(torch.int64)
-    order = torch.argsort(index, stable=True)
-    for b in order[[0, -1]].tolist() if len(order) else ():
-        if not 0 <= index[b] < n_sets:
-            raise IndexError(f"set_index has {int(set_index[b])}, which is none of {n_sets} sets")
-    counts = torch.bincount(index, minlength=n_sets)
-    starts = torch.cumsum(counts, 0) - counts
-    for count in counts.unique().tolist():
-        if count == 0:
-            continue
-        (sets,) = torch.nonzero(counts == count, as_tuple=True)
-        rows = order[starts[sets, None] + torch.arange(count, device=order.device)]  # (sets, count)
+    for sets, rows in sets_and_rows(set_index, n_sets):
         w, b = (x if x is None else x.expand(n_sets, -1)[sets] for x in (weight, bias))
         part = pull_back(samples[rows], w, b, cotangent[rows], activation, parameter, wrt)
         for name, gradient in named(*part).items():
@@ -110,6 +101,22 @@ def _affine_select_vjp(samples, weight, bias, set_index, cotangent, activation, 
         if len(operands[name]) != n_sets:
             gradients[name] = sum_over_sets(gradients[name])
     return tuple(gradients.get(name, nothing(cotangent)) for name in WRT)
+
+
+def sets_and_rows(set_index: Tensor, n_sets: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield sets that have equal numbers of samples, and these samples, (sets, samples of each)."""
+    # In 64 bits, since N need not fit a narrower index; of uint64, what int64 lacks is negative.
+    index = set_index.to(torch.int64)
+    order = torch.argsort(index, stable=True)
+    for b in order[[0, -1]].tolist() if len(order) else ():
+        if not 0 <= index[b] < n_sets:
+            raise IndexError(f"set_index has {int(set_index[b])}, which is none of {n_sets} sets")
+    counts = torch.bincount(index, minlength=n_sets)
+    starts = torch.cumsum(counts, 0) - counts
+    for count in counts.unique().tolist():
+        if count:
+            (sets,) = torch.nonzero(counts == count, as_tuple=True)
+            yield sets, order[starts[sets, None] + torch.arange(count, device=order.device)]
 
 
 def _fake_affine_select_vjp(

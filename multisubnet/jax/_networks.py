@@ -1,0 +1,378 @@
+"""Networks with hidden layers of JAX arrays: `mlp` and its relatives."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import multisubnet as ms
+from multisubnet._arithmetic import names
+from multisubnet._arithmetic.output_loss import CATEGORICAL
+from multisubnet._arrays import validation
+from multisubnet._functions import affine_select, affine_stats, mlp_operands, problem
+from multisubnet._functions import mlp_vjp as _mlp_vjp
+from multisubnet._functions.mlp_loss_problem import NetworkLoss, NetworkProblem
+from multisubnet._functions.mlp_mean_loss import MlpLossAndGrad
+from multisubnet.jax import _network_formulas as formulas
+from multisubnet.jax._arrays import (
+    canonical,
+    evaluate,
+    evaluate_into,
+    is_traced,
+    read,
+    refuse_out,
+    stand_ins,
+    traced,
+)
+from multisubnet.jax._losses import dtype_of_loss
+
+
+class _Networks:
+    """Operands of networks, and the options of `mlp`, with what follows from their shapes."""
+
+    def __init__(
+        self, samples: Any, layers: Any, intercept: Any, options: dict[str, Any], **others: Any
+    ):
+        if options["inputs"] is not None:
+            options["inputs"] = np.asarray(options["inputs"])
+        self.options, self.inputs = options, options["inputs"]
+        self.operands = read(**mlp_operands.name_operands(samples, layers, intercept))
+        self.others = read(**others)
+        self.is_traced = is_traced(self.operands | self.others)
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """Stand-ins of the operands, for validation."""
+        return stand_ins(self.operands)
+
+    @property
+    def how(self) -> tuple[Any, Any, Any, Any]:
+        """The options as validation takes them."""
+        of = self.options
+        return of["activation"], of["output_activation"], of["inputs"], of["additive"]
+
+    def call(self, function: Callable[..., Any], **arguments: Any) -> Any:
+        """Call a function of this package on operands by name."""
+        options = self.options | {
+            name: arguments.pop(name) for name in list(arguments) if "[" not in name
+        }
+        layers = mlp_operands.pairs_of(arguments)
+        samples = options.pop("samples")
+        return function(samples, layers, **options)
+
+    def evaluate(self, function: Callable[..., Any], dtype: Any = None, **options: Any) -> Any:
+        """Return a tree of results of concrete arrays; a dtype is that of the first result."""
+        structure: Any = None
+
+        def leaves(**arguments: Any) -> tuple[Any, ...]:
+            nonlocal structure
+            results = self.call(function, **arguments)
+            found, structure = jax.tree.flatten(results, is_leaf=lambda x: x is None)
+            return tuple(found)
+
+        results = evaluate(leaves, self.operands | self.others, dtype, **options)
+        return jax.tree.unflatten(structure, results)
+
+    def arrays(self) -> tuple[Any, Any, Any, Any]:
+        """Return samples, layers, the intercept and inputs as JAX's own operations take them."""
+        named = dict(zip(self.operands, traced(self.operands), strict=True))
+        return named["samples"], mlp_operands.pairs_of(named), named.get("intercept"), self.inputs
+
+
+def mlp(
+    samples: Any,
+    layers: Sequence[Any],
+    *,
+    activation: Any = "relu",
+    output_activation: Any = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    set_axis: int = 0,
+    out: None = None,
+) -> jax.Array:
+    """Evaluate N sets of small networks: `multisubnet.mlp` for JAX arrays.
+
+    As for `affine`. `inputs` is known when a transformation traces.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> import multisubnet as ms
+    >>> samples, hidden = jnp.array([[3.0], [9.0]]), jnp.array([[1.0, -1.0]]).reshape(1, 1, 1, 2)
+    >>> last = jnp.ones((1, 1, 2, 1))
+    >>> ms.mlp(samples, [(hidden, None), (last, None)]).ravel().tolist()
+    [3.0, 9.0]
+    >>> def total(last):
+    ...     return ms.mlp(samples, [(hidden, None), (last, None)]).sum()
+    >>> jax.grad(total)(last).ravel().tolist()
+    [12.0, 0.0]
+    """
+    refuse_out(out)
+    options = _options(activation, output_activation, inputs, additive)
+    networks = _Networks(samples, layers, intercept, options)
+    _, call, _ = mlp_operands.read(networks.named, *networks.how, None)
+    dtype = canonical(call.dtype)
+    set_axis = validation.axis("set_axis", set_axis)
+    if not networks.is_traced:
+        shape = call.shape
+        shape = (shape[1], shape[0], *shape[2:]) if set_axis else shape
+        function = functools.partial(networks.call, ms.mlp)
+        return evaluate_into(function, networks.operands, shape, dtype, set_axis=set_axis)
+    values = formulas.mlp(*networks.arrays(), call.activations, call.additive, dtype)
+    return values.swapaxes(0, 1) if set_axis else values
+
+
+def mlp_select(
+    samples: Any,
+    layers: Sequence[Any],
+    set_index: Any,
+    *,
+    activation: Any = "relu",
+    output_activation: Any = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    out: None = None,
+    check: bool | None = None,
+) -> jax.Array:
+    """Evaluate each sample with the networks of one set: `multisubnet.mlp_select` for JAX arrays.
+
+    As for `mlp` and `affine_select`.
+    """
+    refuse_out(out)
+    options = _options(activation, output_activation, inputs, additive)
+    networks = _Networks(samples, layers, intercept, options, set_index=set_index)
+    _, call, others = mlp_operands.read(
+        networks.named, *networks.how, None, stand_ins(networks.others)
+    )
+    affine_select.check_index(others["set_index"], call.n_sets, call.n_samples, False)
+    dtype = canonical(call.dtype)
+    if not networks.is_traced:
+        function = functools.partial(networks.call, ms.mlp_select)
+        operands = networks.operands | networks.others
+        return evaluate_into(function, operands, call.shape[1:], dtype, check=check)
+    if check:
+        raise TypeError("check is True, and inside a transformation of JAX no index is known yet")
+    return formulas.mlp_select(
+        *networks.arrays(), *traced(networks.others), call.activations, call.additive, dtype
+    )
+
+
+def mlp_stats(
+    samples: Any,
+    layers: Sequence[Any],
+    *,
+    activation: Any = "relu",
+    output_activation: Any = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    set_weight: Any = None,
+    statistics: Sequence[str] = ("mean", "std"),
+) -> tuple[jax.Array, ...]:
+    """Predict mean and spread of an ensemble of networks: `multisubnet.mlp_stats` for JAX arrays.
+
+    As for `mlp` and `affine_stats`.
+    """
+    options = _options(activation, output_activation, inputs, additive)
+    networks = _Networks(samples, layers, intercept, options, set_weight=set_weight)
+    asked = tuple(affine_stats.names_of(statistics))
+    if not networks.is_traced:
+        return networks.evaluate(ms.mlp_stats, statistics=asked)
+    call = NetworkProblem(networks.named, networks.how, stand_ins(networks.others)).call
+    found = formulas.mlp_stats(
+        *networks.arrays(),
+        *traced(networks.others),
+        asked,
+        call.activations,
+        call.additive,
+        canonical(call.dtype),
+    )
+    return tuple(x.astype(canonical(np.float64)) for x in found)
+
+
+def mlp_vjp(
+    samples: Any,
+    layers: Sequence[Any],
+    cotangent: Any,
+    *,
+    activation: Any = "relu",
+    output_activation: Any = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    wrt: Sequence[str] = ("samples", "layers", "intercept"),
+) -> _mlp_vjp.MlpVjp:
+    """Pull a cotangent of `mlp` back: `multisubnet.mlp_vjp` for JAX arrays; as for `affine_vjp`."""
+    options = _options(activation, output_activation, inputs, additive)
+    networks = _Networks(samples, layers, intercept, options, cotangent=cotangent)
+    asked = names.some("wrt", wrt, _mlp_vjp.OPERANDS)
+    if not networks.is_traced:
+        return networks.evaluate(ms.mlp_vjp, wrt=asked)
+    call = NetworkProblem(networks.named, networks.how, {}).call
+    dtype = canonical(call.dtype)
+    samples, layers, intercept, inputs = networks.arrays()
+    operands = {"samples": samples, "layers": layers, "intercept": intercept}
+    chosen = {name: x for name, x in operands.items() if name in asked}
+
+    def values(chosen: dict[str, Any]) -> Any:
+        x = operands | chosen
+        return formulas.mlp(
+            x["samples"],
+            x["layers"],
+            x["intercept"],
+            inputs,
+            call.activations,
+            call.additive,
+            dtype,
+        )
+
+    _, pull_back = jax.vjp(values, _floating(chosen, dtype))
+    (found,) = pull_back(traced(networks.others)[0].astype(dtype))
+    found = {name: _like(chosen[name], x, dtype) for name, x in found.items()}
+    return _mlp_vjp.MlpVjp(*(found.get(name) for name in operands))
+
+
+def mlp_mean_loss(
+    samples: Any,
+    layers: Sequence[Any],
+    targets: Any,
+    *,
+    loss: str = "squared_error",
+    activation: Any = "relu",
+    output_activation: Any = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    sample_weight: Any = None,
+    per_subnetwork: bool = False,
+    dtype: Any = None,
+) -> jax.Array:
+    """Judge N sets of networks: `multisubnet.mlp_mean_loss` for JAX arrays; as for `mean_loss`."""
+    options = _options(activation, output_activation, inputs, additive)
+    networks = _Networks(
+        samples, layers, intercept, options, targets=targets, sample_weight=sample_weight
+    )
+    of_loss = {"loss": loss, "per_subnetwork": per_subnetwork}
+    result = dtype_of_loss(dtype)
+    if not networks.is_traced:
+        return networks.evaluate(_as_tuple(ms.mlp_mean_loss), result, **of_loss)[0]
+    return _losses_in_jax(networks, of_loss)(*networks.arrays()[:3]).astype(result)
+
+
+def mlp_mean_loss_and_grad(
+    samples: Any,
+    layers: Sequence[Any],
+    targets: Any,
+    *,
+    loss: str = "squared_error",
+    activation: Any = "relu",
+    output_activation: Any = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    sample_weight: Any = None,
+    per_subnetwork: bool = False,
+    dtype: Any = None,
+) -> MlpLossAndGrad:
+    """Judge N sets of networks, with gradients: `multisubnet.mlp_mean_loss_and_grad`.
+
+    As for `mean_loss_and_grad`.
+    """
+    options = _options(activation, output_activation, inputs, additive)
+    networks = _Networks(
+        samples, layers, intercept, options, targets=targets, sample_weight=sample_weight
+    )
+    of_loss = {"loss": loss, "per_subnetwork": per_subnetwork}
+    result = dtype_of_loss(dtype)
+    if not networks.is_traced:
+        return networks.evaluate(ms.mlp_mean_loss_and_grad, result, **of_loss)
+    call = _problem_of(networks, of_loss).call
+    working = canonical(call.dtype)
+    samples, layers, intercept, _ = networks.arrays()
+    given = layers, intercept
+
+    def of_each_set(x: Any) -> Any:
+        return jnp.broadcast_to(x.astype(working), (call.n_sets, *x.shape[1:]))
+
+    losses, pull_back = jax.vjp(
+        functools.partial(_losses_in_jax(networks, of_loss), samples),
+        *jax.tree.map(of_each_set, given),
+    )
+    found = pull_back(jnp.ones_like(losses))
+    if call.n_samples == 0:
+        found = jax.tree.map(lambda x: x * jnp.nan, found)  # a mean of nothing, as the loss
+    return MlpLossAndGrad(losses.astype(result), *_like(given, found, working))
+
+
+def _options(
+    activation: Any, output_activation: Any, inputs: Any, additive: bool
+) -> dict[str, Any]:
+    return {
+        "activation": activation,
+        "output_activation": output_activation,
+        "inputs": inputs,
+        "additive": additive,
+    }
+
+
+def _as_tuple(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **kwargs: (function(*args, **kwargs),)
+
+
+def _problem_of(networks: _Networks, of_loss: dict[str, Any]) -> NetworkLoss:
+    """Return the problem of a loss, without values of the operands."""
+    others = stand_ins(networks.others)
+    targets = others["targets"]
+    if targets is not None and of_loss["loss"] != CATEGORICAL:
+        # Ones, which every other loss is defined for.
+        others["targets"] = np.broadcast_to(np.ones((), targets.dtype), targets.shape)
+    return NetworkLoss(networks.named, networks.how, others, dtype=None, **of_loss)
+
+
+def _losses_in_jax(networks: _Networks, of_loss: dict[str, Any]) -> Callable[..., Any]:
+    """Return the losses in JAX's own operations, as a function of samples, layers, intercept."""
+    problem = _problem_of(networks, of_loss)
+    targets, sample_weight = traced(networks.others)
+    targets = targets.reshape(problem.shaped_targets().shape[1:])
+    call = problem.call
+
+    def losses(samples: Any, layers: Any, intercept: Any) -> Any:
+        return formulas.mlp_mean_loss(
+            samples,
+            layers,
+            intercept,
+            networks.inputs,
+            targets,
+            sample_weight,
+            problem.loss,
+            call.activations,
+            call.additive,
+            problem.per_subnetwork,
+            canonical(call.dtype),
+        )
+
+    return losses
+
+
+def _floating(tree: Any, dtype: np.dtype) -> Any:
+    """Return arrays with respect to which JAX differentiates: integers become a dtype."""
+    return jax.tree.map(
+        lambda x: x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(dtype), tree
+    )
+
+
+def _like(given: Any, gradients: Any, working: np.dtype) -> Any:
+    """Return gradients in the dtypes of what was given, or in a working dtype."""
+
+    def cast(x: Any, gradient: Any) -> Any:
+        return gradient.astype(canonical(problem.dtype_of_gradient(x, working)))
+
+    return jax.tree.map(cast, given, gradients)

@@ -1,0 +1,350 @@
+"""Networks with hidden layers as tensors: the bits of arrays, gradients, operators, a module."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_mlp import INTEGERS, SMALL, Architecture, networks, sets_of
+from test_mlp_losses import CATEGORICAL, flat, judged_networks
+
+torch = pytest.importorskip("torch")
+
+import itertools
+
+import multisubnet as ms
+from multisubnet import torch as mst
+from multisubnet.testing import assert_same_bits
+from multisubnet.torch import _network_ops as ops
+
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+
+CLASSES = Architecture((2, 4, 3), "tanh", None, (True, True))
+CASES = [(SMALL, "huber", "float32"), (CLASSES, CATEGORICAL, "float32")]
+
+
+def tensor(array):
+    return torch.from_numpy(np.array(array.astype(array.dtype.newbyteorder("=")), order="C"))
+
+
+def tensors(layers):
+    return [tuple(map(tensor, x)) if isinstance(x, tuple) else tensor(x) for x in layers]
+
+
+def with_tensors(options):
+    names = {"intercept", "sample_weight"} & options.keys()
+    return options | {name: tensor(options[name]) for name in names if options[name] is not None}
+
+
+def assert_same(found, desired):
+    found, desired = flat(found), flat(desired)
+    assert len(found) == len(desired)
+    for one, other in zip(found, desired, strict=True):
+        assert isinstance(one, torch.Tensor)
+        assert_same_bits(one.detach().numpy(), other)
+
+
+def draw(*shape, seed=0, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed + sum(shape))
+    return torch.randn(*shape, generator=generator, dtype=dtype)
+
+
+def some_layers(n_sets=3, n_subnets=2, sizes=(1, 4, 2), dtype=torch.float32):
+    """Return layers that require gradients, and all their tensors."""
+    layers = [
+        (draw(n_sets, n_subnets, a, b, dtype=dtype), draw(n_sets, n_subnets, b, dtype=dtype))
+        for a, b in itertools.pairwise(sizes)
+    ]
+    layers[-1] = layers[-1][0], layers[-1][1][:1].clone()  # shared by all sets
+    flat_ = [x.requires_grad_() for layer in layers for x in layer]
+    return layers, flat_
+
+
+@given(
+    problem=networks(["float32", "float16"], [SMALL, INTEGERS]), set_axis=st.sampled_from([0, 1])
+)
+def test_bits(problem, set_axis):
+    samples, layers, options = problem
+    desired = ms.mlp(samples, layers, **options, set_axis=set_axis)
+    arguments = tensor(samples), tensors(layers)
+    options = with_tensors(options)
+    assert_same(ms.mlp(*arguments, **options, set_axis=set_axis), desired)
+    out = torch.empty(desired.shape, dtype=torch.from_numpy(desired).dtype)
+    assert ms.mlp(*arguments, **options, set_axis=set_axis, out=out) is out
+    assert_same(out, desired)
+
+
+@given(problem=networks(["float32"], [SMALL], samples_ndim=2), data=st.data())
+def test_bits_of_select_and_stats(problem, data):
+    samples, layers, options = problem
+    n_sets = sets_of(problem)
+    index = data.draw(st.lists(st.integers(0, max(n_sets - 1, 0)), min_size=len(samples)))
+    index = np.array(index[: len(samples)], np.int64)
+    arguments = tensor(samples), tensors(layers)
+    of_tensors = with_tensors(options)
+    if n_sets:
+        desired = ms.mlp_select(samples, layers, index, **options)
+        assert_same(ms.mlp_select(*arguments, torch.from_numpy(index), **of_tensors), desired)
+    statistics = "std", "mean"
+    desired = ms.mlp_stats(samples, layers, **options, statistics=statistics)
+    assert_same(ms.mlp_stats(*arguments, **of_tensors, statistics=statistics), desired)
+
+
+@pytest.mark.parametrize("case", CASES, ids=["huber", "categorical"])
+@given(data=st.data())
+def test_bits_of_losses(case, data):
+    (samples, layers, targets), options = data.draw(judged_networks(case))
+    desired = ms.mlp_mean_loss_and_grad(samples, layers, targets, **options)
+    arguments = tensor(samples), tensors(layers), tensor(targets)
+    options = with_tensors(options)
+    assert_same(ms.mlp_mean_loss_and_grad(*arguments, **options), desired)
+    assert_same(ms.mlp_mean_loss(*arguments, **options), desired.loss)
+
+
+@pytest.mark.parametrize("additive", [False, True])
+@pytest.mark.parametrize("set_axis", [0, 1])
+def test_gradients_are_those_of_mlp_vjp(additive, set_axis):
+    layers, parameters = some_layers()
+    samples = draw(20, 2).requires_grad_()
+    options = {"activation": "tanh", "additive": additive}
+    operands = [samples, *parameters]
+    if additive:
+        options["intercept"] = draw(1, 2).requires_grad_()
+        operands.append(options["intercept"])
+    values = ms.mlp(samples, layers, **options, set_axis=set_axis)
+    cotangent = draw(*values.shape, seed=1)
+    found = torch.autograd.grad(values, operands, cotangent)
+    cotangent = cotangent.transpose(0, 1) if set_axis else cotangent
+    with torch.no_grad():
+        desired = ms.mlp_vjp(samples, layers, cotangent, **options)
+    of_numpy = ms.mlp_vjp(
+        samples.detach().numpy(),
+        [tuple(x.detach().numpy() for x in layer) for layer in layers],
+        cotangent.numpy(),
+        **options | ({"intercept": options["intercept"].detach().numpy()} if additive else {}),
+    )
+    assert_same(tuple(found), tuple(flat(of_numpy)))
+    assert_same(desired, of_numpy)
+
+
+def test_only_what_is_needed_has_a_gradient():
+    layers, (weight, *others) = some_layers()
+    for x in others:
+        x.requires_grad_(False)
+    ms.mlp(draw(5, 2), layers).sum().backward()
+    assert weight.grad is not None
+    assert all(x.grad is None for x in others)
+
+
+def test_gradcheck():
+    _layers, parameters = some_layers(2, 2, (1, 3, 2), torch.float64)
+
+    def values(samples, *flat_):
+        return ms.mlp(samples, [flat_[:2], flat_[2:]], activation="softplus")
+
+    assert torch.autograd.gradcheck(
+        values, (draw(4, 2, dtype=torch.float64).requires_grad_(), *parameters)
+    )
+
+
+def test_the_gradient_of_select_is_that_of_each_set():
+    layers, parameters = some_layers()
+    samples, index = draw(30, 2).requires_grad_(), torch.arange(30) % 3
+    index[:7] = 1
+    intercept = draw(1, 2).requires_grad_()
+    operands = [samples, *parameters, intercept]
+    options = {"activation": "tanh", "additive": True, "intercept": intercept}
+    selected = ms.mlp_select(samples, layers, index, **options)
+    every = ms.mlp(samples, layers, **options)
+    cotangent = draw(30, 2, seed=3)
+    found = torch.autograd.grad(selected, operands, cotangent)
+    desired = torch.autograd.grad(every[index, torch.arange(30)], operands, cotangent)
+    for one, other in zip(found, desired, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("per_subnetwork", [False, True])
+def test_the_gradient_of_a_loss_is_that_of_its_function(per_subnetwork):
+    layers, parameters = some_layers()
+    samples, targets = draw(20, 2), draw(20)
+    options = {"activation": "tanh", "per_subnetwork": per_subnetwork}
+    losses = ms.mlp_mean_loss(samples, layers, targets, **options)
+    (3.0 * losses).sum().backward()
+    found = ms.mlp_mean_loss_and_grad(samples, layers, targets, **options)
+    assert torch.equal(found.loss, losses)
+    for x, gradient in zip(parameters, flat(found.grad_layers), strict=True):
+        gradient = gradient if len(x) == 3 else gradient.sum(0, keepdim=True)
+        torch.testing.assert_close(x.grad, 3.0 * gradient, rtol=1e-6, atol=1e-6)
+    assert found.loss.requires_grad
+
+
+def test_a_scaled_loss_of_narrow_weights_is_rounded_once():
+    layers, _ = some_layers()
+    samples, targets = draw(20, 2), draw(20) * 1e-4
+    layers = [tuple(x.detach().half().requires_grad_() for x in layer) for layer in layers]
+    (ms.mlp_mean_loss(samples.half(), layers, targets) * 1e-4 * 2.0**20).sum().backward()
+    wide = [tuple(x.detach().float().requires_grad_() for x in layer) for layer in layers]
+    (ms.mlp_mean_loss(samples.half().float(), wide, targets) * 1e-4 * 2.0**20).sum().backward()
+    for one, other in zip(flat(tuple(layers)), flat(tuple(wide)), strict=True):
+        torch.testing.assert_close(one.grad, other.grad.half())
+
+
+def networks_of(additive=False):
+    named = {f"layers[{layer}][{i}]": 0 for layer in range(2) for i in range(2)}
+    return ops.encode(named, "tanh", None, None, additive)
+
+
+def test_opcheck():
+    _, parameters = some_layers()
+    samples, targets = draw(5, 2).requires_grad_(), draw(5)
+    checked = [
+        (torch.ops.multisubnet.mlp, (samples, parameters, None, networks_of(), 0)),
+        (
+            torch.ops.multisubnet.mlp_mean_loss,
+            (
+                samples.detach(),
+                parameters,
+                None,
+                targets,
+                None,
+                networks_of(),
+                "huber",
+                False,
+                None,
+            ),
+        ),
+    ]
+    for operator, arguments in checked:
+        torch.library.opcheck(operator.default, arguments)
+
+
+def test_compiled_with_fullgraph():
+    layers, parameters = some_layers()
+    samples, targets = draw(20, 2), draw(20)
+
+    def losses(samples, layers):
+        values = ms.mlp(samples, layers, activation=["tanh"], inputs=[[1], [0]])
+        return ms.mlp_mean_loss(samples, layers, targets, activation="tanh") + values.sum()
+
+    compiled = torch.compile(losses, fullgraph=True, backend="aot_eager")
+    found, desired = compiled(samples, layers), losses(samples, layers)
+    assert torch.equal(found, desired)
+    found = torch.autograd.grad(found.sum(), parameters)
+    desired = torch.autograd.grad(desired.sum(), parameters)
+    for one, other in zip(found, desired, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_transforms():
+    from torch.func import functional_call, grad, vmap
+
+    layers, _ = some_layers()
+    layers = [(w.detach(), b.detach().expand(3, -1, -1)) for w, b in layers]
+    samples = draw(20, 2)
+
+    def total(layers, samples):
+        return ms.mlp(samples, layers, activation="tanh").sum()
+
+    gradients = grad(total)(layers, samples)
+    desired = ms.mlp_vjp(samples, layers, torch.ones(3, 20, 2, 2), activation="tanh")
+    for one, other in zip(flat(tuple(gradients)), flat(desired.grad_layers), strict=True):
+        assert torch.equal(one, other)
+    batch = torch.stack([samples, samples + 1])
+    assert torch.equal(vmap(lambda x: ms.mlp(x, layers))(batch)[1], ms.mlp(samples + 1, layers))
+    of_each = vmap(lambda one: ms.mlp(samples, [(w[None], b[None]) for w, b in one])[0])(layers)
+    assert torch.equal(of_each, ms.mlp(samples, layers))
+    model = mst.StackedMLP(3, (1, 4, 2), n_subnetworks=2)
+    parameters = dict(model.named_parameters())
+    assert torch.equal(functional_call(model, parameters, (samples,)), model(samples))
+
+
+@pytest.mark.parametrize("operand", ["samples", "layers"])
+def test_no_forward_mode(operand):
+    layers, _ = some_layers()
+    samples = draw(20, 2)
+
+    def values(x):
+        if operand == "samples":
+            return ms.mlp(x, layers)
+        return ms.mlp(samples, [(x, layers[0][1]), layers[1]])
+
+    x = samples if operand == "samples" else layers[0][0]
+    with pytest.raises(NotImplementedError, match="forward-mode"):
+        torch.func.jvp(values, (x,), (torch.ones_like(x),))
+
+
+def test_no_gradient_of_targets_or_statistics():
+    layers, _ = some_layers()
+    losses = ms.mlp_mean_loss(draw(5, 2), layers, draw(5).requires_grad_())
+    with pytest.raises(NotImplementedError, match="targets requires one"):
+        losses.sum().backward()
+    mean, _ = ms.mlp_stats(draw(5, 2), layers)
+    with pytest.raises(NotImplementedError, match="mlp_stats has no gradients"):
+        mean.sum().backward()
+
+
+# The module
+
+
+def test_the_module():
+    torch.manual_seed(0)
+    model = mst.StackedMLP(3, (2, 4, 1), n_subnetworks=2, inputs=[[0, 1], [2, 2]], additive=True)
+    assert [name for name, _ in model.named_parameters()] == [
+        "intercept",
+        *(f"layers.{layer}.{name}" for layer in range(2) for name in ("weight", "bias")),
+    ]
+    for layer in model.layers:
+        bound = layer.weight.shape[2] ** -0.5
+        for x in (layer.weight, layer.bias):
+            assert 0.5 * bound < x.abs().max() <= bound
+    assert not model.intercept.any()
+    samples = draw(5, 3)
+    assert model(samples).shape == (5, 3, 1)
+    of_each = draw(5, 3, 3)
+    values = model(of_each)
+    for n in range(3):
+        assert torch.equal(values[:, n], model(of_each[:, n])[:, n])
+    sets = model.to_weight_sets()
+    assert_same(model(samples), sets.predict(samples.numpy(), set_axis=1))
+    again = mst.StackedMLP.from_weight_sets(sets)
+    assert torch.equal(again(samples), model(samples))
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(pickle.loads(pickle.dumps(model))(samples), model(samples))
+    assert sets == again.to_weight_sets()
+
+
+def test_the_module_learns():
+    torch.manual_seed(0)
+    model = mst.StackedMLP(5, (1, 8, 1), n_subnetworks=2, additive=True)
+    samples = draw(100, 2)
+    targets = torch.sin(2 * samples).sum(1)
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+
+    def losses():
+        return mst.mlp_mean_loss(samples, targets=targets, **model.networks())
+
+    before = losses().detach()
+    for _ in range(50):
+        optimizer.zero_grad()
+        losses().sum().backward()
+        optimizer.step()
+    assert (losses() < 0.5 * before).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((3, (1,)), {}, "layer_sizes is"),
+        ((3, (1, 0, 1)), {}, "layer_sizes is"),
+        ((-1, (1, 2)), {}, "must not be negative"),
+        ((3, (1, 2)), {"intercept": True}, "intercept is given without additive"),
+        ((3, (1, 2, 1)), {"activation": ["tanh", "tanh"]}, "activation has 2 entries"),
+        ((3, (1, 2, 1)), {"activation": "tahn"}, "did you mean 'tanh'"),
+    ],
+)
+def test_wrong_modules(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        mst.StackedMLP(*arguments, **options)
