@@ -164,7 +164,7 @@ def test_what_cannot_be_written_to(sklearn):
         sets.write_to(other)
     with pytest.raises(IndexError, match="set 1 is out of bounds"):
         sets.write_to(model, 1)
-    with pytest.raises(TypeError, match="write_to is there for one set of one network"):
+    with pytest.raises(TypeError, match="write_to is there for one set of networks"):
         ms.WeightSets([[1.0]]).write_to(model)
     lists = ms.WeightSets.from_models([WEIGHTS[:2]])
     with pytest.raises(TypeError, match="expected a model to write to"):

@@ -99,9 +99,10 @@ def write_model(model: Any, parameters: Parameters) -> None:
     difference = parameters.difference(chain.parameters)
     if difference is not None:
         raise ValueError(f"model is of another structure than the sets: {difference}")
-    for layer, (weight, bias) in zip(chain.layers, parameters.layers, strict=True):
-        of_bias = None if bias is None else namespaces.on_host(bias)[0, 0]
-        layer.write(namespaces.on_host(weight)[0, 0], of_bias)
+    for s, layers in enumerate(chain.chains):
+        for layer, (weight, bias) in zip(layers, parameters.layers, strict=True):
+            of_bias = None if bias is None else namespaces.on_host(bias)[0, s]
+            layer.write(namespaces.on_host(weight)[0, s], of_bias)
 
 
 def not_a_list(models: Any) -> TypeError:

@@ -50,22 +50,34 @@ class Dense(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """The dense layers of a model, one after the other."""
+    """The dense layers of a model, one after the other; perhaps further chains side by side."""
 
     layers: list[Dense]
     predict: Callable[[np.ndarray], np.ndarray] | None = None
     """What the model itself predicts; None if it cannot."""
     is_softmax: bool = False
     """Whether the model takes the softmax of its last layer, which networks leave out."""
+    others: tuple[list[Dense], ...] = ()
+    """The layers of further chains."""
+    inputs: np.ndarray | None = None
+    """The features that each chain sees, if there are several."""
+
+    @property
+    def chains(self) -> list[list[Dense]]:
+        """The layers of each chain."""
+        return [self.layers, *self.others]
 
     @property
     def parameters(self) -> Parameters:
-        """The chain as one set of one network."""
-        layers = tuple(
-            (layer.weight[None, None], None if layer.bias is None else layer.bias[None, None])
-            for layer in self.layers
-        )
-        return Parameters(layers, tuple(resolve(layer.activation) for layer in self.layers))
+        """The chains as one set of networks."""
+        layers = []
+        for of_chains in zip(*self.chains, strict=True):
+            bias = None
+            if of_chains[0].bias is not None:
+                bias = np.stack([layer.bias for layer in of_chains])[None]
+            layers.append((np.stack([layer.weight for layer in of_chains])[None], bias))
+        activations = tuple(resolve(layer.activation) for layer in self.layers)
+        return Parameters(tuple(layers), activations, self.inputs)
 
 
 def chain_of(model: Any, given: Activation | None, activation_of_keras: Any) -> Chain:
@@ -87,12 +99,18 @@ def chain_of(model: Any, given: Activation | None, activation_of_keras: Any) -> 
         chain = _of_module(model)
     else:
         raise NotAChain("of no library that is known")
+    kinds = [
+        [(layer.weight.shape, layer.bias is None, layer.activation) for layer in layers]
+        for layers in chain.chains
+    ]
+    if any(kind != kinds[0] for kind in kinds):
+        raise NotAChain("with branches that differ in their layers")
     sizes = [layer.weight.shape for layer in chain.layers]
     if not sizes:
         raise NotAChain("without weights")
     if any(a[1] != b[0] for a, b in itertools.pairwise(sizes)):
         raise NotAChain(f"with weights of the shapes {', '.join(map(str, sizes))}")
-    for layer in chain.layers:
+    for layer in itertools.chain(*chain.chains):
         if layer.bias is not None and layer.bias.shape != layer.weight.shape[1:]:
             raise NotAChain(
                 f"with a weight of shape {layer.weight.shape} and a bias of shape "
@@ -106,7 +124,7 @@ def _compare(chain: Chain) -> None:
     """Raise NotAChain if the model predicts something else than the network."""
     if chain.predict is None:
         return
-    n_inputs = len(chain.layers[0].weight)
+    n_inputs = chain.parameters.n_features
     dtype = np.result_type(np.float32, *(layer.weight for layer in chain.layers))
     sizes = np.repeat(_SIZES, 4)[:, None]
     rng = np.random.default_rng(0)
@@ -120,7 +138,8 @@ def _compare(chain: Chain) -> None:
         ) from error
     few_digits = "16" in str(outputs.dtype)
     outputs = np.asarray(outputs, np.float64)
-    values = chain.parameters.predict(samples.astype(np.float64), 0, None)[0, :, 0]
+    values = chain.parameters.predict(samples.astype(np.float64), 0, None)[0]
+    values = values.reshape(len(samples), -1)
     if chain.is_softmax:
         with np.errstate(all="ignore"):
             powers = np.exp(values - values.max(axis=1, keepdims=True))
@@ -318,10 +337,73 @@ def _of_torch_activation(leaf: Any, name: str) -> Activation:
 
 
 def _of_keras(model: Any, activation_of_keras: Any) -> Chain:
-    """Return the chain of a Keras model, or layer, of Dense and activations."""
+    """Return the chain, or the branches, of a Keras model of Dense and activations."""
+    branches = _branches(model)
+    if branches is not None:
+        return _of_branches(model, *branches, activation_of_keras)
+    layers, is_softmax = _of_layers(_flattened(model), activation_of_keras)
+
+    def predict(samples: np.ndarray) -> np.ndarray:
+        return np.asarray(as_array(model(samples)))
+
+    return Chain(layers, predict, is_softmax)
+
+
+def _branches(model: Any) -> tuple[list[list[Any]], list[int]] | None:
+    """Return the layers of each branch of a functional model, and the number of its input."""
+    tensors = list(getattr(model, "outputs", None) or ())
+    if len(tensors) == 1:
+        last = tensors[0]._keras_history.operation
+        tensors = []
+        if type(last).__name__ == "Concatenate":
+            tensors = list(last._inbound_nodes[0].input_tensors)
+    if len(tensors) < 2:
+        return None
+    branches, starts = [], []
+    for tensor in tensors:
+        layers: list[Any] = []
+        while type(tensor._keras_history.operation).__name__ != "InputLayer":
+            operation, number, _ = tensor._keras_history
+            before = operation._inbound_nodes[number].input_tensors
+            if len(before) != 1:
+                raise NotAChain(f"with {type(operation).__name__} of {len(before)} values")
+            layers.insert(0, operation)
+            tensor = before[0]
+        branches.append(layers)
+        starts.append([id(each) for each in model.inputs].index(id(tensor)))
+    return branches, starts
+
+
+def _of_branches(
+    model: Any, branches: list[list[Any]], starts: list[int], activation_of_keras: Any
+) -> Chain:
+    read = [_of_layers(layers, activation_of_keras) for layers in branches]
+    if any(is_softmax for _, is_softmax in read):
+        raise NotAChain("with a softmax in a branch")
+    widths = [each.shape[-1] for each in model.inputs]
+    ends = np.cumsum([0, *widths])
+    if len({widths[start] for start in starts}) > 1:
+        raise NotAChain(f"with inputs of the widths {widths}")
+    inputs = np.array([range(ends[start], ends[start + 1]) for start in starts])
+
+    def predict(samples: np.ndarray) -> np.ndarray:
+        parts = [samples[:, a:b] for a, b in itertools.pairwise(ends)]
+        outputs = model(parts if len(parts) > 1 else samples)
+        every = outputs if isinstance(outputs, list | tuple) else [outputs]
+        return np.concatenate([np.asarray(as_array(each)) for each in every], axis=1)
+
+    (first, _), *others = read
+    # Networks of one feature each, in their order, need not say so.
+    in_order = widths == [1] * len(starts) and starts == list(range(len(starts)))
+    chains = tuple(layers for layers, _ in others)
+    return Chain(first, predict, False, chains, None if in_order else inputs)
+
+
+def _of_layers(every: list[Any], activation_of_keras: Any) -> tuple[list[Dense], bool]:
+    """Return the dense layers among layers of Keras, and whether a softmax follows."""
     layers: list[Dense] = []
     is_softmax = False
-    for layer in _flattened(model):
+    for layer in every:
         name = type(layer).__name__
         if name in _PASSING:
             continue
@@ -343,10 +425,7 @@ def _of_keras(model: Any, activation_of_keras: Any) -> Chain:
                 activation=_of_keras_activation(declared, activation_of_keras)
             )
 
-    def predict(samples: np.ndarray) -> np.ndarray:
-        return np.asarray(as_array(model(samples)))
-
-    return Chain(layers, predict, is_softmax)
+    return layers, is_softmax
 
 
 def _flattened(model: Any) -> list[Any]:

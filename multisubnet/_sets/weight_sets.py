@@ -128,11 +128,12 @@ class WeightSets(Forms[ArrayT]):
             - an estimator in scikit-learn's style with ``coef_`` and ``intercept_`` of shape (F,);
             - `WeightSets`, or what has a method ``to_weight_sets``: all of its sets are added.
 
-            Or models of dense layers one after the other, which give networks (S = 1):
+            Or models of dense layers one after the other, which give networks:
 
             - scikit-learn's MLPRegressor and MLPClassifier, and linear models;
             - a torch module of ``Linear`` and activations, one after the other;
-            - a Keras model of ``Dense`` and activations;
+            - a Keras model of ``Dense`` and activations, or of several such branches of the same
+              shape, whose outputs may be concatenated: a network for each branch;
             - a list of arrays like ``model.get_weights()``, of shapes (inputs, outputs) and
               (outputs,); or a mapping like a state_dict, whose ``weight`` are (outputs, inputs).
         activation : str or Activation, optional
@@ -197,7 +198,7 @@ class WeightSets(Forms[ArrayT]):
         ValueError
             The model is of another structure, or computes something else than its dense layers.
         TypeError
-            The sets are not of one network each.
+            The sets are not networks with layers.
         IndexError
             There is no set `i`.
 
@@ -206,9 +207,9 @@ class WeightSets(Forms[ArrayT]):
         from_models : the other way.
         """
         one = self[validation.as_int(i) if validation.as_int(i) is not None else i]
-        if len(one) != 1 or one.n_networks != 1 or one._parameters.is_affine:
+        if len(one) != 1 or one._parameters.is_affine:
             raise TypeError(
-                "write_to is there for one set of one network: for sets that from_models made of "
+                "write_to is there for one set of networks: for sets that from_models made of "
                 "models with dense layers"
             )
         _models.write_model(model, one._parameters)

@@ -57,6 +57,7 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     for i, model in enumerate(models):
         if not isinstance(model, keras.layers.Layer):
             raise TypeError(f"models[{i}] is a {type(model).__name__}; expected a keras.Model")
+    for i, model in enumerate(models):
         check(f"models[{i}]", model, None)
     sets = WeightSets.from_models(models)
     policies = [layer_of(model).dtype_policy for model in models]

@@ -133,6 +133,32 @@ def test_models_of_keras(keras, make):
     )
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+@pytest.mark.parametrize("joined", [True, False])
+def test_branches_of_keras(keras, order, joined):
+    def make():
+        inputs = [keras.Input((1,)) for _ in range(3)]
+        branches = []
+        for i in order:
+            hidden = keras.layers.Dense(4, "relu")(inputs[i])
+            branches.append(keras.layers.Dense(1, "sigmoid")(hidden))
+        outputs = keras.layers.Concatenate()(branches) if joined else branches
+        return keras.Model(inputs, outputs)
+
+    models = [make(), make()]
+    sets = ms.WeightSets.from_models(models)
+    assert sets.layer_sizes == (1, 4, 1)
+    assert sets.n_networks == 3
+    for i, model in enumerate(models):
+        outputs = model([X[:, :1], X[:, 1:2], X[:, 2:]])
+        every = [outputs] if joined else outputs
+        expected = np.concatenate([np.asarray(as_array(each)) for each in every], axis=1)
+        assert np.allclose(sets.predict(X)[i, :, :, 0], expected, rtol=1e-4, atol=1e-5)
+    target = make()
+    sets.write_to(target, 1)
+    assert ms.WeightSets.from_models([target]) == sets[1]
+
+
 def test_logits_of_keras(keras):
     layers = [keras.Input((3,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(3, "softmax")]
     model = keras.Sequential(layers)
@@ -147,7 +173,10 @@ def test_models_that_are_refused(keras):
     for outputs, message in (
         (layers.Add()([x, layers.Dense(3)(x)]), "with Add"),
         (layers.BatchNormalization()(layers.Dense(3)(x)), "with BatchNormalization in a place"),
-        (layers.Concatenate()([layers.Dense(3)(x), layers.Dense(2)(x)]), "with Concatenate|shapes"),
+        (
+            layers.Concatenate()([layers.Dense(3)(x), layers.Dense(2)(x)]),
+            "with branches that differ in their layers",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             ms.WeightSets.from_models([keras.Model(x, outputs)])
