@@ -43,7 +43,7 @@ def streaming(flat: np.ndarray, start: int, stop: int) -> None:
 def fill(kernel: Callable[..., None], out: np.ndarray) -> np.ndarray:
     """Fill `out`, by `plain` or `streaming`, on as many threads as it is worth."""
     flat = out.reshape(-1)
-    threads = count(out.nbytes // engine._PIECE)
+    threads = count(out.nbytes >> 19)
     if threads == 1:
         kernel(flat, 0, flat.size)
         return out

@@ -203,8 +203,8 @@ MUTANTS = [
     Mutant(
         "pieces that leave the last elements out",
         "multisubnet/_backends/numba/engine.py",
-        "for start in range(0, run, length):",
-        "for start in range(0, max(run - length, 1), length):",
+        "share = _threads.share(-(-outer // height) * -(-run // length), threads)",
+        "share = _threads.share(-(-outer // height) * max(run // length, 1), threads)",
         "test_numba.py -k every_path",
     ),
     Mutant(
@@ -216,19 +216,17 @@ MUTANTS = [
     ),
     Mutant(
         "a caller that does not wait for the other threads",
-        "multisubnet/_backends/numba/threads.py",
-        """        while self._is_open or self._helpers[0]:
-            try:
-                with self._changing:
-                    self._is_open = False
-                self._wait()
-""",
-        """        while self._is_open:
-            try:
-                with self._changing:
-                    self._is_open = False
-""",
+        "multisubnet/_backends/numba/pool.py",
+        "    while load(slot + DONE) != others:",
+        "    while False:",
         "test_threads.py test_numba.py -k 'interrupt or many_threads'",
+    ),
+    Mutant(
+        "pieces of two sums that have one name",
+        "multisubnet/_backends/numba/llvm/pieces.py",
+        "function.__qualname__ = ",
+        "_ = ",
+        "test_numba.py -k told_apart",
     ),
     Mutant(
         "a cache of compiled code that does not notice a change",

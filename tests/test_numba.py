@@ -44,6 +44,7 @@ def forced(**sizes):
 @pytest.fixture(autouse=True)
 def three_threads(monkeypatch):
     monkeypatch.setenv("MULTISUBNET_NUM_THREADS", "3")
+    monkeypatch.setattr(_threads, "_count_cores", lambda: 3)
 
 
 paths = st.fixed_dictionaries(
@@ -196,6 +197,26 @@ def call(request):
     return large_hash, golden.digest(formula.affine(*LARGE))
 
 
+SUMS_OF_ONE_LOSS = """
+import hashlib, sys, numpy as np, multisubnet as ms
+ms.set_backend("numba")
+x = np.linspace(-2, 2, 640, dtype="f4").reshape(10, 64)
+for loss in sys.argv[1].split():
+    print(hashlib.md5(ms.mean_loss(x, x[:3], None, x * 0, loss=loss)).hexdigest())
+"""
+
+
+def test_sums_that_several_processes_compiled_are_told_apart(tmp_path):
+    def hashes(losses):
+        program = SUMS_OF_ONE_LOSS.replace("sys.argv[1]", repr(losses))
+        return run(program, NUMBA_CACHE_DIR=str(tmp_path)).split()
+
+    desired = hashes("absolute_error") + hashes("huber")
+    assert desired[0] != desired[1]
+    assert hashes("absolute_error huber") == desired
+    assert hashes("huber absolute_error") == desired[::-1]
+
+
 def test_many_threads_may_call_at_once(call):
     function, desired = call
     with ThreadPoolExecutor(8) as pool:
@@ -236,7 +257,7 @@ def test_worker_threads_keep_subnormals_whatever_their_first_caller_did():
         with forced(piece=1000):
             results.append(ms.affine(tiny, tiny[:100] * 0 + 0.5))
 
-    with mock.patch.object(_threads, "_crew", None):  # a thread inherits the mode of its parent
+    with mock.patch.object(_threads, "_pool", None):  # a thread inherits the mode of its parent
         thread = threading.Thread(target=flushing)
         thread.start()
         thread.join()
@@ -261,7 +282,7 @@ def test_sums_keep_subnormals_whatever_their_caller_does(piece):
             results.append(ms.mean_loss(*operands, targets, loss="absolute_error"))
             results.append(ms.affine_vjp(*operands, cotangent, wrt="samples")[0])
 
-    with mock.patch.object(_threads, "_crew", None):  # a thread inherits the mode of its parent
+    with mock.patch.object(_threads, "_pool", None):  # a thread inherits the mode of its parent
         thread = threading.Thread(target=flushing)
         thread.start()
         thread.join()
@@ -297,14 +318,14 @@ def test_an_error_in_another_thread_reaches_the_caller():
         if threading.current_thread() is not caller:
             raise KeyError(piece)
 
-    with pytest.raises(KeyError):
+    with mock.patch.object(_threads, "_pool", None), pytest.raises(KeyError):
         _threads.run(work, [(0,), (1,)], 2)
 
 
 def test_a_caller_does_it_all_where_no_thread_can_be_started():
     done = []
     with (
-        mock.patch.object(_threads, "_crew", None),
+        mock.patch.object(_threads, "_pool", None),
         mock.patch.object(threading.Thread, "start", side_effect=RuntimeError),
     ):
         _threads.run(done.append, ((i,) for i in range(10)), 3)
@@ -314,18 +335,19 @@ def test_a_caller_does_it_all_where_no_thread_can_be_started():
 def test_the_interpreter_may_exit_while_threads_look_out_for_more():
     code = (
         "import atexit\n"
-        "def late(): print(_threads._crew, ms.affine(x, x[:9]).size)\n"
+        "def late(): print(_threads._is_exiting, ms.affine(x, x[:9]).size)\n"
         "atexit.register(late)\n"
         "import numpy as np, multisubnet as ms\n"
         "from multisubnet._backends.numba import threads as _threads\n"
-        "_threads._TURNS = 1 << 62\n"
+        "_threads._SPIN = 1 << 62\n"
+        "_threads._count_cores = lambda: 3\n"
         "ms.set_backend('numba')\n"
         "x = np.ones((2000, 64), np.float32)\n"
         "ms.affine(x, x[:9])\n"
-        "print(len(_threads._crew._threads))\n"
+        "print(len(_threads._pool._threads))\n"
     )
     output = run(code, MULTISUBNET_NUM_THREADS="3")
-    assert output.split() == ["2", "None", str(2000 * 64 * 9)]
+    assert output.split() == ["2", "True", str(2000 * 64 * 9)]
 
 
 def test_how_many_threads(monkeypatch):
@@ -338,8 +360,11 @@ def test_how_many_threads(monkeypatch):
             ValueError, match=f"MULTISUBNET_NUM_THREADS must be .* not '{nonsense}'"
         ):
             _threads.limit()
-    monkeypatch.delenv("MULTISUBNET_NUM_THREADS")
-    assert _threads.limit() == numba.config.NUMBA_NUM_THREADS
+    monkeypatch.setenv("MULTISUBNET_NUM_THREADS", "1000000000")
+    assert _threads.limit() == 3
+    monkeypatch.undo()
+    monkeypatch.delenv("MULTISUBNET_NUM_THREADS", raising=False)
+    assert _threads.limit() == min(numba.config.NUMBA_NUM_THREADS, _threads._count_cores())
     code = (
         "import numba; numba.set_num_threads(1)\n"
         "from multisubnet._backends.numba import threads as _threads; print(_threads.limit())"
@@ -489,15 +514,15 @@ def test_the_cache_knows_of_each_file_that_code_is_made_from():
     package = Path(ms.__file__).parent
     room = package / "_backends" / "numba"
     known = {*jit.FILES, *(package / "_arithmetic" / f"{name}.py" for name in OF_PROGRAMS)}
-    loops = {*room.glob("*_loops.py"), room / "spin.py"}
+    loops = {*room.glob("*_loops.py"), room / "pool.py"}
     reached, to_do = set(), list(loops)
     while to_do:
         reached.add(file := to_do.pop())
         for module in rooms.imports_of(file):
             if module.is_relative_to(package) and module not in reached:
                 to_do.append(module)
-    jit_file = Path(jit.__file__)
-    assert reached - loops - known - {jit_file} == set()
+    of_compiling = {room / "jit.py", room / "loading.py"}
+    assert reached - loops - known - of_compiling == set()
 
 
 GENERIC = """
@@ -537,7 +562,7 @@ def test_the_machine_code_streams_and_does_not_contract(dtype, activation):
 
     # From the cache it would come without code.
     signature = _compiled._signature("affine", np.dtype(dtype), has_parameter=False)
-    function = _compiled._specialized(f"{activation} uncached")
+    function = _compiled._affine(f"affine {activation} uncached", has_parameter=False)
     (code,) = numba.njit([signature])(function).inspect_asm().values()
     assert not re.search(r"vfn?m(add|sub)", code)
     assert "movnt" in code

@@ -27,6 +27,7 @@ SIZES = {  # by name: what holds it, what it is called there, and small values
     "engine_small": (engine, "_SMALL", [0]),
     "engine_streamed": (engine, "_STREAMED", [0, 1 << 60]),
     "engine_piece": (engine, "_PIECE", [64, 1000, 1 << 60]),
+    "engine_judged": (engine, "_JUDGED", [1, 1000]),
     "engine_reused": (engine, "_REUSED", [256]),
     "engine_block": (engine, "_BLOCK", [50]),
     "engine_width": (sum_layout, "_WIDTH", [7, 16]),

@@ -23,6 +23,7 @@ from multisubnet._backends.numba.lines import LINE
 from multisubnet._backends.numba.llvm import memory
 from multisubnet._backends.numba.llvm.affine_row import affine_row
 from multisubnet._backends.numba.llvm.memory import copy, fence, splat, stream_line
+from multisubnet._backends.numba.llvm.pieces import hand_out, piece
 
 _SHORT_ROW = 2048  # bytes, below which rows are repeated in a tile
 _SHORT_SELECTED = 256  # below which rows of sets that are selected are put together in one
@@ -62,29 +63,33 @@ def _put(line, address, start, stop):
         copy(address + start, line + start, stop - start)
 
 
-def _specialized(recipe: str):
+@piece
+def affine(recipe: str):
     """Return the function that is compiled for the activation whose key `recipe` begins with."""
 
-    def affine(
+    def affine_piece(
+        index,
         samples,
         weight,
         bias,
         out,
         has_bias,
         sets_first,
-        first,
-        last,
-        start,
-        stop,
+        height,
+        length,
         streamed,
-        parameter=0.0,
+        parameter,
     ):
-        """Write elements start to stop of the runs first to last of `out`, which is C-contiguous.
+        """Write a piece of `out`, which is C-contiguous: `length` elements of `height` runs.
 
         `samples` is (B, F) or (N * B, F), `weight` and `bias` are (N, F) or (1, F), `out` is
-        (N, B, F) where `sets_first`, else (B, N, F); in that case samples are (B, F), and weight
-        and bias (N, F). Where `streamed`, whole lines of the result are written past the cache.
+        (N, B, F) if `sets_first`, else (B, N, F); in that case samples are (B, F), and weight
+        and bias (N, F). If `streamed`, whole lines of the result are written past the cache.
         """
+        column, row = divmod(index, -(-out.shape[0] // height))
+        first, start = row * height, column * length
+        last = min(first + height, out.shape[0])
+        stop = min(start + length, out.shape[1] * out.shape[2])
         itemsize = out.itemsize
         row_bytes = weight.shape[1] * itemsize
         run_bytes = out.shape[1] * row_bytes
@@ -124,8 +129,8 @@ def _specialized(recipe: str):
         elif row_bytes < _SHORT_ROW and run_bytes >= 4 * row_bytes:
             # Long tiles take time to fill, short ones to go through again and again.
             tiled = True
-            length = min(_TILE, max(1024, int((run_bytes * 256) ** 0.5)), run_bytes)
-            period_bytes = max(length - length % row_bytes, row_bytes)
+            long = min(_TILE, max(1024, int((run_bytes * 256) ** 0.5)), run_bytes)
+            period_bytes = max(long - long % row_bytes, row_bytes)
             beyond = LINE
             repeat_bytes = period_bytes + beyond
 
@@ -173,25 +178,25 @@ def _specialized(recipe: str):
                 begun = filled = (run_address + j) % LINE
                 address = run_address + j - filled
             while j < end:
-                length = min(end - j, period_bytes + beyond - phase)
+                n_bytes = min(end - j, period_bytes + beyond - phase)
                 target = run_address + j
-                whole_lines = streamed and filled == 0 and length >= LINE
+                whole_lines = streamed and filled == 0 and n_bytes >= LINE
                 if whole_lines:
-                    length -= length % LINE
-                    address += length
+                    n_bytes -= n_bytes % LINE
+                    address += n_bytes
                 elif streamed:
-                    length = min(length, LINE - filled)
+                    n_bytes = min(n_bytes, LINE - filled)
                     target = line + filled
-                    filled += length
-                elif LINE <= length < end - j:
-                    length -= length % LINE  # what is left over is done with what follows
+                    filled += n_bytes
+                elif LINE <= n_bytes < end - j:
+                    n_bytes -= n_bytes % LINE  # what is left over is done with what follows
                 affine_row(
                     out,
                     target,
                     flat_run + j,
                     period_row + phase,
                     third_row + (phase if third_repeats else j),
-                    length // itemsize,
+                    n_bytes // itemsize,
                     has_bias,
                     whole_lines,
                     recipe,
@@ -201,22 +206,27 @@ def _specialized(recipe: str):
                     _put(line, address, begun, filled)
                     address += LINE
                     begun = filled = 0
-                j += length
-                phase += length
+                j += n_bytes
+                phase += n_bytes
                 if phase >= period_bytes:
                     phase -= period_bytes
         if streamed:
             _put(line, address, begun, filled)
             fence()
 
-    return affine
+    return affine_piece
 
 
-def _specialized_select(recipe: str):
+@piece
+def affine_select(recipe: str):
     """Return the same for `affine_select`."""
 
-    def affine_select(samples, weight, bias, set_index, out, has_bias, first, last, parameter=0.0):
-        """Write the samples first to last of `out`, whose sets are all there."""
+    def affine_select_piece(
+        index, samples, weight, bias, set_index, out, has_bias, height, parameter
+    ):
+        """Write `height` samples of `out`, whose sets are all there."""
+        first = index * height
+        last = min(first + height, out.shape[0])
         row_bytes = out.shape[1] * out.itemsize
         weight_step = 0 if weight.shape[0] == 1 else row_bytes
         bias_step = 0 if bias.shape[0] == 1 else row_bytes
@@ -249,35 +259,89 @@ def _specialized_select(recipe: str):
                 parameter,
             )
 
-    return affine_select
+    return affine_select_piece
 
 
-_SPECIALIZED = {"affine": _specialized, "affine_select": _specialized_select}
+def _affine(what: str, has_parameter: bool):
+    def affine(
+        pool,
+        n_pieces,
+        seats,
+        samples,
+        weight,
+        bias,
+        out,
+        has_bias,
+        sets_first,
+        height,
+        length,
+        streamed,
+        parameter,
+    ):
+        operands = (samples, weight, bias, out, has_bias, sets_first, height, length, streamed)
+        hand_out(pool, n_pieces, seats, what, (*operands, parameter))
+
+    def affine_without_parameter(
+        pool,
+        n_pieces,
+        seats,
+        samples,
+        weight,
+        bias,
+        out,
+        has_bias,
+        sets_first,
+        height,
+        length,
+        streamed,
+    ):
+        operands = (samples, weight, bias, out, has_bias, sets_first, height, length, streamed)
+        hand_out(pool, n_pieces, seats, what, (*operands, 0.0))
+
+    return affine if has_parameter else affine_without_parameter
+
+
+def _affine_select(what: str, has_parameter: bool):
+    def affine_select(
+        pool, n_pieces, seats, samples, weight, bias, set_index, out, has_bias, height, parameter
+    ):
+        operands = (samples, weight, bias, set_index, out, has_bias, height)
+        hand_out(pool, n_pieces, seats, what, (*operands, parameter))
+
+    def affine_select_without_parameter(
+        pool, n_pieces, seats, samples, weight, bias, set_index, out, has_bias, height
+    ):
+        operands = (samples, weight, bias, set_index, out, has_bias, height)
+        hand_out(pool, n_pieces, seats, what, (*operands, 0.0))
+
+    return affine_select if has_parameter else affine_select_without_parameter
+
+
+_ENTRIES = {"affine": _affine, "affine_select": _affine_select}
 
 
 def compiled(name: str, dtype: np.dtype, key: str, has_parameter: bool) -> Any:
     """Return `affine` or `affine_select` for a dtype and an activation.
 
-    The activation's parameter comes last, if it has one.
+    The result of `threads.share` comes first; the activation's parameter comes last, if it has one.
     """
     program = None if key == "linear" else program_of(key, dtype)
-    function = _SPECIALIZED[name](f"{key} {fingerprint(program)}")
+    function = _ENTRIES[name](f"{name} {key} {fingerprint(program)}", has_parameter)
     return jit(function, _signature(name, dtype, has_parameter))
 
 
 def _signature(name: str, dtype: np.dtype, has_parameter: bool) -> Any:
     scalar = from_dtype(dtype)
     operand = types.Array(scalar, 2, "C", readonly=True)
-    parameter = types.float64 if has_parameter else types.Omitted(0.0)
+    parameter = [types.float64] if has_parameter else []
+    share = types.intp, types.intp, types.intp
     if name == "affine_select":
         index = types.Array(types.int64, 1, "C", readonly=True)
         return types.void(
-            *(operand, operand, operand, index, types.Array(scalar, 2, "C")),
-            *(types.boolean, types.intp, types.intp, parameter),
+            *(*share, operand, operand, operand, index, types.Array(scalar, 2, "C")),
+            *(types.boolean, types.intp, *parameter),
         )
     return types.void(
-        *(operand, operand, operand, types.Array(scalar, 3, "C")),
-        *(types.boolean, types.boolean),
-        *(types.intp, types.intp, types.intp, types.intp),
-        *(types.boolean, parameter),
+        *(*share, operand, operand, operand, types.Array(scalar, 3, "C")),
+        *(types.boolean, types.boolean, types.intp, types.intp, types.boolean, *parameter),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from multisubnet._backends import numpy as _numpy
 from multisubnet._backends.affine_call import AffineCall
 from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._backends.mlp_sums import MlpSums
-from multisubnet._backends.numba import mlp_engine, mlp_sum_engine
+from multisubnet._backends.numba import loading, mlp_engine, mlp_sum_engine
 from multisubnet._backends.numba import sum_layout as _numba_sums
 from multisubnet._backends.numba import threads as _threads
 from multisubnet._backends.numba.lines import is_plain
@@ -43,8 +43,10 @@ _DTYPES = frozenset("?bBhHiIlLqQfd")
 # measurements behind these.
 _STREAMED = 6 << 20
 _REUSED = 1 << 18  # the most bytes of an operand that all runs read again: they stay in a cache
-_PIECE = 1 << 19  # the least bytes of the result that another thread is woken for
-_PIECES = 8  # for each thread, so that a thread that was held up does not hold up the others
+_PIECE = 1 << 16  # the least bytes of a piece of the result
+_PIECES = 16  # for each thread, so that a thread that was held up does not hold up the others
+_LONG_PIECE = 1 << 21  # elements of the longest piece: some milliseconds
+_JUDGED = 1 << 13  # parameters of the sets of a piece
 _BLOCK = 1 << 14  # elements of a block that goes through scratch arrays
 _CAST = 1 << 20  # elements of targets up to which they are cast whole
 _SMALL = 1 << 18  # bytes of the result and of the samples up to which no plan is made
@@ -65,7 +67,8 @@ _elements: dict[tuple[Any, ...], int] = {}
 def why_unavailable() -> str | None:
     """Return what is missing, or None. Finding out imports Numba."""
     try:
-        import numba
+        with loading.lock():
+            import numba
     except ImportError as error:
         return f"Numba cannot be imported ({error}); install multisubnet[cpu]"
     except Exception as error:  # versions that do not fit together fail in many ways
@@ -117,7 +120,7 @@ def affine(call: AffineCall, out: np.ndarray) -> None:
     ):
         try:
             run = n_samples * n_features
-            evaluate(samples, weight, third, out, has_bias, True, 0, n_sets, 0, run, False)
+            evaluate(0, 1, 0, samples, weight, third, out, has_bias, True, n_sets, run, False)
             return
         except TypeError:  # an operand is not contiguous, or not aligned
             pass
@@ -140,16 +143,10 @@ def affine(call: AffineCall, out: np.ndarray) -> None:
     outer, run = len(whole), whole.shape[1] * n_features
     threads = _threads.count(out.nbytes // _PIECE)
     streamed = out.nbytes >= _STREAMED * threads
-
-    def work(first: int, last: int, start: int, stop: int) -> None:
-        places = first, last, start, stop
-        evaluate(rows, weight, third, whole, has_bias, sets_first, *places, streamed)
-
     reads_again = outer > 1 and samples.ndim == 2 and run * dtype.itemsize > _REUSED
-    if threads == 1 and not reads_again:
-        work(0, outer, 0, run)
-    else:
-        _threads.run(work, _pieces(outer, run, reads_again, dtype.itemsize, threads), threads)
+    height, length = _piece_shape(outer, run, reads_again, dtype.itemsize, threads)
+    share = _threads.share(-(-outer // height) * -(-run // length), threads)
+    evaluate(*share, rows, weight, third, whole, has_bias, sets_first, height, length, streamed)
 
 
 def affine_select(call: AffineCall, set_index: np.ndarray, out: np.ndarray) -> None:
@@ -163,13 +160,11 @@ def affine_select(call: AffineCall, set_index: np.ndarray, out: np.ndarray) -> N
     evaluate = _compiled("affine_select", dtype, activation)
     index = np.require(set_index, np.int64, ["C", "A"])
 
-    def work(first: int, last: int) -> None:
-        evaluate(samples, weight, third, index, out, bias is not None, first, last)
-
-    threads = _threads.count(out.nbytes // _PIECE)
-    rows = max(len(out) // (threads * _PIECES), 1)
-    pieces = ((first, min(first + rows, len(out))) for first in range(0, len(out), rows))
-    _threads.run(work, pieces, threads)
+    rows = max(_PIECE // (out.itemsize * max(out.shape[1], 1)), 1)
+    if len(out):
+        n_pieces = -(-len(out) // rows)
+        share = _threads.share(n_pieces, _threads.count(n_pieces))
+        evaluate(*share, samples, weight, third, index, out, bias is not None, rows)
 
 
 def sums(
@@ -186,7 +181,8 @@ def sums(
     try:
         evaluate = _evaluate[*kind, kinds]
     except KeyError:
-        from multisubnet._backends.numba import sum_loops
+        with loading.lock():
+            from multisubnet._backends.numba import sum_loops
 
         evaluate = sum_loops.compiled_sums(terms, dtype, kinds)
         _evaluate[kind] = _evaluate[*kind, kinds] = evaluate
@@ -203,7 +199,8 @@ def finish(
 
 def _over_features(values: np.ndarray) -> np.ndarray:
     """Return the sums of rows (kept, F), each by a binary tree."""
-    from multisubnet._backends.numba import moment_loops as _compiled_totals
+    with loading.lock():
+        from multisubnet._backends.numba import moment_loops as _compiled_totals
 
     if not values.shape[1]:
         return np.zeros(len(values))
@@ -223,7 +220,8 @@ def moments(operands: tuple[Any, ...], dtype: np.dtype, found: np.ndarray) -> bo
         targets = np.ascontiguousarray(np.broadcast_to(targets, samples.shape), dtype)
     if not (is_plain(samples, dtype) and is_plain(targets, dtype)):
         return False
-    from multisubnet._backends.numba import moment_loops as _compiled_totals
+    with loading.lock():
+        from multisubnet._backends.numba import moment_loops as _compiled_totals
 
     weights = np.empty(0) if sample_weight is None else sample_weight
     weights = np.ascontiguousarray(weights, dtype)
@@ -244,7 +242,8 @@ def judge(
     third = np.full((1, n_features), -0.0, dtype) if bias is None else bias
     if not all(is_plain(x, dtype) for x in (weight, third, *gradients)):
         return False
-    from multisubnet._backends.numba import moment_loops as _compiled_totals
+    with loading.lock():
+        from multisubnet._backends.numba import moment_loops as _compiled_totals
 
     weighted = len(found) > 6
     evaluate = _compiled_totals.compiled_judge(dtype, weighted, loss.ndim == 2, len(gradients) > 0)
@@ -252,12 +251,10 @@ def judge(
     unread = np.empty((1, n_features), dtype)
     grad_weight, grad_bias = (*gradients, unread, unread)[:2]
 
-    def work(first: int, last: int) -> None:
-        evaluate(weight, third, found, losses, grad_weight, grad_bias, divisor, first, last)
-
-    threads = _threads.count(n_sets * n_features // _PIECE)
-    step = -(-n_sets // (threads * _PIECES if threads > 1 else 1))
-    _threads.run(work, ((n, min(n + step, n_sets)) for n in range(0, n_sets, step)), threads)
+    step = max(_JUDGED // n_features // 8 * 8, 8)
+    n_pieces = -(-n_sets // step)
+    share = _threads.share(n_pieces, _threads.count(n_pieces))
+    evaluate(*share, weight, third, found, losses, grad_weight, grad_bias, divisor, step)
     if loss.dtype != np.float64:
         with np.errstate(all="ignore"):
             loss[...] = losses.reshape(loss.shape)
@@ -270,7 +267,8 @@ def _compiled(name: str, dtype: np.dtype, activation: Activation | None) -> Call
     try:
         evaluate = _evaluate[kind]
     except KeyError:
-        from multisubnet._backends.numba import affine_loops as _compiled
+        with loading.lock():
+            from multisubnet._backends.numba import affine_loops as _compiled
 
         key, parameter = "linear", None
         if activation is not None:
@@ -285,16 +283,13 @@ def _with_parameter(evaluate: Callable[..., None], parameter: float) -> Callable
     return lambda *arguments: evaluate(*arguments, parameter)
 
 
-def _pieces(
+def _piece_shape(
     outer: int, run: int, reads_again: bool, itemsize: int, threads: int
-) -> Iterator[tuple[int, int, int, int]]:
-    """Cut the runs 0 to `outer` of `run` elements into rectangles (first, last, start, stop)."""
-    size = max(outer * run // (threads * _PIECES), _PIECE // itemsize)
+) -> tuple[int, int]:
+    """Return how many runs of `outer` make a piece, and how many elements of their `run`."""
+    size = max(min(outer * run // (threads * _PIECES), _LONG_PIECE), _PIECE // itemsize)
     length = _REUSED // itemsize if reads_again else min(run, size)
-    height = max(size // length, 1)
-    for start in range(0, run, length):
-        for first in range(0, outer, height):
-            yield first, min(first + height, outer), start, min(start + length, run)
+    return min(max(size // length, 1), outer), length
 
 
 def _in_blocks(evaluate: Callable[..., None], call: AffineCall, out: np.ndarray) -> None:
@@ -314,9 +309,9 @@ def _in_blocks(evaluate: Callable[..., None], call: AffineCall, out: np.ndarray)
         )
         result = target if is_plain(target, dtype) else np.empty(target.shape, dtype)
         run = n_samples * n_features
-        evaluate(*operands, result, bias is not None, True, 0, n_sets, 0, run, False)
+        evaluate(0, 1, 0, *operands, result, bias is not None, True, n_sets, run, False)
         if result is not target:
             _dtypes.copyto(target, result)
 
-    threads = _threads.count(out.size * dtype.itemsize // _PIECE)
+    threads = _threads.count(out.size * dtype.itemsize >> 19)
     _threads.run(work, _numpy.blocks(out.shape, out.strides, _BLOCK), threads)

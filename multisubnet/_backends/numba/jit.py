@@ -5,14 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-import os
-import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import cfunc, njit
 
 from multisubnet._arithmetic import (
     moments,
@@ -22,7 +20,7 @@ from multisubnet._arithmetic import (
     summands,
     summation_order,
 )
-from multisubnet._backends.numba import lines, llvm
+from multisubnet._backends.numba import lines, llvm, loading
 
 # Besides the file of a function, machine code is made from these. The recipes' programs differ from
 # function to function: each adds its own to the fingerprint.
@@ -48,7 +46,21 @@ def _fingerprint_of_files() -> int:
 
 
 def jit(function: Callable[..., Any], signature: Any, **options: Any) -> Any:
-    """Return a function compiled for a signature, cached on disk by Numba.
+    """Return a function compiled for a signature, cached on disk by Numba."""
+    return _compile(
+        functools.partial(njit, [signature], nogil=True, **options), function, signature
+    )
+
+
+def address_of(function: Callable[..., Any], signature: Any) -> int:
+    """Return the address of the same as a C function, which stays for as long as the process."""
+    compiled = _compile(functools.partial(cfunc, signature), function, signature)
+    _kept.append(compiled)
+    return compiled.address
+
+
+def _compile(decorator: Callable[..., Any], function: Callable[..., Any], signature: Any) -> Any:
+    """Compile a function.
 
     Numba names the files of its cache after the function, and two processes that add to one file at
     once may leave there the code of one under the key of the other. So each function is named after
@@ -57,20 +69,12 @@ def jit(function: Callable[..., Any], signature: Any, **options: Any) -> Any:
     constants = [cell.cell_contents for cell in function.__closure__ or ()]
     named = signature, [x for x in constants if isinstance(x, str | int)]
     function.__qualname__ += f"_{zlib.crc32(repr(named).encode()):08x}"
-    with _compiling:
+    with loading.lock():
         try:
-            return njit([signature], nogil=True, cache=True, **options)(function)
-        except Exception as error:  # no place for a cache, or a damaged one, of many types
+            return decorator(cache=True)(function)
+        except Exception as error:  # no place for a cache, or a damaged one: of many types
             logging.getLogger(__name__).debug("compiling without Numba's cache: %r", error)
-            return njit([signature], nogil=True, **options)(function)
+            return decorator()(function)
 
 
-# A process is not forked while a thread holds the locks of Numba and LLVM: the child would wait for
-# them for ever.
-_compiling = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_compiling.acquire,
-        after_in_parent=_compiling.release,
-        after_in_child=_compiling.release,
-    )
+_kept: list[Any] = []

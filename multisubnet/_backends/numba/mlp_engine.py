@@ -12,7 +12,7 @@ from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arrays import dtypes
 from multisubnet._backends import numpy_mlp
 from multisubnet._backends.mlp_call import MlpCall
-from multisubnet._backends.numba import threads
+from multisubnet._backends.numba import loading, threads
 from multisubnet._backends.numba.lines import is_plain
 
 _FEATURES_BYTES = 1 << 18  # of samples that are gone through by all sets of a piece
@@ -159,7 +159,8 @@ def _prepare(
     key: tuple[Any, ...], dtype: np.dtype, n_features: int, n_samples: int, n_subnets: int
 ) -> tuple[Callable[..., None], np.ndarray, np.ndarray, _Layout]:
     """Return the function, its parameters, what stands for no intercept, and the layout."""
-    from multisubnet._backends.numba.llvm.networks import Plan
+    with loading.lock():
+        from multisubnet._backends.numba.llvm.networks import Plan
 
     prepared.add((dtype.char, key))
     sizes, activations, biased, additive = key
@@ -210,7 +211,8 @@ def _layout(
 
 @functools.cache
 def _function(plan: Any, dtype: np.dtype) -> Callable[..., None]:
-    from multisubnet._backends.numba import mlp_loops
+    with loading.lock():
+        from multisubnet._backends.numba import mlp_loops
 
     return mlp_loops.compile_mlp(plan, dtype)
 
@@ -218,7 +220,8 @@ def _function(plan: Any, dtype: np.dtype) -> Callable[..., None]:
 @functools.cache
 def _lanes(dtype: np.dtype) -> int:
     """Return how many numbers are in a vector of the processor that is compiled for."""
-    from numba.core.registry import cpu_target
+    with loading.lock():
+        from numba.core.registry import cpu_target
 
     features = cpu_target.target_context.codegen()._tm_features
     n_bytes = 64 if "+avx512f" in features else 32 if "+avx" in features else 16

@@ -15,7 +15,7 @@ from multisubnet._arithmetic.output_loss import CATEGORICAL
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._backends import numpy_mlp_sums
 from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
-from multisubnet._backends.numba import mlp_engine, threads
+from multisubnet._backends.numba import loading, mlp_engine, threads
 from multisubnet._backends.numba.lines import LINE
 
 _WORTH = 1 << 20  # products that another thread is woken for
@@ -281,7 +281,8 @@ def _prepare(
     of_samples: bool = False,
 ) -> _Code:
     """Compile what there is a call for."""
-    from multisubnet._backends.numba.llvm.network_sums import SumsPlan
+    with loading.lock():
+        from multisubnet._backends.numba.llvm.network_sums import SumsPlan
 
     mlp_engine.prepared.add((dtype.char, key))
     sizes, activations, biased, _, loss, weighted = key
@@ -307,7 +308,8 @@ def _prepare(
 
 @functools.cache
 def _function(plan: Any, dtype: np.dtype) -> Callable[..., None]:
-    from multisubnet._backends.numba import mlp_sum_loops
+    with loading.lock():
+        from multisubnet._backends.numba import mlp_sum_loops
 
     if plan.of_samples:
         return mlp_sum_loops.compile_sample_sums(plan, dtype)

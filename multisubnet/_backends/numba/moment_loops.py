@@ -13,6 +13,7 @@ from multisubnet._arithmetic import moments as _moments
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._backends.numba.jit import fingerprint, jit
 from multisubnet._backends.numba.llvm.moment_rows import LANES, add_run, map_rows
+from multisubnet._backends.numba.llvm.pieces import hand_out, piece
 
 _settled = njit(error_model="numpy")(_moments.settled)
 
@@ -150,18 +151,22 @@ def _add_up(rows):
         count = (count + 1) // 2
 
 
-def _specialized_judge(weighted: bool, per_feature: bool, with_gradient: bool, fingerprint: int):
-    results = ("d" if per_feature else "+") + ("aa" if with_gradient else "")
-    of_moments = (0,) * (9 if weighted else 6)
-    name = "judged_by_signed_weights" if weighted else "judged"
-    what = f"{name}:aa{'d' * len(of_moments)}:{results}:{fingerprint}"
+@piece
+def judge(what: str):
+    """Return the function that is compiled for what `map_rows` is to do."""
+    _, inputs, results, _ = what.split(":")
+    per_feature = results.startswith("d")
+    of_moments = (0,) * inputs.count("d")
+    weighted = len(of_moments) > 6
 
-    def judge(weight, bias, moments, losses, grad_weight, grad_bias, divisor, start, stop):
-        """Write the losses of the sets start to stop, and their gradients.
+    def judge_piece(index, weight, bias, moments, losses, grad_weight, grad_bias, divisor, n_sets):
+        """Write the losses of `n_sets` sets, and their gradients.
 
         Weight and bias are (N, F) or (1, F), losses (N, F) or (N, 1), gradients (N, F), or (1, F)
         where nobody reads them.
         """
+        start = index * n_sets
+        stop = min(start + n_sets, len(losses))
         n_features = weight.shape[1]
         row_bytes = n_features * weight.itemsize
         weight_step = row_bytes if len(weight) > 1 else 0
@@ -181,17 +186,37 @@ def _specialized_judge(weighted: bool, per_feature: bool, with_gradient: bool, f
         steps = (weight_step, bias_step) + of_moments
         steps = steps + (loss_step, grad_weight_step, grad_bias_step)
         for n in range(start, stop, LANES):
-            n_sets = min(LANES, stop - n)
+            at_once = min(LANES, stop - n)
             w = weight.ctypes.data + n * weight_step
             b = bias.ctypes.data + n * bias_step
             of_weight = grad_weight.ctypes.data + n * grad_weight_step
             of_bias = grad_bias.ctypes.data + n * grad_bias_step
             places = (w, b) + m + (loss + n * loss_step, of_weight, of_bias)
-            map_rows(weight, places, steps, n_sets, n_features, divisor, what)
+            map_rows(weight, places, steps, at_once, n_features, divisor, what)
             if not per_feature:
                 _add_up(sums)
-                for i in range(n_sets):
+                for i in range(at_once):
                     losses[n + i, 0] = sums[0, i] / divisor
+
+    return judge_piece
+
+
+def _judge(what: str):
+    def judge(
+        pool,
+        n_pieces,
+        seats,
+        weight,
+        bias,
+        moments,
+        losses,
+        grad_weight,
+        grad_bias,
+        divisor,
+        n_sets,
+    ):
+        operands = (weight, bias, moments, losses, grad_weight, grad_bias, divisor, n_sets)
+        hand_out(pool, n_pieces, seats, what, operands)
 
     return judge
 
@@ -239,8 +264,13 @@ def compiled_judge(dtype: np.dtype, weighted: bool, per_feature: bool, with_grad
     """Return the function that judges sets of a dtype by moments."""
     operand = types.Array(from_dtype(dtype), 2, "C", readonly=True)
     out, real = types.Array(from_dtype(dtype), 2, "C"), types.Array(types.float64, 2, "C")
+    share = types.intp, types.intp, types.intp
     signature = types.void(
-        *(operand, operand, real, real, out, out, types.float64, types.intp, types.intp)
+        *(*share, operand, operand, real, real, out, out, types.float64, types.intp)
     )
-    function = _specialized_judge(weighted, per_feature, with_gradient, fingerprint())
+    name, inputs = "judged", "aa" + "d" * 6
+    if weighted:
+        name, inputs = "judged_by_signed_weights", "aa" + "d" * 9
+    results = ("d" if per_feature else "+") + ("aa" if with_gradient else "")
+    function = _judge(f"judge {name}:{inputs}:{results}:{fingerprint()}")
     return jit(function, signature, error_model="numpy")

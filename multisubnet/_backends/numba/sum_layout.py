@@ -17,6 +17,7 @@ from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arithmetic.summands import EACH, HELD, OPERANDS, SCALAR, STREAMED
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._backends import numpy as _numpy
+from multisubnet._backends.numba import loading
 from multisubnet._backends.numba import threads as _threads
 from multisubnet._backends.numba.lines import LINE, ROWS, is_plain
 
@@ -25,7 +26,10 @@ _COLUMNS = 1 << 14  # whose totals stay in a cache
 _EACH_ELEMENTS = 1 << 18  # of an operand that depends on all, and is copied
 _STREAMED_BYTES = 1 << 14  # of rows that are gone through again and again
 _PARTS = 4  # for each thread
-_PIECE = 1 << 19  # the least operations, on lines, that another thread is woken for
+_TILES = 8  # for each thread, so that these are divided among threads, rather than panels
+_PIECES = 32  # for each thread
+_PIECE = 1 << 14  # the least operations, on lines, of a piece: some microseconds
+_LONG_PIECE = 1 << 24  # the most: some milliseconds
 
 
 class Sums:
@@ -53,16 +57,23 @@ class Sums:
     def write(self, cost: int) -> None:
         """Write all totals; a term costs that many operations."""
         _, _, n_kept, n_features = self.totals.shape
+        operations = self.length * (cost + 4)  # of a line of columns
+        threads = _threads.count(n_kept * n_features // self.lanes * operations // _PIECE)
+        panels = list(self._panels())
+        n_tiles = n_kept * n_features // (self.lanes * ROWS)
+        several = len(panels) > 1 and n_tiles < _TILES * threads
+        if EACH not in self.kind_of.values() and not several:
+            for panel in panels:
+                self._write_part(*panel, slice(0, n_kept), None, ROWS * operations, threads)
+            return
         height = self._height(min(_WIDTH, n_features))
         kept = [slice(k, min(k + height, n_kept)) for k in range(0, n_kept, height)]
-        work = n_kept * n_features * self.length // self.lanes * (cost + 4)
-        threads = _threads.count(work // _PIECE)
         if len(kept) >= 2 * threads:
-            for panel in self._panels():
+            for panel in panels:
                 packed = self._packed(*panel)
                 _threads.run(self._write_part, [(*panel, part, packed) for part in kept], threads)
         else:
-            pieces = [(*panel, part, None) for panel in self._panels() for part in kept]
+            pieces = [(*panel, part, None) for panel in panels for part in kept]
             _threads.run(self._write_part, pieces, threads)
 
     def _height(self, width: int) -> int:
@@ -100,6 +111,9 @@ class Sums:
         """Return the operands of a block that do not depend on the kept index, flat."""
         indices = self._indices(number)
         n_indices, width = indices.stop - indices.start, features.stop - features.start
+        with loading.lock():
+            from multisubnet._backends.numba import sum_loops
+
         packed = {}
         for name, kind in self.kind_of.items():
             operand = self.operands.get(name)
@@ -114,18 +128,27 @@ class Sums:
                 packed[name] = rows.reshape(-1)
                 continue
             array = np.empty(shape, self.dtype)
-            array[:, :width] = rows
-            for start in range(width, array.shape[1], width):
-                more = array[:, start : start + width]
-                more[...] = array[:, : more.shape[1]]
+            rows = np.broadcast_to(rows, (n_indices, width))
+            rows = np.require(rows, self.dtype, ["C", "A"])
+            if rows.size:
+                sum_loops.compiled_pack(self.dtype)(rows, array)
             packed[name] = array.reshape(-1)
         return packed
 
     @without_warnings
     def _write_part(
-        self, number: int, features: slice, kept: slice, packed: dict[str, np.ndarray] | None
+        self,
+        number: int,
+        features: slice,
+        kept: slice,
+        packed: dict[str, np.ndarray] | None,
+        operations: int = 0,
+        threads: int = 1,
     ) -> None:
-        """Write the totals of a block for some kept indices and features."""
+        """Write the totals of a block for some kept indices and features.
+
+        With several threads, a tile of columns takes so many `operations`.
+        """
         if packed is None:
             packed = self._packed(number, features)
         indices = self._indices(number)
@@ -145,18 +168,20 @@ class Sums:
         totals = self.totals[number, :, kept, features]
         grouped = len(totals), shape[0], group * width
         in_place = n_kept % group == 0 and width == self.totals.shape[-1]
-        if in_place:
-            sums = totals.reshape(grouped)
-            sums[...] = 0.0
-        else:
-            sums = np.zeros(grouped)
+        sums = totals.reshape(grouped) if in_place else np.empty(grouped)
         stride = self._stride(width)
         streams = sum(kind == STREAMED for kind in self.kind_of.values())
         row_bytes = stride * self.dtype.itemsize * max(streams, 1)
         at_once = max(_STREAMED_BYTES // row_bytes // RUN, 1) * RUN
+        tiles = all_tiles = -(-shape[0] // ROWS) * (group * width // self.lanes)
+        if threads > 1 or all_tiles * operations > _LONG_PIECE:
+            n_pieces = max(_PIECES * threads, all_tiles * operations // _LONG_PIECE)
+            n_pieces = min(n_pieces, all_tiles, all_tiles * operations // _PIECE)
+            tiles = -(-all_tiles // max(n_pieces, 1))
         self.evaluate(
+            *_threads.share(-(-all_tiles // tiles), threads),
             *(arrays.get(name, any_other) for name in OPERANDS),
-            *(sums, width, stride, n_indices, at_once, self.parameter),
+            *(sums, width, stride, n_indices, at_once, self.parameter, tiles),
         )
         if not in_place:
             totals[...] = sums.reshape(len(sums), -1, width)[:, :n_kept]

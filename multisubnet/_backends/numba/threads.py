@@ -1,16 +1,34 @@
 """Threads of this process that take pieces of a caller's work.
 
-They are Python's own, running compiled code that has let go of the interpreter. Numba's threading
-layers are not used: some abort the process when two threads call at once, others after a fork.
+The threads are Python's own; they stay in compiled code (pool.py), where pieces are handed over
+without the interpreter's lock. Numba's threading layers are not used: docs/cpu.md has the figures.
 
-To wake a thread that sleeps takes as long as a small call, and on virtual machines much longer. So
-threads that have nothing left to do look out for more for a moment before they sleep.
+To divide work, decorate what makes a compiled piece function with `llvm.pieces.piece`, and call
+`llvm.pieces.hand_out` in a function that is compiled by `jit.jit`::
+
+    @piece
+    def double(what):
+        def double_piece(index, array, length):
+            for i in range(index * length, min((index + 1) * length, array.size)):
+                array[i] *= 2
+        return double_piece
+
+    def double_all(pool, n_pieces, seats, array, length):
+        hand_out(pool, n_pieces, seats, "double ", (array, length))
+
+    n_threads = threads.count(n_pieces)
+    jit(double_all, signature)(*threads.share(n_pieces, n_threads), array, length)
+
+A piece should take 5 microseconds or more, and at most some milliseconds: between pieces a call
+notices Ctrl-C. No piece writes what another one reads or writes. `run` does the same for pieces
+that are calls of a Python function.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import functools
 import os
 import queue
@@ -21,9 +39,11 @@ from contextvars import ContextVar
 
 import numpy as np
 
-_TURNS = 8000  # that a thread looks out for more: a tenth of a millisecond or two
-_PATIENCE = 0.05  # seconds after which a caller that waits looks again
-_MOST = 4 * (os.cpu_count() or 1) + 12  # threads, whatever is asked for
+from multisubnet._backends.numba import loading
+
+_SPIN = 200_000  # nanoseconds that a thread looks out for more work before it sleeps
+_LOOKS = 40_000_000  # nanoseconds from one look at signals to the next, in a call
+_IN_PYTHON = 100_000  # nanoseconds that a piece in Python takes at least
 
 _is_alone: ContextVar[bool] = ContextVar("multisubnet_is_alone", default=False)
 
@@ -47,15 +67,23 @@ def limit() -> int:
     if asked:
         if not asked.isdecimal() or int(asked) < 1:
             raise ValueError(f"MULTISUBNET_NUM_THREADS must be 1 or more, not {asked!r}")
-        return min(int(asked), _MOST)
+        return min(int(asked), _count_cores())
     if _is_alone.get():
         return 1
     # Asking Numba outright would start its own threads; only its user's set_num_threads has.
     parallel = sys.modules.get("numba.np.ufunc.parallel")
     if getattr(parallel, "_is_initialized", False):
-        return parallel.get_num_threads()  # type: ignore[union-attr]
+        return min(parallel.get_num_threads(), _count_cores())  # type: ignore[union-attr]
     if "numba" in sys.modules:
-        return sys.modules["numba"].config.NUMBA_NUM_THREADS
+        return min(sys.modules["numba"].config.NUMBA_NUM_THREADS, _count_cores())
+    return _count_cores()
+
+
+@functools.cache
+def _count_cores() -> int:
+    """Return how many cores this process may use; which they are is asked once."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
@@ -64,179 +92,158 @@ def count(worth: int) -> int:
     return 1 if worth <= 1 else min(limit(), worth)
 
 
-def run(work: Callable[..., None], pieces: Iterable[tuple], threads: int) -> None:
-    """Call ``work(*piece)`` for each piece, on this thread and others, and wait for all.
+def share(n_pieces: int, threads: int, nanoseconds: int = 0) -> tuple[int, int, int]:
+    """Return what `hand_out` takes first, for pieces each of which takes so long at least.
 
-    An interrupt ends the call as soon as the pieces that were begun are done.
+    That is a pool, the number of pieces, and how many helpers may be asked. If it is known that
+    there is work for long enough, helpers that sleep are woken before the first piece is done.
     """
-    if threads == 1:
+    if n_pieces <= 1:
+        return 0, n_pieces, 0
+    pool = _get_pool()
+    helpers = pool.grow(min(threads, n_pieces) - 1)
+    return pool.address, n_pieces, helpers | min(nanoseconds, 1 << 30) << 16
+
+
+def run(work: Callable[..., None], pieces: Iterable[tuple], threads: int) -> None:
+    """Call ``work(*piece)`` for each piece, on this thread and others, and wait for all."""
+    pieces = list(pieces)
+    threads = min(threads, len(pieces))
+    if threads <= 1:
         for piece in pieces:
             work(*piece)
         return
-    job = _Job(work, pieces)
-    try:
-        _offer(job, threads - 1)
-        job.do_pieces()
-    finally:
+    errors: list[BaseException] = []
+
+    def do_piece(index: int) -> None:
         try:
-            job.close()
-        finally:  # an interrupt can end the first attempt, even before its first line
-            job.close()
-    if job.error is not None:
-        raise job.error
-
-
-class _Job:
-    """Pieces of work, and the threads that help the caller's with them.
-
-    A signal handler can run, and raise, between any two steps of Python in the caller's thread. So
-    the lock is a plain one, which ``with`` takes in one step (that of a `threading.Condition` can
-    be lost), and `close` looks at the numbers again, whatever it was told.
-    """
-
-    def __init__(self, work: Callable[..., None], pieces: Iterable[tuple]):
-        self.error: BaseException | None = None
-        self._work, self._remaining = work, iter(pieces)
-        self._is_open = True
-        self._helpers = np.zeros(1, np.int64)  # how many there are at work
-        self._changing = threading.Lock()
-        self._ended: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes the caller
-
-    def do_pieces(self) -> None:
-        """Take pieces and do them, until none is left or there was an error."""
-        try:
-            while (piece := self._take()) is not None:
-                self._work(*piece)
-        except BaseException:
-            self._remaining = iter(())  # let the others stop as well
+            work(*pieces[index])
+        except BaseException as error:
+            errors.append(error)
             raise
 
-    def help(self) -> None:
-        """Do the same on another thread, keeping the error."""
-        with self._changing:
-            if not self._is_open:
-                return
-            self._helpers[0] += 1
-        try:
-            self.do_pieces()
-        except BaseException as error:
-            self.error = error
-        finally:
-            with self._changing:
-                self._helpers[0] -= 1
-            self._ended.put(None)
+    with loading.lock():
+        from multisubnet._backends.numba import pool
 
-    def close(self) -> None:
-        """Let nobody begin to help, and wait for those who do, even if interrupted meanwhile."""
-        interrupt = None
-        while self._is_open or self._helpers[0]:
-            try:
-                with self._changing:
-                    self._is_open = False
-                self._wait()
-            except BaseException as error:
-                self._remaining = iter(())
-                interrupt = error
-        # Threads that have not taken it up yet are not to keep the arrays alive.
-        self._work, self._remaining = None, iter(())  # type: ignore[assignment]
-        if interrupt is not None:
-            raise interrupt
-
-    def _wait(self) -> None:
-        while helpers := int(self._helpers[0]):
-            if not _look_out(self._helpers, helpers):
-                with contextlib.suppress(queue.Empty):
-                    self._ended.get(timeout=_PATIENCE)
-
-    def _take(self) -> tuple | None:
-        with self._changing:
-            return next(self._remaining, None)
+    address, n_pieces, helpers = share(len(pieces), threads, _IN_PYTHON)
+    function = pool.compile_python_piece()
+    try:
+        pool.compile_run_pieces()(address, function, id(do_piece), n_pieces, helpers)
+    except RuntimeError:
+        if errors:
+            raise errors[0] from None  # it was raised in another thread
+        raise
+    finally:
+        errors.clear()
 
 
-class _Crew:
-    """Threads that wait for jobs."""
+class _Pool:
+    """The memory of a pool, and its threads."""
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._offered = np.zeros(1, np.int64)
-        self._threads: list[threading.Thread] = []
+        with loading.lock():
+            from multisubnet._backends.numba import pool
 
-    def offer(self, job: _Job | None, count: int) -> None:
-        """Let so many threads know of a job; None sends them away."""
-        for _ in range(count):
-            self._jobs.put(job)
-        self._offered[0] += 1
+        most = max(os.cpu_count() or 1, 8)
+        self._words = np.zeros((pool.HELPERS + most * pool.HELPER) // 8 + 8, np.int64)
+        # Threads may look at it until the process ends, longer than the interpreter's objects live.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._words))
+        self.address = -(-self._words.ctypes.data // 64) * 64
+        self._most = most
+        self._threads: list[threading.Thread] = []
+        self._queues: list[tuple] = []
+        self[pool.RUN] = pool.compile_run()
+        self[pool.MAIN] = threading.main_thread().ident or 0
+        self[pool.SPIN], self[pool.LOOKS] = _SPIN, _LOOKS
+        self[pool.N_HELPERS] = most
+        self[pool.WAKE_COST], self[pool.ARRIVAL] = pool.FIRST_WAKE_COST, pool.FIRST_ARRIVAL
+        if hasattr(os, "sched_getaffinity"):
+            for cpu in os.sched_getaffinity(0):
+                if cpu < 64 * pool.CPU_WORDS:
+                    bits = np.uint64(self[pool.CPUS + cpu // 64 * 8]) | np.uint64(1 << cpu % 64)
+                    self[pool.CPUS + cpu // 64 * 8] = int(bits.astype(np.int64))
+        self._module = pool
+        self._serve = pool.compile_serve()
+
+    def __getitem__(self, offset: int) -> np.int64:
+        return self._words[(self.address - self._words.ctypes.data + offset) // 8]
+
+    def __setitem__(self, offset: int, value: int) -> None:
+        self._words[(self.address - self._words.ctypes.data + offset) // 8] = value
 
     def grow(self, size: int) -> int:
         """Have at least so many threads, if there can be; return how many of these there are."""
-        while len(self._threads) < size:
-            thread = threading.Thread(target=self._serve, name="multisubnet", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # the system has no more, or the interpreter is shutting down
-                break
-            self._threads.append(thread)
+        if len(self._threads) >= size:
+            return size
+        with _lock:
+            while len(self._threads) < min(size, self._most) and not _is_exiting:
+                try:
+                    self._start()
+                except RuntimeError:  # no more threads, or the interpreter is shutting down
+                    break
         return min(len(self._threads), size)
+
+    def _start(self) -> None:
+        number = len(self._threads)
+        pool, helper = self._module, self._module.HELPERS + number * self._module.HELPER
+        if not pool.FUTEX or _sleeps_in_python:
+            tokens: queue.SimpleQueue[int] = queue.SimpleQueue()
+            self._queues.append((tokens.get, tokens.put))
+            self[helper + pool.GET], self[helper + pool.PUT] = map(id, self._queues[-1])
+        thread = threading.Thread(
+            target=self._serve, args=(self.address, number), name="multisubnet", daemon=True
+        )
+        self._threads.append(thread)  # before it starts: an interrupt must not make us lose count
+        try:
+            thread.start()
+        except RuntimeError:
+            self._threads.remove(thread)
+            raise
 
     def dismiss(self) -> None:
         """Send the threads away, and wait until they have gone."""
-        self.offer(None, len(self._threads))
+        self._module.compile_dismiss()(self.address)
         for thread in self._threads:
             thread.join(1.0)
 
-    def _serve(self) -> None:
-        while True:
-            seen = int(self._offered[0])
-            if self._jobs.empty():
-                _look_out(self._offered, seen)
-            job = self._jobs.get()
-            if job is None:
-                return
-            job.help()
-            del job
+    def abandon(self) -> None:
+        """Let a call in this process, a child of the threads' own, wait for them no more."""
+        self[self._module.ABANDONED] = 1
 
 
-_crew: _Crew | None = None
+_pool: _Pool | None = None
 _lock = threading.Lock()
 _is_exiting = False
+_sleeps_in_python = False  # as it has to be where there is no futex
 
 
-def _offer(job: _Job, count: int) -> None:
-    global _crew
-    with _lock:
-        if _is_exiting:
-            return  # and let the caller do it all
-        if _crew is None:
-            _crew = _Crew()
-        _crew.offer(job, _crew.grow(count))
-
-
-def _look_out(number: np.ndarray, seen: int) -> bool:
-    """Return soon, or as soon as a number is not what was seen; whether it was so."""
-    return _compiled_look_out()(number, seen, _TURNS)
-
-
-@functools.cache
-def _compiled_look_out() -> Callable[[np.ndarray, int, int], bool]:
-    from multisubnet._backends.numba import spin
-
-    return spin.compiled_look_out()
+def _get_pool() -> _Pool:
+    global _pool
+    if (pool := _pool) is None:
+        with _lock:
+            if _pool is None:
+                _pool = _Pool()
+            pool = _pool
+    return pool
 
 
 @atexit.register
 def _exit() -> None:
     """Have no thread in compiled code while the interpreter takes it down."""
-    global _crew, _is_exiting
+    global _pool, _is_exiting
     with _lock:
-        crew, _crew, _is_exiting = _crew, None, True
-    if crew is not None:
-        crew.dismiss()
+        _is_exiting = True
+        pool = _pool
+    if pool is not None:
+        pool.dismiss()
 
 
 def _forget_after_fork() -> None:
     """The child has none of its parent's threads, and the lock may be held by one of them."""
-    global _crew, _lock
-    _crew, _lock = None, threading.Lock()
+    global _pool, _lock
+    if _pool is not None:
+        _pool.abandon()
+    _pool, _lock = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,0 +1,90 @@
+"""Calls of compiled functions for each piece of some work, by whatever threads take them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from multisubnet._backends.numba.llvm.vectors import INT32, INT64
+
+_MAKERS: dict[str, Callable[[str], Callable[..., None]]] = {}
+
+
+def piece(maker: Callable[[str], Callable[..., None]]) -> Callable[[str], Callable[..., None]]:
+    """Decorate what makes a piece function of a constant: `hand_out` finds it by its name."""
+    _MAKERS[maker.__name__] = maker
+    return maker
+
+
+@intrinsic(prefer_literal=True)
+def hand_out(typingctx, pool, n_pieces, seats, what, arguments):
+    """Call ``function(index, *arguments)`` for all pieces, on this thread and up to `seats` more.
+
+    `what` is a constant: the name of a maker, a space, and what it makes the function of. A single
+    piece is done right here.
+    """
+    name, _, rest = what.literal_value.partition(" ")
+    function = _MAKERS[name](rest)
+    # Of functions in several cached files that have one name, LLVM takes the first it has seen.
+    function.__qualname__ = f"{function.__name__}_{zlib.crc32(what.literal_value.encode())}"
+    of_piece = types.void(types.intp, *arguments)
+
+    def codegen(context, builder, signature, values):
+        pool, n_pieces, seats, _, given = values
+        compiled = context.compile_subroutine(builder, function, of_piece)
+        place = cgutils.alloca_once_value(builder, given)
+
+        # The same as a C function: int piece(void *arguments, intptr_t index).
+        kind = ir.FunctionType(INT32, [INT64, INT64])
+        in_c = ir.Function(builder.module, kind, f"{builder.function.name}.piece")
+        in_c.linkage = "internal"
+        inside = ir.IRBuilder(in_c.append_basic_block())
+        address, index = in_c.args
+        given = cgutils.unpack_tuple(inside, inside.load(inside.inttoptr(address, place.type)))
+        status, _ = context.call_internal_no_propagate(
+            inside, compiled.fndesc, of_piece, [index, *given]
+        )
+        inside.ret(inside.zext(status.is_error, INT32))
+
+        address = builder.ptrtoint(place, INT64)
+        with builder.if_else(builder.icmp_signed("==", n_pieces, INT64(1))) as (single, several):
+            with single:
+                _raise(context, builder, builder.call(in_c, [address, INT64(0)]))
+            with several:
+                function_address = builder.ptrtoint(in_c, INT64)
+                _run(context, builder, pool, function_address, address, n_pieces, seats)
+        return context.get_dummy_value()
+
+    return types.void(pool, n_pieces, seats, what, arguments), codegen
+
+
+@intrinsic
+def call_run(typingctx, pool, function, arguments, n_pieces, seats):
+    """Call `run` of a pool for a C function ``int function(void *arguments, intptr_t index)``."""
+
+    def codegen(context, builder, signature, values):
+        _run(context, builder, *values)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 5), codegen
+
+
+def _run(context, builder, pool, *arguments):
+    kind = ir.FunctionType(INT32, [INT64] * (1 + len(arguments)))
+    run = builder.load(builder.inttoptr(pool, INT64.as_pointer()))
+    run = builder.inttoptr(run, kind.as_pointer())
+    _raise(context, builder, builder.call(run, [pool, *arguments]))
+
+
+def _raise(context, builder, status):
+    """Raise the exception that is set in this thread where a status says so, or another."""
+    zero = INT32(0)
+    with builder.if_then(builder.icmp_signed("!=", status, zero), likely=False):
+        with builder.if_then(builder.icmp_signed("<", status, zero)):
+            context.call_conv.return_exc(builder)
+        message = ("a piece of the work was not done",)
+        context.call_conv.return_user_exc(builder, RuntimeError, message)

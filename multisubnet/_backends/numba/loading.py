@@ -1,0 +1,31 @@
+"""The lock that is held while code is imported or compiled.
+
+A process is not forked meanwhile: the child would wait for ever for a lock of the interpreter's
+imports, of Numba or of LLVM that was held by a thread which the child does not have.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+
+_lock = threading.RLock()
+
+
+def lock() -> threading.RLock:
+    """Return the lock."""
+    _register()
+    return _lock
+
+
+@functools.cache
+def _register() -> None:
+    # A fork takes the lock that was registered last first. That of logging, which imports and
+    # compilers need, must be taken after this one.
+    import logging  # noqa: F401
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+        )

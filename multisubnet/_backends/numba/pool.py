@@ -1,0 +1,430 @@
+"""Pieces of work handed to other threads in compiled code, without the interpreter's lock.
+
+A pool is some words of memory, and helpers: threads that call `serve` and stay there. Whoever has
+work calls `run`: it claims a slot, writes there what is to be done, and publishes a ticket, the
+range of pieces that nobody has taken. The caller takes pieces from the front and helpers from the
+back, by replacing the ticket: a thread that comes late finds none, or those of a later job, and is
+right to take either. So nobody waits for a thread that has not begun, and each thread finds the
+same part of the work in its cache from one call to the next.
+
+A helper with nothing to do watches a word for some time, and then sleeps until it is woken. To be
+woken takes as long as a small call, or longer. So a caller wakes helpers only when its first pieces
+show that there is time enough left, by what waking took so far; and where helpers cost more than
+they gained (other processes may need the processors), it does without them for a while.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+import sys
+from typing import Any
+
+from numba import njit, types
+
+from multisubnet._backends.numba.jit import address_of, fingerprint, jit
+from multisubnet._backends.numba.llvm.atomics import (
+    add,
+    call_piece,
+    load,
+    now,
+    pause,
+    replace,
+    store,
+)
+from multisubnet._backends.numba.llvm.memory import stack
+from multisubnet._backends.numba.llvm.pieces import call_run
+
+# Where the words of a pool are, in bytes. Those that several threads write have lines of their own.
+RUN = 0  # the address of `run`
+EPOCH = 64  # changes when work is published
+SLEEPERS = 128  # how many helpers sleep
+STOP = 192  # not 0: helpers are to return
+ABANDONED = 200  # not 0: this is a forked process, without its parent's helpers
+MAIN = 208  # the identity of the thread that handles signals
+SPIN = 216  # nanoseconds that a helper watches before it sleeps
+N_HELPERS = 224  # how many there is a place for
+LOOKS = 232  # nanoseconds from one look at signals to the next
+WAKE_COST, ARRIVAL = 256, 264  # nanoseconds, as learned: to wake a helper, until it is there
+ALONE_UNTIL = 272  # when helpers may be asked again
+CPUS = 320  # the processors that helpers may use, as bits
+CPU_WORDS = 16
+SLOTS = CPUS + 8 * CPU_WORDS
+
+# Of each slot.
+TICKET, DONE, FAILED, OWNED, FUNCTION, ARGUMENTS, CPU = 0, 64, 72, 128, 136, 144, 152
+SLOT = 192
+N_SLOTS = 16
+
+FIRST_WAKE_COST, FIRST_ARRIVAL = 15_000, 60_000  # nanoseconds, until they are learned
+
+# Of each helper: whether it sleeps; when it was woken; its thread, in the system's numbers; the
+# processor that it is kept from; what to call to sleep and to wake it, if there is no futex.
+HELPERS = SLOTS + N_SLOTS * SLOT
+ASLEEP, WOKEN_AT, THREAD, AVOIDED, GET, PUT = 0, 8, 16, 24, 32, 40
+HELPER = 64
+
+# A ticket: the first piece that nobody has taken, the end of these, and for how many helpers.
+MOST_PIECES = (1 << 24) - 1
+MOST_SEATS = (1 << 14) - 1
+
+_SPIN_TURN = 16  # pauses from one look at the clock to the next
+_HELD_UP = 50_000  # nanoseconds without the processor, after which a helper sleeps at once
+_PATIENCE = 20_000  # nanoseconds that a caller spins for helpers before it yields
+_LONGEST_ALONE = 100_000_000
+_LEAST_LOSS = 50_000  # nanoseconds
+
+IS_LINUX = sys.platform.startswith("linux")
+FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine(), 0) if IS_LINUX else 0
+
+
+_WAIT, _WAKE = 128, 129  # FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE
+
+_c_int, _word = types.int32, types.intp
+if sys.platform == "win32":
+    _yield = types.ExternalFunction("SwitchToThread", _c_int())
+else:
+    _yield = types.ExternalFunction("sched_yield", _c_int())
+_syscall = types.ExternalFunction("syscall", _word(*[_word] * 7))
+_gettid = types.ExternalFunction("gettid", _c_int())
+_getcpu = types.ExternalFunction("sched_getcpu", _c_int())
+_setaffinity = types.ExternalFunction("sched_setaffinity", _c_int(_c_int, _word, _word))
+_take_gil = types.ExternalFunction("PyGILState_Ensure", _c_int())
+_drop_gil = types.ExternalFunction("PyGILState_Release", types.void(_c_int))
+_check_signals = types.ExternalFunction("PyErr_CheckSignals", _c_int())
+_clear_error = types.ExternalFunction("PyErr_Clear", types.void())
+_thread_identity = types.ExternalFunction("PyThread_get_thread_ident", _word())
+_integer = types.ExternalFunction("PyLong_FromSsize_t", _word(_word))
+_call_python = types.ExternalFunction("PyObject_CallOneArg", _word(_word, _word))
+_release = types.ExternalFunction("Py_DecRef", types.void(_word))
+
+
+_cpu_words = stack(8 * CPU_WORDS)
+
+
+@njit
+def _first(ticket):
+    return ticket & MOST_PIECES
+
+
+@njit
+def _end(ticket):
+    return (ticket >> 24) & MOST_PIECES
+
+
+@njit
+def _learn(address, nanoseconds):
+    """Let a learned time approach one that was measured."""
+    known = load(address)
+    store(address, known + (min(nanoseconds, 4_000_000) - known) // 8)
+
+
+@njit
+def _call_object(function):
+    """Call GET or PUT of a helper, as a queue's."""
+    state = _take_gil()
+    argument = _integer(1)
+    result = _call_python(function, argument)
+    _release(argument)
+    if result == 0:
+        _clear_error()
+    else:
+        _release(result)
+    _drop_gil(state)
+
+
+@njit
+def _sleep(pool, helper, seen):
+    """Sleep until this helper is woken, unless there is news by now."""
+    store(helper + ASLEEP, 1)
+    add(pool + SLEEPERS, 1)
+    if load(pool + EPOCH) != seen or load(pool + STOP) != 0:
+        if replace(helper + ASLEEP, 1, 0):
+            add(pool + SLEEPERS, -1)
+        return
+    while load(helper + ASLEEP) != 0:
+        if load(helper + GET) != 0:
+            _call_object(load(helper + GET))
+        elif FUTEX:
+            _syscall(FUTEX, helper + ASLEEP, _WAIT, 1, 0, 0, 0)
+    _learn(pool + ARRIVAL, now() - load(helper + WOKEN_AT))
+
+
+@njit
+def _keep_from(pool, helper, cpu):
+    """Have a helper run on another processor than its caller.
+
+    Some systems let a thread that wakes run where its waker runs, though other processors idle.
+    """
+    if load(helper + AVOIDED) == cpu or cpu >= 64 * CPU_WORDS:
+        return
+    there = _cpu_words()
+    others = 0
+    for i in range(CPU_WORDS):
+        word = load(pool + CPUS + 8 * i)
+        if i == cpu // 64:
+            word &= ~(1 << (cpu % 64))
+        store(there + 8 * i, word)
+        others |= word
+    if others != 0:
+        _setaffinity(load(helper + THREAD), 8 * CPU_WORDS, there)
+        store(helper + AVOIDED, cpu)
+
+
+@njit
+def _wake(pool, count):
+    """Wake so many of those who sleep."""
+    for i in range(load(pool + N_HELPERS)):
+        helper = pool + HELPERS + i * HELPER
+        if count <= 0:
+            return
+        if load(helper + ASLEEP) == 0 or not replace(helper + ASLEEP, 1, 0):
+            continue
+        add(pool + SLEEPERS, -1)
+        count -= 1
+        if IS_LINUX:
+            _keep_from(pool, helper, _getcpu())
+        store(helper + WOKEN_AT, now())
+        if load(helper + PUT) != 0:
+            _call_object(load(helper + PUT))
+        elif FUTEX:
+            _syscall(FUTEX, helper + ASLEEP, _WAKE, 1, 0, 0, 0)
+
+
+@njit
+def _help(pool, helper, slot):
+    """Take pieces of a job, if there are any, from the back; return whether there were."""
+    joined = False
+    seat = 1 << 48
+    while True:
+        ticket = load(slot + TICKET)
+        if _first(ticket) >= _end(ticket) or (seat != 0 and ticket < seat):
+            return joined
+        if IS_LINUX and not joined:
+            cpu = load(slot + CPU)
+            if _getcpu() == cpu:
+                _keep_from(pool, helper, cpu)
+        if not replace(slot + TICKET, ticket, ticket - (1 << 24) - seat):
+            continue
+        joined, seat = True, 0
+        if load(slot + FAILED) == 0:
+            index = _end(ticket) - 1
+            status = call_piece(load(slot + FUNCTION), load(slot + ARGUMENTS), index)
+            if status != 0:
+                store(slot + FAILED, 1)
+                if status < 0:
+                    state = _take_gil()
+                    _clear_error()
+                    _drop_gil(state)
+        add(slot + DONE, 1)
+
+
+def _serve(pool, number):
+    """Help whoever publishes work, until STOP; `number` says which helper this is."""
+    helper = pool + HELPERS + number * HELPER
+    store(helper + AVOIDED, -1)
+    if IS_LINUX:
+        store(helper + THREAD, _gettid())
+    while load(pool + STOP) == 0:
+        seen = load(pool + EPOCH)
+        helped = False
+        for i in range(N_SLOTS):
+            if _help(pool, helper, pool + SLOTS + i * SLOT):
+                helped = True
+        if helped:
+            continue
+        began = last = now()
+        while load(pool + EPOCH) == seen:
+            for _ in range(_SPIN_TURN):
+                pause()
+            time = now()
+            if time - last > _HELD_UP or time - began > load(pool + SPIN):
+                _sleep(pool, helper, seen)
+                break
+            last = time
+
+
+def _dismiss(pool):
+    """Have all helpers return."""
+    store(pool + STOP, 1)
+    add(pool + EPOCH, 1)
+    _wake(pool, load(pool + N_HELPERS))
+
+
+@njit
+def _claim(pool):
+    """Return a slot that nobody uses, or 0."""
+    for i in range(N_SLOTS):
+        slot = pool + SLOTS + i * SLOT
+        if load(slot + OWNED) == 0 and replace(slot + OWNED, 0, 1):
+            return slot
+    return 0
+
+
+@njit
+def _take(ticket_at):
+    """Take the first piece that nobody has, or return -1."""
+    while True:
+        ticket = load(ticket_at)
+        if _first(ticket) >= _end(ticket):
+            return -1
+        if replace(ticket_at, ticket, ticket + 1):
+            return _first(ticket)
+
+
+@njit
+def _handle_signals(pool):
+    """Let Python handle signals, if this thread is to; return not 0 if a handler raised."""
+    if _thread_identity() != load(pool + MAIN):
+        return 0
+    state = _take_gil()
+    status = _check_signals()
+    _drop_gil(state)
+    return status
+
+
+@njit
+def _wake_some(pool, slot, each):
+    """Wake as many helpers as pay, where a piece takes `each` nanoseconds; whether any."""
+    sleepers = load(pool + SLEEPERS)
+    ticket = load(slot + TICKET)
+    left = (_end(ticket) - _first(ticket)) * each
+    cost = load(pool + WAKE_COST) + load(pool + ARRIVAL)
+    count = min(sleepers, ticket >> 48, left // (2 * cost + 1))
+    if count <= 0:
+        if load(pool + ARRIVAL) > FIRST_ARRIVAL:
+            # A delay as long as that may have been an accident: in time it is tried again.
+            _learn(pool + ARRIVAL, FIRST_ARRIVAL)
+        return False
+    began = now()
+    _wake(pool, count)
+    _learn(pool + WAKE_COST, (now() - began) // count)
+    return True
+
+
+@njit
+def _wait(pool, slot, others):
+    """Wait until others have done the pieces that they took; return whether they ever will."""
+    began = now()
+    while load(slot + DONE) != others:
+        if now() - began < _PATIENCE:
+            pause()
+        elif load(pool + ABANDONED) != 0:
+            return False
+        else:
+            _yield()
+    return True
+
+
+def _run(pool, function, arguments, n_pieces, helpers):
+    """Do pieces 0 to n_pieces, with up to so many helpers; return 0, or why they are not done.
+
+    -1: a Python exception is set in this thread; 1: a piece failed. `helpers` also says how many
+    nanoseconds a piece takes at least, in the bits from the 16th on.
+    """
+    seats, each = helpers & 0xFFFF, helpers >> 16
+    began = checked = now()
+    slot = 0
+    if seats > 0 and began >= load(pool + ALONE_UNTIL):
+        slot = _claim(pool)
+    if slot != 0:
+        store(slot + FUNCTION, function)
+        store(slot + ARGUMENTS, arguments)
+        store(slot + DONE, 0)
+        store(slot + FAILED, 0)
+        if IS_LINUX:
+            store(slot + CPU, _getcpu())
+        store(slot + TICKET, seats << 48 | n_pieces << 24)
+        add(pool + EPOCH, 1)
+    status = done = longest = 0
+    woken = slot == 0
+    if not woken and each != 0 and load(pool + SLEEPERS) != 0:
+        woken = _wake_some(pool, slot, each)
+    started = time = now()
+    while True:
+        index = done if slot == 0 else _take(slot + TICKET)
+        if index < 0 or index == n_pieces:
+            break
+        if status == 0 and (slot == 0 or load(slot + FAILED) == 0):
+            status = call_piece(function, arguments, index)
+        done += 1
+        last, time = time, now()
+        longest = max(longest, time - last)
+        if not woken and done > 1 and load(pool + SLEEPERS) != 0:
+            # The first piece found less in the caches than the others will.
+            woken = _wake_some(pool, slot, time - last)
+        if status == 0 and time - checked > load(pool + LOOKS):
+            status, checked = _handle_signals(pool), time
+        if status != 0 and slot != 0:
+            store(slot + FAILED, 1)
+    if slot == 0:
+        return status
+    if not _wait(pool, slot, n_pieces - done):
+        return status if status != 0 else 1
+    if status == 0 and load(slot + FAILED) != 0:
+        status = 1
+    store(slot + OWNED, 0)
+    if done > 1 and (woken or done < n_pieces):
+        end = now()
+        alone = (time - started - longest) // (done - 1) * n_pieces
+        loss = end - began - alone
+        if loss > _LEAST_LOSS:
+            store(pool + ALONE_UNTIL, end + min(8 * loss, _LONGEST_ALONE))
+    return status
+
+
+def _call_piece_in_python(function, index):
+    """Call a Python function with a number; return -1 if it raised."""
+    state = _take_gil()
+    argument = _integer(index)
+    result = _call_python(function, argument)
+    _release(argument)
+    if result != 0:
+        _release(result)
+    _drop_gil(state)
+    return 0 if result != 0 else -1
+
+
+def _entry(fingerprint: int) -> Any:
+    def run_pieces(pool, function, arguments, n_pieces, seats):
+        """Call `run`, and raise its errors."""
+        _ = fingerprint
+        call_run(pool, function, arguments, n_pieces, seats)
+
+    return run_pieces
+
+
+@functools.cache
+def compile_run() -> int:
+    """Return the address of `run`."""
+    return address_of(_named(_run), _c_int(*[_word] * 5))
+
+
+@functools.cache
+def compile_python_piece() -> int:
+    """Return the address of a piece function whose argument is a Python function of the index."""
+    return address_of(_named(_call_piece_in_python), _c_int(_word, _word))
+
+
+@functools.cache
+def compile_serve() -> Any:
+    """Return `serve`, for Python."""
+    return jit(_named(_serve), types.void(_word, _word))
+
+
+@functools.cache
+def compile_dismiss() -> Any:
+    """Return `dismiss`, for Python."""
+    return jit(_named(_dismiss), types.void(_word))
+
+
+@functools.cache
+def compile_run_pieces() -> Any:
+    """Return `run` for Python, with its errors raised."""
+    return jit(_entry(fingerprint()), types.void(*[_word] * 5))
+
+
+def _named(function: Any) -> Any:
+    """Give a function a name that changes with what is compiled in from other files."""
+    function.__qualname__ = f"{function.__name__}_{fingerprint()}"
+    return function
