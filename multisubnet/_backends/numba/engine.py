@@ -142,7 +142,8 @@ def affine(call: AffineCall, out: np.ndarray) -> None:
     rows = samples.reshape(-1, n_features)
     outer, run = len(whole), whole.shape[1] * n_features
     threads = _threads.count(out.nbytes // _PIECE)
-    streamed = out.nbytes >= _STREAMED * threads
+    # The caches of threads that must be woken first have nothing of the last result.
+    streamed = out.nbytes >= _STREAMED * _threads.awake(threads)
     reads_again = outer > 1 and samples.ndim == 2 and run * dtype.itemsize > _REUSED
     height, length = _piece_shape(outer, run, reads_again, dtype.itemsize, threads)
     share = _threads.share(-(-outer // height) * -(-run // length), threads)

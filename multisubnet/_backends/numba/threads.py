@@ -92,6 +92,11 @@ def count(worth: int) -> int:
     return 1 if worth <= 1 else min(limit(), worth)
 
 
+def awake(threads: int) -> int:
+    """Return how many of so many threads, the caller's among them, can begin at once."""
+    return min(threads, 1 + _pool.count_awake()) if _pool is not None else 1
+
+
 def share(n_pieces: int, threads: int, nanoseconds: int = 0) -> tuple[int, int, int]:
     """Return what `hand_out` takes first, for pieces each of which takes so long at least.
 
@@ -182,6 +187,10 @@ class _Pool:
                 except RuntimeError:  # no more threads, or the interpreter is shutting down
                     break
         return min(len(self._threads), size)
+
+    def count_awake(self) -> int:
+        """Return how many threads do not sleep."""
+        return len(self._threads) - int(self[self._module.SLEEPERS])
 
     def _start(self) -> None:
         number = len(self._threads)
