@@ -9,8 +9,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from multisubnet._backends.numba.llvm.memory import emit_call, is_x86
-from multisubnet._backends.numba.llvm.vectors import INT32, INT64
+from multisubnet._backends.numba.llvm.memory import emit_call
+from multisubnet._backends.numba.llvm.vectors import INT32, INT64, is_x86
 
 
 def _pointer(builder, address):
