@@ -30,6 +30,7 @@ def handler(*_): raise Stop
 signal.signal(signal.SIGALRM, handler)
 interrupts = late = 0
 for call in (compiled, in_python, sums):
+    faulthandler.cancel_dump_traceback_later()  # to compile takes time
     call()
     each = min(timeit.repeat(call, number=1, repeat=20))
     for _ in range(ROUNDS):
