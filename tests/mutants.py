@@ -368,8 +368,8 @@ MUTANTS = [
     Mutant(
         "groups left out that are not four",
         "multisubnet/_backends/numba/sum_loops.py",
-        "group += n_rows",
-        "group += rows",
+        "for row in range(group, end, n_rows):",
+        "for row in range(group, end, ROWS):",
         "test_losses.py -k 'test_agreement and numba and huber'",
     ),
     Mutant(
