@@ -345,13 +345,6 @@ MUTANTS = [
         "test_closed_form.py -k 'agreement and host'",
     ),
     Mutant(
-        "runs left over when they are divided among threads",
-        "multisubnet/_backends/cupy/launch/geometry.py",
-        "y = -(-runs // passes)",
-        "y = runs // passes",
-        "test_launch.py -k 'each_run_once or divided_evenly'",
-    ),
-    Mutant(
         "a tree of halves, not of neighbours",
         "multisubnet/_backends/numpy.py",
         "pairs[::2] + pairs[1::2]",
@@ -412,7 +405,7 @@ MUTANTS = [
         "multisubnet/_files/npy.py",
         "if header.n_bytes != n_bytes:",
         "if header.n_bytes > n_bytes:",
-        "test_damaged_files.py test_files.py",
+        "test_files.py -k what_is_not_sets_of_weights",
     ),
     Mutant(
         "a temporary file that stays after a failure",
