@@ -18,8 +18,12 @@ struct Dim3 {
 };
 static thread_local Dim3 blockIdx, threadIdx, blockDim, gridDim;
 
-// Runs the blocks [first, last) of a grid.
-typedef void Launch(Dim3 grid, Dim3 first, Dim3 last, Dim3 block, const void *argument);
+// Runs the blocks [first, last) of a grid, with so many bytes of shared memory of their own.
+typedef void Launch(Dim3 grid, Dim3 first, Dim3 last, Dim3 block, size_t shared,
+                    const void *argument);
+
+static thread_local char *memory_of_block;
+static inline void *dynamic_memory() { return memory_of_block; }
 
 // A thread of a block that takes turns with the others.
 struct Fiber {
@@ -81,7 +85,7 @@ static void take_turns(const Fibers &fibers) {
 }
 
 template <typename Argument, void (*kernel)(const Argument)>
-void launch(Dim3 grid, Dim3 first, Dim3 last, Dim3 block, const void *argument) {
+void launch(Dim3 grid, Dim3 first, Dim3 last, Dim3 block, size_t shared, const void *argument) {
     Argument p;
     memcpy(&p, argument, sizeof p);
     gridDim = grid;
@@ -93,6 +97,11 @@ void launch(Dim3 grid, Dim3 first, Dim3 last, Dim3 block, const void *argument) 
         fibers.all[i].index = {static_cast<unsigned>(i % block.x), static_cast<unsigned>(i / block.x)};
     for (blockIdx.y = first.y; blockIdx.y < last.y; ++blockIdx.y)
         for (blockIdx.x = first.x; blockIdx.x < last.x; ++blockIdx.x) {
+            if (shared) {
+                delete[] memory_of_block;
+                memory_of_block = new char[shared];
+                memset(memory_of_block, 0xff, shared);  // NaN, if nobody writes
+            }
             if (fibers.size) {
                 take_turns(fibers);
                 continue;

@@ -28,6 +28,7 @@ from multisubnet._backends.cupy.launch import geometry
 from multisubnet._backends.cupy.launch import operands as _operands
 from multisubnet._backends.cupy.launch.affine import kernels, plan_affine, plan_affine_select
 from multisubnet._backends.cupy.launch.sums import plan_finish, plan_sums
+from multisubnet._backends.cupy.networks import Networks
 
 ARRAYS = "numpy"
 BUILDS = {
@@ -117,6 +118,24 @@ def _run_planned(plan, arrays, *what):
 
 
 closed_form = Fused(_run_planned)
+_networks = Networks(_run_planned, empty, np.asarray)
+
+
+def mlp(call, out):
+    _write_networks(_networks.mlp, call, out)
+
+
+def mlp_select(call, set_index, out):
+    _write_networks(_networks.mlp_select, call, set_index, out)
+
+
+def _write_networks(write, call, *arrays):
+    *others, out = arrays
+    result = out if _is_plain(out) else np.empty(out.shape, out.dtype.newbyteorder("="))
+    call = call.with_arrays(lambda x: x if _is_plain(x) else _plain(x))
+    write(call, *others, result)
+    if result is not out:
+        out[...] = result
 
 
 def address(array):
@@ -133,7 +152,8 @@ def run(launch, kernels=None, first=(0, 0), last=None):
     dims = [Dim3(*pair) for pair in (launch.grid, first, last or launch.grid, launch.block)]
     build = os.environ.get("MULTISUBNET_TEST_HOST_BUILD", "fast")
     library = _library(kernels or (launch.kernel,), build)
-    status = library.run(launch.kernel.encode(), *dims, launch.argument)
+    argument = bytes(launch.argument)
+    status = library.run(launch.kernel.encode(), *dims, launch.shared_bytes, argument)
     assert status == 0, f"no kernel {launch.kernel}"
 
 
@@ -164,11 +184,11 @@ def _library(kernels, build):
 static const struct {{ const char *name; Launch *launch; }} kernels[] = {{
 {table}
 }};
-extern "C" int run(const char *name, Dim3 grid, Dim3 first, Dim3 last, Dim3 block,
+extern "C" int run(const char *name, Dim3 grid, Dim3 first, Dim3 last, Dim3 block, size_t shared,
                    const void *argument) {{
     for (const auto &kernel : kernels)
         if (!strcmp(kernel.name, name)) {{
-            kernel.launch(grid, first, last, block, argument);
+            kernel.launch(grid, first, last, block, shared, argument);
             return 0;
         }}
     return 1;
@@ -185,5 +205,6 @@ extern "C" int run(const char *name, Dim3 grid, Dim3 first, Dim3 last, Dim3 bloc
         subprocess.run(command, input=source, text=True, check=True)
         partial.rename(path)
     library = ctypes.CDLL(str(path))
-    library.run.argtypes = [ctypes.c_char_p, Dim3, Dim3, Dim3, Dim3, ctypes.c_char_p]
+    numbers = [Dim3, Dim3, Dim3, Dim3, ctypes.c_size_t]
+    library.run.argtypes = [ctypes.c_char_p, *numbers, ctypes.c_char_p]
     return library

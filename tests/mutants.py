@@ -628,6 +628,114 @@ MUTANTS = [
         "of_inputs[:, columns]",
         "test_mlp_losses.py -k vjp_is",
     ),
+    Mutant(
+        "products of networks in another order, on the GPU",
+        "cuda/mlp_layer.cu",
+        "for (int64 i = 0; i < p.n_inputs; ++i, weights += p.weight.sample) {",
+        """weights += (p.n_inputs - 1) * p.weight.sample;
+        for (int64 i = p.n_inputs - 1; i >= 0; --i, weights -= p.weight.sample) {""",
+        "test_mlp_kernels.py -k host",
+    ),
+    Mutant(
+        "a bias of networks that is added last, on the GPU",
+        "cuda/mlp.cu",
+        """                const T product = mul(h[row], w.lane[lane]);
+                z.of[k][row] = i ||""",
+        """                const T product = mul(h[row], w.lane[lane]);
+                const T bias = reinterpret_cast<const T *>(weights)[k];
+                if (Layer::BIASED) {
+                    z.of[k][row] = i ? add(z.of[k][row], product) : product;
+                    if (i == Layer::IN - 1) z.of[k][row] = add(z.of[k][row], bias);
+                } else z.of[k][row] = i ||""",
+        "test_mlp_kernels.py -k host",
+    ),
+    Mutant(
+        "values of another unit, on the GPU",
+        "cuda/mlp.cu",
+        "values[row] = of[i][row];",
+        "values[row] = of[UNITS - 1 - i][row];",
+        "test_mlp_kernels.py -k host",
+    ),
+    Mutant(
+        "a sample of networks left out, on the GPU",
+        "cuda/mlp.cu",
+        "if (b + row * p.lanes >= p.n_samples) return;",
+        "if (b + row * p.lanes + 1 >= p.n_samples && row) return;",
+        "test_mlp_kernels.py -k host",
+    ),
+    Mutant(
+        "another input of a network, on the GPU",
+        "cuda/mlp.cu",
+        "reinterpret_cast<const int64 *>(p.inputs.data) + s * IN : nullptr",
+        "reinterpret_cast<const int64 *>(p.inputs.data) + s : nullptr",
+        "test_mlp_kernels.py -k host",
+    ),
+    Mutant(
+        "weights that are shared read as if they were not, on the GPU",
+        "multisubnet/_backends/cupy/launch/mlp.py",
+        "strides[axis] = 0 if length == 1 else stride",
+        "strides[axis] = stride",
+        "test_mlp_kernels.py -k host",
+    ),
+    Mutant(
+        "sums over networks in the working dtype, on the GPU",
+        "cuda/mlp.cu",
+        "float64 totals[OUT][ROWS];",
+        "T totals[OUT][ROWS];",
+        "test_mlp_kernels.py -k host",
+    ),
+    Mutant(
+        "sums over networks in another order, on the GPU",
+        "cuda/mlp.cu",
+        """            for (int64 s = 0; s < p.n_subnets; ++s) {
+                stage_group""",
+        """            for (int64 t = 0; t < p.n_subnets; ++t) {
+                const int64 s = p.n_subnets - 1 - t;
+                stage_group""",
+        "test_mlp_kernels.py -k host",
+    ),
+    Mutant(
+        "weights that are read before they are there, on the GPU",
+        "cuda/mlp.cu",
+        """            if (!ADDITIVE) s = 0;
+        }
+    }
+    __syncthreads();
+""",
+        """            if (!ADDITIVE) s = 0;
+        }
+    }
+""",
+        "test_mlp_kernels.py -k host",
+    ),
+    Mutant(
+        "weights that are overwritten while they are read, on the GPU",
+        "cuda/mlp.cu",
+        "    __syncthreads();  // nobody reads the weights of before any more",
+        "",
+        "test_mlp_kernels.py -k host",
+    ),
+    Mutant(
+        "work behind the largest grid left out",
+        "cuda/mlp.cu",
+        "work < p.n_groups * p.n_parts; work += gridDim.x",
+        "work < gridDim.x; work += gridDim.x",
+        "test_mlp_kernels.py -k host",
+    ),
+    Mutant(
+        "sums over pieces of networks that begin anew, on the GPU",
+        "cuda/mlp_sum.cu",
+        "if (!p.is_first)",
+        "if (false)",
+        "test_mlp_kernels.py -k host",
+    ),
+    Mutant(
+        "a set that there is not, of networks on the GPU",
+        "cuda/networks.cuh",
+        "return n >= 0 && n < n_sets ? n : -1;",
+        "return n < n_sets ? n : -1;",
+        "test_mlp_kernels.py -k host",
+    ),
 ]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import EXAMPLES, few
 from test_launch import H100, Array, launch_of_sums
+from test_mlp_kernels import launch_of_mlp
 
 from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet._arithmetic.summands import Summands
@@ -175,6 +176,86 @@ def test_sums_stay_in_registers(arch, dtype):
 def test_finish_and_the_closed_form_stay_in_registers(arch):
     for names in ([of_finish()], *of_closed_form().values()):
         assert most_registers(arch, names) <= 128
+
+
+NETWORKS = {  # registers that a thread may take: multiprocessors have 65,536
+    ((1, 8, 8, 1), "f4", False): 128,
+    ((1, 16, 16, 1), "f4", False): 168,
+    ((1, 16, 16, 1), "f4", True): 168,
+    ((1, 16, 16, 1), "f8", False): 168,
+    ((1, 16, 16, 1), "f2", False): 168,
+    ((8, 16, 16, 4), "f4", False): 255,
+    ((1, 32, 32, 1), "f4", False): 168,
+    ((1, 32, 32, 1), "f4", True): 168,
+    ((1, 32, 32, 1), "f8", False): 255,
+}
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("networks", NETWORKS, ids=str)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_networks_stay_in_registers(arch, networks):
+    sizes, dtype, additive = networks
+    few = arch in (ARCHITECTURES[0], 90, ARCHITECTURES[-1]) and sizes[1] < 32
+    if EXAMPLES < 200 and not few and sizes[1] > 8:
+        pytest.skip("takes long: with 200 examples")
+    name = launch_of_mlp((10**4, 100, 9), sizes, additive=additive, dtype=dtype).kernel
+    assert most_registers(arch, [name]) <= NETWORKS[networks]
+
+
+LAYERS = [  # instances of mlp_layer and mlp_sum
+    "mlp_layer<float32, Direct<float32, 1>, Direct<float32, 1>, Relu, 16, 4>",
+    "mlp_layer<float32, Direct<float32, 1>, Direct<float32, 1>, Gelu, 4, 4>",
+    "mlp_layer<float64, Direct<float64, 1>, Direct<float64, 1>, Tanh, 4, 2>",
+    "mlp_layer<float32, Converting<float32>, Converting<float16>, Relu, 16, 4>",
+    "mlp_layer<int8, Converting<int8>, Converting<int8>, Relu6, 4, 1>",
+]
+SUMS_OF_NETWORKS = [
+    "mlp_sum<float32, Direct<float32, 1>, Converting<float16>>",
+    "mlp_sum<float64, Converting<float64>, Direct<float64, 1>>",
+]
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_networks_that_go_through_memory_stay_in_registers(arch):
+    most = 1 if EXAMPLES < 200 and arch not in (ARCHITECTURES[0], 90) else len(LAYERS)
+    assert most_registers(arch, LAYERS[:most]) <= 168
+    assert most_registers(arch, SUMS_OF_NETWORKS) <= 128
+
+
+@needs_nvrtc
+def test_networks_neither_flush_nor_contract_nor_approximate():
+    sums = launch_of_mlp((9, 9, 9), (3, 5, 2), additive=True, dtype="f2", last="tanh")
+    names = [sums.kernel, launch_of_mlp((9, 9, 9), (1, 4, 1), dtype="f8").kernel]
+    text = ptx(names) + ptx(LAYERS) + ptx(SUMS_OF_NETWORKS)
+    assert broken_promises(text) == set()
+    instructions = {"mul.rn.f32", "add.rn.f64", "div.rn.f32", "setp.lt.f32", "cvt.rn.f16.f64"}
+    assert instructions <= set(re.findall(r"[\w.]+", text))
+
+
+@needs_nvrtc
+@pytest.mark.parametrize(
+    ("sizes", "dtype", "lanes"),
+    [((1, 16, 16, 1), "f4", 1), ((6, 5, 8), "f8", 2), ((8, 9, 4), "f4", 4)],
+)
+def test_weights_are_read_16_bytes_at_a_time_for_all_samples_of_a_thread(sizes, dtype, lanes):
+    launch = launch_of_mlp((10**4, 100, 1), sizes, dtype=dtype)
+    bytes_ = np.dtype(dtype).itemsize
+    text = ptx([launch.kernel])
+    loads = re.findall(r"ld\.shared(\S*)", text)
+    # Biases and weights of each layer, once; of its last vector, what is there.
+    whole, vector = 16 // bytes_, f".v{16 // bytes_}.f{8 * bytes_}"
+    counts = [(a + 1) * b for a, b in itertools.pairwise(sizes)]
+    assert loads.count(vector) == sum(count // whole for count in counts)
+    assert len(loads) - loads.count(vector) <= sum(count % whole for count in counts)
+    rows = int(re.search(r">, (\d), false", launch.kernel)[1])
+    products = sum(a * b for a, b in itertools.pairwise(sizes))
+    assert text.count(f"mul.rn.f{8 * bytes_}") == rows * products
+    assert text.count(f"add.rn.f{8 * bytes_}") == rows * products
+    stores = re.findall(r"st\.global(\S*)", text)
+    width = f".v{lanes}" if lanes > 1 else ""
+    assert stores == [f"{width}.f{8 * bytes_}"] * (rows * sizes[-1] // lanes)
 
 
 def most_registers(arch, names):

@@ -44,6 +44,12 @@ CALLS = {
     "weighted mean_loss in closed form": lambda move: ms.mean_loss_and_grad(
         move(SAMPLES.astype("f8")), *map(move, WITH_TARGETS[1:]), sample_weight=move(OF_SAMPLES - 1)
     ),
+    "mlp": lambda move: ms.mlp(move(SAMPLES * TINY), layers(move), additive=True),
+    "mlp of wide networks": lambda move: ms.mlp(move(SAMPLES), layers(move, 200), inputs=PAIRS),
+    "mlp_select": lambda move: ms.mlp_select(
+        move(SAMPLES), layers(move), move(np.arange(5) - 1), check=False
+    ),
+    "mlp_stats": lambda move: ms.mlp_stats(move(SAMPLES), layers(move), set_weight=move(OF_SETS)),
     "affine_stats of weighted sets": lambda move: ms.affine_stats(
         *map(move, (SAMPLES, WEIGHT, BIAS)), set_weight=move(OF_SETS)
     ),
@@ -59,6 +65,15 @@ CALLS = {
     "theta": lambda move: ms.from_theta(ms.to_theta(move(WEIGHT * TINY), move(BIAS)), 3),
     "pairs": lambda move: ms.from_pairs(move(np.stack([WEIGHT, BIAS], axis=-1) * TINY)),
 }
+
+
+PAIRS = [[0], [2], [1]]
+
+
+def layers(move, width=2):
+    """Return the layers of networks 1-width-1."""
+    hidden = np.resize(WEIGHT, (4, 3, 1, width)), np.resize(BIAS, (1, 3, width))
+    return [(move(hidden[0]), move(hidden[1])), move(np.resize(BIAS, (4, 3, width, 1)))]
 
 
 def of_numpy(move):

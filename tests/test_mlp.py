@@ -370,6 +370,33 @@ def test_all_sets_of_large_problems(backend):
         assert_same_bits(result, formula.mlp(samples, layers))
 
 
+@pytest.mark.large
+@pytest.mark.parametrize("name", ["samples", "weight", "bias", "out"])
+@pytest.mark.parametrize("additive", [False, True])
+def test_mlp_beyond_32_bit_offsets(backend, name, additive):
+    # Two sets more than 2^31 bytes apart; the pages between are never touched.
+    far = (1 << 31) + 16
+    memory = np.empty(far + 1024, np.uint8)
+
+    def spread(shape):
+        strides = np.empty(shape, "f4").strides
+        return np.lib.stride_tricks.as_strided(memory.view("f4"), shape, (far, *strides[1:]))
+
+    rng = np.random.default_rng(0)
+    shapes = {"samples": (2, 3, 2), "weight": (2, 2, 1, 3), "bias": (2, 2, 3)}
+    operands = {name: rng.normal(size=shape).astype("f4") for name, shape in shapes.items()}
+    out = None
+    if name == "out":
+        out = spread((2, 3, 3) if additive else (2, 3, 2, 3))
+    else:
+        distant = spread(shapes[name])
+        distant[...] = operands[name]
+        operands[name] = distant
+    layers = [(operands["weight"], operands["bias"])]
+    result = backend.mlp(operands["samples"], layers, additive=additive, out=out)
+    assert_same_bits(result, formula.mlp(operands["samples"], layers, additive=additive))
+
+
 W = np.ones((4, 3, 1, 16))
 
 

@@ -30,6 +30,12 @@ def smooth(function, *operands):
     return lambda move: function(*map(move, operands), activation="tanh")
 
 
+def layers(move):
+    """Return the layers of networks 1-3-2, with a bias for all sets."""
+    hidden, last = np.resize(WEIGHT, (N, F, 1, 3)), np.resize(WEIGHT, (N, F, 3, 2))
+    return [(move(hidden), move(np.resize(BIAS, (1, F, 3)))), move(last)]
+
+
 # Every public function that computes, of arrays that `move` brings to where it is to run.
 CALLS = {
     "affine": smooth(ms.affine, SAMPLES, WEIGHT, BIAS),
@@ -48,6 +54,18 @@ CALLS = {
     "affine_vjp of shared weight": smooth(ms.affine_vjp, SAMPLES, WEIGHT[:1], BIAS, COTANGENT),
     "affine_stats": lambda move: ms.affine_stats(
         move(SAMPLES), move(WEIGHT), move(BIAS), set_weight=move(OF_SETS)
+    ),
+    "mlp": lambda move: ms.mlp(move(SAMPLES), layers(move)),
+    "mlp, added up": lambda move: ms.mlp(move(SAMPLES), layers(move), additive=True),
+    "mlp of pairs": lambda move: ms.mlp(
+        move(SAMPLES), layers(move)[1:], inputs=np.arange(3 * F).reshape(F, 3) % F
+    ),
+    "mlp of wide networks": lambda move: ms.mlp(
+        move(SAMPLES[:9]), [move(np.resize(WEIGHT, (N, 1, *size))) for size in [(F, 99), (99, 2)]]
+    ),
+    "mlp_select": lambda move: ms.mlp_select(move(SAMPLES), layers(move), move(INDEX)),
+    "mlp_stats": lambda move: ms.mlp_stats(
+        move(SAMPLES[:9]), layers(move), set_weight=move(OF_SETS)
     ),
     "to_theta": lambda move: (ms.to_theta(move(WEIGHT), move(BIAS)),),
     "from_theta": lambda move: ms.from_theta(move(THETA), F),

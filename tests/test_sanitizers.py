@@ -59,6 +59,36 @@ def test_the_agreement_tests_of_sums_under_sanitizers():
     assert "passed" in done.stdout
 
 
+def test_the_agreement_tests_of_networks_under_sanitizers():
+    chosen = "host and (agreement_of or select_on_many)"
+    done = sanitized("test_mlp.py", "test_mlp_kernels.py", "-k", chosen, examples=3)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed" in done.stdout
+
+
+OVERRUN_OF_SHARED_MEMORY = """
+import cuda_on_host
+import numpy as np
+
+from multisubnet._backends.cupy.launch import mlp
+
+
+def test_overrun():
+    # Less of the weights finds room than a block copies.
+    x, out = np.ones((3, 1), "f4"), np.ones((2, 3, 1, 1), "f4")
+    layers = np.ones((2, 1, 1, 5), "f4"), None, np.ones((2, 1, 5, 1), "f4"), None
+    plan = mlp.Networks((1, 5, 1), (None, None), (False, False), False, x.dtype, x.dtype, 1, 2)
+    given = *layers, plan, cuda_on_host.CARD, cuda_on_host.address
+    launch = mlp.plan_mlp(x, out, None, None, None, *given)
+    cuda_on_host.run(launch)
+    cuda_on_host.run(launch._replace(shared_bytes=launch.shared_bytes - 32))
+"""
+
+
+def test_that_an_overrun_of_shared_memory_is_seen(tmp_path):
+    assert "heap-buffer-overflow" in errors(tmp_path, OVERRUN_OF_SHARED_MEMORY)
+
+
 OVERRUN = """
 import struct
 

@@ -11,6 +11,7 @@ import pytest
 import tiles
 from hypothesis import given
 from hypothesis import strategies as st
+from test_mlp import SMALL, expected, networks
 
 import multisubnet as ms
 from multisubnet._backends.cupy import engine, host_arrays
@@ -34,6 +35,24 @@ def test_chunks_of_any_size(problem, set_axis, chunk_bytes, order):
     with tiles.of(gpu_chunk=chunk_bytes), ms.use_backend("cupy"):
         assert_same_bits(ms.affine(*problem, set_axis=set_axis), desired)
         assert ms.affine(*problem, set_axis=set_axis, out=out) is out
+    assert_same_bits(out.astype(desired.dtype), desired)
+
+
+@given(
+    problem=networks(["float32"], (SMALL,), max_samples=9) | networks(["float16"], (SMALL,)),
+    set_axis=st.sampled_from([0, 1]),
+    chunk_bytes=st.sampled_from([1, 100, 1000]),
+)
+def test_chunks_of_networks(problem, set_axis, chunk_bytes):
+    samples, layers, options = problem
+    desired = expected(problem, set_axis)
+    if desired is None:
+        return
+    out = np.empty(desired.shape, desired.dtype.newbyteorder("S"))
+    options["set_axis"] = set_axis
+    with mock.patch.object(host_arrays, "_CHUNK_BYTES", chunk_bytes), ms.use_backend("cupy"):
+        assert_same_bits(ms.mlp(samples, layers, **options), desired)
+        assert ms.mlp(samples, layers, **options, out=out) is out
     assert_same_bits(out.astype(desired.dtype), desired)
 
 

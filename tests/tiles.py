@@ -13,8 +13,9 @@ import cuda_on_host
 from hypothesis import strategies as st
 
 from multisubnet._backends import numpy, numpy_mlp
-from multisubnet._backends.cupy import host_arrays
+from multisubnet._backends.cupy import host_arrays, networks
 from multisubnet._backends.cupy.launch import geometry
+from multisubnet._backends.cupy.launch import mlp as launch_mlp
 from multisubnet._backends.numba import engine, mlp_engine, mlp_sum_engine, sum_layout
 from multisubnet._functions import closed_form, mlp, summation
 from multisubnet._sets import prediction
@@ -46,6 +47,9 @@ SIZES = {  # by name: what holds it, what it is called there, and small values
     "gpu_warp": (geometry, "WARP", [1]),
     "gpu_runs": (geometry, "MOST_RUNS", [1, 2]),
     "gpu_rows": (geometry, "MAX_GRID_Y", [1, 2, 5]),
+    "gpu_scratch": (networks, "_SCRATCH_BYTES", [1, 5000]),
+    "gpu_products": (launch_mlp, "_PRODUCTS", [1]),
+    "gpu_grid": (launch_mlp, "_MAX_GRID_X", [1, 3]),
     "gpu_chunk": (host_arrays, "_CHUNK_BYTES", [1, 100, 1000]),
     "least_bytes": (summation, "_LEAST_BYTES", [1 << 9, 1 << 12]),
     "most_bytes": (summation, "_MOST_BYTES", [1 << 9, 1 << 12]),

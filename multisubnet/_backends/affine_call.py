@@ -42,7 +42,7 @@ class AffineCall(_Fields):
 
     @property
     def arrays(self) -> list[Any]:
-        """All arrays of numbers."""
+        """All arrays of numbers, samples first."""
         return [x for x in (self.samples, self.weight, self.bias) if x is not None]
 
     @staticmethod
@@ -51,9 +51,14 @@ class AffineCall(_Fields):
         return AffineCall(samples, weight, None, dtype, None, (1, *samples.shape))
 
     def with_arrays(self, change: Callable[[Any], Any]) -> AffineCall:
-        """Return the call with other arrays in place of its own."""
+        """Return the call with other arrays in place of its own, in their order."""
+        samples, weight = change(self.samples), change(self.weight)
         bias = None if self.bias is None else change(self.bias)
-        return self._replace(samples=change(self.samples), weight=change(self.weight), bias=bias)
+        return self._replace(samples=samples, weight=weight, bias=bias)
+
+    def with_lengths(self, n_sets: int, n_samples: int) -> AffineCall:
+        """Return the call for as many sets and samples."""
+        return self._replace(shape=(n_sets, n_samples, self.shape[2]))
 
     def unaliased(self, out: Any) -> AffineCall:
         """Return the call with copies of the arrays that writing to `out` could change.

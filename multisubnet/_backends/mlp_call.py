@@ -85,19 +85,24 @@ class MlpCall(NamedTuple):
 
     @property
     def arrays(self) -> list[Any]:
-        """All arrays of numbers."""
+        """All arrays of numbers, samples first."""
         every = [self.samples, *(x for layer in self.layers for x in layer), self.intercept]
         return [x for x in every if x is not None]
 
     def with_arrays(self, change: Callable[[Any], Any]) -> MlpCall:
-        """Return the call with other arrays of numbers in place of its own."""
+        """Return the call with other arrays of numbers in place of its own, in their order."""
 
         def changed(x: Any) -> Any:
             return None if x is None else change(x)
 
+        samples = change(self.samples)
         layers = tuple((change(weight), changed(bias)) for weight, bias in self.layers)
-        samples, intercept = change(self.samples), changed(self.intercept)
+        intercept = changed(self.intercept)
         return self._replace(samples=samples, layers=layers, intercept=intercept)
+
+    def with_lengths(self, n_sets: int, n_samples: int) -> MlpCall:
+        """Return the call for as many sets and samples."""
+        return self._replace(n_sets=n_sets, n_samples=n_samples)
 
     def unaliased(self, out: Any) -> MlpCall:
         """Return the call with copies of the arrays that writing to `out` could change."""
@@ -118,8 +123,11 @@ class MlpCall(NamedTuple):
             return x if len(x) == 1 else x[sets]
 
         inputs, x = self.inputs, self.samples
-        if subnets != slice(0, self.n_subnets):
-            inputs = self.wiring[subnets]
+        if inputs is not None:
+            inputs = inputs[subnets]
+        elif n_subnets < self.n_subnets:
+            first, d = subnets.indices(self.n_subnets)[0], self.sizes[0]
+            x = x[..., first * d : (first + n_subnets) * d]
         return self._replace(
             samples=x[samples] if x.ndim == 2 else x[sets, samples],
             layers=tuple(

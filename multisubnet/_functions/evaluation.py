@@ -50,10 +50,10 @@ def run(
         backend = load("numpy")
         evaluate = getattr(backend, name)
     moves = backend.ARRAYS != ("numpy" if xp is np else xp.__name__)
-    if moves and xp is np and name == "affine":
+    if moves and xp is np and set_index is None:
         from multisubnet._backends.cupy import host_arrays
 
-        evaluate, moves = host_arrays.affine, False
+        evaluate, moves = getattr(host_arrays, name), False
     if moves:
         call = call.with_arrays(backend.copy_from_other)
         set_index = None if set_index is None else backend.copy_from_other(set_index)

@@ -19,8 +19,9 @@ from multisubnet._backends.cupy.closed_form import Fused
 from multisubnet._backends.cupy.launch import geometry
 from multisubnet._backends.cupy.launch import operands as _operands
 from multisubnet._backends.cupy.launch.affine import plan_affine, plan_affine_select
-from multisubnet._backends.cupy.launch.operands import OPERAND_BYTES, SECTOR, Launch
+from multisubnet._backends.cupy.launch.operands import SECTOR, Launch
 from multisubnet._backends.cupy.launch.sums import plan_finish, plan_sums
+from multisubnet._backends.cupy.networks import Networks
 
 NAME = "cupy"
 ARRAYS = "cupy"
@@ -154,7 +155,7 @@ def _run_planned(plan: Callable[..., Launch], arrays: tuple[Any, ...], *what: An
     argument = bytearray(launch.argument)
     for number, array in enumerate(arrays):
         if array is not None:
-            _ADDRESS.pack_into(argument, number * OPERAND_BYTES, array.data.ptr)
+            _ADDRESS.pack_into(argument, number * launch.array_bytes, array.data.ptr)
     _run(launch._replace(argument=argument))
 
 
@@ -188,7 +189,8 @@ def _card_of(device: int) -> geometry.Card:
 def _run(launch: Launch) -> None:
     """Launch a kernel on the current stream of the current device, and do not wait for it."""
     argument = np.frombuffer(launch.argument, np.dtype((np.void, len(launch.argument))))
-    _kernel(launch.kernel)(launch.grid, launch.block, (argument,))
+    kernel = _kernel(launch.kernel)
+    kernel(launch.grid, launch.block, (argument,), shared_mem=launch.shared_bytes)
 
 
 @functools.cache
@@ -202,4 +204,25 @@ def _kernel(name: str) -> Any:
     return module.get_function(name)
 
 
+def _upload(array: np.ndarray) -> Any:
+    """Return a copy of a NumPy array on the current device, made once for arrays that are equal.
+
+    Copies are kept as long as the process: a captured graph may read them.
+    """
+    import cupy
+
+    return _uploaded(cupy.cuda.runtime.getDevice(), array.shape, array.tobytes(), array.dtype)
+
+
+@functools.cache
+def _uploaded(device: int, shape: tuple[int, ...], data: bytes, dtype: np.dtype) -> Any:
+    import cupy
+
+    copy = copy_from_other(np.frombuffer(data, dtype).reshape(shape))
+    cupy.cuda.get_current_stream().synchronize()  # other streams are to read it
+    return copy
+
+
 closed_form = Fused(_run_planned)
+_networks = Networks(_run_planned, empty, _upload)
+mlp, mlp_select = _networks.mlp, _networks.mlp_select

@@ -1,19 +1,31 @@
-"""`affine` of NumPy arrays on the GPU, in chunks: the result may be larger than its memory."""
+"""`affine` and `mlp` of NumPy arrays on the GPU, in chunks: a result may exceed its memory."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from multisubnet._backends.affine_call import AffineCall
 from multisubnet._backends.cupy import engine
+from multisubnet._backends.mlp_call import MlpCall
 
 _CHUNK_BYTES = 1 << 25  # of the result; there are two on the GPU, and two in pinned memory
 
 
 def affine(call: AffineCall, out: np.ndarray) -> None:
-    """Write activation(samples * weight + bias) to `out` of shape (N, B, F).
+    """Write activation(samples * weight + bias) to `out` of shape (N, B, F)."""
+    _write(call, out)
+
+
+def mlp(call: MlpCall, out: np.ndarray) -> None:
+    """Write the values of all networks to `out`, of shape (N, B, S, P), or (N, B, P)."""
+    _write(call, out)
+
+
+def _write(call: AffineCall | MlpCall, out: np.ndarray) -> None:
+    """Write the result of a call to `out`, whose first axes are sets and samples.
 
     Chunks are of sets, or of samples if these lie further apart. Where they do not fit on the card,
     they are halved.
@@ -57,9 +69,9 @@ def _free_blocks() -> None:
 class _Passage:
     """The way of a result over the GPU; `done` rows of its first axis have arrived."""
 
-    def __init__(self, call: AffineCall, result: np.ndarray, by_samples: bool):
+    def __init__(self, call: AffineCall | MlpCall, result: np.ndarray, by_samples: bool):
         self.call, self.result, self.by_samples = call, result, by_samples
-        self.operands = call.samples, call.weight, call.bias
+        self.operands = call.arrays
         self.done = 0
         self._shared: Any = None  # operands on the GPU, where a chunk needs all of them
 
@@ -72,7 +84,7 @@ class _Passage:
 
         if self._shared is None:
             self._shared = [
-                None if x is None or self._has_rows(i, x) else engine.copy_from_other(x)
+                None if self._has_rows(i, x) else engine.copy_from_other(x)
                 for i, x in enumerate(self.operands)
             ]
             cupy.cuda.get_current_stream().synchronize()  # other streams are to read them
@@ -99,15 +111,15 @@ class _Passage:
         rows = slice(first, first + len(chunk))
         operands = []
         for i, operand in enumerate(self.operands):
-            if operand is not None and self._has_rows(i, operand):
+            if self._has_rows(i, operand):
                 of_rows = operand[..., rows, :] if self.by_samples else operand[rows]
                 operands.append(engine.copy_from_other(of_rows))
             else:
                 operands.append(self._shared[i])
-        ordered = chunk.transpose(1, 0, 2) if self.by_samples else chunk
-        samples, weight, bias = operands
-        call = self.call._replace(samples=samples, weight=weight, bias=bias, shape=ordered.shape)
-        engine.affine(call, ordered)
+        ordered = chunk.swapaxes(0, 1) if self.by_samples else chunk
+        of_chunk = iter(operands)
+        call = self.call.with_arrays(lambda _: next(of_chunk)).with_lengths(*ordered.shape[:2])
+        getattr(engine, call.function)(call, ordered)
 
     def _has_rows(self, number: int, operand: np.ndarray) -> bool:
         """Whether rows of the result need rows of this operand, and not all of it."""
@@ -131,12 +143,12 @@ class _Lane:
         self.stream = cupy.cuda.Stream(non_blocking=True)
         with self.stream:
             self.on_gpu = cupy.empty(shape, dtype)
-        rows, length, n_features = shape
+        rows, length, *others = shape
         if self.on_gpu.nbytes > _CHUNK_BYTES:
-            length = max(_CHUNK_BYTES // (2 * n_features * dtype.itemsize), 1)
+            length = max(_CHUNK_BYTES // (2 * math.prod(others) * dtype.itemsize), 1)
         self._pieces = [slice(first, first + length) for first in range(0, shape[1], length)]
         halves = min(len(self._pieces), 2)
-        self._pinned = cupyx.empty_pinned((halves, rows, length, n_features), dtype)
+        self._pinned = cupyx.empty_pinned((halves, rows, length, *others), dtype)
         self._target: np.ndarray | None = None
 
     def send(self, target: np.ndarray) -> None:

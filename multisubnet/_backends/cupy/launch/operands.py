@@ -5,8 +5,10 @@ Every kernel takes one struct, packed here and declared in the kernel's source.
 
 from __future__ import annotations
 
+import functools
+import operator
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -53,12 +55,18 @@ class Strided(Protocol):
 
 
 class Launch(NamedTuple):
-    """A kernel instance (a C++ name expression), its grid and block, and its argument struct."""
+    """A kernel instance (a C++ name expression), its grid and block, and its argument struct.
+
+    The struct begins with arrays, of `array_bytes` each, the first of which are their addresses.
+    """
 
     kernel: str
     grid: tuple[int, int]
     block: tuple[int, int]
     argument: bytes | bytearray
+    array_bytes: int = OPERAND_BYTES
+    shared_bytes: int = 0
+    """Of a block's shared memory, beside what the kernel declares."""
 
 
 def serves(dtype: np.dtype, out: np.dtype) -> bool:
@@ -120,16 +128,21 @@ def fields_of(
     if array is None:
         return 0, 0, 0, 0, 0
     start = address(array)
-    over_sets, over_samples, over_features = strides_of(name, array)
+    over_sets, over_samples, over_features = strides = strides_of(name, array)
+    check_places(name, array, start, strides)
+    return start, over_sets, over_samples, over_features, CODES[array.dtype.char]
+
+
+def check_places(name: str, array: Strided, start: int, strides: Iterable[int]) -> None:
+    """Raise unless the GPU can read elements of an array at this address, with these strides."""
     itemsize = array.dtype.itemsize
     if not array.dtype.isnative:
         raise TypeError(f"{name} has dtype {array.dtype.str} in another byte order than the GPU's")
-    if (start | over_sets | over_samples | over_features) % itemsize:
+    if functools.reduce(operator.or_, strides, start) % itemsize:
         raise ValueError(
             f"{name} does not lie at multiples of the {itemsize} bytes of its {array.dtype} "
             f"elements, where the GPU reads them: pass a copy"
         )
-    return start, over_sets, over_samples, over_features, CODES[array.dtype.char]
 
 
 def strides_of(name: str, array: Strided) -> tuple[int, int, int]:

@@ -1,0 +1,82 @@
+// after[n, b, s, k]: the values of one layer of N sets of S networks, whatever its widths are
+//
+// Networks for which there are not enough registers, or not enough shared memory, go from layer to
+// layer through memory.
+#include "networks.cuh"
+
+// _backends/cupy/launch/mlp.py packs this.
+struct MlpLayer {
+    Tensor before, after;  // samples, or the values of a layer
+    Tensor inputs;         // (networks, units), int64: the features that the first layer sees; or null
+    Tensor set_index;      // over samples, of each the set whose weights it has; or null
+    Tensor weight, bias;
+    float64 parameter;     // of the activation
+    int64 n_sets, n_samples, n_subnets, n_inputs, n_outputs;
+    int64 n_weights;       // sets that there are for set_index
+    int64 neighbours;      // input 0 of network s is feature s * neighbours
+    int64 columns;         // threads that share the samples of a network
+};
+
+// A thread owns UNITS units of ROWS samples of a network, `columns` apart; behind the last unit and
+// the last sample these are there again. x counts networks and their samples, y counts units.
+template <typename T, typename In, typename Out, typename Activation, int UNITS, int ROWS>
+__global__ void __launch_bounds__(128) mlp_layer(const MlpLayer p) {
+    const int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
+    const int64 network = x / p.columns, b = x - network * p.columns;
+    if (network >= p.n_sets * p.n_subnets || threadIdx.y) return;
+    const int64 n = network / p.n_subnets, s = network - n * p.n_subnets;
+    const int64 set = p.set_index.data ? set_at(p.set_index, b, p.n_weights) : n;
+    const int64 first = static_cast<int64>(blockIdx.y) * UNITS;
+
+    // Where unit u begins behind the first one, and rows behind each other.
+    auto unit = [&](int u) { return first + u < p.n_outputs ? first + u : p.n_outputs - 1; };
+    auto sample = [&](int row) {
+        const int64 of_row = b + row * p.columns;
+        return of_row < p.n_samples ? of_row : p.n_samples - 1;
+    };
+
+    T z[UNITS][ROWS] = {};
+    if (set >= 0) {
+        if (p.bias.data)
+#pragma unroll
+            for (int u = 0; u < UNITS; ++u)
+#pragma unroll
+                for (int row = 0; row < ROWS; ++row)
+                    z[u][row] = row ? z[u][0]
+                        : number_at<T, In>(p.bias, p.bias.at(set, 0, s, unit(u)));
+        char *rows[ROWS];
+#pragma unroll
+        for (int row = 0; row < ROWS; ++row)
+            rows[row] = p.before.at(n, sample(row), s, s * p.neighbours);
+        char *weights = p.weight.at(set, 0, s, 0);
+        const int64 *const inputs =
+            p.inputs.data ? reinterpret_cast<const int64 *>(p.inputs.at(0, 0, s, 0)) : nullptr;
+#pragma unroll 1
+        for (int64 i = 0; i < p.n_inputs; ++i, weights += p.weight.sample) {
+            const int64 skipped = (inputs ? inputs[i] : i) * p.before.unit;
+            T h[ROWS];
+#pragma unroll
+            for (int row = 0; row < ROWS; ++row)
+                h[row] = number_at<T, In>(p.before, rows[row] + skipped);
+            const bool begins = i == 0 && !p.bias.data;
+#pragma unroll
+            for (int u = 0; u < UNITS; ++u) {
+                const T w = number_at<T, In>(p.weight, weights + unit(u) * p.weight.unit);
+#pragma unroll
+                for (int row = 0; row < ROWS; ++row) {
+                    const T product = mul(h[row], w);
+                    z[u][row] = begins ? product : add(z[u][row], product);
+                }
+            }
+        }
+    }
+#pragma unroll
+    for (int u = 0; u < UNITS; ++u)
+#pragma unroll
+        for (int row = 0; row < ROWS; ++row) {
+            if (first + u >= p.n_outputs || b + row * p.columns >= p.n_samples) continue;
+            const T value = activated<Activation>(z[u][row], p.parameter);
+            write_at<Out>(p.after, p.after.at(n, b + row * p.columns, s, first + u), &value,
+                          set >= 0);
+        }
+}

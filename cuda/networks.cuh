@@ -1,0 +1,42 @@
+// What kernels of networks with hidden layers share: arrays, and access to their numbers.
+#pragma once
+#include "affine.cuh"
+
+// An array as the kernel sees it. Strides are in bytes, over sets, samples (of a weight: inputs),
+// networks, and features or units; along an axis that the array lacks, or that it shares, they are 0.
+struct Tensor {
+    char *data;  // null: there is no such array
+    int64 set, sample, network, unit;
+    int64 dtype;
+
+    __forceinline__ __device__ char *at(int64 n, int64 b, int64 s, int64 k) const {
+        return data + n * set + b * sample + s * network + k * unit;
+    }
+};
+
+// The number at an address inside an array, in the dtype T of the arithmetic.
+template <typename T, typename Memory> DEVICE T number_at(const Tensor &x, char *address) {
+    return Convert<T>::from(Memory::load({address, 0, 0, 0, x.dtype}, 0, 0, 0).lane[0]);
+}
+
+// The dtype to which results are rounded, those that Memory writes.
+template <typename Memory> struct written;
+template <typename R, int LANES> struct written<Direct<R, LANES>> { typedef R type; };
+template <typename R> struct written<Converting<R>> { typedef R type; };
+
+// Writes a result, rounded once; what stands for those of a set that there is not, if it is one's.
+template <typename Memory, typename T>
+DEVICE void write_at(const Tensor &x, char *address, const T *values, bool exists) {
+    typedef typename written<Memory>::type R;
+    typename Memory::Value value;
+#pragma unroll
+    for (int i = 0; i < Memory::LANES; ++i)
+        value.lane[i] = exists ? Convert<R>::from(values[i]) : missing<R>::value();
+    Memory::store({address, 0, 0, 0, x.dtype}, 0, 0, 0, value);
+}
+
+// The set of sample b, or -1 if there is no such set.
+DEVICE int64 set_at(const Tensor &set_index, int64 b, int64 n_sets) {
+    const int64 n = number_at<int64, Converting<int64>>(set_index, set_index.at(0, b, 0, 0));
+    return n >= 0 && n < n_sets ? n : -1;
+}

@@ -1,0 +1,352 @@
+"""The launches of networks with hidden layers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from multisubnet._arithmetic.activation import Activation
+from multisubnet._backends.cupy.launch.geometry import WARP, Card
+from multisubnet._backends.cupy.launch.operands import (
+    CODES,
+    SECTOR,
+    TYPES,
+    VECTOR_BYTES,
+    Launch,
+    Strided,
+    check_places,
+    functor,
+    memory_of,
+    parameter_of,
+)
+
+# As in cuda/mlp.cu.
+MOST_LAYERS = 8
+THREADS = 128
+_MAX_GRID_X = 2**31 - 1
+
+_TENSOR = struct.Struct("<Q5q")
+_MLP = struct.Struct("<" + "Q5q" * (5 + 2 * MOST_LAYERS) + f"{MOST_LAYERS}d10q")
+_LAYER = struct.Struct("<" + "Q5q" * 6 + "d8q")
+_SUM = struct.Struct("<" + "Q5q" * 5 + "7q")
+_AXES = "nbsk"  # sets, samples (of a weight: inputs), networks, units or features
+
+_WORDS = 136  # registers that values may take; a thread has 255
+_PRODUCTS = 2304  # of a thread, whose code has no loops: 1-32-32-1 for two samples compiles in 4 s
+_ROWS = 4, 2, 1  # samples of a thread
+_SHARED_BYTES = 24 << 10  # of the weights of several networks
+_MOST_SHARED_BYTES = 48 << 10  # of those of one network
+_SHORT = 16  # operations of a recipe
+_BLOCKS = 8  # on each multiprocessor, for which samples are divided among blocks
+
+
+class Networks(NamedTuple):
+    """What of a call of `mlp` decides on a launch, but for its arrays."""
+
+    sizes: tuple[int, ...]
+    activations: tuple[Activation | None, ...]
+    biased: tuple[bool, ...]
+    additive: bool
+    working: np.dtype
+    dtype: np.dtype
+    n_subnets: int
+    n_sets: int
+    """Those that there are for an index: others have no result."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether values of a sample fit in registers, weights in shared memory, code in time."""
+        return (
+            self.working.char in "fd"
+            and len(self.biased) <= MOST_LAYERS
+            and self._words(1) <= _WORDS
+            and self._products <= _PRODUCTS
+            and self.vectors * VECTOR_BYTES <= _MOST_SHARED_BYTES
+        )
+
+    @property
+    def vectors(self) -> int:
+        """The vectors that the weights of a network take in shared memory, an odd number."""
+        lanes = VECTOR_BYTES // self.working.itemsize
+        return (
+            sum(-(-(before + biased) * after // lanes) for before, after, biased in self._layers)
+            | 1
+        )
+
+    @property
+    def rows(self) -> list[int]:
+        """How many samples a thread can have, most first."""
+        of_one = self._products
+        return [
+            rows
+            for rows in _ROWS
+            if rows == 1 or (self._words(rows) <= _WORDS and rows * of_one <= _PRODUCTS)
+        ]
+
+    @property
+    def _layers(self) -> list[tuple[int, int, bool]]:
+        return [
+            (before, after, biased)
+            for (before, after), biased in zip(
+                itertools.pairwise(self.sizes), self.biased, strict=True
+            )
+        ]
+
+    @property
+    def _products(self) -> int:
+        return sum(before * after for before, after, _ in self._layers)
+
+    def _words(self, rows: int) -> int:
+        """Return the registers for values of a layer and that before it, and for sums."""
+        pairs = itertools.pairwise((1, *self.sizes[1:]))  # features are loaded one by one
+        words = max(map(sum, pairs)) * self.working.itemsize // 4
+        return rows * (words + 2 * self.sizes[-1] * self.additive)
+
+
+def plan_mlp(
+    samples: Strided,
+    out: Strided,
+    intercept: Strided | None,
+    inputs: Strided | None,
+    set_index: Strided | None,
+    *others: Any,
+) -> Launch:
+    """Return the launch that writes networks which fit to a non-empty `out`.
+
+    `others` are the weight and the bias of each layer, a `Networks`, a `Card` and the function that
+    gives an array's address. `out` is (N, B, S, P), or (N, B, P). With `set_index`, of shape (N,),
+    samples and `out` have a set for each index.
+    """
+    *layers, networks, card, address = others
+    arrays = {"samples": samples, "intercept": intercept}
+    arrays |= {f"layers[{i // 2}][{i % 2}]": x for i, x in enumerate(layers)}
+    direct = _is_direct(arrays.values(), out, networks.dtype)
+    axes = {"out": "nbk" if networks.additive else "nbsk", "intercept": "nk"}
+    axes["samples"] = "nbk" if len(samples.shape) == 3 else "bk"
+    fields = [
+        *_fields("samples", samples, axes["samples"], address),
+        *_fields("out", out, axes["out"], address),
+        *_fields("intercept", intercept, axes["intercept"], address),
+        *_fields("inputs", inputs, "sk", address),
+        *_fields("set_index", set_index, "b", address),
+    ]
+    for i, x in enumerate(layers):
+        fields += _fields(f"layers[{i // 2}][{i % 2}]", x, "nsk" if i % 2 else "nsbk", address)
+    fields += [0] * (6 * (2 * MOST_LAYERS - len(layers)))
+    parameters = [parameter_of(activation) for activation in networks.activations]
+    parameters += [0.0] * (MOST_LAYERS - len(parameters))
+
+    n_sets, n_samples = out.shape[:2]
+    shape = _Shape.of(out, networks, card)
+    working, dtype = TYPES[networks.working.char], TYPES[networks.dtype.char]
+    lanes = _lanes_of(out, networks, address) if direct else None
+    instance = [
+        working,
+        memory_of(dtype, 1) if direct else memory_of(working, None),
+        memory_of(dtype, lanes),
+        str(shape.rows),
+        str(networks.additive).lower(),
+    ]
+    for (before, after, biased), activation in zip(
+        networks._layers, networks.activations, strict=True
+    ):
+        function = functor("linear" if activation is None else activation.key)
+        instance.append(f"Layer<{before}, {after}, {function}, {str(biased).lower()}>")
+    argument = _MLP.pack(
+        *fields,
+        *parameters,
+        *(n_sets, n_samples, networks.n_subnets, networks.n_sets),
+        *(shape.n_groups, shape.n_parts, shape.group, shape.span, shape.lanes),
+        shape.networks_first,
+    )
+    threads = max(-(-shape.group * shape.lanes // WARP) * WARP, shape.least_threads)
+    grid = min(shape.n_groups * shape.n_parts, _MAX_GRID_X), 1
+    return Launch(
+        f"mlp<{', '.join(instance)}>",
+        grid,
+        (1, threads),
+        argument,
+        _TENSOR.size,
+        shape.group * networks.vectors * VECTOR_BYTES,
+    )
+
+
+class _Shape(NamedTuple):
+    """How networks and samples are divided among blocks and threads."""
+
+    rows: int
+    """Samples of a thread."""
+    lanes: int
+    """Threads of a network."""
+    group: int
+    """Networks of a block."""
+    span: int
+    """Samples of a block."""
+    n_groups: int
+    n_parts: int
+    networks_first: bool
+    """Whether neighbouring threads have neighbouring networks."""
+    least_threads: int
+
+    @classmethod
+    def of(cls, out: Strided, networks: Networks, card: Card) -> _Shape:
+        n_sets, n_samples = out.shape[:2]
+        over_sets, over_samples = out.strides[:2]
+        n_networks, step = n_sets, over_sets
+        if not networks.additive:
+            n_networks *= networks.n_subnets
+            step = out.strides[2] if networks.n_subnets > 1 else over_sets
+        rows = next(
+            (
+                rows
+                for rows in networks.rows
+                if rows <= n_samples and n_networks * -(-n_samples // rows) >= card.least_threads
+            ),
+            1,
+        )
+        lanes = min(-(-n_samples // rows), THREADS)
+        group = THREADS // lanes
+        # Neighbours are written together: a sector at least, if networks lie side by side.
+        networks_first = n_networks > 1 and abs(step) < abs(over_samples)
+        if networks_first:
+            group = max(group, SECTOR // max(abs(step), SECTOR // 8))
+        most = max(_SHARED_BYTES // (networks.vectors * VECTOR_BYTES), 1)
+        group = min(group, most, n_networks)
+        lanes = min(lanes, THREADS // group)
+        # Threads have as many samples each as others have.
+        passes = -(-n_samples // (lanes * rows))
+        lanes = -(-n_samples // (passes * rows))
+        n_groups = -(-n_networks // group)
+        n_parts = passes
+        if not networks.additive:  # those keep their sums: each pass loads the weights
+            n_parts = min(max(-(-_BLOCKS * card.multiprocessors // n_groups), 1), passes)
+        span = -(-passes // n_parts) * lanes * rows
+        # Threads that have no sample help to load.
+        least = min(THREADS, -(-group * networks.vectors // WARP) * WARP)
+        n_parts = -(-n_samples // span)
+        return cls(rows, lanes, group, span, n_groups, n_parts, networks_first, least)
+
+
+def _lanes_of(out: Strided, networks: Networks, address: Callable[[Strided], int]) -> int:
+    """Return how many outputs of a network are written at once."""
+    itemsize = out.dtype.itemsize
+    if out.strides[-1] != itemsize:
+        return 1
+    places = address(out), *(x for n, x in zip(out.shape, out.strides, strict=True) if n > 1)
+    begins = math.gcd(VECTOR_BYTES, *places[: len(places) - (out.shape[-1] > 1)])
+    return math.gcd(begins // itemsize, networks.sizes[-1])
+
+
+def plan_layer(
+    before: Strided,
+    after: Strided,
+    inputs: Strided | None,
+    set_index: Strided | None,
+    weight: Strided,
+    bias: Strided | None,
+    axes: tuple[str, str],
+    activation: Activation | None,
+    dtypes: tuple[np.dtype, np.dtype],
+    n_sets: int,
+    card: Card,
+    address: Callable[[Strided], int],
+) -> Launch:
+    """Return the launch that writes one layer of networks to a non-empty `after`.
+
+    `axes` are those of `before` and `after`; without networks among them, `before` is samples.
+    `dtypes` are that of the arithmetic and that to which results are rounded.
+    """
+    working, dtype = dtypes
+    lengths = dict(zip(axes[1], after.shape, strict=True))
+    n_samples, n_outputs = lengths["b"], lengths["k"]
+    n_networks = lengths["n"] * lengths["s"]
+    named = {"before": before, "weight": weight, "bias": bias}
+    direct = all(x is None or x.dtype == working for x in named.values())
+    rows = _ROWS[working.itemsize == 8]
+    if set_index is not None or n_networks * (n_samples // rows) < card.least_threads:
+        rows = 1
+    # Code for each value of a thread: of long recipes, for fewer.
+    is_short = activation is None or activation.program(working).cost <= _SHORT
+    units = 16 if n_outputs > 4 and is_short else 4
+    n_inputs = weight.shape[2]
+    columns = -(-n_samples // rows)
+    neighbours = n_inputs if "s" not in axes[0] and inputs is None else 0
+    argument = _LAYER.pack(
+        *_fields("samples", before, axes[0], address),
+        *_fields("out", after, axes[1], address),
+        *_fields("inputs", inputs, "sk", address),
+        *_fields("set_index", set_index, "b", address),
+        *_fields("a weight", weight, "nsbk", address),
+        *_fields("a bias", bias, "nsk", address),
+        parameter_of(activation),
+        *(lengths["n"], n_samples, lengths["s"], n_inputs, n_outputs, n_sets, neighbours, columns),
+    )
+    type_name = TYPES[working.char]
+    instance = [
+        type_name,
+        memory_of(type_name, 1 if direct else None),
+        memory_of(TYPES[dtype.char], 1 if after.dtype == dtype else None),
+        functor("linear" if activation is None else activation.key),
+    ]
+    grid = -(-n_networks * columns // THREADS), -(-n_outputs // units)
+    kernel = f"mlp_layer<{', '.join(instance)}, {units}, {rows}>"
+    return Launch(kernel, grid, (THREADS, 1), argument, _TENSOR.size)
+
+
+def plan_sum(
+    values: Strided,
+    out: Strided,
+    intercept: Strided | None,
+    set_index: Strided | None,
+    totals: Strided | None,
+    dtypes: tuple[np.dtype, np.dtype],
+    n_sets: int,
+    is_first: bool,
+    is_last: bool,
+    card: Card,
+    address: Callable[[Strided], int],
+) -> Launch:
+    """Return the launch that adds values of networks, (N, S, P, B), to `totals` or to `out`."""
+    working, dtype = dtypes
+    of_networks, n_subnets, n_outputs, n_samples = values.shape
+    argument = _SUM.pack(
+        *_fields("values", values, "nskb", address),
+        *_fields("out", out, "nbk", address),
+        *_fields("intercept", intercept, "nk", address),
+        *_fields("set_index", set_index, "b", address),
+        *_fields("totals", totals, "nbk", address),
+        *(of_networks, n_samples, n_subnets, n_outputs, n_sets, is_first, is_last),
+    )
+    type_name = TYPES[working.char]
+    direct = intercept is None or intercept.dtype == working
+    instance = [
+        type_name,
+        memory_of(type_name, 1 if direct else None),
+        memory_of(TYPES[dtype.char], 1 if out.dtype == dtype else None),
+    ]
+    grid = -(-of_networks * n_samples * n_outputs // THREADS), 1
+    return Launch(f"mlp_sum<{', '.join(instance)}>", grid, (THREADS, 1), argument, _TENSOR.size)
+
+
+def _is_direct(arrays: Any, out: Strided, dtype: np.dtype) -> bool:
+    """Whether all arrays have the dtype of the result."""
+    return out.dtype == dtype and all(x is None or x.dtype == dtype for x in arrays)
+
+
+def _fields(
+    name: str, array: Strided | None, axes: str, address: Callable[[Strided], int]
+) -> list[int]:
+    """Return the fields of a Tensor."""
+    if array is None:
+        return [0] * 6
+    strides = dict.fromkeys(_AXES, 0)
+    for axis, length, stride in zip(axes, array.shape, array.strides, strict=True):
+        strides[axis] = 0 if length == 1 else stride
+    start = address(array)
+    check_places(name, array, start, strides.values())
+    return [start, *strides.values(), CODES[array.dtype.char]]
