@@ -1,88 +1,226 @@
-"""A first look: the example of the README, then 1,000 weight sets on a real data set."""
+"""A first look: one call for all sets beside a loop over sets, and the best of many sets."""
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
+import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from multisubnet._backends.choice import use_backend, why_unavailable
 from multisubnet._functions.affine import affine
-from multisubnet._functions.pairs import from_pairs
+from multisubnet._functions.mlp import mlp
+from multisubnet._functions.mlp_mean_loss import mlp_mean_loss
+from multisubnet._sets.weight_sets import WeightSets
 
-N_SETS = 1000
+PICTURE = "multisubnet-demo.png"
+_LOOP_SECONDS = 3.0  # after these, the rest of a loop is extrapolated
+
+Layers = list[tuple[np.ndarray, np.ndarray]]
+
+
+class _Loop(NamedTuple):
+    """The usual way: a function that predicts with one set, by its number."""
+
+    name: str
+    predict: Callable[[int], np.ndarray]
 
 
 def demo() -> None:
-    """Run the example and the comparison on every backend that can run here."""
-    samples = [[3, 7], [9, 4]]
-    weight, bias = from_pairs([[[2, 7], [9, 5]], [[8, 6], [6, 3]]])
-    print("Two sets of weights on the same two samples:")
-    print(affine(samples, weight, bias).tolist(), end="\n\n")
-
-    table, name = _table()
-    print(f"{N_SETS} sets of weights on {name}, {len(table)} samples x {table.shape[1]} features:")
+    """Compare, search, and draw; see the module."""
+    samples, diagnoses, name = _table()
+    n_features = samples.shape[1]
     rng = np.random.default_rng(0)
-    weight, bias = rng.normal(size=(2, N_SETS, table.shape[1])).astype(np.float32)
-    results = {}
-    for backend, why in why_unavailable().items():
-        if why is not None:
-            print(f"  {backend}: left out: {why}")
-            continue
-        if backend == "cupy":
-            print("  (cupy with NumPy arrays: each call moves its result over the bus)")
-        with use_backend(backend):
-            results[backend] = _compare(backend, table, weight, bias)
-    if len(results) > 1:
-        first, *others = results.values()
-        same = all(_same_bits(first, other) for other in others)
-        print(f"  {'the same' if same else 'OTHER'} bits on {', '.join(results)}")
+
+    def draw(n_sets: int, *widths: int) -> Layers:
+        """Return random layers of a network per feature."""
+        sizes = itertools.pairwise((1, *widths))
+        return [
+            (
+                rng.normal(0, ins**-0.5, (n_sets, n_features, ins, outs)).astype("f4"),
+                rng.normal(0, 0.5, (n_sets, n_features, outs)).astype("f4"),
+            )
+            for ins, outs in sizes
+        ]
+
+    print(f"{name}: {len(samples)} samples of {n_features} features\n")
+    # The engine at once, and not only when it has become worth loading.
+    with use_backend("numba" if why_unavailable()["numba"] is None else None):
+        _compare_and_search(samples, diagnoses, draw)
+    _print_backends()
 
 
-def _table() -> tuple[np.ndarray, str]:
-    """Return a table of float32 samples, and its name."""
+def _compare_and_search(
+    samples: np.ndarray, diagnoses: np.ndarray, draw: Callable[..., Layers]
+) -> None:
+    n_features = samples.shape[1]
+    layers = draw(1000, 1)
+    weight, bias = (array.reshape(1000, n_features) for array in layers[0])
+    print("1,000 sets of one weight and one bias per feature")
+    _compare(samples, layers, "affine", lambda: affine(samples, weight, bias)[..., None])
+    layers = draw(1000, 16, 1)
+    print("\n1,000 sets of small networks, 1-16-1, one per feature")
+    _compare(samples, layers, "mlp", lambda: mlp(samples, layers))
+
+    layers = draw(10_000, 4, 1)
+    print("\nThe best of 10,000 random additive models, by the cross-entropy of the diagnoses")
+    judged: dict[str, Any] = {"loss": "binary_crossentropy_from_logits", "additive": True}
+    few = [(weight[:2], bias[:2]) for weight, bias in layers]
+    mlp_mean_loss(samples, few, diagnoses, **judged)  # which compiles, once on a machine
+    start = time.perf_counter()
+    losses = mlp_mean_loss(samples, layers, diagnoses, **judged)
+    seconds = time.perf_counter() - start
+    best = int(losses.argmin())
+    sets = WeightSets.from_layers(layers, additive=True)
+    right = np.mean((sets[best].predict(samples)[0, :, 0] > 0) == diagnoses)
+    print(f"  judged in {_text(seconds)}: set {best} has the loss {losses[best]:.3f}", end="")
+    print(f" and classifies {right:.0%} of the samples correctly")
+    print(f"  {_draw(sets, losses, samples)}\n")
+
+
+def _table() -> tuple[np.ndarray, np.ndarray, str]:
+    """Return standardized samples, labels of 0 and 1, and the name of the table."""
     try:
         from sklearn.datasets import load_breast_cancer
     except ImportError:
         rng = np.random.default_rng(1)
-        return rng.normal(size=(569, 30)).astype(np.float32), "random numbers (no scikit-learn)"
-    table = load_breast_cancer().data
-    return ((table - table.mean(0)) / table.std(0)).astype(np.float32), "the breast-cancer table"
+        samples = rng.normal(size=(569, 30)).astype("f4")
+        return samples, (samples[:, :5].sum(1) > 0).astype("f4"), "Random numbers"
+    table = load_breast_cancer()
+    samples = (table.data - table.data.mean(0)) / table.data.std(0)
+    return samples.astype("f4"), table.target.astype("f4"), "The breast-cancer table"
 
 
-def _compare(backend: str, samples: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Time one call for all sets against a call for each, and compare their bits."""
-    together = np.empty((N_SETS, *samples.shape), np.float32)
-    apart = np.empty_like(together)
+def _compare(
+    samples: np.ndarray, layers: Layers, function: str, at_once: Callable[[], np.ndarray]
+) -> None:
+    """Time a loop over sets and one call, and check that they agree."""
+    loop = _loop(samples, layers)
+    n_sets = len(layers[0][0])
+    loop.predict(0)
+    values: list[np.ndarray] = []
+    start = time.perf_counter()
+    while len(values) < n_sets and time.perf_counter() - start < _LOOP_SECONDS:
+        values.append(loop.predict(len(values)))
+    looped = (time.perf_counter() - start) * n_sets / len(values)
+    measured = "" if len(values) == n_sets else f"   ({len(values)} sets measured)"
 
-    def at_once() -> None:
-        affine(samples, weight, bias, out=together)
-
-    def one_by_one() -> None:
-        for n in range(N_SETS):
-            affine(samples, weight[n : n + 1], bias[n : n + 1], out=apart[n : n + 1])
-
-    one, many = _seconds(at_once), _seconds(one_by_one)
-    same = "the same" if _same_bits(together, apart) else "OTHER"
-    print(
-        f"  {backend}: {one * 1e3:.1f} ms in one call, {many * 1e3:.1f} ms in {N_SETS} calls: "
-        f"{many / one:.1f} times as fast, with {same} bits"
-    )
-    return together
-
-
-def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
-    return np.array_equal(one.view(np.uint32), other.view(np.uint32))
-
-
-def _seconds(function: Callable[[], Any], repeats: int = 5) -> float:
-    """Return the shortest of some times of a call, the first not counted."""
-    function()
+    together = at_once()
     times = []
-    for _ in range(repeats):
+    for _ in range(3):
         start = time.perf_counter()
-        function()
+        at_once()
         times.append(time.perf_counter() - start)
-    return min(times)
+    once = min(times)
+    np.testing.assert_allclose(
+        np.reshape(values, together[: len(values)].shape),
+        together[: len(values)],
+        rtol=1e-3,
+        atol=1e-4,
+    )
+    print(f"  {loop.name:<34}{_text(looped):>10}{measured}")
+    print(f"  {'one call of multisubnet.' + function:<34}{_text(once):>10}", end="")
+    print(f"   {looped / once:,.0f} times as fast")
+
+
+def _loop(samples: np.ndarray, layers: Layers) -> _Loop:
+    """Return the usual loop, in Keras or PyTorch if one is installed, else in NumPy."""
+    for make in (_keras_loop, _torch_loop):
+        try:
+            return make(samples, layers)
+        except ImportError:
+            pass
+
+    def predict(n: int) -> np.ndarray:
+        h = samples[:, :, None]
+        for i, (weight, bias) in enumerate(layers):
+            h = np.maximum(h, 0) if i else h
+            h = np.einsum("bsi,sio->bso", h, weight[n]) + bias[n]
+        return h
+
+    return _Loop("a loop over sets in NumPy", predict)
+
+
+def _keras_loop(samples: np.ndarray, layers: Layers) -> _Loop:
+    if "KERAS_BACKEND" not in os.environ:
+        backends = [name for name in ("tensorflow", "torch", "jax") if _is_installed(name)]
+        if not backends:
+            raise ImportError("Keras has no backend")
+        os.environ["KERAS_BACKEND"] = backends[0]
+    import keras
+
+    n_features = samples.shape[1]
+    model = keras.Sequential([keras.Input((n_features,)), keras.layers.Reshape((n_features, 1))])
+    for i, (weight, _) in enumerate(layers):
+        activation = None if i == len(layers) - 1 else "relu"
+        shape = n_features, weight.shape[-1]
+        model.add(
+            keras.layers.EinsumDense("bsi,sio->bso", shape, activation=activation, bias_axes="so")
+        )
+
+    def predict(n: int) -> np.ndarray:
+        model.set_weights([array[n] for layer in layers for array in layer])
+        values: np.ndarray = model.predict(samples, batch_size=len(samples), verbose=0)
+        return values
+
+    return _Loop("a loop over Keras' predict", predict)
+
+
+def _torch_loop(samples: np.ndarray, layers: Layers) -> _Loop:
+    import torch
+
+    x = torch.from_numpy(samples)
+    tensors = [(torch.from_numpy(weight), torch.from_numpy(bias)) for weight, bias in layers]
+
+    @torch.no_grad()
+    def predict(n: int) -> np.ndarray:
+        h = x[:, :, None]
+        for i, (weight, bias) in enumerate(tensors):
+            h = torch.relu(h) if i else h
+            h = torch.einsum("bsi,sio->bso", h, weight[n]) + bias[n]
+        return h.numpy()
+
+    return _Loop("a loop over sets in PyTorch", predict)
+
+
+def _draw(sets: WeightSets, losses: np.ndarray, samples: np.ndarray) -> str:
+    """Write the picture, and say so."""
+    if not _is_installed("matplotlib"):
+        return "for a picture: pip install matplotlib"
+    from matplotlib.figure import Figure
+
+    from multisubnet import plot
+
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(2, 3))
+    plot.losses(losses, best=50, ax=left.subplots())
+    best = np.argsort(losses)[:50]
+    axes = right.subplots(3, 3).ravel()
+    plot.shape_functions(sets[best], samples, networks=range(9), ax=axes)
+    left.suptitle(f"{len(sets):,} sets by loss")
+    right.suptitle("what the 50 best add up, for 9 features")
+    figure.savefig(PICTURE, dpi=120)
+    return f"wrote {PICTURE}: losses of all sets, and what the 50 best ones add up per feature"
+
+
+def _print_backends() -> None:
+    reasons = why_unavailable()
+    ready = [backend for backend, reason in reasons.items() if reason is None]
+    print(f"Backends that can run here: {', '.join(ready)}.", end="")
+    if reasons.get("numba") is not None:
+        print(" For speed on all cores: pip install '.[cpu]'.", end="")
+    print(" `multisubnet info` says more.")
+
+
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _text(seconds: float) -> str:
+    if seconds < 0.1:
+        return f"{seconds * 1e3:.1f} ms"
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds:,.0f} s"

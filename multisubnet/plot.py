@@ -1,0 +1,250 @@
+"""Pictures of weight sets, drawn with Matplotlib: the extra ``plot``.
+
+Each function draws on the axes that it is given, or on new ones, and returns them. To show or write
+the picture, call ``matplotlib.pyplot.show`` or the figure's ``savefig``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from multisubnet._functions.mlp import mlp
+from multisubnet._sets.weight_sets import WeightSets
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from multisubnet._arrays.types import HostArrayLike
+
+__all__ = ["losses", "shape_functions", "weights"]
+
+_POINTS = 200  # of a curve
+_LINES = 500  # the most that are drawn of many sets
+
+
+def shape_functions(
+    sets: WeightSets[Any],
+    samples: HostArrayLike,
+    *,
+    networks: Sequence[int] | None = None,
+    names: Sequence[str] | None = None,
+    coverage: float = 0.9,
+    output: int = 0,
+    ax: Axes | Sequence[Axes] | np.ndarray | None = None,
+) -> np.ndarray:
+    """Draw what each network makes of its feature: the median over all sets, and a band.
+
+    Parameters
+    ----------
+    sets : WeightSets
+        On the CPU. Networks of one input each, affine or with hidden layers.
+    samples : array_like, shape (B, F)
+        The data. A curve spans the range of its feature; ticks along the bottom are the samples.
+    networks : sequence of int, optional
+        The networks to draw; by default all of them.
+    names : sequence of str, optional
+        A name per feature.
+    coverage : float, optional
+        The share of the sets inside the band, from 0 to 1.
+    output : int, optional
+        The output of the networks to draw.
+    ax : matplotlib.axes.Axes or sequence of them, optional
+        One per network; by default a new figure.
+
+    Returns
+    -------
+    ndarray of matplotlib.axes.Axes
+        One per network.
+
+    Raises
+    ------
+    ImportError
+        Matplotlib is not installed.
+    ValueError
+        The networks have more than one input, or there are more or fewer axes than networks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import multisubnet as ms
+    >>> from multisubnet import plot
+    >>> rng = np.random.default_rng(0)
+    >>> sets = ms.WeightSets(*rng.normal(size=(2, 50, 3)), activation="tanh")
+    >>> axes = plot.shape_functions(sets, rng.normal(size=(100, 3)))  # doctest: +SKIP
+    >>> axes[0].figure.savefig("shapes.png")                          # doctest: +SKIP
+    """
+    pyplot = _pyplot()
+    x = np.asarray(samples)
+    features = _features(sets)
+    chosen = range(len(features)) if networks is None else networks
+    grid = np.linspace(x.min(axis=0), x.max(axis=0), _POINTS).astype(sets.dtype, copy=False)
+    curves = _each_network(sets, grid)[..., output]
+    tail = (1 - coverage) / 2
+    low, middle, high = np.quantile(curves, [tail, 0.5, 1 - tail], axis=0)
+    axes = _axes(pyplot, ax, len(chosen))
+    for one, s in zip(axes, chosen, strict=True):
+        f = features[s]
+        one.fill_between(grid[:, f], low[:, s], high[:, s], alpha=0.25, linewidth=0)
+        one.plot(grid[:, f], middle[:, s])
+        one.plot(x[:, f], np.zeros(len(x)), "|", color="0.4", transform=one.get_xaxis_transform())
+        one.set_xlabel(f"feature {f}" if names is None else names[f])
+    return axes
+
+
+def losses(
+    losses: HostArrayLike, *, best: int = 10, log: bool | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw the losses of all sets in ascending order, with the best ones marked.
+
+    Parameters
+    ----------
+    losses : array_like, shape (N,)
+        As `mean_loss` returns them. Losses that are not finite are left out.
+    best : int, optional
+        How many of the best sets to mark.
+    log : bool, optional
+        Whether the axis of losses is logarithmic; by default if all losses are positive.
+    ax : matplotlib.axes.Axes, optional
+        By default those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        Matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from multisubnet import plot
+    >>> plot.losses([0.3, 0.1, 0.9], best=1)  # doctest: +SKIP
+    <Axes: xlabel='sets, by loss', ylabel='loss'>
+    """
+    (axes,) = _axes(_pyplot(), ax, 1)
+    values = np.asarray(losses, np.float64).ravel()
+    values = np.sort(values[np.isfinite(values)])
+    axes.plot(np.arange(1, len(values) + 1), values)
+    axes.plot(np.arange(1, len(values[:best]) + 1), values[:best], ".")
+    if log or (log is None and len(values) and values[0] > 0):
+        axes.set_yscale("log")
+    axes.set(xlabel="sets, by loss", ylabel="loss")
+    return axes
+
+
+def weights(
+    sets: WeightSets[Any],
+    losses: HostArrayLike | None = None,
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the parameters of each set as a line: parallel coordinates.
+
+    Parameters
+    ----------
+    sets : WeightSets
+        On the CPU. Of more than 500 sets, the 500 with the least losses are drawn, or 500 spread
+        over all of them.
+    losses : array_like, shape (N,), optional
+        Colour the lines by loss; the best set is drawn last.
+    ax : matplotlib.axes.Axes, optional
+        By default those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        Matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import multisubnet as ms
+    >>> from multisubnet import plot
+    >>> sets = ms.WeightSets([[2.0, 9.0], [8.0, 6.0]])
+    >>> plot.weights(sets)  # doctest: +SKIP
+    <Axes: xlabel='parameter', ylabel='value'>
+    """
+    pyplot = _pyplot()
+    from matplotlib.collections import LineCollection
+
+    (axes,) = _axes(pyplot, ax, 1)
+    theta = np.asarray(sets.to_theta())
+    if losses is None:
+        drawn = np.unique(np.linspace(0, len(theta) - 1, _LINES).astype(int))
+    else:
+        drawn = np.argsort(np.asarray(losses), kind="stable")[:_LINES][::-1]
+    places = np.arange(theta.shape[1])
+    lines = LineCollection(
+        [np.column_stack([places, one]) for one in theta[drawn]],
+        linewidths=0.8,
+        alpha=max(0.1, min(1.0, 30 / max(len(drawn), 1))),
+    )
+    if losses is not None:
+        lines.set_array(np.asarray(losses)[drawn])
+        axes.figure.colorbar(lines, ax=axes, label="loss")
+    axes.add_collection(lines)
+    axes.autoscale_view()
+    axes.set(xlabel="parameter", ylabel="value")
+    return axes
+
+
+def _pyplot() -> Any:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        error.add_note("multisubnet.plot needs Matplotlib: pip install 'multisubnet[plot]'")
+        raise
+    return pyplot
+
+
+def _axes(pyplot: Any, ax: Any, count: int) -> np.ndarray:
+    """Return so many axes: those given, or those of a new figure."""
+    if ax is not None:
+        axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+        if len(axes) != count:
+            raise ValueError(f"ax has {len(axes)} axes; expected {count}")
+        return axes
+    columns = min(count, max(math.ceil(math.sqrt(count)), 1), 6)
+    rows = math.ceil(count / max(columns, 1))
+    _, axes = pyplot.subplots(
+        max(rows, 1),
+        max(columns, 1),
+        squeeze=False,
+        figsize=(max(2.4 * columns, 4.8), max(1.8 * rows, 3.2)),
+        layout="constrained",
+    )
+    for unused in axes.ravel()[count:]:
+        unused.remove()
+    return axes.ravel()[:count]
+
+
+def _features(sets: WeightSets[Any]) -> list[int]:
+    """Return the feature that each network sees."""
+    if sets.layer_sizes[0] != 1:
+        raise ValueError(
+            f"networks of these sets have {sets.layer_sizes[0]} inputs; expected 1 input each"
+        )
+    if sets.inputs is None:
+        return list(range(sets.n_networks))
+    return [int(f) for f in sets.inputs[:, 0]]
+
+
+def _each_network(sets: WeightSets[Any], samples: np.ndarray) -> np.ndarray:
+    """Return the values of all networks, (N, B, S, P), also of additive sets."""
+    activation = sets.activation if len(sets.layers) > 1 else None
+    values: np.ndarray = mlp(
+        samples,
+        sets.layers,
+        activation=activation,
+        output_activation=sets.output_activation,
+        inputs=sets.inputs,
+    )
+    return values

@@ -1,0 +1,107 @@
+"""Pictures of sets: the lines that are drawn are those of the predictions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import multisubnet as ms
+from multisubnet import plot
+
+pyplot = pytest.importorskip("matplotlib.pyplot")
+pyplot.switch_backend("Agg")
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    pyplot.close("all")
+
+
+def drawn(axes):
+    return [line.get_xydata() for line in axes.get_lines()]
+
+
+def affine_sets(rng, n_sets=9, n_features=3):
+    return ms.WeightSets(*rng.normal(size=(2, n_sets, n_features)), activation="tanh")
+
+
+def additive_sets(rng):
+    layers = [
+        (rng.normal(size=(9, 3, 1, 4)), rng.normal(size=(9, 3, 4))),
+        (rng.normal(size=(9, 3, 4, 2)), None),
+    ]
+    return ms.WeightSets.from_layers(
+        layers, activation="relu", output_activation="tanh", inputs=[[2], [0], [0]], additive=True
+    )
+
+
+@pytest.mark.parametrize("make", [affine_sets, additive_sets])
+def test_a_shape_function_is_the_median_over_sets(make):
+    rng = np.random.default_rng(0)
+    sets, samples = make(rng), rng.normal(size=(20, 3))
+    axes = plot.shape_functions(sets, samples, names=["a", "b", "c"])
+    features = [0, 1, 2] if make is affine_sets else [2, 0, 0]
+    assert [one.get_xlabel() for one in axes] == ["abc"[f] for f in features]
+    for s, (one, f) in enumerate(zip(axes, features, strict=True)):
+        curve, ticks = drawn(one)
+        assert ticks[:, 0] == pytest.approx(samples[:, f])
+        assert curve[[0, -1], 0] == pytest.approx([samples[:, f].min(), samples[:, f].max()])
+        points = np.zeros((len(curve), 3))
+        points[:, f] = curve[:, 0]
+        if make is affine_sets:
+            values = sets.predict(points)[..., f]
+        else:
+            hidden = np.maximum(
+                points[:, f, None] * sets.layers[0][0][:, None, s, 0]
+                + sets.layers[0][1][:, None, s],
+                0,
+            )
+            values = np.tanh(np.einsum("nbk,nk->nb", hidden, sets.layers[1][0][:, s, :, 0]))
+        assert curve[:, 1] == pytest.approx(np.median(values, axis=0))
+        assert len(one.collections) == 1  # the band
+
+
+def test_some_networks_on_given_axes():
+    rng = np.random.default_rng(0)
+    sets, samples = affine_sets(rng), rng.normal(size=(20, 3))
+    _, ax = pyplot.subplots()
+    (returned,) = plot.shape_functions(sets, samples, networks=[1], ax=ax)
+    assert returned is ax
+    with pytest.raises(ValueError, match="ax has 1 axes; expected 3"):
+        plot.shape_functions(sets, samples, ax=ax)
+
+
+def test_networks_of_many_inputs_have_no_shape_function():
+    layers = [(np.ones((2, 1, 3, 4)), None), (np.ones((2, 1, 4, 1)), None)]
+    with pytest.raises(ValueError, match="3 inputs; expected 1 input each"):
+        plot.shape_functions(ms.WeightSets.from_layers(layers), np.ones((5, 3)))
+
+
+def test_losses_ascend_and_the_best_are_marked():
+    axes = plot.losses([0.5, np.nan, 0.1, np.inf, 0.3], best=2)
+    every, best = drawn(axes)
+    assert every.tolist() == [[1, 0.1], [2, 0.3], [3, 0.5]]
+    assert best.tolist() == [[1, 0.1], [2, 0.3]]
+    assert axes.get_yscale() == "log"
+    assert plot.losses([-1.0, 2.0]).get_yscale() == "linear"
+
+
+def test_weights_are_lines_and_the_best_is_the_last():
+    rng = np.random.default_rng(0)
+    sets = affine_sets(rng, n_sets=600)
+    losses = rng.random(600)
+    (lines,) = plot.weights(sets, losses).collections
+    segments = lines.get_segments()
+    assert len(segments) == 500
+    assert segments[-1][:, 1] == pytest.approx(sets.to_theta()[losses.argmin()])
+    assert lines.get_array()[-1] == losses.min()
+    (plain,) = plot.weights(sets[:5]).collections
+    assert len(plain.get_segments()) == 5
+
+
+def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    with pytest.raises(ImportError) as error:
+        plot.losses([1.0])
+    assert "multisubnet[plot]" in error.value.__notes__[0]
