@@ -100,3 +100,21 @@ def test_policies(tmp_path):
     assert progress[-1] > 1.3 * progress[0]
     assert "100 calls, the same forces" in run.stdout
     assert picture.read_text().count("<polyline") == 2
+
+
+def test_mlp_ensemble(tmp_path):
+    pytest.importorskip("sklearn")
+    picture = tmp_path / "ensemble.svg"
+    run = subprocess.run(
+        [sys.executable, ROOT / "examples" / "mlp_ensemble.py", "--quick", "--picture", picture],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "N=10" in run.stdout
+    assert float(re.search(r"at most (\S+) apart", run.stdout)[1]) < 1e-10
+    in_gap, beside = re.search(r"([\d.]+) in the gap, ([\d.]+) beside", run.stdout).groups()
+    assert float(in_gap) > 3 * float(beside)
+    assert picture.read_text().count("<circle") == 120
