@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -256,6 +256,37 @@ class StackedMLP(nn.Module):
         if self.intercept is not None:
             kind["intercept"] = array_of("intercept", self.intercept)
         return WeightSets.from_layers(**kind)
+
+    @classmethod
+    def from_modules(cls, modules: Iterable[nn.Module], *, set_axis: SetAxis = 1) -> StackedMLP:
+        """Stack modules of one structure, each a `torch.nn.Sequential` of Linear and activations.
+
+        Parameters
+        ----------
+        modules : iterable of Module
+            As for `multisubnet.WeightSets.from_models`. The parameters are copied.
+        set_axis : {0, 1}, optional
+            As for the module.
+
+        Returns
+        -------
+        StackedMLP
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for `multisubnet.WeightSets.from_models`.
+
+        Examples
+        --------
+        >>> from torch import nn
+        >>> from multisubnet.torch import StackedMLP
+        >>> def net():
+        ...     return nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4))
+        >>> StackedMLP.from_modules([net() for _ in range(5)]).layer_sizes
+        (8, 16, 4)
+        """
+        return cls.from_weight_sets(WeightSets.from_models(modules), set_axis=set_axis)
 
 
 class StackedLinear(nn.Module):

@@ -334,6 +334,18 @@ def test_the_module_learns():
     assert (losses() < 0.5 * before).all()
 
 
+def test_stacked_modules():
+    def net():
+        return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+
+    modules, samples = [net() for _ in range(4)], draw(6, 3)
+    model = mst.StackedMLP.from_modules(modules)
+    assert model.layer_sizes == (3, 4, 2)
+    with torch.no_grad():
+        desired = torch.stack([module(samples) for module in modules], 1)[:, :, None]
+    torch.testing.assert_close(model(samples), desired)
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
