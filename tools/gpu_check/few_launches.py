@@ -13,12 +13,13 @@ from typing import Any
 
 import cupy
 import numpy as np
-from first_contact import compare
+from first_contact import calls_of_networks, compare
 
 import multisubnet as ms
 from multisubnet.testing import assert_same_bits
 
 RNG = np.random.default_rng(1)
+_SIZES = (1, 16), (16, 16), (16, 1)  # of the layers of networks that are profiled
 
 
 def launch_all() -> None:
@@ -41,6 +42,8 @@ def launch_all() -> None:
             compare(ms.mean_loss_and_grad, *operands, targets, **options)
             compare(ms.mean_loss_and_grad, *operands, targets)
             compare(ms.affine_stats, *operands, activation="tanh")
+    for _, function, operands, options in calls_of_networks():
+        compare(function, *operands, **options)
 
 
 def launch_profiled() -> None:
@@ -51,7 +54,10 @@ def launch_profiled() -> None:
         return [cupy.asarray(RNG.standard_normal(shape, "f4")) for shape in shapes]
 
     small, odd, even = operands(1000, 569, 30), operands(2000, 4099, 33), operands(1000, 1000, 64)
+    networks = [cupy.asarray(RNG.standard_normal((100, 30, *size), "f4")) for size in _SIZES]
     calls = [
+        lambda: ms.mlp(small[0], networks),
+        lambda: ms.mlp(small[0], networks, additive=True),
         lambda: ms.affine(*small[:3]),
         lambda: ms.affine(*odd[:3]),
         lambda: ms.affine(*even[:3]),

@@ -134,6 +134,7 @@ def calls() -> Iterator[Call]:
     shared = SAMPLES, WEIGHT[:1], BIAS, OF_SETS
     yield "affine_vjp of a shared weight", ms.affine_vjp, shared, tanh
     yield "affine_stats", ms.affine_stats, operands, {"activation": "gelu"}
+    yield from calls_of_networks()
     with_targets = *operands, TARGETS
     with_labels = *operands, np.sign(TARGETS)
     yield "mean_loss_and_grad in closed form", ms.mean_loss_and_grad, with_targets, {}
@@ -150,6 +151,24 @@ def calls() -> Iterator[Call]:
         shapes = (569, 30), (1000, 30), (1000, 30)
         large = tuple(_RNG.normal(size=shape).astype("f4") for shape in shapes)
         yield "affine of 17 million elements", ms.affine, large, {}
+
+
+def networks(samples: Any, *weights: Any, set_index: Any = None, **options: Any) -> Any:
+    """Evaluate networks without biases, or one set for each sample."""
+    if set_index is None:
+        return ms.mlp(samples, weights, **options)
+    return ms.mlp_select(samples, weights, set_index, **options)
+
+
+def calls_of_networks() -> Iterator[Call]:
+    """Yield calls of networks with hidden layers: in registers, added up, through memory."""
+    for width, dtype in ((3, "f4"), (16, "f2"), (5, "f8"), (99, "f4")):
+        sizes = (1, width), (width, 4)
+        layers = [_RNG.normal(size=(N, F, *size)).astype(dtype) for size in sizes]
+        arrays = SAMPLES.astype(dtype), *layers
+        yield f"mlp 1-{width}-4 {dtype}", networks, arrays, {}
+        yield f"mlp 1-{width}-4 {dtype}, added up", networks, arrays, {"additive": True}
+        yield f"mlp_select 1-{width}-4 {dtype}", networks, arrays, {"set_index": INDEX}
 
 
 if __name__ == "__main__":
