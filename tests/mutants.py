@@ -680,8 +680,8 @@ MUTANTS = [
     Mutant(
         "sums over networks in the working dtype, on the GPU",
         "cuda/mlp.cu",
-        "float64 totals[OUT][ROWS];",
-        "T totals[OUT][ROWS];",
+        "add(totals[k][row], Convert<float64>::from(values[k][row]));",
+        "Convert<float64>::from(add(Convert<T>::from(totals[k][row]), values[k][row]));",
         "test_mlp_kernels.py -k host",
     ),
     Mutant(

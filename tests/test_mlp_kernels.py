@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_launch import CARDS, H100, Array
 from test_launch import SMALL as SMALL_CARD
-from test_mlp import MIXED, SMALL, WIDE, assert_agrees, expected, networks, sets_of
+from test_mlp import FLOATS, MIXED, SMALL, WIDE, assert_agrees, expected, networks, sets_of
 
 import multisubnet as ms
 from multisubnet._backends.cupy.launch import mlp
@@ -25,7 +25,7 @@ on_kernels = pytest.mark.parametrize(
 
 @on_kernels
 @given(
-    problem=networks(["float32"], (SMALL,), max_sets=40, max_samples=700, max_subnets=9),
+    problem=networks(FLOATS, (SMALL,), max_sets=40, max_samples=700, max_subnets=9),
     set_axis=st.sampled_from([0, 1]),
     grid=st.sampled_from([1, 3, 2**31 - 1]),
 )
