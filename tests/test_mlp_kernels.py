@@ -53,6 +53,19 @@ def test_agreement_of_networks_that_go_through_memory(backend, problem, card, sc
         assert_same_bits(selected, formula.mlp_select(samples, layers, index, **options))
 
 
+@on_kernels
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_the_order_and_the_dtype_of_sums_over_networks(backend, dtype):
+    # In float64 the order shows, in float32 sums that are rounded more than once.
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(50, 9)).astype(dtype)
+    layers = [
+        rng.normal(size=(3, 9, a, b)).astype(dtype) for a, b in itertools.pairwise(SMALL.sizes)
+    ]
+    result = backend.mlp(samples, layers, additive=True)
+    assert_same_bits(result, formula.mlp(samples, layers, additive=True))
+
+
 def test_many_layers_and_wide_sums_go_through_memory():
     rng = np.random.default_rng(0)
     sizes = [1, *[3] * mlp.MOST_LAYERS, 2]
