@@ -43,3 +43,9 @@ def test_a_source_has_its_headers_once_and_says_where_lines_come_from():
             there = (sources.directory() / name).read_text().splitlines()[number - 1]
             assert line == there
         number += 1
+
+
+def test_modules_of_tests_have_names_of_their_own():
+    """As pytest imports them: of two with one name, only the first would be collected."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert len(names) == len(set(names))
