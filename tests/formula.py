@@ -90,8 +90,8 @@ def mlp(
         if additive:
             n_outputs = layers[-1][0].shape[3]
             total = np.zeros((*x.shape[:2], n_outputs))
-            if intercept is not None:
-                total = total + intercept.astype(working).astype(float)[:, None]
+            if intercept is not None:  # where the sum starts: it may be -0.0
+                total[...] = intercept.astype(working).astype(float)[:, None]
             for values in results:
                 total = total + values
             result = cast(total, dtype)

@@ -51,7 +51,7 @@ class Model(NamedTuple):
         total = [np.zeros(self.shape) for _ in range(n_outputs)]
         if self.intercept is not None:
             rounded = self.intercept.astype(self.dtype).astype(float)
-            total = [t + rounded[:, p, None] for p, t in enumerate(total)]
+            total = [np.broadcast_to(of_set[:, None], self.shape) for of_set in rounded.T]
         for network in self.networks:
             total = [t + h for t, h in zip(total, network.values[-1], strict=True)]
         return [t.astype(self.dtype) for t in total]

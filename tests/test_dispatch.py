@@ -220,7 +220,7 @@ def test_the_work_runs_on_the_current_stream_and_is_not_waited_for(monkeypatch):
     launched = []
 
     def kernel(name):
-        def launch(grid, block, arguments):
+        def launch(grid, block, arguments, shared_mem=0):
             launched.append(cupy.cuda.get_current_stream().ptr)
 
         return launch

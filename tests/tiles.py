@@ -46,7 +46,7 @@ SIZES = {  # by name: what holds it, what it is called there, and small values
     "gpu_threads": (geometry, "BLOCK_THREADS", [32, 128]),
     "gpu_warp": (geometry, "WARP", [1]),
     "gpu_runs": (geometry, "MOST_RUNS", [1, 2]),
-    "gpu_rows": (geometry, "MAX_GRID_Y", [1, 2, 5]),
+    "gpu_rows": (geometry, "MAX_GRID_Y", [32, 96]),  # multiples of 32, as grids are
     "gpu_scratch": (networks, "_SCRATCH_BYTES", [1, 5000]),
     "gpu_products": (launch_mlp, "_PRODUCTS", [1]),
     "gpu_grid": (launch_mlp, "_MAX_GRID_X", [1, 3]),
