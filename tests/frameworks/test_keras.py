@@ -399,7 +399,6 @@ def functional_with_an_operation():
         (lambda: keras.layers.BatchNormalization(), "with gamma of shape"),
         (lambda: keras.layers.BatchNormalization(center=False, scale=False), "moving_mean"),
         (lambda: keras.layers.PReLU(), "with alpha of shape"),
-        (lambda: keras.layers.Dense(3), r"with kernel of shape \(3, 3\), bias of shape \(3,\);"),
         (lambda: keras.layers.Embedding(3, 1), "with embeddings of shape"),
         (lambda: keras.layers.EinsumDense("ab,b->a", ()), "whose outputs are not those"),
         (lambda: Affine(keras.ops.tanh), "whose outputs are not those"),

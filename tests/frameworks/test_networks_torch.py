@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import types
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from multisubnet.torch import _network_ops as ops
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 CLASSES = Architecture((2, 4, 3), "tanh", None, (True, True))
+PLAIN = types.SimpleNamespace(name="numpy")  # any options
 CASES = [(SMALL, "huber", "float32"), (CLASSES, CATEGORICAL, "float32")]
 
 
@@ -96,7 +98,7 @@ def test_bits_of_select_and_stats(problem, data):
 @pytest.mark.parametrize("case", CASES, ids=["huber", "categorical"])
 @given(data=st.data())
 def test_bits_of_losses(case, data):
-    (samples, layers, targets), options = data.draw(judged_networks(case))
+    (samples, layers, targets), options = data.draw(judged_networks(case, PLAIN))
     desired = ms.mlp_mean_loss_and_grad(samples, layers, targets, **options)
     arguments = tensor(samples), tensors(layers), tensor(targets)
     options = with_tensors(options)
