@@ -129,6 +129,15 @@ def test_reference_has_every_method():
     assert sorted(documented("weight-sets.rst", "automethod")) == sorted(methods)
 
 
+def test_figures_are_those_of_committed_results():
+    spec = importlib.util.spec_from_file_location("tables", DOCS / "tables.py")
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    for page in tables.PAGES:
+        assert tables.with_table(text_of(page)) == text_of(page), "run docs/tables.py"
+        assert "<!-- speed -->\n| 1,000 sets" in text_of(page)
+
+
 @pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *PAGES], ids=stem)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text_of(page)):
