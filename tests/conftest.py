@@ -32,10 +32,10 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How many problems a property test draws, where it does not say so itself. With fewer than the gate
-# (.ci/run) draws, `few` draws some of long lists of parameters, too.
+# How many problems a property test draws, if it does not say so itself. With fewer than four, `few`
+# takes some of long lists of parameters only.
 EXAMPLES = int(os.environ.get("MULTISUBNET_TEST_EXAMPLES", "3"))
-GATE_EXAMPLES = 4  # the fewest that it draws
+ALL_PARAMETERS = 4
 hypothesis.settings.register_profile(
     "multisubnet",
     max_examples=EXAMPLES,
@@ -51,16 +51,16 @@ hypothesis.settings.load_profile("multisubnet")
 
 
 def few(values, count=3):
-    """Return some of the values, of which the gate takes all: evenly spaced, with both ends."""
+    """Return some of the values, evenly spaced, with both ends; `make test-thorough` takes all."""
     values = list(values)
-    if GATE_EXAMPLES <= EXAMPLES or len(values) <= count:
+    if ALL_PARAMETERS <= EXAMPLES or len(values) <= count:
         return values
     return [values[i * (len(values) - 1) // (count - 1)] for i in range(count)]
 
 
 def pytest_report_header():
     drawn = f"property tests draw {EXAMPLES} examples"
-    if EXAMPLES < GATE_EXAMPLES:
+    if EXAMPLES < ALL_PARAMETERS:
         drawn += ", and some of long lists of parameters; make test-thorough draws many, and all"
     return drawn
 

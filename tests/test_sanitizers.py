@@ -12,10 +12,10 @@ from pathlib import Path
 
 import cuda_on_host
 import pytest
-from conftest import EXAMPLES, GATE_EXAMPLES
+from conftest import EXAMPLES, ALL_PARAMETERS
 
 ROOT = Path(__file__).parent.parent
-MANY = EXAMPLES >= GATE_EXAMPLES  # each needs kernels of its own, which take a second to compile
+MANY = EXAMPLES >= ALL_PARAMETERS  # each needs kernels of its own, which take a second to compile
 pytestmark = pytest.mark.skipif(
     cuda_on_host.why_unavailable() is not None or not sys.platform.startswith("linux"),
     reason="needs g++ on Linux",
