@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cuda_on_host
 import pytest
-from conftest import EXAMPLES, ALL_PARAMETERS
+from conftest import ALL_PARAMETERS, EXAMPLES
 
 ROOT = Path(__file__).parent.parent
 MANY = EXAMPLES >= ALL_PARAMETERS  # each needs kernels of its own, which take a second to compile
