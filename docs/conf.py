@@ -35,7 +35,10 @@ nitpick_ignore_regex = [
 ]
 nitpick_ignore = [
     ("py:obj", name)
-    for name in ("activation", "bias", "derivative", "device", "dtype", "nbytes", "weight")
+    for name in (
+        *("activation", "additive", "bias", "derivative", "device", "dtype", "inputs"),
+        *("intercept", "layer_sizes", "layers", "nbytes", "output_activation", "weight"),
+    )
 ]
 
 html_theme = "pydata_sphinx_theme"
