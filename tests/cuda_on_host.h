@@ -59,17 +59,19 @@ static inline void __syncthreads() {
     swapcontext(&running->context, &between_turns);
 }
 
+// Apart from the loop over fibers: to a compiler getcontext returns twice, and may clobber its counter.
+static void begin(Fiber &fiber) {
+    fiber.done = false;
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack;
+    fiber.context.uc_stack.ss_size = Fiber::STACK;
+    makecontext(&fiber.context, run_fiber, 0);
+}
+
 // Runs a block whose threads wait for each other: each goes on until it waits or is done. The last
 // one to wait is the first to go on, so that one that does not wait long enough is seen.
 static void take_turns(const Fibers &fibers) {
-    for (size_t i = 0; i < fibers.size; ++i) {
-        Fiber &fiber = fibers.all[i];
-        fiber.done = false;
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = fiber.stack;
-        fiber.context.uc_stack.ss_size = Fiber::STACK;
-        makecontext(&fiber.context, run_fiber, 0);
-    }
+    for (size_t i = 0; i < fibers.size; ++i) begin(fibers.all[i]);
     bool backward = false;
     for (size_t n_done = 0; n_done < fibers.size; backward = !backward) {
         n_done = 0;
