@@ -264,7 +264,8 @@ def mlp_mean_loss(
     result = dtype_of_loss(dtype)
     if not networks.is_traced:
         return networks.evaluate(_as_tuple(ms.mlp_mean_loss), result, **of_loss)[0]
-    return _losses_in_jax(networks, of_loss)(*networks.arrays()[:3]).astype(result)
+    losses = _losses_in_jax(networks, _problem_of(networks, of_loss))
+    return losses(*networks.arrays()[:3]).astype(result)
 
 
 def mlp_mean_loss_and_grad(
@@ -294,7 +295,8 @@ def mlp_mean_loss_and_grad(
     result = dtype_of_loss(dtype)
     if not networks.is_traced:
         return networks.evaluate(ms.mlp_mean_loss_and_grad, result, **of_loss)
-    call = _problem_of(networks, of_loss).call
+    problem = _problem_of(networks, of_loss)
+    call = problem.call
     working = canonical(call.dtype)
     samples, layers, intercept, _ = networks.arrays()
     given = layers, intercept
@@ -303,7 +305,7 @@ def mlp_mean_loss_and_grad(
         return jnp.broadcast_to(x.astype(working), (call.n_sets, *x.shape[1:]))
 
     losses, pull_back = jax.vjp(
-        functools.partial(_losses_in_jax(networks, of_loss), samples),
+        functools.partial(_losses_in_jax(networks, problem), samples),
         *jax.tree.map(of_each_set, given),
     )
     found = pull_back(jnp.ones_like(losses))
@@ -337,9 +339,8 @@ def _problem_of(networks: _Networks, of_loss: dict[str, Any]) -> NetworkLoss:
     return NetworkLoss(networks.named, networks.how, others, dtype=None, **of_loss)
 
 
-def _losses_in_jax(networks: _Networks, of_loss: dict[str, Any]) -> Callable[..., Any]:
+def _losses_in_jax(networks: _Networks, problem: NetworkLoss) -> Callable[..., Any]:
     """Return the losses in JAX's own operations, as a function of samples, layers, intercept."""
-    problem = _problem_of(networks, of_loss)
     targets, sample_weight = traced(networks.others)
     targets = targets.reshape(problem.shaped_targets().shape[1:])
     call = problem.call

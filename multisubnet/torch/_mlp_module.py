@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from multisubnet._arithmetic.activation import Activation, resolve_activation
+from multisubnet._arithmetic.activation import Activation
 from multisubnet._arrays import validation
 from multisubnet._functions.mlp_operands import activation_per_layer
+from multisubnet._sets.parameters import resolve
 from multisubnet._sets.weight_sets import WeightSets
 from multisubnet.torch._arrays import array_of, tensor_of
 from multisubnet.torch._module import sets_first
@@ -129,7 +130,7 @@ class StackedMLP(nn.Module):
         self.n_subnetworks: int = n_subnetworks
         self.set_axis: SetAxis = validation.axis("set_axis", set_axis)
         self.activation = _checked(activation, len(self.layer_sizes) - 1)
-        self.output_activation = _resolved(output_activation)
+        self.output_activation = resolve(output_activation)
         self.inputs = None if inputs is None else np.asarray(inputs).tolist()
         self.additive: bool = bool(additive)
         kind: dict[str, Any] = {"device": device, "dtype": dtype}
@@ -326,17 +327,11 @@ class StackedLinear(nn.Module):
 StackedMLP.__module__ = "multisubnet.torch"  # where pickles look for it
 
 
-def _resolved(activation: Any) -> Activation | None:
-    if activation is None:
-        return None
-    return resolve_activation(activation, np.dtype(np.float64))[0]
-
-
 def _checked(activation: Any, n_layers: int) -> Any:
     """Return one activation for all hidden layers, or a tuple of them."""
     *hidden, _ = activation_per_layer(activation, None, n_layers)
-    resolved = tuple(_resolved(one) for one in hidden)
-    return resolved if isinstance(activation, list | tuple) else _resolved(activation)
+    resolved = tuple(resolve(one) for one in hidden)
+    return resolved if isinstance(activation, list | tuple) else resolve(activation)
 
 
 def _shown(activation: Any) -> str:
