@@ -55,6 +55,7 @@ static void run_fiber() {
 }
 
 static inline void __syncthreads() {
+    if (blockDim.x * blockDim.y == 1) return;  // it has nobody to wait for
     if (!running) fail("__syncthreads in a block of which threads do not take turns\n");
     swapcontext(&running->context, &between_turns);
 }
