@@ -638,7 +638,7 @@ MUTANTS = [
     ),
     Mutant(
         "a bias of networks that is added last, on the GPU",
-        "cuda/mlp.cu",
+        "cuda/mlp.cuh",
         """                const T product = mul(h[row], w.lane[lane]);
                 z.of[k][row] = i ||""",
         """                const T product = mul(h[row], w.lane[lane]);
@@ -651,7 +651,7 @@ MUTANTS = [
     ),
     Mutant(
         "values of another unit, on the GPU",
-        "cuda/mlp.cu",
+        "cuda/mlp.cuh",
         "values[row] = of[i][row];",
         "values[row] = of[UNITS - 1 - i][row];",
         "test_mlp_kernels.py -k host",
@@ -665,7 +665,7 @@ MUTANTS = [
     ),
     Mutant(
         "another input of a network, on the GPU",
-        "cuda/mlp.cu",
+        "cuda/mlp.cuh",
         "reinterpret_cast<const int64 *>(p.inputs.data) + s * IN : nullptr",
         "reinterpret_cast<const int64 *>(p.inputs.data) + s : nullptr",
         "test_mlp_kernels.py -k host",
@@ -696,7 +696,7 @@ MUTANTS = [
     ),
     Mutant(
         "weights that are read before they are there, on the GPU",
-        "cuda/mlp.cu",
+        "cuda/mlp.cuh",
         """            if (!ADDITIVE) s = 0;
         }
     }
@@ -710,7 +710,7 @@ MUTANTS = [
     ),
     Mutant(
         "weights that are overwritten while they are read, on the GPU",
-        "cuda/mlp.cu",
+        "cuda/mlp.cuh",
         "    __syncthreads();  // nobody reads the weights of before any more",
         "",
         "test_mlp_kernels.py -k host",
