@@ -164,8 +164,66 @@ def test_what_cannot_be_written_to(sklearn):
         sets.write_to(other)
     with pytest.raises(IndexError, match="set 1 is out of bounds"):
         sets.write_to(model, 1)
-    with pytest.raises(TypeError, match="write_to is there for one set of networks"):
+    with pytest.raises(ValueError, match=r"networks with layers|one weight and one bias per"):
         ms.WeightSets([[1.0]]).write_to(model)
-    lists = ms.WeightSets.from_models([WEIGHTS[:2]])
-    with pytest.raises(TypeError, match="expected a model to write to"):
-        lists.write_to(WEIGHTS[:2])
+    with pytest.raises(TypeError, match="model is a tuple, which cannot be written to"):
+        ms.WeightSets([[1.0]]).write_to(([2.0], None))
+    with pytest.raises(ValueError, match=r"model is of another structure .* biases are False and"):
+        ms.WeightSets([[1.0]]).write_to({"weight": [2.0], "bias": [1.0]})
+    with pytest.raises(TypeError, match="expected the number of one set"):
+        ms.WeightSets([[1.0]]).write_to({"weight": [2.0]}, slice(0, 0))
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+def test_lists_and_mappings_that_are_written_to(kind):
+    names = ["0.weight", "0.bias", "2.weight", "2.bias"]
+    rng = np.random.default_rng(0)
+
+    def model():
+        arrays = [rng.normal(size=x.shape).astype("f4") for x in WEIGHTS]
+        return arrays if kind is list else dict(zip(names, [x.T for x in arrays], strict=True))
+
+    models = [model(), model()]
+    sets = ms.WeightSets.from_models(models, activation="tanh")
+    target = model()
+    sets.write_to(target, 1)
+    assert ms.WeightSets.from_models([target], activation="tanh") == sets[1]
+    arrays, expected = (list(x.values()) if kind is dict else x for x in (target, models[1]))
+    assert all(map(np.array_equal, arrays, expected))
+
+
+def test_sets_of_a_weight_per_feature_are_written_to_mappings_and_estimators():
+    sets = ms.WeightSets([[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]])
+    model = {"kernel": np.zeros(2), "bias": np.zeros(2)}
+    sets.write_to(model, 1)
+    assert ms.WeightSets.from_models([model]) == sets[1]
+
+    class Estimator:
+        coef_, intercept_ = np.zeros(2), np.zeros(2)
+
+    sets.write_to(estimator := Estimator(), 1)
+    assert ms.WeightSets.from_models([estimator]) == sets[1]
+
+
+def test_lists_of_networks_side_by_side():
+    rng = np.random.default_rng(0)
+    grouped = [rng.normal(size=shape) for shape in ((3, 1, 4), (3, 4), (3, 4, 2), (3, 2))]
+    sets = ms.WeightSets.from_models([grouped], activation="relu")
+    assert (sets.n_networks, sets.layer_sizes) == (3, (1, 4, 2))
+    assert all(np.array_equal(a[0], b) for a, b in zip(_arrays(sets), grouped, strict=True))
+    # As get_weights() of branches: level by level.
+    branches = [
+        x for pair in (grouped[:2], grouped[2:]) for s in range(3) for x in (p[s] for p in pair)
+    ]
+    assert ms.WeightSets.from_models([branches], activation="relu") == sets
+    target = [np.zeros_like(x) for x in branches]
+    sets.write_to(target)
+    assert all(map(np.array_equal, target, branches))
+    with pytest.raises(ValueError, match=r"weights of the shapes \(1, 4\), \(1, 4\), \(1, 5\)"):
+        ms.WeightSets.from_models([[np.ones((1, n)) for n in (4, 4, 5)]], activation="relu")
+    with pytest.raises(ValueError, match=r"shape \(3, 1, 4\) and a bias of shape \(3, 2\)"):
+        ms.WeightSets.from_models([[grouped[0], grouped[3]]])
+
+
+def _arrays(sets):
+    return [x for layer in sets.layers for x in layer if x is not None]

@@ -7,7 +7,8 @@ few samples: one with a weight and a bias of shape (F,) may as well be a normali
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +16,10 @@ import numpy as np
 from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arrays import joining, namespaces, validation
 from multisubnet._functions.affine import affine
+from multisubnet._sets.chains import NotAChain, as_array, put
 from multisubnet._sets.container import Container
-from multisubnet._sets.network_models import NotAChain, as_array, chain_of
+from multisubnet._sets.keras_chains import of_keras
+from multisubnet._sets.network_models import chain_of
 from multisubnet._sets.parameters import Parameters, resolve
 
 _EXPECTED = (
@@ -41,6 +44,10 @@ class _Read(NamedTuple):
     weight: Any  # (n, F)
     bias: Any  # (n, F), or None
     activation: Activation = _LINEAR
+    keys: tuple[Any, ...] = ()
+    """Those of weight and bias among what the model is read from; empty: nothing is written."""
+    replace: Callable[[Any, Any], None] | None = None
+    """Replaces one of these in the model."""
 
 
 def from_models(models: Iterable[Any], activation: str | Activation | None) -> Parameters:
@@ -73,7 +80,7 @@ def read_model(name: str, model: Any, given: Activation | None) -> Parameters:
         sets = _with_activation(name, _sets_of(name, model, given), given)
     except _Refused as refusal:
         try:
-            network = chain_of(model, given, of_keras).parameters
+            network = chain_of(model, given).parameters
         except NotAChain as other:
             raise ValueError(
                 f"{name} is a {type(model).__name__} {refusal}; {_EXPECTED}; or dense layers one "
@@ -90,19 +97,37 @@ def read_model(name: str, model: Any, given: Activation | None) -> Parameters:
 
 def write_model(model: Any, parameters: Parameters) -> None:
     """Write one set to a model of its structure."""
+    if parameters.is_affine:
+        try:
+            sets = _sets_of("model", model, parameters.output_activation)
+        except _Refused:
+            pass
+        else:
+            found = Parameters(((sets.weight, sets.bias),), (resolve(sets.activation),))
+            _check_structure(parameters, found)
+            if sets.replace is None:
+                raise TypeError(
+                    f"model is a {type(model).__name__}, which cannot be written to; expected a "
+                    f"layer, module, estimator, or a mapping or list of arrays"
+                )
+            for key, array in zip(sets.keys, parameters.layers[0], strict=False):
+                sets.replace(key, namespaces.on_host(array)[0])
+            return
     try:
-        chain = chain_of(model, None, of_keras)
+        chain = chain_of(model, parameters.hidden_activation)
     except NotAChain as error:
         raise ValueError(
-            f"model is a {type(model).__name__} {error}; expected dense layers one after the other"
+            f"model is a {type(model).__name__} {error}; {_EXPECTED}; or dense layers one after "
+            f"the other"
         ) from error.__cause__
-    difference = parameters.difference(chain.parameters)
+    _check_structure(parameters, chain.parameters)
+    chain.write(parameters, namespaces.on_host)
+
+
+def _check_structure(parameters: Parameters, of_model: Parameters) -> None:
+    difference = parameters.difference(of_model)
     if difference is not None:
         raise ValueError(f"model is of another structure than the sets: {difference}")
-    for s, layers in enumerate(chain.chains):
-        for layer, (weight, bias) in zip(layers, parameters.layers, strict=True):
-            of_bias = None if bias is None else namespaces.on_host(bias)[0, s]
-            layer.write(namespaces.on_host(weight)[0, s], of_bias)
 
 
 def not_a_list(models: Any) -> TypeError:
@@ -149,7 +174,7 @@ def _sets_of(name: str, model: Any, given: Activation | None) -> _Read:
             raise _Refused(f"of length {len(model)}")
         return _set_of(name, {"weight": model[0], "bias": model[1]})
     if isinstance(model, Mapping):
-        return _set_of(name, model)
+        return _set_of(name, model)._replace(replace=functools.partial(put, model))
     if hasattr(model, "get_weights") and hasattr(model, "weights"):
         return _of_keras_model(name, model, given)
     if hasattr(model, "named_parameters") and hasattr(model, "named_buffers"):
@@ -158,7 +183,12 @@ def _sets_of(name: str, model: Any, given: Activation | None) -> _Read:
         arrays = {"coef_": model.coef_, "intercept_": model.intercept_}
         if np.ndim(model.coef_) != 1 or np.shape(model.coef_) != np.shape(model.intercept_):
             raise _Refused(f"with {_described(arrays)}")
-        return _set_of(name, {"weight": model.coef_, "bias": model.intercept_})
+        sets = _set_of(name, {"weight": model.coef_, "bias": model.intercept_})
+
+        def replace(key: str, array: np.ndarray) -> None:
+            setattr(model, "coef_" if key == "weight" else "intercept_", array)
+
+        return sets._replace(replace=replace)
     if hasattr(model, "coefs_") and hasattr(model, "intercepts_"):
         raise _Refused("of dense layers")
     if isinstance(model, list) and any(getattr(array, "ndim", 0) == 2 for array in model):
@@ -173,7 +203,8 @@ def _sets_of(name: str, model: Any, given: Activation | None) -> _Read:
 def _set_of(name: str, arrays: Mapping[Any, Any]) -> _Read:
     """Return the one set of a weight and a bias, each with its name."""
     others = dict(arrays)
-    weights = [others.pop(key) for key in _WEIGHT_NAMES if key in others]
+    keys = *(key for key in _WEIGHT_NAMES if key in others), "bias"
+    weights = [others.pop(key) for key in keys[:-1]]
     bias = others.pop("bias", None)
     if len(weights) != 1 or others:
         raise _Refused(f"with {_described(arrays)}")
@@ -184,7 +215,9 @@ def _set_of(name: str, arrays: Mapping[Any, Any]) -> _Read:
         bias = _row(f"{name}.bias", bias)
     if weight.ndim != 1 or (bias is not None and bias.shape != weight.shape):
         raise _Refused(f"with {_described(arrays)}")
-    return _Read(weight[None], None if bias is None else bias[None])
+    if bias is None:
+        return _Read(weight[None], None, keys=keys[:1])
+    return _Read(weight[None], bias[None], keys=keys)
 
 
 def _row(name: str, array: Any) -> Any:
@@ -220,7 +253,8 @@ def _of_keras_model(name: str, model: Any, given: Activation | None) -> _Read:
         return _sets_of(name, layer, given)
     if [id(variable) for variable in model.weights] != [id(variable) for variable in layer.weights]:
         raise _Refused(f"with {_described(_named(model, model.weights))}")
-    sets = _set_of(name, _named(layer, layer.weights))
+    variables = _named(layer, layer.weights)
+    sets = _set_of(name, variables)._replace(replace=functools.partial(put, variables))
     declared = getattr(layer, "activation", None)
     if declared is not None:
         own = of_keras(declared)
@@ -250,31 +284,12 @@ def _named(layer: Any, variables: list[Any]) -> dict[str, Any]:
     return dict(zip(names, variables, strict=True))
 
 
-def of_keras(activation: Any) -> Activation | None:
-    """Return our name for an activation of Keras, or None where there is none."""
-    own = getattr(activation, "activation", None)
-    if isinstance(own, Activation):  # a KerasActivation of ours
-        return own
-    kind = activation if hasattr(activation, "__name__") else type(activation)
-    name, module = kind.__name__, kind.__module__.split(".")
-    if module[0] != "keras" or "activations" not in module:
-        return None
-    if name == "LeakyReLU":
-        return Activation("leaky_relu", negative_slope=float(activation.negative_slope))
-    if name == "ELU":
-        return Activation("elu", alpha=float(activation.alpha))
-    try:
-        return Activation(name)
-    except ValueError:
-        return None
-
-
 # PyTorch.
 
 
 def _of_torch_module(name: str, module: Any, given: Activation | None) -> _Read:
     arrays = dict(module.named_parameters()) | dict(module.named_buffers())
-    sets = _set_of(name, arrays)
+    sets = _set_of(name, arrays)._replace(replace=functools.partial(put, arrays))
     if module.training:  # which would drop out, and count
         module = copy.deepcopy(module).eval()
     weight = next(iter(arrays.values()))

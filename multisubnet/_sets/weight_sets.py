@@ -131,11 +131,16 @@ class WeightSets(Forms[ArrayT]):
             Or models of dense layers one after the other, which give networks:
 
             - scikit-learn's MLPRegressor and MLPClassifier, and linear models;
-            - a torch module of ``Linear`` and activations, one after the other;
-            - a Keras model of ``Dense`` and activations, or of several such branches of the same
-              shape, whose outputs may be concatenated: a network for each branch;
+            - a Keras model of ``Dense``, ``EinsumDense`` and activations, of one network, or of
+              one for each feature or group of features: branches of several inputs or of slices of
+              one, concatenated or added up; an ``EinsumDense`` with an axis of features, such as
+              ``"bfi,fio->bfo"``; ``DepthwiseConv1D`` and ``2D``, and convolutions with groups,
+              whose kernels cover their input;
+            - a torch module of ``Linear`` and activations, with such branches in a ModuleList, or
+              grouped convolutions;
             - a list of arrays like ``model.get_weights()``, of shapes (inputs, outputs) and
-              (outputs,); or a mapping like a state_dict, whose ``weight`` are (outputs, inputs).
+              (outputs,), or with a first axis of S networks, or those of S branches, layer by
+              layer; or a mapping like a state_dict, whose ``weight`` are (outputs, inputs).
         activation : str or Activation, optional
             The activation of all models, or of their hidden layers, where they have none that can
             be seen, as in lists and mappings. That of a Keras layer can, and is carried over.
@@ -172,6 +177,9 @@ class WeightSets(Forms[ArrayT]):
         A classifier of two classes gives the probability of the second one. With more classes, a
         softmax over all of them is left out: the network gives the logits.
 
+        One weight and one bias per feature are sets with `weight` and `bias`, also where a model
+        has them as branches or convolutions. If outputs are added up, the sets are additive.
+
         Examples
         --------
         >>> import multisubnet as ms
@@ -183,35 +191,42 @@ class WeightSets(Forms[ArrayT]):
         return cls._own(_models.from_models(models, activation))
 
     def write_to(self, model: Any, i: int = 0) -> None:
-        """Write one set to a model of dense layers, such as `from_models` takes.
+        """Write one set to a model, such as `from_models` takes.
 
         Parameters
         ----------
         model : object
-            A fitted estimator of scikit-learn, a torch module or a Keras model with the layer sizes
-            and the activations of the sets. Its weights are replaced.
+            A fitted estimator of scikit-learn, a torch module, a Keras model or layer, or a list or
+            mapping of arrays, of the structure and with the activations of the sets (which arrays
+            do not have). Its weights are replaced.
         i : int, optional
             The set.
 
         Raises
         ------
         ValueError
-            The model is of another structure, or computes something else than its dense layers.
+            The model is of another structure, computes something else than its layers say, or
+            shares among networks what differs among those of the set.
         TypeError
-            The sets are not networks with layers.
+            `i` is not one set; a tuple or an object of this class cannot be written to.
         IndexError
             There is no set `i`.
 
         See Also
         --------
         from_models : the other way.
+
+        Examples
+        --------
+        >>> import multisubnet as ms
+        >>> model = {"weight": [0.0, 0.0], "bias": [0.0, 0.0]}
+        >>> ms.WeightSets([[2.0, 9.0]], [[7.0, 5.0]]).write_to(model)
+        >>> model
+        {'weight': array([2., 9.]), 'bias': array([7., 5.])}
         """
         one = self[validation.as_int(i) if validation.as_int(i) is not None else i]
-        if len(one) != 1 or one._parameters.is_affine:
-            raise TypeError(
-                "write_to is there for one set of networks: for sets that from_models made of "
-                "models with dense layers"
-            )
+        if len(one) != 1:
+            raise TypeError(f"i is {i!r}; expected the number of one set")
         _models.write_model(model, one._parameters)
 
     # What they predict.

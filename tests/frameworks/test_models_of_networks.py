@@ -10,6 +10,7 @@ import pytest
 import multisubnet as ms
 from multisubnet._sets.models import as_array
 
+RNG = np.random.default_rng(2)
 X = np.random.default_rng(0).normal(size=(20, 3)).astype("f4")
 
 
@@ -79,14 +80,165 @@ def test_modules_that_are_refused(nn):
             return x + self.linear(x)
 
     for module, message in (
-        (Residual(), "whose outputs are not those of its dense layers"),
-        (nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), "with BatchNorm1d, which is neither"),
-        (nn.Sequential(nn.ReLU(), nn.Linear(3, 4)), "with ReLU in a place where a Linear"),
+        (Residual(), "with add of values that are not those of networks"),
+        (nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), "with batch_norm, which is neither"),
+        (nn.Sequential(nn.ReLU(), nn.Linear(3, 4)), "with relu in a place where a dense layer"),
         (nn.Sequential(nn.Linear(3, 4), nn.Hardtanh(-2, 2)), "whose outputs are not those"),
-        (nn.Sequential(nn.Linear(3, 4), nn.Linear(3, 1)), r"shapes \(3, 4\), \(3, 1\)"),
+        (
+            nn.Sequential(nn.Linear(3, 4), nn.Linear(3, 1)),
+            r"Linear, whose weights are of shape \(1, 3\), of values of shape \(4,\)",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             ms.WeightSets.from_models([module])
+
+
+class Branches:
+    """Modules of PyTorch that evaluate a network for each feature."""
+
+    def __init__(self, nn, forward, d=1):
+        class Module(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.nets = nn.ModuleList(
+                    nn.Sequential(nn.Linear(d, 4), nn.ReLU(), nn.Linear(4, 1))
+                    for _ in range(3 // d)
+                )
+                self.bias = nn.Parameter(nn.Linear(1, 2).bias.detach().clone())
+
+            def forward(self, x):
+                return forward(self.nets, x)
+
+        self.make = Module
+
+
+def every(nets, x):
+    return [net(x[:, i : i + 1]) for i, net in enumerate(nets)]
+
+
+@pytest.mark.parametrize(
+    ("forward", "inputs", "additive"),
+    [
+        (lambda torch, nets, x: torch.cat(every(nets, x), dim=1), None, False),
+        (lambda torch, nets, x: torch.cat(every(nets, x)[::-1], -1), [[2], [1], [0]], False),
+        (
+            lambda torch, nets, x: torch.stack(
+                [n(p) for n, p in zip(nets, x.split(1, 1), strict=False)], 1
+            ),
+            None,
+            False,
+        ),
+        (
+            lambda torch, nets, x: tuple(
+                n(p[:, None]) for n, p in zip(nets, x.unbind(1), strict=False)
+            ),
+            None,
+            False,
+        ),
+        (lambda torch, nets, x: torch.cat(every(nets, x), 1).sum(1, keepdim=True), None, True),
+        (lambda torch, nets, x: sum(every(nets, x)), None, True),
+        (lambda torch, nets, x: torch.cat([n(x[:, [0]]) for n in nets], 1), [[0]] * 3, False),
+    ],
+)
+def test_branches_of_torch(nn, forward, inputs, additive):
+    import torch
+
+    make = Branches(nn, lambda nets, x: forward(torch, nets, x)).make
+    modules = [make(), make()]
+    sets = ms.WeightSets.from_models(modules)
+    assert (sets.n_networks, sets.layer_sizes, sets.additive) == (3, (1, 4, 1), additive)
+    assert (None if sets.inputs is None else sets.inputs.tolist()) == inputs
+    samples = torch.from_numpy(X)
+    for i, module in enumerate(modules):
+        with torch.no_grad():
+            outputs = module(samples)
+        if isinstance(outputs, tuple):
+            outputs = torch.cat(outputs, 1)
+        values = sets.predict(X)[i].reshape(outputs.shape)
+        assert np.allclose(values, outputs.numpy(), rtol=1e-4, atol=1e-5)
+    target = make()
+    sets.write_to(target, 1)
+    assert ms.WeightSets.from_models([target]) == sets[1]
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_convolutions_of_torch_that_are_grouped_layers(nn, groups):
+    def make():
+        layers = nn.Conv1d(3, 6, 1, groups=groups), nn.Tanh(), nn.Conv1d(6, 3, 1, groups=groups)
+        return nn.Sequential(nn.Unflatten(1, (3, 1)), *layers, nn.Flatten())
+
+    modules = [make(), make()]
+    sets = ms.WeightSets.from_models(modules)
+    assert sets.layer_sizes == ((1, 2, 1) if groups == 3 else (3, 6, 3))
+    for i, module in enumerate(modules):
+        values = sets.predict(X)[i].reshape(-1, 3)
+        assert np.allclose(values, predicted(module), rtol=1e-4, atol=1e-5)
+    target = make()
+    sets.write_to(target, 1)
+    assert np.array_equal(predicted(target), predicted(modules[1]))
+    # The same layers on samples of shape (batch, 3, 1).
+    assert ms.WeightSets.from_models([target[1:]]) == sets[1]
+
+
+def test_weights_of_torch_that_einsum_applies(nn):
+    import torch
+
+    class Stack(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Parameter(torch.randn(3, 4))
+            self.last = nn.Parameter(torch.randn(3, 4, 2))
+
+        def forward(self, x):
+            hidden = torch.einsum("bf,fh->bfh", x, self.first).relu()
+            return torch.einsum("bfh,fhk->bfk", hidden, self.last)
+
+    sets = ms.WeightSets.from_models([Stack(), module := Stack()])
+    assert (sets.n_networks, sets.layer_sizes) == (3, (1, 4, 2))
+    assert np.allclose(sets.predict(X)[1], predicted(module), rtol=1e-4, atol=1e-5)
+    sets.write_to(module, 0)
+    assert np.array_equal(module.last.detach().numpy(), sets.layers[1][0][0])
+
+
+def test_branches_of_torch_that_are_refused(nn):
+    import torch
+
+    for forward, message in (
+        (
+            lambda nets, x: torch.cat(every(nets, x), 1)[:, :0],
+            "with weights that it does not use|outputs that are not",
+        ),
+        (lambda nets, x: torch.cat(every(nets, x), 1) * 2, "with mul, which is neither"),
+        (lambda nets, x: nets[1](nets[0](x[:, :1])) + x[:, :1], "with add of values that are not"),
+        (lambda nets, x: torch.cat(every(nets, x), 1).cumsum(1), "with cumsum, which is neither"),
+        (lambda nets, x: torch.cat([nets[0](x[:, :1]), x], 1), "with cat of 2 values that are not"),
+        (
+            lambda nets, x: torch.softmax(torch.cat(every(nets, x), 1), 1),
+            "with a softmax in a branch",
+        ),
+        (lambda nets, x: nets[0][0](x[:, :1])[:, :1].relu(), "with weights that it does not use"),
+        (lambda nets, x: nets[0][2](nets[0][0](x)[:, [0, 0, 1, 2]]), "over some of the values"),
+        (lambda nets, x: 1 / 0, "that cannot be called on samples of shape .* division by zero"),
+    ):
+        module = Branches(nn, forward).make()
+        with pytest.raises(ValueError, match=message):
+            ms.WeightSets.from_models([module])
+
+
+def test_shared_layers_are_read_and_not_written(nn):
+    import torch
+
+    make = Branches(nn, lambda nets, x: torch.cat([nets[0](x[:, [i]]) for i in range(3)], 1)).make
+    module = make()
+    module.nets = module.nets[:1]
+    sets = ms.WeightSets.from_models([module])
+    assert (sets.n_networks, sets.layer_sizes, sets.inputs) == (3, (1, 4, 1), None)
+    sets.write_to(module)  # as they are
+    other = ms.WeightSets.from_layers(
+        [(2 * w + np.arange(3.0)[:, None, None], b) for w, b in sets.layers]
+    )
+    with pytest.raises(ValueError, match="model shares weights or biases among networks"):
+        other.write_to(module)
 
 
 @pytest.fixture
@@ -184,3 +336,190 @@ def test_models_that_are_refused(keras):
 
     with pytest.raises(ValueError, match="expected one affine function of each of F features"):
         stack_models([sequential(keras)])
+
+
+def convolved(layer):
+    """Return networks for each feature as convolutions, which have a multiplier or groups."""
+
+    def make(keras):
+        layers = keras.layers
+        first, last = layer(layers)
+        return keras.Sequential(
+            [
+                keras.Input((3,)),
+                layers.Reshape((1, 3) if "1D" in type(first).__name__ else (1, 1, 3)),
+                first,
+                last,
+                layers.Flatten(),
+            ]
+        )
+
+    return make
+
+
+def einsum_stack(keras):
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((3,)),
+            layers.EinsumDense("bf,fh->bfh", (3, 4), bias_axes="fh", activation="relu"),
+            layers.Dropout(0.5),
+            layers.EinsumDense("...fh,fhk->...fk", (3, 4), bias_axes="fk"),
+            layers.Activation("tanh"),
+            layers.EinsumDense("bfh,fh->bf", 3),
+        ]
+    )
+
+
+def einsum_of_pairs(keras):
+    layers = keras.layers
+    x = keras.Input((3, 2))
+    hidden = layers.Permute((2, 1))(x)
+    hidden = layers.EinsumDense("bif,foi->bof", (4, 3), bias_axes="f", activation="gelu")(hidden)
+    return keras.Model(x, layers.EinsumDense("bof,fop->bfp", (3, 2))(hidden))
+
+
+def einsum_dense(keras):
+    layers = keras.layers
+    hidden = layers.EinsumDense("ab,bc->ac", 4, bias_axes="c", activation="relu")
+    return keras.Sequential([keras.Input((3,)), hidden, layers.EinsumDense("ab,bc->ac", 1)])
+
+
+def sliced(keras):
+    """The model of one input, whose columns have branches of their own."""
+    layers = keras.layers
+    x = keras.Input((3,))
+    take = layers.Lambda(lambda x: x[:, 2:])
+    parts = [x[:, :1], x[:, 1:2], take(x)]
+    hidden = [layers.Dense(4, "relu")(part) for part in parts]
+    return keras.Model(x, layers.Concatenate()([layers.Dense(1)(each) for each in hidden]))
+
+
+def sliced_and_added(keras):
+    layers = keras.layers
+    x = keras.Input((3,))
+    hidden = [layers.Dense(4, "tanh")(part) for part in keras.ops.split(x, 3, axis=1)]
+    return keras.Model(x, layers.Add()([layers.Dense(1)(each) for each in hidden]))
+
+
+def sliced_and_summed(keras):
+    layers = keras.layers
+    x = keras.Input((3,))
+    nets = [
+        keras.Sequential([keras.Input((1,)), layers.Dense(4), layers.ReLU(), layers.Dense(1)])
+        for _ in range(3)
+    ]
+    parts = [net(keras.ops.take(x, [i], axis=1)) for i, net in enumerate(nets)]
+    return keras.Model(x, keras.ops.sum(keras.ops.concatenate(parts, axis=1), axis=1))
+
+
+def sliced_affine(keras):
+    x = keras.Input((3,))
+    parts = [keras.layers.Dense(1, "tanh")(x[:, i : i + 1]) for i in range(3)]
+    return keras.Model(x, keras.layers.Concatenate()(parts))
+
+
+KERAS = {
+    "einsum": (einsum_stack, 3, (1, 4, 4, 1)),
+    "pairs": (einsum_of_pairs, 3, (2, 4, 2)),
+    "dense einsum": (einsum_dense, 1, (3, 4, 1)),
+    "depthwise 1D": (
+        convolved(
+            lambda layers: (
+                layers.DepthwiseConv1D(1, depth_multiplier=4, activation="relu"),
+                layers.Conv1D(3, 1, groups=3),
+            )
+        ),
+        3,
+        (1, 4, 1),
+    ),
+    "depthwise 2D": (
+        convolved(
+            lambda layers: (
+                layers.DepthwiseConv2D(1, depth_multiplier=2, activation="relu"),
+                layers.Conv2D(6, 1, groups=3, use_bias=False),
+            )
+        ),
+        3,
+        (1, 2, 2),
+    ),
+    "sliced": (sliced, 3, (1, 4, 1)),
+    "sliced and added": (sliced_and_added, 3, (1, 4, 1)),
+    "sliced and summed": (sliced_and_summed, 3, (1, 4, 1)),
+    "sliced, a weight each": (sliced_affine, 3, (1, 1)),
+}
+
+
+@pytest.mark.parametrize("kind", KERAS)
+def test_grouped_and_sliced_models_of_keras(keras, kind):
+    make, n_networks, sizes = KERAS[kind]
+    models = [with_random_weights(make(keras)) for _ in range(2)]
+    sets = ms.WeightSets.from_models(models)
+    assert (sets.n_networks, sets.layer_sizes) == (n_networks, sizes)
+    assert sets.additive == ("added" in kind or "summed" in kind)
+    assert hasattr(sets, "weight") == (kind == "sliced, a weight each")
+    x = np.random.default_rng(1).normal(size=(20, sets.n_features)).astype("f4")
+    for i, model in enumerate(models):
+        outputs = np.asarray(as_array(model(x.reshape(-1, *model.inputs[0].shape[1:]))))
+        values = sets.predict(x)[i].reshape(outputs.shape)
+        assert np.allclose(values, outputs, rtol=1e-4, atol=1e-5)
+    target = make(keras)
+    sets.write_to(target, 1)
+    assert ms.WeightSets.from_models([target]) == sets[1]
+    for a, b in zip(target.weights, models[1].weights, strict=True):
+        assert np.array_equal(as_array(a), as_array(b))
+
+
+def with_random_weights(model):
+    """Return a model whose biases are not 0, either."""
+    model.set_weights([RNG.normal(size=x.shape).astype("f4") for x in model.weights])
+    return model
+
+
+def test_layers_of_keras_on_their_own(keras):
+    layer = keras.layers.EinsumDense("bf,fh->bfh", (3, 4), bias_axes="fh")
+    outputs = np.asarray(as_array(with_random_weights(built(layer))(X)))
+    sets = ms.WeightSets.from_models([layer])
+    assert np.allclose(sets.predict(X)[0], outputs, rtol=1e-5, atol=1e-6)
+    layer = keras.layers.EinsumDense("ab,b->ab", output_shape=3, bias_axes="b")
+    with_random_weights(built(layer))
+    sets = ms.WeightSets([[1.0, 2.0, 3.0]], [[4.0, 5.0, 6.0]])
+    sets.write_to(layer)
+    assert ms.WeightSets.from_models([layer]) == ms.WeightSets(
+        sets.weight.astype("f4"), sets.bias.astype("f4")
+    )
+
+
+def built(layer):
+    layer(X)
+    return layer
+
+
+def test_grouped_and_sliced_models_that_are_refused(keras):
+    layers = keras.layers
+    x = keras.Input((3,))
+    grid = keras.Input((4, 3))
+
+    def branches():
+        return [layers.Dense(1)(layers.Dense(2, "relu")(x[:, i : i + 1])) for i in range(3)]
+
+    shared = layers.Dense(2)
+    for inputs, outputs, message in (
+        (x, layers.Dense(1)(layers.Concatenate()(branches())), "with Dense over the values of sev"),
+        (x, layers.Dense(1)(layers.Dense(4)(x)[:, :2]), "with Dense over some of the values"),
+        (x, layers.Multiply()(branches()), "with Multiply, which is neither"),
+        (x, layers.Lambda(lambda x: x**2)(layers.Dense(2)(x)), "with Lambda, which is neither"),
+        (
+            x,
+            layers.Lambda(lambda x: 1 / 0 if x.shape[0] == 2 else x)(layers.Dense(2)(x)),
+            "division",
+        ),
+        (x, layers.Concatenate()([x, *branches()]), "with Concatenate of 4 values that are not"),
+        (x, layers.Softmax()(layers.Concatenate()(branches())), "with a softmax in a branch"),
+        (x, layers.Add()([shared(x), shared(x), layers.Dense(2)(x)[:, ::-1]]), "with Add of diff"),
+        (grid, layers.Dense(2)(grid), "with Dense, which uses the same weights at several places"),
+        (grid, layers.Conv1D(2, 2)(grid), r"with Conv1D of values of shape \(4, 3\), in a place"),
+        (grid, layers.EinsumDense("abc,cd->adb", (2, 4))(grid), "uses the same weights at several"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ms.WeightSets.from_models([keras.Model(inputs, outputs)])

@@ -86,7 +86,7 @@ def with_random_weights(module):
         (nn.PReLU(3), "whose outputs are not those of"),
         (nn.PReLU(1), "whose outputs are not those of"),
         (nn.Embedding(1, 1), "that cannot be called on 10 samples of 1 features"),
-        (nn.Conv1d(1, 1, 1), r"with weight of shape \(1, 1, 1\), bias of shape \(1,\);"),
+        (nn.Conv1d(1, 1, 1, padding=1), r"with weight of shape \(1, 1, 1\), bias of shape \(1,\);"),
         (nn.Sequential(Affine(), Affine()), r"with 0.weight of shape \(3,\), 0.bias"),
         (nn.Sequential(nn.Tanh()), "with no weights;"),
         (Affine(function=torch.relu), "whose outputs are not those of"),
@@ -130,3 +130,20 @@ def test_modules_are_left_as_they_are():
     with torch.no_grad():
         module.weight.zero_()
     assert_same_bits(sets.weight, kept)
+
+
+def test_a_set_is_written_to_a_module():
+    modules = [Affine(), Affine()]
+    sets = ms.WeightSets.from_models(modules)
+    target = Affine()
+    sets.write_to(target, 1)
+    assert torch.equal(target.weight, modules[1].weight)
+    assert torch.equal(target.bias, modules[1].bias)
+    state = target.state_dict()
+    sets.write_to(state, 0)  # whose tensors are the module's
+    assert torch.equal(target.weight, modules[0].weight)
+    linear = nn.Linear(1, 1)
+    ms.WeightSets([[2.0]], [[3.0]]).write_to(linear)
+    assert (linear.weight.item(), linear.bias.item()) == (2.0, 3.0)
+    with pytest.raises(ValueError, match="model is of another structure than the sets: features"):
+        sets.write_to(Affine(4))
