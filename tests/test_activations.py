@@ -249,13 +249,43 @@ def test_an_activation_is_a_value():
 
 
 @pytest.mark.parametrize(
+    ("name", "ours"), [("SiLU", "silu"), ("swish", "silu"), ("LINEAR", "linear"), ("GELU", "gelu")]
+)
+def test_other_names_of_activations(name, ours):
+    assert ms.Activation(name) == ms.Activation(ours)
+    assert ms.Activation(name).name == ours
+    x = np.linspace(-3, 3, 7, dtype="f4")[:, None]
+    assert_same_bits(ms.affine(x, x[:1], activation=name), ms.affine(x, x[:1], activation=ours))
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "f2", "f4", "f8"])
+@pytest.mark.parametrize("name", ["relu", "tanh"])
+def test_an_activation_can_be_called(name, dtype):
+    activation = ms.Activation(name)
+    x = np.array([[-2, -0.0, 1], [np.nan, 0, 3]] if dtype[0] == "f" else [[-2, 0, 1]], dtype)
+    expected = ms.affine(x.reshape(-1, 1), np.ones((1, 1), dtype), activation=name)
+    assert_same_bits(activation(x), expected.reshape(x.shape))
+    assert_same_bits(activation(x.T), expected.reshape(x.shape).T)
+    assert activation(x[:0]).shape == (0, 3)
+    assert activation(x[0, 2]) == activation(x)[0, 2]
+    assert isinstance(activation(x[0, 2]), np.generic)
+
+
+def test_an_activation_names_what_it_was_called_with():
+    with pytest.raises(TypeError, match="x has dtype <U1"):
+        ms.Activation("tanh")(["a"])
+
+
+@pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
         (
             ("tan",),
             ValueError,
-            "activation must be one of linear, relu, .*gelu_tanh, swish, not 'tan'",
+            r"activation must be one of .*, gelu, gelu_tanh, not 'tan' \(did you mean 'tanh'\?\)",
         ),
+        (("LeakyReLU",), ValueError, r"Activation\('leaky_relu', negative_slope="),
+        (("Softmax",), ValueError, "mixes outputs.*; use 'linear'"),
         ((3,), TypeError, "name of an activation must be a str, not 3"),
         (("tanh", {"alpha": 1}), TypeError, "'tanh' has no parameter 'alpha': it has none"),
         (("elu", {"slope": 1}), TypeError, "'elu' has no parameter 'slope': it has only 'alpha'"),
@@ -274,7 +304,7 @@ def test_errors_of_an_activation(arguments, error, message):
 @pytest.mark.parametrize(
     ("activation", "dtype", "error", "message"),
     [
-        ("Tanh", "f4", ValueError, "activation must be one of linear, relu"),
+        ("tahn", "f4", ValueError, "activation must be one of linear, relu"),
         (np.tanh, "f4", TypeError, "a name or a multisubnet.Activation, not <ufunc 'tanh'>"),
         ("relu", "c8", TypeError, "'relu'.* is not defined for results of dtype complex64"),
         ("tanh", "g", TypeError, "is not defined for results of dtype"),

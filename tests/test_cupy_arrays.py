@@ -163,5 +163,10 @@ def test_sets_move_as_results_do(cupy_on_host, monkeypatch):
     )
     sets = ms.WeightSets(WEIGHT, BIAS).to("cupy")
     assert len(moved) == 2
-    assert sets.to("cupy").weight is sets.weight
+    assert sets.to("cupy").weight is sets.to("cuda:0").weight is sets.weight
+    with pytest.raises(ValueError, match="'cuda:1', and the GPUs have the numbers 0 to 0"):
+        sets.to("cuda:1")
+    # An array of another device is copied to that which is asked for.
+    monkeypatch.setattr(sys.modules["cupy"].cuda.runtime, "getDeviceCount", lambda: 2)
+    assert sets.to("cuda:1").weight is not sets.weight
     assert_same_bits(sets.to("numpy").bias, BIAS)

@@ -18,6 +18,8 @@ import pytest
 
 import multisubnet as ms
 from multisubnet import plot, testing
+from multisubnet._arithmetic.activation import ALIASES as ACTIVATIONS
+from multisubnet._functions.loss_problem import ALIASES as LOSSES
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -127,6 +129,12 @@ def test_reference_has_every_method():
     public = {name: getattr(ms.WeightSets, name) for name in dir(ms.WeightSets) if name[0] != "_"}
     methods = [name for name, value in public.items() if callable(value)]
     assert sorted(documented("weight-sets.rst", "automethod")) == sorted(methods)
+
+
+def test_the_guide_has_every_name_of_others():
+    text = text_of(DOCS / "guide" / "coming-from.md").lower()
+    for alias, name in (ACTIVATIONS | LOSSES).items():
+        assert {f"`{alias.lower()}`", f"`{name}`"} <= set(re.findall("`[a-z0-9_]+`", text)), alias
 
 
 def test_figures_are_those_of_committed_results():

@@ -15,7 +15,9 @@ import pytest
 import multisubnet as ms
 from multisubnet._arithmetic import activation
 from multisubnet._arithmetic.activation_recipes import RECIPES
+from multisubnet._arithmetic.output_loss import CATEGORICAL
 from multisubnet._functions import loss_problem
+from multisubnet._functions.mlp_mean_loss import MlpLossName
 
 ROOT = Path(__file__).parent.parent
 FILES = ROOT / "tests" / "typing"
@@ -67,9 +69,12 @@ def test_the_public_interface_has_types():
 
 
 def test_type_checkers_know_all_names():
-    assert set(get_args(activation.ActivationName)) == {*RECIPES, *activation._ALIASES}
+    assert set(get_args(activation.ActivationName)) == {*RECIPES, *activation.ALIASES}
     losses = {*loss_problem.LOSSES, *loss_problem.ALIASES}
-    assert set(get_args(loss_problem.LossName)) == losses
+    of_outputs = {name for name in losses if loss_problem.ALIASES.get(name) == CATEGORICAL}
+    assert set(get_args(loss_problem.LossName)) == losses - of_outputs
+    of_networks = {name for part in get_args(MlpLossName) for name in get_args(part)}
+    assert of_networks == {*losses, CATEGORICAL}
 
 
 def test_sets_are_generic_in_their_arrays():

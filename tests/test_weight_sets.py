@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
+from multisubnet._backends import choice
+from multisubnet._backends.cupy import engine
 from multisubnet.testing import DTYPES, arrays, assert_same_bits
 
 WEIGHT = np.array([[2, 9], [8, 6], [1, 4]], np.float32)
@@ -194,12 +197,23 @@ def test_to_and_fro(library):
     moved = sets.to("numpy")
     assert moved == sets
     assert moved.device == "cpu"
-    with pytest.raises(ValueError, match="target must be 'numpy' or 'cupy', not 'torch'"):
-        sets.to("torch")
+    assert sets.to("cpu") == moved
+    for target in ("torch", "cuda:", "cuda:x", "cuda:0 ", "CPU", None, 0):
+        with pytest.raises(ValueError, match=f"target must be 'cpu' .*, not {target!r}"):
+            sets.to(target)
     if library == "cupy":
         assert moved.to("cupy").device == sets.to("cupy").device == "cuda:0"
-        assert moved.to("cupy") == sets
+        assert moved.to("cuda:0") == moved.to("cuda") == moved.to("cupy") == sets
         assert ms.WeightSets(to_device(WEIGHT)).to("numpy") == ms.WeightSets(WEIGHT)
+
+
+def test_without_cupy_an_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.setattr(choice, "load", choice.load.__wrapped__)
+    monkeypatch.setattr(engine, "why_unavailable", engine.why_unavailable.__wrapped__)
+    for target in ("cuda", "cuda:1", "cupy"):
+        with pytest.raises(ms.BackendUnavailable, match=r"pip install 'cupy-cuda12x\[ctk\]'"):
+            ms.WeightSets(WEIGHT).to(target)
 
 
 def test_concatenate(library):

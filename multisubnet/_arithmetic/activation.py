@@ -6,8 +6,9 @@ Their recipes are imported when one is asked for: who does without should not wa
 from __future__ import annotations
 
 import functools
+import importlib
 import numbers
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, overload
 
 import numpy as np
 
@@ -15,15 +16,42 @@ from multisubnet._arithmetic import names
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.recipe import Program
+    from multisubnet._arrays.types import ArrayT, HostArray, HostArrayLike
 
 ActivationName = Literal[
     "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "softsign", "hard_sigmoid", "hard_tanh",
-    "sigmoid", "tanh", "exponential", "softplus", "silu", "swish", "gelu", "gelu_tanh",
+    "sigmoid", "tanh", "exponential", "softplus", "silu", "gelu", "gelu_tanh",
+    "identity", "Identity", "ReLU", "ReLU6", "ELU", "SELU", "Softsign", "hardsigmoid",
+    "Hardsigmoid", "hardtanh", "Hardtanh", "logistic", "Sigmoid", "Tanh", "Softplus", "swish",
+    "SiLU", "GELU",
 ]  # fmt: skip
 ActivationLike = Union[ActivationName, "Activation"]
 
-_ALIASES = {"swish": "silu"}
-NAMES = tuple(name for name in get_args(ActivationName) if name not in _ALIASES)
+# PyTorch's, Keras' and scikit-learn's names of the same functions, with the same defaults.
+ALIASES = {
+    **dict.fromkeys(("identity", "Identity"), "linear"),
+    "ReLU": "relu",
+    "ReLU6": "relu6",
+    "ELU": "elu",
+    "SELU": "selu",
+    "Softsign": "softsign",
+    **dict.fromkeys(("hardsigmoid", "Hardsigmoid"), "hard_sigmoid"),
+    **dict.fromkeys(("hardtanh", "Hardtanh"), "hard_tanh"),
+    **dict.fromkeys(("logistic", "Sigmoid"), "sigmoid"),
+    "Tanh": "tanh",
+    "Softplus": "softplus",
+    **dict.fromkeys(("swish", "SiLU"), "silu"),
+    "GELU": "gelu",
+}
+_DIFFERENT = {
+    "leakyrelu": "the slope differs between libraries (0.01 in PyTorch, 0.3 in Keras' layer); use "
+    "Activation('leaky_relu', negative_slope=0.01), for example",
+    "prelu": "its slope is trained; use Activation('leaky_relu', negative_slope=...) with a number",
+    "softmax": "it mixes outputs, and an activation is a function of one number; use 'linear', and "
+    "the loss 'categorical_crossentropy_from_logits'",
+}
+_VOCABULARY = names.Vocabulary("activation", ALIASES, _DIFFERENT)
+NAMES = tuple(name for name in get_args(ActivationName) if name not in ALIASES)
 _LARGEST = float(np.finfo(np.float64).max)
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 # The name of the parameter of those that have one, and what Keras takes by default.
@@ -58,13 +86,15 @@ class Activation:
         ``tanh``          tanh(z)
         ``exponential``   exp(z)
         ``softplus``      log(1 + exp(z))
-        ``silu``          z sigmoid(z); also ``swish``
+        ``silu``          z sigmoid(z)
         ``gelu``          z Phi(z) with the normal distribution function Phi
         ``gelu_tanh``     z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2, which is
                           Keras' ``gelu(approximate=True)``
         ================  ==========================================================
 
-        Comparisons see no sign of zero: relu(-0.0) is -0.0, as relu6 and hard_tanh are.
+        Comparisons see no sign of zero: relu(-0.0) is -0.0, as relu6 and hard_tanh are. Upper and
+        lower case are the same, and names that PyTorch and scikit-learn have for these functions
+        work, too: ``"SiLU"``, ``"swish"``, ``"Hardtanh"``, ``"logistic"``, ``"identity"``.
     negative_slope : float, optional
         Of ``leaky_relu``; 0.2 by default.
     alpha : float, optional
@@ -106,6 +136,8 @@ class Activation:
     array([[[-2.,  6.]]])
     >>> ms.affine([[-20.0, 3.0]], [[1.0, 2.0]], activation=leaky.derivative)
     array([[[0.1, 1. ]]])
+    >>> leaky([-20.0, 6.0])  # by itself
+    array([-2.,  6.])
     """
 
     __slots__ = ("__weakref__", "is_derivative", "name", "parameter")
@@ -116,9 +148,7 @@ class Activation:
     def __init__(self, name: str, **parameters: float) -> None:
         if not isinstance(name, str):
             raise TypeError(f"the name of an activation must be a str, not {name!r}")
-        name = _ALIASES.get(name, name)
-        if name not in NAMES:
-            raise names.unknown("activation", name, [*NAMES, *_ALIASES])
+        name = _VOCABULARY.canonical(name, NAMES)
         expected, value = PARAMETERS.get(name, (None, None))
         for given, number in parameters.items():
             if given != expected:
@@ -144,6 +174,38 @@ class Activation:
 
     def __delattr__(self, attribute: str) -> None:
         raise AttributeError(f"an Activation is immutable: {attribute} cannot be deleted")
+
+    @overload
+    def __call__(self, x: HostArrayLike, /) -> HostArray: ...
+    @overload
+    def __call__(self, x: ArrayT, /) -> ArrayT: ...
+    def __call__(self, x: Any, /) -> Any:
+        """Apply the function to each number of an array, with the bits that `affine` would give.
+
+        Parameters
+        ----------
+        x : array_like
+            Numbers, of any shape.
+
+        Returns
+        -------
+        ndarray
+            A new array of the same kind and shape; a scalar of NumPy if `x` is a number.
+
+        Raises
+        ------
+        TypeError
+            `x` does not have a dtype of numbers, or has one for which the function is not defined,
+            like complex128.
+
+        Examples
+        --------
+        >>> import multisubnet as ms
+        >>> ms.Activation("relu")([-1.0, 2.0])
+        array([-0.,  2.])
+        """
+        # By name, since it stands above: the arithmetic imports no functions.
+        return importlib.import_module("multisubnet._functions.activate").activate(self, x)
 
     def _state(self) -> tuple[str, float | None, bool]:
         return self.name, self.parameter, self.is_derivative

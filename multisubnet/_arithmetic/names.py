@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+
+class Vocabulary(NamedTuple):
+    """The names of one kind of thing, in upper or lower case."""
+
+    what: str
+    aliases: Mapping[str, str]
+    """Other libraries' names of the same functions, and ours for each."""
+    different: Mapping[str, str]
+    """Other libraries' names of similar functions, in lower case, and what to use instead."""
+
+    def canonical(self, name: str, names: Sequence[str]) -> str:
+        """Return the one of our `names` that a name or an alias stands for, or raise ValueError."""
+        if name in names:
+            return name
+        known = {ours.lower(): ours for ours in names}
+        known |= {alias.lower(): ours for alias, ours in self.aliases.items() if ours in names}
+        if name.lower() in known:
+            return known[name.lower()]
+        error = unknown(self.what, name, names, self.aliases)
+        if name.lower() in self.different:
+            error = ValueError(f"{self.what} {name!r}: {self.different[name.lower()]}")
+        raise error
 
 
 def some(what: str, given: Any, names: Sequence[str]) -> list[str]:
@@ -18,10 +41,12 @@ def some(what: str, given: Any, names: Sequence[str]) -> list[str]:
     return found
 
 
-def unknown(what: str, name: object, names: Iterable[str]) -> ValueError:
-    """Return the error of a name that is none of some names."""
+def unknown(
+    what: str, name: object, names: Iterable[str], aliases: Iterable[str] = ()
+) -> ValueError:
+    """Return the error of a name that is none of some names, nor of their aliases."""
     names = list(names)
-    hint = _hint(name, names)
+    hint = _hint(name, [*aliases, *names])
     return ValueError(f"{what} must be one of {', '.join(names)}, not {name!r}{hint}")
 
 
@@ -29,5 +54,5 @@ def _hint(name: object, names: Iterable[str]) -> str:
     import difflib
 
     lower = {other.lower(): other for other in names}
-    near = difflib.get_close_matches(str(name).lower(), lower, n=1)
+    near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.7)
     return f" (did you mean {lower[near[0]]!r}?)" if near else ""

@@ -17,7 +17,7 @@ from multisubnet._backends.choice import BackendUnavailable, use_backend
 from multisubnet._backends.config import show_config
 from multisubnet._cli import commands as _commands
 from multisubnet._cli.demo import demo
-from multisubnet._functions.loss_problem import ALIASES, named_loss
+from multisubnet._functions.loss_problem import named_loss
 from multisubnet._functions.mlp_loss_problem import LOSSES
 from multisubnet._memory import amounts
 
@@ -158,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_loss,
         metavar="L",
         default="squared_error",
-        help=f"{', '.join(LOSSES)}, or one of their other names ({', '.join(ALIASES)}); "
+        help=f"{', '.join(LOSSES)}; names of Keras and PyTorch, like mse and BCELoss, work, too; "
         "squared_error by default",
     )
     loss.add_argument(

@@ -10,6 +10,7 @@ import numpy as np
 
 from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.output_loss import CATEGORICAL
 from multisubnet._arrays import dtypes, namespaces
 from multisubnet._functions.problem import SumProblem
 from multisubnet._functions.summation import Summing
@@ -20,7 +21,11 @@ _FLOAT64 = np.dtype(np.float64)
 LossName = Literal[
     "squared_error", "absolute_error", "huber", "log_cosh", "binary_crossentropy",
     "binary_crossentropy_from_logits", "hinge", "poisson",
-    "mse", "mean_squared_error", "mae", "mean_absolute_error", "logcosh", "bce",
+    "mse", "mean_squared_error", "MeanSquaredError", "mse_loss", "MSELoss",
+    "mae", "mean_absolute_error", "MeanAbsoluteError", "l1", "l1_loss", "L1Loss",
+    "Huber", "huber_loss", "HuberLoss", "smooth_l1", "smooth_l1_loss", "SmoothL1Loss",
+    "logcosh", "LogCosh", "bce", "BinaryCrossentropy", "binary_cross_entropy", "BCELoss",
+    "binary_cross_entropy_with_logits", "BCEWithLogitsLoss", "Hinge", "Poisson",
 ]  # fmt: skip
 LOSSES = (
     *("squared_error", "absolute_error", "huber", "log_cosh", "binary_crossentropy"),
@@ -35,15 +40,48 @@ for _loss in ("binary_crossentropy", "binary_crossentropy_from_logits"):
     _expected = "numbers from 0 to 1: of two labels give targets == the second one"
     DOMAINS[_loss] = 0.0, 1.0, True, _expected
 _CHECKED_AT_ONCE = 1 << 16  # targets
-# As Keras has them, too.
+# Keras' and PyTorch's names of the same losses, with the same defaults.
 ALIASES = {
-    "mse": "squared_error",
-    "mean_squared_error": "squared_error",
-    "mae": "absolute_error",
-    "mean_absolute_error": "absolute_error",
-    "logcosh": "log_cosh",
-    "bce": "binary_crossentropy",
+    **dict.fromkeys(
+        ("mse", "mean_squared_error", "MeanSquaredError", "mse_loss", "MSELoss"), "squared_error"
+    ),
+    **dict.fromkeys(("mae", "mean_absolute_error", "MeanAbsoluteError"), "absolute_error"),
+    **dict.fromkeys(("l1", "l1_loss", "L1Loss"), "absolute_error"),
+    **dict.fromkeys(("Huber", "huber_loss", "HuberLoss"), "huber"),
+    **dict.fromkeys(("smooth_l1", "smooth_l1_loss", "SmoothL1Loss"), "huber"),
+    **dict.fromkeys(("logcosh", "LogCosh"), "log_cosh"),
+    **dict.fromkeys(
+        ("bce", "BinaryCrossentropy", "binary_cross_entropy", "BCELoss"), "binary_crossentropy"
+    ),
+    **dict.fromkeys(
+        ("binary_cross_entropy_with_logits", "BCEWithLogitsLoss"), "binary_crossentropy_from_logits"
+    ),
+    "Hinge": "hinge",
+    "Poisson": "poisson",
+    **dict.fromkeys(("cross_entropy", "CrossEntropyLoss"), CATEGORICAL),
 }
+_OF_LOGITS = f"give logits and the numbers of classes, and use {CATEGORICAL!r} in mlp_mean_loss"
+_DIFFERENT = {
+    "l2": "it is half the squared error in some libraries, and all of it in others; use "
+    "'squared_error', which is all of it",
+    **dict.fromkeys(
+        ("poissonnllloss", "poisson_nll_loss"),
+        "it takes the logarithms of rates by default; use 'poisson', with predictions that are "
+        "rates: those of the activation 'exponential', for example",
+    ),
+    **dict.fromkeys(
+        ("categorical_crossentropy", "categoricalcrossentropy", "sparse_categorical_crossentropy"),
+        f"it takes probabilities by default; {_OF_LOGITS}",
+    ),
+    **dict.fromkeys(("nll_loss", "nllloss"), f"it takes logarithms; {_OF_LOGITS}"),
+    "cross_entropy": "it judges all outputs of a network together; use mlp_mean_loss",
+}
+_DIFFERENT |= {
+    "l2_loss": _DIFFERENT["l2"],
+    "sparsecategoricalcrossentropy": _DIFFERENT["categorical_crossentropy"],
+    **dict.fromkeys(("crossentropyloss", CATEGORICAL), _DIFFERENT["cross_entropy"]),
+}
+_VOCABULARY = names.Vocabulary("loss", ALIASES, _DIFFERENT)
 
 
 def with_gradients(bias: Any) -> tuple[str, ...]:
@@ -194,11 +232,7 @@ def named_loss(loss: Any, losses: tuple[str, ...] = LOSSES) -> str:
     """Return a loss, by whatever name, by its own name."""
     if not isinstance(loss, str):
         raise TypeError(f"loss must be the name of a loss, not {loss!r}")
-    if loss in losses:
-        return loss
-    if loss.lower() in ALIASES:
-        return ALIASES[loss.lower()]
-    raise names.unknown("loss", loss, [*losses, *ALIASES])
+    return _VOCABULARY.canonical(loss, losses)
 
 
 def validate_loss_dtype(dtype: Any) -> np.dtype:

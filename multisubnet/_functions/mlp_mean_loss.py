@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
     from multisubnet._arrays.types import Array, ArrayT, HostArray, HostArrayLike, Layer
 
-MlpLossName = LossName | Literal["categorical_crossentropy_from_logits"]
+MlpLossName = (
+    LossName | Literal["categorical_crossentropy_from_logits", "cross_entropy", "CrossEntropyLoss"]
+)
 
 
 class MlpLossAndGrad(NamedTuple):

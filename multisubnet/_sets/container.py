@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
@@ -312,12 +313,14 @@ class Container(Generic[ArrayT]):
         return cls._of(first._parameters.with_arrays(joined))
 
     def to(self, target: str) -> Any:
-        """Return the sets as arrays of another library.
+        """Return the sets on the CPU or on a GPU.
 
         Parameters
         ----------
-        target : {"numpy", "cupy"}
-            Where to: the CPU, or the current CUDA device.
+        target : str
+            ``"cpu"`` or ``"numpy"``: NumPy arrays. ``"cuda"`` or ``"cupy"``: CuPy arrays, on the
+            current CUDA device unless they are on a GPU already. ``"cuda:1"`` and so on: CuPy
+            arrays on the device of that number.
 
         Returns
         -------
@@ -326,25 +329,44 @@ class Container(Generic[ArrayT]):
         Raises
         ------
         ValueError
-            It is neither.
+            The target is none of these, or there is no such device.
         BackendUnavailable
             CuPy cannot be used here; the message says what is missing.
 
         Examples
         --------
         >>> import multisubnet as ms
-        >>> ms.WeightSets([[1.0, 2.0]]).to("numpy").device
+        >>> ms.WeightSets([[1.0, 2.0]]).to("cpu").device
         'cpu'
         """
-        if target not in ("numpy", "cupy"):
-            raise ValueError(f"target must be 'numpy' or 'cupy', not {target!r}")
-        backend = choice.load(target)
-        if target == "numpy":
+        if target in ("cpu", "numpy"):
             return self._of(self._parameters.changed(namespaces.on_host))
-        moved = self._parameters.changed(
-            lambda x: x if namespaces.is_cupy(x) else backend.copy_from_other(x)
-        )
-        return self._of(moved)
+        number = re.fullmatch(r"cuda(?::(\d+))?", "cuda" if target == "cupy" else str(target))
+        if number is None:
+            raise ValueError(
+                f"target must be 'cpu' (or 'numpy'), 'cuda' (or 'cupy'), or a device like "
+                f"'cuda:0', not {target!r}"
+            )
+        backend = choice.load("cupy")
+        if number[1] is None:
+            moved = self._parameters.changed(
+                lambda x: x if namespaces.is_cupy(x) else backend.copy_from_other(x)
+            )
+            return self._of(moved)
+        cuda = namespaces.cupy().cuda
+        device, n_devices = int(number[1]), cuda.runtime.getDeviceCount()
+        if device >= n_devices:
+            raise ValueError(
+                f"target is {target!r}, and the GPUs have the numbers 0 to {n_devices - 1}"
+            )
+
+        def on_device(x: Any) -> Any:
+            if not namespaces.is_cupy(x):
+                return backend.copy_from_other(x)
+            return x if x.data.device_id == device else x.copy()  # to the current device
+
+        with cuda.Device(device):
+            return self._of(self._parameters.changed(on_device))
 
 
 def copied(array: Any, shape: tuple[int, ...]) -> Any:

@@ -19,7 +19,6 @@ from multisubnet._sets.keras_chains import chain_of_model
 from multisubnet._sets.torch_chains import chain_of_module
 
 _LINEAR = Activation("linear")
-_OF_SCIKIT_LEARN = {"identity": "linear", "logistic": "sigmoid"}
 
 
 def chain_of(model: Any, given: Activation | tuple[Activation, ...] | None) -> Chain:
@@ -156,7 +155,7 @@ def _count_branches(shapes: list[tuple[int, ...]]) -> int:
 def _of_perceptron(model: Any) -> Chain:
     """Return the chain of an MLPRegressor or MLPClassifier."""
     n_layers, last = len(model.coefs_), model.out_activation_
-    hidden = Activation(_OF_SCIKIT_LEARN.get(model.activation, model.activation))
+    hidden = Activation(model.activation)
     n_features = len(model.coefs_[0])
     values = Values.of_features(n_features)
 
@@ -210,5 +209,5 @@ def _of_estimator(model: Any, values: Values, last: str, n_features: int) -> Cha
     if last == "softmax":
         values = values.softmax()
     else:
-        values = values.activated("an activation", Activation(_OF_SCIKIT_LEARN.get(last, last)))
+        values = values.activated("an activation", Activation(last))
     return values.chain(n_features, predict)

@@ -44,8 +44,8 @@ def why_unavailable() -> str | None:
         cupy = _import_cupy()
     except ImportError as error:
         return (
-            f"CuPy cannot be imported ({error}); install multisubnet[cuda12] or "
-            f"multisubnet[cuda13], as the driver's CUDA version is"
+            f"CuPy cannot be imported ({error}); for a driver of CUDA 12, "
+            f"pip install 'cupy-cuda12x[ctk]', or cupy-cuda13x for CUDA 13"
         )
     except Exception as error:  # a broken CUDA installation fails in many ways
         return f"importing CuPy failed: {type(error).__name__}: {error}"
