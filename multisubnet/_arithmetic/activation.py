@@ -148,7 +148,8 @@ class Activation:
     def __init__(self, name: str, **parameters: float) -> None:
         if not isinstance(name, str):
             raise TypeError(f"the name of an activation must be a str, not {name!r}")
-        name = _VOCABULARY.canonical(name, NAMES)
+        if name not in NAMES:
+            name = _VOCABULARY.canonical(name, NAMES)
         expected, value = PARAMETERS.get(name, (None, None))
         for given, number in parameters.items():
             if given != expected:

@@ -16,9 +16,7 @@ class Vocabulary(NamedTuple):
     """Other libraries' names of similar functions, in lower case, and what to use instead."""
 
     def canonical(self, name: str, names: Sequence[str]) -> str:
-        """Return the one of our `names` that a name or an alias stands for, or raise ValueError."""
-        if name in names:
-            return name
+        """Return the one of our `names` that another name stands for, or raise ValueError."""
         known = {ours.lower(): ours for ours in names}
         known |= {alias.lower(): ours for alias, ours in self.aliases.items() if ours in names}
         if name.lower() in known:

@@ -232,7 +232,7 @@ def named_loss(loss: Any, losses: tuple[str, ...] = LOSSES) -> str:
     """Return a loss, by whatever name, by its own name."""
     if not isinstance(loss, str):
         raise TypeError(f"loss must be the name of a loss, not {loss!r}")
-    return _VOCABULARY.canonical(loss, losses)
+    return loss if loss in losses else _VOCABULARY.canonical(loss, losses)
 
 
 def validate_loss_dtype(dtype: Any) -> np.dtype:
