@@ -1,355 +1,497 @@
 """What is timed: this library, and what else computes the same, as a skilled user would write it.
 
-A contender's setup gets a task and its operands, NumPy arrays: samples (B, F), weight and bias
-(N, F), and set_index (B,) or targets (B, F) where the task has them. It converts them to whatever
-it works on, and returns a call without arguments that computes what the library's function does,
-here `affine` and `affine_select` (reductions.py has the others), and waits for it. Contenders that
-can write into a result that is given get `out`, too, which is None where a new one is to be made.
-Libraries are imported by the setup that needs them.
+A contender is a function of a library on a device, a task and its operands, arrays of that library:
+samples (B, F); weight and bias (N, F) or the layers of networks; and set_index (B,) or targets if
+the task has them. It returns a call that computes what the library's function does, perhaps into
+`out`, and need not wait for it. What its result looks like, if not like ours, `arranged` knows.
+
+Sets are judged apart, so that the gradient of the sum of their losses has the gradient of each.
+What is fastest depends on task and library: whether samples and targets are transposed, so that the
+innermost axis is the long one; whether sets are evaluated at once or in chunks, which stay in a
+cache. Where a user would try several forms, the fastest is timed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import math
-import os
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import libraries
 import numpy as np
-from reference import activated
-from tasks import FUNCTIONS, Task
+from libraries import CORES, Library, Run
+from tasks import LOSSES, NETWORK_LOSSES, Task, mapped
 
 import multisubnet as ms
 
-CORES = os.cpu_count() or 1
-
 OURS = "multisubnet"
 NUMPY = "NumPy expression"
-
-Call = Callable[[], Any]
+UFUNC = "cupy.multiply"
+_NETWORKS = "mlp", *NETWORK_LOSSES
+_FORMULAS = "affine", "affine_select", "affine_stats", *LOSSES  # of one layer
+_CPU, _GPU = ("cpu",), ("gpu",)
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to compute the result, or (where `is_limit`) only to write as many bytes."""
+    """One way to compute the result, or (`is_limit`, `moves`) only to write, or copy, its bytes."""
 
     name: str
-    setup: Callable[..., Call]
-    functions: tuple[str, ...] = ("affine",)  # those of the library that it can stand in for
+    setup: Callable[..., Run]
+    library: str = "arrays"  # of NumPy or CuPy
+    functions: tuple[str, ...] = ("affine",)  # of the library, that it can stand in for
     can: Callable[[Task], bool] = lambda task: True  # which tasks of theirs
+    devices: tuple[str, ...] = ("cpu", "gpu")
     requires: tuple[str, ...] = ()  # modules without which it is left out
     reuses: bool = True  # whether it can write into a result that is given
-    set_axis: int = 0  # where N stands in the shape of its result
+    arranged: Callable[[Task, Any], Any] = lambda task, result: result
+    is_additive: bool = False  # sums over networks
     at_most_sets: int | None = None  # how many sets are timed, to extrapolate to all of them
     inside: Callable[[], AbstractContextManager] = contextlib.nullcontext  # around all its calls
     is_limit: bool = False
+    moves: int = 1  # times the bytes of the result that are read or written
 
-    def computes(self, task: Task) -> bool:
+    @property
+    def is_checked(self) -> bool:
+        """Whether it computes the result."""
+        return not self.is_limit and self.moves == 1 and self.name != UFUNC
+
+    def computes(self, task: Task, device: str) -> bool:
         """Whether it takes part in a task."""
-        return task.function in self.functions and self.can(task)
+        return device in self.devices and task.function in self.functions and self.can(task)
+
+    def why_missing(self, device: str) -> str | None:
+        """Return why it cannot take part, or None."""
+        try:
+            for name in self.requires:
+                importlib.import_module(name)
+            return get_library(self.library, device).why_unusable()
+        except Exception as error:  # a broken installation fails in many ways
+            return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 CONTENDERS: list[Contender] = []
+get_library = functools.cache(lambda name, device: libraries.LIBRARIES[name](device))
 
 
-def contender(name: str, **options: Any) -> Callable[[Callable[..., Call]], Callable[..., Call]]:
+def contender(name: str, library: str = "arrays", **options: Any) -> Callable[[Any], Any]:
     """Decorate a setup to add it to the contenders."""
 
-    def add(setup: Callable[..., Call]) -> Callable[..., Call]:
-        CONTENDERS.append(Contender(name, setup, **options))
+    def add(setup: Callable[..., Run]) -> Callable[..., Run]:
+        CONTENDERS.append(Contender(name, setup, library, **options))
         return setup
 
     return add
 
 
-def is_there(contender: Contender) -> bool:
-    """Whether what a contender requires can be imported; says so where it cannot."""
-    for name in contender.requires:
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # installed, but broken in one of many ways, is not there either
-            print(f"{contender.name} is left out: importing {name} failed ({error})")
-            return False
-    return True
-
-
-def forget() -> None:
-    """Drop what libraries keep of the functions they compiled: each size compiles its own."""
-    if "torch" in sys.modules:
-        sys.modules["torch"]._dynamo.reset()
-    if "keras" in sys.modules:
-        sys.modules["keras"].backend.clear_session()
-    if "jax" in sys.modules:
-        sys.modules["jax"].clear_caches()
-
-
-def is_linear(task: Task) -> bool:
-    """Whether a task has no activation."""
+def _is_linear(task: Task) -> bool:
     return task.activation is None
 
 
-def fastest(candidates: list[Call], wait: Callable[[Any], Any] = lambda result: None) -> Call:
-    """Return the fastest of some calls, which are tried in turn.
-
-    `wait` gets what a call returned before its work was done.
-    """
-    for call in candidates:
-        wait(call())
-    best = [math.inf] * len(candidates)
-    rounds, spent = 0, 0.0
-    while rounds < 5 and spent < 0.3 * len(candidates):
-        for i, call in enumerate(candidates):
-            start = time.perf_counter()
-            wait(call())
-            seconds = time.perf_counter() - start
-            best[i] = min(best[i], seconds)
-            spent += seconds
-        rounds += 1
-    return candidates[best.index(min(best))]
+# The limits: fills and copies.
 
 
-# The limit: a fill, of the same array or of a new one.
+def _fill(kernel: str, lib: Library, task: Task, *operands: Any) -> Run:
+    import limits
 
-_is_limit = {
-    "functions": ("affine", "affine_select"),
-    "requires": ("numba",),
-    "is_limit": True,
-}
-
-
-@contender("plain fill", **_is_limit)
-def _plain_fill(task, *operands, out):
-    from limit import fill, plain
-
-    return lambda: fill(plain, np.empty(task.written, np.float32) if out is None else out)
+    n_bytes = 4 * math.prod(task.written)
+    name = kernel if n_bytes >= 1 << 10 else "plain"  # streaming needs some lines
+    return lambda out=None: limits.fill(name, np.empty(task.written, "f4") if out is None else out)
 
 
-@contender("streaming fill", **_is_limit)
-def _streaming_fill(task, *operands, out):
-    from limit import fill, streaming
+for _kernel in ("plain", "streaming"):
+    _options = {"functions": _FORMULAS[:2], "requires": ("numba",), "is_limit": True}
+    contender(f"{_kernel} fill", devices=_CPU, **_options)(partial(_fill, _kernel))
 
-    if 4 * math.prod(task.written) < 1 << 10:  # it needs some lines
-        return _plain_fill(task, *operands, out=out)
-    return lambda: fill(streaming, np.empty(task.written, np.float32) if out is None else out)
+
+@contender("fill by a kernel", is_limit=True, devices=_GPU)
+def _kernel_fill(lib, task, *operands):
+    return lambda out: out.fill(1)  # 0 would be a memset
+
+
+@contender("fill by cudaMemsetAsync", is_limit=True, devices=_GPU)
+def _memset(lib, task, *operands):
+    return lambda out: out.data.memset_async(0, out.nbytes)
+
+
+@contender("copy, read and written", moves=2, devices=_GPU)
+def _copy(lib, task, *operands):
+    return lambda out, source: out.data.copy_from_device_async(source.data, out.nbytes)
 
 
 # This library.
 
-
-@contender(OURS, functions=FUNCTIONS, requires=("numba",))
-def _multisubnet(task, *operands, **out):
-    call = partial(getattr(ms, task.function), *operands, **task.options, **out)
-    with ms.use_backend("numba"):  # from then on the engine is there, and chosen without asking
-        call()
-    return call
+_engine = {"requires": ("numba",), "devices": _CPU, "inside": partial(ms.use_backend, "numba")}
+_numpy_alone = {"devices": _CPU, "inside": partial(ms.use_backend, "numpy")}
 
 
-@contextlib.contextmanager
-def _without_engine() -> Iterator[None]:
-    ms.set_backend("numpy")
-    yield
-    ms.set_backend(None)
+@contender(OURS, functions=(*_FORMULAS, "predict", *_NETWORKS), **_engine)
+@contender(OURS, functions=("host", *_FORMULAS, *_NETWORKS), devices=_GPU)
+@contender("multisubnet, NumPy alone", **_numpy_alone)
+@contender("multisubnet, NumPy", functions=_NETWORKS, **_numpy_alone)
+def _multisubnet(lib, task, *operands):
+    if task.function == "predict":
+        samples, *parameters = operands
+        return partial(ms.WeightSets(*parameters).predict, samples)
+    return partial(getattr(ms, task.of_library), *operands, **task.options)
 
 
-@contender("multisubnet, NumPy alone", inside=_without_engine)
-def _multisubnet_numpy(task, *operands, out):
-    return partial(ms.affine, *operands, **task.options, out=out)
+@contender("multisubnet, additive", functions=("mlp",), is_additive=True, **_engine)
+def _additive(lib, task, *operands):
+    return partial(ms.mlp, *operands, additive=True)
 
 
-# NumPy and numexpr.
-
-
-@contender(NUMPY)
-def _numpy_expression(task, samples, weight, bias, out):
-    weight, bias = weight[:, None], bias[:, None]
-    if task.activation is not None:
-
-        def activated_call():
-            z = np.multiply(samples, weight, out=out)
-            return activated(task.activation, np.add(z, bias, out=z))
-
-        return activated_call
-    if out is None:
-        return lambda: samples * weight + bias
-
-    def call():
-        np.multiply(samples, weight, out=out)
-        return np.add(out, bias, out=out)
-
-    return call
-
-
-@contender("NumPy loop over sets", can=is_linear)
-def _numpy_loop(task, samples, weight, bias, out):
-    def call():
-        result = np.empty((len(weight), *samples.shape), np.float32) if out is None else out
-        for w, b, block in zip(weight, bias, result, strict=True):
-            np.multiply(samples, w, out=block)
-            np.add(block, b, out=block)
-        return result
-
-    return call
-
-
-_NUMEXPR = {
-    None: "x * w + b",
-    "relu": "where(x * w + b > 0, x * w + b, 0)",
-    "sigmoid": "1 / (1 + exp(-(x * w + b)))",
-    "tanh": "tanh(x * w + b)",
-}
-
-
-@contender("numexpr", requires=("numexpr",))
-def _numexpr(task, samples, weight, bias, out):
-    import numexpr
-
-    operands = samples[None], weight[:, None], bias[:, None]
-    # Its name for float32 is float.
-    operands_of = [("x", float), ("w", float), ("b", float)]
-    expression = numexpr.NumExpr(_NUMEXPR[task.activation], operands_of)
-
-    def with_threads(count):
-        def call():
-            numexpr.set_num_threads(count)  # does nothing where that is the number already
-            return expression(*operands, out=out, order="C", casting="no", ex_uses_vml=False)
-
-        return call
-
-    return fastest([with_threads(count) for count in sorted({1, CORES})])
-
-
-# PyTorch.
-
-
-def _inference() -> AbstractContextManager:
-    import torch
-
-    return torch.inference_mode()
-
-
-def tensors(*arrays: np.ndarray | None) -> Iterator[Any]:
-    """Return arrays as tensors that share their memory, for PyTorch on all cores."""
-    import torch
-
-    torch.set_num_threads(CORES)
-    return (None if array is None else torch.from_numpy(array) for array in arrays)
-
-
-on_torch = {"requires": ("torch",), "inside": _inference}
-_on_tabm = {"can": is_linear, "requires": ("tabm",), "inside": _inference}
-
-
-@contender("torch.addcmul", **on_torch)
-def _torch_addcmul(task, samples, weight, bias, out):
-    import torch
-
-    samples, weight, bias, out = tensors(samples, weight[:, None], bias[:, None], out)
-    if task.activation is None:
-        return lambda: torch.addcmul(bias, samples, weight, out=out)
-    in_place = getattr(torch, f"{task.activation}_")
-    return lambda: in_place(torch.addcmul(bias, samples, weight, out=out))
-
-
-@contender("multisubnet.torch", functions=("affine", "affine_select"), **on_torch)
-def _multisubnet_torch(task, *operands, out):
+@contender("multisubnet.torch", "torch", functions=_FORMULAS[:2], **_engine)
+def _multisubnet_torch(lib, task, *operands):
     from multisubnet import torch as mst
 
-    _multisubnet(task, *operands, out=out)  # loads the engine
-    *operands, out = tensors(*operands, out)
-    return partial(getattr(mst, task.function), *operands, **task.options, out=out)
+    return partial(getattr(mst, task.function), *operands, **task.options)
 
 
-@contender("torch.func.vmap", can=is_linear, reuses=False, **on_torch)
-def _torch_vmap(task, samples, weight, bias):
-    import torch
+# One layer: the formula of a task, on arrays that broadcast, in each library.
 
-    samples, weight, bias = tensors(samples, weight, bias)
-    over_sets = torch.func.vmap(lambda w, b: torch.addcmul(b, samples, w))
-    return lambda: over_sets(weight, bias)
-
-
-@contender("torch.compile", **on_torch)
-def _torch_compile(task, samples, weight, bias, out):
-    import torch
-
-    samples, weight, bias, out = tensors(samples, weight[:, None], bias[:, None], out)
-
-    function = getattr(torch, task.activation) if task.activation else None
-
-    def new(x, w, b):
-        return function(x * w + b) if function else x * w + b
-
-    def into(x, w, b, result):
-        return result.copy_(new(x, w, b)) if function else torch.add(x * w, b, out=result)
-
-    if out is None:
-        compiled = torch.compile(new, dynamic=False)
-        return lambda: compiled(samples, weight, bias)
-    compiled_into = torch.compile(into, dynamic=False)
-    return lambda: compiled_into(samples, weight, bias, out)
+# Loss, and derivative, by the error; derivative of an activation, by its value p.
+_VALUES: dict[str | None, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "squared_error": (lambda xp, e: e * e, lambda xp, e: 2 * e),
+    "absolute_error": (lambda xp, e: xp.abs(e), lambda xp, e: xp.sign(e)),
+    "huber": (
+        lambda xp, e: xp.where(xp.abs(e) <= 1, 0.5 * e * e, xp.abs(e) - 0.5),
+        lambda xp, e: xp.clip(e, -1, 1),
+    ),
+}
+_SLOPES = {"tanh": lambda p: 1 - p * p, "sigmoid": lambda p: p * (1 - p)}
 
 
-@contender("tabm ElementwiseAffine", set_axis=1, reuses=False, **_on_tabm)
-def _tabm(task, samples, weight, bias):
-    import tabm
-
-    samples, weight, bias = tensors(samples, weight, bias)
-    layer = tabm.ElementwiseAffine(weight.shape, bias=True, scaling_init="ones").eval()
-    layer.weight.copy_(weight)
-    layer.bias.copy_(bias)
-    samples = samples[:, None].expand(-1, len(weight), -1)
-    return lambda: layer(samples)
-
-
-# JAX and Keras.
+def _activated(xp: Any, activation: str | None, z: Any) -> Any:
+    """Apply an activation of NumPy or CuPy in place."""
+    if activation == "relu":
+        return xp.maximum(z, 0, out=z)
+    if activation == "tanh":
+        return xp.tanh(z, out=z)
+    if activation == "sigmoid":
+        xp.exp(xp.negative(z, out=z), out=z)
+        return xp.divide(1, xp.add(z, 1, out=z), out=z)
+    return z
 
 
-def _jitted(function: Callable[..., Any], operands: tuple, out: np.ndarray | None) -> Call:
-    import jax
+def _formula(lib: Library, task: Task, axis: int = 0) -> Callable[..., Any]:
+    """Return the task's function of samples, weight, bias and perhaps others, in PyTorch or JAX.
 
-    operands = tuple(map(jax.numpy.asarray, operands))
-    if out is None:
-        compiled = jax.jit(function)
-        return lambda: compiled(*operands).block_until_ready()
+    Losses are means over the last two axes, statistics over `axis`.
+    """
+    is_jax = lib.module == "jax"
+    xp, namespace = (lib.xp.numpy, lib.xp.nn) if is_jax else (lib.xp, lib.xp)
+    activation = getattr(namespace, task.activation) if task.activation else lambda z: z
 
-    # JAX reuses memory by taking an array's place: what is donated is what the result is put in.
-    def replacing(_, *operands):
-        return function(*operands)
+    def formula(x, w, b, *others):
+        if task.function == "affine_select":
+            w, b = (lib.rows(array, others[0]) for array in (w, b))
+        z = activation(x * w + b)
+        if task.function == "affine_stats":
+            return lib.spread(z, axis)
+        return _VALUES[task.loss][0](xp, z - others[0]).mean((-2, -1)) if task.loss else z
 
-    compiled = jax.jit(replacing, donate_argnums=0, keep_unused=True)
-    result = jax.numpy.zeros(out.shape, out.dtype)
+    return formula
 
-    def call():
-        nonlocal result
-        result = compiled(result, *operands).block_until_ready()
+
+def _placed(task: Task, x: Any, w: Any, b: Any, *others: Any) -> tuple[Any, ...]:
+    """Return operands that broadcast, sets first or second."""
+    if task.function == "affine_select":
+        return x, w, b, *others
+    return (x[:, None], w, b) if task.set_axis else (x, w[:, None], b[:, None], *others)
+
+
+def _forms(lib: Library, task: Task, *operands: Any) -> list[tuple[Any, tuple[Any, ...]]]:
+    """Return formulas and operands: as they are, and with the sets or samples last."""
+    forms = [(_formula(lib, task), _placed(task, *operands))]
+    x, w, b, *others = operands
+    if task.function == "affine_stats":
+        last = x[..., None], lib.copied(w.T), lib.copied(b.T)
+        forms.append((_formula(lib, task, -1), last))
+    if task.loss:
+        data = (lib.copied(array.T) for array in (x, *others))
+        forms.append((forms[0][0], (next(data), w[..., None], b[..., None], *data)))
+    return forms
+
+
+def _expression(lib: Library, task: Task, *operands: Any) -> Run:
+    """Evaluate an expression of NumPy or CuPy."""
+    xp = lib.xp
+    x, w, b = _placed(task, *operands)
+
+    def run(out=None):
+        if out is None and task.activation is None:
+            return x * w + b
+        z = xp.multiply(x, w, out=out)
+        return _activated(xp, task.activation, xp.add(z, b, out=z))
+
+    return run
+
+
+def _sums(lib: Library, task: Task, samples: Any, weight: Any, bias: Any, *targets: Any) -> Run:
+    """Evaluate losses, with gradients or not, or statistics, by expressions, in chunks."""
+    xp = lib.xp
+
+    def reduced(x, w, b):
+        z = x * w[:, None]
+        z += b[:, None]
+        predicted = _activated(xp, task.activation, z)
+        if task.function == "affine_stats":
+            return lib.spread(predicted, 0)
+        error = predicted - targets[0]
+        value, derivative = _VALUES[task.loss]
+        loss = value(xp, error).mean((1, 2))
+        if task.function == "mean_loss":
+            return (loss,)
+        slope = derivative(xp, error) / x.size
+        if task.activation is not None:
+            slope *= _SLOPES[task.activation](predicted)
+        return loss, xp.einsum("nbf,bf->nf", slope, x), slope.sum(1)
+
+    by_sample = task.function == "affine_stats"
+    length, each = (len(samples), weight.size) if by_sample else (len(weight), samples.size)
+
+    def run(chunk):
+        cuts = [slice(start, start + chunk) for start in range(0, length, chunk)]
+        results = (
+            reduced(samples[cut], weight, bias)
+            if by_sample
+            else reduced(samples, weight[cut], bias[cut])
+            for cut in cuts
+        )
+        return tuple(map(xp.concatenate, zip(*results, strict=True)))
+
+    chunks = sorted({max(1, at_once // each) for at_once in lib.chunks})
+    return lib.fastest([partial(run, chunk) for chunk in chunks])
+
+
+for _device, _name in ("cpu", NUMPY), ("gpu", "CuPy expression"):
+    contender(_name, functions=("affine", "host"), devices=(_device,))(_expression)
+    _options = {"functions": _FORMULAS[2:], "devices": (_device,), "reuses": False}
+    contender(_name, **_options)(_sums)
+
+
+@contender(NUMPY, functions=("affine_select",), can=_is_linear, devices=_CPU)
+def _numpy_select(lib, task, samples, weight, bias, index):
+    def run(out=None):
+        result = np.take(weight, index, axis=0, out=out, mode="clip")
+        return np.add(np.multiply(result, samples, out=result), bias[index], out=result)
+
+    return run
+
+
+@contender("NumPy loop over sets", can=_is_linear, devices=_CPU)
+def _loop(lib, task, samples, weight, bias):
+    def run(out=None):
+        result = np.empty((len(weight), *samples.shape), np.float32) if out is None else out
+        for w, b, block in zip(weight, bias, result, strict=True):
+            np.add(np.multiply(samples, w, out=block), b, out=block)
         return result
 
-    return call
+    return run
 
 
-@contender("jax.jit(jax.vmap)", requires=("jax",))
-def _jax(task, *operands, out):
-    import jax
-
-    function = getattr(jax.nn, task.activation) if task.activation else lambda z: z
-
-    def over_sets(x, w, b):
-        return jax.vmap(lambda w, b: function(x * w + b))(w, b)
-
-    return _jitted(over_sets, operands, out)
+def _has_closed_form(task: Task) -> bool:
+    return task.loss == "squared_error" and _is_linear(task)
 
 
-_on_keras = {"can": is_linear, "requires": ("keras", "jax"), "reuses": False}
+@contender(
+    "closed form in NumPy", functions=LOSSES, can=_has_closed_form, reuses=False, devices=_CPU
+)
+def _closed_form(lib, task, samples, weight, bias, targets):
+    def run():
+        x, t = samples.astype(np.float64), targets.astype(np.float64)
+        mean_x, mean_t = x.mean(0), t.mean(0)
+        x, t = x - mean_x, t - mean_t
+        var_x, cov = (x * x).mean(0), (x * t).mean(0)
+        slope = cov / var_x  # of the best line, and what that leaves
+        tilt, shift = weight - slope, weight * mean_x + bias - mean_t
+        loss = (var_x * tilt**2 + shift**2 + (t * t).mean(0) - slope * cov).mean(1)
+        if task.function == "mean_loss":
+            return loss
+        scale = 2 / x.shape[1]
+        return loss, scale * (var_x * tilt + mean_x * shift), scale * shift
+
+    return run
 
 
-def keras_model(shape: tuple[int, ...]) -> tuple[Any, Any]:
+@contender("numexpr", requires=("numexpr",), devices=_CPU)
+def _numexpr(lib, task, *operands):
+    import numexpr
+
+    of_product = {None: "{}", "relu": "where({0} > 0, {0}, 0)", "sigmoid": "1 / (1 + exp(-({})))"}
+    text = of_product.get(task.activation, "tanh({})").format("x * w + b")
+    # Its name for float32 is float.
+    expression = numexpr.NumExpr(text, [("x", float), ("w", float), ("b", float)])
+    x, w, b = _placed(task, *operands)
+
+    def run(count, out=None):
+        numexpr.set_num_threads(count)  # does nothing where that is the number already
+        return expression(x[None], w, b, out=out, order="C", casting="no", ex_uses_vml=False)
+
+    return lib.fastest([partial(run, count) for count in sorted({1, CORES})])
+
+
+@contender("cupy.ElementwiseKernel", devices=_GPU)
+def _elementwise_kernel(lib, task, *operands):
+    of_product = {None: "z", "relu": "z > T(0) ? z : T(0)", "tanh": "tanh(z)"}
+    text = f"T z = x * w + b; out = {of_product[task.activation]}"
+    kernel = lib.xp.ElementwiseKernel("T x, T w, T b", "T out", text, "affine_elementwise")
+    operands = _placed(task, *operands)
+    return lambda out: kernel(*operands, out)
+
+
+@contender(UFUNC, functions=("host",), devices=_GPU)
+def _multiply(lib, task, samples, weight, bias):
+    weight = weight[:, None]
+    return lambda out=None: lib.xp.multiply(samples, weight, out=out)
+
+
+@contender("torch.addcmul", "torch", functions=_FORMULAS[:2])
+def _addcmul(lib, task, *operands):
+    torch = lib.xp
+    x, w, b, *index = _placed(task, *operands)
+    if index:
+        return lambda out=None: torch.addcmul(b[index[0]], x, w[index[0]], out=out)
+    if task.activation is None:
+        return lambda out=None: torch.addcmul(b, x, w, out=out)
+    in_place = getattr(torch, f"{task.activation}_")
+    return lambda out=None: in_place(torch.addcmul(b, x, w, out=out))
+
+
+@contender("torch.compile", "torch", functions=_FORMULAS[:2])
+def _torch_compile(lib, task, *operands):
+    torch = lib.xp
+    formula, operands = _forms(lib, task, *operands)[0]
+    new = torch.compile(formula, dynamic=False)
+
+    @partial(torch.compile, dynamic=False)
+    def into(out, x, w, b, *index):
+        if task.activation:
+            return out.copy_(formula(x, w, b, *index))
+        w, b = (array[index[0]] if index else array for array in (w, b))
+        return torch.add(x * w, b, out=out)
+
+    return lambda out=None: new(*operands) if out is None else into(out, *operands)
+
+
+def _backward(lib: Library, losses: Run, parameters: Any, data: Any, n_results: int) -> Run:
+    """Return a call that has losses from a forward, gradients from a backward pass."""
+    parameters = [tensor.detach().requires_grad_() for tensor in parameters]
+
+    def run():
+        loss = losses(*parameters, *data)
+        return loss.detach(), *lib.xp.autograd.grad(loss.sum(), parameters)[:n_results]
+
+    return run
+
+
+def _graph(lib: Library, losses: Run, chunk: int, w: Any, b: Any, data: Any) -> Run:
+    """Return a call that has losses and gradients from one graph, for `chunk` sets at a time."""
+    torch = lib.xp
+
+    def total(w, b):
+        loss = losses(w, b, *data)
+        return loss.sum(), loss
+
+    @partial(torch.compile, dynamic=False)
+    def compiled(w, b):
+        gradients, loss = torch.func.grad(total, (0, 1), has_aux=True)(w, b)
+        return loss, *gradients
+
+    def run():
+        parts = [compiled(*some) for some in zip(w.split(chunk), b.split(chunk), strict=True)]
+        return parts[0] if len(parts) == 1 else tuple(map(torch.cat, zip(*parts, strict=True)))
+
+    return run
+
+
+@contender("torch.compile", "torch", functions=_FORMULAS[2:], reuses=False)
+def _torch_sums(lib, task, *operands):
+    candidates: list[Run] = []
+    for formula, (x, w, b, *targets) in _forms(lib, task, *operands):
+        if task.function != "mean_loss_and_grad":
+            candidates.append(partial(lib.xp.compile(formula, dynamic=False), x, w, b, *targets))
+            continue
+
+        def losses(w, b, *data, formula=formula):
+            return formula(data[0], w, b, data[1])
+
+        data = x, *targets
+        candidates.append(_backward(lib, lib.xp.compile(losses, dynamic=False), (w, b), data, 2))
+        n_sets = {len(w), max(1, lib.chunks[0] // x.numel())}
+        candidates += [_graph(lib, losses, n, w, b, data) for n in sorted(n_sets)]
+    return lib.fastest(candidates)
+
+
+def _jax_of_sets(lib: Library, task: Task, *operands: Any) -> list[tuple[Any, tuple[Any, ...]]]:
+    """Return functions of one set, with gradients if they are asked for, and their operands."""
+    forms = _forms(lib, task, *operands)
+    if task.function != "mean_loss_and_grad":
+        return forms
+    return [(lib.xp.value_and_grad(formula, (1, 2)), layout) for formula, layout in forms]
+
+
+@contender("jax.jit(jax.vmap)", "jax")
+def _jax_vmap(lib, task, samples, weight, bias):
+    formula, jax = _formula(lib, task), lib.xp
+    function = jax.vmap(formula, (None, 0, 0), out_axes=task.set_axis)
+    return lib.jitted(function, (samples, weight, bias))
+
+
+@contender("jax.jit", "jax", functions=("affine_select",), can=_is_linear)
+def _jax_select(lib, task, *operands):
+    return lib.jitted(*_forms(lib, task, *operands)[0])
+
+
+@contender("jax.jit", "jax", functions=("affine_stats",), reuses=False)
+def _jax_stats(lib, task, *operands):
+    forms = _forms(lib, task, *operands)
+    return lib.fastest([lib.jitted(*form) for form in forms])
+
+
+@contender("jax.jit(jax.vmap)", "jax", functions=LOSSES, reuses=False)
+def _jax_losses(lib, task, *operands):
+    axes = None, 0, 0, None
+    forms = _jax_of_sets(lib, task, *operands)
+    return lib.fastest([lib.jitted(lib.xp.vmap(f, axes), layout) for f, layout in forms])
+
+
+@contender("jax.jit(jax.lax.map)", "jax", functions=_FORMULAS[2:], reuses=False, devices=_CPU)
+def _jax_map(lib, task, *operands):
+    lax = lib.xp.lax
+    forms = _jax_of_sets(lib, task, *operands)
+    if task.function == "affine_stats":
+        formula, (x, w, b) = forms[0]
+        rows = partial(lax.map, lambda row: formula(row, w[:, 0], b[:, 0]))
+        return lib.jitted(rows, (x,))
+
+    def over_sets(of_set, batch_size, x, w, b, t):
+        return lax.map(lambda pair: of_set(x, *pair, t), (w, b), batch_size=batch_size)
+
+    sizes = None, max(1, lib.chunks[0] // operands[0].size)
+    return lib.fastest(
+        [lib.jitted(partial(over_sets, f, n), layout) for f, layout in forms for n in sizes]
+    )
+
+
+# Keras, whose backend an option says; `predict` takes a batch of 32 samples at a time.
+
+_keras = {"devices": _CPU, "can": _is_linear, "requires": ("keras",), "reuses": False}
+_keras_predict = {"functions": ("predict",), **_keras}
+
+
+def _sets_second(task: Task, result: Any) -> Any:
+    return result.swapaxes(0, 1)
+
+
+def _keras_affine(shape: tuple[int, ...]) -> tuple[Any, Any]:
     """Return a model of one affine layer, and the layer; its weights may be those of N sets."""
     import keras
 
@@ -359,8 +501,7 @@ def keras_model(shape: tuple[int, ...]) -> tuple[Any, Any]:
             self.bias = self.add_weight(shape=shape)
 
         def call(self, inputs):
-            if len(shape) == 2:
-                inputs = inputs[:, None]
+            inputs = inputs[:, None] if len(shape) == 2 else inputs
             return inputs * self.kernel + self.bias
 
     inputs = keras.Input((shape[-1],))
@@ -368,82 +509,195 @@ def keras_model(shape: tuple[int, ...]) -> tuple[Any, Any]:
     return keras.Model(inputs, layer(inputs)), layer
 
 
-@contender("Keras predict per set", at_most_sets=20, **_on_keras)
-def _keras_predict(task, samples, weight, bias):
-    import jax
-
-    model, layer = keras_model(weight.shape[1:])
-    x = jax.numpy.asarray(samples)
+@contender("Keras predict per set", at_most_sets=20, **_keras)  # in one batch
+@contender("predict for each set", at_most_sets=20, **_keras_predict)
+def _keras_per_set(lib, task, samples, weight, bias):
+    model, layer = _keras_affine(weight.shape[1:])
+    batch_size = len(samples) if task.function == "affine" else None
 
     def one(w, b):
-        layer.kernel.assign(w)
-        layer.bias.assign(b)
-        return model.predict(x, batch_size=len(samples), verbose=0)
+        layer.set_weights([w, b])
+        return model.predict(samples, batch_size=batch_size, verbose=0)
 
-    return lambda: [one(w, b) for w, b in zip(weight, bias, strict=True)]
-
-
-@contender("Keras stacked layer", set_axis=1, **_on_keras)
-def _keras_stacked(task, samples, weight, bias):
-    import jax
-
-    model, layer = keras_model(weight.shape)
-    layer.kernel.assign(weight)
-    layer.bias.assign(bias)
-    x, *variables = map(jax.numpy.asarray, (samples, weight, bias))
-    compiled = jax.jit(lambda variables, x: model.stateless_call(variables, [], x)[0])
-    return fastest(
-        [
-            lambda: model.predict_on_batch(samples),
-            lambda: compiled(variables, x).block_until_ready(),
-        ]
-    )
+    return lambda: np.stack([one(w, b) for w, b in zip(weight, bias, strict=True)])
 
 
-# One set for each sample.
-
-_selects = {"functions": ("affine_select",), "can": is_linear}
-
-
-@contender(NUMPY, **_selects)
-def _numpy_select(task, samples, weight, bias, set_index, out):
-    def call():
-        result = np.take(weight, set_index, axis=0, out=out, mode="clip")
-        np.multiply(result, samples, out=result)
-        return np.add(result, bias[set_index], out=result)
-
-    return call
+@contender("layer that broadcasts", arranged=_sets_second, **_keras_predict)
+def _broadcasting(lib, task, samples, weight, bias):
+    model, layer = _keras_affine(weight.shape)
+    layer.set_weights([weight, bias])
+    return partial(model.predict, samples, verbose=0)
 
 
-@contender("torch.addcmul", **_selects, **on_torch)
-def _torch_addcmul_select(task, *operands, out):
-    import torch
+@contender("StackedAffine", arranged=_sets_second, **_keras_predict)
+def _stacked_affine(lib, task, samples, weight, bias):
+    import keras
 
-    samples, weight, bias, index, out = tensors(*operands, out)
-    return lambda: torch.addcmul(bias[index], samples, weight[index], out=out)
+    from multisubnet.keras import StackedAffine
 
-
-@contender("torch.compile", **_selects, **on_torch)
-def _torch_compile_select(task, *operands, out):
-    import torch
-
-    *operands, out = tensors(*operands, out)
-
-    def new(x, w, b, index):
-        return x * w[index] + b[index]
-
-    def into(x, w, b, index, result):
-        return torch.add(x * w[index], b[index], out=result)
-
-    if out is None:
-        return partial(torch.compile(new, dynamic=False), *operands)
-    return partial(torch.compile(into, dynamic=False), *operands, out)
+    layer = StackedAffine.from_weight_sets(ms.WeightSets(weight, bias))
+    inputs = keras.Input((weight.shape[1],))
+    return partial(keras.Model(inputs, layer(inputs)).predict, samples, verbose=0)
 
 
-@contender("jax.jit", requires=("jax",), **_selects)
-def _jax_select(task, *operands, out):
-    def of_samples(x, w, b, index):
-        w, b = (of_sets.at[index].get(mode="promise_in_bounds") for of_sets in (w, b))
-        return x * w + b
+# Networks: (N, B, S, K), mean squared errors (N,), and the gradient of the first layer's weight.
 
-    return _jitted(of_samples, operands, out)
+
+def _networks_first(task: Task, result: Any) -> Any:
+    """Return (N, B, S, K) of what has all networks of all sets before samples and outputs.
+
+    Of losses and gradients return rows, one for each set.
+    """
+    n_sets, n_samples, _ = task.size
+    if task.function != "mlp":
+        return result.reshape(n_sets, -1)
+    return result.reshape(n_sets, task.n_subnets, n_samples, -1).swapaxes(1, 2)
+
+
+_networks = {"functions": ("mlp",), "reuses": False, "arranged": _networks_first}
+_with_losses = {**_networks, "functions": _NETWORKS}
+
+
+def _per_network(samples: Any, layers: Any) -> Any:
+    """Return samples as (S, B, inputs)."""
+    n_subnets, n_inputs = layers[0][0].shape[1:3]
+    return samples.reshape(len(samples), n_subnets, n_inputs).swapaxes(0, 1)
+
+
+def _batched(
+    compiles: bool, lib: Library, task: Task, samples: Any, layers: Any, *targets: Any
+) -> Run:
+    """Return batched products of matrices in PyTorch, compiled or not, or losses of them."""
+    torch, n_sets = lib.xp, task.size[0]
+    x = _per_network(samples, layers).contiguous().repeat(n_sets, 1, 1)
+    wanted = [array.swapaxes(0, 1).contiguous().repeat(n_sets, 1, 1) for array in targets]
+    flat = [
+        array.reshape(n_sets * task.n_subnets, *rest)
+        for weight, bias in layers
+        for array, rest in ((weight, weight.shape[2:]), (bias, (1, bias.shape[2])))
+    ]
+
+    def evaluate(*flat):
+        h = x
+        for i in range(0, len(flat), 2):
+            h = torch.baddbmm(flat[i + 1], torch.relu(h) if i else h, flat[i])
+        return (h - wanted[0]).square().reshape(n_sets, -1).mean(1) if wanted else h
+
+    function = torch.compile(evaluate, dynamic=False) if compiles else evaluate
+    if task.function == "mlp_mean_loss_and_grad":
+        return _backward(lib, function, flat, (), 1)
+    return partial(function, *flat)
+
+
+contender("torch.baddbmm", "torch", **_with_losses)(partial(_batched, False))
+contender("torch.baddbmm, compiled", "torch", **_with_losses)(partial(_batched, True))
+
+
+@contender("torch.conv1d, grouped", "torch", **_networks)
+def _grouped(lib, task, samples, layers):
+    """Grouped convolutions of length 1, a group for each network."""
+    torch = lib.xp
+    groups = task.size[0] * task.n_subnets
+    x = samples.T.contiguous().repeat(task.size[0], 1)[None]
+    flat = [
+        (weight.swapaxes(2, 3).reshape(-1, weight.shape[2], 1).contiguous(), bias.reshape(-1))
+        for weight, bias in layers
+    ]
+
+    def run():
+        h = x
+        for number, (weight, bias) in enumerate(flat):
+            h = torch.conv1d(torch.relu(h) if number else h, weight, bias, groups=groups)
+        return h.reshape(groups, -1, len(samples)).transpose(1, 2)
+
+    return run
+
+
+def _stack(lib: Library, linear: Callable[..., Any], layers: Any) -> Any:
+    """Return a torch module of linear layers and relus with these weights and biases."""
+    modules: list[Any] = []
+    for weight, bias in layers:
+        module = linear(*weight.shape[-2:])
+        module.weight.data, module.bias.data = weight, bias
+        modules += [module, lib.xp.nn.ReLU()]
+    return lib.xp.nn.Sequential(*modules[:-1])
+
+
+def _few_networks(task: Task) -> bool:
+    return task.size[0] * task.n_subnets <= 10_000
+
+
+@contender("torch loop over modules", "torch", can=_few_networks, **_networks)
+def _modules(lib, task, samples, layers):
+    torch, inputs = lib.xp, lib.copied(_per_network(samples, layers))
+    pairs = []
+    for n, s in np.ndindex(task.size[0], task.n_subnets):
+        own = [(weight[n, s], bias[n, s].clone()) for weight, bias in layers]
+        module = _stack(lib, torch.nn.Linear, own)
+        for layer in module[::2]:
+            layer.weight.data = lib.copied(layer.weight.data.T)
+        pairs.append((module, inputs[s]))
+    return lambda: torch.stack([module(x) for module, x in pairs])
+
+
+@contender("tabm.LinearEnsemble", "torch", requires=("tabm",), **_networks)
+def _tabm(lib, task, samples, layers):
+    """TabM's layers for ensembles, of which all networks of all sets are members."""
+    import tabm
+
+    k = task.size[0] * task.n_subnets
+    flat = mapped(lambda array: array.reshape(k, *array.shape[2:]), layers)
+    model = _stack(lib, partial(tabm.LinearEnsemble, k=k), flat)
+    x = _per_network(samples, layers).swapaxes(0, 1).repeat(1, task.size[0], 1)
+    return lambda: model(x).transpose(0, 1)
+
+
+def _jax_networks(lib: Library, task: Task, samples: Any, layers: Any, *targets: Any) -> Run:
+    """Return a network of one sample, mapped over samples, networks and sets, compiled."""
+    jax, jnp = lib.xp, lib.xp.numpy
+
+    def network(x, layers):
+        h = x
+        for number, (weight, bias) in enumerate(layers):
+            h = (jnp.maximum(h, 0) if number else h) @ weight + bias
+        return h
+
+    over_subnets = jax.vmap(jax.vmap(network, (0, None)))
+
+    def judge(layers, x, wanted):
+        return jnp.mean((over_subnets(x, layers) - wanted) ** 2)
+
+    x = lib.copied(_per_network(samples, layers))
+    if not targets:
+        return lib.jitted(jax.vmap(over_subnets, (None, 0)), (x, layers))
+    wanted = lib.copied(targets[0].swapaxes(0, 1))
+    of_set = jax.value_and_grad(judge) if task.function == NETWORK_LOSSES[1] else judge
+    return lib.jitted(jax.vmap(of_set, (0, None, None)), (layers, x, wanted))
+
+
+contender("jax.jit(vmap(vmap(vmap)))", "jax", **_networks)(_jax_networks)
+_options = {**_networks, "functions": NETWORK_LOSSES}
+contender("jax.jit(vmap(value_and_grad))", "jax", **_options)(_jax_networks)
+
+
+def _few_sets(task: Task) -> bool:
+    return task.size[0] <= 100  # each call takes some 30 ms
+
+
+@contender("Keras predict per set", **_networks | _keras | {"can": _few_sets})
+def _keras_networks(lib, task, samples, layers):
+    import keras
+
+    model = keras.Sequential([keras.Input((task.n_subnets, layers[0][0].shape[2]))])
+    for number, (weight, _) in enumerate(layers):
+        activation = "relu" if number + 1 < len(layers) else None
+        shape = task.n_subnets, weight.shape[3]
+        options = {"activation": activation, "bias_axes": "sk"}
+        model.add(keras.layers.EinsumDense("bsi,sik->bsk", shape, **options))
+    x = lib.copied(_per_network(samples, layers).swapaxes(0, 1))
+
+    def one(n):
+        model.set_weights([array[n] for layer in layers for array in layer])
+        return model.predict(x, batch_size=1024, verbose=0)
+
+    return lambda: np.stack([one(n) for n in range(task.size[0])]).swapaxes(1, 2)

@@ -5,39 +5,47 @@ from __future__ import annotations
 import os
 import platform
 import re
-import statistics
 import subprocess
-import sys
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import multisubnet
 
-_PACKAGES = ["numpy", "numba", "llvmlite", "numexpr", "torch", "tabm", "jax", "jaxlib", "keras"]
-GPU_PACKAGES = ["numpy", "cupy-cuda12x", "cupy-cuda13x", "cupy", "torch", "triton", "jax", "jaxlib"]
-_IMPORT = """
-import time, numpy
-start = time.perf_counter()
-import multisubnet
-print(time.perf_counter() - start)
-"""
+_PACKAGES = [
+    "numpy",
+    "numba",
+    "llvmlite",
+    "numexpr",
+    "torch",
+    "triton",
+    "tabm",
+    "jax",
+    "jaxlib",
+    "keras",
+]
+_CUPY = ["cupy", "cupy-cuda12x", "cupy-cuda13x"]
 
 
-def describe() -> dict[str, object]:
+def describe() -> dict[str, Any]:
     """Return the machine's CPU, cores, memory and system."""
+    info = Path("/proc/cpuinfo")
+    model = re.search(r"^model name\s*: (.*)$", info.read_text() if info.exists() else "", re.M)
+    memory = None
+    if hasattr(os, "sysconf"):
+        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     return {
-        "cpu": _cpu_model(),
+        "cpu": model[1] if model else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "memory_gib": _memory_gib(),
+        "memory_gib": memory,
         "os": platform.platform(),
     }
 
 
-def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
+def versions(device: str = "cpu") -> dict[str, str]:
     """Return the versions of all that takes part and is installed."""
     found = {"python": platform.python_version(), "multisubnet": multisubnet.__version__}
-    for package in packages:
+    for package in _PACKAGES + (_CUPY if device == "gpu" else []):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -45,66 +53,34 @@ def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
     return found
 
 
-def gpu() -> dict[str, object]:
+def gpu() -> dict[str, Any]:
     """Return the current GPU, its driver and its memory, as far as CuPy and the system tell."""
     import cupy
 
-    device = cupy.cuda.Device()
-    properties = cupy.cuda.runtime.getDeviceProperties(device.id)
+    device, runtime = cupy.cuda.Device(), cupy.cuda.runtime
     attributes = device.attributes
     clock, width = attributes.get("MemoryClockRate"), attributes.get("GlobalMemoryBusWidth")
-    found: dict[str, object] = {
-        "name": properties["name"].decode(),
+    command = ["nvidia-smi", f"--id={device.pci_bus_id}", "--query-gpu=driver_version"]
+    try:
+        driver = subprocess.check_output([*command, "--format=csv,noheader"], text=True).strip()
+    except (OSError, subprocess.CalledProcessError):
+        driver = None
+    return {
+        "name": runtime.getDeviceProperties(device.id)["name"].decode(),
         "compute_capability": device.compute_capability,
         "multiprocessors": attributes.get("MultiProcessorCount"),
         "memory_gib": round(device.mem_info[1] / 2**30, 1),
         "l2_bytes": attributes.get("L2CacheSize"),
         "memory_clock_khz": clock,
-        "memory_bus_bits": width,
-        "driver": _driver(device.pci_bus_id),
-        "cuda_of_driver": cupy.cuda.runtime.driverGetVersion(),
-        "cuda_runtime": cupy.cuda.runtime.runtimeGetVersion(),
+        "memory_bus_bits": width,  # with two transfers in a cycle:
+        "memory_bytes_per_second": 2 * clock * 1000 * width // 8 if clock and width else None,
+        "driver": driver,
+        "cuda_of_driver": runtime.driverGetVersion(),
+        "cuda_runtime": runtime.runtimeGetVersion(),
         "nvrtc": list(cupy.cuda.nvrtc.getVersion()),
     }
-    if clock and width:  # two transfers in a cycle
-        found["memory_bytes_per_second"] = 2 * clock * 1000 * width // 8
-    return found
-
-
-def _driver(pci_bus_id: str) -> str | None:
-    command = ["nvidia-smi", f"--id={pci_bus_id}", "--query-gpu=driver_version"]
-    try:
-        output = subprocess.run(
-            [*command, "--format=csv,noheader"], check=True, capture_output=True, text=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return output.stdout.strip()
 
 
 def slug(name: str) -> str:
     """Return a name as part of a file's."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def import_seconds(repeats: int) -> float:
-    """Return what importing this library takes once NumPy is imported: the median of processes."""
-    command = [sys.executable, "-c", _IMPORT]
-    outputs = (subprocess.run(command, check=True, capture_output=True) for _ in range(repeats))
-    return statistics.median(float(output.stdout) for output in outputs)
-
-
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _memory_gib() -> float | None:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    except (AttributeError, ValueError):
-        return None

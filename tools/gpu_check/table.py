@@ -39,7 +39,7 @@ _COLUMNS = {  # of the table, and the contenders that they are about
     "of memset": "fill by cudaMemsetAsync",
     "CuPy": "cupy.ElementwiseKernel",
     "torch.compile": "torch.compile",
-    "JAX": "jax.jit(vmap), wall time",
+    "JAX": "jax.jit(jax.vmap)",
 }
 
 
@@ -99,6 +99,7 @@ def print_timings(timings: list[dict[str, Any]]) -> None:
         size = "x".join(map(str, timing["size"]))
         options = (timing["loss"], timing["activation"], timing["dtype"], timing["set_axis"])
         words = [str(x) for x in options if x not in (None, 0, "float32")]
+        words += ["-".join(map(str, timing["widths"]))] if timing.get("widths") else []
         of_task = tasks.setdefault(" ".join([timing["function"], size, *words]), {})
         of_task.setdefault(timing["contender"], timing)
     if tasks:
