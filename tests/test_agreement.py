@@ -7,17 +7,30 @@ import numpy as np
 import pytest
 import tiles
 from conftest import EXAMPLES
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
-from multisubnet.testing import DTYPES, assert_same_bits, problems
+from multisubnet.testing import DTYPES, Problem, assert_same_bits, problems
 
 set_axes = st.sampled_from([0, 1])
 
 
+def normals(dtype, n_sets, n_samples, n_features):
+    """Return a problem in which nearly every rounding shows, as it rarely does in drawn values."""
+    rng = np.random.default_rng(0)
+    shapes = [(n, n_features) for n in (n_samples, n_sets, n_sets)]
+    if np.dtype(dtype).kind == "c":
+        pairs = (rng.normal(size=(*shape, 2)).view(complex) for shape in shapes)
+        return Problem(*(pair[..., 0].astype(dtype) for pair in pairs))
+    return Problem(*(rng.normal(size=x).astype(dtype) for x in shapes))
+
+
 @settings(max_examples=10 * EXAMPLES)
 @given(problem=problems() | problems(mixed_dtypes=True), set_axis=set_axes)
+@example(problem=normals("float32", 5, 3, 4), set_axis=0)  # runs of less than 64 bytes
+@example(problem=normals("float32", 5, 30, 7), set_axis=1)
+@example(problem=normals("complex64", 5, 30, 7), set_axis=0)
 def test_affine(backend, problem, set_axis):
     result = backend(*problem, set_axis=set_axis)
     assert result.flags.c_contiguous

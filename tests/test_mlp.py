@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiles
 from conftest import normals
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_agreement import outs
 
@@ -140,7 +140,21 @@ def assert_agrees(result, problem, set_axis=0):
         assert_same_bits(result, wanted)
 
 
+def networks_of_normals(widths, n_subnets, **options):
+    """Return float32 networks in which nearly every rounding shows."""
+    rng = np.random.default_rng(0)
+
+    def draw(*shape):
+        return rng.normal(size=shape).astype("f4")
+
+    shape = 5, n_subnets
+    layers = [(draw(*shape, a, b), draw(*shape, b)) for a, b in itertools.pairwise(widths)]
+    return draw(7, n_subnets * widths[0]), layers, options
+
+
 @given(problem=networks(), set_axis=st.sampled_from([0, 1]))
+@example(problem=networks_of_normals((21, 16, 3), 1), set_axis=0)
+@example(problem=networks_of_normals((1, 5, 1), 6, additive=True), set_axis=0)
 def test_agreement(backend, problem, set_axis):
     samples, layers, options = problem
     assert_agrees(backend.mlp(samples, layers, **options, set_axis=set_axis), problem, set_axis)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import rooms
 import tiles
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_dispatch import run
 from test_inputs import peak, set_flush_to_zero
@@ -26,7 +26,7 @@ import multisubnet as ms
 from multisubnet._arithmetic.summands import Summands
 from multisubnet._backends.numba import engine as _numba
 from multisubnet._backends.numba import threads as _threads
-from multisubnet.testing import assert_same_bits, problems
+from multisubnet.testing import Problem, assert_same_bits, problems
 
 numba = pytest.importorskip("numba")
 
@@ -66,6 +66,11 @@ DTYPES = ["bool", "int8", "uint16", "int32", "uint64", "float32", "float64"]
     | problems(dtypes=["int8", "float64"], max_sets=3, max_samples=6, max_features=3000),
     set_axis=st.sampled_from([0, 1]),
     sizes=paths,
+)
+@example(
+    problem=Problem(*np.random.default_rng(0).normal(size=(3, 3, 2000)).astype("f4")),
+    set_axis=0,
+    sizes={"small": 0, "streamed": 1 << 60, "piece": 64, "reused": 1 << 18, "block": 1 << 14},
 )
 def test_every_path(problem, set_axis, sizes):
     with forced(**sizes):
