@@ -113,10 +113,14 @@ DEVICE void layer_of(const Packed<T> *weights, const Before &before, float64 par
         }
     }
 #pragma unroll
-    for (int k = 0; k < Layer::OUT; ++k)
+    for (int k = 0; k < Layer::OUT; ++k) {
+        Unit<T, ROWS> unit;
 #pragma unroll
-        for (int row = 0; row < ROWS; ++row)
-            z.of[k][row] = activated<typename Layer::Activation>(z.of[k][row], parameter);
+        for (int row = 0; row < ROWS; ++row) unit.of[row] = z.of[k][row];
+        unit = Applied<typename Layer::Activation>::to(unit, parameter);
+#pragma unroll
+        for (int row = 0; row < ROWS; ++row) z.of[k][row] = unit.of[row];
+    }
 }
 
 // Gives the values of the last layer for the samples of a thread to `take`.

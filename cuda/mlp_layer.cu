@@ -71,12 +71,16 @@ __global__ void __launch_bounds__(128) mlp_layer(const MlpLayer p) {
         }
     }
 #pragma unroll
-    for (int u = 0; u < UNITS; ++u)
+    for (int u = 0; u < UNITS; ++u) {
+        if (first + u >= p.n_outputs) return;
+        Unit<T, ROWS> unit;
 #pragma unroll
-        for (int row = 0; row < ROWS; ++row) {
-            if (first + u >= p.n_outputs || b + row * p.columns >= p.n_samples) continue;
-            const T value = activated<Activation>(z[u][row], p.parameter);
-            write_at<Out>(p.after, p.after.at(n, b + row * p.columns, s, first + u), &value,
-                          set >= 0);
-        }
+        for (int row = 0; row < ROWS; ++row) unit.of[row] = z[u][row];
+        unit = Applied<Activation>::to(unit, p.parameter);
+#pragma unroll
+        for (int row = 0; row < ROWS; ++row)
+            if (b + row * p.columns < p.n_samples)
+                write_at<Out>(p.after, p.after.at(n, b + row * p.columns, s, first + u),
+                              &unit.of[row], set >= 0);
+    }
 }

@@ -14,6 +14,29 @@ struct Tensor {
     }
 };
 
+// The values of a unit for the samples of a thread.
+template <typename T, int ROWS> struct Unit { T of[ROWS]; };
+
+// Stands for a long activation: a function that is called, for all samples of a thread at once. Its
+// code for each of a thread's many values would take seconds to compile, and more room than caches
+// have.
+template <typename Activation> struct Called;
+
+template <typename Activation> struct Applied {
+    template <typename T, int ROWS> DEVICE Unit<T, ROWS> to(Unit<T, ROWS> z, float64 parameter) {
+#pragma unroll
+        for (int row = 0; row < ROWS; ++row)
+            z.of[row] = activated<Activation>(z.of[row], parameter);
+        return z;
+    }
+};
+template <typename Activation> struct Applied<Called<Activation>> {
+    template <typename T, int ROWS>
+    static __noinline__ __device__ Unit<T, ROWS> to(Unit<T, ROWS> z, float64 parameter) {
+        return Applied<Activation>::to(z, parameter);
+    }
+};
+
 // The number at an address inside an array, in the dtype T of the arithmetic.
 template <typename T, typename Memory> DEVICE T number_at(const Tensor &x, char *address) {
     return Convert<T>::from(Memory::load({address, 0, 0, 0, x.dtype}, 0, 0, 0).lane[0]);

@@ -41,7 +41,7 @@ _PRODUCTS = 2304  # of a thread, whose code has no loops: 1-32-32-1 for two samp
 _ROWS = 4, 2, 1  # samples of a thread
 _SHARED_BYTES = 24 << 10  # of the weights of several networks
 _MOST_SHARED_BYTES = 48 << 10  # of those of one network
-_SHORT = 16  # operations of a recipe
+_SHORT = 16  # operations of a recipe up to which its code is there for each value of a thread
 _BLOCKS = 8  # on each multiprocessor, for which samples are divided among blocks
 
 
@@ -155,7 +155,7 @@ def plan_mlp(
     for (before, after, biased), activation in zip(
         networks._layers, networks.activations, strict=True
     ):
-        function = functor("linear" if activation is None else activation.key)
+        function = _function_of(activation, networks.working)
         instance.append(f"Layer<{before}, {after}, {function}, {str(biased).lower()}>")
     argument = _MLP.pack(
         *fields,
@@ -270,9 +270,10 @@ def plan_layer(
     rows = _ROWS[working.itemsize == 8]
     if set_index is not None or n_networks * (n_samples // rows) < card.least_threads:
         rows = 1
-    # Code for each value of a thread: of long recipes, for fewer.
-    is_short = activation is None or activation.program(working).cost <= _SHORT
-    units = 16 if n_outputs > 4 and is_short else 4
+    function = _function_of(activation, working)
+    # While a function is called, float64 values take more registers than there are for 16 units.
+    is_crowded = working.itemsize == 8 and function.startswith("Called")
+    units = 16 if n_outputs > 4 and not is_crowded else 4
     n_inputs = weight.shape[2]
     columns = -(-n_samples // rows)
     neighbours = n_inputs if "s" not in axes[0] and inputs is None else 0
@@ -291,7 +292,7 @@ def plan_layer(
         type_name,
         memory_of(type_name, 1 if direct else None),
         memory_of(TYPES[dtype.char], 1 if after.dtype == dtype else None),
-        functor("linear" if activation is None else activation.key),
+        function,
     ]
     grid = -(-n_networks * columns // THREADS), -(-n_outputs // units)
     kernel = f"mlp_layer<{', '.join(instance)}, {units}, {rows}>"
@@ -331,6 +332,14 @@ def plan_sum(
     ]
     grid = -(-of_networks * n_samples * n_outputs // THREADS), 1
     return Launch(f"mlp_sum<{', '.join(instance)}>", grid, (THREADS, 1), argument, _TENSOR.size)
+
+
+def _function_of(activation: Activation | None, dtype: np.dtype) -> str:
+    """Return the C++ name of an activation of many values."""
+    if activation is None:
+        return functor("linear")
+    name = functor(activation.key)
+    return name if activation.program(dtype).cost <= _SHORT else f"Called<{name}>"
 
 
 def _is_direct(arrays: Any, out: Strided, dtype: np.dtype) -> bool:
