@@ -247,7 +247,7 @@ def test_gradients_of_samples(own_samples, monkeypatch):
 
 
 def test_what_there_is_no_code_for(monkeypatch):
-    monkeypatch.setattr(engine, "_evaluate", None)
+    monkeypatch.setattr(engine, "_evaluator", None)
     assert_same(problem(2, 3, sizes=(1, 17), loss=CATEGORICAL, hidden=(), biased=(True,)))
     assert_same(problem(2, 0))
     assert_same(problem(0, 3))

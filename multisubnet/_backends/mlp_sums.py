@@ -138,14 +138,16 @@ class MlpSums(NamedTuple):
 
     def part(self, sets: slice, samples: slice, subnets: slice) -> MlpSums:
         """Return the operands of some of the sets, samples and networks."""
-        cuts = sets, samples, subnets
+        cuts, call = (sets, samples, subnets), self.call
+        if cuts == (slice(0, call.n_sets), slice(0, call.n_samples), slice(0, call.n_subnets)):
+            return self
         lengths = self.targets.shape[:3]
         places = tuple(
             slice(None) if length == 1 else cut for length, cut in zip(lengths, cuts, strict=True)
         )
         # The axis of samples is never one that stands for others.
         return self._replace(
-            call=self.call.part(*cuts),
+            call=call.part(*cuts),
             targets=self.targets[places[0], samples, places[2]],
             factor=None if self.factor is None else self.factor[samples],
         )

@@ -40,8 +40,8 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
     lanes = mlp_engine._lanes(dtype)
     count = threads.count(sums.n_products // _WORTH)
     if _are_usable(sums):
-        pieces = _pieces(sums, lanes, count)
-        threads.run(lambda *piece: _evaluate(sums, totals, piece), pieces, count)
+        pieces = sorted(_pieces(sums, lanes, count), key=_size, reverse=True)
+        threads.run(_evaluator(sums, totals), pieces, count)  # small ones last: all end together
         return
     networks, sets = _counts_of_part(sums, lanes)
     if not networks:
@@ -57,7 +57,7 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
             lambda x: x if _is_usable(x, dtype) else np.require(x, dtype, ["C", "A"])
         )
         some = _part(totals, (slice(block, block + 1), *cuts))
-        _evaluate(part, some, (0, part.call.n_sets, 0, part.call.n_subnets, 0, 1))
+        _evaluator(part, some)(0, part.call.n_sets, 0, part.call.n_subnets, 0, 1)
 
     parts = (
         (n, s, block)
@@ -156,6 +156,12 @@ def _pieces(sums: MlpSums, lanes: int, count: int) -> Iterator[_Piece]:
                 )
 
 
+def _size(piece: _Piece) -> int:
+    """Return how many networks of sets there are in a piece, times its blocks."""
+    n, n_last, s, s_last, block, block_last = piece
+    return (n_last - n) * (s_last - s) * (block_last - block)
+
+
 def _counts_of_part(sums: MlpSums, lanes: int) -> tuple[int, int]:
     """Return the networks and the sets of a part that is cast; no networks if one is too much."""
     call = sums.call
@@ -187,8 +193,8 @@ def _with_own_features(sums: MlpSums) -> MlpSums:
     return sums._replace(call=call._replace(samples=samples, inputs=None))
 
 
-def _evaluate(sums: MlpSums, totals: MlpTotals, piece: _Piece) -> None:
-    """Write the totals of a piece."""
+def _evaluator(sums: MlpSums, totals: MlpTotals) -> Callable[..., None]:
+    """Return the function that writes the totals of a piece."""
     call, dtype = sums.call, sums.call.dtype
     has_gradients = any(x is not None for layer in totals.layers for x in layer)
     code = _prepare(
@@ -197,28 +203,37 @@ def _evaluate(sums: MlpSums, totals: MlpTotals, piece: _Piece) -> None:
     )
     given, wanted = _tables(sums, totals, code)
     samples, targets = _views(sums, code)
+    wiring = call.wiring
     factor = code.parameters[:0].astype(dtype) if sums.factor is None else sums.factor
-    *memory, of_totals = code.allocate(dtype, piece[1] - piece[0])
-    memory[-1][...] = 0.0
-    code.evaluate(
-        *(samples, call.wiring, targets, factor, code.parameters),
-        *(given, wanted, tuple(memory), of_totals, np.array([piece])),
-    )
+
+    def evaluate(*piece: int) -> None:
+        *memory, of_totals = code.allocate(dtype, piece[1] - piece[0])
+        memory[-1][...] = 0.0
+        code.evaluate(
+            *(samples, wiring, targets, factor, code.parameters),
+            *(given, wanted, tuple(memory), of_totals, np.array([piece])),
+        )
+
+    return evaluate
 
 
 def _tables(sums: MlpSums, totals: MlpTotals, code: _Code) -> tuple[np.ndarray, np.ndarray]:
     """Return where operands of layers are, and where totals are written."""
+
+    def address(array: np.ndarray) -> int:
+        return array.__array_interface__["data"][0]  # in less time than array.ctypes.data
+
     given, wanted = [], []
     for places, layer, outs in zip(code.offsets, sums.call.layers, totals.layers, strict=True):
         for place, array, out in zip(places, layer, outs, strict=True):
             if array is not None:
                 step = array.strides[0] if len(array) > 1 else 0
                 size = math.prod(array.shape[2:])
-                given.append((array.ctypes.data, step, array.strides[1], size, place))
+                given.append((address(array), step, array.strides[1], size, place))
                 if out is not None:
-                    wanted.append((out.ctypes.data, *out.strides[:3], size, place))
+                    wanted.append((address(out), *out.strides[:3], size, place))
     if totals.loss is not None:
-        wanted.append((totals.loss.ctypes.data, *totals.loss.strides, 1, code.n_sums - 1))
+        wanted.append((address(totals.loss), *totals.loss.strides, 1, code.n_sums - 1))
     return np.array(given), np.array(wanted)
 
 
