@@ -131,10 +131,10 @@ _engine = {"requires": ("numba",), "devices": _CPU, "inside": partial(ms.use_bac
 _numpy_alone = {"devices": _CPU, "inside": partial(ms.use_backend, "numpy")}
 
 
-@contender(OURS, functions=(*_FORMULAS, "predict", *_NETWORKS), **_engine)
-@contender(OURS, functions=("host", *_FORMULAS, *_NETWORKS), devices=_GPU)
-@contender("multisubnet, NumPy alone", **_numpy_alone)
 @contender("multisubnet, NumPy", functions=_NETWORKS, **_numpy_alone)
+@contender("multisubnet, NumPy alone", **_numpy_alone)
+@contender(OURS, functions=("host", *_FORMULAS, *_NETWORKS), devices=_GPU)
+@contender(OURS, functions=(*_FORMULAS, "predict", *_NETWORKS), **_engine)
 def _multisubnet(lib, task, *operands):
     if task.function == "predict":
         samples, *parameters = operands

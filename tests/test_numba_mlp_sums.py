@@ -164,8 +164,8 @@ def test_what_is_not_finite_stays_with_its_set_and_run(layout):
     sums.call.samples[40, 1] = np.inf
     sums.call.samples[99] = 0.0
     assert_same(sums)
-    sums = problem(2, 4096 + 70)
-    sums.call.samples[4090] = np.inf  # in the block before one in which some lanes have no run
+    sums = problem(2, 512 + 70)
+    sums.call.samples[506] = np.inf  # just before some lanes have no run
     assert_same(sums)
 
 
