@@ -60,8 +60,8 @@ def predict(options: argparse.Namespace) -> None:
 def _columns(sets: WeightSets) -> list[str]:
     """Return the names of the columns of a table: features, or networks and their outputs."""
     if sets._parameters.is_affine:
-        return [f"f{f}" for f in range(sets.n_features)]
-    outputs = [f"p{p}" for p in range(sets.layer_sizes[-1])]
+        return list(sets.feature_names or (f"f{f}" for f in range(sets.n_features)))
+    outputs = list(sets.output_names or (f"p{p}" for p in range(sets.layer_sizes[-1])))
     if sets.additive:
         return outputs
     return [f"s{s}{p}" for s in range(sets.n_networks) for p in outputs]

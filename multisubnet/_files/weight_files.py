@@ -3,7 +3,8 @@
 A .npz file of one weight and one bias per feature has the arrays `weight`, `bias` (if there is
 one), `activation` (a text) and `format_version` (an integer). One of networks has
 `layers.0.weight`, `layers.0.bias` and `layers.0.activation`, the same for the layers 1, 2 and so
-on, perhaps `inputs` and `intercept`, and `additive` (a text), too. A .safetensors file has numbers
+on, perhaps `inputs` and `intercept`, and `additive` (a text), too. Both may have `feature_names`,
+`output_names` and `set_names`, the bytes of lists in JSON. A .safetensors file has numbers
 as tensors, and the others in its metadata, with a checksum, which that format has not of its own.
 """
 
@@ -25,6 +26,7 @@ _FORMAT = 1
 _VERSION = "format_version"
 _CHECKSUM = "crc32"
 _SUFFIXES = (".npz", ".safetensors")
+_OF_NAMES = ["feature_names", "output_names", "set_names"]
 
 
 class StoredSets(NamedTuple):
@@ -57,12 +59,12 @@ class _Names(NamedTuple):
         while f"layers.{n_layers}.weight" in names:
             n_layers += 1
         if not n_layers:
-            return cls(["weight"], ["bias"], ["activation"], ["activation", _VERSION])
+            return cls(["weight"], ["bias", *_OF_NAMES], ["activation"], ["activation", _VERSION])
         prefixes = [f"layers.{number}." for number in range(n_layers)]
         activations = [prefix + "activation" for prefix in prefixes]
         return cls(
             [prefix + "weight" for prefix in prefixes],
-            [*(prefix + "bias" for prefix in prefixes), "inputs", "intercept"],
+            [*(prefix + "bias" for prefix in prefixes), "inputs", "intercept", *_OF_NAMES],
             activations,
             [*activations, "additive", _VERSION],
         )

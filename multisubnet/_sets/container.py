@@ -15,6 +15,7 @@ from multisubnet._arrays.types import ArrayT
 from multisubnet._backends import choice
 from multisubnet._memory import amounts
 from multisubnet._sets import prediction
+from multisubnet._sets.names import Names
 from multisubnet._sets.parameters import Parameters, resolve
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class Container(Generic[ArrayT]):
         weight: HostArrayLike,
         bias: HostArrayLike | None = ...,
         activation: ActivationLike | None = ...,
+        *,
+        feature_names: Iterable[str] | None = ...,
+        set_names: Iterable[str] | None = ...,
     ) -> None: ...
     @overload
     def __init__(
@@ -44,13 +48,23 @@ class Container(Generic[ArrayT]):
         weight: ArrayT,
         bias: ArrayT | None = ...,
         activation: ActivationLike | None = ...,
+        *,
+        feature_names: Iterable[str] | None = ...,
+        set_names: Iterable[str] | None = ...,
     ) -> None: ...
     def __init__(
-        self, weight: Any, bias: Any = None, activation: ActivationLike | None = None
+        self,
+        weight: Any,
+        bias: Any = None,
+        activation: ActivationLike | None = None,
+        *,
+        feature_names: Iterable[str] | None = None,
+        set_names: Iterable[str] | None = None,
     ) -> None:
         _, weight, bias, shape = validation.read_parameters(weight, bias)
         layer = copied(weight, shape), None if bias is None else copied(bias, shape)
-        self._set(Parameters((layer,), (resolve(activation),)))
+        parameters = Parameters((layer,), (resolve(activation),))
+        self._set(parameters.named(feature_names, None, set_names))
 
     @classmethod
     def _of(cls, parameters: Parameters) -> Self:
@@ -137,6 +151,21 @@ class Container(Generic[ArrayT]):
         return self._parameters.intercept
 
     @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """The names of the features, in the order of the columns of samples, or None."""
+        return self._parameters.names.features
+
+    @property
+    def output_names(self) -> tuple[str, ...] | None:
+        """The names of the outputs of networks, or None."""
+        return self._parameters.names.outputs
+
+    @property
+    def set_names(self) -> tuple[str, ...] | None:
+        """The names of the sets, or None."""
+        return self._parameters.names.sets
+
+    @property
     def n_sets(self) -> int:
         """N, the number of sets."""
         return len(self)
@@ -200,11 +229,14 @@ class Container(Generic[ArrayT]):
         one, another = self._parameters, other._parameters
         if one.is_affine != another.is_affine or one.structure != another.structure:
             return False
+        if one.names != another.names:
+            return False
         pairs = zip(self._arrays(), other._arrays(), strict=True)
         return all(_same_bits(*pair) for pair in pairs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arguments = type(self), *self._parameters
+        *parameters, names = self._parameters
+        arguments = type(self), *parameters, tuple(names)
         # What a subclass has besides, in attributes or in slots.
         slots = {
             name
@@ -238,12 +270,12 @@ class Container(Generic[ArrayT]):
     def __getitem__(self, index: Any) -> Self:
         """Return some sets: those of a slice, of an array of indices or bools, or a single one."""
         if isinstance(index, slice):
-            chosen = index
+            numbers = chosen = index
         elif hasattr(index, "__index__") and np.ndim(index) == 0 and not isinstance(index, bool):
             number = operator.index(index)
             if not -len(self) <= number < len(self):
                 raise IndexError(f"set {number} is out of bounds for {len(self)} sets")
-            chosen = slice(number % len(self), number % len(self) + 1)
+            numbers = chosen = slice(number % len(self), number % len(self) + 1)
         else:
             # NumPy checks it: CuPy would take an index out of bounds for one within.
             index = namespaces.on_host(index)
@@ -254,9 +286,11 @@ class Container(Generic[ArrayT]):
                 )
             weight, _ = self._parameters.layers[0]
             xp = namespaces.namespace({"weight": weight})
+            numbers = np.arange(len(self))[index]
             with namespaces.device_of(weight):
-                chosen = xp.asarray(np.arange(len(self))[index])
-        return self._of(self._parameters.changed(lambda array: _contiguous(array[chosen])))
+                chosen = xp.asarray(numbers)
+        parameters = self._parameters.changed(lambda array: _contiguous(array[chosen]))
+        return self._of(parameters._replace(names=parameters.names.of_sets(numbers)))
 
     def __iter__(self) -> Iterator[Self]:
         return (self[number] for number in range(len(self)))
@@ -268,7 +302,9 @@ class Container(Generic[ArrayT]):
         Parameters
         ----------
         sequence : iterable of WeightSets
-            With the same number of features and activation, all of them with biases or none.
+            With the same number of features and activation, all of them with biases or none. If
+            several have `feature_names`, these must be the same; the sets keep their names if all
+            have some.
 
         Returns
         -------
@@ -310,7 +346,8 @@ class Container(Generic[ArrayT]):
                 for i, sets in enumerate(members)
             }
             joined[name] = joining.joined(named, "concatenate", axis=0)
-        return cls._of(first._parameters.with_arrays(joined))
+        names = Names.joined("sequence", [sets._parameters.names for sets in members])
+        return cls._of(first._parameters.with_arrays(joined)._replace(names=names))
 
     def to(self, target: str) -> Any:
         """Return the sets on the CPU or on a GPU.
@@ -378,9 +415,11 @@ def copied(array: Any, shape: tuple[int, ...]) -> Any:
     return copy
 
 
-def _restored(cls: type[Container[Any]], *parameters: Any) -> Container[Any]:
+def _restored(cls: type[Container[Any]], *given: Any) -> Container[Any]:
     """Return sets that were copied or pickled: without what a subclass does to make them."""
-    return cls._of(Parameters(*parameters).changed(lambda array: copied(array, array.shape)))
+    *others, names = given
+    parameters = Parameters(*others, names=Names(*names))
+    return cls._of(parameters.changed(lambda array: copied(array, array.shape)))
 
 
 def _contiguous(array: Any) -> Any:

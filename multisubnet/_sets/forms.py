@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from multisubnet._arithmetic.activation import Activation
@@ -13,7 +13,9 @@ from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions import pairs as _pairs
 from multisubnet._functions import theta as _theta
 from multisubnet._memory import amounts
+from multisubnet._sets import models as _models
 from multisubnet._sets.container import Container, copied
+from multisubnet._sets.names import Names
 from multisubnet._sets.parameters import Parameters, resolve
 
 if TYPE_CHECKING:
@@ -26,7 +28,14 @@ class Forms(Container[ArrayT]):
     __slots__ = ()
 
     @classmethod
-    def from_pairs(cls, pairs: Any, activation: ActivationLike | None = None) -> Self:
+    def from_pairs(
+        cls,
+        pairs: Any,
+        activation: ActivationLike | None = None,
+        *,
+        feature_names: Iterable[str] | None = None,
+        set_names: Iterable[str] | None = None,
+    ) -> Self:
         """Make sets of (weight, bias) pairs.
 
         Parameters
@@ -35,6 +44,8 @@ class Forms(Container[ArrayT]):
             As for `multisubnet.from_pairs`.
         activation : str or Activation, optional
             The activation.
+        feature_names, set_names : iterable of str, optional
+            As for `WeightSets`.
 
         Returns
         -------
@@ -47,8 +58,141 @@ class Forms(Container[ArrayT]):
         array([[7, 5]])
         """
         weight, bias = _pairs.unpacked(pairs)
-        sets = cls._of(Parameters(((weight, bias),), (None,)))
+        parameters = Parameters(((weight, bias),), (None,)).named(feature_names, None, set_names)
+        sets = cls._of(parameters)
         return sets if activation is None else sets._activated(activation)
+
+    @classmethod
+    def from_models(
+        cls,
+        models: Iterable[Any],
+        activation: ActivationLike | None = None,
+        *,
+        feature_names: Iterable[str] | None = None,
+        output_names: Iterable[str] | None = None,
+        set_names: Iterable[str] | None = None,
+    ) -> Self:
+        """Make sets of the weights of trained models, one after the other.
+
+        Parameters
+        ----------
+        models : iterable
+            Models of one structure: a weight and a bias, or none, for each of F features. Each is
+
+            - a tuple (weight, bias) of arrays of shape (F,), where bias may be None;
+            - a mapping with an array ``"weight"`` or ``"kernel"``, and perhaps ``"bias"``, such as
+              the state_dict of a torch module;
+            - a Keras layer with such weights, or a model of one such layer (and dropout), such as
+              ``EinsumDense("ab,b->ab", F, bias_axes="b")``, or ``Dense(1)`` on one feature;
+            - a torch module with such parameters, or ``Linear(1, 1)``;
+            - an estimator in scikit-learn's style with ``coef_`` and ``intercept_`` of shape (F,);
+            - `WeightSets`, or what has a method ``to_weight_sets``: all of its sets are added.
+
+            Or models of dense layers one after the other, which give networks:
+
+            - scikit-learn's MLPRegressor and MLPClassifier, and linear models;
+            - a Keras model of ``Dense``, ``EinsumDense`` and activations, of one network, or of
+              one for each feature or group of features: branches of several inputs or of slices of
+              one, concatenated or added up; an ``EinsumDense`` with an axis of features, such as
+              ``"bfi,fio->bfo"``; ``DepthwiseConv1D`` and ``2D``, and convolutions with groups,
+              whose kernels cover their input;
+            - a torch module of ``Linear`` and activations, with such branches in a ModuleList, or
+              grouped convolutions;
+            - a list of arrays like ``model.get_weights()``, of shapes (inputs, outputs) and
+              (outputs,), or with a first axis of S networks, or those of S branches, layer by
+              layer; or a mapping like a state_dict, whose ``weight`` are (outputs, inputs).
+        activation : str or Activation, optional
+            The activation of all models, or of their hidden layers, where they have none that can
+            be seen, as in lists and mappings. That of a Keras layer can, and is carried over.
+        feature_names, output_names, set_names : iterable of str, optional
+            Names in place of those that models have: scikit-learn's ``feature_names_in_``, the
+            classes of a classifier as names of outputs, and all names of `WeightSets`.
+
+        Returns
+        -------
+        WeightSets
+            With arrays on the CPU, unless those of tuples, mappings and `WeightSets` are CuPy's.
+            bfloat16 becomes float32.
+
+        Raises
+        ------
+        ValueError
+            A model has another structure, or computes something else than its weights say; two
+            differ in features or their names, activation, or in whether they have biases; one has
+            another activation than is given; there are no models.
+        TypeError
+            Something that is no model is among them, or has a dtype that is no number's; some are
+            on the GPU and others are not.
+
+        See Also
+        --------
+        concatenate : join WeightSets.
+        multisubnet.keras.stack_models : one Keras model of several.
+
+        Notes
+        -----
+        A normalization and others have a weight and a bias of shape (F,), too. Keras layers and
+        torch modules are therefore called on some samples (a copy in evaluation mode, if a module
+        is in training), and refused if the outputs are not those of such sets; so are all models of
+        dense layers. Tuples, lists, mappings and estimators of one coefficient per feature are
+        taken at their word.
+
+        A classifier of two classes gives the probability of the second one. With more classes, a
+        softmax over all of them is left out: the network gives the logits.
+
+        One weight and one bias per feature are sets with `weight` and `bias`, also where a model
+        has them as branches or convolutions. If outputs are added up, the sets are additive.
+
+        Examples
+        --------
+        >>> import multisubnet as ms
+        >>> models = [([2, 9], [7, 5]), {"weight": [8, 6], "bias": [6, 3]}]
+        >>> ms.WeightSets.from_models(models).weight
+        array([[2, 9],
+               [8, 6]])
+        """
+        parameters = _models.from_models(models, activation)
+        return cls._own(parameters.named(feature_names, output_names, set_names))
+
+    def write_to(self, model: Any, i: int = 0) -> None:
+        """Write one set to a model, such as `from_models` takes.
+
+        Parameters
+        ----------
+        model : object
+            A fitted estimator of scikit-learn, a torch module, a Keras model or layer, or a list or
+            mapping of arrays, of the structure and with the activations of the sets (which arrays
+            do not have). Its weights are replaced.
+        i : int, optional
+            The set.
+
+        Raises
+        ------
+        ValueError
+            The model is of another structure or has other ``feature_names_in_``, computes
+            something else than its layers say, or shares among networks what differs among those of
+            the set.
+        TypeError
+            `i` is not one set; a tuple or an object of this class cannot be written to.
+        IndexError
+            There is no set `i`.
+
+        See Also
+        --------
+        from_models : the other way.
+
+        Examples
+        --------
+        >>> import multisubnet as ms
+        >>> model = {"weight": [0.0, 0.0], "bias": [0.0, 0.0]}
+        >>> ms.WeightSets([[2.0, 9.0]], [[7.0, 5.0]]).write_to(model)
+        >>> model
+        {'weight': array([2., 9.]), 'bias': array([7., 5.])}
+        """
+        one = self[validation.as_int(i) if validation.as_int(i) is not None else i]
+        if len(one) != 1:
+            raise TypeError(f"i is {i!r}; expected the number of one set")
+        _models.write_model(model, one._parameters)
 
     def to_pairs(self) -> ArrayT:
         """Return the sets as (weight, bias) pairs, a new array of shape (N, F, 2).
@@ -72,6 +216,9 @@ class Forms(Container[ArrayT]):
         inputs: Any = None,
         additive: bool = False,
         intercept: Any = None,
+        feature_names: Iterable[str] | None = None,
+        output_names: Iterable[str] | None = None,
+        set_names: Iterable[str] | None = None,
     ) -> Self:
         """Make sets of networks with hidden layers.
 
@@ -79,6 +226,10 @@ class Forms(Container[ArrayT]):
         ----------
         layers, activation, output_activation, inputs, additive, intercept
             As for `mlp`. Arrays are copied; what all sets share is repeated for each.
+        feature_names, set_names : iterable of str, optional
+            As for `WeightSets`. With `inputs` there may be more features than networks see.
+        output_names : iterable of str, optional
+            The names of the P outputs of a network.
 
         Returns
         -------
@@ -108,7 +259,8 @@ class Forms(Container[ArrayT]):
             layers, activation, output_activation, inputs, additive, intercept
         )
         inputs = None if parameters.inputs is None else parameters.inputs.copy()
-        return cls._own(parameters._replace(inputs=inputs), n_sets)
+        named = parameters.named(feature_names, output_names, set_names, n_sets)
+        return cls._own(named._replace(inputs=inputs), n_sets)
 
     @classmethod
     def _own(cls, parameters: Parameters, n_sets: int | None = None) -> Self:
@@ -127,6 +279,8 @@ class Forms(Container[ArrayT]):
         use_bias: bool = ...,
         axis: SetAxis = ...,
         activation: ActivationLike | None = ...,
+        feature_names: Iterable[str] | None = ...,
+        set_names: Iterable[str] | None = ...,
     ) -> Self: ...
     @overload
     @classmethod
@@ -143,6 +297,9 @@ class Forms(Container[ArrayT]):
         output_activation: ActivationLike | None = ...,
         inputs: Any = ...,
         additive: bool = ...,
+        feature_names: Iterable[str] | None = ...,
+        output_names: Iterable[str] | None = ...,
+        set_names: Iterable[str] | None = ...,
     ) -> Self: ...
     @classmethod
     def from_theta(
@@ -174,8 +331,9 @@ class Forms(Container[ArrayT]):
         use_intercept : bool, optional
             Whether the vectors of additive networks end with an intercept.
         **options
-            `activation`, as for `WeightSets`; with `layer_sizes`, also `output_activation`,
-            `inputs` and `additive`, with the defaults of `from_layers`.
+            `activation`, `feature_names` and `set_names`, as for `WeightSets`; with `layer_sizes`,
+            also `output_activation`, `inputs`, `additive` and `output_names`, with the defaults of
+            `from_layers`.
 
         Returns
         -------
@@ -265,7 +423,9 @@ class Forms(Container[ArrayT]):
         byte order; and as plain data ``activation``, a JSON text, and ``format_version`` (as
         metadata in ``.safetensors``). Networks with layers have ``layers.0.weight``,
         ``layers.0.bias``, ``layers.0.activation`` and so on instead, ``additive``, and ``inputs``
-        and ``intercept`` if there are any. Sets on the GPU are copied to the host for it.
+        and ``intercept`` if there are any. ``feature_names``, ``output_names`` and ``set_names``,
+        if there are any, are bytes (uint8): a list in JSON. Sets on the GPU are copied to the host
+        for it.
 
         Examples
         --------
@@ -285,6 +445,7 @@ class Forms(Container[ArrayT]):
         arrays = parameters.arrays
         if parameters.inputs is not None:
             arrays["inputs"] = parameters.inputs
+        arrays |= parameters.names.arrays
         stored = weight_files.StoredSets(arrays, parameters.activations, self.additive)
         weight_files.save(path, stored)
 
@@ -338,10 +499,11 @@ class Forms(Container[ArrayT]):
 
         arrays, activations, additive = weight_files.load(path)
         try:
+            names = Names.pop_from(arrays)
             n_sets, model = _model_of(arrays, activations, additive)
             for name, array in arrays.items():  # one after the other: a copy at a time
                 arrays[name] = _plain(path, array, (n_sets, *array.shape[1:]))
-            return cls._of(Parameters.of_arrays(arrays, *model))
+            return cls._of(Parameters.of_arrays(arrays, *model).named(*names))
         except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise ValueError(f"{path} has no sets of weights: {error}") from None
 

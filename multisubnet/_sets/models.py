@@ -19,6 +19,7 @@ from multisubnet._functions.affine import affine
 from multisubnet._sets.chains import NotAChain, as_array, put
 from multisubnet._sets.container import Container
 from multisubnet._sets.keras_chains import of_keras
+from multisubnet._sets.names import Names, difference_of
 from multisubnet._sets.network_models import chain_of
 from multisubnet._sets.parameters import Parameters, resolve
 
@@ -69,11 +70,38 @@ def from_models(models: Iterable[Any], activation: str | Activation | None) -> P
                 f"same for all"
             )
     joined = {name: _joined(name, [sets.arrays[name] for sets in read]) for name in first.arrays}
-    return first.with_arrays(joined)
+    names = Names.joined("models", [sets.names for sets in read])
+    return first.with_arrays(joined)._replace(names=names)
 
 
 def read_model(name: str, model: Any, given: Activation | None) -> Parameters:
     """Return the sets of one model, with the activation that it has or is given."""
+    parameters = _read_model(name, model, given)
+    return parameters._replace(names=_names_of(model, parameters))
+
+
+def _names_of(model: Any, parameters: Parameters) -> Names:
+    """Return the names that a model has: of features, and of the classes that outputs are for."""
+    if isinstance(model, Container):
+        return model._parameters.names
+    features = getattr(model, "feature_names_in_", None)
+    if features is None or len(features) != parameters.n_features:
+        features = None
+    classes: Any = getattr(model, "classes_", None)
+    n_outputs = parameters.sizes[-1]
+    if np.ndim(classes) != 1 or parameters.is_affine:
+        classes = None
+    elif (len(classes), n_outputs) == (2, 1):
+        classes = classes[1:]  # the probability is that of the second one
+    elif len(classes) != n_outputs:
+        classes = None
+    return Names(
+        None if features is None else tuple(map(str, features)),
+        None if classes is None else tuple(map(str, classes)),
+    )
+
+
+def _read_model(name: str, model: Any, given: Activation | None) -> Parameters:
     if isinstance(model, Container) and not model._parameters.is_affine:
         return model._parameters
     try:
@@ -97,6 +125,11 @@ def read_model(name: str, model: Any, given: Activation | None) -> Parameters:
 
 def write_model(model: Any, parameters: Parameters) -> None:
     """Write one set to a model of its structure."""
+    own, of_model = parameters.names.features, _names_of(model, parameters).features
+    if own is not None and of_model is not None and own != of_model:
+        raise ValueError(
+            f"model has other features than the set: {difference_of('features', of_model, own)}"
+        )
     if parameters.is_affine:
         try:
             sets = _sets_of("model", model, parameters.output_activation)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -210,4 +211,15 @@ def _of_estimator(model: Any, values: Values, last: str, n_features: int) -> Cha
         values = values.softmax()
     else:
         values = values.activated("an activation", Activation(last))
-    return values.chain(n_features, predict)
+    return values.chain(n_features, predict and _without_warnings(predict))
+
+
+def _without_warnings(predict: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
+    """Return a function that does not warn: of arrays, say, if a frame was fitted."""
+
+    def quiet(samples: np.ndarray) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return predict(samples)
+
+    return quiet

@@ -17,6 +17,7 @@ from multisubnet._functions import affine_operands, mlp_operands
 from multisubnet._functions.affine import affine
 from multisubnet._functions.affine_stats import affine_stats
 from multisubnet._functions.mlp import mlp, mlp_stats
+from multisubnet._sets.names import Names
 
 _LINEAR = Activation("linear")
 
@@ -35,6 +36,7 @@ class Parameters(NamedTuple):
     inputs: np.ndarray | None = None
     additive: bool = False
     intercept: Any = None
+    names: Names = Names()
 
     @property
     def is_affine(self) -> bool:
@@ -91,7 +93,19 @@ class Parameters(NamedTuple):
 
     def with_arrays(self, arrays: Mapping[str, Any]) -> Parameters:
         """Return parameters of the same structure with these `arrays`."""
-        return self.of_arrays(arrays, self.activations, self.inputs, self.additive)
+        changed = self.of_arrays(arrays, self.activations, self.inputs, self.additive)
+        return changed._replace(names=self.names)
+
+    def named(
+        self, features: Any, outputs: Any, sets: Any, n_sets: int | None = None
+    ) -> Parameters:
+        """Return the parameters with the names that a user gives; None keeps those there are."""
+        n_sets = len(self.layers[0][0]) if n_sets is None else n_sets
+        n_outputs = self.n_features if self.is_affine else self.sizes[-1]
+        sizes = self.n_features, n_outputs, n_sets
+        given = Names.read(features, outputs, sets, sizes, self.inputs is not None)
+        pairs = zip(given, self.names, strict=True)
+        return self._replace(names=Names(*(old if new is None else new for new, old in pairs)))
 
     def changed(self, change: Callable[[Any], Any]) -> Parameters:
         """Return the parameters with `change` of each array in its place."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 
@@ -12,13 +12,12 @@ from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions.affine import affine
 from multisubnet._functions.mean_loss import mean_loss, mean_loss_and_grad
 from multisubnet._functions.mlp_mean_loss import mlp_mean_loss, mlp_mean_loss_and_grad
-from multisubnet._sets import models as _models
 from multisubnet._sets.distribution import PredictionStats, predict_stats
 from multisubnet._sets.forms import Forms
+from multisubnet._sets.names import is_frame, values_of
 from multisubnet._sets.prediction import Prediction
 
 if TYPE_CHECKING:
-    from multisubnet._arithmetic.activation import ActivationLike
     from multisubnet._functions.mlp_mean_loss import MlpLossName
 
 _OutT = TypeVar("_OutT")
@@ -40,6 +39,11 @@ class WeightSets(Forms[ArrayT]):
     activation : str or Activation, optional
         The function applied to each sum, one of the names that `Activation` lists. None is
         ``"linear"``.
+    feature_names : iterable of str, optional
+        A name for each feature. The columns of a pandas or polars frame of samples must then have
+        these names, in this order.
+    set_names : iterable of str, optional
+        A name for each set.
 
     Attributes
     ----------
@@ -64,6 +68,9 @@ class WeightSets(Forms[ArrayT]):
         Whether predictions are sums over networks.
     intercept : ndarray, shape (N, P), or None
         What these sums start from.
+    feature_names, output_names, set_names : tuple of str, or None
+        The names of F features, of P outputs of networks, and of N sets. They are kept by an index,
+        by `concatenate` and in files.
     n_sets, n_networks, n_features : int
         N, S and F. With `inputs`, samples may have more than F features.
     dtype : numpy.dtype
@@ -87,8 +94,8 @@ class WeightSets(Forms[ArrayT]):
 
     Notes
     -----
-    Two objects are equal if their models and arrays are, bit for bit, wherever they are. They can
-    be pickled.
+    Two objects are equal if their models, names and arrays are, bit for bit, wherever they are.
+    They can be pickled.
 
     Examples
     --------
@@ -109,125 +116,6 @@ class WeightSets(Forms[ArrayT]):
     """
 
     __slots__ = ()
-
-    @classmethod
-    def from_models(cls, models: Iterable[Any], activation: ActivationLike | None = None) -> Self:
-        """Make sets of the weights of trained models, one after the other.
-
-        Parameters
-        ----------
-        models : iterable
-            Models of one structure: a weight and a bias, or none, for each of F features. Each is
-
-            - a tuple (weight, bias) of arrays of shape (F,), where bias may be None;
-            - a mapping with an array ``"weight"`` or ``"kernel"``, and perhaps ``"bias"``, such as
-              the state_dict of a torch module;
-            - a Keras layer with such weights, or a model of one such layer (and dropout), such as
-              ``EinsumDense("ab,b->ab", F, bias_axes="b")``, or ``Dense(1)`` on one feature;
-            - a torch module with such parameters, or ``Linear(1, 1)``;
-            - an estimator in scikit-learn's style with ``coef_`` and ``intercept_`` of shape (F,);
-            - `WeightSets`, or what has a method ``to_weight_sets``: all of its sets are added.
-
-            Or models of dense layers one after the other, which give networks:
-
-            - scikit-learn's MLPRegressor and MLPClassifier, and linear models;
-            - a Keras model of ``Dense``, ``EinsumDense`` and activations, of one network, or of
-              one for each feature or group of features: branches of several inputs or of slices of
-              one, concatenated or added up; an ``EinsumDense`` with an axis of features, such as
-              ``"bfi,fio->bfo"``; ``DepthwiseConv1D`` and ``2D``, and convolutions with groups,
-              whose kernels cover their input;
-            - a torch module of ``Linear`` and activations, with such branches in a ModuleList, or
-              grouped convolutions;
-            - a list of arrays like ``model.get_weights()``, of shapes (inputs, outputs) and
-              (outputs,), or with a first axis of S networks, or those of S branches, layer by
-              layer; or a mapping like a state_dict, whose ``weight`` are (outputs, inputs).
-        activation : str or Activation, optional
-            The activation of all models, or of their hidden layers, where they have none that can
-            be seen, as in lists and mappings. That of a Keras layer can, and is carried over.
-
-        Returns
-        -------
-        WeightSets
-            With arrays on the CPU, unless those of tuples, mappings and `WeightSets` are CuPy's.
-            bfloat16 becomes float32.
-
-        Raises
-        ------
-        ValueError
-            A model has another structure, or computes something else than its weights say; two
-            differ in features, activation, or in whether they have biases; one has another
-            activation than is given; there are no models.
-        TypeError
-            Something that is no model is among them, or has a dtype that is no number's; some are
-            on the GPU and others are not.
-
-        See Also
-        --------
-        concatenate : join WeightSets.
-        multisubnet.keras.stack_models : one Keras model of several.
-
-        Notes
-        -----
-        A normalization and others have a weight and a bias of shape (F,), too. Keras layers and
-        torch modules are therefore called on some samples (a copy in evaluation mode, if a module
-        is in training), and refused if the outputs are not those of such sets; so are all models of
-        dense layers. Tuples, lists, mappings and estimators of one coefficient per feature are
-        taken at their word.
-
-        A classifier of two classes gives the probability of the second one. With more classes, a
-        softmax over all of them is left out: the network gives the logits.
-
-        One weight and one bias per feature are sets with `weight` and `bias`, also where a model
-        has them as branches or convolutions. If outputs are added up, the sets are additive.
-
-        Examples
-        --------
-        >>> import multisubnet as ms
-        >>> models = [([2, 9], [7, 5]), {"weight": [8, 6], "bias": [6, 3]}]
-        >>> ms.WeightSets.from_models(models).weight
-        array([[2, 9],
-               [8, 6]])
-        """
-        return cls._own(_models.from_models(models, activation))
-
-    def write_to(self, model: Any, i: int = 0) -> None:
-        """Write one set to a model, such as `from_models` takes.
-
-        Parameters
-        ----------
-        model : object
-            A fitted estimator of scikit-learn, a torch module, a Keras model or layer, or a list or
-            mapping of arrays, of the structure and with the activations of the sets (which arrays
-            do not have). Its weights are replaced.
-        i : int, optional
-            The set.
-
-        Raises
-        ------
-        ValueError
-            The model is of another structure, computes something else than its layers say, or
-            shares among networks what differs among those of the set.
-        TypeError
-            `i` is not one set; a tuple or an object of this class cannot be written to.
-        IndexError
-            There is no set `i`.
-
-        See Also
-        --------
-        from_models : the other way.
-
-        Examples
-        --------
-        >>> import multisubnet as ms
-        >>> model = {"weight": [0.0, 0.0], "bias": [0.0, 0.0]}
-        >>> ms.WeightSets([[2.0, 9.0]], [[7.0, 5.0]]).write_to(model)
-        >>> model
-        {'weight': array([2., 9.]), 'bias': array([7., 5.])}
-        """
-        one = self[validation.as_int(i) if validation.as_int(i) is not None else i]
-        if len(one) != 1:
-            raise TypeError(f"i is {i!r}; expected the number of one set")
-        _models.write_model(model, one._parameters)
 
     # What they predict.
 
@@ -265,7 +153,9 @@ class WeightSets(Forms[ArrayT]):
         Parameters
         ----------
         samples : array_like, shape (B, F) or (N, B, F)
-            B samples of F features, shared by all sets; or a block of samples for each set.
+            B samples of F features, shared by all sets; or a block of samples for each set. Or a
+            frame of pandas or polars, whose columns must have the names in `feature_names`, in that
+            order, if both have names.
         set_axis : {0, 1}, optional
             Where N stands in the shape of the result: 0 gives (N, B, F), 1 gives (B, N, F).
         out : ndarray or object with slice assignment, optional
@@ -328,6 +218,7 @@ class WeightSets(Forms[ArrayT]):
             parameters = self._parameters
             ((weight, bias),), (activation,) = parameters[:2]
             return affine(samples, weight, bias, activation=activation, set_axis=set_axis)
+        samples = self._values(samples)
         adapter = frameworks.of((samples, out))
         if adapter is not None:
             if memory_limit is not None or progress:
@@ -381,6 +272,7 @@ class WeightSets(Forms[ArrayT]):
         slice(0, 1, None) slice(0, 2, None) [[[3.0], [5.0]]]
         slice(1, 2, None) slice(0, 2, None) [[[3.0], [6.0]]]
         """
+        samples = self._values(samples)
         self._check_arrays("predict_chunks", samples)
         return self._prediction(samples, set_axis).blocks(memory_limit, progress)
 
@@ -447,8 +339,15 @@ class WeightSets(Forms[ArrayT]):
         array([[[ 2.],
                 [20.]]])
         """
+        samples = self._values(samples)
         self._check_arrays("predict_stats", samples)
         return predict_stats(samples, self._parameters, quantiles, memory_limit, progress)
+
+    def _values(self, samples: Any) -> Any:
+        """Return the numbers of a frame, having compared its columns; others as they are."""
+        if not is_frame(type(samples)):  # type: ignore[arg-type]
+            return samples
+        return values_of(samples, self._parameters.names.features)
 
     def _prediction(self, samples: Any, set_axis: Any) -> Prediction:
         return Prediction.of(samples, self._parameters, set_axis)
@@ -491,6 +390,7 @@ class WeightSets(Forms[ArrayT]):
         array([0. , 2.5])
         """
         judge = self._parameters.function(mean_loss, mlp_mean_loss, per_feature)
+        samples = self._values(samples)
         return judge(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
 
     def mean_loss_and_grad(
@@ -527,6 +427,7 @@ class WeightSets(Forms[ArrayT]):
         """
         functions = mean_loss_and_grad, mlp_mean_loss_and_grad
         judge = self._parameters.function(*functions, per_feature)
+        samples = self._values(samples)
         return judge(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
 
     @overload
@@ -633,7 +534,9 @@ class WeightSets(Forms[ArrayT]):
                     ones = (1,) * (x.ndim - 2)
                     return xp.take_along_axis(x, index.reshape(*index.shape, *ones), axis=0)
 
-                sets = self._of(self._parameters.changed(picked))
+                parameters = self._parameters.changed(picked)
+                names = parameters.names._replace(sets=None)
+                sets = self._of(parameters._replace(names=names))
                 losses = picked(losses)
             else:
                 sets, losses = self[index], losses[index]

@@ -1,0 +1,175 @@
+"""Names of features, outputs and sets, and tables whose columns have names."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from multisubnet._arrays import dtypes
+
+_SHOWN = 5  # names in a message
+
+
+class Names(NamedTuple):
+    """The names that sets have; None is none."""
+
+    features: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] | None = None
+    sets: tuple[str, ...] | None = None
+
+    @classmethod
+    def read(
+        cls, features: Any, outputs: Any, sets: Any, sizes: tuple[int, int, int], longer: bool
+    ) -> Names:
+        """Return names that a user gives, of so many features, outputs and sets.
+
+        There may be more features, if samples may have more.
+        """
+        n_features, n_outputs, n_sets = sizes
+        return cls(
+            _read("feature_names", features, n_features, at_least=longer, distinct=True),
+            _read("output_names", outputs, n_outputs, distinct=True),
+            _read("set_names", sets, n_sets),
+        )
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The names as a file has them: the bytes of a list in JSON."""
+        return {
+            f"{kind[:-1]}_names": np.frombuffer(json.dumps(names).encode(), np.uint8)
+            for kind, names in self._asdict().items()
+            if names is not None
+        }
+
+    @staticmethod
+    def pop_from(arrays: dict[str, np.ndarray]) -> tuple[Any, Any, Any]:
+        """Take such arrays of a file, and return the names of features, outputs and sets."""
+        features, outputs, sets = (
+            _from_json(key, arrays.pop(key, None))
+            for key in ("feature_names", "output_names", "set_names")
+        )
+        return features, outputs, sets
+
+    def of_sets(self, index: Any) -> Names:
+        """Return the names of some sets: those of a slice or of an array of indices."""
+        if self.sets is None:
+            return self
+        chosen = self.sets[index] if isinstance(index, slice) else [self.sets[i] for i in index]
+        return self._replace(sets=tuple(chosen))
+
+    @classmethod
+    def joined(cls, what: str, every: list[Names]) -> Names:
+        """Return the names of sets one after the other.
+
+        Features and outputs have those that some of them have, and the sets theirs if all have.
+        """
+        common: dict[str, Any] = {}
+        for kind in ("features", "outputs"):
+            known = [(i, getattr(one, kind)) for i, one in enumerate(every)]
+            known = [(i, names) for i, names in known if names is not None]
+            for i, names in known:
+                if names != known[0][1]:
+                    difference = difference_of(kind, names, known[0][1])
+                    raise ValueError(
+                        f"{what}[{i}] has other {kind[:-1]}_names than {what}[{known[0][0]}]: "
+                        f"{difference}"
+                    )
+            common[kind] = known[0][1] if known else None
+        if all(one.sets is not None for one in every):
+            common["sets"] = tuple(name for one in every for name in one.sets or ())
+        return cls(**common)
+
+
+def _read(
+    what: str, names: Any, count: int, *, at_least: bool = False, distinct: bool = False
+) -> tuple[str, ...] | None:
+    """Return names as a tuple of `count` strings, or None."""
+    if names is None:
+        return None
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise TypeError(f"{what} must be a sequence of strings, not {names!r}")
+    found = tuple(names)
+    for name in found:
+        if not isinstance(name, str):
+            raise TypeError(f"{what} contains {name!r}; expected strings")
+    if len(found) < count or (len(found) > count and not at_least):
+        least = "at least " * at_least
+        raise ValueError(f"{what} has {len(found)} names; expected {least}{count}")
+    if distinct and len(set(found)) < len(found):
+        twice = next(name for name in found if found.count(name) > 1)
+        raise ValueError(f"{what} contains {twice!r} twice")
+    return tuple(map(str, found))  # not of subclasses like numpy.str_
+
+
+def _from_json(what: str, array: np.ndarray | None) -> list[str] | None:
+    """Return names of a file."""
+    if array is None:
+        return None
+    if array.dtype != np.uint8 or array.ndim != 1:
+        raise ValueError(f"{what} has shape {array.shape} and dtype {array.dtype}")
+    try:
+        names = json.loads(array.tobytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{what} is not a list in JSON: {error}") from None
+    if not isinstance(names, list):
+        raise ValueError(f"{what} is not a list in JSON")
+    return names
+
+
+def difference_of(what: str, found: tuple[str, ...], expected: tuple[str, ...]) -> str:
+    """Say how names differ from those that are expected."""
+    unknown = [name for name in found if name not in set(expected)]
+    missing = [name for name in expected if name not in set(found)]
+    if unknown or missing:
+        parts = [f"unknown {what}: {_some(unknown)}"] * bool(unknown)
+        parts += [f"missing {what}: {_some(missing)}"] * bool(missing)
+        return "; ".join(parts)
+    return f"the same {what} in another order: {_some(found)}; expected {_some(expected)}"
+
+
+def _some(names: Iterable[str]) -> str:
+    some = list(names)
+    return ", ".join(map(repr, some[:_SHOWN])) + ", ..." * (len(some) > _SHOWN)
+
+
+# Tables of pandas, polars and others like them.
+
+
+@functools.cache
+def is_frame(cls: type) -> bool:
+    """Whether this is a class of tables with columns: no library is imported to find out."""
+    return hasattr(cls, "columns") and hasattr(cls, "to_numpy")
+
+
+def values_of(samples: Any, feature_names: tuple[str, ...] | None) -> np.ndarray:
+    """Return the numbers of a table, whose columns must be the features, if these have names.
+
+    Columns without names, which pandas numbers, are taken in their order.
+    """
+    columns = list(samples.columns)
+    if feature_names is not None and all(isinstance(name, str) for name in columns):
+        found = tuple(map(str, columns))
+        if found != feature_names:
+            raise ValueError(
+                f"samples has other columns than feature_names says: "
+                f"{difference_of('columns', found, feature_names)}"
+            )
+    values: np.ndarray = samples.to_numpy()
+    if dtypes.is_number(values.dtype):
+        return values
+    # Columns of several kinds: each has a dtype of its own.
+    arrays = []
+    for i, name in enumerate(columns):
+        column = samples.iloc[:, i] if hasattr(samples, "iloc") else samples.to_series(i)
+        array = column.to_numpy()
+        if not dtypes.is_number(array.dtype):
+            raise TypeError(
+                f"samples has the column {name!r} of dtype {column.dtype}; expected numbers, "
+                f"without missing values if they are integers"
+            )
+        arrays.append(array)
+    return np.column_stack(arrays)

@@ -1,0 +1,226 @@
+"""Names of features, outputs and sets: kept with the sets, in files, and compared with columns."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+import multisubnet as ms
+
+WEIGHT = np.arange(1.0, 7).reshape(2, 3)
+FEATURES = ("age", "höhe", "'w\"<&>")
+SETS = ("one", "two")
+LAYERS = [(np.ones((2, 3, 1, 2)), np.zeros((2, 3, 2))), np.ones((2, 3, 2, 2))]
+
+
+def affine():
+    return ms.WeightSets(WEIGHT, feature_names=FEATURES, set_names=SETS)
+
+
+def networks(**more):
+    return ms.WeightSets.from_layers(
+        LAYERS, feature_names=list(FEATURES), output_names=["p", "q"], set_names=SETS, **more
+    )
+
+
+def of_theta():
+    return ms.WeightSets.from_theta(WEIGHT, 3, use_bias=False, feature_names=FEATURES)
+
+
+def of_pairs():
+    return ms.WeightSets.from_pairs(WEIGHT[:, :, None] + [0, 1], feature_names=FEATURES)
+
+
+def of_models():
+    return ms.WeightSets.from_models([affine(), affine()], set_names=["a", "b", "c", "d"])
+
+
+@pytest.mark.parametrize("make", [affine, networks, of_theta, of_pairs, of_models])
+def test_names_are_kept(make, tmp_path):
+    sets = make()
+    assert sets.feature_names == FEATURES
+    for same in (
+        sets[:],
+        sets.to("cpu"),
+        copy.deepcopy(sets),
+        pickle.loads(pickle.dumps(sets)),
+        ms.WeightSets.from_models([sets]),
+        ms.WeightSets.concatenate([sets[:1], sets[1:]]),
+    ):
+        assert same == sets
+        assert same.set_names == sets.set_names
+    for end in ("npz", "safetensors"):
+        sets.save(tmp_path / f"sets.{end}")
+        assert ms.WeightSets.load(tmp_path / f"sets.{end}") == sets
+
+
+def test_names_belong_to_their_sets():
+    sets = affine()
+    assert sets[1].set_names == sets[-1].set_names == ("two",)
+    assert sets[::-1].set_names == ("two", "one")
+    assert sets[[1, 1, 0]].set_names == ("two", "two", "one")
+    assert sets[np.array([False, True])].set_names == ("two",)
+    assert [one.set_names for one in sets] == [("one",), ("two",)]
+    best, _ = sets.best(1, [[1.0, 1, 1]], WEIGHT[1:])
+    assert best.set_names == ("two",)
+    mixed, _ = sets.best(1, [[1.0, 1, 1]], WEIGHT[1:], per_feature=True)
+    assert mixed.set_names is None
+    assert mixed.feature_names == FEATURES
+
+
+def test_names_tell_sets_apart():
+    assert affine() != ms.WeightSets(WEIGHT)
+    assert affine() != ms.WeightSets(WEIGHT, feature_names=FEATURES, set_names=SETS[::-1])
+    plain = ms.WeightSets(WEIGHT)
+    assert (plain.feature_names, plain.output_names, plain.set_names) == (None, None, None)
+
+
+def test_files_without_names_are_as_before(tmp_path):
+    ms.WeightSets(WEIGHT).save(tmp_path / "sets.npz")
+    with np.load(tmp_path / "sets.npz") as file:
+        assert set(file) == {"weight", "activation", "format_version"}
+    affine().save(tmp_path / "sets.npz")
+    with np.load(tmp_path / "sets.npz") as file:
+        assert json.loads(file["feature_names"].tobytes()) == list(FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (b"[1, 2, 3]", "feature_names contains 1; expected strings"),
+        (b'["a", "b"]', "feature_names has 2 names; expected 3"),
+        (b'"abc"', "feature_names is not a list in JSON"),
+        (b'["a", "b"', "feature_names is not a list in JSON"),
+        (b"[" * 100_000, "feature_names is not a list in JSON"),
+        (b"\xff\xfe", "feature_names is not a list in JSON"),
+    ],
+)
+def test_damaged_names(tmp_path, names, message):
+    path = tmp_path / "sets.npz"
+    np.savez(path, weight=WEIGHT, feature_names=np.frombuffer(names, np.uint8))
+    with pytest.raises(ValueError, match=rf"sets.npz has no sets of weights: {message}"):
+        ms.WeightSets.load(path)
+    np.savez(path, weight=WEIGHT, feature_names=np.ones(3))
+    with pytest.raises(ValueError, match=r"feature_names has shape \(3,\) and dtype float64"):
+        ms.WeightSets.load(path)
+
+
+def test_joined_sets_have_the_names_that_some_have():
+    sets = affine()
+    joined = ms.WeightSets.concatenate([ms.WeightSets(WEIGHT), sets])
+    assert joined.feature_names == FEATURES
+    assert joined.set_names is None
+    other = ms.WeightSets(WEIGHT, feature_names=FEATURES[::-1])
+    with pytest.raises(
+        ValueError, match=r"sequence\[2\] has other feature_names than sequence\[1\]: the same"
+    ):
+        ms.WeightSets.concatenate([ms.WeightSets(WEIGHT), sets, other])
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "message"),
+    [
+        ({"feature_names": "abc"}, TypeError, "feature_names must be a sequence of strings, not"),
+        ({"feature_names": 3}, TypeError, "feature_names must be a sequence of strings, not 3"),
+        ({"feature_names": ["a", 1, "c"]}, TypeError, "feature_names contains 1; expected strings"),
+        ({"feature_names": ["a", "b"]}, ValueError, "feature_names has 2 names; expected 3"),
+        ({"feature_names": ["a", "b", "a"]}, ValueError, "feature_names contains 'a' twice"),
+        ({"set_names": ["a"]}, ValueError, "set_names has 1 names; expected 2"),
+    ],
+)
+def test_names_that_are_refused(names, error, message):
+    with pytest.raises(error, match=message):
+        ms.WeightSets(WEIGHT, **names)
+
+
+def test_networks_of_some_inputs_may_know_further_features():
+    sets = ms.WeightSets.from_layers(LAYERS, inputs=[[0], [2], [1]], feature_names=list("abcde"))
+    assert sets.predict(Frame(sets.feature_names, np.ones((4, 5)))).shape == (2, 4, 3, 2)
+    with pytest.raises(ValueError, match="feature_names has 2 names; expected at least 3"):
+        ms.WeightSets.from_layers(LAYERS, inputs=[[0], [2], [1]], feature_names=["a", "b"])
+    with pytest.raises(ValueError, match="output_names has 3 names; expected 2"):
+        ms.WeightSets.from_layers(LAYERS, output_names=["a", "b", "c"])
+
+
+class Frame:
+    """A table like those of pandas and polars; these are tested with the frameworks."""
+
+    def __init__(self, columns, values):
+        self._columns, self._values = columns, values
+
+    @property
+    def columns(self):
+        return self._columns
+
+    def to_numpy(self):
+        return self._values
+
+
+@pytest.mark.parametrize("make", [affine, networks])
+def test_columns_are_features(make):
+    sets, values = make(), np.arange(12.0).reshape(4, 3)
+    frame, others = Frame(FEATURES, values), Frame(FEATURES[::-1], values)
+    targets = np.ones(4)
+    for call in (
+        lambda x: sets.predict(x),
+        lambda x: sets.predict(x, memory_limit="1 MiB"),
+        lambda x: np.concatenate([block for _, _, block in sets.predict_chunks(x)]),
+        lambda x: sets.predict_stats(x).mean,
+        lambda x: sets.mean_loss(x, targets),
+        lambda x: sets.mean_loss_and_grad(x, targets)[0],
+        lambda x: sets.best(1, x, targets)[1],
+    ):
+        np.testing.assert_array_equal(call(frame), call(values))
+        with pytest.raises(ValueError, match=r"samples has other columns .* in another order"):
+            call(others)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (("age", "x", "höhe"), "unknown columns: 'x'; missing columns: "),
+        (("age", "höhe"), "other columns than feature_names says: missing columns: "),
+        ((*FEATURES, *"abcdefg"), "unknown columns: 'a', 'b', 'c', 'd', 'e', ...$"),
+    ],
+)
+def test_other_columns_are_named(columns, message):
+    with pytest.raises(ValueError, match=message):
+        affine().predict(Frame(columns, np.ones((4, len(columns)))))
+
+
+def test_columns_without_names_are_taken_in_their_order():
+    values = np.ones((4, 3))
+    for sets in (affine(), ms.WeightSets(WEIGHT)):
+        for columns in ((0, 1, 2), ("a", 1, "c")):
+            assert sets.predict(Frame(columns, values)).shape == (2, 4, 3)
+    assert ms.WeightSets(WEIGHT).predict(Frame("xyz", values)).shape == (2, 4, 3)
+
+
+def test_models_of_scikit_learn_bring_their_names():
+    sklearn = pytest.importorskip("sklearn.linear_model")
+    from sklearn.neural_network import MLPClassifier
+
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(60, 3)), np.arange(60) % 3
+    models = [sklearn.LogisticRegression().fit(x + i, labels) for i in range(2)]
+    for model in models:
+        model.feature_names_in_ = np.array(FEATURES, object)  # as fit sets it, of a frame
+    sets = ms.WeightSets.from_models(models)
+    assert sets.feature_names == FEATURES
+    assert sets.output_names == ("0", "1", "2")
+    sets.write_to(models[0])
+    models[1].feature_names_in_ = models[1].feature_names_in_[::-1]
+    with pytest.raises(ValueError, match="model has other features than the set: the same feat"):
+        sets.write_to(models[1])
+    with pytest.raises(ValueError, match=r"models\[1\] has other feature_names than models\[0\]"):
+        ms.WeightSets.from_models(models)
+    two = MLPClassifier((2,), max_iter=1, early_stopping=False)
+    with pytest.warns(UserWarning, match="[Cc]onverge"):
+        two.fit(x, np.where(labels == 1, "yes", "no"))
+    assert ms.WeightSets.from_models([two]).output_names == ("yes",)
+    named = ms.WeightSets.from_models(models[:1], feature_names=list("abc"), set_names=["m"])
+    assert (named.feature_names, named.set_names) == (("a", "b", "c"), ("m",))
