@@ -43,11 +43,12 @@ def shape_functions(
     sets : WeightSets
         On the CPU. Networks of one input each, affine or with hidden layers.
     samples : array_like, shape (B, F)
-        The data. A curve spans the range of its feature; ticks along the bottom are the samples.
+        The data; a frame works as it does in `WeightSets.predict`. A curve spans the range of its
+        feature; ticks along the bottom are the samples.
     networks : sequence of int, optional
         The networks to draw; by default all of them.
     names : sequence of str, optional
-        A name per feature.
+        A name per feature; by default the `feature_names` of the sets.
     coverage : float, optional
         The share of the sets inside the band, from 0 to 1.
     output : int, optional
@@ -78,8 +79,9 @@ def shape_functions(
     >>> axes[0].figure.savefig("shapes.png")                          # doctest: +SKIP
     """
     pyplot = _pyplot()
-    x = np.asarray(samples)
+    x = np.asarray(sets._values(samples))
     features = _features(sets)
+    names = sets.feature_names if names is None else names
     chosen = range(len(features)) if networks is None else networks
     grid = np.linspace(x.min(axis=0), x.max(axis=0), _POINTS).astype(sets.dtype, copy=False)
     curves = _each_network(sets, grid)[..., output]
@@ -145,6 +147,8 @@ def weights(
 ) -> Axes:
     """Draw the parameters of each set as a line: parallel coordinates.
 
+    The labels are the `feature_names`, if sets of one weight and one bias per feature have them.
+
     Parameters
     ----------
     sets : WeightSets
@@ -193,6 +197,11 @@ def weights(
     axes.add_collection(lines)
     axes.autoscale_view()
     axes.set(xlabel="parameter", ylabel="value")
+    names = sets.feature_names
+    if names is not None and sets._parameters.is_affine:
+        kinds = ("weight", "bias")[: len(places) // max(len(names), 1)]
+        labels = [f"{kind} of {name}" for kind in kinds for name in names]
+        axes.set_xticks(places, labels, rotation="vertical")
     return axes
 
 

@@ -105,3 +105,18 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     with pytest.raises(ImportError) as error:
         plot.losses([1.0])
     assert "multisubnet[plot]" in error.value.__notes__[0]
+
+
+def test_names_of_features_are_labels():
+    names = ["age", "$size", "_dose"]
+    sets = ms.WeightSets(*np.ones((2, 4, 3)), feature_names=names)
+    axes = plot.shape_functions(sets, np.random.default_rng(0).normal(size=(5, 3)))
+    assert [one.get_xlabel() for one in axes] == names
+    labels = [label.get_text() for label in plot.weights(sets).get_xticklabels()]
+    assert labels == [f"{kind} of {name}" for kind in ("weight", "bias") for name in names]
+    plain = ms.WeightSets(np.ones((4, 3)), feature_names=names)
+    assert len(plot.weights(plain).get_xticks()) == 3
+    networks = ms.WeightSets.from_layers([np.ones((4, 3, 1, 1))], feature_names=names)
+    axes = plot.shape_functions(networks, np.ones((2, 3)), networks=[2], ax=pyplot.gca())
+    assert axes[0].get_xlabel() == "_dose"
+    plot.weights(networks)

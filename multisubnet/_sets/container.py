@@ -223,6 +223,12 @@ class Container(Generic[ArrayT]):
             f"{', '.join([self.device, *notes, amounts.text(self.nbytes)])})"
         )
 
+    def _repr_html_(self) -> str:
+        """Return what notebooks show."""
+        from multisubnet._sets.html import html_of  # which `import multisubnet` spares
+
+        return html_of(self._parameters, self.device, self.dtype)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Container):
             return NotImplemented
@@ -418,7 +424,7 @@ def copied(array: Any, shape: tuple[int, ...]) -> Any:
 def _restored(cls: type[Container[Any]], *given: Any) -> Container[Any]:
     """Return sets that were copied or pickled: without what a subclass does to make them."""
     *others, names = given
-    parameters = Parameters(*others, names=Names(*names))
+    parameters = Parameters(*others)._replace(names=Names(*names))
     return cls._of(parameters.changed(lambda array: copied(array, array.shape)))
 
 
