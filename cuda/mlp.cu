@@ -23,7 +23,8 @@ DEVICE void write_rows(const Mlp &p, int64 n, int64 s, int64 b, const T (&values
 template <typename T, typename In, typename Out, int ROWS, bool ADDITIVE, typename... Layers>
 __global__ void __launch_bounds__(THREADS) mlp(const Mlp p) {
     constexpr int IN = Ends<Layers...>::IN, OUT = Ends<Layers...>::OUT;
-    Packed<T> *const weights = weights_of_block<T>();
+    Packed<T> *const weights =
+        weights_of_block<T>() + vectors_of_thread<T, ROWS, Layers...>() * blockDim.y;
     const int group = static_cast<int>(p.group), lanes = static_cast<int>(p.lanes);
     const int thread = threadIdx.y;
     const int g = p.networks_first ? thread % group : thread / lanes;

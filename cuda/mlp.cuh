@@ -3,8 +3,8 @@
 //
 // The weights of a few networks lie in the shared memory of a block: layer by layer its biases, then
 // its weights in the order of their inputs, which is the order in which a thread adds up. Threads
-// read them 16 bytes at a time, mostly all of a warp the same ones, for ROWS samples at once. All
-// loops over units are unrolled.
+// read them 16 bytes at a time, mostly all of a warp the same ones, for ROWS samples at once. Loops
+// over units are unrolled; those of a wide layer are computed in turns, TURN at a time.
 #pragma once
 #include "networks.cuh"
 
@@ -26,8 +26,12 @@ struct Mlp {
     int64 networks_first;               // whether neighbouring threads have neighbouring networks
 };
 
-template <int IN_, int OUT_, typename Activation_, bool BIASED_> struct Layer {
-    static constexpr int IN = IN_, OUT = OUT_, BIASED = BIASED_, SIZE = OUT * (IN + BIASED);
+// TURN is 0 if all units are computed at once, else a multiple of the numbers in 16 bytes. Inputs lie
+// PITCH numbers apart.
+template <int IN_, int OUT_, typename Activation_, bool BIASED_, int TURN_ = 0> struct Layer {
+    static constexpr int IN = IN_, OUT = OUT_, BIASED = BIASED_, TURN = TURN_;
+    static constexpr int PITCH = TURN ? (OUT + TURN - 1) / (TURN ? TURN : 1) * TURN : OUT;
+    static constexpr int SIZE = PITCH * (IN + BIASED);
     typedef Activation_ Activation;
 };
 
@@ -41,6 +45,16 @@ template <typename T, typename... Layers> DEVICE constexpr int vectors_of_networ
     return (0 + ... + vectors_of<T, Layers>()) | 1;
 }
 
+// How many such vectors a thread needs, in front of the weights of its block, for the values of layers
+// that are computed in turns.
+template <typename T, int ROWS, typename... Layers> DEVICE constexpr int vectors_of_thread() {
+    const int of_layers[] = {(Layers::TURN ? Layers::PITCH : 0)...};
+    int most = 0;
+    for (const int units : of_layers) most = units > most ? units : most;
+    return most * ROWS * int(sizeof(T)) / 16;
+}
+
+// Shared memory: vectors of threads, if there are any, and then weights.
 template <typename T> DEVICE Packed<T> *weights_of_block() {
 #ifdef __CUDA_ARCH__
     extern __shared__ Vector<uint32, 4> dynamic_memory[];
@@ -57,9 +71,11 @@ DEVICE void stage(const Mlp &p, Packed<T> *to, int64 n, int64 s) {
     const Tensor &weight = p.layers[2 * NUMBER], &bias = p.layers[2 * NUMBER + 1];
     T *const number = reinterpret_cast<T *>(to);
     for (int e = threadIdx.y; e < First::SIZE; e += blockDim.y) {
-        const int i = e / First::OUT - First::BIASED, k = e % First::OUT;
+        const int i = e / First::PITCH - First::BIASED, k = e % First::PITCH;
         const Tensor &x = i < 0 ? bias : weight;
-        number[e] = n < 0 ? T() : number_at<T, In>(x, x.at(n, i < 0 ? 0 : i, s, k));
+        number[e] = n < 0 || (First::TURN && k >= First::OUT)
+                        ? T()
+                        : number_at<T, In>(x, x.at(n, i < 0 ? 0 : i, s, k));
     }
     if constexpr (sizeof...(Rest) > 0)
         stage<T, In, NUMBER + 1, Rest...>(p, to + vectors_of<T, First>(), n, s);
@@ -88,18 +104,33 @@ template <typename T, int UNITS, int ROWS> struct Values {
     }
 };
 
-template <typename Layer, typename T, int ROWS, typename Before>
-DEVICE void layer_of(const Packed<T> *weights, const Before &before, float64 parameter,
-                     Values<T, Layer::OUT, ROWS> &z) {
-    constexpr int LANES = 16 / sizeof(T);
+template <typename Activation, typename T, int UNITS, int ROWS>
+DEVICE void activate(Values<T, UNITS, ROWS> &z, float64 parameter) {
+#pragma unroll
+    for (int k = 0; k < UNITS; ++k) {
+        Unit<T, ROWS> unit;
+#pragma unroll
+        for (int row = 0; row < ROWS; ++row) unit.of[row] = z.of[k][row];
+        unit = Applied<Activation>::to(unit, parameter);
+#pragma unroll
+        for (int row = 0; row < ROWS; ++row) z.of[k][row] = unit.of[row];
+    }
+}
+
+// Computes UNITS units of a layer, whose inputs lie PITCH numbers apart.
+template <int UNITS, typename Layer, typename T, int ROWS, typename Before>
+DEVICE void units_of(const Packed<T> *weights, const Before &before, float64 parameter,
+                     Values<T, UNITS, ROWS> &z) {
+    constexpr int LANES = 16 / sizeof(T), SIZE = UNITS * (Layer::IN + Layer::BIASED);
     T h[ROWS] = {};
 #pragma unroll
-    for (int v = 0; v < vectors_of<T, Layer>(); ++v) {
-        const Packed<T> w = weights[v];
+    for (int v = 0; v < (SIZE + LANES - 1) / LANES; ++v) {
+        const int e_of_layer = v * LANES / UNITS * Layer::PITCH + v * LANES % UNITS;
+        const Packed<T> w = weights[Layer::TURN ? e_of_layer / LANES : v];
 #pragma unroll
         for (int lane = 0; lane < LANES; ++lane) {
-            const int e = v * LANES + lane, i = e / Layer::OUT - Layer::BIASED, k = e % Layer::OUT;
-            if (e >= Layer::SIZE) continue;
+            const int e = v * LANES + lane, i = e / UNITS - Layer::BIASED, k = e % UNITS;
+            if (e >= SIZE) continue;
             if (i >= 0 && k == 0) before.load(i, h);
 #pragma unroll
             for (int row = 0; row < ROWS; ++row) {
@@ -112,14 +143,34 @@ DEVICE void layer_of(const Packed<T> *weights, const Before &before, float64 par
             }
         }
     }
+    activate<typename Layer::Activation>(z, parameter);
+}
+
+// Units that are computed in turns go through shared memory, in which a thread can count them: in
+// registers it cannot.
+template <typename Layer, typename T, int ROWS, typename Before>
+DEVICE void layer_of(const Packed<T> *weights, const Before &before, float64 parameter,
+                     Values<T, Layer::OUT, ROWS> &z) {
+    if constexpr (Layer::TURN == 0) {
+        units_of<Layer::OUT, Layer>(weights, before, parameter, z);
+    } else {
+        T *const mine = reinterpret_cast<T *>(weights_of_block<T>()) + threadIdx.y;
+        const int step = blockDim.y;
+#pragma unroll 1
+        for (int first = 0; first < Layer::PITCH; first += Layer::TURN) {
+            Values<T, Layer::TURN, ROWS> part = {};
+            units_of<Layer::TURN, Layer>(weights + first * int(sizeof(T)) / 16, before, parameter,
+                                         part);
 #pragma unroll
-    for (int k = 0; k < Layer::OUT; ++k) {
-        Unit<T, ROWS> unit;
+            for (int k = 0; k < Layer::TURN; ++k)
 #pragma unroll
-        for (int row = 0; row < ROWS; ++row) unit.of[row] = z.of[k][row];
-        unit = Applied<typename Layer::Activation>::to(unit, parameter);
+                for (int row = 0; row < ROWS; ++row)
+                    mine[((first + k) * ROWS + row) * step] = part.of[k][row];
+        }
 #pragma unroll
-        for (int row = 0; row < ROWS; ++row) z.of[k][row] = unit.of[row];
+        for (int k = 0; k < Layer::OUT; ++k)
+#pragma unroll
+            for (int row = 0; row < ROWS; ++row) z.of[k][row] = mine[(k * ROWS + row) * step];
     }
 }
 

@@ -658,6 +658,13 @@ MUTANTS = [
         "test_mlp_kernels.py -k host",
     ),
     Mutant(
+        "units of a layer computed in turns from another turn's weights, on the GPU",
+        "cuda/mlp.cuh",
+        "weights + first * int(sizeof(T)) / 16, before",
+        "weights, before",
+        "test_mlp_kernels.py -k host",
+    ),
+    Mutant(
         "a sample of networks left out, on the GPU",
         "cuda/mlp.cu",
         "if (b + row * p.lanes >= p.n_samples) return;",

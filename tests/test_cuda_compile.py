@@ -188,6 +188,11 @@ NETWORKS = {  # registers that a thread may take: multiprocessors have 65,536
     ((1, 32, 32, 1), "f4", False): 168,
     ((1, 32, 32, 1), "f4", True): 168,
     ((1, 32, 32, 1), "f8", False): 255,
+    ((1, 40, 40, 1), "f4", False): 248,
+    ((1, 48, 48, 1), "f4", False): 168,
+    ((1, 64, 64, 1), "f4", False): 208,
+    ((1, 64, 64, 1), "f4", True): 208,
+    ((1, 48, 48, 1), "f8", False): 255,
 }
 
 
@@ -196,7 +201,7 @@ NETWORKS = {  # registers that a thread may take: multiprocessors have 65,536
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_networks_stay_in_registers(arch, networks):
     sizes, dtype, additive = networks
-    few = arch in (ARCHITECTURES[0], 90, ARCHITECTURES[-1]) and sizes[1] < 32
+    few = arch in (ARCHITECTURES[0], 90, ARCHITECTURES[-1]) and sizes[1] != 32
     if EXAMPLES < 200 and not few and sizes[1] > 8:
         pytest.skip("takes long: with 200 examples")
     name = launch_of_mlp((10**4, 100, 9), sizes, additive=additive, dtype=dtype).kernel

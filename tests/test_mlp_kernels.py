@@ -38,6 +38,18 @@ def test_agreement_of_threads_with_several_samples(backend, problem, set_axis, g
 
 @on_kernels
 @given(
+    problem=networks(FLOATS, (SMALL, WIDE), max_sets=9, max_samples=200, max_subnets=3),
+    turn=st.sampled_from([1, 2, 4, 8]),
+)
+def test_agreement_of_layers_that_are_computed_in_turns(backend, problem, turn):
+    samples, layers, options = problem
+    with tiles.of(SMALL_CARD, gpu_at_once=1, gpu_turn=turn):
+        result = backend.mlp(samples, layers, **options)
+    assert_agrees(result, problem)
+
+
+@on_kernels
+@given(
     problem=networks(["float32"], (WIDE, MIXED), special_values=False, samples_ndim=2),
     card=st.sampled_from([H100, SMALL_CARD]),
     scratch=st.sampled_from([1, 5000, 1 << 25]),
@@ -82,9 +94,8 @@ def plan_of(n_sets, n_subnets, sizes, *, additive=False, dtype="f4", hidden="rel
     n_hidden = len(sizes) - 2
     functions = [None if x is None else ms.Activation(x) for x in [hidden] * n_hidden + [last]]
     biased = (True,) * (n_hidden + 1)
-    return mlp.Networks(
-        sizes, tuple(functions), biased, additive, working, dtype, n_subnets, n_sets
-    )
+    arguments = sizes, tuple(functions), biased, additive, working, dtype, n_subnets, n_sets
+    return mlp.Networks(*arguments, in_turns=True)
 
 
 def contiguous(shape, dtype):
@@ -142,12 +153,40 @@ def test_work_is_divided_within_limits(card, n_sets, n_samples, n_subnets, outpu
     assert plan.vectors % 2 == 1
 
 
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: f"{card[0]}x{card[1]}")
+@given(
+    n_sets=sizes,
+    n_samples=sizes,
+    n_subnets=sizes,
+    width=st.sampled_from([33, 40, 50, 64]),
+    additive=st.booleans(),
+    dtype=st.sampled_from(["f4", "f8"]),
+)
+def test_values_of_wide_layers_fit_in_shared_memory(
+    card, n_sets, n_samples, n_subnets, width, additive, dtype
+):
+    options = {"additive": additive, "dtype": dtype}
+    wide = 2, width, width, 3
+    if not plan_of(n_sets, n_subnets, wide, **options).fits:
+        return
+    plan, shape = planned(n_sets, n_samples, n_subnets, wide, card, **options)
+    n_networks = n_sets if additive else n_sets * n_subnets
+    assert shape.n_groups * shape.group >= n_networks > (shape.n_groups - 1) * shape.group
+    assert shape.n_parts * shape.span >= n_samples > (shape.n_parts - 1) * shape.span
+    assert shape.group * shape.lanes <= plan.threads(shape.rows)
+    of_threads = plan.threads(shape.rows) * plan.vectors_of_thread(shape.rows)
+    assert plan.vectors_of_thread(shape.rows) * 16 >= width * shape.rows * int(dtype[1])
+    assert 16 * (shape.group * plan.vectors + of_threads) <= 48 << 10
+
+
 @pytest.mark.parametrize(
     ("shape", "sizes", "rows"),
     [
         ((100, 569, 30), (1, 8, 8, 1), 4),
         ((100, 569, 30), (1, 16, 16, 1), 4),
         ((100, 569, 30), (1, 32, 32, 1), 2),
+        ((100, 569, 30), (1, 40, 40, 1), 2),
+        ((100, 569, 30), (1, 64, 64, 1), 1),
         ((1000, 1000, 1), (1, 16, 1), 4),
         ((1000, 64, 1), (8, 16, 16, 4), 1),
         ((10**5, 64, 1), (8, 16, 16, 4), 4),
@@ -176,11 +215,13 @@ def test_threads_are_busy(shape, sizes, rows):
         ((1, 32, 32, 1), "f4", True, True),
         ((1, 32, 32, 1), "f8", False, True),
         ((300, 4), "f4", False, True),  # features are loaded one by one
-        ((1, 64, 64, 1), "f4", False, False),
+        ((1, 64, 64, 1), "f4", False, True),  # computed in turns
+        ((1, 64, 64, 64, 1), "f4", False, False),  # too many weights
+        ((1, 48, 48, 1), "f8", False, True),
+        ((1, 64, 64, 1), "f8", False, False),
         ((1, 8, 64), "f4", True, False),  # of which a thread has 64 sums in float64
         ((1, 3, 1), "i4", False, False),
     ],
 )
 def test_what_fits_in_registers(sizes, dtype, additive, fits):
-    plan, _ = planned(5, 5, 5, sizes, additive=additive, dtype=dtype)
-    assert plan.fits is fits
+    assert plan_of(5, 5, sizes, additive=additive, dtype=dtype).fits is fits

@@ -46,7 +46,7 @@ class Networks:
             return
         if call.inputs is not None:
             call = call._replace(inputs=self._upload(call.inputs))
-        plan = _plan_of(call)
+        plan = _plan_of(call)._replace(in_turns=True)
         if not plan.fits:
             self._write_by_layers(call, plan, set_index, out)
             return

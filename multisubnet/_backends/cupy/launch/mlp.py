@@ -38,6 +38,9 @@ _AXES = "nbsk"  # sets, samples (of a weight: inputs), networks, units or featur
 
 _WORDS = 136  # registers that values may take; a thread has 255
 _PRODUCTS = 2304  # of a thread, whose code has no loops: 1-32-32-1 for two samples compiles in 4 s
+_AT_ONCE = 1024  # products of a layer up to which all its units are computed at once
+_TURN = 8  # of a layer of more, at most so many units
+_WORDS_IN_TURNS = 96  # as _WORDS, of several samples: between turns a thread keeps more
 _ROWS = 4, 2, 1  # samples of a thread
 _SHARED_BYTES = 24 << 10  # of the weights of several networks
 _MOST_SHARED_BYTES = 48 << 10  # of those of one network
@@ -57,6 +60,8 @@ class Networks(NamedTuple):
     n_subnets: int
     n_sets: int
     """Those that there are for an index: others have no result."""
+    in_turns: bool = False
+    """Whether wide layers are computed some units after the others, through shared memory."""
 
     @property
     def fits(self) -> bool:
@@ -67,16 +72,28 @@ class Networks(NamedTuple):
             and self._words(1) <= _WORDS
             and self._products <= _PRODUCTS
             and self.vectors * VECTOR_BYTES <= _MOST_SHARED_BYTES
+            and self.threads(1) >= 2 * WARP
         )
+
+    def threads(self, rows: int) -> int:
+        """Return how many threads of so many samples a block can have."""
+        of_thread = self.vectors_of_thread(rows)
+        if not of_thread:
+            return THREADS
+        left = _MOST_SHARED_BYTES // VECTOR_BYTES - self.vectors
+        return min(left // of_thread // WARP * WARP, THREADS)
+
+    def vectors_of_thread(self, rows: int) -> int:
+        """Return the vectors of shared memory that a thread needs for layers computed in turns."""
+        most = max(layer.pitch if layer.turn else 0 for layer in self.layers)
+        return most * rows * self.working.itemsize // VECTOR_BYTES
 
     @property
     def vectors(self) -> int:
         """The vectors that the weights of a network take in shared memory, an odd number."""
         lanes = VECTOR_BYTES // self.working.itemsize
-        return (
-            sum(-(-(before + biased) * after // lanes) for before, after, biased in self._layers)
-            | 1
-        )
+        sizes = (layer.pitch * (layer.inputs + layer.biased) for layer in self.layers)
+        return sum(-(-size // lanes) for size in sizes) | 1
 
     @property
     def rows(self) -> list[int]:
@@ -85,27 +102,72 @@ class Networks(NamedTuple):
         return [
             rows
             for rows in _ROWS
-            if rows == 1 or (self._words(rows) <= _WORDS and rows * of_one <= _PRODUCTS)
-        ]
-
-    @property
-    def _layers(self) -> list[tuple[int, int, bool]]:
-        return [
-            (before, after, biased)
-            for (before, after), biased in zip(
-                itertools.pairwise(self.sizes), self.biased, strict=True
+            if rows == 1
+            or (
+                self._words(rows) <= (_WORDS_IN_TURNS if self._has_turns else _WORDS)
+                and rows * of_one <= _PRODUCTS
+                and self.threads(rows) > WARP
             )
         ]
 
     @property
+    def layers(self) -> list[_Layer]:
+        """What of the layers decides on a launch."""
+        lanes = VECTOR_BYTES // self.working.itemsize
+        return [
+            _Layer.of(*sizes, biased, activation, lanes if self.in_turns else 0)
+            for sizes, biased, activation in zip(
+                itertools.pairwise(self.sizes), self.biased, self.activations, strict=True
+            )
+        ]
+
+    @property
+    def _has_turns(self) -> bool:
+        return any(layer.turn for layer in self.layers)
+
+    @property
     def _products(self) -> int:
-        return sum(before * after for before, after, _ in self._layers)
+        return sum(layer.inputs * (layer.turn or layer.outputs) for layer in self.layers)
 
     def _words(self, rows: int) -> int:
         """Return the registers for values of a layer and that before it, and for sums."""
-        pairs = itertools.pairwise((1, *self.sizes[1:]))  # features are loaded one by one
-        words = max(map(sum, pairs)) * self.working.itemsize // 4
+        before = [1, *self.sizes[1:]]  # features are loaded one by one
+        values = [
+            n + (layer.turn or layer.outputs) for n, layer in zip(before, self.layers, strict=False)
+        ]
+        words = max(*values, *self.sizes[1:]) * self.working.itemsize // 4
         return rows * (words + 2 * self.sizes[-1] * self.additive)
+
+
+class _Layer(NamedTuple):
+    """A layer, as cuda/mlp.cuh has it."""
+
+    inputs: int
+    outputs: int
+    biased: bool
+    activation: Activation | None
+    turn: int
+
+    @classmethod
+    def of(
+        cls, inputs: int, outputs: int, biased: bool, activation: Activation | None, lanes: int
+    ) -> _Layer:
+        """Return a layer whose units are computed in turns, of multiples of `lanes`, if not 0."""
+        turn = 0
+        if lanes and inputs * outputs > _AT_ONCE and outputs > _TURN:
+            turns = -(-outputs // _TURN)
+            turn = -(-outputs // (turns * lanes)) * lanes
+        return cls(inputs, outputs, biased, activation, turn)
+
+    @property
+    def pitch(self) -> int:
+        """The numbers between the weights of neighbouring inputs."""
+        return -(-self.outputs // self.turn) * self.turn if self.turn else self.outputs
+
+    def name(self, dtype: np.dtype) -> str:
+        """Return the C++ name."""
+        function, turn = _function_of(self.activation, dtype), f", {self.turn}" * bool(self.turn)
+        return f"Layer<{self.inputs}, {self.outputs}, {function}, {str(self.biased).lower()}{turn}>"
 
 
 def plan_mlp(
@@ -152,11 +214,7 @@ def plan_mlp(
         str(shape.rows),
         str(networks.additive).lower(),
     ]
-    for (before, after, biased), activation in zip(
-        networks._layers, networks.activations, strict=True
-    ):
-        function = _function_of(activation, networks.working)
-        instance.append(f"Layer<{before}, {after}, {function}, {str(biased).lower()}>")
+    instance += [layer.name(networks.working) for layer in networks.layers]
     argument = _MLP.pack(
         *fields,
         *parameters,
@@ -172,7 +230,8 @@ def plan_mlp(
         (1, threads),
         argument,
         _TENSOR.size,
-        shape.group * networks.vectors * VECTOR_BYTES,
+        (shape.group * networks.vectors + threads * networks.vectors_of_thread(shape.rows))
+        * VECTOR_BYTES,
     )
 
 
@@ -209,15 +268,17 @@ class _Shape(NamedTuple):
             ),
             1,
         )
-        lanes = min(-(-n_samples // rows), THREADS)
-        group = THREADS // lanes
+        threads = networks.threads(rows)
+        lanes = min(-(-n_samples // rows), threads)
+        group = threads // lanes
         # Neighbours are written together: a sector at least, if networks lie side by side.
         networks_first = n_networks > 1 and abs(step) < abs(over_samples)
         if networks_first:
             group = max(group, SECTOR // max(abs(step), SECTOR // 8))
-        most = max(_SHARED_BYTES // (networks.vectors * VECTOR_BYTES), 1)
+        left = _MOST_SHARED_BYTES - threads * networks.vectors_of_thread(rows) * VECTOR_BYTES
+        most = max(min(_SHARED_BYTES, left) // (networks.vectors * VECTOR_BYTES), 1)
         group = min(group, most, n_networks)
-        lanes = min(lanes, THREADS // group)
+        lanes = min(lanes, threads // group)
         # Threads have as many samples each as others have.
         passes = -(-n_samples // (lanes * rows))
         lanes = -(-n_samples // (passes * rows))
@@ -227,7 +288,7 @@ class _Shape(NamedTuple):
             n_parts = min(max(-(-_BLOCKS * card.multiprocessors // n_groups), 1), passes)
         span = -(-passes // n_parts) * lanes * rows
         # Threads that have no sample help to load.
-        least = min(THREADS, -(-group * networks.vectors // WARP) * WARP)
+        least = min(threads, -(-group * networks.vectors // WARP) * WARP)
         n_parts = -(-n_samples // span)
         return cls(rows, lanes, group, span, n_groups, n_parts, networks_first, least)
 
