@@ -128,6 +128,15 @@ def test_progress(capsys, monkeypatch, out):
     assert "--progress needs tqdm: install it with 'pip install tqdm'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("out", ["out.npy", "out.csv"])
+def test_a_prediction_says_what_it_wrote(capsys, out):
+    assert main(["predict", "x.npy", "w.npz", "-o", out]) == 0
+    told = capsys.readouterr().out
+    shape = str(SETS.predict(SAMPLES).shape)
+    assert told.startswith(f"wrote {out}: shape {shape}, {SETS.predict(SAMPLES).dtype}, ")
+    assert told.count("\n") == 1
+
+
 # Losses.
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import configparser
 import subprocess
 import sys
 import threading
 import types
+from importlib import metadata
 from pathlib import Path
 
 import conftest
@@ -197,6 +199,29 @@ def test_show_config(capsys):
     assert ms.show_config("dicts")["Versions"]["numpy"] == np.__version__
     with pytest.raises(ValueError, match="mode must be 'stdout' or 'dicts', not 'json'"):
         ms.show_config("json")
+
+
+def test_show_config_lists_frameworks_without_an_import(monkeypatch):
+    versions = {"jax": "1.2", "pandas": "3.4"}
+
+    def version(package):
+        if package not in versions:
+            raise metadata.PackageNotFoundError(package)
+        return versions[package]
+
+    monkeypatch.setattr(metadata, "version", version)
+    before = set(sys.modules)
+    assert ms.show_config("dicts")["Frameworks"] == versions
+    assert not {"jax", "pandas"} & (set(sys.modules) - before)
+
+
+def test_the_extra_all_has_every_framework():
+    config = configparser.ConfigParser()
+    config.read(Path(__file__).parents[1] / "setup.cfg")
+    extras = {name: text.split() for name, text in config["options.extras_require"].items()}
+    alone = set(extras) - {"all", "cuda12", "cuda13", "test", "examples", "bench"}
+    alone -= {"frameworks", "docs", "dev"}
+    assert {package for name in alone for package in extras[name]} == set(extras["all"])
 
 
 @pytest.mark.gpu

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from multisubnet._backends import choice
 
 _PACKAGES = ("multisubnet", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "cupy")
+# Whose arrays, models or frames the package takes. They are not imported.
+_FRAMEWORKS = ("torch", "jax", "keras", "tensorflow", "dask", "scikit-learn", "pandas", "polars")
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
-    """Show versions, devices, and which backend serves what, or why it cannot.
+    """Show versions, frameworks, devices, and which backend serves what, or why it cannot.
 
     Finding out imports CuPy, where it is installed.
 
@@ -41,7 +44,8 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"mode must be 'stdout' or 'dicts', not {mode!r}")
     config: dict[str, Any] = {
-        "Versions": _versions(),
+        "Versions": {"python": platform.python_version()} | _versions(_PACKAGES),
+        "Frameworks": _versions(_FRAMEWORKS),
         "Machine": {
             "system": platform.platform(),
             "processor": platform.machine(),
@@ -56,17 +60,18 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         if isinstance(entries, str):
             print(f"{title}: {entries}")
             continue
-        print(f"{title}:")
+        print(f"{title}:" + " none" * (not entries))
         for name, text in entries.items():
             print(f"  {name}: {text}")
     return None
 
 
-def _versions() -> dict[str, str]:
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
     from importlib import metadata  # as slow to import as all else here
 
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    versions = {}
+    for package in packages:
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -48,6 +48,7 @@ def predict(options: argparse.Namespace) -> None:
         if end == ".npy":
             elements = _elements(prediction, free, options.chunk)
             resumable_file.write(options.out, prediction, elements, options.resume, progress)
+            _report(options.out, prediction)
             return
         result = _whole(prediction, free, progress)
         _check_unchanged(samples)
@@ -55,6 +56,15 @@ def predict(options: argparse.Namespace) -> None:
             result = result.reshape(*result.shape[:2], -1)
         axes = ("sample", "set") if options.set_axis else ("set", "sample")
         array_files.write(options.out, result, "predictions", axes, _columns(sets))
+        _report(options.out, prediction)
+
+
+def _report(path: str, prediction: Prediction) -> None:
+    """Print what a file has now."""
+    print(
+        f"wrote {path}: shape {prediction.shape}, {prediction.dtype}, "
+        f"{amounts.text(prediction.n_bytes)}"
+    )
 
 
 def _columns(sets: WeightSets) -> list[str]:
