@@ -1,11 +1,16 @@
-"""Draw the pictures of the guide: `python docs/pictures.py` writes them beside this file.
+"""Draw the pictures of the docs: `python docs/pictures.py` writes them beside their pages.
 
-They are the same each time, with the same Matplotlib.
+They are the same each time, with the same Matplotlib. Those of tutorials show what the pages compute,
+and need what the pages need.
 """
 
 from __future__ import annotations
 
+import doctest
+import os
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -146,6 +151,42 @@ def ensemble() -> None:
     write(figure, "ensemble.png")
 
 
+def tutorial(name: str) -> dict[str, Any]:
+    """Run the examples of a tutorial, and return its variables."""
+    text = (HERE / "tutorials" / f"{name}.md").read_text(encoding="utf-8")
+    variables: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # examples write files
+        for example in doctest.DocTestParser().get_examples(text):
+            if example.exc_msg is None:
+                exec(example.source, variables)
+        os.chdir(HERE)
+    return variables
+
+
+def of_shape_functions(name: str) -> None:
+    """The shape functions that a tutorial draws."""
+    figure = tutorial(name)["axes"].flat[0].figure
+    figure.set_size_inches(8.4, 2.6 * figure.axes[0].get_gridspec().nrows)
+    write(figure, f"tutorials/{name}.png")
+
+
+def ensemble_of_models() -> None:
+    """The curve, the samples, and the band of the models of the tutorial on ensembles."""
+    of = tutorial("ensemble")
+    grid = of["grid"][:, 0]
+    mean, low, high = (of["stats"].mean, *of["stats"].quantiles)
+    figure, axes = plt.subplots(figsize=(7.2, 3.6))
+    band = low[:, 0, 0], high[:, 0, 0]
+    axes.fill_between(grid, *band, color="#1f77b4", alpha=0.25, label="90 % of models")
+    axes.plot(grid, mean[:, 0, 0], color="#1f77b4", linewidth=2, label="mean")
+    axes.plot(grid, np.sin(2 * grid), color=PALE, linestyle="--", label="truth")
+    axes.plot(of["x"][:, 0], of["y"], ".", color=INK, markersize=4, label="samples")
+    axes.set(xlim=(-3, 3), ylim=(-2.5, 2.5), xlabel="x", ylabel="y")
+    axes.legend(frameon=False, loc="lower right", ncols=2)
+    write(figure, "tutorials/ensemble.png")
+
+
 def write(figure: plt.Figure, name: str) -> None:
     """Write a picture without what changes from run to run."""
     date = {"Date": None} if name.endswith(".svg") else {"Software": None}
@@ -159,3 +200,6 @@ if __name__ == "__main__":
         cube()
         landscape()
         ensemble()
+        ensemble_of_models()
+        of_shape_functions("search")
+        of_shape_functions("additive")

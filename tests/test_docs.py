@@ -27,8 +27,9 @@ PAGES = sorted(DOCS.rglob("*.md"))
 # What examples may import, and may not be installed.
 OPTIONAL = (
     *("array_api_strict", "cma", "dask", "h5py", "jax"),
-    *("keras", "scipy", "sklearn", "torch", "zarr"),
+    *("keras", "matplotlib", "scipy", "sklearn", "torch", "zarr"),
 )
+IMPORTED_BY = {"matplotlib": "plot"}  # our module that imports it
 COMMAND = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ |```).*\n)*)", re.M)
 
 
@@ -93,6 +94,7 @@ def run(examples, page, monkeypatch, tmp_path):
 def test_examples(page, monkeypatch, tmp_path):
     examples = examples_of(page)[: first_import(examples_of(page), ["cupy"])]
     missing = [name for name in OPTIONAL if not importlib.util.find_spec(name)]
+    missing += [IMPORTED_BY[name] for name in missing if name in IMPORTED_BY]
     stop = first_import(examples, missing) if missing else None
     run(examples[:stop], page, monkeypatch, tmp_path)
     if stop is not None:

@@ -84,6 +84,15 @@ class MlpCall(NamedTuple):
         return math.prod((self.n_sets, self.n_samples, self.n_subnets, of_one))
 
     @property
+    def n_operations(self) -> int:
+        """How many passes over numbers NumPy makes: one per product, and the steps of activations."""
+        steps = sum(
+            n_units * (activation.program(self.working_dtype).cost if activation else 0)
+            for n_units, activation in zip(self.sizes[1:], self.activations, strict=True)
+        )
+        return self.n_products + math.prod((self.n_sets, self.n_samples, self.n_subnets, steps))
+
+    @property
     def arrays(self) -> list[Any]:
         """All arrays of numbers, samples first."""
         every = [self.samples, *(x for layer in self.layers for x in layer), self.intercept]

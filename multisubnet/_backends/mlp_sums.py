@@ -114,6 +114,11 @@ class MlpSums(NamedTuple):
         return self.call.n_products
 
     @property
+    def n_operations(self) -> int:
+        """How many passes over numbers NumPy makes forward."""
+        return self.call.n_operations
+
+    @property
     def n_blocks(self) -> int:
         """The number of blocks of samples; 1 if there are no samples."""
         return max(-(-self.call.n_samples // BLOCK), 1)

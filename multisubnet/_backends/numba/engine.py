@@ -56,7 +56,7 @@ _SMALL = 1 << 18  # bytes of the result and of the samples up to which no plan i
 # of a recipe count for more), results that take NumPy less than some microseconds not counted.
 _WORTH_LOADING = 1 << 24
 _WORTH_COUNTING = 1 << 12
-_PRODUCTS = 16  # of networks with hidden layers, which take longer to compile, for one element
+_OPERATIONS = 16  # of networks, which take longer to compile, for one element
 
 # By function, dtype.char and activation.key: what is compiled; elements that went through NumPy.
 _evaluate: dict[tuple[Any, ...], Callable[..., None]] = {}
@@ -93,12 +93,14 @@ def gains(
     kind = name, dtype.char, what and what.key
     if kind in _evaluate or kind[1:] in mlp_engine.prepared:
         return True
+    if dtype.char not in _DTYPES:
+        return False
     size = math.prod(shape)
     if isinstance(what, MlpCall | MlpSums):
-        size = what.n_products // _PRODUCTS
+        size = what.n_operations // _OPERATIONS
     elif what is not None:
         size *= 1 + what.program(dtype).cost // 2  # it takes NumPy that much longer
-    if size < _WORTH_COUNTING or dtype.char not in _DTYPES:
+    if size < _WORTH_COUNTING:
         return False
     elements = _elements[kind] = _elements.get(kind, 0) + size
     return elements >= _WORTH_LOADING and why_unavailable() is None
