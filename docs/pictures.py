@@ -1,7 +1,7 @@
 """Draw the pictures of the docs: `python docs/pictures.py` writes them beside their pages.
 
-They are the same each time, with the same Matplotlib. Those of tutorials show what the pages compute,
-and need what the pages need.
+They are the same each time, with the same Matplotlib. Those of tutorials show what the pages
+compute, and need what the pages need.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class MlpCall(NamedTuple):
 
     @property
     def n_operations(self) -> int:
-        """How many passes over numbers NumPy makes: one per product, and the steps of activations."""
+        """How many passes NumPy makes over numbers: products, and steps of activations."""
         steps = sum(
             n_units * (activation.program(self.working_dtype).cost if activation else 0)
             for n_units, activation in zip(self.sizes[1:], self.activations, strict=True)
