@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
-import importlib.util
 import json
 import math
 import os
@@ -95,9 +94,6 @@ def main(device: str, description: str | None) -> None:
                 arguments.results.mkdir(parents=True, exist_ok=True)
                 file = arguments.results / f"{name}-{slug}-{results['date']}.json"
                 file.write_text(json.dumps(results, indent=1) + "\n")
-    has_affine = any(t["function"] == "affine" for t in results["timings"])
-    if arguments.results and has_affine and importlib.util.find_spec("matplotlib"):
-        report.plot(results, arguments.results / f"{name}.png")
     print(f"\n{time.perf_counter() - began:.0f} s")
     failed = [out for out in results["left_out"] if not out["memory"]]
     if failed:

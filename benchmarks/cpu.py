@@ -7,8 +7,8 @@
     python benchmarks/cpu.py --only keras --keras-backend torch
     python benchmarks/cpu.py --only affine --sizes 2,2,2 64,32,16    (sets, samples, features)
 
-A full run, or one with --results, writes a JSON file with all medians and quartiles, and a plot
-where `affine` took part. Networks are in networks.py.
+A full run, or one with --results, writes a JSON file with all medians and quartiles. Networks are
+in networks.py.
 
 Where the system has huge pages for those that ask (Linux), NumPy asks for all its large arrays,
 and so for ours; PyTorch and the C library, from which JAX has its memory, ask only where the

@@ -8,7 +8,7 @@
 
 CuPy must be there, and a GPU; of the other libraries (PyTorch, JAX) those take part that are there
 and see the GPU. A full run, or one with --results, writes a JSON file with all medians and
-quartiles, after each task anew, and a plot where `affine` took part.
+quartiles, after each task anew.
 
 Events on the stream that a library uses tell what its calls took; JAX's are timed from outside,
 until the last of a number of them is done, so that small ones have the host's time in them. What

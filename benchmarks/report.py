@@ -1,9 +1,8 @@
-"""Tables and a plot of what was measured."""
+"""Tables of what was measured."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 from contenders import OURS, UFUNC
@@ -12,7 +11,6 @@ from tasks import Task
 
 Timing = dict[str, Any]
 _PREFIXES = ["n", "µ", "m", "", "k", "M", "G"]
-_TITLES = {"reused": "into a result that is reused", "fresh": "into a fresh result"}
 
 
 def quantity(value: float, unit: str) -> str:
@@ -74,56 +72,3 @@ def table_of_conditions(task: Task, timings: list[Timing]) -> str:
         label = f"{name}, {threads} thread{'s' * (threads > 1)}{f', {beside}' if beside else ''}"
         lines.append(f"{label:50}" + "".join(f"{quantity(found[p], 's'):>12}" for p in pauses))
     return "\n".join(lines)
-
-
-def _plain(timings: list[Timing]) -> list[Timing]:
-    """Return the timings of affine as it is called without options, in float32."""
-    plain = {"function": "affine", "activation": None, "dtype": "float32", "set_axis": 0}
-    return [t for t in timings if all(t.get(name, value) == value for name, value in plain.items())]
-
-
-def plot(results: dict[str, Any], path: Path) -> None:
-    """Draw bytes per second over the size of the result, a panel for each mode."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    from matplotlib.ticker import FuncFormatter
-
-    timings = _plain(results["timings"])
-    names = dict.fromkeys(t["contender"] for t in timings if not t["is_limit"])
-    colors = dict(zip(names, plt.get_cmap("tab20").colors, strict=False)) | {OURS: "crimson"}
-    modes = [mode for mode in MODES if any(t["mode"] == mode for t in timings)]
-    shape = {"figsize": (2.5 + 6.25 * len(modes), 7), "sharey": True, "squeeze": False}
-    figure, (panels,) = plt.subplots(1, len(modes), layout="constrained", **shape)
-    for panel, mode in zip(panels, modes, strict=True):
-        of_mode = [t for t in timings if t["mode"] == mode]
-        limits = {
-            t["size"]: _limit([u for u in of_mode if u["size"] == t["size"]], mode) for t in of_mode
-        }
-        lines = {"the machine's limit (a fill)": {s: x for s, x in limits.items() if x}}
-        for t in of_mode:
-            if not t["is_limit"]:
-                lines.setdefault(t["contender"], {})[t["size"]] = t["median"] / t.get("moves", 1)
-        for name, points in lines.items():
-            sizes = sorted(points, key=math.prod)
-            n_bytes = [4 * math.prod(size) for size in sizes]
-            style = {"linewidth": 3, "markersize": 8, "zorder": 5} if name == OURS else {}
-            rates = [n / points[size] for n, size in zip(n_bytes, sizes, strict=True)]
-            dashes = {} if name in names else {"linestyle": "--"}
-            color = colors.get(name, "black")
-            panel.plot(n_bytes, rates, color=color, marker="o", label=name, **style, **dashes)
-        panel.set(xscale="log", yscale="log", title=_TITLES[mode].capitalize())
-        panel.set_xlabel("size of the result")
-        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value, "B")))
-        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value, "B/s")))
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.grid(alpha=0.2)
-        panel.legend(fontsize=8)
-    panels[0].set_ylabel("written per second")
-    machine = results["machine"]
-    where = machine.get("gpu", {}).get("name") or f"{machine['cpu']}, {machine['cores']} cores"
-    formula = "out[n, b, f] = samples[b, f] * weight[n, f] + bias[n, f], float32"
-    figure.suptitle(f"{formula}\n{where}, {results['date']}")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tables
 from matplotlib import pyplot as plt
 from matplotlib.colors import LogNorm
 from matplotlib.patches import Circle, Rectangle
@@ -151,6 +152,34 @@ def ensemble() -> None:
     write(figure, "ensemble.png")
 
 
+def speed() -> None:
+    """By how much longer others take: a group of bars for each row of the table of speed."""
+    rows = tables.rows()
+    colors = dict(zip(tables.PEERS, ("#e07b39", "#4c8f5b", "#7f7f7f", "#b03a5b"), strict=True))
+    figure, axes = plt.subplots(figsize=(6.4, 0.4 + 0.24 * sum(2 + len(r.ratios) for r in rows)))
+    y = 0.0
+    for row in rows:
+        label = row.label.replace("`", "").replace("- ", "    ")
+        axes.text(0.93, y, f"{label}: {row.seconds * 1e3:.1f} ms", weight="bold", va="center")
+        for name, ratio in row.ratios.items():
+            y += 1
+            axes.barh(y, ratio - 1, left=1, height=0.86, color=colors[name])
+            axes.text(
+                ratio * 1.06,
+                y,
+                f"{name.replace('`', '')} {tables.times(ratio)}",
+                va="center",
+                size=10,
+            )
+        y += 1.6
+    axes.axvline(1, color=INK, linewidth=1)
+    axes.set(xscale="log", xlim=(0.9, 2500), ylim=(y - 0.8, -0.9), yticks=[])
+    axes.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
+    axes.set_xlabel("times as long as multisubnet (the times in bold)")
+    axes.spines["left"].set_visible(False)
+    write(figure, "speed.svg", Description=tables.speed_table())
+
+
 def tutorial(name: str) -> dict[str, Any]:
     """Run the examples of a tutorial, and return its variables."""
     text = (HERE / "tutorials" / f"{name}.md").read_text(encoding="utf-8")
@@ -187,10 +216,11 @@ def ensemble_of_models() -> None:
     write(figure, "tutorials/ensemble.png")
 
 
-def write(figure: plt.Figure, name: str) -> None:
+def write(figure: plt.Figure, name: str, **metadata: str) -> None:
     """Write a picture without what changes from run to run."""
-    date = {"Date": None} if name.endswith(".svg") else {"Software": None}
-    figure.savefig(HERE / name, bbox_inches="tight", dpi=110, metadata=date, facecolor="white")
+    without = {"Date": None} if name.endswith(".svg") else {"Software": None}
+    style = {"bbox_inches": "tight", "dpi": 110, "facecolor": "white"}
+    figure.savefig(HERE / name, metadata=without | metadata, **style)
     plt.close(figure)
     print(HERE / name)
 
@@ -199,6 +229,7 @@ if __name__ == "__main__":
     with plt.rc_context(STYLE):
         cube()
         landscape()
+        speed()
         ensemble()
         ensemble_of_models()
         of_shape_functions("search")

@@ -6,6 +6,7 @@ Examples are those of doctest, and commands after a ``$`` in ```console blocks, 
 from __future__ import annotations
 
 import doctest
+import html
 import importlib.util
 import io
 import re
@@ -145,7 +146,9 @@ def test_figures_are_those_of_committed_results():
     spec.loader.exec_module(tables)
     for page in tables.PAGES:
         assert tables.with_table(text_of(page)) == text_of(page), "run docs/tables.py"
-        assert "<!-- speed -->\n| 1,000 sets" in text_of(page)
+        assert "<!-- speed -->\n| 569 samples" in text_of(page)
+    picture = html.unescape(text_of(DOCS / "speed.svg"))
+    assert tables.speed_table() in picture, "run docs/pictures.py"
 
 
 @pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *PAGES], ids=stem)
