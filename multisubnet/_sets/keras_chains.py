@@ -39,7 +39,7 @@ def chain_of_model(model: Any) -> Chain:
     if len(values) > 1:
         values = [joined("outputs", values, _flat)]
 
-    def predict(samples: np.ndarray) -> np.ndarray:
+    def predict(samples: np.ndarray) -> Any:
         parts = [
             samples[:, a:b].reshape(len(samples), *shape)
             for (a, b), shape in zip(itertools.pairwise(ends), shapes, strict=True)
@@ -47,21 +47,21 @@ def chain_of_model(model: Any) -> Chain:
         named = _attribute(model, "input")
         if isinstance(named, dict):
             order = [id(tensor) for tensor in model.inputs]
-            return _concatenated(model({k: parts[order.index(id(x))] for k, x in named.items()}))
-        return _concatenated(model(parts if len(parts) > 1 else parts[0]))
+            return model({k: parts[order.index(id(x))] for k, x in named.items()})
+        return model(parts if len(parts) > 1 else parts[0])
 
     return values[0].chain(int(ends[-1]), predict)
 
 
 def _of_layers(model: Any) -> Chain:
     """Return the networks of a model without a graph, as if it called its layers one by one."""
-    leaves = _flattened(model)
+    leaves = flatten(model)
     values = features = _features_of_first(leaves)
     for leaf in leaves:
         values = _after_layer(leaf, [values], leaf)
 
-    def predict(samples: np.ndarray) -> np.ndarray:
-        return _concatenated(model(samples.reshape(len(samples), *features.place.shape)))
+    def predict(samples: np.ndarray) -> Any:
+        return model(samples.reshape(len(samples), *features.place.shape))
 
     return values.chain(features.place.size, predict)
 
@@ -78,20 +78,12 @@ def _flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)
 
 
-def _concatenated(outputs: Any) -> np.ndarray:
-    """Return what a model predicts as one array."""
-    if isinstance(outputs, dict):
-        outputs = list(outputs.values())
-    every = outputs if isinstance(outputs, list | tuple) else [outputs]
-    return _flat([np.asarray(as_array(each)) for each in every])
-
-
-def _flattened(model: Any) -> list[Any]:
+def flatten(model: Any) -> list[Any]:
     """Return the layers of a model, those of models in it in their places."""
     layers = getattr(model, "layers", None)
     if not layers:
         return [model]
-    return [leaf for layer in layers for leaf in _flattened(layer)]
+    return [leaf for layer in layers for leaf in flatten(layer)]
 
 
 def _features_of_first(leaves: list[Any]) -> Values:
@@ -146,7 +138,7 @@ def _after_node(operation: Any, node: Any, values: list[Values], known: dict[int
         return
     if _attribute(operation, "layers"):
         (of_model,) = values
-        for leaf in _flattened(operation):
+        for leaf in flatten(operation):
             of_model = _after_layer(leaf, [of_model], leaf)
         known[id(node.output_tensors[0])] = of_model
         return

@@ -18,7 +18,7 @@ from multisubnet._arrays import joining, namespaces, validation
 from multisubnet._functions.affine import affine
 from multisubnet._sets.chains import NotAChain, as_array, put
 from multisubnet._sets.container import Container
-from multisubnet._sets.keras_chains import of_keras
+from multisubnet._sets.keras_chains import chain_of_model, flatten, of_keras
 from multisubnet._sets.names import Names, difference_of
 from multisubnet._sets.network_models import chain_of
 from multisubnet._sets.parameters import Parameters, resolve
@@ -76,6 +76,7 @@ def from_models(models: Iterable[Any], activation: str | Activation | None) -> P
 
 def read_model(name: str, model: Any, given: Activation | None) -> Parameters:
     """Return the sets of one model, with the activation that it has or is given."""
+    model = _own_sets(model)
     parameters = _read_model(name, model, given)
     return parameters._replace(names=_names_of(model, parameters))
 
@@ -125,6 +126,7 @@ def _read_model(name: str, model: Any, given: Activation | None) -> Parameters:
 
 def write_model(model: Any, parameters: Parameters) -> None:
     """Write one set to a model of its structure."""
+    model = _own_sets(model)
     own, of_model = parameters.names.features, _names_of(model, parameters).features
     if own is not None and of_model is not None and own != of_model:
         raise ValueError(
@@ -169,6 +171,12 @@ def not_a_list(models: Any) -> TypeError:
     return TypeError(f"models is a {kind}; expected a list of models: give [model, another]")
 
 
+def _own_sets(model: Any) -> Any:
+    """Return the sets of a layer or module of ours, in a model of Keras perhaps; others as is."""
+    layer = layer_of(model) if hasattr(model, "get_weights") else model
+    return layer.to_weight_sets() if hasattr(layer, "to_weight_sets") else model
+
+
 def check(name: str, model: Any, given: Activation | None) -> None:
     """Raise ValueError unless a model has one weight and one bias for each feature."""
     try:
@@ -198,8 +206,6 @@ def _with_activation(name: str, sets: _Read, given: Activation | None) -> _Read:
 
 def _sets_of(name: str, model: Any, given: Activation | None) -> _Read:
     """Return the sets of one model, or raise `_Refused`."""
-    if hasattr(model, "to_weight_sets"):  # a layer or module of ours
-        model = model.to_weight_sets()
     if isinstance(model, Container):
         return _Read(model.weight, model.bias, model.activation)
     if isinstance(model, tuple):
@@ -282,8 +288,6 @@ def _of_keras_model(name: str, model: Any, given: Activation | None) -> _Read:
     if layer is None:
         names = ", ".join(type(layer).__name__ for layer in model.layers)
         raise _Refused(f"of the layers {names}")
-    if hasattr(layer, "to_weight_sets"):
-        return _sets_of(name, layer, given)
     if [id(variable) for variable in model.weights] != [id(variable) for variable in layer.weights]:
         raise _Refused(f"with {_described(_named(model, model.weights))}")
     variables = _named(layer, layer.weights)
@@ -306,6 +310,19 @@ def layer_of(model: Any) -> Any:
         return model
     layers = [layer for layer in layers if type(layer).__name__ not in _PASSING]
     return layer_of(layers[0]) if len(layers) == 1 else None
+
+
+def layers_with_weights(model: Any) -> list[Any]:
+    """Return the layers of a Keras model, and of models in it, that have weights."""
+    return [layer for layer in flatten(model) if layer.weights]
+
+
+def ends_in_softmax(model: Any) -> bool:
+    """Whether a Keras model is networks and a softmax, which its sets leave out."""
+    try:
+        return chain_of_model(model).is_softmax
+    except NotAChain:
+        return False
 
 
 def _named(layer: Any, variables: list[Any]) -> dict[str, Any]:

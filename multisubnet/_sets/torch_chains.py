@@ -61,16 +61,8 @@ def chain_of_module(module: Any) -> Chain:
     raise max(refusals, key=lambda refusal: refusal[0])[1]
 
 
-def _prediction(
-    module: Any, like: Any, shape: tuple[int, ...]
-) -> Callable[[np.ndarray], np.ndarray]:
-    def predict(samples: np.ndarray) -> np.ndarray:
-        outputs = module(like.new_tensor(samples.reshape(len(samples), *shape)))
-        every = outputs if isinstance(outputs, list | tuple) else [outputs]
-        arrays = [np.asarray(as_array(each)) for each in every]
-        return np.concatenate([array.reshape(len(samples), -1) for array in arrays], axis=1)
-
-    return predict
+def _prediction(module: Any, like: Any, shape: tuple[int, ...]) -> Callable[[np.ndarray], Any]:
+    return lambda samples: module(like.new_tensor(samples.reshape(len(samples), *shape)))
 
 
 def _input_shapes(parameters: list[Any]) -> Iterator[tuple[int, ...]]:

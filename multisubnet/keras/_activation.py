@@ -10,20 +10,22 @@ from keras import activations
 
 from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import PARAMETERS, Activation
+from multisubnet._sets.models import of_keras
+from multisubnet._sets.parameters import resolve
 
 PACKAGE = "multisubnet"
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class KerasActivation:
-    """An `Activation` that has no name in Keras, with its parameter, as Keras can save it.
+    """A `multisubnet.Activation` without a name in Keras, as Keras can save it.
 
     Parameters
     ----------
     name : {"leaky_relu", "elu", "gelu_tanh"}
         The activation's name.
     **parameters : float
-        As for `Activation`.
+        As for `multisubnet.Activation`.
 
     Examples
     --------
@@ -62,14 +64,32 @@ def keras_activation(activation: Any) -> Any:
     """Return what Keras calls an activation; that of an `Activation` has its parameter."""
     if not isinstance(activation, Activation):
         return activations.get(activation)
-    if activation.is_derivative:
-        raise TypeError(f"activation must be a function, not its derivative {activation!r}")
+    _refuse_derivative(activation)
     if activation.name == "gelu_tanh":
         return KerasActivation(activation.name)
     if activation != Activation(activation.name):
         parameter, _ = PARAMETERS[activation.name]
         return KerasActivation(activation.name, **{parameter: activation.number})
     return activations.get(activation.name)
+
+
+def own_activation(activation: Any) -> Activation | None:
+    """Return the `multisubnet.Activation` for one of Keras or of this package; None is linear."""
+    own = activation
+    if activation is not None and not isinstance(activation, str | Activation):
+        own = of_keras(activations.get(activation))
+        if own is None:
+            raise ValueError(
+                f"activation is {activation!r}; expected one that multisubnet.Activation has"
+            )
+    if isinstance(own, Activation):
+        _refuse_derivative(own)
+    return resolve(own)
+
+
+def _refuse_derivative(activation: Activation) -> None:
+    if activation.is_derivative:
+        raise TypeError(f"activation must be a function, not its derivative {activation!r}")
 
 
 KerasActivation.__module__ = "multisubnet.keras"  # where Keras and pickles look for it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import Any
 
@@ -15,9 +14,7 @@ from multisubnet._functions.affine import affine
 from multisubnet._sets.models import as_array, of_keras
 from multisubnet._sets.weight_sets import WeightSets
 from multisubnet.keras._activation import PACKAGE, keras_activation
-
-# Initializers that see the kernel as one matrix, which would tie the sets to each other.
-_OF_MATRICES = (initializers.Orthogonal, initializers.Identity)
+from multisubnet.keras._initializers import draw, get_initializer
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -33,7 +30,7 @@ class StackedAffine(keras.layers.Layer):
     sets : int
         N, the number of sets.
     activation : str, callable or multisubnet.Activation, optional
-        As Keras' own layers take it, or an `Activation` (for those with a parameter, and
+        As Keras' own layers take it, or a `multisubnet.Activation` (for those with a parameter, and
         ``gelu_tanh``). None is linear.
     use_bias : bool, optional
         Whether there is a bias.
@@ -65,7 +62,7 @@ class StackedAffine(keras.layers.Layer):
     ValueError
         `sets` is not a positive integer; an initializer makes matrices; Keras does not know a name.
     TypeError
-        `activation` is the derivative of an `Activation`.
+        `activation` is the derivative of a `multisubnet.Activation`.
 
     See Also
     --------
@@ -76,8 +73,8 @@ class StackedAffine(keras.layers.Layer):
     -----
     Where Keras' backend is PyTorch or NumPy, outputs on the CPU that need no gradient come from
     the CPU engine of this library, if there is enough to compute: they have the bits of
-    `WeightSets.predict`. In all other cases they are computed by Keras' backend, which may contract
-    product and sum to a fused multiply-add.
+    `multisubnet.WeightSets.predict`. In all other cases they are computed by Keras' backend, which
+    may contract product and sum to a fused multiply-add.
 
     Keras' ``predict`` takes 32 samples at a time, and puts the results together at the end. Where
     that takes too long, ``layer.to_weight_sets().predict(samples, set_axis=1)`` has the same
@@ -114,8 +111,8 @@ class StackedAffine(keras.layers.Layer):
         self.sets = int(sets)
         self.activation = keras_activation(activation)
         self.use_bias = use_bias
-        self.kernel_initializer = _initializer("kernel_initializer", kernel_initializer)
-        self.bias_initializer = _initializer("bias_initializer", bias_initializer)
+        self.kernel_initializer = get_initializer("kernel_initializer", kernel_initializer)
+        self.bias_initializer = get_initializer("bias_initializer", bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
         self.kernel_constraint = constraints.get(kernel_constraint)
@@ -136,7 +133,7 @@ class StackedAffine(keras.layers.Layer):
         return self.add_weight(
             name=name,
             shape=(self.sets, n_features),
-            initializer=lambda shape, dtype: _with_fans_of_one(initializer, shape, dtype),
+            initializer=lambda shape, dtype: draw(initializer, shape, dtype, of_one=()),
             regularizer=getattr(self, f"{name}_regularizer"),
             constraint=getattr(self, f"{name}_constraint"),
         )
@@ -237,7 +234,8 @@ class StackedAffine(keras.layers.Layer):
         Raises
         ------
         ValueError
-            The layer is not built yet; its activation is none of those that `Activation` has.
+            The layer is not built yet; its activation is none of those that
+            `multisubnet.Activation` has.
 
         Examples
         --------
@@ -256,28 +254,6 @@ class StackedAffine(keras.layers.Layer):
             )
         bias = None if self.bias is None else as_array(self.bias)
         return WeightSets(as_array(self.kernel), bias, activation)
-
-
-def _initializer(name: str, initializer: Any) -> Any:
-    initializer = initializers.get(initializer)
-    if isinstance(initializer, _OF_MATRICES):
-        raise ValueError(
-            f"{name} is {type(initializer).__name__}, which makes matrices; expected one that "
-            f"draws each number by itself: the kernel is N sets of F separate weights"
-        )
-    return initializer
-
-
-def _with_fans_of_one(initializer: Any, shape: tuple[int, int], dtype: Any) -> Any:
-    """Return what an initializer draws, as if each number had a fan of 1."""
-    drawn = initializer(shape, dtype=dtype)
-    if not isinstance(initializer, initializers.VarianceScaling):
-        return drawn
-    # Keras takes a matrix of shape (N, F) for one from N inputs to F outputs, and has divided the
-    # variance by that fan.
-    fan_in, fan_out = shape
-    fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
-    return ops.multiply(drawn, math.sqrt(max(1.0, fans[initializer.mode])))
 
 
 def _by_engine(inputs: Any, kernel: Any, bias: Any, activation: Any) -> Any:

@@ -7,27 +7,32 @@ from typing import Any
 
 import keras
 
-from multisubnet._sets.models import check, layer_of, not_a_list
+from multisubnet._sets.models import ends_in_softmax, layers_with_weights, not_a_list
 from multisubnet._sets.weight_sets import WeightSets
 from multisubnet.keras._layer import StackedAffine
+from multisubnet.keras._network_layer import StackedMLP
 
 
 def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
-    """Make one model of N trained models of the same per-feature architecture.
+    """Make one model of N trained models of the same architecture.
 
     Parameters
     ----------
     models : iterable of keras.Model or keras.layers.Layer
-        N models of one layer that has a weight, and a bias or none, for each feature, as
-        `WeightSets.from_models` takes them; with dropout perhaps, which is left out.
+        N models, as `WeightSets.from_models` takes them: of one weight and one bias per feature;
+        or of dense layers, one after the other, or in branches of their own inputs. Dropout is left
+        out.
     name : str, optional
         The new model's name.
 
     Returns
     -------
     keras.Model
-        Of inputs of shape (batch, F) and outputs of shape (batch, N, F), through one
-        `StackedAffine` of the models' dtype policy. It has all their weights, and shares none.
+        Of inputs of shape (batch, F), those of branches side by side. Models of a weight and a bias
+        per feature become one `StackedAffine`, with outputs of shape (batch, N, F); others become
+        one `StackedMLP`, with outputs of shape (batch, N, S, P), S being the number of branches or
+        1, and a softmax if the models end in one. It has the models' dtype policy and all their
+        weights, and shares none.
 
     Raises
     ------
@@ -48,6 +53,14 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     (None, 3, 2)
     >>> model.count_params()
     12
+
+    Classifiers with a hidden layer:
+
+    >>> def classifier():
+    ...     layers = [keras.layers.Dense(8, "relu"), keras.layers.Dense(3, "softmax")]
+    ...     return keras.Sequential([keras.Input((4,)), *layers])
+    >>> stack_models([classifier(), classifier()]).output_shape
+    (None, 2, 1, 3)
     """
     if isinstance(models, str | keras.layers.Layer) or not isinstance(models, Iterable):
         raise not_a_list(models)
@@ -57,16 +70,28 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     for i, model in enumerate(models):
         if not isinstance(model, keras.layers.Layer):
             raise TypeError(f"models[{i}] is a {type(model).__name__}; expected a keras.Model")
-    for i, model in enumerate(models):
-        check(f"models[{i}]", model, None)
     sets = WeightSets.from_models(models)
-    policies = [layer_of(model).dtype_policy for model in models]
-    for i, policy in enumerate(policies):
-        if policy != policies[0]:
-            raise ValueError(
-                f"models[{i}] has the dtype policy {policy.name!r} and models[0] "
-                f"{policies[0].name!r}; expected one for all"
-            )
-    layer = StackedAffine.from_weight_sets(sets, dtype=policies[0])
-    inputs = keras.Input((sets.n_features,), dtype=policies[0].compute_dtype)
-    return keras.Model(inputs, layer(inputs), name=name)
+    policy = _policy(models)
+    have_softmax = {ends_in_softmax(model) for model in models}
+    if len(have_softmax) > 1:
+        raise ValueError("some models end in a softmax, and others do not; expected all or none")
+    kind = StackedAffine if sets._parameters.is_affine else StackedMLP
+    inputs = keras.Input((sets.n_features,), dtype=policy.compute_dtype)
+    outputs = kind.from_weight_sets(sets, dtype=policy)(inputs)
+    if have_softmax == {True}:
+        outputs = keras.layers.Softmax(dtype=policy)(outputs)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def _policy(models: list[Any]) -> Any:
+    """Return the dtype policy that all layers of all models have."""
+    first = None
+    for i, model in enumerate(models):
+        for layer in layers_with_weights(model):
+            first = layer.dtype_policy if first is None else first
+            if layer.dtype_policy != first:
+                raise ValueError(
+                    f"models[{i}] has the dtype policy {layer.dtype_policy.name!r} and models[0] "
+                    f"{first.name!r}; expected one for all"
+                )
+    return first

@@ -1,4 +1,4 @@
-"""The tests of the Keras layer on each backend of Keras: a process has one, from its beginning."""
+"""The tests of Keras' layers on each backend of Keras: a process has one, from its beginning."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TESTS = Path(__file__).with_name("test_keras.py")
+TESTS = [Path(__file__).with_name(f"{name}.py") for name in ("test_keras", "test_networks_keras")]
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow", "numpy"])
 def test_on_backend(backend):
     pytest.importorskip("keras", exc_type=ImportError)
     if backend == os.environ.get("KERAS_BACKEND"):
-        pytest.skip("test_keras.py itself runs on it")
+        pytest.skip("the tests themselves run on it")
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS],
         env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"},
         cwd=ROOT,
         capture_output=True,

@@ -332,10 +332,6 @@ def test_models_that_are_refused(keras):
     ):
         with pytest.raises(ValueError, match=message):
             ms.WeightSets.from_models([keras.Model(x, outputs)])
-    from multisubnet.keras import stack_models
-
-    with pytest.raises(ValueError, match="expected one affine function of each of F features"):
-        stack_models([sequential(keras)])
 
 
 def convolved(layer):

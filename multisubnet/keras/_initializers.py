@@ -1,0 +1,53 @@
+"""Initializers of N sets: each number is drawn as in a layer of one set."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from keras import initializers, ops
+
+# Initializers that see a kernel as one matrix, which would tie the sets to each other.
+_OF_MATRICES = (initializers.Orthogonal, initializers.Identity)
+
+
+def get_initializer(name: str, initializer: Any) -> Any:
+    """Return an initializer by name, configuration or itself, unless it makes matrices."""
+    initializer = initializers.get(initializer)
+    if isinstance(initializer, _OF_MATRICES):
+        raise ValueError(
+            f"{name} is {type(initializer).__name__}, which makes matrices; expected one that "
+            f"draws each number by itself: the sets have separate weights"
+        )
+    return initializer
+
+
+def of_layer(initializer: Any, number: int) -> Any:
+    """Return an initializer whose numbers are not those of the layers before.
+
+    One with a seed draws the same numbers each time.
+    """
+    config = initializer.get_config() if hasattr(initializer, "get_config") else {}
+    seed = config.get("seed", initializer)
+    if seed is None:
+        return type(initializer).from_config(config)
+    if isinstance(seed, int):
+        return type(initializer).from_config(config | {"seed": seed + number})
+    return initializer
+
+
+def draw(initializer: Any, shape: tuple[int, ...], dtype: Any, of_one: tuple[int, ...]) -> Any:
+    """Return what an initializer draws, each number as in a variable of the shape `of_one`."""
+    drawn = initializer(shape, dtype=dtype)
+    if not isinstance(initializer, initializers.VarianceScaling):
+        return drawn
+    # Keras has divided the variance by a fan of the whole shape.
+    whole, one = (_fan(of, initializer.mode) for of in (shape, of_one))
+    return ops.multiply(drawn, math.sqrt(whole / one))
+
+
+def _fan(shape: tuple[int, ...], mode: str) -> float:
+    """Return the number that Keras divides the variance by."""
+    *front, fan_in, fan_out = shape if len(shape) > 1 else (*shape, 1)[:1] * 2
+    fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+    return max(1.0, math.prod(front) * fans[mode])

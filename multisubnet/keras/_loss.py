@@ -1,0 +1,113 @@
+"""The losses of N sets, with targets that the sets share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import losses, ops
+
+from multisubnet.keras._activation import PACKAGE
+
+_OF_LABELS = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class StackedLoss(losses.Loss):
+    """The losses of N sets, added up: each set learns as if it were alone.
+
+    Predictions are those of `StackedAffine` or `StackedMLP`, of shape (B, N, ...). Targets without
+    the axis of sets are those of all sets. Keras' own losses would broadcast targets (B, F) against
+    predictions (B, N, F), which is an error, or if B and N are the same number gives each set the
+    targets of one sample.
+
+    Parameters
+    ----------
+    loss : str, callable or keras.losses.Loss, optional
+        The loss of each set, as Keras takes it; it may reduce the last axis, and no other one.
+    name : str, optional
+        The name.
+    reduction, dtype : optional
+        As for `keras.losses.Loss`.
+
+    Raises
+    ------
+    ValueError
+        Keras does not know the loss. When it is called: targets have another shape.
+
+    See Also
+    --------
+    StackedMLP : a layer of sets.
+
+    Notes
+    -----
+    Targets are one per prediction of a set, or per prediction of each: for predictions (B, N, F),
+    of the shape (B, F), (B, 1, F) or (B, N, F); (B, 1) or (B,) is one for all F. For predictions
+    (B, N, S, P), they are (B, S, P), or (B, S) if P = 1, or (B, P) if S = 1; (B, 1) or (B,); or
+    have N or 1 as their second axis. Labels of the sparse categorical crossentropy have these
+    shapes without the last axis of predictions.
+
+    The loss of a sample is the sum over sets of the mean over all else. A plain mean over all
+    predictions divides the gradient of each set by N.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from multisubnet.keras import StackedLoss
+    >>> predictions = np.zeros((2, 2, 3), "float32")  # two samples, two sets
+    >>> targets = np.array([[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]], "float32")
+    >>> float(StackedLoss("mse")(targets, predictions))  # 1 and 4 of each set
+    5.0
+    """
+
+    def __init__(
+        self,
+        loss: Any = "mean_squared_error",
+        name: str = "stacked_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.loss = losses.get(loss)
+        self._function = getattr(self.loss, "call", self.loss)
+        called = getattr(self.loss, "__name__", type(self.loss).__name__)
+        self._is_of_labels = called in _OF_LABELS
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each sample, (B,)."""
+        shape = tuple(y_pred.shape)
+        if self._is_of_labels:
+            shape = shape[:-1]
+        aligned = ops.reshape(y_true, (-1, *_aligned(tuple(y_true.shape), shape)))
+        wanted = ops.shape(y_pred)[: len(shape)]
+        found = self._function(ops.broadcast_to(aligned, wanted), y_pred)
+        if len(found.shape) > 2:
+            found = ops.mean(found, axis=tuple(range(2, len(found.shape))))
+        return ops.sum(found, axis=1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` makes an equal loss of."""
+        return {**super().get_config(), "loss": losses.serialize(self.loss)}
+
+
+def _aligned(given: tuple[Any, ...], shape: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return the shape, but for its first axis, in which targets broadcast to another shape."""
+    _, n_sets, *of_set = shape
+    rest = given[1:]
+    if len(given) == len(shape) and rest[0] in (1, n_sets):
+        if list(rest[1:]) == of_set:
+            return rest
+    elif list(rest) == of_set:
+        return (1, *rest)
+    elif rest in ((), (1,)):
+        return (1,) * (len(shape) - 1)
+    elif len(of_set) == 2 and 1 in of_set and rest == (max(of_set),):
+        return (1, *of_set)
+    of_all = ", ".join(map(str, ("B", *of_set)))
+    raise ValueError(
+        f"targets have shape {given} and predictions are of shape {shape} (without their outputs, "
+        f"if targets are labels); expected ({of_all}) for all sets, or (B, {n_sets}, ...) for each"
+    )
+
+
+StackedLoss.__module__ = "multisubnet.keras"  # where Keras and pickles look for it

@@ -1,0 +1,357 @@
+"""The layer of N sets of networks with hidden layers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import activations, initializers, ops, regularizers
+
+from multisubnet._functions import mlp_operands
+from multisubnet._functions.mlp import mlp
+from multisubnet._sets.models import as_array
+from multisubnet._sets.weight_sets import WeightSets
+from multisubnet.keras._activation import PACKAGE, keras_activation, own_activation
+from multisubnet.keras._initializers import draw, get_initializer, of_layer
+
+_OF_MLP = ("jax", "numpy", "torch")  # backends of Keras whose arrays `mlp` takes
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class StackedMLP(keras.layers.Layer):
+    """N sets of S small networks with hidden layers.
+
+    The layer computes `multisubnet.mlp` for inputs of shape (batch, F). Its outputs have the shape
+    (batch, N, S, P), P being the outputs of a network; with ``additive=True``, (batch, N, P).
+
+    Parameters
+    ----------
+    n_sets : int
+        N.
+    layer_sizes : sequence of int
+        The inputs of a network, and the units of each of its layers: (1, 16, 16, 1) has two hidden
+        layers.
+    n_subnetworks : int, optional
+        S, the networks of a set. With one input each, as in additive models, that is the number of
+        features.
+    activation : str, callable, multisubnet.Activation, None, or a sequence of them, optional
+        That of all hidden layers, or one per hidden layer, of those that `multisubnet.Activation`
+        has. None is linear.
+    output_activation : str, callable, multisubnet.Activation or None, optional
+        That of the last layer.
+    use_bias : bool or sequence of bool, optional
+        Whether layers have biases, or whether each one has.
+    inputs : array_like of int, shape (S, layer_sizes[0]), optional
+        The features that each network sees, as for `multisubnet.mlp`.
+    additive : bool, optional
+        Whether the outputs of a set's networks are added up.
+    intercept : bool, optional
+        Whether sums have an intercept, which begins as 0; by default, if ``additive=True``.
+    kernel_initializer, bias_initializer : str or keras.initializers.Initializer, optional
+        What draws the first weights. Every number is a draw of its own, of the size that it has in
+        a ``Dense`` of one network. Orthogonal and Identity, which make matrices, are refused.
+    kernel_regularizer, bias_regularizer : str or keras.regularizers.Regularizer, optional
+        Penalties on each layer's kernel and bias. Penalties that are sums, as Keras' own ``l1`` and
+        ``l2`` are, act on each network as if it were alone.
+    activity_regularizer : str or keras.regularizers.Regularizer, optional
+        A penalty on the outputs.
+    **kwargs
+        As for `keras.layers.Layer`: ``name``, ``dtype``, ``trainable``.
+
+    Attributes
+    ----------
+    kernels : list of keras.Variable, shape (N, S, inputs, outputs)
+        The weights of each layer.
+    biases : list of keras.Variable, shape (N, S, outputs), or None
+        The biases of each layer.
+    intercept : keras.Variable, shape (N, P), or None
+        The numbers that sums over networks start from.
+
+    Raises
+    ------
+    ValueError
+        A size is no positive integer, or there are fewer than two; there is no such activation, or
+        their number is not that of the hidden layers; an intercept without ``additive=True``; an
+        initializer makes matrices. When it is built: `inputs` is missing or has another shape.
+    TypeError
+        An activation is a derivative.
+    IndexError
+        When it is built: `inputs` has the number of a feature that there is not.
+
+    See Also
+    --------
+    StackedLoss : the loss of each set, with targets that sets share.
+    StackedAffine : a weight and a bias per feature.
+    stack_models : one model of N trained ones.
+
+    Notes
+    -----
+    With the backends JAX and PyTorch, the layer calls `multisubnet.mlp`, which also has the
+    gradients. On PyTorch, and on JAX outside of its transformations, the outputs have the bits of
+    `multisubnet.WeightSets.predict`; ``fit`` and ``predict`` on JAX compile other operations. On
+    other backends, the layer is made of Keras' own operations.
+
+    Examples
+    --------
+    Ten neural additive models of three features:
+
+    >>> import numpy as np
+    >>> from multisubnet.keras import StackedMLP
+    >>> layer = StackedMLP(10, (1, 16, 1), n_subnetworks=3, additive=True)
+    >>> layer(np.ones((5, 3), "float32")).shape == (5, 10, 1)
+    True
+    >>> layer.count_params()  # 10 times 3 times 49, and an intercept each
+    1480
+    """
+
+    def __init__(
+        self,
+        n_sets: int,
+        layer_sizes: Sequence[int],
+        *,
+        n_subnetworks: int = 1,
+        activation: Any = "relu",
+        output_activation: Any = None,
+        use_bias: bool | Sequence[bool] = True,
+        inputs: Any = None,
+        additive: bool = False,
+        intercept: bool | None = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.n_sets = _positive("n_sets", n_sets)
+        self.layer_sizes = tuple(_positive("layer_sizes", size) for size in layer_sizes)
+        n_layers = len(self.layer_sizes) - 1
+        if n_layers < 1:
+            raise ValueError(
+                f"layer_sizes is {self.layer_sizes}; expected the inputs of a network and the "
+                f"units of at least one layer, as in (1, 16, 1)"
+            )
+        self.n_subnetworks = _positive("n_subnetworks", n_subnetworks)
+        given = mlp_operands.activation_per_layer(activation, output_activation, n_layers)
+        self._activations = tuple(map(own_activation, given))
+        self.use_bias = use_bias if isinstance(use_bias, bool) else tuple(map(bool, use_bias))
+        if len(self._biased) != n_layers:
+            raise ValueError(
+                f"use_bias has {len(self._biased)} entries; expected one for all layers, or "
+                f"{n_layers} of them, one per layer"
+            )
+        if intercept and not additive:
+            raise ValueError("intercept is given without additive=True: networks are not added up")
+        rows = None if inputs is None else np.asarray(inputs).tolist()
+        self.inputs = None if rows is None else tuple(map(tuple, rows))
+        self.additive = bool(additive)
+        self.has_intercept = self.additive if intercept is None else bool(intercept)
+        self.kernel_initializer = get_initializer("kernel_initializer", kernel_initializer)
+        self.bias_initializer = get_initializer("bias_initializer", bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.input_spec = keras.layers.InputSpec(ndim=2)
+        self.supports_masking = True
+
+    @property
+    def _biased(self) -> tuple[bool, ...]:
+        """Whether each layer has a bias."""
+        if isinstance(self.use_bias, bool):
+            return (self.use_bias,) * (len(self.layer_sizes) - 1)
+        return self.use_bias
+
+    def build(self, input_shape: tuple[int | None, int]) -> None:
+        """Make the weights for inputs of shape (batch, F)."""
+        n_features = input_shape[-1]
+        self._validate(n_features)
+        self.kernels, self.biases = [], []
+        for number, sizes in enumerate(itertools.pairwise(self.layer_sizes)):
+            self.kernels.append(self._add("kernel", number, sizes))
+            bias = self._add("bias", number, sizes[1:]) if self._biased[number] else None
+            self.biases.append(bias)
+        self.intercept = None
+        if self.has_intercept:
+            shape = self.n_sets, self.layer_sizes[-1]
+            self.intercept = self.add_weight(name="intercept", shape=shape, initializer="zeros")
+        self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: n_features})
+        self.built = True
+
+    def _validate(self, n_features: int) -> None:
+        """Raise unless networks can see the features, as `multisubnet.mlp` does."""
+
+        def zeros(*shape: int) -> np.ndarray:
+            return np.broadcast_to(np.float32(0), shape)
+
+        layers = [
+            zeros(1, self.n_subnetworks, *sizes) for sizes in itertools.pairwise(self.layer_sizes)
+        ]
+        named = mlp_operands.name_operands(zeros(1, n_features), layers, None)
+        *hidden, last = self._activations
+        mlp_operands.read(named, hidden, last, self.inputs, self.additive, None)
+
+    def _add(self, name: str, number: int, of_one: tuple[int, ...]) -> Any:
+        """Make a variable of a layer, which has the shape `of_one` in one network."""
+        initializer = of_layer(getattr(self, f"{name}_initializer"), number)
+        return self.add_weight(
+            name=f"{name}_{number}",
+            shape=(self.n_sets, self.n_subnetworks, *of_one),
+            initializer=lambda shape, dtype: draw(initializer, shape, dtype, of_one),
+            regularizer=getattr(self, f"{name}_regularizer"),
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """Return outputs of shape (batch, N, S, P), or (batch, N, P), for inputs (batch, F)."""
+        inputs = ops.cast(inputs, self.compute_dtype)
+        layers = [
+            (ops.convert_to_tensor(kernel), None if bias is None else ops.convert_to_tensor(bias))
+            for kernel, bias in zip(self.kernels, self.biases, strict=True)
+        ]
+        intercept = None if self.intercept is None else ops.convert_to_tensor(self.intercept)
+        if keras.backend.backend() not in _OF_MLP:
+            return self._in_operations(inputs, layers, intercept)
+        *hidden, last = self._activations
+        return mlp(
+            inputs,
+            layers,
+            activation=hidden,
+            output_activation=last,
+            inputs=self.inputs,
+            additive=self.additive,
+            intercept=intercept,
+            set_axis=1,
+        )
+
+    def _in_operations(self, inputs: Any, layers: list[Any], intercept: Any) -> Any:
+        """Return the outputs in the operations of Keras."""
+        seen = range(inputs.shape[-1]) if self.inputs is None else itertools.chain(*self.inputs)
+        h = ops.take(inputs, np.array([*seen]), axis=1)
+        h = ops.reshape(h, (-1, 1, self.n_subnetworks, self.layer_sizes[0]))
+        h = ops.repeat(h, self.n_sets, axis=1)
+        for (kernel, bias), activation in zip(layers, self._activations, strict=True):
+            h = ops.einsum("bnsi,nsio->bnso", h, kernel)
+            h = h if bias is None else ops.add(h, bias)
+            h = h if activation is None else keras_activation(activation)(h)
+        if not self.additive:
+            return h
+        total = ops.sum(h, axis=2)
+        return total if intercept is None else ops.add(total, intercept)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, int]) -> tuple:
+        """Return (batch, N, S, P), or (batch, N, P) if additive, for (batch, F)."""
+        of_networks = () if self.additive else (self.n_subnetworks,)
+        return (input_shape[0], self.n_sets, *of_networks, self.layer_sizes[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` makes an equal layer of, without its weights."""
+        *hidden, last = (activations.serialize(keras_activation(a)) for a in self._activations)
+        return {
+            **super().get_config(),
+            "n_sets": self.n_sets,
+            "layer_sizes": self.layer_sizes,
+            "n_subnetworks": self.n_subnetworks,
+            "activation": hidden,
+            "output_activation": last,
+            "use_bias": self.use_bias,
+            "inputs": self.inputs,
+            "additive": self.additive,
+            "intercept": self.has_intercept,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+        }
+
+    @classmethod
+    def from_weight_sets(cls, sets: WeightSets[Any], **kwargs: Any) -> StackedMLP:
+        """Make a layer of `multisubnet.WeightSets`; the weights are copied.
+
+        Parameters
+        ----------
+        sets : WeightSets
+            The sets, of networks or of affine functions.
+        **kwargs
+            As for the layer. The weights are rounded to its dtype, Keras' default (float32 unless
+            set otherwise) where ``dtype`` is not given.
+
+        Returns
+        -------
+        StackedMLP
+            Built.
+
+        Raises
+        ------
+        ValueError
+            `sets` has no set.
+        TypeError
+            The weights are complex.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import multisubnet as ms
+        >>> from multisubnet.keras import StackedMLP
+        >>> sets = ms.WeightSets.from_layers([np.ones((2, 1, 3, 4)), np.ones((2, 1, 4, 1))])
+        >>> StackedMLP.from_weight_sets(sets).layer_sizes
+        (3, 4, 1)
+        """
+        if sets.dtype.kind == "c":
+            raise TypeError(f"sets are of dtype {sets.dtype}; expected real numbers")
+        on_host = sets.to("numpy")
+        biased = tuple(bias is not None for _, bias in on_host.layers)
+        layer = cls(
+            len(sets),
+            sets.layer_sizes,
+            n_subnetworks=sets.n_networks,
+            activation=sets.activation if len(biased) > 1 else None,
+            output_activation=sets.output_activation,
+            use_bias=biased[0] if len(set(biased)) == 1 else biased,
+            inputs=sets.inputs,
+            additive=sets.additive,
+            intercept=sets.intercept is not None,
+            **kwargs,
+        )
+        layer.build((None, sets.n_features))
+        arrays = [*itertools.chain(*on_host.layers), on_host.intercept]
+        layer.set_weights([array for array in arrays if array is not None])
+        return layer
+
+    def to_weight_sets(self) -> WeightSets[Any]:
+        """Return the weights as they are now, on the CPU, with the options of the layer.
+
+        Returns
+        -------
+        WeightSets
+            N sets, of the layer's dtype (float32 where that is bfloat16).
+
+        Raises
+        ------
+        ValueError
+            The layer is not built yet.
+        """
+        if not self.built:
+            raise ValueError(f"the layer {self.name!r} has no weights before it is built")
+        *hidden, last = self._activations
+        return WeightSets.from_layers(
+            [
+                (as_array(kernel), None if bias is None else as_array(bias))
+                for kernel, bias in zip(self.kernels, self.biases, strict=True)
+            ],
+            activation=hidden,
+            output_activation=last,
+            inputs=self.inputs,
+            additive=self.additive,
+            intercept=None if self.intercept is None else as_array(self.intercept),
+        )
+
+
+def _positive(name: str, number: Any) -> int:
+    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+        raise ValueError(f"{name} has {number!r}; expected a positive integer")
+    return int(number)
+
+
+StackedMLP.__module__ = "multisubnet.keras"  # where Keras and pickles look for it
