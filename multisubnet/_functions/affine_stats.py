@@ -177,10 +177,7 @@ def of_values(values: Any, set_weight: Any) -> dict[str, Any]:
     """Return all statistics of values (N, B, F), float32 or float64, over their first axis."""
     n_sets, n_samples, n_features = values.shape
     weighted = set_weight is not None
-    passes = [
-        Summands("product", "linear", ("loss",), weighted),
-        Summands("squared_error", "linear", ("loss", "error"), weighted),
-    ]
+    passes = [_terms_of_pass(is_second, weighted) for is_second in (False, True)]
     summing = Summing.where(values, values.dtype, values.shape, passes[1])
     factor, divisor, divisor_array = None, float(n_sets), None
     if weighted:
@@ -197,6 +194,26 @@ def of_values(values: Any, set_weight: Any) -> dict[str, Any]:
     mean, square, distance = found
     variance, deviation = spread(summing, square, distance)
     return {"mean": mean, "var": variance, "std": deviation}
+
+
+def _terms_of_pass(is_second: bool, weighted: bool) -> Summands:
+    """Return what is summed up of values: for the mean first, and then for the spread about it."""
+    if is_second:
+        return Summands("squared_error", "linear", ("loss", "error"), weighted)
+    return Summands("product", "linear", ("loss",), weighted)
+
+
+def totals_of_values(values: Any, set_weight: Any, mean: Any) -> Any:
+    """Return what `totals` does, of values (N, B, F) with weights of sets that are normalized."""
+    n_sets, n_samples, n_features = values.shape
+    operands = {"sample": values.transpose(1, 0, 2), "factor": None}
+    if set_weight is not None:
+        operands["factor"] = set_weight[None, :, None]
+    terms = _terms_of_pass(mean is not None, set_weight is not None)
+    if mean is not None:
+        operands["target"] = mean[:, None]
+    summing = Summing.where(values, values.dtype, values.shape, terms)
+    return summing.totals(terms, operands, (n_samples, n_sets, n_features))
 
 
 @without_warnings

@@ -390,6 +390,23 @@ def mlp_stats(
         )
     names = affine_stats.names_of(statistics)
     options = activation, output_activation, inputs, additive
+    xp, call, set_weight = read_stats(named, options, set_weight)
+    shape = call.shape[1:]
+    with namespaces.device_of(call.samples):
+        found = {name: xp.empty(shape, np.float64) for name in names}
+        for block in _blocks_of_stats(call):
+            values = _values_of_block(xp, call, block)
+            of_block = affine_stats.of_values(values, set_weight)
+            where = block[:1] if additive else block
+            for name in names:
+                found[name][where] = of_block[name].reshape(found[name][where].shape)
+    return tuple(found[name] for name in names)
+
+
+def read_stats(
+    named: dict[str, Any], options: tuple[Any, Any, Any, Any], set_weight: Any
+) -> tuple[ModuleType, MlpCall, Any]:
+    """Return the namespace, the validated call in the working dtype, and the weights of sets."""
     xp, call, others = read(named, *options, None, {"set_weight": set_weight})
     set_weight = others["set_weight"]
     if set_weight is not None and set_weight.shape != (call.n_sets,):
@@ -397,16 +414,21 @@ def mlp_stats(
             f"set_weight has shape {set_weight.shape}; expected (N,) = {(call.n_sets,)}"
         )
     common = dtypes.result_type(*(x.dtype for x in call.arrays))
-    call = call._replace(dtype=problem.working_dtype(common))
-    shape = call.shape[1:]
+    return xp, call._replace(dtype=problem.working_dtype(common)), set_weight
+
+
+def totals_of_stats(xp: ModuleType, call: MlpCall, set_weight: Any, mean: Any) -> Any:
+    """Return the sums over sets that `affine_stats.totals` returns, float64 (outputs, B, S * P)."""
+    _, n_samples, *of_sample = call.shape
     with namespaces.device_of(call.samples):
-        found = {name: xp.empty(shape, np.float64) for name in names}
-        for block in _blocks_of_stats(call):
-            of_block = _stats_of_block(xp, call.part(slice(0, call.n_sets), *block), set_weight)
-            where = block[:1] if additive else block
-            for name in names:
-                found[name][where] = of_block[name].reshape(found[name][where].shape)
-    return tuple(found[name] for name in names)
+        found = xp.empty((1 if mean is None else 2, n_samples, math.prod(of_sample)))
+        for rows, subnets in _blocks_of_stats(call):
+            values = _values_of_block(xp, call, (rows, subnets))
+            first = 0 if call.additive else subnets.start * call.shape[-1]
+            place = rows, slice(first, first + values.shape[2])
+            of_mean = None if mean is None else mean[place]
+            found[:, *place] = affine_stats.totals_of_values(values, set_weight, of_mean)
+    return found
 
 
 def _blocks_of_stats(call: MlpCall) -> Iterator[tuple[slice, slice]]:
@@ -421,9 +443,7 @@ def _blocks_of_stats(call: MlpCall) -> Iterator[tuple[slice, slice]]:
             yield rows, slice(s, min(s + subnets, call.n_subnets))
 
 
-def _stats_of_block(xp: ModuleType, call: MlpCall, set_weight: Any) -> dict[str, Any]:
-    """Return the statistics of values of (B, columns)."""
-    values = evaluation.run(xp, call)
-    n_sets, n_samples = values.shape[:2]
-    values = values.reshape(n_sets, n_samples, math.prod(values.shape[2:]))
-    return affine_stats.of_values(values, set_weight)
+def _values_of_block(xp: ModuleType, call: MlpCall, block: tuple[slice, slice]) -> Any:
+    """Return the values of some samples and networks, (N, B, columns)."""
+    values = evaluation.run(xp, call.part(slice(0, call.n_sets), *block))
+    return values.reshape(*values.shape[:2], math.prod(values.shape[2:]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from types import ModuleType
 from typing import Any
 
@@ -59,9 +61,9 @@ class NetworkProblem:
         return Summing(backend, xp, call.dtype, 0.0), sums
 
     def empty_gradients(
-        self, summing: Summing, summed: bool
+        self, summing: Summing, summed: bool, dtype: np.dtype | None = None
     ) -> tuple[tuple[tuple[Any, Any], ...], Any]:
-        """Return arrays for the gradients of layers and of the intercept.
+        """Return arrays for the gradients of layers and of the intercept, of a dtype or their own.
 
         A parameter that sets share has one for each of them, unless gradients are `summed`.
         """
@@ -71,8 +73,8 @@ class NetworkProblem:
             if x is None:
                 return None
             n_sets = len(x) if summed else call.n_sets
-            dtype = problem.dtype_of_gradient(x, call.dtype)
-            return summing.empty((n_sets, *x.shape[1:]), dtype)
+            own = problem.dtype_of_gradient(x, call.dtype)
+            return summing.empty((n_sets, *x.shape[1:]), own if dtype is None else dtype)
 
         layers = tuple((empty(weight), empty(bias)) for weight, bias in call.layers)
         return layers, empty(call.intercept)
@@ -103,31 +105,95 @@ class NetworkLoss(NetworkProblem):
         problem.expect_shape("targets", self.others["targets"], self._shapes_of_targets())
         n_samples = self.call.n_samples
         problem.expect_shape("sample_weight", self.others["sample_weight"], {"(B,)": (n_samples,)})
-        self._check_targets()
+        dtype = self.others["targets"].dtype
+        if self.loss == CATEGORICAL and dtype.kind not in "iu":
+            raise TypeError(
+                f"targets has dtype {dtype}; {CATEGORICAL} is defined for the numbers of "
+                f"outputs, of an integer dtype"
+            )
 
     def means(self, gradients: bool) -> tuple[Any, ...]:
         """Return the loss; with gradients, those of the layers and of the intercept, too."""
+        with namespaces.device_of(self.call.samples):
+            summing, sums = self._start(gradients)
+            divisor_array = None
+            if sums.factor is not None:
+                sums = sums._replace(factor=normalized(summing, sums.factor))
+                divisor_array = summing.total(sums.factor[None, :, None])
+            shape: tuple[int, ...] = (self.call.n_sets,)
+            if self.per_subnetwork:
+                shape = self.call.n_sets, self.call.n_subnets
+            outs = self._outputs(summing, gradients, shape, self.dtype)
+            NetworkSums(summing, self.divisor, divisor_array).write(sums, outs)
+            return returned(summing, outs)
+
+    def totals(self, gradients: bool) -> Any:
+        """Return the sums over samples, float64 (N, columns), with `sample_weight` as it is.
+
+        They are nodes of the tree over all samples, as those of `Summing.totals`. The columns are
+        the sums that have the `shapes_of_totals`, one after the other.
+        """
+        call = self.call
+        with namespaces.device_of(call.samples):
+            summing, sums = self._start(gradients)
+            shape = (call.n_sets,) if call.additive else (call.n_sets, call.n_subnets)
+            float64 = np.dtype(np.float64)
+            outs = self._outputs(summing, gradients, shape, float64, float64)
+            NetworkSums(summing).write(sums, outs)
+            loss, layers, intercept = returned(summing, outs)
+            arrays = [x for x in (loss, *itertools.chain(*layers), intercept) if x is not None]
+            shapes = self.shapes_of_totals(gradients)
+            columns = [
+                x.reshape(call.n_sets, math.prod(shape))
+                for x, shape in zip(arrays, shapes, strict=True)
+            ]
+            return self.xp.concatenate(columns, axis=1)
+
+    def shapes_of_totals(self, gradients: bool) -> list[tuple[int, ...]]:
+        """Return the shapes of the sums of one set: losses of networks, and then gradients."""
+        call = self.call
+        losses = [(1 if call.additive else call.n_subnets,)]
+        return losses + [x.shape[1:] for x in self.parameters if gradients]
+
+    @property
+    def parameters(self) -> list[Any]:
+        """Weight and bias of each layer, and the intercept, if they are there."""
+        _, *parameters = self.call.arrays
+        return parameters
+
+    @property
+    def divisor(self) -> float:
+        """What sums are divided by, but for the total of sample_weight."""
+        call = self.call
+        number = 1.0 if self.loss == CATEGORICAL else float(call.sizes[-1])
+        if not (self.per_subnetwork or call.additive):
+            number *= call.n_subnets
+        return number if self.others["sample_weight"] is not None else number * call.n_samples
+
+    def _start(self, gradients: bool) -> tuple[Summing, MlpSums]:
+        """Check what depends on values, and bring the operands to the backend."""
         if gradients:
             self.expect_derivatives()
+        self._check_targets()
         call = self.call
         linear = "linear" if call.additive else self.last_key
         loss = OutputLoss(self.loss, linear, call.sizes[-1])
         sums = MlpSums(call, loss, self.shaped_targets(), self.others["sample_weight"])
-        with namespaces.device_of(call.samples):
-            summing, sums = self.on_backend(sums)
-            divisor, divisor_array = self._divisor(), None
-            if sums.factor is not None:
-                sums = sums._replace(factor=normalized(summing, sums.factor))
-                divisor_array = summing.total(sums.factor[None, :, None])
-            shape: tuple[int, ...] = (call.n_sets,)
-            if self.per_subnetwork:
-                shape = call.n_sets, call.n_subnets
-            layers, intercept = ((None, None),) * len(call.layers), None
-            if gradients:
-                layers, intercept = self.empty_gradients(summing, summed=False)
-            outs = Outputs(summing.empty(shape, self.dtype), layers, intercept)
-            NetworkSums(summing, divisor, divisor_array).write(sums, outs)
-            return returned(summing, outs)
+        return self.on_backend(sums)
+
+    def _outputs(
+        self,
+        summing: Summing,
+        gradients: bool,
+        shape: tuple[int, ...],
+        of_loss: np.dtype,
+        of_gradients: np.dtype | None = None,
+    ) -> Outputs:
+        """Return arrays for the loss, of this shape, and for gradients if they are asked for."""
+        layers, intercept = ((None, None),) * len(self.call.layers), None
+        if gradients:
+            layers, intercept = self.empty_gradients(summing, False, of_gradients)
+        return Outputs(summing.empty(shape, of_loss), layers, intercept)
 
     def _shapes_of_targets(self) -> dict[str, tuple[int, ...]]:
         call = self.call
@@ -149,18 +215,12 @@ class NetworkLoss(NetworkProblem):
     def _check_targets(self) -> None:
         """Raise unless the loss is defined for all targets; those on a GPU are not looked at."""
         targets = self.others["targets"]
-        is_on_host = self.xp is np
-        if self.loss != CATEGORICAL:
-            if is_on_host and self.loss in loss_problem.DOMAINS:
-                loss_problem.check_targets(self.loss, targets)
+        if self.xp is not np:
             return
-        if targets.dtype.kind not in "iu":
-            raise TypeError(
-                f"targets has dtype {targets.dtype}; {CATEGORICAL} is defined for the numbers of "
-                f"outputs, of an integer dtype"
-            )
-        if is_on_host:
+        if self.loss == CATEGORICAL:
             loss_problem.check_labels(targets, self.call.sizes[-1])
+        elif self.loss in loss_problem.DOMAINS:
+            loss_problem.check_targets(self.loss, targets)
 
     def shaped_targets(self) -> Any:
         """Return the targets with the axes of sets, samples, networks and outputs."""
@@ -171,14 +231,6 @@ class NetworkLoss(NetworkProblem):
             return targets[None]
         is_by_network = not call.additive and (self.loss == CATEGORICAL or call.sizes[-1] == 1)
         return targets[None, :, :, None] if is_by_network else targets[None, :, None]
-
-    def _divisor(self) -> float:
-        """Return what sums are divided by, but for the total of sample_weight."""
-        call = self.call
-        number = 1.0 if self.loss == CATEGORICAL else float(call.sizes[-1])
-        if not (self.per_subnetwork or call.additive):
-            number *= call.n_subnets
-        return number if self.others["sample_weight"] is not None else number * call.n_samples
 
 
 def returned(summing: Summing, outs: Any) -> Any:

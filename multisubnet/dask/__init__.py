@@ -25,5 +25,22 @@ if tuple(int(part) for part in dask.__version__.split(".")[:2]) < (2024, 8):
     )
 
 from multisubnet.dask._functions import affine, affine_stats, mean_loss, mean_loss_and_grad
+from multisubnet.dask._network_functions import (
+    mlp,
+    mlp_mean_loss,
+    mlp_mean_loss_and_grad,
+    mlp_select,
+    mlp_stats,
+)
 
-__all__ = ["affine", "affine_stats", "mean_loss", "mean_loss_and_grad"]
+__all__ = [
+    "affine",
+    "affine_stats",
+    "mean_loss",
+    "mean_loss_and_grad",
+    "mlp",
+    "mlp_mean_loss",
+    "mlp_mean_loss_and_grad",
+    "mlp_select",
+    "mlp_stats",
+]

@@ -52,16 +52,12 @@ def affine(
     >>> result.shape, result.chunksize
     ((1000000000, 569, 30), (10000, 569, 30))
     """
-    if out is not None:
-        raise TypeError(
-            "out cannot be given with Dask arrays, which are computed later: write the result "
-            "with dask.array.store or to_zarr"
-        )
+    refuse_out(out)
     given = ChunkedOperands(samples=samples, weight=weight, bias=bias)
     of_samples, of_weight, of_bias = given.stand_ins("samples", "weight", "bias")
     _, call = read_call(of_samples, of_weight, of_bias, activation)
     set_axis = validation.axis("set_axis", set_axis)
-    given.cut(call.shape, "nbf", call.dtype)
+    given.cut(dict(zip("nbf", call.shape, strict=True)), "nbf", call.dtype)
     function = partial(_tasks.affine_of_chunks, activation=call.activation, set_axis=set_axis)
     index = "bnf" if set_axis else "nbf"
     return given.combined(function, index, call.dtype, *given.pairs("samples", "weight", "bias"))
@@ -139,7 +135,7 @@ def affine_stats(
     given = ChunkedOperands(samples=samples, weight=weight, bias=bias, set_weight=set_weight)
     stand_ins = given.stand_ins("samples", "weight", "bias", "set_weight")
     problem = problem_of(*stand_ins, activation=activation)
-    given.cut(problem.shape, "bf", _FLOAT64, summed="n")
+    given.cut(dict(zip("nbf", problem.shape, strict=True)), "bf", _FLOAT64, summed="n")
     given.normalize("set_weight", problem.dtype)
     total = given.total_weight("set_weight", working=problem.dtype)
     divisor = float(problem.shape[0]) if set_weight is None else 1.0
@@ -160,6 +156,15 @@ def affine_stats(
     return tuple(found[name] for name in names)
 
 
+def refuse_out(out: Any) -> None:
+    """Raise if there is an array for a result."""
+    if out is not None:
+        raise TypeError(
+            "out cannot be given with Dask arrays, which are computed later: write the result "
+            "with dask.array.store or to_zarr"
+        )
+
+
 def _judged(
     operands: tuple[Any, ...],
     outputs: tuple[str, ...],
@@ -172,7 +177,7 @@ def _judged(
     names = "samples", "weight", "bias", "targets", "sample_weight"
     given = ChunkedOperands(**dict(zip(names, operands, strict=True)))
     judgement = LossProblem(given.stand_ins(*names), outputs, loss, activation, per_feature, dtype)
-    given.cut(judgement.problem.shape, "nf", _FLOAT64, summed="b")
+    given.cut(dict(zip("nbf", judgement.problem.shape, strict=True)), "nf", _FLOAT64, summed="b")
     given.normalize("sample_weight", judgement.problem.dtype)
     if judgement.has_closed_form:
         return _by_moments(given, judgement)

@@ -24,14 +24,20 @@ _NEIGHBOURS = 8
 
 # The axes of each operand: n sets, b samples, f features. Those that it lacks it does not depend
 # on. Of results there are also: o outputs, k one row, m and p moments, w one total weight.
+# Networks are cut along n and b only: their other axes (f, s and i to k) have one chunk, whose
+# length does not need to be the same for all operands. Their results have u, v, ... in place of
+# these, and t, all sums of one set.
 _AXES = {
     "samples": "nbf",
     "weight": "nf",
     "bias": "nf",
-    "targets": "bf",
+    "targets": "bfk",
     "sample_weight": "b",
     "set_weight": "n",
+    "set_index": "b",
+    "intercept": "nj",
 }
+_AXES_OF_LAYERS = "nsij", "nsj"  # weights and biases
 
 
 class ChunkedOperands:
@@ -63,25 +69,32 @@ class ChunkedOperands:
         )
 
     def cut(
-        self, shape: tuple[int, int, int], kept: str, dtype: np.dtype, summed: str = ""
+        self,
+        lengths: dict[str, int],
+        kept: str,
+        dtype: np.dtype,
+        summed: str = "",
+        whole: dict[str, int] | None = None,
     ) -> None:
-        """Give all operands the chunks that they have in common.
+        """Give all operands the chunks that they have in common along axes of these lengths.
 
         Sets or samples that no Dask array has are cut so that a result over the axes that are
-        `kept`, of a dtype, has blocks of the size that Dask is set to.
+        `kept`, of a dtype, has blocks of the size that Dask is set to. Of these axes some may be
+        `whole`.
         """
-        lengths = dict(zip("nbf", shape, strict=True))
-        found: dict[str, Any] = {}
+        whole = whole or {}
+        is_empty = 0 in (*lengths.values(), *whole.values())
+        found: dict[str, Any] = {axis: (length,) for axis, length in whole.items()}
         for axis, length in lengths.items():
             found[axis] = (length,)
             chunks = self._chunks_along(axis, length)
             if chunks:
                 found[axis] = tuple(x for x in da.core.common_blockdim(chunks) if x) or (0,)
-            elif axis in kept and axis != "f" and 0 not in shape:
+            elif axis in kept and axis != "f" and not is_empty:
                 found[axis] = "auto"
             if axis == summed:
                 found[axis] = _in_blocks(found[axis])
-        of_kept, of_result = (tuple(of[axis] for axis in kept) for of in (found, lengths))
+        of_kept, of_result = (tuple(of[axis] for axis in kept) for of in (found, lengths | whole))
         blocks = da.core.normalize_chunks(of_kept, of_result, dtype=dtype)
         self.chunks = found | dict(zip(kept, blocks, strict=True))
         for name in self.arrays:
@@ -102,7 +115,7 @@ class ChunkedOperands:
         if x is None:
             return None
         chunks = tuple(
-            self.chunks[axis] if length == lengths[axis] else (length,)
+            self.chunks[axis] if length == lengths.get(axis) else (length,)
             for axis, length in zip(index, x.shape, strict=True)
         )
         if isinstance(x, da.Array):
@@ -112,7 +125,9 @@ class ChunkedOperands:
 
     def pair(self, name: str) -> Pair:
         """Return an operand and its axes."""
-        x, axes = self.arrays[name], _AXES[name]
+        x = self.arrays[name]
+        is_bias = name.endswith("[1]")
+        axes = _AXES_OF_LAYERS[is_bias] if name.startswith("layers[") else _AXES[name]
         if x is None:
             return x, axes
         return x, axes[-x.ndim :] if name == "samples" else axes[: x.ndim]
@@ -159,17 +174,27 @@ class ChunkedOperands:
         n_outputs: int,
         *pairs: Pair,
         join: Callable[..., Any] = _tasks.add_nodes,
-        rows: int = 1,
+        sizes: dict[str, int] | None = None,
+        concatenate: bool | None = True,
     ) -> da.Array:
-        """Return the sums over the axis that `index` lacks; the function makes nodes of chunks.
+        """Return the sums over sets or samples, which `index` lacks; the function makes nodes.
 
-        Other functions than sums have another one to `join` nodes.
+        Other functions than sums have another one to `join` nodes. Axes of the result that no
+        operand has are of length 1, or of the `sizes`.
         """
-        (summed,) = {axis for x, axes in pairs if x is not None for axis in axes} - {*index, "m"}
-        sizes = {"o": n_outputs, "k": rows, "w": 1}
+        (summed,) = {*"nb"} & {axis for x, axes in pairs if x is not None for axis in axes} - {
+            *index
+        }
+        sizes = {"o": n_outputs, "k": 1, "w": 1} | (sizes or {})
         new_axes = {axis: size for axis, size in sizes.items() if axis in index}
         nodes = self.combined(
-            function, summed + index, _FLOAT64, *pairs, new_axes=new_axes, summed=summed
+            function,
+            summed + index,
+            _FLOAT64,
+            *pairs,
+            new_axes=new_axes,
+            concatenate=concatenate,
+            summed=summed,
         )
         return da.reduction(
             nodes,
@@ -205,7 +230,7 @@ class ChunkedOperands:
             return None, index
         options["in_closed_form"] = in_closed_form
         function = functools.partial(_tasks.weights_of_chunks, **options)
-        total = self.sums(function, "okw", 1, (weights, axis), rows=rows)
+        total = self.sums(function, "okw", 1, (weights, axis), sizes={"k": rows})
         return (total[0] if in_closed_form else total[0, 0]), index
 
     def _meta(self, index: str, dtype: np.dtype) -> Any:

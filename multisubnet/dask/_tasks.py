@@ -186,7 +186,7 @@ def losses_from_moments(
     of_each = [summing.empty(shape) for _ in results]
     closed_form.judge(summing, *given, of_each, 1.0)
     gradients = (
-        _divided(x, 2, of_result, divisor)
+        divided(x, 2, of_result, divisor)
         for x, (_, of_result) in zip(of_each[1:], results[1:], strict=True)
     )
     return of_each[0], *gradients
@@ -203,7 +203,7 @@ def sum_over_features(results: list[tuple[Any, ...]], *, dtype: np.dtype, diviso
     """Return the losses of sets, whose features are in several chunks."""
     of_each = [of_chunk[0] for of_chunk in results]
     xp = namespaces.namespace({"losses": of_each[0]})
-    return _divided(xp.concatenate(of_each, axis=1), 1, dtype, divisor)
+    return divided(xp.concatenate(of_each, axis=1), 1, dtype, divisor)
 
 
 @task
@@ -211,17 +211,17 @@ def divide(
     totals: Any, weight: Any, *, output: int, ndim: int, dtype: np.dtype, divisor: float
 ) -> Any:
     """Return the means of totals (outputs, kept, F), or over features, too, with one axis."""
-    return _divided(totals[output], ndim, dtype, divisor, weight)
+    return divided(totals[output], ndim, dtype, divisor, weight)
 
 
 @task
 def variance_or_std(totals: Any, weight: Any, *, number: int, divisor: float) -> Any:
     """Return the variance (0) or the standard deviation (1)."""
-    means = (_divided(total, 2, _FLOAT64, divisor, weight) for total in totals)
+    means = (divided(total, 2, _FLOAT64, divisor, weight) for total in totals)
     return affine_stats.spread(Summing.where(totals, _FLOAT64), *means)[number]
 
 
-def _divided(total: Any, ndim: int, dtype: np.dtype, divisor: float, weight: Any = None) -> Any:
+def divided(total: Any, ndim: int, dtype: np.dtype, divisor: float, weight: Any = None) -> Any:
     """Return totals (kept, F), or their sums over F with one axis, divided."""
     summing = Summing.where(total, _FLOAT64)
     out = summing.empty(total.shape[:ndim], dtype)

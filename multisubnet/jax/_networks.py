@@ -12,7 +12,6 @@ import numpy as np
 
 import multisubnet as ms
 from multisubnet._arithmetic import names
-from multisubnet._arithmetic.output_loss import CATEGORICAL
 from multisubnet._arrays import validation
 from multisubnet._functions import affine_select, affine_stats, mlp_operands, problem
 from multisubnet._functions import mlp_vjp as _mlp_vjp
@@ -332,10 +331,6 @@ def _as_tuple(function: Callable[..., Any]) -> Callable[..., Any]:
 def _problem_of(networks: _Networks, of_loss: dict[str, Any]) -> NetworkLoss:
     """Return the problem of a loss, without values of the operands."""
     others = stand_ins(networks.others)
-    targets = others["targets"]
-    if targets is not None and of_loss["loss"] != CATEGORICAL:
-        # Ones, which every other loss is defined for.
-        others["targets"] = np.broadcast_to(np.ones((), targets.dtype), targets.shape)
     return NetworkLoss(networks.named, networks.how, others, dtype=None, **of_loss)
 
 

@@ -1,0 +1,313 @@
+"""Networks with hidden layers of Dask arrays.
+
+They are cut along sets and samples; networks and units of a set stay together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+from multisubnet._arrays import validation
+from multisubnet._functions import affine_select
+from multisubnet._functions.affine_stats import names_of, needs_spread
+from multisubnet._functions.mlp import read_stats
+from multisubnet._functions.mlp_loss_problem import NetworkLoss
+from multisubnet._functions.mlp_mean_loss import MlpLossAndGrad
+from multisubnet._functions.mlp_operands import name_operands, pairs_of, read
+from multisubnet._functions.problem import dtype_of_gradient
+from multisubnet.dask import _network_tasks, _tasks
+from multisubnet.dask._functions import refuse_out
+from multisubnet.dask._graph import ChunkedOperands, Pair
+
+_FLOAT64 = np.dtype(np.float64)
+
+
+class _Networks:
+    """Operands of networks, some of which are Dask arrays, and the options of `mlp`."""
+
+    def __init__(
+        self, samples: Any, layers: Any, intercept: Any, options: dict[str, Any], **others: Any
+    ):
+        named = name_operands(samples, layers, intercept)
+        inputs = options["inputs"]
+        options["inputs"] = None if inputs is None else np.asarray(inputs)
+        self.options = options
+        self.names = tuple(named)
+        self.given = ChunkedOperands(**named, **others)
+        self.named = dict(zip(named, self.given.stand_ins(*named), strict=True))
+        self.others = dict(zip(others, self.given.stand_ins(*others), strict=True))
+
+    @property
+    def how(self) -> tuple[Any, Any, Any, Any]:
+        """The options as validation takes them."""
+        of = self.options
+        return of["activation"], of["output_activation"], of["inputs"], of["additive"]
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Operands and their axes, in the order of `names`."""
+        return self.given.pairs(*self.names)
+
+    def task(self, function: Callable[..., Any], *others: str, **options: Any) -> partial:
+        """Return a task of operands by name, and of these others after them."""
+        return partial(function, names=self.names + others, options=self.options, **options)
+
+
+def mlp(
+    samples: Any,
+    layers: Sequence[Any],
+    *,
+    activation: Any = "relu",
+    output_activation: Any = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    set_axis: int = 0,
+    out: Any = None,
+) -> da.Array:
+    """Evaluate N sets of small networks, lazily: `multisubnet.mlp`.
+
+    As for `affine`. The result has a block for each chunk of sets and of samples. Other axes of
+    operands become one chunk each. `inputs` is known at once.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import multisubnet as ms
+    >>> layers = [da.zeros((10**6, 5, a, b), chunks=(10**4, 5, a, b)) for a, b in ((1, 8), (8, 1))]
+    >>> result = ms.mlp(da.ones((569, 5)), layers)
+    >>> result.shape, result.chunksize
+    ((1000000, 569, 5, 1), (10000, 569, 5, 1))
+    """
+    refuse_out(out)
+    options = _options(activation, output_activation, inputs, additive)
+    networks = _Networks(samples, layers, intercept, options)
+    _, call, _ = read(networks.named, *networks.how, None)
+    set_axis = validation.axis("set_axis", set_axis)
+    n_sets, n_samples, *rest = call.shape
+    new_axes = dict(zip("uv", rest, strict=False))
+    kept = "nb" + "".join(new_axes)
+    networks.given.cut({"n": n_sets, "b": n_samples}, kept, call.dtype, whole=new_axes)
+    return networks.given.combined(
+        networks.task(_network_tasks.mlp_of_chunks, set_axis=set_axis),
+        ("bn" if set_axis else "nb") + "".join(new_axes),
+        call.dtype,
+        *networks.pairs,
+        new_axes=new_axes,
+        concatenate=None,
+    )
+
+
+def mlp_select(
+    samples: Any,
+    layers: Sequence[Any],
+    set_index: Any,
+    *,
+    activation: Any = "relu",
+    output_activation: Any = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    out: Any = None,
+    check: bool | None = None,
+) -> da.Array:
+    """Evaluate each sample with the networks of one set, lazily: `multisubnet.mlp_select`.
+
+    As for `mlp`. A task takes a chunk of sets and those samples of a chunk that are theirs; another
+    one puts the values of a chunk of samples together, and finds an index that is out of range.
+    """
+    refuse_out(out)
+    options = _options(activation, output_activation, inputs, additive)
+    networks = _Networks(samples, layers, intercept, options, set_index=set_index)
+    _, call, others = read(networks.named, *networks.how, None, networks.others)
+    if call.samples.ndim != 2:
+        raise ValueError(f"samples has shape {call.samples.shape}; expected (B, F)")
+    affine_select.check_index(others["set_index"], call.n_sets, call.n_samples, False)
+    given, (_, n_samples, *rest) = networks.given, call.shape
+    new_axes = dict(zip("uv", rest, strict=False))
+    kept = "b" + "".join(new_axes)
+    given.cut({"n": call.n_sets, "b": n_samples}, kept, call.dtype, whole=new_axes)
+    ends = np.cumsum([0, *given.chunks["n"]])
+    bounds = da.from_array(np.stack([ends[:-1], ends[1:]], axis=1), (1, 2)), "ni"
+    parts = given.combined(
+        networks.task(_network_tasks.select_of_chunks, "set_index"),
+        "nb",
+        call.dtype,
+        bounds,
+        *networks.pairs,
+        given.pair("set_index"),
+        concatenate=None,
+    )
+    function = partial(
+        _network_tasks.put_together, shape=tuple(rest), dtype=call.dtype, check=check
+    )
+    return given.combined(
+        function,
+        kept,
+        call.dtype,
+        (parts, "nb"),
+        bounds,
+        given.pair("set_index"),
+        new_axes=new_axes,
+        concatenate=None,
+    )
+
+
+def mlp_stats(
+    samples: Any,
+    layers: Sequence[Any],
+    *,
+    activation: Any = "relu",
+    output_activation: Any = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    set_weight: Any = None,
+    statistics: Sequence[str] = ("mean", "std"),
+) -> tuple[da.Array, ...]:
+    """Predict with an ensemble of networks, lazily: `multisubnet.mlp_stats`.
+
+    As for `mlp` and `affine_stats`.
+    """
+    names = names_of(statistics)
+    options = _options(activation, output_activation, inputs, additive)
+    networks = _Networks(samples, layers, intercept, options, set_weight=set_weight)
+    _, call, of_sets = read_stats(networks.named, networks.how, networks.others["set_weight"])
+    given, (n_sets, n_samples, *rest) = networks.given, call.shape
+    columns = {"t": math.prod(rest)}
+    given.cut({"n": n_sets, "b": n_samples}, "bt", _FLOAT64, summed="n", whole=columns)
+    given.normalize("set_weight", call.dtype)
+    total = given.total_weight("set_weight", working=call.dtype)
+    divisor = float(n_sets) if of_sets is None else 1.0
+    function = networks.task(_network_tasks.stats_of_networks_of_chunks)
+
+    def totals_about(mean: Any, n_outputs: int) -> da.Array:
+        pairs = given.pair("set_weight"), (mean, "bt"), *networks.pairs
+        return given.sums(function, "obt", n_outputs, *pairs, sizes=columns, concatenate=None)
+
+    def combined(function: Callable[..., Any], totals: da.Array) -> da.Array:
+        function = partial(function, divisor=divisor)
+        return given.combined(function, "bt", _FLOAT64, (totals, "obt"), total)
+
+    divide = partial(_tasks.divide, output=0, ndim=2, dtype=_FLOAT64)
+    mean = combined(divide, totals_about(None, 1))
+    found = {"mean": mean}
+    if needs_spread(names):
+        totals = totals_about(mean, 2)
+        for number, name in enumerate(("var", "std")):
+            found[name] = combined(partial(_tasks.variance_or_std, number=number), totals)
+    return tuple(found[name].reshape(n_samples, *rest) for name in names)
+
+
+def mlp_mean_loss(
+    samples: Any,
+    layers: Sequence[Any],
+    targets: Any,
+    *,
+    loss: str = "squared_error",
+    activation: Any = "relu",
+    output_activation: Any = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    sample_weight: Any = None,
+    per_subnetwork: bool = False,
+    dtype: Any = None,
+) -> da.Array:
+    """Judge N sets of networks, lazily: `multisubnet.mlp_mean_loss`.
+
+    As for `mlp` and `mean_loss`. A task returns a sum for each set and network of its chunks.
+    """
+    options = _options(activation, output_activation, inputs, additive)
+    others = {"targets": targets, "sample_weight": sample_weight}
+    networks = _Networks(samples, layers, intercept, options, **others)
+    return _judged(networks, False, loss, per_subnetwork, dtype)[0]
+
+
+def mlp_mean_loss_and_grad(
+    samples: Any,
+    layers: Sequence[Any],
+    targets: Any,
+    *,
+    loss: str = "squared_error",
+    activation: Any = "relu",
+    output_activation: Any = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    sample_weight: Any = None,
+    per_subnetwork: bool = False,
+    dtype: Any = None,
+) -> MlpLossAndGrad:
+    """Judge N sets of networks, lazily, with gradients: `multisubnet.mlp_mean_loss_and_grad`.
+
+    As for `mlp_mean_loss`. Compute the results together, by ``dask.compute(loss, grad_layers)``:
+    they share the work. A task returns a sum for each parameter, too.
+    """
+    options = _options(activation, output_activation, inputs, additive)
+    others = {"targets": targets, "sample_weight": sample_weight}
+    networks = _Networks(samples, layers, intercept, options, **others)
+    found, *gradients = _judged(networks, True, loss, per_subnetwork, dtype)
+    rest = iter(gradients)
+    pairs = tuple(
+        (next(rest), None if bias is None else next(rest)) for _, bias in pairs_of(networks.named)
+    )
+    return MlpLossAndGrad(found, pairs, next(rest, None))
+
+
+def _judged(
+    networks: _Networks, gradients: bool, loss: Any, per_subnetwork: Any, dtype: Any
+) -> list[da.Array]:
+    """Return losses, and gradients in the order of the parameters."""
+    problem = NetworkLoss(
+        networks.named, networks.how, networks.others, loss, per_subnetwork, dtype
+    )
+    if gradients:
+        problem.expect_derivatives()
+    given, call = networks.given, problem.call
+    shapes = problem.shapes_of_totals(gradients)
+    ends = np.cumsum([0, *map(math.prod, shapes)]).tolist()
+    columns = {"t": ends[-1]}
+    lengths = {"n": call.n_sets, "b": call.n_samples}
+    given.cut(lengths, "nt", _FLOAT64, summed="b", whole=columns)
+    given.normalize("sample_weight", call.dtype)
+    total = given.total_weight("sample_weight", working=call.dtype)
+    function = networks.task(
+        _network_tasks.losses_of_networks_of_chunks, loss=loss, gradients=gradients
+    )
+    pairs = *given.pairs("targets", "sample_weight"), *networks.pairs
+    totals = given.sums(function, "ont", 1, *pairs, sizes=columns, concatenate=None), "ont"
+
+    if not problem.per_subnetwork:
+        shapes[0] = ()
+    dtypes = [problem.dtype, *(dtype_of_gradient(x, call.dtype) for x in problem.parameters)]
+    found = []
+    for shape, of_result, start, stop in zip(shapes, dtypes, ends, ends[1:], strict=False):
+        divide = partial(
+            _network_tasks.divide_columns,
+            columns=slice(start, stop),
+            shape=shape,
+            dtype=of_result,
+            divisor=problem.divisor,
+        )
+        new_axes = dict(zip("uvx", shape, strict=False))
+        index = "n" + "".join(new_axes)
+        found.append(given.combined(divide, index, of_result, totals, total, new_axes=new_axes))
+    return found
+
+
+def _options(
+    activation: Any, output_activation: Any, inputs: Any, additive: bool
+) -> dict[str, Any]:
+    return {
+        "activation": activation,
+        "output_activation": output_activation,
+        "inputs": inputs,
+        "additive": additive,
+    }

@@ -1,0 +1,133 @@
+"""What Dask's tasks do with chunks of networks with hidden layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from multisubnet._arrays import namespaces
+from multisubnet._functions import affine_select, mlp
+from multisubnet._functions.mlp_loss_problem import NetworkLoss
+from multisubnet._functions.mlp_operands import pairs_of
+from multisubnet.dask import _tasks
+
+Options = dict[str, Any]  # activation, output_activation, inputs and additive
+
+
+@_tasks.task
+def mlp_of_chunks(*chunks: Any, names: tuple[str, ...], options: Options, set_axis: int) -> Any:
+    """Return a block of the result of `mlp`."""
+    return _call(mlp.mlp, _named(names, chunks), options, set_axis=set_axis)
+
+
+@_tasks.task
+def select_of_chunks(bounds: Any, *chunks: Any, names: tuple[str, ...], options: Options) -> Any:
+    """Return the values of those samples whose set is in the chunk of sets, in their order."""
+    named = _named(names, chunks)
+    first, stop = _whole(bounds)[0]
+    index = namespaces.on_host(named["set_index"])
+    rows = _rows(index, first, stop)
+    xp = namespaces.namespace({"samples": named["samples"]})
+    named["samples"] = named["samples"][xp.asarray(rows)]
+    named["set_index"] = xp.asarray(index[rows].astype(np.int64) - first)
+    return _call(mlp.mlp_select, named, options, check=False)
+
+
+@_tasks.task
+def put_together(
+    parts: Any, bounds: Any, set_index: Any, *, shape: tuple[int, ...], dtype: Any, check: Any
+) -> Any:
+    """Return the values of all samples, those of each chunk of sets being given.
+
+    An index that is no set's is an error, or gives NaN, or 0 in dtypes without NaN.
+    """
+    xp = namespaces.namespace({"set_index": set_index})
+    ends = [_whole(of_chunk)[0] for of_chunk in bounds]
+    n_sets = int(ends[-1][1])
+    affine_select.check_index(
+        set_index, n_sets, len(set_index), xp is np if check is None else check
+    )
+    index = namespaces.on_host(set_index)
+    values = xp.zeros((len(index), *shape), dtype)
+    if dtype.kind not in "biu":
+        values[(index < 0) | (index >= n_sets)] = np.nan
+    for (first, stop), part in zip(ends, parts, strict=True):
+        values[xp.asarray(_rows(index, first, stop))] = part
+    return values
+
+
+@_tasks.task
+def stats_of_networks_of_chunks(
+    set_weight: Any, mean: Any, *chunks: Any, names: tuple[str, ...], options: Options
+) -> Any:
+    """Return sums over sets, (1, outputs, B, columns): a node of the tree over all sets."""
+    xp, call, set_weight = mlp.read_stats(_named(names, chunks), _how(options), set_weight)
+    return mlp.totals_of_stats(xp, call, set_weight, mean)[None]
+
+
+@_tasks.task
+def losses_of_networks_of_chunks(
+    targets: Any,
+    sample_weight: Any,
+    *chunks: Any,
+    names: tuple[str, ...],
+    options: Options,
+    loss: str,
+    gradients: bool,
+) -> Any:
+    """Return sums over samples, (1, 1, N, columns): a node of the tree over all samples."""
+    others = {"targets": _whole(targets), "sample_weight": sample_weight}
+    named = _named(names, chunks)
+    return NetworkLoss(named, _how(options), others, loss, False, None).totals(gradients)[
+        None, None
+    ]
+
+
+@_tasks.task
+def divide_columns(
+    totals: Any,
+    weight: Any,
+    *,
+    columns: slice,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    divisor: float,
+) -> Any:
+    """Return the means of some columns of totals (1, N, columns), of this shape for each set.
+
+    Without a shape it is one mean over all of them.
+    """
+    total = totals[0][:, columns].copy()
+    means = _tasks.divided(total, 2 if shape else 1, dtype, divisor, weight)
+    return means.reshape(len(means), *shape)
+
+
+def _named(names: tuple[str, ...], chunks: tuple[Any, ...]) -> dict[str, Any]:
+    """Return chunks by name."""
+    return dict(zip(names, map(_whole, chunks), strict=True))
+
+
+def _whole(chunk: Any) -> Any:
+    """Return a chunk that stands in lists, of axes that are not cut."""
+    while isinstance(chunk, list):
+        (chunk,) = chunk
+    return chunk
+
+
+def _how(options: Options) -> tuple[Any, Any, Any, Any]:
+    names = "activation", "output_activation", "inputs", "additive"
+    activation, output_activation, inputs, additive = (options[name] for name in names)
+    return activation, output_activation, inputs, additive
+
+
+def _call(function: Any, named: dict[str, Any], options: Options, **others: Any) -> Any:
+    """Call a function of this package on operands by name."""
+    layers = pairs_of(named)
+    rest = {name: x for name, x in named.items() if "[" not in name}
+    return function(rest.pop("samples"), layers, **rest, **options, **others)
+
+
+def _rows(index: np.ndarray, first: int, stop: int) -> np.ndarray:
+    """Return the samples whose set is one of these."""
+    return np.flatnonzero((index >= first) & (index < stop))
