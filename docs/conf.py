@@ -1,8 +1,24 @@
 """The documentation site: `make docs` builds it into build/docs."""
 
+import importlib
 import re
+from types import SimpleNamespace
+
+from sphinx.ext.autodoc.mock import mock
 
 import multisubnet
+
+# The reference has the modules for frameworks, which are not installed here.
+FRAMEWORKS = "dask", "jax", "keras", "torch"
+with mock(FRAMEWORKS):
+    for _name in FRAMEWORKS:
+        _framework = importlib.import_module(_name)
+        _framework.__version__, _framework.__version_info__ = "9999.0", (9999, 0)
+        if _name == "keras":  # a decorator of classes
+            _framework.saving = SimpleNamespace(
+                register_keras_serializable=lambda package: lambda cls: cls
+            )
+        importlib.import_module(f"multisubnet.{_name}")
 
 project = "multisubnet"
 author = "the developers of multisubnet"
@@ -23,6 +39,7 @@ numpydoc_validation_checks = {
     *("SA01", "SA03", "YD01"),
 }
 numpydoc_validation_exclude = {
+    r"multisubnet\.(dask|jax|torch)\.[a-z]",  # they have the parameters of functions elsewhere
     r"\.Activation$",  # its parameters have names that **kwargs hide
     r"\.testing\.(Problem|DTYPES|LAYOUTS)",  # named tuples and constants say it in a sentence
 }
@@ -30,14 +47,14 @@ numpydoc_validation_exclude = {
 # There is no intersphinx, which would need a network: names of others stand as they are. So do
 # attributes, which the docstrings of their classes describe.
 nitpick_ignore_regex = [
-    ("py:.*", r"(numpy|hypothesis|cupy)\..*"),
-    ("py:.*", r"multisubnet\.(dask|jax|keras|torch)\..*"),  # they have pages of the guide
+    ("py:.*", r"(numpy|hypothesis|cupy|dask|jax|keras|torch)\..*"),
 ]
 nitpick_ignore = [
     ("py:obj", name)
     for name in (
         *("activation", "additive", "bias", "derivative", "device", "dtype", "inputs"),
-        *("intercept", "layer_sizes", "layers", "nbytes", "output_activation", "weight"),
+        *("intercept", "layer_sizes", "layers", "multisubnet", "nbytes", "output_activation"),
+        *("sets", "weight"),
     )
 ]
 

@@ -5,6 +5,7 @@ Examples are those of doctest, and commands after a ``$`` in ```console blocks, 
 
 from __future__ import annotations
 
+import ast
 import doctest
 import html
 import importlib.util
@@ -25,6 +26,7 @@ from multisubnet._functions.loss_problem import ALIASES as LOSSES
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+FRAMEWORKS = "dask", "jax", "keras", "torch"
 # What examples may import, and may not be installed.
 OPTIONAL = (
     *("array_api_strict", "cma", "dask", "h5py", "jax"),
@@ -120,12 +122,24 @@ def documented(page, directive):
 
 
 def test_reference_has_every_name():
-    pages = {page.name for page in DOCS.glob("reference/*.rst")} - {"testing.rst", "plot.rst"}
+    others = {f"{name}.rst" for name in ("testing", "plot", *FRAMEWORKS)}
+    pages = {page.name for page in DOCS.glob("reference/*.rst")} - others
     names = [name for page in pages for name in documented(page, r"auto(?!method)\w+")]
     assert sorted(names) == ms.__all__
     for module in (plot, testing):
         page = f"{module.__name__.rpartition('.')[2]}.rst"
         assert sorted(documented(page, r"auto(?!module)\w+")) == module.__all__
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_reference_has_every_name_for_a_framework(name):
+    face = ast.parse(text_of(ROOT / "multisubnet" / name / "__init__.py"))
+    (public,) = (
+        ast.literal_eval(node.value)
+        for node in face.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "__all__"
+    )
+    assert sorted(documented(f"{name}.rst", r"auto(?!module|method)\w+")) == sorted(public)
 
 
 def test_reference_has_every_method():

@@ -24,7 +24,7 @@ _DTYPES = {
 }
 _TENSOR_DTYPES = {dtype: of_tensor for of_tensor, dtype in _DTYPES.items()}
 
-Operands = dict[str, Tensor | None]
+Operands = dict[str, "Tensor | None"]
 
 
 def numpy_dtype(name: str, dtype: torch.dtype) -> np.dtype:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
+import types
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -202,7 +203,7 @@ def _without_axis(x: Tensor, axis: int, i: int) -> Tensor:
 
 def _autograd_function(name: str, forward: Callable[..., Any], backward: Callable[..., Any]) -> Any:
     methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
-    return type(name, (torch.autograd.Function,), methods)
+    return types.new_class(name, (torch.autograd.Function,), exec_body=lambda x: x.update(methods))
 
 
 def are_transformed() -> bool:
