@@ -19,20 +19,19 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     Parameters
     ----------
     models : iterable of keras.Model or keras.layers.Layer
-        N models, as `WeightSets.from_models` takes them: of one weight and one bias per feature;
-        or of dense layers, one after the other, or in branches of their own inputs. Dropout is left
-        out.
+        N models, as `multisubnet.WeightSets.from_models` takes them: of one weight and one bias per
+        feature; or of dense layers, one after the other, or in branches. Dropout is left out.
     name : str, optional
         The new model's name.
 
     Returns
     -------
     keras.Model
-        Of inputs of shape (batch, F), those of branches side by side. Models of a weight and a bias
-        per feature become one `StackedAffine`, with outputs of shape (batch, N, F); others become
-        one `StackedMLP`, with outputs of shape (batch, N, S, P), S being the number of branches or
-        1, and a softmax if the models end in one. It has the models' dtype policy and all their
-        weights, and shares none.
+        Of inputs of shape (batch, F), all inputs of a model side by side. Models of a weight and a
+        bias per feature become one `StackedAffine`, with outputs of shape (batch, N, F); others one
+        `StackedMLP`, with outputs of shape (batch, N, S, P), S being the number of branches or 1,
+        or (batch, N, P) if models add their branches up; and a softmax if they end in one. It has
+        the models' dtype policy and all their weights, and shares none.
 
     Raises
     ------

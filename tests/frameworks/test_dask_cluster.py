@@ -44,14 +44,19 @@ def test_a_worker_that_dies_changes_nothing(client):
         return block
 
     (samples, weight, bias, targets), factors = operands_of(*SIZE, "float32")
+    layers = weight[:, :, None, None] * np.ones(4, "f4"), np.ones((1, 8, 4, 1), "f4")
     lazy = da.from_array(samples, (4096, 5)).map_blocks(held_back, dtype="f4", meta=samples[:0])
     with ms.use_backend("numpy"):
         desired = ms.mean_loss_and_grad(
             samples, weight, bias, targets, sample_weight=factors, **OPTIONS
         )
+        networks = ms.mlp_mean_loss_and_grad(samples, layers, targets)
+        desired += networks.loss, networks.grad_layers[0][0]
         results = ms.mean_loss_and_grad(
             lazy, da.from_array(weight, (16, 8)), bias, targets, sample_weight=factors, **OPTIONS
         )
+        networks = ms.mlp_mean_loss_and_grad(lazy, layers, targets)
+        results += networks.loss, networks.grad_layers[0][0]
     pids = client.run(os.getpid)
     futures = client.compute(list(results))
     while client.run_on_scheduler(done) < 5:
@@ -66,11 +71,14 @@ def test_a_worker_that_dies_changes_nothing(client):
 
 def test_all_functions_on_a_cluster(client):
     (samples, weight, bias, targets), _ = operands_of(9, 9000, 5)
-    lazy = da.from_array(samples, 3000)
+    lazy, index = da.from_array(samples, 3000), np.arange(9000) % 9
+    layers = [weight[:, :, None, None]]
     pairs = [
         (ms.affine(lazy[:100], weight, bias), ms.affine(samples[:100], weight, bias)),
         (ms.mean_loss(lazy, weight, bias, targets), ms.mean_loss(samples, weight, bias, targets)),
         (ms.affine_stats(lazy, weight)[1], ms.affine_stats(samples, weight)[1]),
+        (ms.mlp_select(lazy, layers, index), ms.mlp_select(samples, layers, index)),
+        (ms.mlp_stats(lazy[:50], layers)[1], ms.mlp_stats(samples[:50], layers)[1]),
     ]
     futures = client.compute([lazy for lazy, _ in pairs])
     assert_all_same_bits(client.gather(futures), [desired for _, desired in pairs])

@@ -400,10 +400,8 @@ def functional_with_an_operation():
         (lambda: keras.layers.BatchNormalization(center=False, scale=False), "moving_mean"),
         (lambda: keras.layers.PReLU(), "with alpha of shape"),
         (lambda: keras.layers.Embedding(3, 1), "with embeddings of shape"),
-        (lambda: keras.layers.EinsumDense("ab,b->a", ()), "whose outputs are not those"),
         (lambda: Affine(keras.ops.tanh), "whose outputs are not those"),
         (lambda: einsum_dense(activation="softmax"), "with the activation softmax, which"),
-        (functional_with_an_operation, "whose outputs are not those"),
     ],
 )
 def test_layers_that_are_refused(model, message):
@@ -414,17 +412,28 @@ def test_layers_that_are_refused(model, message):
         ms.WeightSets.from_models([model])
 
 
+def test_models_of_more_layers_are_refused():
+    layers = [keras.layers.LayerNormalization(scale=False, center=False), einsum_dense()]
+    with pytest.raises(ValueError, match=r"models\[0\] is a Sequential of the layers \w+, \w+;"):
+        stack_models([model_of(*layers)])
+
+
 @pytest.mark.parametrize(
-    "layers",
+    ("make", "n_axes"),
     [
-        lambda: [einsum_dense(), einsum_dense()],
-        lambda: [keras.layers.LayerNormalization(scale=False, center=False), einsum_dense()],
-        lambda: [einsum_dense(), keras.layers.Activation("tanh")],
+        (lambda: model_of(einsum_dense(), keras.layers.Activation("tanh")), 3),
+        (functional_with_an_operation, 3),
+        (lambda: model_of(einsum_dense(activation="relu"), einsum_dense()), 4),
+        (lambda: model_of(keras.layers.EinsumDense("ab,b->a", ())), 4),
     ],
 )
-def test_models_of_more_layers_are_refused(layers):
-    with pytest.raises(ValueError, match=r"models\[0\] is a Sequential of the layers \w+, \w+;"):
-        stack_models([model_of(*layers())])
+def test_several_operations_are_stacked(make, n_axes):
+    models, samples = [make(), make()], draw(5, 3)
+    found = stack_models(models).predict(samples, verbose=0)
+    assert found.ndim == n_axes
+    for i, model in enumerate(models):
+        expected = on_host(model(samples)).reshape(5, -1)
+        np.testing.assert_allclose(found[:, i].reshape(5, -1), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_layers_that_are_not_built():
