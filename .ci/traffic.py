@@ -19,7 +19,7 @@ import numpy as np  # noqa: E402
 
 import multisubnet as ms  # noqa: E402
 from multisubnet._backends.cupy import engine  # noqa: E402
-from multisubnet._backends.cupy.launch import affine, geometry  # noqa: E402
+from multisubnet._backends.cupy.launch import affine, geometry, mlp  # noqa: E402
 
 SECTOR = 32  # bytes
 
@@ -94,8 +94,32 @@ SELECTIONS = [
 ]
 
 
+class Networks(NamedTuple):
+    """A call of mlp: one network for each feature, or one of all features."""
+
+    shape: tuple[int, int, int]  # (N, B, S)
+    sizes: tuple[int, ...]
+    additive: bool = False
+    dtype: str = "f4"
+    activation: str = "relu"
+
+
+NETWORKS = [
+    Networks((4, 569, 30), (1, 8, 8, 1)),
+    Networks((4, 569, 30), (1, 16, 16, 1)),
+    Networks((4, 569, 30), (1, 16, 16, 1), additive=True),
+    Networks((3, 300, 30), (1, 32, 32, 1)),
+    Networks((2, 200, 30), (1, 64, 64, 1)),
+    Networks((10, 1000, 1), (1, 16, 16, 1)),
+    Networks((40, 64, 1), (8, 16, 16, 4)),
+    Networks((3, 300, 30), (1, 16, 16, 1), dtype="f8", activation="tanh"),
+]
+
+
 def main() -> None:
     """Check all cases."""
+    for networks in NETWORKS:
+        check_networks(networks)
     for selection in SELECTIONS:
         check_selection(selection)
     for sums in SUMS:
@@ -231,6 +255,52 @@ def check_selection(case: Selection) -> None:
         f"affine_select, {case}: {stats.store_sectors / sectors:.3f} of the sectors written, "
         f"{loads:.2f} loads ({most:.2f}), {stats.warp_total * 32 / out.size:.1f} instructions an "
         f"element"
+    )
+
+
+def check_networks(case: Networks) -> None:
+    """Evaluate networks, and compare what is read and written with its bounds."""
+    n_sets, n_samples, n_subnets = case.shape
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(n_samples, n_subnets * case.sizes[0])).astype(case.dtype)
+    layers = [
+        tuple(cupy.asarray(rng.normal(size=shape).astype(case.dtype)) for shape in shapes)
+        for a, b in itertools.pairwise(case.sizes)
+        for shapes in [((n_sets, n_subnets, a, b), (n_sets, n_subnets, b))]
+    ]
+    options = {"activation": case.activation, "additive": case.additive}
+    with mock.patch.object(engine, "_run", wraps=engine._run) as run:
+        out = ms.mlp(cupy.asarray(samples), layers, **options)
+    ((launch,),) = (call.args for call in run.call_args_list)
+    stats = simcupy.launches[-1].stats
+
+    # All weights and samples are read, and nothing but the result is written.
+    weights = [array for layer in layers for array in layer]
+    n_bytes = sum(array.nbytes for array in weights)
+    assert stats.unique_bytes_read == n_bytes + samples.nbytes, (case, stats.unique_bytes_read)
+    assert stats.unique_bytes_written == out.nbytes, (case, stats.unique_bytes_written)
+
+    # A block reads the weights of its networks once for the samples of its part, a warp mostly
+    # whole sectors; a thread the features of its samples, next to those of the group's other
+    # networks, as it writes its values. If these do not begin with a sector, it is one more.
+    *_, n_parts, group, _span, _lanes, _first = mlp._MLP.unpack(launch.argument)
+    itemsize = out.dtype.itemsize
+    of_weights = n_parts * (1.25 * n_bytes + 2 * SECTOR * n_sets * n_subnets * len(weights))
+    runs = n_sets * n_samples * n_subnets / group  # of samples of networks side by side
+    if n_subnets == 1:  # of samples of one network
+        runs = n_sets * n_samples / (SECTOR if case.sizes[0] == 1 else 1)
+        group = SECTOR if case.sizes[0] == 1 else 1
+    of_samples = case.sizes[0] * runs * (group * itemsize + SECTOR)
+    read = stats.load_sectors * SECTOR
+    assert read <= of_weights + of_samples, (case, read, of_weights, of_samples)
+    of_results = runs * (group * case.sizes[-1] * itemsize + SECTOR)
+    written = stats.store_sectors * SECTOR
+    assert written <= (1.3 * out.nbytes if case.additive else of_results), (case, written)
+    print(
+        f"mlp, {case}: {n_parts} parts; {read / (n_bytes + samples.nbytes):.1f} times the operands "
+        f"read, {written / out.nbytes:.2f} times the result written, "
+        f"{stats.warp_total * 32 / (n_sets * n_samples * n_subnets):.0f} instructions a network "
+        f"and sample"
     )
 
 
