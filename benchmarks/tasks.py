@@ -233,7 +233,8 @@ def tasks_of(device: str, group: str, sizes: list[Size] | None, quick: bool) -> 
         return affine + [Task("mean_loss", size, loss="absolute_error") for size in sizes]
     if group == "networks":
         functions = "mlp", *NETWORK_LOSSES
-        return [Task(f, size, widths=(1, 16, 16, 1)) for f in functions for size in sizes]
+        widths = [(1, h, h, 1) for h in (16, 8, 32)]
+        return [Task(f, size, widths=w) for f in functions for w in widths for size in sizes]
     function = {"select": "affine_select", "keras": "predict", "stats": "affine_stats"}
     activation = "tanh" if group == "stats" else None
     return [Task(function.get(group, group), size, activation) for size in sizes]

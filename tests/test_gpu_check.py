@@ -31,6 +31,15 @@ TIMINGS = {
     "skipped": [],
 }
 
+NETWORKS = TIMINGS | {
+    "timings": [
+        {"function": "mlp", "size": [100, 569, 30], "loss": None, "activation": None}
+        | {"dtype": "float32", "set_axis": 0, "widths": [1, 16, 16, 1]}
+        | {"contender": contender, "median": median}
+        for contender, median in (("multisubnet", 1e-4), ("torch.baddbmm, compiled", 2e-3))
+    ]
+}
+
 # Stands in for python3: what each step of the script would do.
 PYTHON = """#!/bin/bash
 case "$*" in
@@ -39,6 +48,7 @@ case "$*" in
     *"import xdist"*) exit 1 ;;
     *run_tests.py*test_jax*) echo "5 skipped in 0.1s" ;;
     *run_tests.py*) echo "3 passed, 1 skipped in 0.1s" ;;
+    *gpu.py*--only?networks*) echo '{networks}' > "$(mkdir -p "$5"; echo "$5")/gpu.json" ;;
     *gpu.py*--only*) {peers} ;;
     *gpu.py*) echo '{timings}' > "$(mkdir -p "$5"; echo "$5")/gpu.json" ;;
 esac
@@ -53,6 +63,7 @@ def start(tmp_path, *, first_contact="exit 0", peers="exit 0", **environment):
         first_contact=first_contact,
         peers=peers,
         timings=json.dumps(TIMINGS),
+        networks=json.dumps(NETWORKS),
     )
     python.write_text(text)
     python.chmod(0o755)
@@ -94,7 +105,9 @@ def test_a_dry_run_prints_the_steps_and_runs_none(tmp_path):
     assert status == 0
     steps = [line.split(",")[0] for line in printed.splitlines()]
     expected = "first_contact tests pytorch jax memcheck racecheck initcheck synccheck"
-    assert sorted(steps) == sorted([*expected.split(), "timings", "ncu", "peers", "large"])
+    assert sorted(steps) == sorted(
+        [*expected.split(), "timings", "networks", "ncu", "peers", "large"]
+    )
     assert not (ROOT / "ran").exists()
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -106,6 +119,8 @@ def test_all_steps_and_the_table(tmp_path):
     assert "no test ran" in next(x for x in printed.splitlines() if x.startswith("jax "))
     row = next(line for line in printed.splitlines() if line.startswith("affine 1000x569x30"))
     assert row.split()[2:] == ["25.0", "us", "2731", "GB/s", "0.80"]
+    row = next(line for line in printed.splitlines() if line.startswith("mlp 100x569x30 1-16-16-1"))
+    assert row.split()[3:] == ["100.0", "us", "17", "Ge/s", "20.00"]
     files = list((tmp_path / "out").iterdir())
     assert len(files) <= 8
     (results,) = (file for file in files if file.suffix == ".json")

@@ -10,7 +10,8 @@
 #
 #   A  versions; the bits of every family of kernels
 #   B  side by side: tests marked gpu; those of PyTorch and JAX; compute-sanitizer
-#   C  alone on the GPU: timings against fill, memset, copy and CuPy
+#   C  alone on the GPU: timings against fill, memset, copy and CuPy; networks with hidden layers
+#      against torch.compile and JAX
 #   D  ncu of a few launches
 #   E  what time is left for: timings of torch.compile and JAX; tests of more than 2^31 bytes
 #
@@ -127,7 +128,12 @@ bench() { # NAME SECONDS ARGUMENTS...
     step "$name" "$((limit + 20))" "$python" benchmarks/gpu.py --seconds "$limit" \
         --results "$logs/$name" "$@"
 }
-has C && bench timings 110 --contenders fill copy ElementwiseKernel
+if has C; then
+    bench timings 110 --contenders fill copy ElementwiseKernel
+    # Outputs of networks 1-h-h-1 first, then their losses and gradients as far as time allows.
+    bench networks 70 --only networks --sizes 100,569,30 1000,1000,30 \
+        --contenders "baddbmm, compiled" "jax.jit(vmap"
+fi
 
 # ------------------------------------------------------------------------------------------------ D
 if has D && { command -v ncu >/dev/null || [ -n "$dry" ]; }; then
@@ -159,6 +165,6 @@ gather first_contact first_contact
 gather tests tests large
 gather frameworks pytorch jax
 gather sanitizer memcheck racecheck initcheck synccheck
-gather timings timings peers ncu
+gather timings timings networks peers ncu
 timeout 7 "$python" $here/table.py "$logs" "$out" || cat "$logs/steps"
 ! grep -qE " (failed|cut after) |^tests .* no test ran" "$logs/steps"

@@ -169,6 +169,10 @@ def calls_of_networks() -> Iterator[Call]:
         yield f"mlp 1-{width}-4 {dtype}", networks, arrays, {}
         yield f"mlp 1-{width}-4 {dtype}, added up", networks, arrays, {"additive": True}
         yield f"mlp_select 1-{width}-4 {dtype}", networks, arrays, {"set_index": INDEX}
+    sizes = (1, 64), (64, 64), (64, 1)  # computed in turns
+    wide = [_RNG.normal(size=(N, F, *size)).astype("f4") for size in sizes]
+    for name in ("relu", "tanh"):
+        yield f"mlp 1-64-64-1 {name}", networks, (SAMPLES, *wide), {"activation": name}
 
 
 if __name__ == "__main__":
