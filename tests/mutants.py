@@ -455,28 +455,28 @@ MUTANTS = [
         if bias is not None:
             np.add(z, bias.transpose(1, 2, 0)[..., None], z)
 """,
-        "test_mlp.py -k 'test_agreement and numpy'",
+        "test_mlp.py::test_agreement -k numpy",
     ),
     Mutant(
         "products of networks in another order, in NumPy",
         "multisubnet/_backends/numpy_mlp.py",
         "for i in range(bias is None, w.shape[1]):",
         "for i in reversed(range(bias is None, w.shape[1])):",
-        "test_mlp.py -k 'test_agreement and numpy'",
+        "test_mlp.py::test_agreement -k numpy",
     ),
     Mutant(
         "sums over networks in the working dtype",
         "multisubnet/_backends/numpy_mlp.py",
         "total = np.zeros(out.shape)",
         "total = np.zeros(out.shape, call.working_dtype)",
-        "test_mlp.py -k 'test_agreement and numpy'",
+        "test_mlp.py::test_agreement -k numpy",
     ),
     Mutant(
         "products of networks in another order, in the engine",
         "multisubnet/_backends/numba/llvm/networks.py",
         "inside = add_input(builder.add(i, INT64(step)), inside)",
         "inside = add_input(builder.add(i, INT64(_STEP - 1 - step)), inside)",
-        "test_mlp.py -k 'test_agreement and numba'",
+        "test_mlp.py::test_agreement -k numba",
     ),
     Mutant(
         "an fma in networks",
@@ -491,21 +491,21 @@ MUTANTS = [
                     products = [
                         builder.fadd(total, product, flags=("contract",))
 """,
-        "test_mlp.py -k 'test_agreement and numba'",
+        "test_mlp.py::test_agreement -k numba",
     ),
     Mutant(
         "the last units of a layer left out",
         "multisubnet/_backends/numba/llvm/networks.py",
         "if n_out > whole:",
         "if n_out > whole + 3:",
-        "test_mlp.py -k 'test_agreement and numba'",
+        "test_mlp.py::test_agreement -k numba",
     ),
     Mutant(
         "weights of the first set for all",
         "multisubnet/_backends/numba/llvm/transposes.py",
         "step = builder.select(shared, INT64(0), strides[0])",
         "step = INT64(0)",
-        "test_mlp.py -k 'test_agreement and numba'",
+        "test_mlp.py::test_agreement -k numba",
     ),
     Mutant(
         "samples that are not put back in their order",
@@ -676,7 +676,7 @@ MUTANTS = [
         "cuda/mlp.cuh",
         "reinterpret_cast<const int64 *>(p.inputs.data) + s * IN : nullptr",
         "reinterpret_cast<const int64 *>(p.inputs.data) + s : nullptr",
-        "test_mlp_kernels.py -k host",
+        "test_mlp.py::test_agreement -k host",
     ),
     Mutant(
         "weights that are shared read as if they were not, on the GPU",

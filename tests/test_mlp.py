@@ -155,6 +155,7 @@ def networks_of_normals(widths, n_subnets, **options):
 @given(problem=networks(), set_axis=st.sampled_from([0, 1]))
 @example(problem=networks_of_normals((21, 17, 3), 1), set_axis=0)
 @example(problem=networks_of_normals((1, 5, 1), 6, additive=True), set_axis=0)
+@example(problem=networks_of_normals((2, 4, 1), 3, inputs=[[0, 5], [3, 1], [2, 2]]), set_axis=1)
 def test_agreement(backend, problem, set_axis):
     samples, layers, options = problem
     assert_agrees(backend.mlp(samples, layers, **options, set_axis=set_axis), problem, set_axis)
