@@ -68,7 +68,7 @@ DTYPES = ["bool", "int8", "uint16", "int32", "uint64", "float32", "float64"]
     sizes=paths,
 )
 @example(
-    problem=Problem(*np.random.default_rng(0).normal(size=(3, 3, 2000)).astype("f4")),
+    problem=Problem(*np.random.default_rng(0).normal(size=(3, 3, 1999)).astype("f4")),
     set_axis=0,
     sizes={"small": 0, "streamed": 1 << 60, "piece": 64, "reused": 1 << 18, "block": 1 << 14},
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cuda_on_host
 import pytest
-from conftest import ALL_PARAMETERS, EXAMPLES
+from conftest import ALL_PARAMETERS, EXAMPLES, few
 
 ROOT = Path(__file__).parent.parent
 MANY = EXAMPLES >= ALL_PARAMETERS  # each needs kernels of its own, which take a second to compile
@@ -144,12 +144,15 @@ def test_that_the_sanitizers_are_awake(tmp_path):
 
 @pytest.mark.parametrize(
     ("length", "in_y", "wrong", "block", "error"),
-    [
-        (20, 1, (2, 22, 3), (8, 1), "heap-buffer-overflow"),
-        (100, 4, (2, 102, 3), (8, 4), "heap-buffer-overflow"),  # of threads that take turns
-        (100, 4, (3, 100, 3), (8, 4), "heap-buffer-overflow"),
-        (100, 4, (2, 100, 3), (128, 4), "out of bounds"),  # of what is shared by a block
-    ],
+    few(
+        [
+            (20, 1, (2, 22, 3), (8, 1), "heap-buffer-overflow"),
+            (100, 4, (2, 102, 3), (8, 4), "heap-buffer-overflow"),  # of threads that take turns
+            (100, 4, (3, 100, 3), (8, 4), "heap-buffer-overflow"),
+            (100, 4, (2, 100, 3), (128, 4), "out of bounds"),  # of what is shared by a block
+        ],
+        2,
+    ),
 )
 def test_that_an_overrun_of_sums_is_seen(tmp_path, length, in_y, wrong, block, error):
     code = OVERRUN_OF_SUMS.format(length=length, in_y=in_y, wrong=wrong, block=block)
@@ -189,13 +192,15 @@ WAIT = "__syncthreads();"
 @pytest.mark.parametrize("build", cuda_on_host.BUILDS)
 @pytest.mark.parametrize(
     ("first", "second", "seen"),
-    [
-        (WAIT, WAIT, "True"),
-        ("", WAIT, "False"),
-        (WAIT, "", "False"),
-        (f"if (threadIdx.y) return; {WAIT}", WAIT, "threads wait for one that is done"),
-        (f"if (place != 5) {WAIT}", WAIT, "threads wait for one that is done"),
-    ],
+    few(
+        [
+            (WAIT, WAIT, "True"),
+            ("", WAIT, "False"),
+            (WAIT, "", "False"),
+            (f"if (threadIdx.y) return; {WAIT}", WAIT, "threads wait for one that is done"),
+            (f"if (place != 5) {WAIT}", WAIT, "threads wait for one that is done"),
+        ]
+    ),
 )
 def test_threads_wait_for_each_other(build, first, second, seen):
     kernel = TURNS.format(first=first, second=second)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from multisubnet._functions.mlp_mean_loss import MlpLossName
 
 ROOT = Path(__file__).parent.parent
 FILES = ROOT / "tests" / "typing"
+CHECKED = str(FILES / "right.py"), str(FILES / "wrong.py")
 
 
 def _output(*command: str) -> str:
@@ -36,21 +38,25 @@ def _output(*command: str) -> str:
     return done.stdout
 
 
-def _mypy(path: Path) -> set[int]:
-    output = _output("mypy", "--strict", "--follow-imports=silent", "--config-file=", str(path))
-    found = (line.split(":", 2) for line in output.splitlines() if ": error:" in line)
-    return {int(number) for file, number, _ in found if Path(file).name == path.name}
+@functools.cache  # one run for all tests
+def _mypy() -> set[tuple[str, int]]:
+    """Return the names of files, and the numbers of lines with errors."""
+    command = ["mypy", "--strict", "--follow-imports=silent", "--config-file=", *CHECKED]
+    lines = _output(*command).splitlines()
+    found = (line.split(":", 2) for line in lines if ": error:" in line)
+    return {(Path(file).name, int(number)) for file, number, _ in found}
 
 
-def _pyright(path: Path) -> set[int]:
-    output = json.loads(_output("pyright", "--outputjson", str(path)))
+@functools.cache
+def _pyright() -> set[tuple[str, int]]:
+    output = json.loads(_output("pyright", "--outputjson", *CHECKED))
     found = (d for d in output["generalDiagnostics"] if d["severity"] == "error")
-    return {d["range"]["start"]["line"] + 1 for d in found}
+    return {(Path(d["file"]).name, d["range"]["start"]["line"] + 1) for d in found}
 
 
 @pytest.mark.parametrize("errors", [_mypy, _pyright])
 def test_right_uses_have_no_errors(errors):
-    assert errors(FILES / "right.py") == set()
+    assert not [line for name, line in errors() if name == "right.py"]
 
 
 @pytest.mark.parametrize("errors", [_mypy, _pyright])
@@ -58,7 +64,7 @@ def test_each_wrong_use_is_an_error(errors):
     lines = enumerate((FILES / "wrong.py").read_text().splitlines(), 1)
     wrong = {number: line for number, line in lines if "# wrong" in line}
     expected = {n for n, line in wrong.items() if errors is _pyright or line.endswith("# wrong")}
-    assert errors(FILES / "wrong.py") == expected
+    assert {line for name, line in errors() if name == "wrong.py"} == expected
 
 
 def test_the_public_interface_has_types():
