@@ -96,7 +96,7 @@ def test_agreement(backend, case, special_values, data):
     assert_all_same_bits(result, formula.mean_loss_and_grad(*operands, **options))
 
 
-@pytest.mark.parametrize("case", ONE_OF_EACH_LOSS, ids=lambda case: case.loss)
+@pytest.mark.parametrize("case", few(ONE_OF_EACH_LOSS, 4), ids=lambda case: case.loss)
 @settings(max_examples=max(EXAMPLES // 20, 2))
 @given(data=st.data())
 def test_the_loss_alone_is_that_beside_the_gradient(backend, case, data):
