@@ -107,8 +107,8 @@ class Case:
     def calibrate(self) -> None:
         """Warm up, and find out what memory a call takes and how many calls a sample needs."""
         with self.inside():
-            if self.contender.is_limit:
-                next(self.turns)()  # which nothing has called yet
+            if self.contender.is_limit or self.condition:
+                next(self.turns)()  # nothing has called it so, and compiled it
             if self.library.device == "cpu":
                 self.extra_peak = extra_peak(lambda: self._time(1))
             else:
