@@ -7,6 +7,7 @@ on these numbers and shows where they went.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -45,6 +46,13 @@ class Dense(NamedTuple):
     def kind(self) -> tuple[Any, ...]:
         """What layers that stand side by side have in common."""
         return self.weight.shape, self.bias is None
+
+
+class Intercept(NamedTuple):
+    """What is added to sums over networks: an array of a model, and the place of each output's."""
+
+    source: Source
+    places: np.ndarray
 
 
 class Level(NamedTuple):
@@ -99,6 +107,8 @@ class Values(NamedTuple):
     is_softmax: bool = False
     additive: bool = False
     """Whether these are sums over all networks, and places k."""
+    intercept: Intercept | None = None
+    """What was added to these sums."""
 
     @classmethod
     def of_features(cls, *shape: int, first: int = 0) -> Values:
@@ -196,6 +206,35 @@ class Values(NamedTuple):
         place = np.expand_dims(place, axis) if keepdims else place
         return self._replace(place=place, additive=True)
 
+    def plus(self, name: str, source: Source) -> Values:
+        """Return these values and an array, the source's kernel: biases, or the intercept."""
+        array, every = source.kernel, np.arange(0)
+        with contextlib.suppress(ValueError):  # of shapes that do not go together
+            every = np.broadcast_to(np.arange(array.size).reshape(array.shape), self.place.shape)
+        last = self.levels[-1] if self.levels else Level(())
+        sources = {id(of.source.kernel): of.source for of in last.layers}
+        if self.additive and self.intercept is None and every.size == self.n_outputs:
+            places = np.empty(every.size, np.int64)
+            places[self.place.reshape(-1)] = every.reshape(-1)
+            return self._replace(intercept=Intercept(source, places))
+        is_whole = not self.additive and len(sources) == 1 and last.activation == _LINEAR
+        if not is_whole or last.bias is not None or every.size != self.place.size or not every.size:
+            raise NotAChain(f"with {name} of an array, in a place where a dense layer is expected")
+        bias = np.empty(self.n_networks * self.n_outputs, np.int64)
+        if bias.size != every.size:
+            raise NotAChain(f"with {name} of an array and some of the values of a layer")
+        bias[self.place.reshape(-1)] = every.reshape(-1)
+        (of_sums,) = sources.values()
+
+        def assign(kernel: np.ndarray, bias: np.ndarray | None) -> None:
+            of_sums.assign(kernel, None)
+            source.assign(np.asarray(bias), None)
+
+        both = Source(of_sums.kernel, array, assign)
+        rows = bias.reshape(self.n_networks, self.n_outputs)
+        layers = [Dense(both, of.weight, row) for of, row in zip(last.layers, rows, strict=True)]
+        return self._replace(levels=(*self.levels[:-1], Level(tuple(layers))))
+
     def _select(self, networks: np.ndarray) -> Values:
         """Return some of the networks, in this order; `place` is not changed."""
         if np.array_equal(networks, np.arange(self.n_networks)):
@@ -227,6 +266,7 @@ class Values(NamedTuple):
             predict,
             self.is_softmax,
             self.additive,
+            self.intercept,
         )
 
 
@@ -354,6 +394,7 @@ class Chain(NamedTuple):
     is_softmax: bool = False
     """Whether the model takes the softmax of its last layer, which networks leave out."""
     additive: bool = False
+    intercept: Intercept | None = None
 
     @property
     def parameters(self) -> Parameters:
@@ -370,7 +411,10 @@ class Chain(NamedTuple):
                 return Parameters(((weight[None, :, 0, 0], of_bias),), activations)
         layers = [(weight[None], None if bias is None else bias[None]) for weight, bias in arrays]
         inputs = None if in_order else self.inputs
-        return Parameters(tuple(layers), activations, inputs, self.additive)
+        added = None
+        if self.intercept is not None:
+            added = np.ravel(self.intercept.source.kernel)[self.intercept.places][None]
+        return Parameters(tuple(layers), activations, inputs, self.additive, added)
 
     def write(self, parameters: Parameters, on_host: Callable[[Any], np.ndarray]) -> None:
         """Write the one set of parameters to the model."""
@@ -382,6 +426,10 @@ class Chain(NamedTuple):
             shape = level.weight.shape
             of_bias = None if bias is None else on_host(bias)[0].reshape(shape[0], shape[2])
             level.write(on_host(weight)[0].reshape(shape), of_bias)
+        if self.intercept is not None:
+            added = self.intercept.source.kernel.copy()
+            added.reshape(-1)[self.intercept.places] = on_host(parameters.intercept)[0]
+            self.intercept.source.assign(added, None)
 
     def compare(self) -> None:
         """Raise NotAChain if the model predicts something else than the networks."""

@@ -243,6 +243,8 @@ class _Tracer:
         for a, b in ((one, other), (other, one)):
             if isinstance(a, int) and a == 0 and not options:  # as the sum of a list begins
                 return self._values(b)
+            if isinstance(a, self._torch.nn.Parameter) and not options:
+                return self._values(b).plus(name, self._source(a, None))
         if options or not all(isinstance(each, self._tensors) for each in (one, other)):
             return NotImplemented
         return added(name, [one.values, other.values])

@@ -180,6 +180,33 @@ def test_convolutions_of_torch_that_are_grouped_layers(nn, groups):
     assert ms.WeightSets.from_models([target[1:]]) == sets[1]
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_an_additive_model_of_torch_with_an_intercept(nn, reverse):
+    import torch
+
+    class Additive(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.nets = nn.ModuleList(
+                nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 2)) for _ in range(3)
+            )
+            self.bias = nn.Parameter(torch.randn(2))
+
+        def forward(self, x):
+            sums = torch.stack(every(self.nets, x), 1).sum(1)
+            return self.bias + sums if reverse else sums + self.bias
+
+    modules = [Additive(), Additive()]
+    sets = ms.WeightSets.from_models(modules)
+    assert (sets.n_networks, sets.additive, sets.intercept.shape) == (3, True, (2, 2))
+    for i, module in enumerate(modules):
+        assert np.allclose(sets.predict(X)[i], predicted(module), rtol=1e-4, atol=1e-5)
+    target = Additive()
+    sets.write_to(target, 1)
+    assert np.array_equal(predicted(target), predicted(modules[1]))
+    assert ms.WeightSets.from_models([target]) == sets[1]
+
+
 def test_weights_of_torch_that_einsum_applies(nn):
     import torch
 
@@ -188,9 +215,10 @@ def test_weights_of_torch_that_einsum_applies(nn):
             super().__init__()
             self.first = nn.Parameter(torch.randn(3, 4))
             self.last = nn.Parameter(torch.randn(3, 4, 2))
+            self.bias = nn.Parameter(torch.randn(3, 4))
 
         def forward(self, x):
-            hidden = torch.einsum("bf,fh->bfh", x, self.first).relu()
+            hidden = (torch.einsum("bf,fh->bfh", x, self.first) + self.bias).relu()
             return torch.einsum("bfh,fhk->bfk", hidden, self.last)
 
     sets = ms.WeightSets.from_models([Stack(), module := Stack()])
@@ -198,6 +226,7 @@ def test_weights_of_torch_that_einsum_applies(nn):
     assert np.allclose(sets.predict(X)[1], predicted(module), rtol=1e-4, atol=1e-5)
     sets.write_to(module, 0)
     assert np.array_equal(module.last.detach().numpy(), sets.layers[1][0][0])
+    assert np.array_equal(module.bias.detach().numpy(), sets.layers[0][1][0])
 
 
 def test_branches_of_torch_that_are_refused(nn):
@@ -210,6 +239,11 @@ def test_branches_of_torch_that_are_refused(nn):
         ),
         (lambda nets, x: torch.cat(every(nets, x), 1) * 2, "with mul, which is neither"),
         (lambda nets, x: nets[1](nets[0](x[:, :1])) + x[:, :1], "with add of values that are not"),
+        (
+            lambda nets, x: torch.cat(every(nets, x), 1) + nets[0][0].bias[:3],
+            "with __getitem__|with add",
+        ),
+        (lambda nets, x: sum(every(nets, x)) + nets[0][0].bias, "with add of an array, in a place"),
         (lambda nets, x: torch.cat(every(nets, x), 1).cumsum(1), "with cumsum, which is neither"),
         (lambda nets, x: torch.cat([nets[0](x[:, :1]), x], 1), "with cat of 2 values that are not"),
         (
