@@ -117,6 +117,17 @@ template <typename Activation> DEVICE bfloat16 activated(bfloat16 z, float64 par
     return to_bfloat16(Activation::of(widen(z), to_float32(parameter)));
 }
 
+// The slope of a loss, times that of the activation.
+template <typename Derivative> struct Chained {
+    template <typename T> DEVICE T of(T slope, T z, float64 parameter) {
+        return mul(slope, activated<Derivative>(z, parameter));
+    }
+};
+struct LinearDerivative;  // of which a source may have no more
+template <> struct Chained<LinearDerivative> {
+    template <typename T> DEVICE T of(T slope, T, float64) { return slope; }
+};
+
 // activation(sample * weight + bias) of neighbouring features, in set n.
 template <typename Activation, typename Memory>
 DEVICE typename Memory::Value evaluated(const typename Memory::Value &sample, const Operand &weights,

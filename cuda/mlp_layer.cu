@@ -1,5 +1,6 @@
 // after[n, b, s, k]: the values of one layer of N sets of S networks, whatever its widths are
 //
+// With the weights transposed and a derivative it is the way back from delta to that of the layer before.
 // Networks for which there are not enough registers, or not enough shared memory, go from layer to
 // layer through memory.
 #include "networks.cuh"
@@ -10,16 +11,21 @@ struct MlpLayer {
     Tensor inputs;         // (networks, units), int64: the features that the first layer sees; or null
     Tensor set_index;      // over samples, of each the set whose weights it has; or null
     Tensor weight, bias;
-    float64 parameter;     // of the activation
+    Tensor sums;           // by whose derivative results are multiplied; or null
+    float64 parameter;     // of the activation, or of the derivative
     int64 n_sets, n_samples, n_subnets, n_inputs, n_outputs;
     int64 n_weights;       // sets that there are for set_index
     int64 neighbours;      // input 0 of network s is feature s * neighbours
     int64 columns;         // threads that share the samples of a network
 };
 
+template <typename Function> struct is_linear { static constexpr bool value = false; };
+template <> struct is_linear<Linear> { static constexpr bool value = true; };
+
 // A thread owns UNITS units of ROWS samples of a network, `columns` apart; behind the last unit and
 // the last sample these are there again. x counts networks and their samples, y counts units.
-template <typename T, typename In, typename Out, typename Activation, int UNITS, int ROWS>
+template <typename T, typename In, typename Out, typename Activation, int UNITS, int ROWS,
+          typename Derivative = Linear>
 __global__ void __launch_bounds__(128) mlp_layer(const MlpLayer p) {
     const int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
     const int64 network = x / p.columns, b = x - network * p.columns;
@@ -77,6 +83,15 @@ __global__ void __launch_bounds__(128) mlp_layer(const MlpLayer p) {
 #pragma unroll
         for (int row = 0; row < ROWS; ++row) unit.of[row] = z[u][row];
         unit = Applied<Activation>::to(unit, p.parameter);
+        if constexpr (!is_linear<Derivative>::value) {
+            Unit<T, ROWS> slope;
+#pragma unroll
+            for (int row = 0; row < ROWS; ++row)
+                slope.of[row] = number_at<T, Direct<T, 1>>(p.sums, p.sums.at(n, sample(row), s, first + u));
+            slope = Applied<Derivative>::to(slope, p.parameter);
+#pragma unroll
+            for (int row = 0; row < ROWS; ++row) unit.of[row] = mul(unit.of[row], slope.of[row]);
+        }
 #pragma unroll
         for (int row = 0; row < ROWS; ++row)
             if (b + row * p.columns < p.n_samples)

@@ -47,12 +47,6 @@ template <typename T, char KIND, int ROWS, typename Memory> struct Rows {
     }
 };
 
-// The slope of a loss, times that of the activation.
-template <typename Derivative> struct Chained {
-    template <typename T> DEVICE T of(T slope, T z, float64 parameter) {
-        return mul(slope, activated<Derivative>(z, parameter));
-    }
-};
 // The size of a number.
 DEVICE float64 size(float64 x) { return from_bits(bits(x) & 0x7fffffffffffffffull); }
 
@@ -70,11 +64,6 @@ struct Weights {
         out[0] = in[0];
         out[1] = size(in[0]);
     }
-};
-
-struct LinearDerivative;  // of which a source may have no more
-template <> struct Chained<LinearDerivative> {
-    template <typename T> DEVICE T of(T slope, T, float64) { return slope; }
 };
 
 // The terms that there are, in this order.

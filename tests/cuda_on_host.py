@@ -28,6 +28,7 @@ from multisubnet._backends.cupy.launch import geometry
 from multisubnet._backends.cupy.launch import operands as _operands
 from multisubnet._backends.cupy.launch.affine import kernels, plan_affine, plan_affine_select
 from multisubnet._backends.cupy.launch.sums import plan_finish, plan_sums
+from multisubnet._backends.cupy.network_sums import NetworkSums
 from multisubnet._backends.cupy.networks import Networks
 
 ARRAYS = "numpy"
@@ -119,6 +120,7 @@ def _run_planned(plan, arrays, *what):
 
 closed_form = Fused(_run_planned)
 _networks = Networks(_run_planned, empty, np.asarray)
+_network_sums = NetworkSums(_run_planned, empty, np.asarray)
 
 
 def mlp(call, out):
@@ -136,6 +138,20 @@ def _write_networks(write, call, *arrays):
     write(call, *others, result)
     if result is not out:
         out[...] = result
+
+
+def mlp_sums(sums, totals):
+    _network_sums.mlp_sums(sums.with_arrays(lambda x: x if _is_plain(x) else _plain(x)), totals)
+
+
+def mlp_sample_sums(sums, totals):
+    sums = sums.with_arrays(lambda x: x if _is_plain(x) else _plain(x))
+    _network_sums.mlp_sample_sums(sums, totals)
+
+
+def mlp_judge(sums, predictions, loss, slopes):
+    sums = sums.with_arrays(lambda x: x if _is_plain(x) else _plain(x))
+    _network_sums.mlp_judge(sums, predictions, loss, slopes)
 
 
 def address(array):

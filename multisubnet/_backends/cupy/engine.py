@@ -21,6 +21,7 @@ from multisubnet._backends.cupy.launch import operands as _operands
 from multisubnet._backends.cupy.launch.affine import plan_affine, plan_affine_select
 from multisubnet._backends.cupy.launch.operands import SECTOR, Launch
 from multisubnet._backends.cupy.launch.sums import plan_finish, plan_sums
+from multisubnet._backends.cupy.network_sums import NetworkSums
 from multisubnet._backends.cupy.networks import Networks
 
 NAME = "cupy"
@@ -226,3 +227,6 @@ def _uploaded(device: int, shape: tuple[int, ...], data: bytes, dtype: np.dtype)
 closed_form = Fused(_run_planned)
 _networks = Networks(_run_planned, empty, _upload)
 mlp, mlp_select = _networks.mlp, _networks.mlp_select
+_network_sums = NetworkSums(_run_planned, empty, _upload)
+mlp_sums, mlp_judge = _network_sums.mlp_sums, _network_sums.mlp_judge
+mlp_sample_sums = _network_sums.mlp_sample_sums

@@ -46,14 +46,14 @@ class Networks:
             return
         if call.inputs is not None:
             call = call._replace(inputs=self._upload(call.inputs))
-        plan = _plan_of(call)._replace(in_turns=True)
+        plan = plan_of(call)._replace(in_turns=True)
         if not plan.fits:
             self._write_by_layers(call, plan, set_index, out)
             return
         samples = call.samples
         if set_index is not None:  # samples are sets of one sample
             samples, out = samples[:, None], out[:, None]
-        arrays = samples, out, call.intercept, call.inputs, set_index, *_weights_of(call)
+        arrays = samples, out, call.intercept, call.inputs, set_index, *weights_of(call)
         self._launch(plan_mlp, arrays, plan)
 
     def _write_by_layers(self, call: MlpCall, plan: Plan, set_index: Any, out: Any) -> None:
@@ -92,14 +92,14 @@ class Networks:
             if not is_last:
                 shape = call.n_sets, call.n_subnets, weight.shape[3], call.n_samples
                 after, of_after = self._empty(shape, plan.working), "nskb"
-            arrays = before, after, inputs, index, weight, bias
+            arrays = before, after, inputs, index, weight, bias, None
             dtypes = plan.working, plan.dtype if is_last else plan.working
             activation = plan.activations[number]
             self._launch(plan_layer, arrays, (of_before, of_after), activation, dtypes, plan.n_sets)
             before, of_before, inputs = after, of_after, None
 
 
-def _plan_of(call: MlpCall) -> Plan:
+def plan_of(call: MlpCall) -> Plan:
     biased = tuple([bias is not None for _, bias in call.layers])
     return Plan(
         *(call.sizes, call.activations, biased, call.additive),
@@ -107,7 +107,7 @@ def _plan_of(call: MlpCall) -> Plan:
     )
 
 
-def _weights_of(call: MlpCall) -> list[Any]:
+def weights_of(call: MlpCall) -> list[Any]:
     return [x for layer in call.layers for x in layer]
 
 
@@ -121,11 +121,11 @@ def _blocks(call: MlpCall) -> Iterator[tuple[slice, slice, list[slice]]]:
     samples = min(call.n_samples, most)
     subnets = max(min(call.n_subnets, most // samples), 1)
     sets = min(call.n_sets, max(most // (samples * subnets), 1))
-    pieces = _slices(call.n_subnets, subnets) or [slice(0, 0)]
-    for n in _slices(call.n_sets, sets):
-        for b in _slices(call.n_samples, samples):
+    pieces = slices(call.n_subnets, subnets) or [slice(0, 0)]
+    for n in slices(call.n_sets, sets):
+        for b in slices(call.n_samples, samples):
             yield n, b, pieces
 
 
-def _slices(length: int, most: int) -> list[slice]:
+def slices(length: int, most: int) -> list[slice]:
     return [slice(first, min(first + most, length)) for first in range(0, length, most)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from multisubnet._arithmetic import activation_recipes, loss_recipes, moments
 from multisubnet._arithmetic.activation import INPUTS, OF_INTEGERS, form_of, program_of
+from multisubnet._arithmetic.output_loss import CATEGORICAL, OutputLoss
 from multisubnet._arithmetic.recipe import Program, Real, trace
 from multisubnet._backends.cupy.launch.operands import functor
 
@@ -109,6 +110,19 @@ def _loss(key: str) -> str:
     return text
 
 
+def _loss_of_all(n_outputs: int) -> str:
+    """Return the function of the loss of all outputs, and of its slopes."""
+    text = ""
+    for real in map(np.dtype, (np.float32, np.float64)):
+        program = OutputLoss(CATEGORICAL, "linear", n_outputs).program(real)
+        lines = _body(program, real.name, lambda x: "t" if x == "target" else f"z[{x[1:]}]")
+        first = len(lines) - 1 - n_outputs
+        lines[first:] = [f"out[{i}] = {x};" for i, x in enumerate(lines[first:])]
+        signature = f"DEVICE void of(const {real.name} *z, {real.name} t, {real.name} *out)"
+        text += _block(signature, lines)
+    return text
+
+
 def _program_of_loss(recipe: Callable[..., Real], dtype: np.dtype) -> Program:
     form = form_of(dtype)
     return trace(lambda p, t: (recipe(p, t, form),), dtype, ("p", "t"))
@@ -143,6 +157,10 @@ def header(name: str, words: Collection[str]) -> str | None:
         return None
     keys, _ = _HEADERS[name]
     functors = "".join(_printed(name, key) for key in keys if functor(key) in words)
+    if name == "losses.cuh":
+        for word in words:
+            if match := re.fullmatch(rf"({functor(CATEGORICAL)})_(\d+)", word):
+                functors += f"\nstruct {word} {{\n{_loss_of_all(int(match[2]))}}};\n"
     return '#pragma once\n#include "arithmetic.cuh"\n' + functors
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.activation import Activation, program_of
 from multisubnet._backends.cupy.launch.geometry import WARP, Card
 from multisubnet._backends.cupy.launch.operands import (
     CODES,
@@ -32,7 +32,7 @@ _MAX_GRID_X = 2**31 - 1
 
 _TENSOR = struct.Struct("<Q5q")
 _MLP = struct.Struct("<" + "Q5q" * (5 + 2 * MOST_LAYERS) + f"{MOST_LAYERS}d10q")
-_LAYER = struct.Struct("<" + "Q5q" * 6 + "d8q")
+_LAYER = struct.Struct("<" + "Q5q" * 7 + "d8q")
 _SUM = struct.Struct("<" + "Q5q" * 5 + "7q")
 _AXES = "nbsk"  # sets, samples (of a weight: inputs), networks, units or features
 
@@ -188,20 +188,9 @@ def plan_mlp(
     arrays = {"samples": samples, "intercept": intercept}
     arrays |= {f"layers[{i // 2}][{i % 2}]": x for i, x in enumerate(layers)}
     direct = _is_direct(arrays.values(), out, networks.dtype)
-    axes = {"out": "nbk" if networks.additive else "nbsk", "intercept": "nk"}
-    axes["samples"] = "nbk" if len(samples.shape) == 3 else "bk"
-    fields = [
-        *_fields("samples", samples, axes["samples"], address),
-        *_fields("out", out, axes["out"], address),
-        *_fields("intercept", intercept, axes["intercept"], address),
-        *_fields("inputs", inputs, "sk", address),
-        *_fields("set_index", set_index, "b", address),
-    ]
-    for i, x in enumerate(layers):
-        fields += _fields(f"layers[{i // 2}][{i % 2}]", x, "nsk" if i % 2 else "nsbk", address)
-    fields += [0] * (6 * (2 * MOST_LAYERS - len(layers)))
-    parameters = [parameter_of(activation) for activation in networks.activations]
-    parameters += [0.0] * (MOST_LAYERS - len(parameters))
+    axes = "nbk" if networks.additive else "nbsk"
+    fields = fields_of_networks(samples, (out, axes), intercept, inputs, set_index, layers, address)
+    parameters = parameters_of(networks)
 
     n_sets, n_samples = out.shape[:2]
     shape = _Shape.of(out, networks, card)
@@ -214,7 +203,7 @@ def plan_mlp(
         str(shape.rows),
         str(networks.additive).lower(),
     ]
-    instance += [layer.name(networks.working) for layer in networks.layers]
+    instance += layers_of(networks)
     argument = _MLP.pack(
         *fields,
         *parameters,
@@ -233,6 +222,43 @@ def plan_mlp(
         (shape.group * networks.vectors + threads * networks.vectors_of_thread(shape.rows))
         * VECTOR_BYTES,
     )
+
+
+def fields_of_networks(
+    samples: Strided,
+    out: tuple[Strided, str],
+    intercept: Strided | None,
+    inputs: Strided | None,
+    set_index: Strided | None,
+    layers: Sequence[Strided | None],
+    address: Callable[[Strided], int],
+) -> list[int]:
+    """Return the fields of all arrays of cuda/mlp.cuh, `out` being given with its axes."""
+    fields = [
+        *fields_of_tensor("samples", samples, "nbk"[3 - len(samples.shape) :], address),
+        *fields_of_tensor("out", *out, address),
+        *fields_of_tensor("intercept", intercept, "nk", address),
+        *fields_of_tensor("inputs", inputs, "sk", address),
+        *fields_of_tensor("set_index", set_index, "b", address),
+    ]
+    for i, x in enumerate(layers):
+        axes = "nsk" if i % 2 else "nsbk"
+        fields += fields_of_tensor(f"layers[{i // 2}][{i % 2}]", x, axes, address)
+    return fields + [0] * (6 * (2 * MOST_LAYERS - len(layers)))
+
+
+def parameters_of(networks: Networks) -> list[float]:
+    """Return the parameters of activations, for as many layers as there can be."""
+    parameters = [parameter_of(activation) for activation in networks.activations]
+    return parameters + [0.0] * (MOST_LAYERS - len(parameters))
+
+
+def layers_of(networks: Networks, linear: bool = False) -> list[str]:
+    """Return the template's layers, the last one without its activation if told so."""
+    layers = networks.layers
+    if linear:
+        layers[-1] = layers[-1]._replace(activation=None)
+    return [layer.name(networks.working) for layer in layers]
 
 
 class _Shape(NamedTuple):
@@ -310,6 +336,7 @@ def plan_layer(
     set_index: Strided | None,
     weight: Strided,
     bias: Strided | None,
+    sums: Strided | None,
     axes: tuple[str, str],
     activation: Activation | None,
     dtypes: tuple[np.dtype, np.dtype],
@@ -320,7 +347,9 @@ def plan_layer(
     """Return the launch that writes one layer of networks to a non-empty `after`.
 
     `axes` are those of `before` and `after`; without networks among them, `before` is samples.
-    `dtypes` are that of the arithmetic and that to which results are rounded.
+    With `sums`, of the shape of `after`, the results are multiplied by what the activation has for
+    derivative there, and not activated. `dtypes` are that of the arithmetic and that to which
+    results are rounded.
     """
     working, dtype = dtypes
     lengths = dict(zip(axes[1], after.shape, strict=True))
@@ -331,20 +360,23 @@ def plan_layer(
     rows = _ROWS[working.itemsize == 8]
     if set_index is not None or n_networks * (n_samples // rows) < card.least_threads:
         rows = 1
-    function = _function_of(activation, working)
+    functions = [_function_of(activation, working)]
+    if sums is not None:
+        functions = [_function_of(None, working), _function_of(activation.derivative, working)]
     # While a function is called, float64 values take more registers than there are for 16 units.
-    is_crowded = working.itemsize == 8 and function.startswith("Called")
+    is_crowded = working.itemsize == 8 and functions[-1].startswith("Called")
     units = 16 if n_outputs > 4 and not is_crowded else 4
     n_inputs = weight.shape[2]
     columns = -(-n_samples // rows)
     neighbours = n_inputs if "s" not in axes[0] and inputs is None else 0
     argument = _LAYER.pack(
-        *_fields("samples", before, axes[0], address),
-        *_fields("out", after, axes[1], address),
-        *_fields("inputs", inputs, "sk", address),
-        *_fields("set_index", set_index, "b", address),
-        *_fields("a weight", weight, "nsbk", address),
-        *_fields("a bias", bias, "nsk", address),
+        *fields_of_tensor("samples", before, axes[0], address),
+        *fields_of_tensor("out", after, axes[1], address),
+        *fields_of_tensor("inputs", inputs, "sk", address),
+        *fields_of_tensor("set_index", set_index, "b", address),
+        *fields_of_tensor("a weight", weight, "nsbk", address),
+        *fields_of_tensor("a bias", bias, "nsk", address),
+        *fields_of_tensor("sums", sums, axes[1], address),
         parameter_of(activation),
         *(lengths["n"], n_samples, lengths["s"], n_inputs, n_outputs, n_sets, neighbours, columns),
     )
@@ -353,10 +385,10 @@ def plan_layer(
         type_name,
         memory_of(type_name, 1 if direct else None),
         memory_of(TYPES[dtype.char], 1 if after.dtype == dtype else None),
-        function,
+        *(functions[0], str(units), str(rows), *functions[1:]),
     ]
     grid = -(-n_networks * columns // THREADS), -(-n_outputs // units)
-    kernel = f"mlp_layer<{', '.join(instance)}, {units}, {rows}>"
+    kernel = f"mlp_layer<{', '.join(instance)}>"
     return Launch(kernel, grid, (THREADS, 1), argument, _TENSOR.size)
 
 
@@ -377,11 +409,11 @@ def plan_sum(
     working, dtype = dtypes
     of_networks, n_subnets, n_outputs, n_samples = values.shape
     argument = _SUM.pack(
-        *_fields("values", values, "nskb", address),
-        *_fields("out", out, "nbk", address),
-        *_fields("intercept", intercept, "nk", address),
-        *_fields("set_index", set_index, "b", address),
-        *_fields("totals", totals, "nbk", address),
+        *fields_of_tensor("values", values, "nskb", address),
+        *fields_of_tensor("out", out, "nbk", address),
+        *fields_of_tensor("intercept", intercept, "nk", address),
+        *fields_of_tensor("set_index", set_index, "b", address),
+        *fields_of_tensor("totals", totals, "nbk", address),
         *(of_networks, n_samples, n_subnets, n_outputs, n_sets, is_first, is_last),
     )
     type_name = TYPES[working.char]
@@ -408,7 +440,7 @@ def _is_direct(arrays: Any, out: Strided, dtype: np.dtype) -> bool:
     return out.dtype == dtype and all(x is None or x.dtype == dtype for x in arrays)
 
 
-def _fields(
+def fields_of_tensor(
     name: str, array: Strided | None, axes: str, address: Callable[[Strided], int]
 ) -> list[int]:
     """Return the fields of a Tensor."""

@@ -1,0 +1,204 @@
+"""The launches of losses of networks with hidden layers, and of their gradients."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from multisubnet._arithmetic.output_loss import CATEGORICAL, OutputLoss
+from multisubnet._arithmetic.summation_order import BLOCK, RUN
+from multisubnet._backends.cupy.launch import mlp
+from multisubnet._backends.cupy.launch.geometry import MAX_GRID_Y, WARP, Card
+from multisubnet._backends.cupy.launch.mlp import MOST_LAYERS, THREADS, Networks, fields_of_tensor
+from multisubnet._backends.cupy.launch.operands import (
+    TYPES,
+    VECTOR_BYTES,
+    Launch,
+    Strided,
+    functor,
+    memory_of,
+)
+
+_TENSOR = "Q5q"
+_LOSS = struct.Struct("<" + _TENSOR * (7 + 2 * MOST_LAYERS) + f"{MOST_LAYERS}d10q")
+_JUDGE = struct.Struct("<" + _TENSOR * 5 + "d5q")
+_LAYER_SUMS = struct.Struct("<" + _TENSOR * 5 + "7q")
+_TENSOR_BYTES = struct.calcsize("<" + _TENSOR)
+
+
+def judge_of(loss: OutputLoss, slopes: bool) -> str:
+    """Return the template of what judges outputs."""
+    function = functor(loss.loss)
+    if loss.loss == CATEGORICAL:
+        function = f"Together<{function}_{loss.n_outputs}>"
+    derivative = f"{loss.activation}_derivative" if slopes else "linear_derivative"
+    return f"Judge<{function}, {functor(loss.activation)}, {functor(derivative)}, {loss.width}>"
+
+
+def _memories(targets: Strided, factor: Strided | None, working: np.dtype) -> list[str]:
+    """Return how targets and factors are read."""
+    name = TYPES[working.char]
+    of_targets = memory_of(name, 1 if targets.dtype == working else None)
+    # Normalized weights of samples are of float64 always.
+    if factor is None or factor.dtype == np.float64:
+        return [of_targets, memory_of("float64", 1)]
+    return [of_targets, memory_of(name, None)]
+
+
+def plan_loss(
+    targets: Strided,
+    factor: Strided | None,
+    samples: Strided,
+    totals: Strided,
+    intercept: None,
+    inputs: Strided | None,
+    set_index: None,
+    *others: Any,
+) -> Launch:
+    """Return the launch that writes losses of networks which fit to `totals` (blocks, N, S).
+
+    `others` are the weight and the bias of each layer, a `Networks`, an `OutputLoss`, a `Card` and
+    the function that gives an array's address.
+    """
+    *layers, networks, loss, card, address = others
+    n_samples = targets.shape[1]
+    working = networks.working
+    shape = _Passes.of(n_samples, networks, card)
+    name = TYPES[working.char]
+    direct = all(x is None or x.dtype == working for x in (samples, *layers))
+    instance = [
+        name,
+        memory_of(name, 1 if direct else None),
+        *_memories(targets, factor, working),
+        str(shape.rows),
+        judge_of(loss, slopes=False),
+        *mlp.layers_of(networks, linear=True),
+    ]
+    n_blocks = totals.shape[0]
+    n_groups = -(-networks.n_sets * networks.n_subnets // shape.group)
+    argument = _LOSS.pack(
+        *fields_of_tensor("targets", targets, "nbsk", address),
+        *fields_of_tensor("sample_weight", factor, "b", address),
+        *mlp.fields_of_networks(
+            samples, (totals, "bns"), intercept, inputs, set_index, layers, address
+        ),
+        *mlp.parameters_of(networks),
+        *(networks.n_sets, n_samples, networks.n_subnets, networks.n_sets),
+        *(n_groups, n_blocks, shape.group, BLOCK, shape.lanes, 0),
+    )
+    grid = min(n_groups * n_blocks, mlp._MAX_GRID_X), 1
+    shared_bytes = shape.group * networks.vectors * VECTOR_BYTES
+    kernel = f"mlp_loss<{', '.join(instance)}>"
+    return Launch(kernel, grid, (1, shape.threads), argument, _TENSOR_BYTES, shared_bytes)
+
+
+class _Passes(NamedTuple):
+    """How the samples of a block are divided among threads, and networks among blocks of these."""
+
+    rows: int
+    """Samples of a thread at the same time."""
+    lanes: int
+    """Threads of a network."""
+    group: int
+    """Networks of a block of threads."""
+    threads: int
+    """Of a block: those that have no sample help to load."""
+
+    @classmethod
+    def of(cls, n_samples: int, networks: Networks, card: Card) -> _Passes:
+        length = min(n_samples, BLOCK)
+        n_networks = networks.n_sets * networks.n_subnets
+        rows = next(
+            (
+                rows
+                for rows in networks.rows
+                if rows <= length and n_networks * -(-n_samples // rows) >= card.least_threads
+            ),
+            1,
+        )
+        passes = -(-length // (THREADS * rows))
+        lanes = -(-length // (passes * rows))
+        if passes > 1:  # of whole runs
+            multiple = RUN // rows
+            lanes = -(-lanes // multiple) * multiple
+        of_network = networks.vectors * VECTOR_BYTES
+        group = min(THREADS // lanes, max(mlp._SHARED_BYTES // of_network, 1), n_networks)
+        least = min(THREADS, -(-group * networks.vectors // WARP) * WARP)
+        return cls(rows, lanes, group, max(-(-group * lanes // WARP) * WARP, least))
+
+
+def plan_judge(
+    targets: Strided,
+    factor: Strided | None,
+    sums: Strided,
+    slopes: Strided | None,
+    totals: Strided | None,
+    axes: str,
+    loss: OutputLoss,
+    parameter: float,
+    is_first: bool,
+    card: Card,
+    address: Callable[[Strided], int],
+) -> Launch:
+    """Return the launch that judges outputs by their sums, neither of them empty.
+
+    `sums` and `slopes` have these axes; `totals` are (blocks, N, S), float64.
+    """
+    lengths = dict(zip(axes, sums.shape, strict=True))
+    n_samples, n_subnets = lengths["b"], lengths.get("s", 1)
+    instance = [
+        TYPES[sums.dtype.char],
+        *_memories(targets, factor, sums.dtype),
+        judge_of(loss, slopes is not None),
+    ]
+    argument = _JUDGE.pack(
+        *fields_of_tensor("targets", targets, "nbsk", address),
+        *fields_of_tensor("sample_weight", factor, "b", address),
+        *fields_of_tensor("sums", sums, axes, address),
+        *fields_of_tensor("slopes", slopes, axes, address),
+        *fields_of_tensor("totals", totals, "bns", address),
+        *(parameter, lengths["n"], n_samples, n_subnets, lengths["k"], is_first),
+    )
+    across = lengths["n"] * n_subnets
+    runs = -(-min(n_samples, BLOCK) // RUN)
+    y = min(runs, THREADS)
+    x = min(THREADS // y, 1 << (across - 1).bit_length())
+    grid = -(-across // x), min(-(-n_samples // BLOCK), MAX_GRID_Y)
+    return Launch(f"mlp_judge<{', '.join(instance)}>", grid, (x, y), argument, _TENSOR_BYTES)
+
+
+def plan_layer_sums(
+    before: Strided,
+    delta: Strided,
+    inputs: Strided | None,
+    weight: Strided | None,
+    bias: Strided | None,
+    axes: str,
+    n_inputs: int,
+    is_first: bool,
+    card: Card,
+    address: Callable[[Strided], int],
+) -> Launch:
+    """Return the launch that writes sums over samples of products to the totals of a layer.
+
+    `axes` are those of `before`; without networks among them, these are samples. `delta` is (N, S,
+    K, B), totals are (blocks, N, S, inputs * outputs) and (blocks, N, S, outputs).
+    """
+    n_sets, n_subnets, n_outputs, n_samples = delta.shape
+    name = TYPES[delta.dtype.char]
+    direct = memory_of(name, 1 if before.dtype == delta.dtype else None)
+    neighbours = n_inputs if "s" not in axes and inputs is None else 0
+    argument = _LAYER_SUMS.pack(
+        *fields_of_tensor("samples", before, axes, address),
+        *fields_of_tensor("delta", delta, "nskb", address),
+        *fields_of_tensor("inputs", inputs, "sk", address),
+        *fields_of_tensor("totals", weight, "bnsk", address),
+        *fields_of_tensor("totals", bias, "bnsk", address),
+        *(n_sets, n_samples, n_subnets, n_inputs, n_outputs, neighbours, is_first),
+    )
+    threads = n_sets * n_subnets * (n_inputs + 1) * n_outputs
+    grid = -(-threads // THREADS), min(-(-n_samples // BLOCK), MAX_GRID_Y)
+    return Launch(f"mlp_layer_sums<{name}, {direct}>", grid, (THREADS, 1), argument, _TENSOR_BYTES)
