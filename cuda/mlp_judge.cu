@@ -17,11 +17,12 @@ constexpr int RUN = 32, BLOCK = 4096, THREADS = 128;
 
 // x counts networks, y the runs of a block of samples that are added up at the same time; blockIdx.y
 // counts blocks of samples.
-template <typename T, typename Targets, typename Factor, typename Judge>
-__global__ void __launch_bounds__(THREADS) mlp_judge(const MlpJudge p) {
+template <typename T, typename Judge>
+__global__ void __launch_bounds__(THREADS, 4) mlp_judge(const MlpJudge p) {
     __shared__ T runs[THREADS];
     constexpr int WIDTH = Judge::WIDTH;
     typedef Direct<T, 1> Memory;
+    const Tensor &targets = p.judged.targets, &factors = p.judged.factor;
     const int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
     const bool is_there = x < p.n_sets * p.n_subnets;
     const int64 network = is_there ? x : 0, n = network / p.n_subnets, s = network - n * p.n_subnets;
@@ -41,26 +42,24 @@ __global__ void __launch_bounds__(THREADS) mlp_judge(const MlpJudge p) {
 #pragma unroll 1
             for (int64 b = begin + start; is_there && b < begin + stop; ++b) {
                 T term = T(), factor = T(1);
-                if (p.judged.factor.data)
-                    factor = number_at<T, Factor>(p.judged.factor, p.judged.factor.at(0, b, 0, 0));
+                if (factors.data) factor = number_at<T, Converting<T>>(factors, factors.at(0, b, 0, 0));
 #pragma unroll 1
                 for (int64 k = 0; k < p.n_outputs; k += WIDTH) {
                     T z[WIDTH];
 #pragma unroll
                     for (int i = 0; i < WIDTH; ++i)
                         z[i] = number_at<T, Memory>(p.sums, p.sums.at(n, b, s, k + i));
-                    const T target =
-                        number_at<T, Targets>(p.judged.targets, p.judged.targets.at(n, b, s, k));
+                    const T target = number_at<T, Converting<T>>(targets, targets.at(n, b, s, k));
                     const T loss = Judge::of(z, &target, p.parameter);
                     term = k ? add(term, loss) : loss;
                     if (!p.slopes.data) continue;
 #pragma unroll
                     for (int i = 0; i < WIDTH; ++i) {
-                        const T slope = p.judged.factor.data ? mul(z[i], factor) : z[i];
+                        const T slope = factors.data ? mul(z[i], factor) : z[i];
                         write_at<Memory>(p.slopes, p.slopes.at(n, b, s, k + i), &slope, true);
                     }
                 }
-                of_run = add(of_run, p.judged.factor.data ? mul(term, factor) : term);
+                of_run = add(of_run, factors.data ? mul(term, factor) : term);
             }
             *mine = of_run;
             if (blockDim.y > 1) __syncthreads();

@@ -19,7 +19,7 @@ constexpr int64 RUN = 32, BLOCK = 4096;
 // A thread owns a sum, of which there are n_inputs + 1 rows for each network: the last one is that of
 // biases. blockIdx.y counts blocks of samples.
 template <typename T, typename In>
-__global__ void __launch_bounds__(128) mlp_layer_sums(const MlpLayerSums p) {
+__global__ void __launch_bounds__(128, 4) mlp_layer_sums(const MlpLayerSums p) {
     int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
     const int64 of_network = (p.n_inputs + 1) * p.n_outputs, network = x / of_network;
     if (network >= p.n_sets * p.n_subnets || threadIdx.y) return;

@@ -14,12 +14,14 @@ import pytest
 from conftest import EXAMPLES, few
 from test_launch import H100, Array, launch_of_sums
 from test_mlp_kernels import launch_of_mlp
+from test_mlp_sum_kernels import launch_of_loss
 
 from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet._arithmetic.summands import Summands
 from multisubnet._backends.cupy import sources
 from multisubnet._backends.cupy.launch import affine, sums
 from multisubnet._backends.cupy.launch.moments import plan_judge, plan_moment_sums, plan_moments
+from multisubnet._backends.cupy.launch.operands import functor
 from multisubnet._functions.loss_problem import LOSSES
 
 nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="CuPy is not installed")
@@ -214,6 +216,7 @@ LAYERS = [  # instances of mlp_layer and mlp_sum
     "mlp_layer<float64, Direct<float64, 1>, Direct<float64, 1>, Called<Tanh>, 4, 2>",
     "mlp_layer<float32, Converting<float32>, Converting<float16>, Relu, 16, 4>",
     "mlp_layer<int8, Converting<int8>, Converting<int8>, Relu6, 4, 1>",
+    "mlp_layer<float32, Direct<float32, 1>, Direct<float32, 1>, Linear, 16, 4, ReluDerivative>",
 ]
 SUMS_OF_NETWORKS = [
     "mlp_sum<float32, Direct<float32, 1>, Converting<float16>>",
@@ -229,11 +232,51 @@ def test_networks_that_go_through_memory_stay_in_registers(arch):
     assert most_registers(arch, SUMS_OF_NETWORKS) <= 128
 
 
+CATEGORICAL = "categorical_crossentropy_from_logits"
+LOSSES_OF_NETWORKS = {  # registers that a thread may take
+    ((1, 8, 8, 1), "squared_error", "f4"): 128,
+    ((1, 16, 16, 1), "squared_error", "f4"): 168,
+    ((1, 16, 16, 1), "log_cosh", "f8"): 168,
+    ((8, 16, 16, 4), CATEGORICAL, "f4"): 255,
+    ((1, 32, 32, 1), "squared_error", "f4"): 168,
+    ((1, 32, 32, 1), "squared_error", "f8"): 168,
+}
+JUDGES = [
+    "mlp_judge<float32, Judge<SquaredError, Linear, LinearDerivative, 1>>",
+    "mlp_judge<float64, Judge<BinaryCrossentropy, Sigmoid, SigmoidDerivative, 1>>",
+    f"mlp_judge<float32, Judge<Together<{functor(CATEGORICAL)}_4>, Tanh, TanhDerivative, 4>>",
+]
+LAYER_SUMS = [
+    "mlp_layer_sums<float32, Direct<float32, 1>>",
+    "mlp_layer_sums<float64, Converting<float64>>",
+]
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("networks", LOSSES_OF_NETWORKS, ids=str)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_losses_of_networks_stay_in_registers(arch, networks):
+    sizes, loss, dtype = networks
+    if EXAMPLES < 200 and (arch not in (ARCHITECTURES[0], 90) or sizes[-2] == 32):
+        pytest.skip("takes long: with 200 examples")
+    name = launch_of_loss((10**4, 100, 9), sizes, loss, dtype=dtype, weighted=True).kernel
+    assert most_registers(arch, [name]) <= LOSSES_OF_NETWORKS[networks]
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("arch", few(ARCHITECTURES, 2))
+def test_what_judges_and_adds_up_in_memory_stays_in_registers(arch):
+    assert most_registers(arch, JUDGES) <= 168
+    assert most_registers(arch, LAYER_SUMS) <= 128
+
+
 @needs_nvrtc
 def test_networks_neither_flush_nor_contract_nor_approximate():
     sums = launch_of_mlp((9, 9, 9), (3, 5, 2), additive=True, dtype="f2", last="tanh")
     names = [sums.kernel, launch_of_mlp((9, 9, 9), (1, 4, 1), dtype="f8").kernel]
+    loss = launch_of_loss((9, 9, 9), (3, 5, 2), CATEGORICAL, weighted=True, last="tanh")
     text = ptx(names) + ptx(LAYERS) + ptx(SUMS_OF_NETWORKS)
+    text += ptx([loss.kernel]) + ptx(JUDGES) + ptx(LAYER_SUMS)
     assert broken_promises(text) == set()
     instructions = {"mul.rn.f32", "add.rn.f64", "div.rn.f32", "setp.lt.f32", "cvt.rn.f16.f64"}
     assert instructions <= set(re.findall(r"[\w.]+", text))

@@ -13,7 +13,7 @@ import cuda_on_host
 from hypothesis import strategies as st
 
 from multisubnet._backends import numpy, numpy_mlp
-from multisubnet._backends.cupy import host_arrays, networks
+from multisubnet._backends.cupy import host_arrays, network_sums, networks
 from multisubnet._backends.cupy.launch import geometry
 from multisubnet._backends.cupy.launch import mlp as launch_mlp
 from multisubnet._backends.numba import engine, mlp_engine, mlp_sum_engine, sum_layout
@@ -48,10 +48,11 @@ SIZES = {  # by name: what holds it, what it is called there, and small values
     "gpu_runs": (geometry, "MOST_RUNS", [1, 2]),
     "gpu_rows": (geometry, "MAX_GRID_Y", [32, 96]),  # multiples of 32, as grids are
     "gpu_scratch": (networks, "_SCRATCH_BYTES", [1, 5000]),
+    "gpu_sums_scratch": (network_sums, "_SCRATCH_BYTES", [1, 5000]),
     "gpu_products": (launch_mlp, "_PRODUCTS", [1]),
     "gpu_at_once": (launch_mlp, "_AT_ONCE", [1]),
     "gpu_turn": (launch_mlp, "_TURN", [1, 4, 9]),
-    "gpu_grid": (launch_mlp, "_MAX_GRID_X", [1, 3]),
+    "gpu_grid": (launch_mlp, "MAX_GRID_X", [1, 3]),
     "gpu_chunk": (host_arrays, "_CHUNK_BYTES", [1, 100, 1000]),
     "least_bytes": (summation, "_LEAST_BYTES", [1 << 9, 1 << 12]),
     "most_bytes": (summation, "_MOST_BYTES", [1 << 9, 1 << 12]),

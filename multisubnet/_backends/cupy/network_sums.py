@@ -14,7 +14,7 @@ import numpy as np
 from multisubnet._arithmetic.summands import OPERANDS, Summands
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._backends.cupy.launch.mlp import parameter_of, plan_layer
-from multisubnet._backends.cupy.launch.mlp_sums import plan_judge, plan_layer_sums, plan_loss
+from multisubnet._backends.cupy.launch.mlp_sums import fits, plan_judge, plan_layer_sums, plan_loss
 from multisubnet._backends.cupy.launch.sums import plan_sums
 from multisubnet._backends.cupy.networks import plan_of, slices, weights_of
 from multisubnet._backends.mlp_call import MlpCall
@@ -50,7 +50,7 @@ class NetworkSums:
             return
         sums = self._with_inputs(sums)
         plan = plan_of(sums.call)
-        if plan.fits and not gradients:
+        if fits(plan) and not gradients:
             self._write_losses(sums, plan, totals.loss)
             return
         flat = [
@@ -137,27 +137,28 @@ class NetworkSums:
         That is an array, its axes, and the numbers of features. The inputs come first. Without
         `both`, there are sums of the last layer alone.
         """
-        dtype = call.working_dtype
         inputs = call.samples, "nbk"[3 - call.samples.ndim :], call.inputs
         values: list[tuple[Any, tuple[Any, str, Any]]] = [(None, inputs)]
         for number, activation in enumerate(call.activations):
-            weight, bias = call.layers[number]
-            before, axes, seen = values[-1][1]
-
-            def layer(function: Any) -> Any:
-                shape = call.n_sets, call.n_subnets, weight.shape[3], call.n_samples
-                after = self._empty(shape, dtype)
-                arrays = before, after, seen, None, weight, bias, None
-                what = (axes, "nskb"), function, (dtype, dtype), call.n_sets
-                self._launch(plan_layer, arrays, *what)
-                return after
-
             is_last = number == len(call.layers) - 1
-            z = layer(None) if both or is_last else None
+            before = values[-1][1]
+            z = self._layer(call, number, None, *before) if both or is_last else None
             is_linear = activation is None or activation.name == "linear"
-            h = z if is_last or (both and is_linear) else layer(activation)
+            has_values = is_last or (both and is_linear)
+            h = z if has_values else self._layer(call, number, activation, *before)
             values.append((z, (h, "nskb", None)))
         return values
+
+    def _layer(
+        self, call: MlpCall, number: int, activation: Any, before: Any, axes: str, inputs: Any
+    ) -> Any:
+        """Return the values of a layer, (N, S, K, B)."""
+        dtype, (weight, bias) = call.working_dtype, call.layers[number]
+        after = self._empty((call.n_sets, call.n_subnets, weight.shape[3], call.n_samples), dtype)
+        arrays = before, after, inputs, None, weight, bias, None
+        what = (axes, "nskb"), activation, (dtype, dtype), call.n_sets
+        self._launch(plan_layer, arrays, *what)
+        return after
 
     def _backward(
         self, call: MlpCall, values: list[Any], delta: Any, out: Any = None

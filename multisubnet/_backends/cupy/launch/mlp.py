@@ -28,7 +28,7 @@ from multisubnet._backends.cupy.launch.operands import (
 # As in cuda/mlp.cu.
 MOST_LAYERS = 8
 THREADS = 128
-_MAX_GRID_X = 2**31 - 1
+MAX_GRID_X = 2**31 - 1
 
 _TENSOR = struct.Struct("<Q5q")
 _MLP = struct.Struct("<" + "Q5q" * (5 + 2 * MOST_LAYERS) + f"{MOST_LAYERS}d10q")
@@ -42,8 +42,8 @@ _AT_ONCE = 1024  # products of a layer up to which all its units are computed at
 _TURN = 8  # of a layer of more, at most so many units
 _WORDS_IN_TURNS = 96  # as _WORDS, of several samples: between turns a thread keeps more
 _ROWS = 4, 2, 1  # samples of a thread
-_SHARED_BYTES = 24 << 10  # of the weights of several networks
-_MOST_SHARED_BYTES = 48 << 10  # of those of one network
+SHARED_BYTES = 24 << 10  # of the weights of several networks
+MOST_SHARED_BYTES = 48 << 10  # of those of one network
 _SHORT = 16  # operations of a recipe up to which its code is there for each value of a thread
 _BLOCKS = 8  # on each multiprocessor, for which samples are divided among blocks
 
@@ -71,7 +71,7 @@ class Networks(NamedTuple):
             and len(self.biased) <= MOST_LAYERS
             and self._words(1) <= _WORDS
             and self._products <= _PRODUCTS
-            and self.vectors * VECTOR_BYTES <= _MOST_SHARED_BYTES
+            and self.vectors * VECTOR_BYTES <= MOST_SHARED_BYTES
             and self.threads(1) >= 2 * WARP
         )
 
@@ -80,7 +80,7 @@ class Networks(NamedTuple):
         of_thread = self.vectors_of_thread(rows)
         if not of_thread:
             return THREADS
-        left = _MOST_SHARED_BYTES // VECTOR_BYTES - self.vectors
+        left = MOST_SHARED_BYTES // VECTOR_BYTES - self.vectors
         return min(left // of_thread // WARP * WARP, THREADS)
 
     def vectors_of_thread(self, rows: int) -> int:
@@ -212,7 +212,7 @@ def plan_mlp(
         shape.networks_first,
     )
     threads = max(-(-shape.group * shape.lanes // WARP) * WARP, shape.least_threads)
-    grid = min(shape.n_groups * shape.n_parts, _MAX_GRID_X), 1
+    grid = min(shape.n_groups * shape.n_parts, MAX_GRID_X), 1
     return Launch(
         f"mlp<{', '.join(instance)}>",
         grid,
@@ -301,8 +301,8 @@ class _Shape(NamedTuple):
         networks_first = n_networks > 1 and abs(step) < abs(over_samples)
         if networks_first:
             group = max(group, SECTOR // max(abs(step), SECTOR // 8))
-        left = _MOST_SHARED_BYTES - threads * networks.vectors_of_thread(rows) * VECTOR_BYTES
-        most = max(min(_SHARED_BYTES, left) // (networks.vectors * VECTOR_BYTES), 1)
+        left = MOST_SHARED_BYTES - threads * networks.vectors_of_thread(rows) * VECTOR_BYTES
+        most = max(min(SHARED_BYTES, left) // (networks.vectors * VECTOR_BYTES), 1)
         group = min(group, most, n_networks)
         lanes = min(lanes, threads // group)
         # Threads have as many samples each as others have.

@@ -48,6 +48,13 @@ def _memories(targets: Strided, factor: Strided | None, working: np.dtype) -> li
     return [of_targets, memory_of(name, None)]
 
 
+def fits(networks: Networks) -> bool:
+    """Whether losses of networks are found in registers, all at once."""
+    of_terms = THREADS * (max(networks.rows) + 2) * networks.working.itemsize
+    weights = networks.vectors * VECTOR_BYTES
+    return networks.fits and weights + of_terms <= mlp.MOST_SHARED_BYTES
+
+
 def plan_loss(
     targets: Strided,
     factor: Strided | None,
@@ -89,7 +96,7 @@ def plan_loss(
         *(networks.n_sets, n_samples, networks.n_subnets, networks.n_sets),
         *(n_groups, n_blocks, shape.group, BLOCK, shape.lanes, 0),
     )
-    grid = min(n_groups * n_blocks, mlp._MAX_GRID_X), 1
+    grid = min(n_groups * n_blocks, mlp.MAX_GRID_X), 1
     shared_bytes = shape.group * networks.vectors * VECTOR_BYTES
     kernel = f"mlp_loss<{', '.join(instance)}>"
     return Launch(kernel, grid, (1, shape.threads), argument, _TENSOR_BYTES, shared_bytes)
@@ -119,15 +126,24 @@ class _Passes(NamedTuple):
             ),
             1,
         )
-        passes = -(-length // (THREADS * rows))
+        least = -(-length // (THREADS * rows))
+        # A few passes more may leave fewer threads without a sample.
+        return max(
+            (cls._of_passes(passes, rows, length, networks) for passes in range(least, least + 8)),
+            key=lambda x: x.group * length / (x.threads * -(-length // (x.lanes * rows))),
+        )
+
+    @classmethod
+    def _of_passes(cls, passes: int, rows: int, length: int, networks: Networks) -> _Passes:
         lanes = -(-length // (passes * rows))
         if passes > 1:  # of whole runs
             multiple = RUN // rows
             lanes = -(-lanes // multiple) * multiple
         of_network = networks.vectors * VECTOR_BYTES
-        group = min(THREADS // lanes, max(mlp._SHARED_BYTES // of_network, 1), n_networks)
-        least = min(THREADS, -(-group * networks.vectors // WARP) * WARP)
-        return cls(rows, lanes, group, max(-(-group * lanes // WARP) * WARP, least))
+        most = max(mlp.SHARED_BYTES // of_network, 1)
+        group = min(THREADS // lanes, most, networks.n_sets * networks.n_subnets)
+        to_load = min(THREADS, -(-group * networks.vectors // WARP) * WARP)
+        return cls(rows, lanes, group, max(-(-group * lanes // WARP) * WARP, to_load))
 
 
 def plan_judge(
@@ -149,11 +165,7 @@ def plan_judge(
     """
     lengths = dict(zip(axes, sums.shape, strict=True))
     n_samples, n_subnets = lengths["b"], lengths.get("s", 1)
-    instance = [
-        TYPES[sums.dtype.char],
-        *_memories(targets, factor, sums.dtype),
-        judge_of(loss, slopes is not None),
-    ]
+    instance = TYPES[sums.dtype.char], judge_of(loss, slopes is not None)
     argument = _JUDGE.pack(
         *fields_of_tensor("targets", targets, "nbsk", address),
         *fields_of_tensor("sample_weight", factor, "b", address),
