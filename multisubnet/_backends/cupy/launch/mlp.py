@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisubnet._arithmetic.activation import Activation, program_of
+from multisubnet._arithmetic.activation import Activation
 from multisubnet._backends.cupy.launch.geometry import WARP, Card
 from multisubnet._backends.cupy.launch.operands import (
     CODES,
