@@ -50,6 +50,20 @@ CALLS = {
         move(SAMPLES), layers(move), move(np.arange(5) - 1), check=False
     ),
     "mlp_stats": lambda move: ms.mlp_stats(move(SAMPLES), layers(move), set_weight=move(OF_SETS)),
+    "mlp_mean_loss": lambda move: ms.mlp_mean_loss(
+        move(SAMPLES * TINY), layers(move), move(TARGETS), sample_weight=move(OF_SAMPLES)
+    ),
+    "mlp_mean_loss_and_grad": lambda move: flat(
+        ms.mlp_mean_loss_and_grad(move(SAMPLES * TINY), layers(move), move(TARGETS), inputs=PAIRS)
+    ),
+    "mlp_mean_loss_and_grad of sums": lambda move: flat(
+        ms.mlp_mean_loss_and_grad(
+            move(SAMPLES), layers(move), move(OF_SAMPLES), additive=True, loss="huber"
+        )
+    ),
+    "mlp_vjp": lambda move: flat(
+        ms.mlp_vjp(move(SAMPLES), layers(move), move(np.ones((4, 5, 3, 1), "f4")))
+    ),
     "affine_stats of weighted sets": lambda move: ms.affine_stats(
         *map(move, (SAMPLES, WEIGHT, BIAS)), set_weight=move(OF_SETS)
     ),
@@ -74,6 +88,13 @@ def layers(move, width=2):
     """Return the layers of networks 1-width-1."""
     hidden = np.resize(WEIGHT, (4, 3, 1, width)), np.resize(BIAS, (1, 3, width))
     return [(move(hidden[0]), move(hidden[1])), move(np.resize(BIAS, (4, 3, width, 1)))]
+
+
+def flat(result):
+    """Return the arrays of a result, in tuples perhaps, one after the other."""
+    if isinstance(result, tuple):
+        return tuple(x for part in result for x in flat(part))
+    return () if result is None else (result,)
 
 
 def of_numpy(move):

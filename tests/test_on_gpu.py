@@ -36,6 +36,15 @@ def layers(move):
     return [(move(hidden), move(np.resize(BIAS, (1, F, 3)))), move(last)]
 
 
+def flat(result):
+    """Return the arrays of a result, in tuples perhaps, one after the other."""
+    if isinstance(result, tuple):
+        return tuple(x for part in result for x in flat(part))
+    return () if result is None else (result,)
+
+
+COTANGENT_OF_UNITS = RNG.normal(size=(N, B, F, 3)).astype("f4")
+
 # Every public function that computes, of arrays that `move` brings to where it is to run.
 CALLS = {
     "affine": smooth(ms.affine, SAMPLES, WEIGHT, BIAS),
@@ -66,6 +75,16 @@ CALLS = {
     "mlp_select": lambda move: ms.mlp_select(move(SAMPLES), layers(move), move(INDEX)),
     "mlp_stats": lambda move: ms.mlp_stats(
         move(SAMPLES[:9]), layers(move), set_weight=move(OF_SETS)
+    ),
+    "mlp_mean_loss": lambda move: ms.mlp_mean_loss(move(SAMPLES), layers(move), move(OF_SAMPLES)),
+    "mlp_mean_loss_and_grad": lambda move: flat(
+        ms.mlp_mean_loss_and_grad(move(SAMPLES), layers(move), move(OF_SAMPLES))
+    ),
+    "mlp_mean_loss_and_grad, added up": lambda move: flat(
+        ms.mlp_mean_loss_and_grad(move(SAMPLES), layers(move), move(OF_SAMPLES), additive=True)
+    ),
+    "mlp_vjp": lambda move: flat(
+        ms.mlp_vjp(move(SAMPLES), [layers(move)[0]], move(COTANGENT_OF_UNITS))
     ),
     "to_theta": lambda move: (ms.to_theta(move(WEIGHT), move(BIAS)),),
     "from_theta": lambda move: ms.from_theta(move(THETA), F),

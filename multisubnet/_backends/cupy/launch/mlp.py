@@ -361,7 +361,7 @@ def plan_layer(
     if set_index is not None or n_networks * (n_samples // rows) < card.least_threads:
         rows = 1
     functions = [_function_of(activation, working)]
-    if sums is not None:
+    if sums is not None and activation is not None:
         functions = [_function_of(None, working), _function_of(activation.derivative, working)]
     # While a function is called, float64 values take more registers than there are for 16 units.
     is_crowded = working.itemsize == 8 and functions[-1].startswith("Called")
