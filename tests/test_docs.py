@@ -29,7 +29,7 @@ PAGES = sorted(DOCS.rglob("*.md"))
 FRAMEWORKS = "dask", "jax", "keras", "torch"
 # What examples may import, and may not be installed.
 OPTIONAL = (
-    *("array_api_strict", "cma", "dask", "h5py", "jax"),
+    *("array_api_strict", "cma", "dask", "evosax", "h5py", "jax"),
     *("keras", "matplotlib", "scipy", "sklearn", "torch", "zarr"),
 )
 IMPORTED_BY = {"matplotlib": "plot"}  # our module that imports it
