@@ -7,16 +7,16 @@ import importlib.util
 
 try:
     import keras
-except ImportError as error:
+except ImportError as _error:  # a name that no user of this module sees
     if importlib.util.find_spec("keras") is None:
         raise ImportError(
             "multisubnet.keras needs Keras: pip install 'multisubnet[keras]'"
-        ) from error
+        ) from _error
     raise ImportError(
         f"multisubnet.keras needs a backend of Keras, and the one that is chosen cannot be "
-        f"imported ({error}): install jax, torch or tensorflow, and if it is not tensorflow, set "
+        f"imported ({_error}): install jax, torch or tensorflow, and if it is not tensorflow, set "
         f"the environment variable KERAS_BACKEND to its name"
-    ) from error
+    ) from _error
 
 if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 9):
     raise ImportError(
