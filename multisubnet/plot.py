@@ -209,7 +209,7 @@ def _pyplot() -> Any:
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        error.add_note("multisubnet.plot needs Matplotlib: pip install 'multisubnet[plot]'")
+        error.add_note("multisubnet.plot needs Matplotlib: pip install matplotlib")
         raise
     return pyplot
 

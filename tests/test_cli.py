@@ -221,7 +221,7 @@ def errors(arguments, capsys):
         ("predict x.npy w.npz -o folder.npy", "folder.npy is a folder; expected the name of a"),
         ("predict x.npy w.npz -o /proc/out.npy", "/proc/out.npy.part: "),
         ("predict x.npy w.npz -o link.npy", "link.npy is not a regular file, and cannot be"),
-        ("predict x.npy w.npz -o ./x.npy", "./x.npy is to be written, and is read as x.npy"),
+        ("predict x.npy w.npz -o ./x.npy", "./x.npy is the output and also an input, x.npy"),
         ("predict three.npy w.npz -o out.npy", "weight has shape (4, 2); expected (N, F)"),
         ("predict three.npy w.npz -o out.npy", "; samples from three.npy, weight and bias from w"),
         ("loss x.npy w.npz three.npy", "weight and bias from w.npz, targets from three.npy"),
@@ -235,7 +235,7 @@ def errors(arguments, capsys):
         ("predict x.npy w.npz -o out.npy --memory-limit 150MiB --backend numba", "may take"),
         ("loss x.npy w.npz none.npy", "none.npy: No such file or directory"),
         ("loss x.npy w.npz three.npy", "targets has shape (1, 3)"),
-        ("loss x.npy w.npz y.npy -o y.npy", "y.npy is to be written, and is read as y.npy"),
+        ("loss x.npy w.npz y.npy -o y.npy", "y.npy is the output and also an input, y.npy"),
         ("loss x.npy w.npz y.npy -o out.txt", "out.txt must end in one of"),
         ("loss x.npy w.npz y.npy -o none/out.csv", "there is no folder"),
     ],
@@ -282,8 +282,8 @@ def test_a_backend_that_is_not_there(capsys, monkeypatch):
         ("predict x.npy w.npz -o out.npy --set-axis 2", "invalid choice: 2"),
         ("predict x.npy w.npz -o out.npy --memory-limit 2XB", "number of bytes, or a text like"),
         ("predict x.npy w.npz -o out.npy --memory-limit 0", "must be a positive number of bytes"),
-        ("predict x.npy w.npz -o out.npy --chunk 0", "expected an integer from 1 on, not '0'"),
-        ("predict x.npy w.npz -o out.npy --chunk x", "expected an integer from 1 on, not 'x'"),
+        ("predict x.npy w.npz -o out.npy --chunk 0", "expected a positive integer, not '0'"),
+        ("predict x.npy w.npz -o out.npy --chunk x", "expected a positive integer, not 'x'"),
         ("predict x.npy w.npz -o out.npy --activation relv", "activation must be one of"),
         ("predict x.npy w.npz -o out.npy --backend torch", "invalid choice: 'torch'"),
         ("predict x.npy w.npz -o out.npz --resume", "are for an OUT that ends in .npy"),
@@ -291,7 +291,7 @@ def test_a_backend_that_is_not_there(capsys, monkeypatch):
         ("loss x.npy w.npz", "required: TARGETS"),
         ("loss x.npy w.npz y.npy --loss rmse", "did you mean 'mse'"),
         ("loss x.npy w.npz y.npy --activation swosh", "did you mean 'swish'"),
-        ("loss x.npy w.npz y.npy --best 0", "expected an integer from 1 on"),
+        ("loss x.npy w.npz y.npy --best 0", "expected a positive integer"),
     ],
 )
 def test_wrong_usage(capsys, arguments, message):
@@ -310,7 +310,7 @@ def test_a_result_that_does_not_fit(capsys, monkeypatch):
     monkeypatch.setattr(commands, "_free_bytes", lambda *limits: 90)
     for out in ("out.npz", "out.csv", "out.safetensors"):
         told = errors(["predict", "x.npy", "w.npz", "-o", out], capsys)
-        assert "predictions of shape (4, 3, 2) have 96 bytes, and there are 90 bytes" in told
+        assert "predictions of shape (4, 3, 2) have 96 bytes, and only 90 bytes" in told
         assert "write them to a .npy file, or give a larger --memory-limit" in told
     assert "do not fit" in errors(PREDICT, capsys)
     monkeypatch.setattr(commands, "_free_bytes", lambda *limits: 900)

@@ -162,5 +162,5 @@ def test_a_gpu_array_between_multiples_of_its_itemsize():
     import cupy
 
     weight = cupy.zeros(161, cupy.uint8)[1:].view(cupy.float64).reshape(5, 4)
-    with pytest.raises(ValueError, match="weight does not lie at multiples of the 8 bytes"):
+    with pytest.raises(ValueError, match="weight is not aligned to the 8 bytes"):
         ms.affine(cupy.ones((3, 4)), weight)

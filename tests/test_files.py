@@ -264,17 +264,17 @@ NOTES = '{"name": "elu", "parameter": 1.0, "is_derivative": false}'
 @pytest.mark.parametrize(
     ("activation", "version", "message"),
     [
-        (NOTES, 2, "has the format version 2, and this version of multisubnet reads 1"),
-        ("relu", 1, "activation in .* is 'relu', which is none"),
+        (NOTES, 2, "has the format version 2, but this version of multisubnet reads 1"),
+        ("relu", 1, "activation in .* is 'relu', which is not an activation"),
         (NOTES.replace("elu", "elv"), 1, "activation must be one of"),
         (NOTES.replace("1.0", "NaN"), 1, "alpha must be finite"),
         (NOTES.replace("1.0", "null"), 1, "alpha must be a real number"),
-        (NOTES.replace('"elu"', '["elu"]'), 1, "which is none"),
+        (NOTES.replace('"elu"', '["elu"]'), 1, "which is not an activation"),
         (NOTES.replace("elu", "relu"), 1, "'relu' has no parameter"),
         (NOTES.replace("false", "0"), 1, "other fields"),
         (NOTES.replace("{", '{"more": 1, '), 1, "other fields"),
-        ("[" * 900, 1, "which is none"),
-        (3, 1, "which is none"),
+        ("[" * 900, 1, "which is not an activation"),
+        (3, 1, "which is not an activation"),
     ],
 )
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -358,7 +358,7 @@ def test_what_does_not_fit_in_memory(tmp_path, monkeypatch):
         (ms.WeightSets.load, "sets.safetensors"),
         (lambda path: array_files.read(path, "samples"), "samples.csv"),
     ]:
-        with pytest.raises(MemoryError, match=rf"{name} takes .*, and 97.7 KiB are available"):
+        with pytest.raises(MemoryError, match=rf"{name} takes .*, but only 97.7 KiB are available"):
             load(tmp_path / name)
 
 
@@ -383,7 +383,7 @@ def test_what_numpy_has_not_is_refused_by_name(tmp_path):
     header = b'{"weight":{"dtype":"F8_E4M3","shape":[1,2],"data_offsets":[0,2]}}'
     path = tmp_path / "sets.safetensors"
     path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0\0")
-    with pytest.raises(ValueError, match=r"'weight' in .* has dtype F8_E4M3, which NumPy has not"):
+    with pytest.raises(ValueError, match=r"'weight' in .* has dtype F8_E4M3, which NumPy lacks"):
         ms.WeightSets.load(path)
 
 
@@ -527,7 +527,7 @@ def test_one_array_of_several(tmp_path, suffix):
 
 def test_a_text_is_no_array_of_numbers(tmp_path):
     np.save(tmp_path / "text.npy", np.array("text"))
-    with pytest.raises(ValueError, match="has a text; expected an array of numbers"):
+    with pytest.raises(ValueError, match="contains text; expected an array of numbers"):
         array_files.read(tmp_path / "text.npy", "samples")
 
 

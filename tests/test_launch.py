@@ -386,7 +386,7 @@ def test_a_result_that_is_not_aligned_is_written_in_vectors_all_the_same():
 def test_an_array_between_multiples_of_its_itemsize_is_refused():
     arrays = [aligned(shape, "f4") for shape in [(3, 8), (5, 8), (5, 8), (5, 3, 8)]]
     arrays[1] = aligned((5, 8), "f4", offset=2)
-    with pytest.raises(ValueError, match="weight does not lie at multiples of the 4 bytes"):
+    with pytest.raises(ValueError, match="weight is not aligned to the 4 bytes"):
         kernel(*arrays)
 
 

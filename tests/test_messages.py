@@ -112,7 +112,7 @@ def test_no_mask_is_lost(depth):
     ("function", "arguments", "message"),
     [
         (ms.affine, (X, W, W, "tanh"), r"samples, weight, bias by position.*'tanh'.*activation="),
-        (ms.affine, (X, W, W, W, 1), "5 arguments were given so, the first .* being ndarray"),
+        (ms.affine, (X, W, W, W, 1), "got 5 arguments by position, the first .* being ndarray"),
         (
             ms.mean_loss,
             (X, W, None, X, "huber"),
@@ -133,12 +133,12 @@ def test_options_by_position(function, arguments, message):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: ms.affine(X, W, activation="ReLU"), r"not 'ReLU' \(did you mean 'relu'\?\)"),
+        (lambda: ms.affine(X, W, activation="ReLuu"), r"not 'ReLuu' \(did you mean 'relu'\?\)"),
         (lambda: ms.Activation("tahn"), r"not 'tahn' \(did you mean 'tanh'\?\)"),
         (lambda: ms.affine(X, W, activation="zzz"), r"not 'zzz'$"),
         (
-            lambda: ms.mean_loss(X, W, None, X, loss="MeanSquaredError"),
-            "did you mean 'mean_squared",
+            lambda: ms.mean_loss(X, W, None, X, loss="MeanSquaredErrors"),
+            "did you mean 'MeanSquaredError",
         ),
         (lambda: ms.mean_loss(X, W, None, X, loss="squared_eror"), "did you mean 'squared_error'"),
         (lambda: ms.affine_stats(X, W, statistics=["variance"]), "'variance'.* mean, var, std"),

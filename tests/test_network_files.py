@@ -80,10 +80,13 @@ def saved(sets):
         ({"layers.0.bias": np.ones((3, 3, 5))}, r"layers\[0\]\[1\] has shape \(3, 3, 5\)"),
         ({"weight": np.ones((4, 3))}, "expected sets of weights"),
         ({"layers.0.weight": np.ones((4, 3))}, r"layers\[0\]\[0\] has shape \(4, 3\)"),
-        ({"layers.0.activation": "tanh"}, "layers.0.activation in .* is 'tanh', which is none"),
+        (
+            {"layers.0.activation": "tanh"},
+            "layers.0.activation in .* is 'tanh', which is not an activation",
+        ),
         ({"layers.1.activation": None}, "layers.0.activation"),
         ({"additive": "maybe"}, "additive in .* is 'maybe'; expected true or false"),
-        ({"additive": "false"}, "intercept is given without additive=True"),
+        ({"additive": "false"}, "intercept needs additive=True"),
         ({"inputs": np.array([[0], [1]])}, r"inputs has shape \(2, 1\)"),
         ({"inputs": np.array([[0], [1], [-2]])}, r"inputs\[2, 0\] is -2"),
         ({"inputs": np.array([[0], [1], [2**64 - 1]], np.uint64)}, "no sets of weights"),
@@ -167,7 +170,7 @@ def test_theta_has_the_defaults_of_from_layers():
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "message"),
     [
-        ((np.ones((2, 8)),), {}, TypeError, "n_features is missing; expected it, or layer_sizes"),
+        ((np.ones((2, 8)),), {}, TypeError, "n_features is missing; pass it, or layer_sizes"),
         (
             (np.ones((2, 8)),),
             {"layer_sizes": (1, 2, 1)},

@@ -208,9 +208,9 @@ def test_equality_is_of_all_there_is():
 @pytest.mark.parametrize(
     ("do", "error", "message"),
     [
-        (lambda: SETS.weight, AttributeError, "weight is there for sets of one weight and one"),
+        (lambda: SETS.weight, AttributeError, "weight exists only for sets of one weight and one"),
         (lambda: SETS.bias, AttributeError, r"networks with the layer sizes \(1, 5, 2\)"),
-        (lambda: SETS.to_pairs(), TypeError, "to_pairs is there for sets"),
+        (lambda: SETS.to_pairs(), TypeError, "to_pairs exists only for sets"),
         (lambda: ms.WeightSets.from_layers([]), ValueError, "layers is empty"),
         (lambda: ms.WeightSets.from_layers(np.ones((1, 1))), TypeError, "layers is a ndarray"),
         (
@@ -236,7 +236,7 @@ def test_equality_is_of_all_there_is():
         (
             lambda: ms.WeightSets.from_layers(LAYERS, intercept=[[1.0, 2.0]]),
             ValueError,
-            "intercept is given without additive=True",
+            "intercept needs additive=True",
         ),
         (lambda: ms.WeightSets.from_layers([np.ones((2, 3))]), ValueError, r"shape \(2, 3\)"),
         (lambda: SETS.predict(SAMPLES[:, :2]), ValueError, "samples have F = 2"),
@@ -323,5 +323,5 @@ def test_the_best_networks_are_put_together(moved):
     assert_same_bits(on_host(index), np.argsort(losses, axis=0, kind="stable")[:2])
     assert_same_bits(on_host(found), np.sort(losses, axis=0)[:2])
     assert_same_bits(on_host(best.mean_loss(samples, targets, per_feature=True)), on_host(found))
-    with pytest.raises(ValueError, match="networks that are added up have one loss"):
+    with pytest.raises(ValueError, match="a sum of networks has one loss"):
         SUMS.best(1, SAMPLES, np.ones(6), per_feature=True)

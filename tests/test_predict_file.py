@@ -175,7 +175,7 @@ def run(folder, number, *arguments, signal="SIGKILL"):
 
 def test_a_run_that_was_killed_is_gone_on_with(tmp_path):
     expected = make_inputs(tmp_path)
-    calls = int(run(tmp_path, -1, *PREDICT).stdout)
+    calls = int(run(tmp_path, -1, *PREDICT).stdout.split()[-1])
     assert calls > 60
     os.remove(tmp_path / "out.npy")
     draw = random.Random(0)
@@ -279,7 +279,7 @@ def interrupted(files, monkeypatch, capsys):
         assert main(PREDICT) == 1
     message = capsys.readouterr().err
     assert "No space left on device" in message
-    assert "out.npy.part is kept: the same with --resume goes on with it" in message
+    assert "out.npy.part is kept: repeat the command with --resume to continue" in message
     return {name: Path(name).read_bytes() for name in left()}
 
 
@@ -321,7 +321,11 @@ def damaged(*contents):
 @pytest.mark.parametrize(
     ("change", "more", "message"),
     [
-        (other_samples, [], "differs from this one: samples has other numbers; to start over"),
+        (
+            other_samples,
+            [],
+            "is left from a different run: samples has other numbers; to start over",
+        ),
         (fewer_samples, [], "samples was {'shape': [50, 3], 'sha256'"),
         (other_weights, [], "weight has other numbers"),
         (no_bias, [], "bias was {'dtype': '<f8'"),
@@ -474,8 +478,8 @@ def test_other_chunks_and_backends_are_no_difference(interrupted, files):
 def test_without_resume_a_part_is_refused(interrupted, capsys):
     assert main(PREDICT) == 1
     error = capsys.readouterr().err
-    assert "out.npy.part is there" in error
-    assert "--resume goes on with it; remove it to start over" in error
+    assert "out.npy.part is left from an unfinished run" in error
+    assert "continue it with --resume, or remove it to start over" in error
     assert {name: Path(name).read_bytes() for name in left()} == interrupted
 
 
@@ -542,7 +546,7 @@ def test_signals(tmp_path, signal, code, word):
     done = run(tmp_path, 40, *PREDICT, signal=signal)
     assert done.returncode == code
     assert done.stderr.startswith(f"multisubnet: {word}; ")
-    assert "out.npy.part is kept: the same with --resume goes on with it\n" in done.stderr
+    assert "out.npy.part is kept: repeat the command with --resume to continue\n" in done.stderr
     assert done.stderr.count("\n") == 1
     assert left(tmp_path) == ["out.npy.part", "out.npy.part.json"]
     early = run(tmp_path, -1, *PREDICT, "--resume")
@@ -591,6 +595,6 @@ def test_memory_stays_within_the_limit(tmp_path, shape):
     result = np.load(tmp_path / "out.npy", mmap_mode="r")
     assert result.shape == shape
     assert result[-1, -1, -1] == 1
-    assert 50 << 20 < int(done.stdout) < 400 << 20
+    assert 50 << 20 < int(done.stdout.split()[-1]) < 400 << 20
     for name in ("out.npy", "samples.npy"):
         os.remove(tmp_path / name)

@@ -230,7 +230,7 @@ class Activation:
     def derivative(self) -> Activation:
         """The derivative with respect to z."""
         if self.is_derivative:
-            raise AttributeError(f"there is no second derivative: {self!r} is a first one")
+            raise AttributeError(f"there is no second derivative: {self!r} is a derivative already")
         return _restored(self.name, self.parameter, True, type(self))
 
     @property
@@ -269,8 +269,8 @@ def resolve_activation(activation: Any, dtype: np.dtype) -> tuple[Activation | N
         return None, dtype
     if dtype.kind == "c" or dtype.char == "g":
         raise TypeError(
-            f"{activation!r} is not defined for results of dtype {dtype}; expected a dtype of "
-            f"which float64 is the widest, or the activation 'linear'"
+            f"{activation!r} is not defined for results of dtype {dtype}; expected a dtype "
+            f"up to float64, or the activation 'linear'"
         )
     if dtype.kind in "biu" and activation.key in OF_INTEGERS:
         return (None if dtype.kind == "b" else activation), dtype

@@ -67,9 +67,9 @@ def too_many(function: Callable[..., Any], args: tuple[Any, ...]) -> TypeError:
     found = args[len(by_position)]
     shown = repr(found) if isinstance(found, str | int | float | None) else type(found).__name__
     return TypeError(
-        f"{function.__name__} takes {', '.join(by_position)} by position, and {len(args)} "
-        f"arguments were given so, the first of the others being {shown}; give options by their "
-        f"names: {', '.join(f'{name}=' for name in by_name)}"
+        f"{function.__name__} takes {', '.join(by_position)} by position, but got {len(args)} "
+        f"arguments by position, the first extra one being {shown}; give options by their names: "
+        f"{', '.join(f'{name}=' for name in by_name)}"
     )
 
 

@@ -29,8 +29,8 @@ def joined(arrays: dict[str, Any], join: Literal["stack", "concatenate"], axis: 
     for name, other in others:
         if xp is not np and other != dtype:
             raise TypeError(
-                f"{first} has dtype {dtype} and {name} {other}: convert one of them (CuPy, which "
-                f"would do it here, takes float32 subnormals for zeros)"
+                f"{first} has dtype {dtype} and {name} {other}: convert one of them (CuPy's "
+                f"own conversion takes float32 subnormals for zeros)"
             )
     dtype = dtypes.result_type(dtype, *(other for _, other in others))
     with namespaces.device_of(arrays[first]):

@@ -88,7 +88,7 @@ def _whole(prediction: Prediction, free: int, progress: bool) -> np.ndarray:
     if prediction.n_bytes > free:
         raise MemoryError(
             f"predictions of shape {prediction.shape} have {amounts.text(prediction.n_bytes)}, and "
-            f"there are {amounts.text(free)} for them: write them to a .npy file, or give a larger "
+            f"only {amounts.text(free)} are available: write them to a .npy file, or give a larger "
             f"--memory-limit"
         )
     elements = _elements(prediction, free - prediction.n_bytes, None)
@@ -142,7 +142,9 @@ def _check_is_other(out: str, *inputs: str) -> None:
     final = atomic.place_of(out)
     for path in inputs:
         if final.exists() and os.path.exists(path) and os.path.samefile(final, path):
-            raise ValueError(f"{out} is to be written, and is read as {path}")
+            raise ValueError(
+                f"{out} is the output and also an input, {path}; expected another output"
+            )
 
 
 def _inputs(
@@ -215,7 +217,7 @@ def _elements(prediction: Prediction, free: int, rows: int | None) -> int:
         if elements > most:
             raise ValueError(
                 f"--chunk is {rows}, which takes {amounts.text(2 * elements * itemsize)}, and "
-                f"there are {amounts.text(2 * most * itemsize)} for it; see --memory-limit"
+                f"only {amounts.text(2 * most * itemsize)} are available; see --memory-limit"
             )
         return elements
     if most < row:

@@ -218,7 +218,7 @@ def _size(text: str) -> int:
 
 def _count(text: str) -> int:
     if not (text.isdecimal() and text.strip("0")):
-        raise argparse.ArgumentTypeError(f"expected an integer from 1 on, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a positive integer, not {text!r}")
     return int(text) if len(text) < 20 else sys.maxsize
 
 

@@ -53,7 +53,7 @@ def write(path: Any, prediction: Prediction, elements: int, resume: bool, progre
         n_before = os.fstat(file.fileno()).st_size
         if n_before and not resume:
             raise FileExistsError(
-                f"{part} is there, of a run that did not end: --resume goes on with it; remove it "
+                f"{part} is left from an unfinished run: continue it with --resume, or remove it "
                 f"to start over"
             )
         check = getattr(prediction.samples, "check_unchanged", lambda: None)
@@ -72,7 +72,7 @@ def write(path: Any, prediction: Prediction, elements: int, resume: bool, progre
             except InputChanged:
                 is_changed = True
             if writing.safe > len(header) and not is_changed:
-                error.add_note(f"{part} is kept: the same with --resume goes on with it")
+                error.add_note(f"{part} is kept: repeat the command with --resume to continue")
             else:
                 part.unlink()
                 record.remove()
@@ -189,7 +189,7 @@ class _Record:
             ) from None
         if others:
             raise ValueError(
-                f"{self._part} is of a run that differs from this one: "
+                f"{self._part} is left from a different run: "
                 f"{_differences(self._job, before, others)}; {over}"
             )
         return safe
@@ -201,7 +201,7 @@ def _locked(part: Path) -> Iterator[io.FileIO]:
     # Never through a link, by which somebody else could have any file written to.
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     if part.is_symlink():
-        raise FileExistsError(f"{part} is a symbolic link, which is not written through; remove it")
+        raise FileExistsError(f"{part} is a symbolic link, which is not followed; remove it")
     with open(os.open(part, flags, 0o666), "r+b", buffering=0) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise FileExistsError(f"{part} is not a regular file; remove it")

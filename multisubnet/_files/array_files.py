@@ -45,7 +45,7 @@ def read(path: str | os.PathLike[str], name: str, has_header: bool | None = None
     read = npy.members if end == ".npz" else safetensors.read_arrays
     (array,) = read(place, choose).values()
     if array.dtype.kind == "U":
-        raise ValueError(f"{path} has a text; expected an array of numbers")
+        raise ValueError(f"{path} contains text; expected an array of numbers")
     return array
 
 

@@ -68,7 +68,7 @@ def read_header(path: Path, file: IO[bytes]) -> Header:
     """Read what a .npy file says of its array, which begins where reading ends."""
     header = _header(path, file, "")
     if header.dtype.kind == "U":
-        raise ValueError(f"{path} has a text; expected an array of numbers")
+        raise ValueError(f"{path} contains text; expected an array of numbers")
     offset = file.tell()
     _check_size(path, "", header, file.seek(0, 2) - offset)
     file.seek(offset)
@@ -157,7 +157,7 @@ def _header(path: Path, file: IO[bytes], what: str) -> Header:
             begin = file.read(length.size)
             n_bytes = length.unpack(begin)[0] if len(begin) == length.size else 0
             if n_bytes > _LONGEST_HEADER:  # which would be read before it is refused
-                raise ValueError(f"its header is said to have {n_bytes} bytes")
+                raise ValueError(f"its header claims {n_bytes} bytes")
             shape, is_fortran, dtype = parse(io.BytesIO(begin + file.read(n_bytes)))
         size_of("the header", shape, dtype)
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError):
@@ -190,7 +190,7 @@ def check_has(path: str | os.PathLike[str], name: str, dtype: np.dtype) -> None:
     """Raise unless .npy and .npz files have the dtype of a named array."""
     if dtypes.is_bfloat16(dtype):
         raise ValueError(
-            f"{path}: {name} has dtype {dtype}, which .npy and .npz files have not; expected a "
+            f"{path}: {name} has dtype {dtype}, which .npy and .npz files cannot hold; expected a "
             f"name that ends in .safetensors, or another dtype"
         )
 

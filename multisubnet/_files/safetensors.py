@@ -51,7 +51,7 @@ def read(
         if not 0 <= n_header <= n_bytes:
             raise _damaged(path, f"it has {max(n_bytes, 0)} bytes after the length of its header")
         if n_header > _LONGEST_HEADER:
-            raise _damaged(path, f"its header is said to have {n_header} bytes")
+            raise _damaged(path, f"its header claims {n_header} bytes")
         try:
             header = json.loads(file.read(n_header), object_pairs_hook=_unique)
             metadata = header.pop(_METADATA, {})
@@ -59,7 +59,7 @@ def read(
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise _damaged(path, f"its header is not as expected: {error}") from None
         if not all(isinstance(text, str) for text in texts):
-            raise _damaged(path, "its metadata are not texts")
+            raise _damaged(path, "its metadata are not strings")
         tensors = {name: _tensor(path, name, entry) for name, entry in header.items()}
         end = 0
         for tensor in sorted(tensors.values()):
@@ -117,7 +117,7 @@ def _dtype(what: str, name: str) -> np.dtype:
     if name == _BFLOAT16:
         return dtypes.bfloat16(what)
     if name not in _DTYPES:
-        raise ValueError(f"{what} has dtype {name[: npy.SHOWN]}, which NumPy has not")
+        raise ValueError(f"{what} has dtype {name[: npy.SHOWN]}, which NumPy lacks")
     return np.dtype(_DTYPES[name])
 
 
@@ -147,7 +147,7 @@ def _name_of(path: str | os.PathLike[str], name: str, dtype: np.dtype) -> str:
         return _BFLOAT16
     if dtype not in _NAMES:
         raise ValueError(
-            f"{path}: {name} has dtype {dtype}, which .safetensors files have not; expected a name "
-            f"that ends in .npz"
+            f"{path}: {name} has dtype {dtype}, which .safetensors files cannot hold; expected a "
+            f"name that ends in .npz"
         )
     return _NAMES[dtype]

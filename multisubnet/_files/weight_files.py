@@ -150,7 +150,7 @@ def _check_version(path: Path, notes: dict[str, Any]) -> None:
     version = notes.get(_VERSION, _FORMAT)
     if str(version) != str(_FORMAT):
         raise ValueError(
-            f"{path} has the format version {version!r}, and this version of multisubnet reads "
+            f"{path} has the format version {version!r}, but this version of multisubnet reads "
             f"{_FORMAT}"
         )
 
@@ -212,7 +212,7 @@ def _activation(path: Any, what: str, text: Any) -> Activation:
         return activation.derivative if is_derivative else activation
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(
-            f"{what} in {path} is {str(text)[:200]!r}, which is none: {error}"
+            f"{what} in {path} is {str(text)[:200]!r}, which is not an activation: {error}"
         ) from None
 
 

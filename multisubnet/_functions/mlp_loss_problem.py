@@ -100,7 +100,7 @@ class NetworkLoss(NetworkProblem):
         self.per_subnetwork = bool(per_subnetwork)
         if self.per_subnetwork and self.call.additive:
             raise ValueError(
-                "per_subnetwork=True with additive=True: networks that are added up have one loss"
+                "per_subnetwork=True does not go with additive=True: a sum of networks has one loss"
             )
         problem.expect_shape("targets", self.others["targets"], self._shapes_of_targets())
         n_samples = self.call.n_samples

@@ -40,7 +40,7 @@ def read(
     """Return the namespace, the validated call, and other operands as arrays of the namespace."""
     others = {} if others is None else others
     if "intercept" in named and not additive:
-        raise ValueError("intercept is given without additive=True: networks are not added up")
+        raise ValueError("intercept needs additive=True: without it, networks are not added up")
     xp: ModuleType = np
     if out is not None or others or set(map(type, named.values())) != _ARRAYS_OF_NUMPY:
         xp = namespaces.namespace(named | others | {"out": out})
@@ -165,7 +165,7 @@ def _common_dtype(named: dict[str, Any]) -> np.dtype:
     if dtype.kind == "c" or dtype.char == "g":
         raise TypeError(
             f"samples, layers and intercept together have dtype {dtype}; expected bool, integers "
-            f"or floating dtypes of which float64 is the widest"
+            f"or floating dtypes up to float64"
         )
     return dtype
 

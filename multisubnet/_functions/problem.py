@@ -109,7 +109,10 @@ def expect_shape(name: str, array: Any, shapes: dict[str, tuple[int, ...]]) -> N
 def expect_derivative(name: str, activation: Activation | None) -> None:
     """Raise unless an activation has a derivative."""
     if activation is not None and activation.is_derivative:
-        raise TypeError(f"{name} is {activation!r}, which has no derivative; expected one that has")
+        raise TypeError(
+            f"{name} is {activation!r}, which has no derivative; expected an activation that has "
+            f"one"
+        )
 
 
 def dtype_of_gradient(operand: Any, working: np.dtype) -> np.dtype:
@@ -128,6 +131,6 @@ def working_dtype(dtype: np.dtype) -> np.dtype:
     if dtype.kind == "c" or dtype.char == "g":
         raise TypeError(
             f"samples, weight and bias together have dtype {dtype}; expected bool, integers or "
-            f"floating dtypes of which float64 is the widest"
+            f"floating dtypes up to float64"
         )
     return np.dtype(np.float32 if dtype.char in "eEf" else np.float64)

@@ -173,8 +173,8 @@ def to_theta(weight: Any, bias: Any = None, *, axis: SetAxis = 0) -> Any:
         return weight.T if axis else weight[:]
     if xp is not np and weight.dtype != bias.dtype:
         raise TypeError(
-            f"weight has dtype {weight.dtype} and bias {bias.dtype}: convert one of them (CuPy, "
-            f"which would do it here, takes float32 subnormals for zeros)"
+            f"weight has dtype {weight.dtype} and bias {bias.dtype}: convert one of them "
+            f"(CuPy's own conversion takes float32 subnormals for zeros)"
         )
     shape = (2 * n_features, n_sets) if axis else (n_sets, 2 * n_features)
     with namespaces.device_of(weight), np.errstate(all="ignore"):  # of a signaling NaN
@@ -198,8 +198,8 @@ def to_layers(
     sizes = [_count(f"layer_sizes[{i}]", size, least=1) for i, size in enumerate(given)]
     if len(sizes) < 2:
         raise ValueError(
-            f"layer_sizes is {layer_sizes!r}; expected the number of inputs and those of outputs "
-            f"of one layer at least"
+            f"layer_sizes is {layer_sizes!r}; expected the number of inputs, and of outputs "
+            f"of each layer, as in (1, 16, 1)"
         )
     axis = validation.axis("axis", axis)
     theta, sets = _rows(theta, axis)

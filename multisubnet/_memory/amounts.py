@@ -78,12 +78,12 @@ def check_fits(what: object, n_bytes: int) -> None:
     """Raise MemoryError unless something of so many bytes fits in the memory of the host."""
     free = available()
     if free is not None and n_bytes > free:
-        raise MemoryError(f"{what} takes {text(n_bytes)}, and {text(free)} are available")
+        raise MemoryError(f"{what} takes {text(n_bytes)}, but only {text(free)} are available")
     limit = _limit.get()
     if limit is not None and n_bytes > limit - resident():
         left = max(limit - resident(), 0)
         raise MemoryError(
-            f"{what} takes {text(n_bytes)}, and of a limit of {text(limit)} {text(left)} are left"
+            f"{what} takes {text(n_bytes)}, but {text(left)} of the limit {text(limit)} are left"
         )
 
 

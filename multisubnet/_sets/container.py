@@ -203,8 +203,8 @@ class Container(Generic[ArrayT]):
         """Return weight and bias, for what networks with layers do not have by this name."""
         if not self._parameters.is_affine:
             raise error(
-                f"{name} is there for sets of one weight and one bias per feature; these are "
-                f"networks with the layer sizes {self.layer_sizes}, and have layers"
+                f"{name} exists only for sets of one weight and one bias per feature; these are "
+                f"networks with the layer sizes {self.layer_sizes}: use layers"
             )
         return self._parameters.layers[0]
 
@@ -261,8 +261,8 @@ class Container(Generic[ArrayT]):
         """Return an array of this one object: sets are a sequence of sets without end."""
         if dtype is not None and np.dtype(dtype) != object:
             raise TypeError(
-                f"WeightSets are an object, of which there is no array of dtype {np.dtype(dtype)}: "
-                f"take their weight and bias, or their layers"
+                f"WeightSets cannot become an array of dtype {np.dtype(dtype)}: "
+                f"use their weight and bias, or their layers"
             )
         array = np.empty((), object)
         array[()] = self

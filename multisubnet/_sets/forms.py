@@ -358,7 +358,7 @@ class Forms(Container[ArrayT]):
         """
         if layer_sizes is None:
             if n_features is None:
-                raise TypeError("n_features is missing; expected it, or layer_sizes of networks")
+                raise TypeError("n_features is missing; pass it, or layer_sizes for networks")
             weight, bias = _theta.from_theta(theta, n_features, use_bias=use_bias, axis=axis)
             return cls(weight, bias, **options)
         layers, intercept = _theta.to_layers(

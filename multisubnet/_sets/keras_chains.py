@@ -297,7 +297,7 @@ def _activated(layer: Any, values: Values) -> Values:
     if found is None:
         found = _of_layer(declared, type(declared).__module__)
     if found is None:
-        raise NotAChain(f"with {called}, which is neither a Dense nor an activation that there is")
+        raise NotAChain(f"with {called}, which is neither a Dense nor a known activation")
     return values.activated(type(layer).__name__, found)
 
 

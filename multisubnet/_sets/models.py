@@ -297,7 +297,7 @@ def _of_keras_model(name: str, model: Any, given: Activation | None) -> _Read:
         own = of_keras(declared)
         if own is None:
             called = getattr(declared, "__name__", type(declared).__name__)
-            raise _Refused(f"with the activation {called}, which Activation has not")
+            raise _Refused(f"with the activation {called}, which Activation does not have")
         sets = sets._replace(activation=own)
     _probe(sets, model, lambda samples: samples, given)
     return sets

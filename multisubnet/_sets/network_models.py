@@ -40,7 +40,7 @@ def chain_of(model: Any, given: Activation | tuple[Activation, ...] | None) -> C
     elif hasattr(model, "modules") and hasattr(model, "named_parameters"):
         chain = chain_of_module(model)
     else:
-        raise NotAChain("of no library that is known")
+        raise NotAChain("of an unknown library")
     chain.compare()
     return chain
 

@@ -14,7 +14,7 @@ bits.
 try:
     import jax
 except ImportError as _error:  # a name that no user of this module sees
-    raise ImportError("multisubnet.jax needs JAX: pip install 'multisubnet[jax]'") from _error
+    raise ImportError("multisubnet.jax needs JAX: pip install jax") from _error
 
 if jax.__version_info__ < (0, 5):
     raise ImportError(f"multisubnet.jax needs JAX 0.5 or newer, and {jax.__version__} is installed")

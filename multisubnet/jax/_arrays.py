@@ -34,7 +34,7 @@ def read(**operands: Any) -> dict[str, Any]:
     for name, x in operands.items():
         if isinstance(x, jax.Array) and not _is_number(x.dtype):
             raise TypeError(
-                f"{name} has dtype {x.dtype}, in which multisubnet does not compute: cast it, as "
+                f"{name} has dtype {x.dtype}, which multisubnet does not compute with: cast it, as "
                 f"with {name}.astype('float32')"
             )
     return {
@@ -82,7 +82,9 @@ def _within(x: Any) -> Any:
 def refuse_out(out: Any) -> None:
     """Raise TypeError if there is an `out`."""
     if out is not None:
-        raise TypeError("out is given, and JAX arrays are immutable: take the result as it comes")
+        raise TypeError(
+            "out is given, but JAX arrays are immutable: use the result that is returned"
+        )
 
 
 def canonical(dtype: Any) -> np.dtype:
@@ -137,7 +139,7 @@ def _as_jax_would(name: str, operand: Any) -> np.ndarray:
         if least < limits.min or largest > limits.max:
             raise OverflowError(
                 f"{name} has integers from {least} to {largest}, which {dtype} lacks: JAX has "
-                f"{array.dtype} where jax_enable_x64 is on; or cast {name}, as with "
+                f"{array.dtype} with jax_enable_x64 on; or cast {name}, as with "
                 f"{name}.astype('float32')"
             )
     if name in ("sample_weight", "set_weight") and array.dtype.itemsize > dtype.itemsize:

@@ -112,7 +112,9 @@ def affine_select(
         options = {"activation": applied, "check": check}
         return evaluate_into(ms.affine_select, operands, shape, dtype, **options)
     if check:
-        raise TypeError("check is True, and inside a transformation of JAX no index is known yet")
+        raise TypeError(
+            "check is True, but a transformation of JAX does not know the indices yet: check=False"
+        )
     return _formulas.affine_select(*traced(operands), applied, dtype)
 
 

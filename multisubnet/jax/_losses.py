@@ -148,5 +148,5 @@ def dtype_of_loss(dtype: Any) -> np.dtype:
     if dtype is None:
         return canonical(of_loss)
     if canonical(of_loss) != of_loss:
-        raise TypeError(f"dtype is {of_loss}, which JAX has only where jax_enable_x64 is on")
+        raise TypeError(f"dtype is {of_loss}, which JAX has only with jax_enable_x64 on")
     return of_loss

@@ -158,7 +158,9 @@ def mlp_select(
         operands = networks.operands | networks.others
         return evaluate_into(function, operands, call.shape[1:], dtype, check=check)
     if check:
-        raise TypeError("check is True, and inside a transformation of JAX no index is known yet")
+        raise TypeError(
+            "check is True, but a transformation of JAX does not know the indices yet: check=False"
+        )
     return formulas.mlp_select(
         *networks.arrays(), *traced(networks.others), call.activations, call.additive, dtype
     )

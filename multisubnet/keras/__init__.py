@@ -9,9 +9,7 @@ try:
     import keras
 except ImportError as _error:  # a name that no user of this module sees
     if importlib.util.find_spec("keras") is None:
-        raise ImportError(
-            "multisubnet.keras needs Keras: pip install 'multisubnet[keras]'"
-        ) from _error
+        raise ImportError("multisubnet.keras needs Keras: pip install keras") from _error
     raise ImportError(
         f"multisubnet.keras needs a backend of Keras, and the one that is chosen cannot be "
         f"imported ({_error}): install jax, torch or tensorflow, and if it is not tensorflow, set "

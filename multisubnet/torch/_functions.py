@@ -218,11 +218,11 @@ def with_out(operands: dict[str, Any], out: Any) -> dict[str, Tensor | None]:
     tensors = as_tensors(operands | {"out": out})
     if records(tuple(tensors.values())):
         raise RuntimeError(
-            "out is given, and autograd is recording: call it inside torch.no_grad(), or on "
+            "out is given, but autograd is recording: call it inside torch.no_grad(), or on "
             "tensors that do not require a gradient"
         )
     if not torch.compiler.is_compiling():
         if are_transformed():
-            raise RuntimeError("out is given, which transforms of torch.func do not allow")
+            raise RuntimeError("out cannot be used inside transforms of torch.func")
         torch.autograd.graph.increment_version(out)
     return tensors

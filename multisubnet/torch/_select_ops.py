@@ -111,7 +111,7 @@ def sets_and_rows(set_index: Tensor, n_sets: int) -> Iterator[tuple[Tensor, Tens
     for b in order[[0, -1]].tolist() if len(order) else ():
         if not 0 <= index[b] < n_sets:
             number = set_index[b].cpu().numpy()  # PyTorch makes no int of large ones
-            raise IndexError(f"set_index has {number}, which is none of {n_sets} sets")
+            raise IndexError(f"set_index contains {number}, but there are only {n_sets} sets")
     counts = torch.bincount(index, minlength=n_sets)
     starts = torch.cumsum(counts, 0) - counts
     for count in counts.unique().tolist():

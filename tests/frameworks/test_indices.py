@@ -52,7 +52,7 @@ def test_torch_with_sets_that_there_are_not(drawn):
         ms.affine_select(ones(index), w, None, torch.from_numpy(index))
     result = ms.affine_select(ones(index), w, None, torch.from_numpy(index), check=False)
     assert_same_bits(result.detach().numpy(), selected(n_sets, index))
-    with pytest.raises(IndexError, match=rf"set_index has {wrong}, which is none of"):
+    with pytest.raises(IndexError, match=rf"set_index contains {wrong}, but there are only"):
         result.sum().backward()
 
 

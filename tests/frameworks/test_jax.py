@@ -182,7 +182,7 @@ def test_what_is_refused():
             function(samples, weight.astype(jnp.int4), bias)
         with pytest.raises(ValueError, match=r"weight has shape \(5, 6\); expected \(N, F\)"):
             function(samples, weight[:, 1:], bias)
-    with pytest.raises(TypeError, match="out is given, and JAX arrays are immutable"):
+    with pytest.raises(TypeError, match="out is given, but JAX arrays are immutable"):
         ms.affine(samples, weight, out=np.empty((5, 40, 7), "f4"))
     with pytest.raises(TypeError, match="out is given"):
         ms.affine_select(samples, weight, bias, np.zeros(40, int), out=samples)
@@ -190,7 +190,7 @@ def test_what_is_refused():
         msj.affine([[1.0]], [[1.0]])
     with pytest.raises(IndexError, match=r"set_index\[3\] is 9"):
         ms.affine_select(samples, weight, bias, jnp.zeros(40, int).at[3].set(9))
-    with pytest.raises(TypeError, match="check is True, and inside a transformation"):
+    with pytest.raises(TypeError, match="check is True, but a transformation"):
         jax.jit(lambda x: ms.affine_select(x, weight, bias, np.zeros(40, int), check=True))(samples)
     tangent = ms.Activation("tanh").derivative
     with pytest.raises(TypeError, match="has no derivative"):

@@ -168,7 +168,7 @@ def test_shapes_are_known_before_there_are_numbers():
         ((1, (1, 0)), {}, ValueError, "layer_sizes has 0; expected a positive integer"),
         ((1, (1,)), {}, ValueError, r"layer_sizes is \(1,\); expected"),
         ((1, (1, 2)), {"n_subnetworks": 1.0}, ValueError, "n_subnetworks has 1.0"),
-        ((1, (1, 2)), {"intercept": True}, ValueError, "intercept is given without additive=True"),
+        ((1, (1, 2)), {"intercept": True}, ValueError, "intercept needs additive=True"),
         ((1, (1, 2)), {"use_bias": [True] * 2}, ValueError, "use_bias has 2 entries"),
         ((1, (1, 2)), {"activation": ["relu"]}, ValueError, "activation has 1 entries"),
         ((1, (1, 2)), {"output_activation": "softmax"}, ValueError, "softmax"),
@@ -419,7 +419,7 @@ def test_stacked_models_can_be_stacked_again():
 @pytest.mark.parametrize(
     ("hidden", "message"),
     [
-        (("keras",), "multisubnet.keras needs Keras: pip install 'multisubnet[keras]'"),
+        (("keras",), "multisubnet.keras needs Keras: pip install keras"),
         (("jax", "torch", "tensorflow"), "needs a backend of Keras, and the one that is chosen"),
     ],
 )

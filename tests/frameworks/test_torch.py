@@ -228,7 +228,7 @@ def test_errors_of_out(model):
     x, w, b = model
     with pytest.raises(TypeError, match="out must be a tensor, not ndarray"):
         mst.affine(x, w, b, out=np.empty((4, 5, 3), np.float32))
-    with pytest.raises(RuntimeError, match="out is given, and autograd is recording"):
+    with pytest.raises(RuntimeError, match="out is given, but autograd is recording"):
         mst.affine(x, w, b, out=torch.empty(4, 5, 3))
     with pytest.raises(ValueError, match=r"out has shape \(4, 5, 2\)"), torch.no_grad():
         mst.affine(x, w, b, out=torch.empty(4, 5, 2))
@@ -396,7 +396,7 @@ def test_gradients_of_select(shared, activation):
 def test_gradients_of_select_check_indices(model, wrong):
     x, w, b = model
     index = torch.tensor([0, 0, 0, wrong, 0])
-    with pytest.raises(IndexError, match=f"set_index has {wrong}, which is none of 4 sets"):
+    with pytest.raises(IndexError, match=f"set_index contains {wrong}, but there are only 4 sets"):
         mst.affine_select(x, w, b, index, check=False).sum().backward()
 
 

@@ -70,7 +70,7 @@ def why_unavailable() -> str | None:
         with loading.lock():
             import numba
     except ImportError as error:
-        return f"Numba cannot be imported ({error}); install multisubnet[cpu]"
+        return f"Numba cannot be imported ({error}); pip install numba"
     except Exception as error:  # versions that do not fit together fail in many ways
         return f"importing Numba failed: {type(error).__name__}: {error}"
     if numba.config.DISABLE_JIT:

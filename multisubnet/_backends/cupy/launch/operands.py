@@ -140,8 +140,8 @@ def check_places(name: str, array: Strided, start: int, strides: Iterable[int]) 
         raise TypeError(f"{name} has dtype {array.dtype.str} in another byte order than the GPU's")
     if functools.reduce(operator.or_, strides, start) % itemsize:
         raise ValueError(
-            f"{name} does not lie at multiples of the {itemsize} bytes of its {array.dtype} "
-            f"elements, where the GPU reads them: pass a copy"
+            f"{name} is not aligned to the {itemsize} bytes of its {array.dtype} "
+            f"elements, as a GPU needs it: pass a copy"
         )
 
 
