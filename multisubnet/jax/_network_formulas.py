@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.output_loss import CATEGORICAL
-from multisubnet.jax._formulas import LOSSES, activated, mean
+from multisubnet.jax._formulas import LOSSES, activated, count_sets, mean
 
 _UNROLLED = 64  # inputs whose products are added one by one; more are a matrix product
 
@@ -64,11 +65,9 @@ def _with_sets(h: Any, weight: Any) -> tuple[Any, Any]:
 
 
 def _count_sets(samples: Any, layers: Layers, intercept: Any) -> Any:
-    """Return N; what all sets share has no say."""
-    of_sets = [x for layer in layers for x in layer] + [intercept]
-    counts = [x.shape[0] for x in of_sets if x is not None]
-    counts += [samples.shape[0]] if samples.ndim == 3 else []
-    return next((n for n in counts if n != 1), 1)
+    """Return N."""
+    of_sets = samples if samples.ndim == 3 else None
+    return count_sets(*itertools.chain(*layers), intercept, of_sets)
 
 
 @functools.partial(jax.jit, static_argnames=("activations", "additive", "dtype"))

@@ -28,6 +28,7 @@ __all__ = ["synchronous"]  # a fixture that all tests have
 
 CATEGORICAL = "categorical_crossentropy_from_logits"
 PARTS = EXAMPLES // 2 + 1
+TINY = 1e-300  # times weights, of which only the ratios count: float32 has no such numbers
 
 
 class Kind(NamedTuple):
@@ -151,7 +152,7 @@ def test_losses_and_gradients(data, problem, weighted):
         "dtype": data.draw(st.sampled_from([None, "f4"])),
         **kind.options,
     }
-    factors = np.random.default_rng(2).random(len(targets)) if weighted else None
+    factors = TINY * np.random.default_rng(2).random(len(targets)) if weighted else None
     found = ms.mlp_mean_loss_and_grad(
         samples, layers_of(parameters), targets,
         sample_weight=factors, intercept=intercept, **options,
@@ -180,7 +181,7 @@ STATISTICS = st.sampled_from([["mean"], ["std", "mean"], ["var"], []])
 )
 def test_statistics(data, problem, statistics, weighted):
     kind, (samples, parameters, intercept, _), lazy = problem
-    set_weight = np.random.default_rng(2).random(len(parameters[2])) if weighted else None
+    set_weight = TINY * np.random.default_rng(2).random(len(parameters[2])) if weighted else None
     weights = data.draw(some_chunked(set_weight))[0] if weighted else None
     options = {"statistics": statistics, **kind.options}
     layers = layers_of(parameters)
@@ -199,13 +200,31 @@ def test_statistics(data, problem, statistics, weighted):
 def test_chunks_of_samples_and_sets_together(kind, size):
     samples, parameters, intercept, targets = arrays_of(kind, 3, 12_000)
     lazy = [None if x is None else da.from_array(x, (2, *x.shape[1:])) for x in parameters]
-    options = {"loss": kind.loss, "intercept": intercept, **kind.options}
+    factors = TINY * np.random.default_rng(2).random(12_000)
+    options = {"intercept": intercept, **kind.options}
+    options |= {"loss": kind.loss, "sample_weight": factors}
     desired = ms.mlp_mean_loss_and_grad(samples, layers_of(parameters), targets, **options)
     result = ms.mlp_mean_loss_and_grad(
         da.from_array(samples, (size, -1)), layers_of(lazy), targets, **options
     )
     assert result.loss.chunks == ((2, 1),)
     assert_lazy_and_same(leaves(result), leaves(desired))
+    index = np.arange(50) % 3
+    options = {"intercept": intercept, **kind.options}
+    desired = ms.mlp_select(samples[:50], layers_of(parameters), index, **options)
+    assert_lazy_and_same(
+        [ms.mlp_select(samples[:50], layers_of(lazy), index, **options)], [desired]
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+def test_statistics_of_many_sets(kind):
+    samples, parameters, intercept, _ = arrays_of(kind, 5000, 3)
+    set_weight = TINY * np.random.default_rng(2).random(5000)
+    options = {"intercept": intercept, "set_weight": set_weight, **kind.options}
+    desired = ms.mlp_stats(samples, layers_of(parameters), **options)
+    lazy = [None if x is None else da.from_array(x, (2500, *x.shape[1:])) for x in parameters]
+    assert_lazy_and_same(ms.mlp_stats(samples, layers_of(lazy), **options), desired)
 
 
 def test_the_engine_has_the_same_bits():
