@@ -136,6 +136,14 @@ def every(nets, x):
             False,
         ),
         (lambda torch, nets, x: torch.cat(every(nets, x), 1).sum(1, keepdim=True), None, True),
+        (lambda torch, nets, x: torch.cat(every(nets, x), 1).roll(1, 1), [[2], [0], [1]], False),
+        (
+            lambda torch, nets, x: torch.cat(
+                [net[2](net[1](net[0](x[:, [i]])).flip(1)) for i, net in enumerate(nets)], 1
+            ),
+            None,
+            False,
+        ),
         (lambda torch, nets, x: sum(every(nets, x)), None, True),
         (lambda torch, nets, x: torch.cat([n(x[:, [0]]) for n in nets], 1), [[0]] * 3, False),
     ],
@@ -244,6 +252,7 @@ def test_branches_of_torch_that_are_refused(nn):
             "with __getitem__|with add",
         ),
         (lambda nets, x: sum(every(nets, x)) + nets[0][0].bias, "with add of an array, in a place"),
+        (lambda nets, x: torch.cat(every(nets, x), 1).abs(), "with abs, which is neither"),
         (lambda nets, x: torch.cat(every(nets, x), 1).cumsum(1), "with cumsum, which is neither"),
         (lambda nets, x: torch.cat([nets[0](x[:, :1]), x], 1), "with cat of 2 values that are not"),
         (
