@@ -52,11 +52,13 @@ nitpick_ignore_regex = [
 nitpick_ignore = [
     ("py:obj", name)
     for name in (
-        *("activation", "additive", "bias", "derivative", "device", "dtype", "inputs"),
-        *("intercept", "layer_sizes", "layers", "multisubnet", "nbytes", "output_activation"),
-        *("sets", "weight"),
+        *("activation", "additive", "bias", "derivative", "device", "dtype", "feature_names"),
+        *("inputs", "intercept", "layer_sizes", "layers", "multisubnet", "nbytes"),
+        *("output_activation", "output_names", "set_names", "sets", "weight"),
     )
 ]
+
+myst_heading_anchors = 3
 
 html_theme = "pydata_sphinx_theme"
 html_title = "multisubnet"

@@ -160,7 +160,7 @@ def speed() -> None:
     y = 0.0
     for row in rows:
         label = row.label.replace("`", "").replace("- ", "    ")
-        axes.text(0.93, y, f"{label}: {row.seconds * 1e3:.1f} ms", weight="bold", va="center")
+        axes.text(1.04, y, f"{label}: {row.seconds * 1e3:.1f} ms", weight="bold", va="center")
         for name, ratio in row.ratios.items():
             y += 1
             axes.barh(y, ratio - 1, left=1, height=0.86, color=colors[name])

@@ -43,7 +43,7 @@ def shape_functions(
     sets : WeightSets
         On the CPU. Networks of one input each, affine or with hidden layers.
     samples : array_like, shape (B, F)
-        The data; a frame works as it does in `WeightSets.predict`. A curve spans the range of its
+        The data; a frame works as it does in ``WeightSets.predict``. A curve spans the range of its
         feature; ticks along the bottom are the samples.
     networks : sequence of int, optional
         The networks to draw; by default all of them.
