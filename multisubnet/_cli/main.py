@@ -24,13 +24,12 @@ from multisubnet._memory import amounts
 _FILES = """\
 SAMPLES is a table of shape (samples, features), or one for each set, of shape (sets, samples,
 features), and TARGETS are the values to be predicted: .npy files, which are read piece by piece as
-they are needed; .npz and .safetensors files, of one array or with one of the name samples (or
+they are needed; .npz and .safetensors files that hold one array, or one named samples (or
 targets); small tables in .csv files. The first line of a table is a header if all its cells begin
-with letters, and data if all are numbers. Anything else (NA, an empty cell, 1;2) is an error, and
-so are whole numbers that count up, which may be names (0,1,2 or 2019,2020 or a single 0): there
---header or --no-header decides. WEIGHTS is a .npz or .safetensors file with weight and perhaps
-bias, of shape (sets, features), and an activation, or with layers of networks, as WeightSets.save
-writes it.
+with letters, and data if all are numbers. Anything else (NA, an empty cell, 1;2) is an error. Whole
+numbers that count up (0,1,2 or 2019,2020 or a single 0) may be either: pass --header or
+--no-header. WEIGHTS is a .npz or .safetensors file that WeightSets.save wrote, with weight, bias and
+activation, or with the layers of networks.
 """
 
 _PREDICT = """\
@@ -38,10 +37,10 @@ Predict with all sets of weights, and write the result, of shape (sets, samples,
 (sets, samples, networks, outputs), or if additive (sets, samples, outputs), to a file.
 
 A .npy file is computed and written chunk by chunk, and may be larger than memory. Until it is
-whole it is OUT.part, and OUT.part.json beside it records how far it is safe on the disk, about
-every GiB. A run that was interrupted or killed is gone on with by the same command and --resume,
-and the file is the same, byte for byte. Other formats hold what fits in memory: .npz, .safetensors
-and .csv, with a line for each set and sample. A file OUT that is there is replaced at the end.
+complete its name is OUT.part; OUT.part.json records, about every GiB, how much of it is safe on the
+disk. If a run is interrupted or killed, repeat the command with --resume: the file will be the
+same, byte for byte. Other formats are limited by memory: .npz, .safetensors and .csv, which has a
+line per set and sample. An existing file OUT is replaced at the end.
 """
 
 _LOSS = """\
@@ -116,28 +115,28 @@ def _parser() -> argparse.ArgumentParser:
         "--memory-limit",
         type=_size,
         metavar="SIZE",
-        help="how much memory the process may take, all in all: Python, the inputs, the engine, "
-        "and what is computed; like 512MiB or 2GiB; by default a quarter of what is available, and "
-        "1GiB at most. (The system's cache of files is not in it, and is kept small.)",
+        help="how much memory the whole process may take, such as 512MiB or 2GiB; by default a "
+        "quarter of the available memory, and 1GiB at most. The system's cache of files does not "
+        "count, and is kept small",
     )
     predict.add_argument(
         "--chunk",
         type=_count,
         metavar="SETS",
-        help="how many sets, or samples with --set-axis 1, are computed at once; by default so "
-        "many that a chunk has 64 MiB, or what --memory-limit leaves",
+        help="how many sets, or samples with --set-axis 1, are computed at once; by default a "
+        "chunk has 64 MiB, or less if --memory-limit asks for it",
     )
     predict.add_argument(
         "--progress",
         action=argparse.BooleanOptionalAction,
-        help="show a bar, with tqdm; by default where it is installed and stderr is a terminal",
+        help="show a bar, with tqdm; by default if tqdm is installed and stderr is a terminal",
     )
     predict.add_argument(
         "--resume",
         action="store_true",
-        help="go on with a run that did not end, from what of it is safe; start where there is "
-        "none. The inputs, --activation and --set-axis must be the same, and nothing is done if "
-        "they are not. Without --resume nothing is done if OUT.part is there",
+        help="continue an interrupted run, or start one if there is none. Inputs, --activation and "
+        "--set-axis must be those of that run, or the command fails. Without --resume the command "
+        "fails if OUT.part exists",
     )
     predict.set_defaults(run=_commands.predict, parser=predict)
 
