@@ -28,8 +28,8 @@ they are needed; .npz and .safetensors files that hold one array, or one named s
 targets); small tables in .csv files. The first line of a table is a header if all its cells begin
 with letters, and data if all are numbers. Anything else (NA, an empty cell, 1;2) is an error. Whole
 numbers that count up (0,1,2 or 2019,2020 or a single 0) may be either: pass --header or
---no-header. WEIGHTS is a .npz or .safetensors file that WeightSets.save wrote, with weight, bias and
-activation, or with the layers of networks.
+--no-header. WEIGHTS is a .npz or .safetensors file as WeightSets.save writes it, with weight, bias
+and activation, or with the layers of networks.
 """
 
 _PREDICT = """\
