@@ -97,8 +97,8 @@ def test_many_samples(name, shape, dtype):
     [(1, 3 << 12, "float64"), (1, 1 << 14, "float32"), (2, 1 << 12, "float32")],
 )
 def test_chunks_of_samples(backend, n_features, elements, dtype):
-    # Of one to four blocks of six, and of one feature. In float64 the order of sums shows.
-    operands, factors, desired = many(20_481, n_features, dtype)
+    # Of one to four blocks of eight, and of one feature; in float64 the order of sums shows.
+    operands, factors, desired = many(28_700, n_features, dtype)
     with tiles.of(moment_elements=elements, moment_width=1):
         result = backend.mean_loss_and_grad(*operands, sample_weight=factors)
     assert_all_same_bits(result, desired)
