@@ -741,8 +741,8 @@ MUTANTS = [
         "a set that there is not, of networks on the GPU",
         "cuda/networks.cuh",
         "return n >= 0 && n < n_sets ? n : -1;",
-        "return n < n_sets ? n : -1;",
-        "test_mlp_kernels.py -k host",
+        "return n >= 0 && n <= n_sets ? n : -1;",
+        "test_mlp.py::test_select -k host",
     ),
 ]
 

@@ -259,6 +259,7 @@ def test_select(backend, problem, data):
     if wanted is not None:
         assert_same_bits(result, formula.mlp_select(samples, layers, index, **options))
     wrong = np.where(np.arange(len(index)) % 3 == 0, index.astype(np.int64) - n_sets, index)
+    wrong[1::3] = n_sets
     result = backend.mlp_select(samples, layers, wrong, **options, check=False)
     if wanted is not None:
         assert_same_bits(result, formula.mlp_select(samples, layers, wrong, **options))
