@@ -163,7 +163,7 @@ def test_dtypes_of_losses(x64):
     half = ms.mean_loss(*j, dtype="float16")
     assert_same(half, ms.mean_loss(*table(), dtype="float16"))
     if not x64:
-        with pytest.raises(TypeError, match="only where jax_enable_x64 is on"):
+        with pytest.raises(TypeError, match="only with jax_enable_x64 on"):
             ms.mean_loss(*j, dtype="float64")
 
 
