@@ -426,7 +426,11 @@ W = np.ones((4, 3, 1, 2))
             r"targets\[0, 2\] is -1",
         ),
         ({"loss": "hinge"}, ValueError, None),
-        ({"per_subnetwork": True, "additive": True}, ValueError, "per_subnetwork=True does not go with"),
+        (
+            {"per_subnetwork": True, "additive": True},
+            ValueError,
+            "per_subnetwork=True does not go with",
+        ),
         ({"dtype": int}, TypeError, "dtype must be float16"),
         ({"activation": ms.Activation("tanh").derivative}, TypeError, "activation is .*derivative"),
         (
