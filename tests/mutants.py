@@ -473,7 +473,7 @@ MUTANTS = [
     ),
     Mutant(
         "products of networks in another order, in the engine",
-        "multisubnet/_backends/numba/llvm/networks.py",
+        "multisubnet/_backends/numba/llvm/layers.py",
         "inside = add_input(builder.add(i, INT64(step)), inside)",
         "inside = add_input(builder.add(i, INT64(_STEP - 1 - step)), inside)",
         "test_mlp.py::test_agreement -k numba",
@@ -481,16 +481,14 @@ MUTANTS = [
     Mutant(
         "an fma in networks",
         "multisubnet/_backends/numba/llvm/networks.py",
-        """                products = [builder.fmul(h, w) for h in found]
-                if sums is not None:
-                    products = [
-                        builder.fadd(total, product)
-""",
-        """                products = [builder.fmul(h, w, flags=("contract",)) for h in found]
-                if sums is not None:
-                    products = [
-                        builder.fadd(total, product, flags=("contract",))
-""",
+        """                products += [builder.fmul(h, w) for h in found]
+            if sums is None:
+                return products
+            return [builder.fadd(x, product) for""",
+        """                products += [builder.fmul(h, w, flags=("contract",)) for h in found]
+            if sums is None:
+                return products
+            return [builder.fadd(x, product, flags=("contract",)) for""",
         "test_mlp.py::test_agreement -k numba",
     ),
     Mutant(
@@ -499,6 +497,13 @@ MUTANTS = [
         "if n_out > whole:",
         "if n_out > whole + 3:",
         "test_mlp.py::test_agreement -k numba",
+    ),
+    Mutant(
+        "units after the last whole vector left out, where lanes are units",
+        "multisubnet/_backends/numba/llvm/few_samples.py",
+        "            k += width\n",
+        "            k += width + (width == 2)\n",
+        "test_mlp.py::test_few_samples_of_each_set",
     ),
     Mutant(
         "weights of the first set for all",

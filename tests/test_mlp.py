@@ -239,6 +239,32 @@ def test_into_out_that_overlaps_an_operand(shift, operand, additive):
     assert_same_bits(found, desired)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "dtype", "additive"),
+    [((9, 70, 3), "float64", False), ((2, 20, 23, 1), "float32", True)],
+)
+def test_few_samples_of_each_set(sizes, dtype, additive):
+    # Lanes are units: vectors of all lengths, with and without loops, items left over.
+    rng = np.random.default_rng(0)
+    inputs = rng.integers(5, size=(3, sizes[0]))
+    with tiles.of(engine_few=1 << 30, engine_units=1 << 30), ms.use_backend("numba"):
+        for n_sets, n_samples, ndim in [(1, 1, 2), (6, 1, 3), (3, 3, 2), (5, 4, 3), (3, 7, 2)]:
+            layers = [
+                (
+                    rng.normal(size=(n_sets, 3, a, b)).astype(dtype),
+                    rng.normal(size=(1, 3, b)).astype(dtype),
+                )
+                for a, b in itertools.pairwise(sizes)
+            ]
+            shape = (n_sets, n_samples, 5)[3 - ndim :]
+            samples = rng.normal(size=shape).astype(dtype)
+            options = {"inputs": inputs, "additive": additive}
+            if additive:
+                options["intercept"] = rng.normal(size=(n_sets, sizes[-1])).astype(dtype)
+            result = ms.mlp(samples, layers, **options)
+            assert_same_bits(result, formula.mlp(samples, layers, **options))
+
+
 @given(problem=networks(samples_ndim=2), data=st.data())
 def test_select(backend, problem, data):
     samples, layers, options = problem

@@ -39,6 +39,8 @@ SIZES = {  # by name: what holds it, what it is called there, and small values
     "engine_samples": (mlp_engine, "_BLOCK", [1, 50]),
     "engine_row_bytes": (mlp_engine, "_ROWS_BYTES", [1, 50, 1000]),
     "engine_network": (mlp_engine, "_WORTH", [1, 50, 1000]),
+    "engine_few": (mlp_engine, "_FEW", [0, 1 << 30]),
+    "engine_units": (mlp_engine, "_OF_SET", [1 << 30]),  # and few samples: lanes are units
     "engine_sums": (mlp_sum_engine, "_WORTH", [1, 1000]),
     "engine_part": (mlp_sum_engine, "_PART_BYTES", [1 << 15]),
     "engine_lanes": (mlp_sum_engine, "_OF_RUNS", []),  # 0: always runs; much: always sets

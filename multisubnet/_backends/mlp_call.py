@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -80,8 +79,7 @@ class MlpCall(NamedTuple):
     @property
     def n_products(self) -> int:
         """How many products all networks take."""
-        of_one = sum(a * b for a, b in itertools.pairwise(self.sizes))
-        return math.prod((self.n_sets, self.n_samples, self.n_subnets, of_one))
+        return self.n_sets * self.n_samples * self.n_subnets * _count_products(self.sizes)
 
     @property
     def n_operations(self) -> int:
@@ -95,7 +93,7 @@ class MlpCall(NamedTuple):
     @property
     def arrays(self) -> list[Any]:
         """All arrays of numbers, samples first."""
-        every = [self.samples, *(x for layer in self.layers for x in layer), self.intercept]
+        every = [self.samples, *itertools.chain(*self.layers), self.intercept]
         return [x for x in every if x is not None]
 
     def with_arrays(self, change: Callable[[Any], Any]) -> MlpCall:
@@ -170,6 +168,12 @@ class MlpCall(NamedTuple):
         if self.inputs is not None:
             return self.inputs
         return _features_in_turn(self.n_subnets, self.sizes[0])
+
+
+@functools.lru_cache(256)
+def _count_products(sizes: tuple[int, ...]) -> int:
+    """Return how many products a network takes for a sample."""
+    return sum(a * b for a, b in itertools.pairwise(sizes))
 
 
 @functools.lru_cache(64)

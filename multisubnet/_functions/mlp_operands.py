@@ -52,30 +52,21 @@ def read(
             }
     samples = named["samples"]
     pairs, intercept = pairs_of(named), named.get("intercept")
-    n_sets = _count_sets(
+    known = _validate(
         samples.shape,
         tuple([(w.shape, None if b is None else b.shape) for w, b in pairs]),
         None if intercept is None else intercept.shape,
-    )
-    activations, dtype = activations_of(
         tuple(activation) if isinstance(activation, list | tuple) else activation,
         output_activation,
-        len(pairs),
         _common_dtype(named),
         bool(additive),
     )
     call = MlpCall(
         samples=samples,
         layers=pairs,
-        activations=activations,
         inputs=_wiring(inputs, pairs[0][0].shape, samples.shape[-1]),
-        additive=bool(additive),
         intercept=intercept,
-        dtype=dtype,
-        sizes=(pairs[0][0].shape[2], *[weight.shape[3] for weight, _ in pairs]),
-        n_sets=n_sets,
-        n_samples=samples.shape[-2],
-        n_subnets=pairs[0][0].shape[1],
+        **known,
     )
     return xp, call, others
 
@@ -171,6 +162,30 @@ def _common_dtype(named: dict[str, Any]) -> np.dtype:
 
 
 @functools.lru_cache(256)
+def _validate(
+    samples: tuple[int, ...],
+    layers: tuple[Any, ...],
+    intercept: tuple[int, ...] | None,
+    hidden: Any,
+    last: Any,
+    dtype: np.dtype,
+    additive: bool,
+) -> dict[str, Any]:
+    """Return the fields of a call that follow from shapes, activations and the common dtype."""
+    n_sets = _count_sets(samples, layers, intercept)
+    activations, dtype = activations_of(hidden, last, len(layers), dtype, additive)
+    weights = [weight for weight, _ in layers]
+    return {
+        "activations": activations,
+        "additive": additive,
+        "dtype": dtype,
+        "sizes": (weights[0][2], *[weight[3] for weight in weights]),
+        "n_sets": n_sets,
+        "n_samples": samples[-2],
+        "n_subnets": weights[0][1],
+    }
+
+
 def _count_sets(
     samples: tuple[int, ...], layers: tuple[Any, ...], intercept: tuple[int, ...] | None
 ) -> int:

@@ -7,6 +7,8 @@ import numpy as np
 LINE = 64  # bytes
 ROWS = 4  # of a line of columns, to the sums of which is added at once
 
+AT_ONCE = 4  # samples, of one set or of several, whose networks have units as lanes
+
 
 def is_plain(array: np.ndarray, dtype: np.dtype) -> bool:
     """Whether the compiled code can take an array as it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -13,13 +14,16 @@ from multisubnet._arrays import dtypes
 from multisubnet._backends import numpy_mlp
 from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._backends.numba import loading, threads
-from multisubnet._backends.numba.lines import is_plain
+from multisubnet._backends.numba.lines import AT_ONCE, is_plain
 
 _FEATURES_BYTES = 1 << 18  # of samples that are gone through by all sets of a piece
 _ROWS_BYTES = 1 << 16  # of values that wait until they are written
 _BLOCK = 1024  # the most samples of a block
 _WORTH = 1 << 20  # products that another thread is woken for
 _PIECES = 8  # for each thread
+_FEW = 16  # samples of a set, up to which lanes may be units
+_OF_UNITS = 1.25  # times as long takes a vector of units as one of samples
+_OF_SET = 20  # vectors in whose time samples of a set are brought into lanes
 _PART_BYTES = 1 << 18  # of weights that are cast at once
 _SELECTED_BYTES = 1 << 18  # of samples and of values that are put in the order of their sets
 
@@ -53,7 +57,7 @@ def mlp(call: MlpCall, out: np.ndarray) -> None:
         kinds = [x.dtype for x in call.arrays]
         if count == 1 and kinds.count(dtype) == len(kinds):
             try:
-                _evaluate(call, whole, np.array([[0, call.n_sets, 0, call.n_samples]]))
+                _evaluate(call, whole, _one_piece(call.n_sets, call.n_samples))
                 return
             except TypeError:  # a weight is not contiguous, or not aligned
                 pass
@@ -86,13 +90,13 @@ def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
         runs = np.stack([index[begins], index[begins] + 1, begins, ends], 1)
         samples = call.samples[those][order]
         values = np.empty((len(index), *call.shape[2:]), dtype)
-        longest = call._replace(samples=samples, n_samples=int((ends - begins).max()))
+        runs_of = call._replace(samples=samples, n_samples=-(-len(index) // len(begins)))
         whole = values[:, None] if call.additive else values
         # All sets write to the same rows: the stride of the axis of sets is 0.
         same = np.lib.stride_tricks.as_strided(
             whole, (call.n_sets, *whole.shape), (0, *whole.strides)
         )
-        _evaluate(longest, same, runs)
+        _evaluate(runs_of, same, runs)
         dtypes.copyto(out[those], values[np.argsort(order)])
 
     worth = call.n_products // max(call.n_sets, 1) // _WORTH
@@ -140,8 +144,19 @@ def _pieces(n_sets: int, n_samples: int, count: int) -> Iterator[tuple[int, int,
             yield first, min(first + sets, n_sets), start, min(start + rows, n_samples)
 
 
+@functools.lru_cache(64)
+def _one_piece(n_sets: int, n_samples: int) -> np.ndarray:
+    """Return a piece that is all there is."""
+    piece = np.array([[0, n_sets, 0, n_samples]])
+    piece.flags.writeable = False
+    return piece
+
+
 def _evaluate(call: MlpCall, out: np.ndarray, pieces: np.ndarray) -> None:
-    """Write pieces, with the first and last set and sample of each, to `out` (N, B, S, P)."""
+    """Write pieces, with the first and last set and sample of each, to `out` (N, B, S, P).
+
+    The call's `n_samples` are those of a set, of whose number the layout is made.
+    """
     samples = call.samples if call.samples.ndim == 3 else call.samples[None]
     evaluate, parameters, no_intercept, layout = _prepare(
         *(call.key, call.working_dtype, samples.shape[2], call.n_samples, call.n_subnets)
@@ -160,27 +175,56 @@ def _prepare(
 ) -> tuple[Callable[..., None], np.ndarray, np.ndarray, _Layout]:
     """Return the function, its parameters, what stands for no intercept, and the layout."""
     with loading.lock():
-        from multisubnet._backends.numba.llvm.networks import Plan
+        from multisubnet._backends.numba.llvm.layers import Plan
 
     prepared.add((dtype.char, key))
     sizes, activations, biased, additive = key
     lanes = _lanes(dtype)
-    vectors = _count_vectors(n_samples, lanes)
+    vectors, of_units = _count_vectors(sizes, n_samples, lanes)
     keys = tuple("linear" if a is None else a.key for a in activations)
     parameters = np.array([0.0 if a is None else a.number for a in activations])
-    function = _function(Plan(sizes, keys, biased, additive, lanes, vectors), dtype)
-    layout = _layout(
-        n_features, n_samples, n_subnets, sizes, additive, dtype.itemsize, lanes * vectors, lanes
-    )
+    function = _function(Plan(sizes, keys, biased, additive, lanes, vectors, of_units), dtype)
+    if of_units:
+        layout = _layout_of_items(sizes, vectors, dtype.itemsize, lanes)
+    else:
+        layout = _layout(
+            *(n_features, n_samples, n_subnets, sizes, additive, dtype.itemsize),
+            *(lanes * vectors, lanes),
+        )
     return function, parameters, np.zeros((1, 1), dtype), layout
 
 
-def _count_vectors(n_samples: int, lanes: int) -> int:
-    """Return how many vectors of samples to evaluate at once: few of their lanes are to be idle."""
+def _count_vectors(sizes: tuple[int, ...], n_samples: int, lanes: int) -> tuple[int, bool]:
+    """Return how many vectors of samples to evaluate at once, and False.
+
+    If it takes less time when lanes are units, return how many samples, and True.
+    """
     if n_samples <= lanes:
-        return 1
-    twos, fours = (-(-n_samples // (v * lanes)) * v for v in (2, 4))
-    return 4 if fours <= 1.15 * twos else 2  # the time for a vector of two
+        of_samples = 1
+    else:
+        twos, fours = (-(-n_samples // (v * lanes)) * v for v in (2, 4))
+        of_samples = 4 if fours <= 1.15 * twos else 2  # the time for a vector of two
+    if n_samples <= _FEW:
+        at_once = AT_ONCE if n_samples >= AT_ONCE else 1
+        rows = -(-n_samples // at_once) * at_once
+        products = sum(a * b for a, b in itertools.pairwise(sizes))
+        of_units = sum(a * _count_chunks(b, lanes) for a, b in itertools.pairwise(sizes))
+        if rows * of_units * _OF_UNITS <= products * of_samples + _OF_SET:
+            return at_once, True
+    return of_samples, False
+
+
+def _count_chunks(n_units: int, lanes: int) -> int:
+    """Return how many vectors, each half as long as the one before, have the units of a layer."""
+    return n_units // lanes + (n_units % lanes).bit_count()
+
+
+def _layout_of_items(sizes: tuple[int, ...], vectors: int, itemsize: int, lanes: int) -> _Layout:
+    """Return the layout for items, of as many samples as there are vectors."""
+    sums_at = -(-(AT_ONCE // vectors) * (1 + 2 * vectors) * 8 // 64) * 64
+    hidden_at = sums_at + -(-AT_ONCE * sizes[-1] * 8 // 64) * 64
+    padded = -(-max(sizes) // lanes) * lanes
+    return _Layout(0, 0, 0, sums_at, hidden_at, hidden_at + 2 * AT_ONCE * padded * itemsize + 64)
 
 
 def _layout(
@@ -249,7 +293,7 @@ def _evaluate_in_parts(call: MlpCall, out: np.ndarray) -> None:
         part = call.part(*cuts).with_arrays(lambda x: np.require(x, dtype, ["C", "A"]))
         target = out[cuts[:2]] if call.additive else out[cuts]
         values = np.empty(target.shape, dtype)
-        whole = np.array([[0, part.n_sets, 0, part.n_samples]])
+        whole = _one_piece(part.n_sets, part.n_samples)
         _evaluate(
             part._replace(dtype=dtype), values[:, :, None] if call.additive else values, whole
         )

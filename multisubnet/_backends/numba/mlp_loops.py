@@ -9,7 +9,10 @@ from numba import from_dtype, types
 
 from multisubnet._arithmetic.activation import program_of
 from multisubnet._backends.numba.jit import fingerprint, jit
-from multisubnet._backends.numba.llvm.networks import Plan, evaluate_network
+from multisubnet._backends.numba.lines import AT_ONCE
+from multisubnet._backends.numba.llvm.few_samples import evaluate_items
+from multisubnet._backends.numba.llvm.layers import Plan
+from multisubnet._backends.numba.llvm.networks import evaluate_network
 from multisubnet._backends.numba.llvm.transposes import (
     columns_of,
     fill,
@@ -19,7 +22,7 @@ from multisubnet._backends.numba.llvm.transposes import (
 )
 
 
-def _specialized(plan: str, lanes: int, additive: bool):
+def _over_samples(plan: str, lanes: int, additive: bool):
     """Return the function that is compiled for a plan, which has these lanes."""
 
     def mlp(
@@ -124,10 +127,105 @@ def _specialized(plan: str, lanes: int, additive: bool):
     return mlp
 
 
+def _over_units(plan: str, vectors: int, additive: bool):
+    """Return the function that is compiled for a plan of which lanes are units."""
+    length = 1 + 2 * vectors  # of an item
+
+    def mlp(
+        samples,
+        wiring,
+        out,
+        scratch,
+        parameters,
+        intercept,
+        has_intercept,
+        block,
+        tile,
+        rows_at,
+        sums_at,
+        hidden_at,
+        pieces,
+        arrays,
+    ):
+        """Write pieces of `out`, as the function over samples does.
+
+        `scratch` has, from a multiple of a line on, items; from `sums_at` on, a float64 for each
+        output of each sample of the items; and from `hidden_at` on, memory for hidden values.
+        """
+        n_subnets, n_outputs = wiring.shape[0], out.shape[3]
+        begin = -scratch.ctypes.data % 64
+        items = scratch[begin : begin + sums_at].view(np.int64)
+        sums = scratch[begin + sums_at : begin + hidden_at].view(np.float64)
+        hidden = scratch.ctypes.data + begin + hidden_at
+        own = samples.shape[0] > 1
+        left = 0
+        for i in range(len(pieces)):
+            first, last, start, stop = pieces[i]
+            left += (last - first) * ((stop - start + vectors - 1) // vectors)
+        piece = -1
+        n = last = b = start = stop = 0
+        while left > 0:
+            for i in range(AT_ONCE // vectors):
+                if left <= 0:  # the first item again, which changes nothing
+                    for j in range(length):
+                        items[i * length + j] = items[j]
+                    continue
+                left -= 1
+                if b >= stop:
+                    n, b = n + 1, start
+                    if n >= last:
+                        piece += 1
+                        n, last, start, stop = pieces[piece]
+                        b = start
+                items[i * length] = n
+                for j in range(vectors):
+                    row = min(b + j, stop - 1)
+                    items[i * length + 1 + j] = (
+                        samples.ctypes.data
+                        + own * n * samples.strides[0]
+                        + row * samples.strides[1]
+                    )
+                    items[i * length + 1 + vectors + j] = (
+                        out.ctypes.data + n * out.strides[0] + row * out.strides[1]
+                    )
+                b += vectors
+            if additive:
+                for i in range(AT_ONCE):
+                    n_of_item = items[i // vectors * length]
+                    for p in range(n_outputs):
+                        sums[i * n_outputs + p] = 0.0
+                        if has_intercept:
+                            of_set = intercept[n_of_item if intercept.shape[0] > 1 else 0]
+                            sums[i * n_outputs + p] = of_set[p]
+            for s in range(n_subnets):
+                evaluate_items(
+                    out,
+                    arrays,
+                    s,
+                    n_subnets,
+                    items.ctypes.data,
+                    wiring.ctypes.data + s * wiring.strides[0],
+                    parameters.ctypes.data,
+                    hidden,
+                    sums.ctypes.data,
+                    plan,
+                )
+            if additive:
+                for i in range(AT_ONCE):
+                    target = items[i // vectors * length + 1 + vectors + i % vectors]
+                    narrow(out, sums.ctypes.data + i * n_outputs * 8, target, n_outputs)
+
+    return mlp
+
+
 def compile_mlp(plan: Plan, dtype: np.dtype) -> Any:
     """Return the function for a plan and a dtype, float32 or float64."""
     programs = [program_of(key, dtype) for key in plan.activations if key != "linear"]
-    function = _specialized(f"{plan} {fingerprint(*programs)}", plan.lanes, plan.additive)
+    text = f"{plan} {fingerprint(*programs)}"
+    if plan.lanes_are_units:
+        function = _over_units(text, plan.vectors, plan.additive)
+    else:
+        function = _over_samples(text, plan.lanes, plan.additive)
     scalar = from_dtype(dtype)
     arrays = []
     for biased in plan.biased:

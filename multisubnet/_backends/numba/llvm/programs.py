@@ -70,7 +70,7 @@ def recipe_function(module, program: Program, key: str, real, lanes: int, count:
     Long recipes are not inlined: they are needed in a dozen places, and take longer than a call.
     """
     line = ir.VectorType(real, lanes)
-    name = f"multisubnet.{key}.{program.dtype.char}.{count}"
+    name = f"multisubnet.{key}.{program.dtype.char}.{lanes}.{count}"
     if name in module.globals:
         return module.globals[name]
     results = ir.LiteralStructType([line] * count)

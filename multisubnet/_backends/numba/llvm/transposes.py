@@ -243,17 +243,22 @@ def places_of(typingctx, arrays, n, s):
     """Return the addresses of what arrays (N or 1, S, ...) have of set n and network s."""
 
     def codegen(context, builder, signature, arguments):
-        given, n, s = arguments
-        found = []
-        for kind, value in zip(arrays, cgutils.unpack_tuple(builder, given), strict=True):
-            array = context.make_array(kind)(context, builder, value)
-            shape = cgutils.unpack_tuple(builder, array.shape)
-            strides = cgutils.unpack_tuple(builder, array.strides)
-            shared = builder.icmp_signed("==", shape[0], INT64(1))
-            at = builder.ptrtoint(array.data, INT64)
-            step = builder.select(shared, INT64(0), strides[0])
-            at = builder.add(at, builder.mul(n, step))
-            found.append(builder.add(at, builder.mul(s, strides[1])))
+        found = emit_places(context, builder, arrays, *arguments)
         return context.make_tuple(builder, signature.return_type, found)
 
     return types.UniTuple(types.intp, len(arrays))(arrays, types.intp, types.intp), codegen
+
+
+def emit_places(context, builder, arrays, given, n, s):
+    """Emit the addresses of what a tuple `given` of arrays has of set n and network s."""
+    found = []
+    for kind, value in zip(arrays, cgutils.unpack_tuple(builder, given), strict=True):
+        array = context.make_array(kind)(context, builder, value)
+        shape = cgutils.unpack_tuple(builder, array.shape)
+        strides = cgutils.unpack_tuple(builder, array.strides)
+        shared = builder.icmp_signed("==", shape[0], INT64(1))
+        at = builder.ptrtoint(array.data, INT64)
+        step = builder.select(shared, INT64(0), strides[0])
+        at = builder.add(at, builder.mul(n, step))
+        found.append(builder.add(at, builder.mul(s, strides[1])))
+    return found

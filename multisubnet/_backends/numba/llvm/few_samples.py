@@ -1,0 +1,218 @@
+"""Vector instructions for Numba: networks with hidden layers, on a few samples of each set.
+
+Vector lanes are units of a layer, whose weights of one input are next to each other: a weight is
+read once, and an input is a number that is spread over a vector. So no lane is idle, though a set
+may have one sample. Each unit still adds its products in the order of the inputs. Vectors that wait
+for their last sum are hidden behind others: some networks, or samples of a network, are evaluated
+at once. What is left of a layer after whole vectors is done by shorter ones, down to one unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numba.np.numpy_support import as_dtype
+
+from multisubnet._backends.numba.lines import AT_ONCE, LINE
+from multisubnet._backends.numba.llvm.layers import LayerEmitter, Plan
+from multisubnet._backends.numba.llvm.transposes import emit_places
+from multisubnet._backends.numba.llvm.vectors import INT64, emit_splat
+
+_STRAIGHT = 32  # vectors of weights of a layer, up to which there is no loop over inputs
+_CHUNKS = 4  # whole vectors of units, up to which there is no loop over them
+
+
+@intrinsic(prefer_literal=True)
+def evaluate_items(
+    typingctx, array, arrays, s, n_subnets, items, wiring, parameters, hidden, totals, plan
+):
+    """Evaluate network s on the samples of some items, in the dtype of `array`.
+
+    An item is a row of int64 at `items`: a set, then the addresses of the rows of its samples, then
+    those of their rows in the result; there are as many samples as the plan has vectors, and as
+    many items as make that AT_ONCE samples. `arrays` are weights and biases, `wiring` the address
+    of the numbers of the network's features, `parameters` that of the activations' parameters
+    (float64), and `hidden` that of scratch memory. If the plan is additive, values are added to
+    float64 at `totals`, a row of all outputs for each sample.
+    """
+    dtype = array.dtype
+    known = Plan.read(plan.literal_value)
+
+    def codegen(context, builder, signature, arguments):
+        _, given, s, n_subnets, items, wiring, parameters, hidden, totals, _ = arguments
+        emitter = _Items(builder, as_dtype(dtype), context.get_data_type(dtype), known)
+        emitter.read_items(items)
+        places = [emit_places(context, builder, arrays, given, n, s) for n in emitter.sets]
+        one = INT64(1)
+        is_last = builder.icmp_signed("==", builder.add(s, one), n_subnets)
+        later_s = builder.select(is_last, INT64(0), builder.add(s, one))
+        step = builder.select(is_last, INT64(len(places)), INT64(0))
+        later_n = builder.add(emitter.sets[0], step)
+        later = emit_places(context, builder, arrays, given, later_n, later_s)
+        emitter.emit(places, later, s, wiring, parameters, hidden, totals)
+        return context.get_dummy_value()
+
+    address = types.intp
+    signature = types.void(
+        *(array, arrays, types.intp, types.intp, address, address, address, address, address, plan)
+    )
+    return signature, codegen
+
+
+class _Operand(NamedTuple):
+    """The addresses of an operand's part for each item, and where those of the next call may be."""
+
+    now: Sequence[Any]
+    later: Sequence[Any]
+
+
+class _Items(LayerEmitter):
+    """Emits a network for items."""
+
+    def read_items(self, items):
+        """Read their sets, and the addresses of their samples and results, sample by sample."""
+        vectors = self.plan.vectors
+        self.sets, self.samples, self.outs = [], [], []
+        for item in range(AT_ONCE // vectors):
+            first = item * (1 + 2 * vectors)
+            at = [self.offset(items, (first + i, 8)) for i in range(1 + 2 * vectors)]
+            n, *addresses = [self._load_word(place) for place in at]
+            self.sets.append(n)
+            self.samples += addresses[:vectors]
+            self.outs += addresses[vectors:]
+
+    def emit(self, places, later, s, wiring, parameters, hidden, totals):
+        """Emit all layers.
+
+        `places` are the addresses of weights and biases for each item, and `later` where those of
+        the first item of the next call probably are.
+        """
+        step = INT64(self.itemsize)
+        sizes, last = self.plan.sizes, len(self.plan.biased) - 1
+        padded = -(-max(sizes) // self.plan.lanes) * self.plan.lanes
+        width = padded * self.itemsize  # of the values of a sample
+        operands = iter(self._operands(places, later))
+
+        def feature(row, i):
+            return self.feature(self.samples[row], wiring, i, step)
+
+        values = feature
+        for number, biased in enumerate(self.plan.biased):
+            weights, biases = next(operands), next(operands) if biased else None
+            activate = self.activation(self.plan.activations[number], parameters, number)
+            if number == last:
+                self._layer(number, values, self._writer(s, totals), weights, biases, activate)
+                break
+            base = self.offset(hidden, (number % 2 * AT_ONCE, width))
+            rows = [self.offset(base, (row, width)) for row in range(AT_ONCE)]
+
+            def write(row, k, vector, rows=rows):
+                self.store(self.offset(rows[row], (k, self.itemsize)), vector)
+
+            self._layer(number, values, write, weights, biases, activate)
+            # LLVM would take values out of the vectors that were stored, in the pipes that add.
+            read = [_hide(self.builder, row) for row in rows]
+
+            def value(row, i, read=read):
+                return self.offset(read[row], (i, self.itemsize))
+
+            values = value
+
+    def _operands(self, places, later):
+        for now, of_first in zip(zip(*places, strict=True), later, strict=True):
+            step = self.builder.sub(of_first, now[0])
+            yield _Operand(now, [self.builder.add(at, step) for at in now])
+
+    def _writer(self, s, totals):
+        n_outputs = self.plan.sizes[-1]
+
+        def write(row, k, vector):
+            at = self.offset(self.outs[row], (s, n_outputs * self.itemsize), (k, self.itemsize))
+            self.store(at, vector)
+
+        def add(row, k, vector):
+            self.add_doubles(self.offset(totals, (row * n_outputs, 8), (k, 8)), vector)
+
+        return add if self.plan.additive else write
+
+    def _layer(self, number, values, write, weights, biases, activate):
+        """Emit a layer, from the addresses ``values(row, i)``; ``write(row, k, vector)`` takes it.
+
+        A row is one of all samples that are evaluated at once, and k the first unit of a vector.
+        """
+        lanes, n_out = self.plan.lanes, self.plan.sizes[number + 1]
+        whole = n_out // lanes * lanes
+        if whole > _CHUNKS * lanes:
+            step, stop = INT64(lanes), INT64(whole)
+            with cgutils.for_range_slice(self.builder, INT64(0), stop, step, INT64) as (k, _):
+                self._chunk(number, k, lanes, values, write, weights, biases, activate)
+            k = whole
+        else:
+            k = 0
+        while k < n_out:
+            width = min(lanes, 1 << (n_out - k).bit_length() - 1)
+            self._chunk(number, k, width, values, write, weights, biases, activate)
+            k += width
+
+    def _chunk(self, number, k, width, values, write, weights, biases, activate):
+        """Emit `width` units of a layer, from unit k on, for all rows."""
+        builder, vectors = self.builder, self.plan.vectors
+        n_in, n_out = self.plan.sizes[number : number + 2]
+        vector = ir.VectorType(self.real, width)
+        row_bytes = n_out * self.itemsize
+        firsts = [self.offset(at, (k, self.itemsize)) for at in weights.now]
+        later = weights.later
+        prefetches = not isinstance(k, ir.Value) and k == 0
+
+        def sums_of(items):
+            """Return the sums of some items."""
+
+            def add_input(i, sums):
+                products = []
+                for item in items:
+                    at = self.offset(firsts[item], (i, row_bytes))
+                    w = self.load(at, vector)
+                    if prefetches and not isinstance(i, ir.Value):
+                        for line in range(
+                            -(-i * row_bytes // LINE), -(-(i + 1) * row_bytes // LINE)
+                        ):
+                            self.prefetch(self.offset(later[item], (line, LINE)))
+                    for row in range(item * vectors, (item + 1) * vectors):
+                        at = builder.inttoptr(values(row, i), self.real.as_pointer())
+                        h = emit_splat(builder, builder.load(at, align=self.itemsize), vector)
+                        products.append(builder.fmul(h, w))
+                if sums is None:
+                    return products
+                return [builder.fadd(x, product) for x, product in zip(sums, products, strict=True)]
+
+            if biases is None:
+                sums, begin = add_input(0, None), 1
+            else:
+                of_items = [self.offset(biases.now[item], (k, self.itemsize)) for item in items]
+                sums = [b for at in of_items for b in [self.load(at, vector)] * vectors]
+                begin = 0
+            return self.add_inputs(sums, begin, n_in, is_straight, add_input)
+
+        if prefetches and biases is not None:
+            for at in biases.later:
+                self.prefetch(at)
+        is_straight = n_in * -(-n_out // self.plan.lanes) <= _STRAIGHT
+        every = list(range(len(firsts)))
+        # Item by item, which is how memory is read ahead; a loop needs sums that do not wait.
+        groups = [[item] for item in every] if is_straight else [every]
+        sums = [total for items in groups for total in sums_of(items)]
+        for row, values_of_row in enumerate(activate(sums)):
+            write(row, k, values_of_row)
+
+    def _load_word(self, at):
+        return self.builder.load(self.builder.inttoptr(at, INT64.as_pointer()), align=8)
+
+
+def _hide(builder, address):
+    """Return the same address, which LLVM does not know to be the same."""
+    kind = ir.FunctionType(INT64, [INT64])
+    return builder.call(ir.InlineAsm(kind, "", "=r,0"), [address])
