@@ -1,6 +1,6 @@
 """A hundred neural additive models, trained at once, and what they learned of each feature.
 
-    python examples/nam_training.py                    # some ten seconds
+    python examples/nam_training.py                    # half a minute, with PyTorch
     python examples/nam_training.py --quick            # a look at everything
     python examples/nam_training.py --picture nam.svg  # the shape functions
 
