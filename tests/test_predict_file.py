@@ -267,7 +267,7 @@ def test_the_system_is_not_left_with_pages_to_keep(files, monkeypatch):
         reached = max(reached, start + length)
 
 
-# Runs that must not be gone on with.
+# Runs that must not be continued.
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A prediction into a .npy file that may be larger than memory, and that can be gone on with.
+"""A prediction into a .npy file that may be larger than memory, and that can be resumed.
 
 Until the file is whole it has another name, `NAME.part`, and `NAME.part.json` beside it records
 what is being computed, and how many of its bytes are safely on the disk. Whatever happens, those
@@ -40,7 +40,7 @@ _HASHED = 1 << 20  # bytes at a time
 def write(path: Any, prediction: Prediction, elements: int, resume: bool, progress: Any) -> None:
     """Write the result to a file, in chunks of at most so many elements.
 
-    With `resume` an interrupted run is gone on with, where there is one. ValueError says what
+    With `resume` an interrupted run continues, if there is one. ValueError says what
     differs if that was of something else.
     """
     npy.check_has(path, "the result", prediction.dtype)

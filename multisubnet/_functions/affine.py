@@ -83,9 +83,9 @@ def affine(
     Raises
     ------
     ValueError
-        An operand or `out` has the wrong shape, where nothing else broadcasts than what is said
-        above; there is no activation of that name; `set_axis` is not 0 or 1; `out` is read-only or
-        has elements that share memory; a CuPy array does not lie at multiples of its item's size.
+        An operand or `out` has the wrong shape (only the shapes above broadcast); there is no
+        activation of that name; `set_axis` is not 0 or 1; `out` is read-only or has elements that
+        share memory; the address of a CuPy array is not a multiple of its item's size.
     TypeError
         An operand has a dtype that is not bool, integer, float or complex; `activation` is not a
         name or an Activation, or an activation other

@@ -1,8 +1,7 @@
 """Arrays of any library that has the array API standard, or DLPack alone: in, and out again.
 
-They are taken where they lie, on the CPU, and what comes of them goes back to their library, both
-without a copy where the library can do without. Of a library that has DLPack and no namespace,
-NumPy arrays come back.
+Operands are read in place, on the CPU, and results are arrays of the operands' library, both without
+a copy if the library allows it. If a library has DLPack but no namespace, results are NumPy arrays.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def mlp(
         z[n, b, s, k] = bias[n, s, k] + h[n, b, s, 0] * weight[n, s, 0, k]
                                       + h[n, b, s, 1] * weight[n, s, 1, k] + ...
 
-    from left to right; the activation of z is what the next layer sees.
+    from left to right. The next layer sees the activation of z.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Forms(Container[ArrayT]):
-    """What `WeightSets` are made of, and into what: see there."""
+    """The conversions of `WeightSets`, from other forms and to them."""
 
     __slots__ = ()
 
@@ -86,7 +86,7 @@ class Forms(Container[ArrayT]):
               ``EinsumDense("ab,b->ab", F, bias_axes="b")``, or ``Dense(1)`` on one feature;
             - a torch module with such parameters, or ``Linear(1, 1)``;
             - an estimator in scikit-learn's style with ``coef_`` and ``intercept_`` of shape (F,);
-            - `WeightSets`, or what has a method ``to_weight_sets``: all of its sets are added.
+            - `WeightSets`, or an object with a method ``to_weight_sets``: all its sets are added.
 
             Or models of dense layers one after the other, which give networks:
 
@@ -169,9 +169,8 @@ class Forms(Container[ArrayT]):
         Raises
         ------
         ValueError
-            The model is of another structure or has other ``feature_names_in_``, computes
-            something else than its layers say, or shares among networks what differs among those of
-            the set.
+            The model has another structure or other ``feature_names_in_``, computes something
+            else than its layers say, or shares weights between networks that differ in the set.
         TypeError
             `i` is not one set; a tuple or an object of this class cannot be written to.
         IndexError

@@ -164,11 +164,12 @@ class WeightSets(Forms[ArrayT]):
             dataset, or anything else that takes ``out[slice, slice] = block`` with NumPy blocks,
             for sets on the GPU, too.
         memory_limit : int or str, optional
-            How many bytes, or a text like ``"2 GiB"``, the result (unless it is `out`) and all
-            that is needed to compute it may take together, besides the operands. By default, what
-            is computed for a memmap or an object is held to 256 MiB at a time.
+            How many bytes, or a text like ``"2 GiB"``, the result (unless it is `out`) and its
+            computation may take together, besides the operands. By default, a result for a memmap
+            or an object is computed in chunks of 256 MiB.
         progress : bool or callable, optional
-            Whether to show a bar, with tqdm; or what is to be called with (done, total), in sets.
+            Whether to show a bar, with tqdm; or a function that is called with (done, total), in
+            sets.
 
         Returns
         -------
@@ -294,10 +295,10 @@ class WeightSets(Forms[ArrayT]):
             Levels from 0 to 1. A quantile is linear between two predictions, as `numpy.quantile`'s
             is by default.
         memory_limit : int or str, optional
-            How many bytes, or a text like ``"2 GiB"``, the predictions that are there at once may
-            take, besides the results and what `affine_stats` takes; 192 MiB by default.
+            How many bytes, or a text like ``"2 GiB"``, predictions may take at a time, besides
+            the results and the memory of `affine_stats`; 192 MiB by default.
         progress : bool or callable, optional
-            Whether to show a bar, with tqdm; or what is to be called with (done, total), in
+            Whether to show a bar, with tqdm; or a function that is called with (done, total), in
             samples.
 
         Returns
