@@ -1,7 +1,8 @@
 """Arrays of any library that has the array API standard, or DLPack alone: in, and out again.
 
-Operands are read in place, on the CPU, and results are arrays of the operands' library, both without
-a copy if the library allows it. If a library has DLPack but no namespace, results are NumPy arrays.
+Operands are read in place, on the CPU, and results are arrays of the operands' library, both
+without a copy if the library allows it. If a library has DLPack but no namespace, results are NumPy
+arrays.
 """
 
 from __future__ import annotations
