@@ -112,6 +112,17 @@ class Branches:
         self.make = Module
 
 
+class Transposed:
+    """A module of PyTorch that swaps networks and their outputs."""
+
+    def __init__(self, nn):
+        class Module(nn.Module):
+            def forward(self, x):
+                return x.transpose(1, 2)
+
+        self.make = Module
+
+
 def every(nets, x):
     return [net(x[:, i : i + 1]) for i, net in enumerate(nets)]
 
@@ -232,6 +243,9 @@ def test_weights_of_torch_that_einsum_applies(nn):
     sets = ms.WeightSets.from_models([Stack(), module := Stack()])
     assert (sets.n_networks, sets.layer_sizes) == (3, (1, 4, 2))
     assert np.allclose(sets.predict(X)[1], predicted(module), rtol=1e-4, atol=1e-5)
+    unit_first = nn.Sequential(module, nn.Flatten(), nn.Unflatten(1, (3, 2)))
+    unit_first.append(Transposed(nn).make())  # outputs in another order than networks have them
+    assert ms.WeightSets.from_models([unit_first]) == sets[1]
     sets.write_to(module, 0)
     assert np.array_equal(module.last.detach().numpy(), sets.layers[1][0][0])
     assert np.array_equal(module.bias.detach().numpy(), sets.layers[0][1][0])
