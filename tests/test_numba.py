@@ -6,7 +6,9 @@ import contextlib
 import multiprocessing
 import platform
 import re
+import sys
 import threading
+import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
@@ -45,6 +47,7 @@ def forced(**sizes):
 def three_threads(monkeypatch):
     monkeypatch.setenv("MULTISUBNET_NUM_THREADS", "3")
     monkeypatch.setattr(_threads, "_count_cores", lambda: 3)
+    monkeypatch.setattr(_threads, "kind", lambda size, *what: 0)  # all work is shared
 
 
 paths = st.fixed_dictionaries(
@@ -370,6 +373,8 @@ def test_how_many_threads(monkeypatch):
     monkeypatch.undo()
     monkeypatch.delenv("MULTISUBNET_NUM_THREADS", raising=False)
     assert _threads.limit() == min(numba.config.NUMBA_NUM_THREADS, _threads._count_cores())
+    monkeypatch.setitem(sys.modules, "numba", types.ModuleType("numba"))  # while it is imported
+    assert _threads.limit() == _threads._count_cores()
     code = (
         "import numba; numba.set_num_threads(1)\n"
         "from multisubnet._backends.numba import threads as _threads; print(_threads.limit())"

@@ -7,13 +7,15 @@ from test_dispatch import run
 
 pytest.importorskip("numba")
 
-# Three threads, however many cores there are, and a look at signals after each piece.
+# Three threads, however few cores there are and however little work, and a look at signals after
+# each piece.
 START = """
 import faulthandler, os, random, signal, sys, threading, time, timeit
 import numpy as np, multisubnet as ms
 from multisubnet._backends.numba import threads
 threads._count_cores = lambda: 3
 threads._LOOKS = 0
+kind_of, threads.kind = threads.kind, lambda size, *what: 0  # all work is shared
 ms.set_backend("numba")
 x, w = np.ones((300, 64), "f4"), np.ones((20, 64), "f4")
 out = np.empty((20, 300, 64), "f4")
@@ -135,6 +137,35 @@ print(min(took) < 0.1, whole > 0.15)
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_a_long_call_ends_soon_after_ctrl_c(threads):
     assert run(LONG, MULTISUBNET_NUM_THREADS=threads).split() == ["True", "True"]
+
+
+RULE = (
+    START
+    + """
+from multisubnet._backends.numba import pool
+kind = kind_of(7, "some work")
+counts = [threads.count(100, kind)]  # nobody knows yet how long it takes
+threads.run(time.sleep, [(1e-3,)] * 20, 3, kind)
+words, record = threads._pool, pool.KINDS + kind % pool.N_KINDS * pool.KIND
+time.sleep(0.1)
+print(words[record + pool.KEY] == kind, words[record + pool.TIME] > 10_000_000, words.count_awake())
+for words[record + pool.TIME] in 20_000, 20_000_000:
+    time.sleep(0.1)
+    counts.append(threads.count(100, kind))
+words[pool.ALONE_UNTIL] = time.monotonic_ns() + 10**12
+counts.append(threads.count(100, kind))
+words[pool.ALONE_UNTIL] = 0
+words[pool.ARRIVAL] = 10**9  # longer than it takes alone
+time.sleep(0.1)
+counts.append(threads.count(100, kind))
+print(*counts)
+"""
+)
+
+
+def test_helpers_are_woken_for_work_that_takes_longer_than_waking():
+    output = run(RULE, MULTISUBNET_NUM_THREADS="3").split()
+    assert output == ["True", "True", "0", "3", "1", "3", "1", "1"]
 
 
 ASLEEP_IN_PYTHON = (

@@ -16,7 +16,7 @@ from multisubnet._backends import numpy, numpy_mlp
 from multisubnet._backends.cupy import host_arrays, network_sums, networks
 from multisubnet._backends.cupy.launch import geometry
 from multisubnet._backends.cupy.launch import mlp as launch_mlp
-from multisubnet._backends.numba import engine, mlp_engine, mlp_sum_engine, sum_layout
+from multisubnet._backends.numba import engine, mlp_engine, mlp_sum_engine, sum_layout, threads
 from multisubnet._functions import closed_form, mlp, summation
 from multisubnet._sets import prediction
 
@@ -73,6 +73,8 @@ def of(card=cuda_on_host.CARD, **sizes):
             module, attribute, _ = SIZES[name]
             stack.enter_context(mock.patch.object(module, attribute, size))
         stack.enter_context(cuda_on_host.on_card(card))
+        # Work of an unknown kind is shared however little time it takes.
+        stack.enter_context(mock.patch.object(threads, "kind", return_value=0))
         mlp_engine._prepare.cache_clear()
         stack.callback(mlp_engine._prepare.cache_clear)
         yield

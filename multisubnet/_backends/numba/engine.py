@@ -143,12 +143,15 @@ def affine(call: AffineCall, out: np.ndarray) -> None:
 
     rows = samples.reshape(-1, n_features)
     outer, run = len(whole), whole.shape[1] * n_features
-    threads = _threads.count(out.nbytes // _PIECE)
+    kind = _threads.kind(out.nbytes, "affine", activation and activation.key)
+    n_awake = _threads.count_awake()
+    threads = _threads.count(out.nbytes // _PIECE, kind)
     # The caches of threads that must be woken first have nothing of the last result.
-    streamed = out.nbytes >= _STREAMED * _threads.awake(threads)
+    streamed = out.nbytes >= _STREAMED * min(threads, n_awake)
     reads_again = outer > 1 and samples.ndim == 2 and run * dtype.itemsize > _REUSED
     height, length = _piece_shape(outer, run, reads_again, dtype.itemsize, threads)
-    share = _threads.share(-(-outer // height) * -(-run // length), threads)
+    n_pieces = -(-outer // height) * -(-run // length)
+    share = _threads.share(n_pieces, threads, kind)
     evaluate(*share, rows, weight, third, whole, has_bias, sets_first, height, length, streamed)
 
 
@@ -166,7 +169,8 @@ def affine_select(call: AffineCall, set_index: np.ndarray, out: np.ndarray) -> N
     rows = max(_PIECE // (out.itemsize * max(out.shape[1], 1)), 1)
     if len(out):
         n_pieces = -(-len(out) // rows)
-        share = _threads.share(n_pieces, _threads.count(n_pieces))
+        kind = _threads.kind(out.nbytes, "affine_select", activation and activation.key)
+        share = _threads.share(n_pieces, _threads.count(n_pieces, kind), kind)
         evaluate(*share, samples, weight, third, index, out, bias is not None, rows)
 
 
@@ -256,7 +260,8 @@ def judge(
 
     step = max(_JUDGED // n_features // 8 * 8, 8)
     n_pieces = -(-n_sets // step)
-    share = _threads.share(n_pieces, _threads.count(n_pieces))
+    kind = _threads.kind(weight.size, "judge", len(gradients))
+    share = _threads.share(n_pieces, _threads.count(n_pieces, kind), kind)
     evaluate(*share, weight, third, found, losses, grad_weight, grad_bias, divisor, step)
     if loss.dtype != np.float64:
         with np.errstate(all="ignore"):
@@ -297,7 +302,7 @@ def _piece_shape(
 
 def _in_blocks(evaluate: Callable[..., None], call: AffineCall, out: np.ndarray) -> None:
     """Evaluate in blocks of which every operand is made contiguous and of one dtype."""
-    samples, weight, bias, dtype, *_ = call
+    samples, weight, bias, dtype, activation, _ = call
     samples = samples if samples.ndim == 3 else samples[None]
     weight = weight[:, None]
     third = weight if bias is None else bias[:, None]
@@ -316,5 +321,6 @@ def _in_blocks(evaluate: Callable[..., None], call: AffineCall, out: np.ndarray)
         if result is not target:
             _dtypes.copyto(target, result)
 
-    threads = _threads.count(out.size * dtype.itemsize >> 19)
-    _threads.run(work, _numpy.blocks(out.shape, out.strides, _BLOCK), threads)
+    kind = _threads.kind(out.size, "blocks", activation and activation.key)
+    threads = _threads.count(out.size * dtype.itemsize >> 19, kind)
+    _threads.run(work, _numpy.blocks(out.shape, out.strides, _BLOCK), threads, kind)

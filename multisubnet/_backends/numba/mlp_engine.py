@@ -19,7 +19,7 @@ from multisubnet._backends.numba.lines import AT_ONCE, is_plain
 _FEATURES_BYTES = 1 << 18  # of samples that are gone through by all sets of a piece
 _ROWS_BYTES = 1 << 16  # of values that wait until they are written
 _BLOCK = 1024  # the most samples of a block
-_WORTH = 1 << 20  # products that another thread is woken for
+_WORTH = 1 << 20  # products that are worth another thread
 _PIECES = 8  # for each thread
 _FEW = 16  # samples of a set, up to which lanes may be units
 _OF_UNITS = 1.25  # times as long takes a vector of units as one of samples
@@ -53,7 +53,8 @@ def mlp(call: MlpCall, out: np.ndarray) -> None:
         return
     whole = out[:, :, None] if call.additive else out
     if _has_plain_rows(call.samples, dtype) and _has_plain_rows(whole, dtype):
-        count = threads.count(call.n_products // _WORTH)
+        kind = threads.kind(call.n_products, "mlp", call.key)
+        count = threads.count(call.n_products // _WORTH, kind)
         kinds = [x.dtype for x in call.arrays]
         if count == 1 and kinds.count(dtype) == len(kinds):
             try:
@@ -63,7 +64,11 @@ def mlp(call: MlpCall, out: np.ndarray) -> None:
                 pass
         elif count > 1 and all(is_plain(x, dtype) for x in call.arrays[1:]):
             pieces = _pieces(call.n_sets, call.n_samples, count)
-            threads.run(lambda *piece: _evaluate(call, whole, np.array([piece])), pieces, count)
+
+            def work(*piece: int) -> None:
+                _evaluate(call, whole, np.array([piece]))
+
+            threads.run(work, pieces, count, kind)
             return
     _evaluate_in_parts(call, out)
 
@@ -101,7 +106,8 @@ def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
 
     worth = call.n_products // max(call.n_sets, 1) // _WORTH
     starts = ((start,) for start in range(0, call.n_samples, rows))
-    threads.run(work, starts, threads.count(worth))
+    kind = threads.kind(worth, "mlp_select", call.key)
+    threads.run(work, starts, threads.count(worth, kind), kind)
 
 
 def _has_code(call: MlpCall) -> bool:
@@ -309,4 +315,5 @@ def _evaluate_in_parts(call: MlpCall, out: np.ndarray) -> None:
         for b in range(0, call.n_samples, rows)
         for s in range(0, max(call.n_subnets, 1), subnets)
     )
-    threads.run(work, parts, threads.count(call.n_products // _WORTH))
+    kind = threads.kind(call.n_products, "parts", call.key)
+    threads.run(work, parts, threads.count(call.n_products // _WORTH, kind), kind)

@@ -18,7 +18,7 @@ from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
 from multisubnet._backends.numba import loading, mlp_engine, threads
 from multisubnet._backends.numba.lines import LINE
 
-_WORTH = 1 << 20  # products that another thread is woken for
+_WORTH = 1 << 20  # products that are worth another thread
 _PIECES = 8  # for each thread
 _MOST_PARAMETERS = 1 << 16  # of a network, of which a thread holds some lines
 _MOST_LABELS = 16  # outputs of a categorical loss, all of which are in registers at once
@@ -38,10 +38,11 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
         return
     call, dtype = sums.call, sums.call.dtype
     lanes = mlp_engine._lanes(dtype)
-    count = threads.count(sums.n_products // _WORTH)
+    kind = threads.kind(sums.n_products, sums.key, _has_gradients(totals))
+    count = threads.count(sums.n_products // _WORTH, kind)
     if _are_usable(sums):
         pieces = sorted(_pieces(sums, lanes, count), key=_size, reverse=True)
-        threads.run(_evaluator(sums, totals), pieces, count)  # small ones last: all end together
+        threads.run(_evaluator(sums, totals), pieces, count, kind)  # small ones last: all end together
         return
     networks, sets = _counts_of_part(sums, lanes)
     if not networks:
@@ -65,7 +66,7 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
         for s in range(0, call.n_subnets, networks)
         for block in range(sums.n_blocks)
     )
-    threads.run(work, parts, count)
+    threads.run(work, parts, count, kind)
 
 
 def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
@@ -86,7 +87,8 @@ def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
     given, _ = _tables(sums, MlpTotals(None, ((None, None),) * len(call.layers)), code)
     samples, targets = _views(sums, code)
     at_once = RUN * mlp_engine._lanes(dtype)
-    count = threads.count(sums.n_products // _WORTH)
+    kind = threads.kind(sums.n_products, sums.key, "samples")
+    count = threads.count(sums.n_products // _WORTH, kind)
     blocks = -(-len(totals) // (_PIECES * count)) if own else 1
 
     def work(s: int, b: int, block: int) -> None:
@@ -103,7 +105,11 @@ def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
         range(0, call.n_samples, at_once),
         range(0, len(totals), blocks),
     )
-    threads.run(work, pieces, count)
+    threads.run(work, pieces, count, kind)
+
+
+def _has_gradients(totals: MlpTotals) -> bool:
+    return any(x is not None for layer in totals.layers for x in layer)
 
 
 def _has_code(sums: MlpSums) -> bool:
@@ -196,9 +202,8 @@ def _with_own_features(sums: MlpSums) -> MlpSums:
 def _evaluator(sums: MlpSums, totals: MlpTotals) -> Callable[..., None]:
     """Return the function that writes the totals of a piece."""
     call, dtype = sums.call, sums.call.dtype
-    has_gradients = any(x is not None for layer in totals.layers for x in layer)
     code = _prepare(
-        *(sums.key, dtype, totals.loss is not None, has_gradients, _lanes_are_runs(sums)),
+        *(sums.key, dtype, totals.loss is not None, _has_gradients(totals), _lanes_are_runs(sums)),
         *(call.samples.ndim == 3, len(sums.targets) > 1),
     )
     given, wanted = _tables(sums, totals, code)

@@ -8,9 +8,10 @@ right to take either. So nobody waits for a thread that has not begun, and each 
 same part of the work in its cache from one call to the next.
 
 A helper with nothing to do watches a word for some time, and then sleeps until it is woken. To be
-woken takes as long as a small call, or longer. So a caller wakes helpers only when its first pieces
-show that there is time enough left, by what waking took so far; and where helpers cost more than
-they gained (other processes may need the processors), it does without them for a while.
+woken takes as long as a small call, or longer. So the pool learns how long waking takes, and how
+long the pieces of each kind of work take, and a caller wakes helpers only if enough time is left.
+If helpers cost more than they gain (other processes may need the processors), callers do without
+them for a while.
 """
 
 from __future__ import annotations
@@ -46,10 +47,17 @@ SPIN = 216  # nanoseconds that a helper watches before it sleeps
 N_HELPERS = 224  # how many there is a place for
 LOOKS = 232  # nanoseconds from one look at signals to the next
 WAKE_COST, ARRIVAL = 256, 264  # nanoseconds, as learned: to wake a helper, until it is there
-ALONE_UNTIL = 272  # when helpers may be asked again
+ALONE_UNTIL, LOSSES = 272, 280  # when helpers may be asked again; how often they cost time lately
 CPUS = 320  # the processors that helpers may use, as bits
 CPU_WORDS = 16
-SLOTS = CPUS + 8 * CPU_WORDS
+KINDS = CPUS + 8 * CPU_WORDS
+N_KINDS = 256
+
+# Of each kind of work: what it is; nanoseconds that it takes on one thread, as learned.
+KEY, TIME = 0, 8
+KIND = 16
+
+SLOTS = KINDS + N_KINDS * KIND
 
 # Of each slot.
 TICKET, DONE, FAILED, OWNED, FUNCTION, ARGUMENTS, CPU = 0, 64, 72, 128, 136, 144, 152
@@ -59,9 +67,10 @@ N_SLOTS = 16
 FIRST_WAKE_COST, FIRST_ARRIVAL = 15_000, 60_000  # nanoseconds, until they are learned
 
 # Of each helper: whether it sleeps; when it was woken; its thread, in the system's numbers; the
-# processor that it is kept from; what to call to sleep and to wake it, if there is no futex.
+# processor that it is kept from; what to call to sleep and to wake it, if there is no futex; the
+# processor that it was last seen on.
 HELPERS = SLOTS + N_SLOTS * SLOT
-ASLEEP, WOKEN_AT, THREAD, AVOIDED, GET, PUT = 0, 8, 16, 24, 32, 40
+ASLEEP, WOKEN_AT, THREAD, AVOIDED, GET, PUT, SEEN_ON = 0, 8, 16, 24, 32, 40, 48
 HELPER = 64
 
 # A ticket: the first piece that nobody has taken, the end of these, and for how many helpers.
@@ -73,6 +82,8 @@ _HELD_UP = 50_000  # nanoseconds without the processor, after which a helper sle
 _PATIENCE = 20_000  # nanoseconds that a caller spins for helpers before it yields
 _LONGEST_ALONE = 100_000_000
 _LEAST_LOSS = 50_000  # nanoseconds
+_MOST_LOSSES = 6
+_LEAST_SHARED = 50_000  # nanoseconds of work that is shared with helpers who are awake
 
 IS_LINUX = sys.platform.startswith("linux")
 FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine(), 0) if IS_LINUX else 0
@@ -114,9 +125,20 @@ def _end(ticket):
 
 @njit
 def _learn(address, nanoseconds):
-    """Let a learned time approach one that was measured."""
+    """Let a learned time approach one that was measured; an accident counts for little."""
     known = load(address)
-    store(address, known + (min(nanoseconds, 4_000_000) - known) // 8)
+    store(address, known + (min(nanoseconds, 4 * known) - known) // 8)
+
+
+@njit
+def _learn_least(address, nanoseconds):
+    """Let a learned time approach the least that is measured: what is undisturbed."""
+    known = load(address)
+    if known == 0:
+        store(address, nanoseconds)
+    else:
+        step = min(nanoseconds, 4 * known) - known
+        store(address, known + (step // 2 if step < 0 else step // 16))
 
 
 @njit
@@ -172,6 +194,15 @@ def _keep_from(pool, helper, cpu):
 
 
 @njit
+def _part_from(pool, seats, cpu):
+    """Move helpers that watch on their caller's processor, where they do not run."""
+    for i in range(min(seats, load(pool + N_HELPERS))):
+        helper = pool + HELPERS + i * HELPER
+        if load(helper + SEEN_ON) == cpu and load(helper + ASLEEP) == 0:
+            _keep_from(pool, helper, cpu)
+
+
+@njit
 def _wake(pool, count):
     """Wake so many of those who sleep."""
     for i in range(load(pool + N_HELPERS)):
@@ -189,6 +220,23 @@ def _wake(pool, count):
             _call_object(load(helper + PUT))
         elif FUTEX:
             _syscall(FUTEX, helper + ASLEEP, _WAKE, 1, 0, 0, 0)
+
+
+@njit
+def _wake_some(pool, seats, left):
+    """Wake as many helpers as pay, where so many nanoseconds of work are left; whether any."""
+    sleepers = load(pool + SLEEPERS)
+    cost = load(pool + WAKE_COST) + load(pool + ARRIVAL)
+    count = min(sleepers, seats, left // (2 * cost + 1))
+    if count <= 0:
+        if load(pool + ARRIVAL) > FIRST_ARRIVAL:
+            # A delay as long as that may have been an accident: in time it is tried again.
+            _learn(pool + ARRIVAL, FIRST_ARRIVAL)
+        return False
+    began = now()
+    _wake(pool, count)
+    _learn(pool + WAKE_COST, (now() - began) // count)
+    return True
 
 
 @njit
@@ -223,6 +271,7 @@ def _serve(pool, number):
     """Help whoever publishes work, until STOP; `number` says which helper this is."""
     helper = pool + HELPERS + number * HELPER
     store(helper + AVOIDED, -1)
+    store(helper + SEEN_ON, -1)
     if IS_LINUX:
         store(helper + THREAD, _gettid())
     while load(pool + STOP) == 0:
@@ -235,6 +284,10 @@ def _serve(pool, number):
             continue
         began = last = now()
         while load(pool + EPOCH) == seen:
+            if IS_LINUX:
+                cpu = _getcpu()
+                if load(helper + SEEN_ON) != cpu:
+                    store(helper + SEEN_ON, cpu)
             for _ in range(_SPIN_TURN):
                 pause()
             time = now()
@@ -242,6 +295,34 @@ def _serve(pool, number):
                 _sleep(pool, helper, seen)
                 break
             last = time
+
+
+@njit
+def _record(pool, kind):
+    """Return the record of a kind of work, which may be new."""
+    record = pool + KINDS + kind % N_KINDS * KIND
+    if load(record + KEY) != kind:
+        store(record + KEY, kind)
+        store(record + TIME, 0)
+    return record
+
+
+def _call_up(pool, count, kind):
+    """Return whether some of so many helpers may help with a kind of work, and wake them if so."""
+    if now() < load(pool + ALONE_UNTIL):
+        return False
+    record = _record(pool, kind)
+    time = load(record + TIME)
+    if time == 0:
+        _wake(pool, count)
+        return True  # its pieces will tell how long it takes
+    if load(pool + SLEEPERS) < count:
+        add(pool + EPOCH, 1)  # they watch for longer
+        return time > _LEAST_SHARED
+    if _wake_some(pool, count, time):
+        return True
+    store(record + TIME, time + time // 128)  # in time it is tried again
+    return False
 
 
 def _dismiss(pool):
@@ -284,22 +365,15 @@ def _handle_signals(pool):
 
 
 @njit
-def _wake_some(pool, slot, each):
-    """Wake as many helpers as pay, where a piece takes `each` nanoseconds; whether any."""
-    sleepers = load(pool + SLEEPERS)
-    ticket = load(slot + TICKET)
-    left = (_end(ticket) - _first(ticket)) * each
-    cost = load(pool + WAKE_COST) + load(pool + ARRIVAL)
-    count = min(sleepers, ticket >> 48, left // (2 * cost + 1))
-    if count <= 0:
-        if load(pool + ARRIVAL) > FIRST_ARRIVAL:
-            # A delay as long as that may have been an accident: in time it is tried again.
-            _learn(pool + ARRIVAL, FIRST_ARRIVAL)
-        return False
-    began = now()
-    _wake(pool, count)
-    _learn(pool + WAKE_COST, (now() - began) // count)
-    return True
+def _judge(pool, nanoseconds, alone):
+    """Do without helpers for a while if a call with them took longer than it takes alone."""
+    losses = load(pool + LOSSES)
+    loss = nanoseconds - alone
+    if loss > _LEAST_LOSS:
+        store(pool + LOSSES, min(losses + 1, _MOST_LOSSES))
+        store(pool + ALONE_UNTIL, now() + min(loss << losses, _LONGEST_ALONE))
+    elif losses > 0 and 4 * nanoseconds < 3 * alone:
+        store(pool + LOSSES, losses - 1)
 
 
 @njit
@@ -319,10 +393,10 @@ def _wait(pool, slot, others):
 def _run(pool, function, arguments, n_pieces, helpers):
     """Do pieces 0 to n_pieces, with up to so many helpers; return 0, or why they are not done.
 
-    -1: a Python exception is set in this thread; 1: a piece failed. `helpers` also says how many
-    nanoseconds a piece takes at least, in the bits from the 16th on.
+    -1: a Python exception is set in this thread; 1: a piece failed. `helpers` also has the kind of
+    the work, or 0, in the bits from the 16th on.
     """
-    seats, each = helpers & 0xFFFF, helpers >> 16
+    seats, kind = helpers & 0xFFFF, helpers >> 16
     began = checked = now()
     slot = 0
     if seats > 0 and began >= load(pool + ALONE_UNTIL):
@@ -336,10 +410,13 @@ def _run(pool, function, arguments, n_pieces, helpers):
             store(slot + CPU, _getcpu())
         store(slot + TICKET, seats << 48 | n_pieces << 24)
         add(pool + EPOCH, 1)
+        if IS_LINUX:
+            _part_from(pool, seats, load(slot + CPU))
     status = done = longest = 0
     woken = slot == 0
-    if not woken and each != 0 and load(pool + SLEEPERS) != 0:
-        woken = _wake_some(pool, slot, each)
+    if not woken and kind == 0 and load(pool + SLEEPERS) != 0:
+        _wake(pool, seats)
+        woken = True
     started = time = now()
     while True:
         index = done if slot == 0 else _take(slot + TICKET)
@@ -350,13 +427,19 @@ def _run(pool, function, arguments, n_pieces, helpers):
         done += 1
         last, time = time, now()
         longest = max(longest, time - last)
-        if not woken and done > 1 and load(pool + SLEEPERS) != 0:
-            # The first piece found less in the caches than the others will.
-            woken = _wake_some(pool, slot, time - last)
+        if not woken and done > 1 and load(pool + SLEEPERS) >= seats:
+            # The first piece finds less in the caches than the others will.
+            mean = (time - started - longest) // (done - 1)
+            woken = _wake_some(pool, seats, (n_pieces - done) * mean)
         if status == 0 and time - checked > load(pool + LOOKS):
             status, checked = _handle_signals(pool), time
         if status != 0 and slot != 0:
             store(slot + FAILED, 1)
+    alone = 0
+    if status == 0 and done > 1:
+        alone = (time - started - longest) // (done - 1) * n_pieces
+        if kind != 0:
+            _learn_least(_record(pool, kind) + TIME, alone)
     if slot == 0:
         return status
     if not _wait(pool, slot, n_pieces - done):
@@ -364,12 +447,8 @@ def _run(pool, function, arguments, n_pieces, helpers):
     if status == 0 and load(slot + FAILED) != 0:
         status = 1
     store(slot + OWNED, 0)
-    if done > 1 and (woken or done < n_pieces):
-        end = now()
-        alone = (time - started - longest) // (done - 1) * n_pieces
-        loss = end - began - alone
-        if loss > _LEAST_LOSS:
-            store(pool + ALONE_UNTIL, end + min(8 * loss, _LONGEST_ALONE))
+    if alone != 0 and (woken or done < n_pieces):
+        _judge(pool, now() - began, alone)
     return status
 
 
@@ -410,6 +489,12 @@ def compile_python_piece() -> int:
 def compile_serve() -> Any:
     """Return `serve`, for Python."""
     return jit(_named(_serve), types.void(_word, _word))
+
+
+@functools.cache
+def compile_call_up() -> Any:
+    """Return `call_up`, for Python."""
+    return jit(_named(_call_up), types.boolean(_word, _word, _word))
 
 
 @functools.cache

@@ -28,7 +28,7 @@ _STREAMED_BYTES = 1 << 14  # of rows that are gone through again and again
 _PARTS = 4  # for each thread
 _TILES = 8  # for each thread, so that these are divided among threads, rather than panels
 _PIECES = 32  # for each thread
-_PIECE = 1 << 14  # the least operations, on lines, of a piece: some microseconds
+_PIECE = 1 << 16  # the least operations, on lines, of a piece: some microseconds
 _LONG_PIECE = 1 << 24  # the most: some milliseconds
 
 
@@ -58,7 +58,9 @@ class Sums:
         """Write all totals; a term costs that many operations."""
         _, _, n_kept, n_features = self.totals.shape
         operations = self.length * (cost + 4)  # of a line of columns
-        threads = _threads.count(n_kept * n_features // self.lanes * operations // _PIECE)
+        worth = n_kept * n_features // self.lanes * operations // _PIECE
+        self.kind = _threads.kind(worth, self.evaluate)
+        threads = _threads.count(worth, self.kind)
         panels = list(self._panels())
         n_tiles = n_kept * n_features // (self.lanes * ROWS)
         several = len(panels) > 1 and n_tiles < _TILES * threads
@@ -71,10 +73,12 @@ class Sums:
         if len(kept) >= 2 * threads:
             for panel in panels:
                 packed = self._packed(*panel)
-                _threads.run(self._write_part, [(*panel, part, packed) for part in kept], threads)
+                _threads.run(
+                    self._write_part, [(*panel, part, packed) for part in kept], threads, self.kind
+                )
         else:
             pieces = [(*panel, part, None) for panel in panels for part in kept]
-            _threads.run(self._write_part, pieces, threads)
+            _threads.run(self._write_part, pieces, threads, self.kind)
 
     def _height(self, width: int) -> int:
         """Return how many kept indices are computed together."""
@@ -128,8 +132,10 @@ class Sums:
                 packed[name] = rows.reshape(-1)
                 continue
             array = np.empty(shape, self.dtype)
-            rows = np.broadcast_to(rows, (n_indices, width))
-            rows = np.require(rows, self.dtype, ["C", "A"])
+            if rows.shape != (n_indices, width):
+                rows = np.broadcast_to(rows, (n_indices, width))
+            if not is_plain(rows, self.dtype):
+                rows = np.require(rows, self.dtype, ["C", "A"])
             if rows.size:
                 sum_loops.compiled_pack(self.dtype)(rows, array)
             packed[name] = array.reshape(-1)
@@ -179,7 +185,7 @@ class Sums:
             n_pieces = min(n_pieces, all_tiles, all_tiles * operations // _PIECE)
             tiles = -(-all_tiles // max(n_pieces, 1))
         self.evaluate(
-            *_threads.share(-(-all_tiles // tiles), threads),
+            *_threads.share(-(-all_tiles // tiles), threads, self.kind),
             *(arrays.get(name, any_other) for name in OPERANDS),
             *(sums, width, stride, n_indices, at_once, self.parameter, tiles),
         )

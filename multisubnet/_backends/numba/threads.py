@@ -16,8 +16,9 @@ To divide work, decorate what makes a compiled piece function with `llvm.pieces.
     def double_all(pool, n_pieces, seats, array, length):
         hand_out(pool, n_pieces, seats, "double ", (array, length))
 
-    n_threads = threads.count(n_pieces)
-    jit(double_all, signature)(*threads.share(n_pieces, n_threads), array, length)
+    kind = threads.kind(array.size, "double")
+    n_threads = threads.count(n_pieces, kind)
+    jit(double_all, signature)(*threads.share(n_pieces, n_threads, kind), array, length)
 
 A piece should take 5 microseconds or more, and at most some milliseconds: between pieces a call
 notices Ctrl-C. No piece writes what another one reads or writes. `run` does the same for pieces
@@ -34,7 +35,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextvars import ContextVar
 
 import numpy as np
@@ -43,7 +44,7 @@ from multisubnet._backends.numba import loading
 
 _SPIN = 200_000  # nanoseconds that a thread looks out for more work before it sleeps
 _LOOKS = 40_000_000  # nanoseconds from one look at signals to the next, in a call
-_IN_PYTHON = 100_000  # nanoseconds that a piece in Python takes at least
+_MOST_KINDS = (1 << 46) - 1
 
 _is_alone: ContextVar[bool] = ContextVar("multisubnet_is_alone", default=False)
 
@@ -74,9 +75,9 @@ def limit() -> int:
     parallel = sys.modules.get("numba.np.ufunc.parallel")
     if getattr(parallel, "_is_initialized", False):
         return min(parallel.get_num_threads(), _count_cores())  # type: ignore[union-attr]
-    if "numba" in sys.modules:
-        return min(sys.modules["numba"].config.NUMBA_NUM_THREADS, _count_cores())
-    return _count_cores()
+    # While another thread imports Numba, there is a part of it.
+    config = getattr(sys.modules.get("numba"), "config", None)
+    return min(getattr(config, "NUMBA_NUM_THREADS", _count_cores()), _count_cores())
 
 
 @functools.cache
@@ -87,30 +88,47 @@ def _count_cores() -> int:
     return os.cpu_count() or 1
 
 
-def count(worth: int) -> int:
-    """Return how many threads to put to work that is worth so many."""
-    return 1 if worth <= 1 else min(limit(), worth)
+def kind(size: int, *what: Hashable) -> int:
+    """Return a number for work of about the same size that does the same, of which time is learned.
+
+    `size` is that of what the time grows with.
+    """
+    length = max(size.bit_length() - 2, 0)
+    return hash((what, length, size >> length)) & _MOST_KINDS
 
 
-def awake(threads: int) -> int:
-    """Return how many of so many threads, the caller's among them, can begin at once."""
-    return min(threads, 1 + _pool.count_awake()) if _pool is not None else 1
+def count(worth: int, kind: int = 0) -> int:
+    """Return how many threads to put to work that is worth so many.
+
+    Helpers that sleep are woken if that pays by the time that such work took so far: they come
+    while the caller still prepares the work.
+    """
+    threads = 1 if worth <= 1 else min(limit(), worth)
+    if kind and threads > 1 and not _get_pool().call_up(threads - 1, kind):
+        return 1
+    return threads
 
 
-def share(n_pieces: int, threads: int, nanoseconds: int = 0) -> tuple[int, int, int]:
-    """Return what `hand_out` takes first, for pieces each of which takes so long at least.
+def count_awake() -> int:
+    """Return how many threads, the caller's among them, can begin at once."""
+    return 1 + _pool.count_awake() if _pool is not None else 1
 
-    That is a pool, the number of pieces, and how many helpers may be asked. If it is known that
-    there is work for long enough, helpers that sleep are woken before the first piece is done.
+
+def share(n_pieces: int, threads: int, kind: int = 0) -> tuple[int, int, int]:
+    """Return what `hand_out` takes first: a pool, the number of pieces, how many helpers to ask.
+
+    If the work has a `kind`, the pool learns how long it takes.
     """
     if n_pieces <= 1:
         return 0, n_pieces, 0
     pool = _get_pool()
-    helpers = pool.grow(min(threads, n_pieces) - 1)
-    return pool.address, n_pieces, helpers | min(nanoseconds, 1 << 30) << 16
+    helpers = min(threads, n_pieces) - 1
+    if helpers:
+        helpers = pool.grow(helpers)
+    return pool.address, n_pieces, helpers | kind << 16
 
 
-def run(work: Callable[..., None], pieces: Iterable[tuple], threads: int) -> None:
+def run(work: Callable[..., None], pieces: Iterable[tuple], threads: int, kind: int = 0) -> None:
     """Call ``work(*piece)`` for each piece, on this thread and others, and wait for all."""
     pieces = list(pieces)
     threads = min(threads, len(pieces))
@@ -130,7 +148,7 @@ def run(work: Callable[..., None], pieces: Iterable[tuple], threads: int) -> Non
     with loading.lock():
         from multisubnet._backends.numba import pool
 
-    address, n_pieces, helpers = share(len(pieces), threads, _IN_PYTHON)
+    address, n_pieces, helpers = share(len(pieces), threads, kind)
     function = pool.compile_python_piece()
     try:
         pool.compile_run_pieces()(address, function, id(do_piece), n_pieces, helpers)
@@ -169,6 +187,7 @@ class _Pool:
                     self[pool.CPUS + cpu // 64 * 8] = int(bits.astype(np.int64))
         self._module = pool
         self._serve = pool.compile_serve()
+        self._call_up = pool.compile_call_up()
 
     def __getitem__(self, offset: int) -> np.int64:
         return self._words[(self.address - self._words.ctypes.data + offset) // 8]
@@ -187,6 +206,10 @@ class _Pool:
                 except RuntimeError:  # no more threads, or the interpreter is shutting down
                     break
         return min(len(self._threads), size)
+
+    def call_up(self, count: int, kind: int) -> bool:
+        """Return whether some of so many threads may help with a kind of work; wake them if so."""
+        return self._call_up(self.address, self.grow(count), kind)
 
     def count_awake(self) -> int:
         """Return how many threads do not sleep."""
