@@ -153,7 +153,8 @@ for words[record + pool.TIME] in 20_000, 20_000_000:
     time.sleep(0.1)
     counts.append(threads.count(100, kind))
 words[pool.ALONE_UNTIL] = time.monotonic_ns() + 10**12
-counts.append(threads.count(100, kind))
+for words[record + pool.TIME] in 19_000_000, 20_000_000:
+    counts.append(threads.count(100, kind))
 words[pool.ALONE_UNTIL] = 0
 words[pool.ARRIVAL] = 10**9  # longer than it takes alone
 time.sleep(0.1)
@@ -165,7 +166,7 @@ print(*counts)
 
 def test_helpers_are_woken_for_work_that_takes_longer_than_waking():
     output = run(RULE, MULTISUBNET_NUM_THREADS="3").split()
-    assert output == ["True", "True", "0", "3", "1", "3", "1", "1"]
+    assert output == ["True", "True", "0", "3", "1", "3", "1", "3", "1"]
 
 
 ASLEEP_IN_PYTHON = (

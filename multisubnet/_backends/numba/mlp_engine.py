@@ -19,7 +19,7 @@ from multisubnet._backends.numba.lines import AT_ONCE, is_plain
 _FEATURES_BYTES = 1 << 18  # of samples that are gone through by all sets of a piece
 _ROWS_BYTES = 1 << 16  # of values that wait until they are written
 _BLOCK = 1024  # the most samples of a block
-_WORTH = 1 << 20  # products that are worth another thread
+_WORTH = 1 << 22  # products that are worth another thread
 _PIECES = 8  # for each thread
 _FEW = 16  # samples of a set, up to which lanes may be units
 _OF_UNITS = 1.25  # times as long takes a vector of units as one of samples
@@ -63,7 +63,8 @@ def mlp(call: MlpCall, out: np.ndarray) -> None:
             except TypeError:  # a weight is not contiguous, or not aligned
                 pass
         elif count > 1 and all(is_plain(x, dtype) for x in call.arrays[1:]):
-            pieces = _pieces(call.n_sets, call.n_samples, count)
+            n_pieces = min(count * _PIECES, 2 * call.n_products // _WORTH)
+            pieces = _pieces(call.n_sets, call.n_samples, n_pieces)
 
             def work(*piece: int) -> None:
                 _evaluate(call, whole, np.array([piece]))
@@ -139,9 +140,8 @@ def _has_plain_rows(array: np.ndarray, dtype: np.dtype) -> bool:
     return True
 
 
-def _pieces(n_sets: int, n_samples: int, count: int) -> Iterator[tuple[int, int, int, int]]:
-    """Cut sets and samples into rectangles (first, last, start, stop) for so many threads."""
-    wanted = count * _PIECES
+def _pieces(n_sets: int, n_samples: int, wanted: int) -> Iterator[tuple[int, int, int, int]]:
+    """Cut sets and samples into some so many rectangles (first, last, start, stop)."""
     sets = max(n_sets // wanted, 1)
     blocks = -(-n_samples // _BLOCK)
     rows = max(blocks * -(-n_sets // sets) // wanted, 1) * _BLOCK

@@ -18,7 +18,7 @@ from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
 from multisubnet._backends.numba import loading, mlp_engine, threads
 from multisubnet._backends.numba.lines import LINE
 
-_WORTH = 1 << 20  # products that are worth another thread
+_WORTH = 1 << 22  # products that are worth another thread
 _PIECES = 8  # for each thread
 _MOST_PARAMETERS = 1 << 16  # of a network, of which a thread holds some lines
 _MOST_LABELS = 16  # outputs of a categorical loss, all of which are in registers at once
@@ -42,7 +42,8 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
     count = threads.count(sums.n_products // _WORTH, kind)
     if _are_usable(sums):
         pieces = sorted(_pieces(sums, lanes, count), key=_size, reverse=True)
-        threads.run(_evaluator(sums, totals), pieces, count, kind)  # small ones last: all end together
+        # Small ones last: all threads end together.
+        threads.run(_evaluator(sums, totals), pieces, count, kind)
         return
     networks, sets = _counts_of_part(sums, lanes)
     if not networks:

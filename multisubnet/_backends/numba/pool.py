@@ -81,6 +81,7 @@ _SPIN_TURN = 16  # pauses from one look at the clock to the next
 _HELD_UP = 50_000  # nanoseconds without the processor, after which a helper sleeps at once
 _PATIENCE = 20_000  # nanoseconds that a caller spins for helpers before it yields
 _LONGEST_ALONE = 100_000_000
+_LONG = 20_000_000  # nanoseconds of work that helpers are asked for whatever was lost before
 _LEAST_LOSS = 50_000  # nanoseconds
 _MOST_LOSSES = 6
 _LEAST_SHARED = 50_000  # nanoseconds of work that is shared with helpers who are awake
@@ -309,10 +310,10 @@ def _record(pool, kind):
 
 def _call_up(pool, count, kind):
     """Return whether some of so many helpers may help with a kind of work, and wake them if so."""
-    if now() < load(pool + ALONE_UNTIL):
-        return False
     record = _record(pool, kind)
     time = load(record + TIME)
+    if 0 < time < _LONG and now() < load(pool + ALONE_UNTIL):
+        return False
     if time == 0:
         _wake(pool, count)
         return True  # its pieces will tell how long it takes
@@ -399,7 +400,8 @@ def _run(pool, function, arguments, n_pieces, helpers):
     seats, kind = helpers & 0xFFFF, helpers >> 16
     began = checked = now()
     slot = 0
-    if seats > 0 and began >= load(pool + ALONE_UNTIL):
+    is_long = kind != 0 and load(_record(pool, kind) + TIME) >= _LONG
+    if seats > 0 and (is_long or began >= load(pool + ALONE_UNTIL)):
         slot = _claim(pool)
     if slot != 0:
         store(slot + FUNCTION, function)
