@@ -164,9 +164,9 @@ def test_what_is_not_finite_stays_with_its_set_and_run(layout):
     sums.call.samples[40, 1] = np.inf
     sums.call.samples[99] = 0.0
     assert_same(sums)
-    sums = problem(2, 512 + 70)
-    # Just before some lanes have no run, and where the run of one ends early, with 16, 8, 4 lanes.
-    sums.call.samples[[506, 90, 346, 474]] = np.inf
+    sums = problem(2, 4096 + 70)
+    # In the block before one in which the run of a lane, of 16, 8 or 4, ends earlier.
+    sums.call.samples[[3674, 3930, 4058]] = np.inf
     assert_same(sums)
 
 
