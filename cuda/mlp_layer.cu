@@ -19,9 +19,6 @@ struct MlpLayer {
     int64 columns;         // threads that share the samples of a network
 };
 
-template <typename Function> struct is_linear { static constexpr bool value = false; };
-template <> struct is_linear<Linear> { static constexpr bool value = true; };
-
 // A thread owns UNITS units of ROWS samples of a network, `columns` apart; behind the last unit and
 // the last sample these are there again. x counts networks and their samples, y counts units.
 template <typename T, typename In, typename Out, typename Activation, int UNITS, int ROWS,

@@ -37,6 +37,9 @@ template <typename Activation> struct Applied<Called<Activation>> {
     }
 };
 
+template <typename Function> struct is_linear { static constexpr bool value = false; };
+template <> struct is_linear<Linear> { static constexpr bool value = true; };
+
 // The number at an address inside an array, in the dtype T of the arithmetic.
 template <typename T, typename Memory> DEVICE T number_at(const Tensor &x, char *address) {
     return Convert<T>::from(Memory::load({address, 0, 0, 0, x.dtype}, 0, 0, 0).lane[0]);

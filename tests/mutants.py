@@ -749,6 +749,56 @@ MUTANTS = [
         "return n >= 0 && n <= n_sets ? n : -1;",
         "test_mlp.py::test_select -k host",
     ),
+    Mutant(
+        "weights of samples left out of losses of networks",
+        "cuda/outputs.cuh",
+        "    return mul(term, factor);",
+        "    return term;",
+        "test_mlp_sum_kernels.py -k host",
+    ),
+    Mutant(
+        "a run of losses of networks that begins too early",
+        "cuda/mlp_loss.cu",
+        "run * (RUN + 1)",
+        "run * RUN",
+        "test_mlp_sum_kernels.py -k host",
+    ),
+    Mutant(
+        "losses of networks overwritten before they are added up",
+        "cuda/mlp_loss.cu",
+        """            __syncthreads();
+            if (thread < group &&""",
+        "            if (thread < group &&",
+        "test_mlp_sum_kernels.py -k host",
+    ),
+    Mutant(
+        "a sum of losses begun anew in each piece of a block",
+        "cuda/mlp_judge.cu",
+        "if (p.totals.data && !p.is_first) total = *kept;",
+        "",
+        "test_mlp_sum_kernels.py -k host",
+    ),
+    Mutant(
+        "a sum of gradients begun anew in each piece of a block",
+        "cuda/mlp_layer_sums.cu",
+        "p.is_first ? 0.0 : *kept",
+        "0.0",
+        "test_mlp_sum_kernels.py -k host",
+    ),
+    Mutant(
+        "gradients of networks that know no runs",
+        "cuda/mlp_layer_sums.cu",
+        "b < run + RUN && b < end",
+        "b < end",
+        "test_mlp_sum_kernels.py -k host",
+    ),
+    Mutant(
+        "the way back of networks without derivatives",
+        "cuda/mlp_layer.cu",
+        "mul(unit.of[row], slope.of[row])",
+        "unit.of[row]",
+        "test_mlp_sum_kernels.py -k host",
+    ),
 ]
 
 

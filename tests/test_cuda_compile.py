@@ -14,7 +14,7 @@ import pytest
 from conftest import EXAMPLES, few
 from test_launch import H100, Array, launch_of_sums
 from test_mlp_kernels import launch_of_mlp
-from test_mlp_sum_kernels import launch_of_loss
+from test_mlp_sum_kernels import launch_of_gradients, launch_of_loss
 
 from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet._arithmetic.summands import Summands
@@ -241,6 +241,13 @@ LOSSES_OF_NETWORKS = {  # registers that a thread may take
     ((1, 32, 32, 1), "squared_error", "f4"): 168,
     ((1, 32, 32, 1), "squared_error", "f8"): 168,
 }
+GRADIENTS_OF_NETWORKS = [
+    ((1, 8, 8, 1), "squared_error", "f4"),
+    ((1, 16, 16, 1), "squared_error", "f4"),
+    ((1, 16, 16, 1), "huber", "f8"),
+    ((8, 16, 16, 4), CATEGORICAL, "f4"),
+    ((1, 32, 32, 1), "squared_error", "f4"),
+]
 JUDGES = [
     "mlp_judge<float32, Judge<SquaredError, Linear, LinearDerivative, 1>>",
     "mlp_judge<float64, Judge<BinaryCrossentropy, Sigmoid, SigmoidDerivative, 1>>",
@@ -264,6 +271,17 @@ def test_losses_of_networks_stay_in_registers(arch, networks):
 
 
 @needs_nvrtc
+@pytest.mark.parametrize("networks", GRADIENTS_OF_NETWORKS, ids=str)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_gradients_of_networks_stay_in_registers(arch, networks):
+    sizes, loss, dtype = networks
+    if EXAMPLES < 200 and (arch not in (ARCHITECTURES[0], 90) or sizes[-2] == 32):
+        pytest.skip("takes long: with 200 examples")
+    name = launch_of_gradients((10**4, 100, 9), sizes, loss, dtype=dtype, weighted=True).kernel
+    assert most_registers(arch, [name]) <= 255
+
+
+@needs_nvrtc
 @pytest.mark.parametrize("arch", few(ARCHITECTURES, 2))
 def test_what_judges_and_adds_up_in_memory_stays_in_registers(arch):
     assert most_registers(arch, JUDGES) <= 168
@@ -276,7 +294,8 @@ def test_networks_neither_flush_nor_contract_nor_approximate():
     names = [sums.kernel, launch_of_mlp((9, 9, 9), (1, 4, 1), dtype="f8").kernel]
     loss = launch_of_loss((9, 9, 9), (3, 5, 2), CATEGORICAL, weighted=True, last="tanh")
     text = ptx(names) + ptx(LAYERS) + ptx(SUMS_OF_NETWORKS)
-    text += ptx([loss.kernel]) + ptx(JUDGES) + ptx(LAYER_SUMS)
+    gradients = launch_of_gradients((9, 9, 9), (3, 5, 2), CATEGORICAL, last="tanh")
+    text += ptx([loss.kernel]) + ptx([gradients.kernel]) + ptx(JUDGES) + ptx(LAYER_SUMS)
     assert broken_promises(text) == set()
     instructions = {"mul.rn.f32", "add.rn.f64", "div.rn.f32", "setp.lt.f32", "cvt.rn.f16.f64"}
     assert instructions <= set(re.findall(r"[\w.]+", text))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import formula_networks
+import numpy as np
 import pytest
 import tiles
 from hypothesis import given
@@ -67,6 +68,25 @@ def test_threads_are_busy(shape, rows, busy):
     assert n_samples * passes.group >= busy * threads
 
 
+@given(
+    n_sets=lengths,
+    n_samples=lengths,
+    width=st.sampled_from([1, 8, 16, 32]),
+    dtype=st.sampled_from(["f4", "f8"]),
+)
+def test_sheets_find_room(n_sets, n_samples, width, dtype):
+    plan = plan_of(n_sets, 3, (1, width, width, 1), dtype=dtype)
+    sheet = mlp_sums._Sheet.of(n_samples, plan)
+    assert (sheet is None) == (width == 32 and dtype == "f8")
+    if sheet is None:
+        return
+    columns = sheet.lanes * sheet.rows
+    assert columns * np.dtype(dtype).itemsize % 16 == 0  # vectors
+    assert columns >= min(n_samples, 4096) or columns % 32 == 0
+    assert sheet.group * sheet.lanes <= 128
+    assert sheet.group * sheet.vectors * 16 <= 48 << 10
+
+
 @on_kernels
 @given(
     data=st.data(),
@@ -78,8 +98,11 @@ def test_agreement_of_threads_with_several_samples(backend, data, case, sizes, g
     most = dict(zip(["max_sets", "max_samples", "max_subnets"], sizes, strict=True))
     operands, options = data.draw(judged_networks(case, backend, special_values=False, **most))
     with tiles.of(SMALL_CARD, gpu_grid=grid):
-        found = backend.mlp_mean_loss(*operands, **options)
-    assert_same_bits(found, formula_networks.mlp_mean_loss(*operands, **options))
+        loss = backend.mlp_mean_loss(*operands, **options)
+        found = backend.mlp_mean_loss_and_grad(*operands, **options)
+    desired = formula_networks.mlp_mean_loss_and_grad(*operands, **options)
+    assert_same_bits(loss, desired[0])
+    assert_same(found, desired)
 
 
 @on_kernels
@@ -96,3 +119,25 @@ def test_agreement_of_networks_that_go_through_memory(backend, data, case, scrat
         found = backend.mlp_mean_loss_and_grad(*operands, **options)
         assert_same(backend.mlp_mean_loss(*operands, **options), found[0])
     assert_same(found, formula_networks.mlp_mean_loss_and_grad(*operands, **options))
+
+
+def launch_of_gradients(
+    shape, sizes, loss="squared_error", *, weighted=False, last=None, **options
+):
+    """Return the launch for (N, B, S) and an architecture, of contiguous arrays of one dtype."""
+    n_sets, n_samples, n_subnets = shape
+    plan = plan_of(n_sets, n_subnets, sizes, last=last, **options)
+    judge = OutputLoss(loss, last or "linear", sizes[-1])
+    targets = contiguous((1, n_samples, n_subnets, sizes[-1]), plan.working)
+    factor = contiguous((n_samples,), "f8") if weighted else None
+    samples = contiguous((n_samples, n_subnets * sizes[0]), plan.dtype)
+    blocks = -(-n_samples // 4096)
+    losses = contiguous((blocks, n_sets, n_subnets), "f8")
+    layers, totals = [], [None] * 16
+    for number, (before, after) in enumerate(itertools.pairwise(sizes)):
+        layers.append(contiguous((n_sets, n_subnets, before, after), plan.dtype))
+        layers.append(contiguous((n_sets, n_subnets, after), plan.dtype))
+        totals[2 * number] = contiguous((blocks, n_sets, n_subnets, before * after), "f8")
+        totals[2 * number + 1] = contiguous((blocks, n_sets, n_subnets, after), "f8")
+    arrays = targets, factor, *totals, samples, losses, None, None, None, *layers
+    return mlp_sums.plan_grad(*arrays, plan, judge, H100, lambda array: 0)

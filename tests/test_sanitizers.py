@@ -61,7 +61,8 @@ def test_the_agreement_tests_of_sums_under_sanitizers():
 
 def test_the_agreement_tests_of_networks_under_sanitizers():
     chosen = "host and (agreement_of or select_on_many)"
-    done = sanitized("test_mlp.py", "test_mlp_kernels.py", "-k", chosen, examples=3)
+    files = "test_mlp.py", "test_mlp_kernels.py", "test_mlp_sum_kernels.py"
+    done = sanitized(*files, "-k", chosen, examples=3)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
 

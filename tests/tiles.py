@@ -51,7 +51,7 @@ SIZES = {  # by name: what holds it, what it is called there, and small values
     "gpu_rows": (geometry, "MAX_GRID_Y", [32, 96]),  # multiples of 32, as grids are
     "gpu_scratch": (networks, "_SCRATCH_BYTES", [1, 5000]),
     "gpu_sums_scratch": (network_sums, "_SCRATCH_BYTES", [1, 5000]),
-    "gpu_products": (launch_mlp, "_PRODUCTS", [1]),
+    "gpu_products": (launch_mlp, "MOST_PRODUCTS", [1]),
     "gpu_at_once": (launch_mlp, "_AT_ONCE", [1]),
     "gpu_turn": (launch_mlp, "_TURN", [1, 4, 9]),
     "gpu_grid": (launch_mlp, "MAX_GRID_X", [1, 3]),

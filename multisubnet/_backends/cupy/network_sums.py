@@ -13,8 +13,15 @@ import numpy as np
 
 from multisubnet._arithmetic.summands import OPERANDS, Summands
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
-from multisubnet._backends.cupy.launch.mlp import parameter_of, plan_layer
-from multisubnet._backends.cupy.launch.mlp_sums import fits, plan_judge, plan_layer_sums, plan_loss
+from multisubnet._backends.cupy.launch.mlp import MOST_LAYERS, parameter_of, plan_layer
+from multisubnet._backends.cupy.launch.mlp_sums import (
+    fits,
+    fits_gradients,
+    plan_grad,
+    plan_judge,
+    plan_layer_sums,
+    plan_loss,
+)
 from multisubnet._backends.cupy.launch.sums import plan_sums
 from multisubnet._backends.cupy.networks import plan_of, slices, weights_of
 from multisubnet._backends.mlp_call import MlpCall
@@ -57,6 +64,9 @@ class NetworkSums:
             [None if x is None else x.reshape(*x.shape[:3], -1) for x in layer]
             for layer in totals.layers
         ]
+        if gradients and fits_gradients(plan, call.n_samples):
+            self._write_gradients(sums, plan, totals.loss, flat)
+            return
         for sets, samples, subnets in _pieces(call):
             part = sums.part(sets, samples, subnets)
             blocks = slice(samples.start // BLOCK, -(-samples.stop // BLOCK))
@@ -122,6 +132,13 @@ class NetworkSums:
         call = sums.call
         arrays = sums.targets, sums.factor, call.samples, totals, None, call.inputs, None
         self._launch(plan_loss, (*arrays, *weights_of(call)), plan, sums.loss)
+
+    def _write_gradients(self, sums: MlpSums, plan: Any, losses: Any, gradients: Any) -> None:
+        call = sums.call
+        totals = [x for layer in gradients for x in layer]
+        totals += [None] * (2 * MOST_LAYERS - len(totals))
+        arrays = sums.targets, sums.factor, *totals, call.samples, losses, None, call.inputs, None
+        self._launch(plan_grad, (*arrays, *weights_of(call)), plan, sums.loss)
 
     def _judge(self, sums: MlpSums, z: Any, loss: Any, slopes: bool, is_first: bool) -> Any:
         """Write losses of sums (N, S, P, B), if there is an array for them; return the slopes."""

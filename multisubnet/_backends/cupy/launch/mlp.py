@@ -37,7 +37,9 @@ _SUM = struct.Struct("<" + "Q5q" * 5 + "7q")
 _AXES = "nbsk"  # sets, samples (of a weight: inputs), networks, units or features
 
 _WORDS = 136  # registers that values may take; a thread has 255
-_PRODUCTS = 2304  # of a thread, whose code has no loops: 1-32-32-1 for two samples compiles in 4 s
+MOST_PRODUCTS = (
+    2304  # of a thread, whose code has no loops: 1-32-32-1 for two samples compiles in 4 s
+)
 _AT_ONCE = 1024  # products of a layer up to which all its units are computed at once
 _TURN = 8  # of a layer of more, at most so many units
 _WORDS_IN_TURNS = 96  # as _WORDS, of several samples: between turns a thread keeps more
@@ -69,8 +71,8 @@ class Networks(NamedTuple):
         return (
             self.working.char in "fd"
             and len(self.biased) <= MOST_LAYERS
-            and self._words(1) <= _WORDS
-            and self._products <= _PRODUCTS
+            and self.words(1) <= _WORDS
+            and self._products <= MOST_PRODUCTS
             and self.vectors * VECTOR_BYTES <= MOST_SHARED_BYTES
             and self.threads(1) >= 2 * WARP
         )
@@ -104,8 +106,8 @@ class Networks(NamedTuple):
             for rows in _ROWS
             if rows == 1
             or (
-                self._words(rows) <= (_WORDS_IN_TURNS if self._has_turns else _WORDS)
-                and rows * of_one <= _PRODUCTS
+                self.words(rows) <= (_WORDS_IN_TURNS if self._has_turns else _WORDS)
+                and rows * of_one <= MOST_PRODUCTS
                 and self.threads(rows) > WARP
             )
         ]
@@ -129,7 +131,7 @@ class Networks(NamedTuple):
     def _products(self) -> int:
         return sum(layer.inputs * (layer.turn or layer.outputs) for layer in self.layers)
 
-    def _words(self, rows: int) -> int:
+    def words(self, rows: int) -> int:
         """Return the registers for values of a layer and that before it, and for sums."""
         before = [1, *self.sizes[1:]]  # features are loaded one by one
         values = [
@@ -226,7 +228,7 @@ def plan_mlp(
 
 def fields_of_networks(
     samples: Strided,
-    out: tuple[Strided, str],
+    out: tuple[Strided | None, str],
     intercept: Strided | None,
     inputs: Strided | None,
     set_index: Strided | None,
@@ -253,12 +255,25 @@ def parameters_of(networks: Networks) -> list[float]:
     return parameters + [0.0] * (MOST_LAYERS - len(parameters))
 
 
-def layers_of(networks: Networks, linear: bool = False) -> list[str]:
-    """Return the template's layers, the last one without its activation if told so."""
-    layers = networks.layers
+def layers_of(networks: Networks, linear: bool = False, derivatives: bool = False) -> list[str]:
+    """Return the template's layers, the last one without its activation if told so.
+
+    With `derivatives`, those of the activations are there, too.
+    """
+    layers, dtype = networks.layers, networks.working
     if linear:
         layers[-1] = layers[-1]._replace(activation=None)
-    return [layer.name(networks.working) for layer in layers]
+    names = [layer.name(dtype) for layer in layers]
+    if not derivatives:
+        return names
+    functions = [
+        None if x.activation is None or x.activation.name == "linear" else x.activation.derivative
+        for x in layers
+    ]
+    return [
+        f"Both<{name}, {_function_of(function, dtype)}>"
+        for name, function in zip(names, functions, strict=True)
+    ]
 
 
 class _Shape(NamedTuple):

@@ -22,8 +22,10 @@ from multisubnet._backends.cupy.launch.operands import (
     memory_of,
 )
 
+_WORDS = 64  # registers for values on the way there and back, of which nothing is spilled then
 _TENSOR = "Q5q"
 _LOSS = struct.Struct("<" + _TENSOR * (7 + 2 * MOST_LAYERS) + f"{MOST_LAYERS}d10q")
+_GRAD = struct.Struct("<" + _TENSOR * (7 + 4 * MOST_LAYERS) + f"{MOST_LAYERS}d10q")
 _JUDGE = struct.Struct("<" + _TENSOR * 5 + "d5q")
 _LAYER_SUMS = struct.Struct("<" + _TENSOR * 5 + "7q")
 _TENSOR_BYTES = struct.calcsize("<" + _TENSOR)
@@ -144,6 +146,93 @@ class _Passes(NamedTuple):
         group = min(THREADS // lanes, most, networks.n_sets * networks.n_subnets)
         to_load = min(THREADS, -(-group * networks.vectors // WARP) * WARP)
         return cls(rows, lanes, group, max(-(-group * lanes // WARP) * WARP, to_load))
+
+
+class _Sheet(NamedTuple):
+    """How a launch of gradients divides its work: as cuda/mlp_grad.cu says it."""
+
+    rows: int
+    """Samples of a thread at the same time."""
+    lanes: int
+    """Threads of a network."""
+    group: int
+    """Networks of a block of threads."""
+    vectors: int
+    """Those of shared memory, for weights and sheets of a network."""
+
+    @classmethod
+    def of(cls, n_samples: int, networks: Networks) -> _Sheet | None:
+        """Return the largest sheets that there is room for, or None."""
+        vector = VECTOR_BYTES // networks.working.itemsize
+        n_rows = 2 + sum(x.inputs + x.biased + x.outputs for x in networks.layers)
+        rows = next((x for x in (2, 1) if x in networks.rows and networks.words(x) <= _WORDS), 0)
+        products = sum(x.inputs * x.outputs for x in networks.layers)
+        if not networks.fits or not rows or 2 * rows * products > mlp.MOST_PRODUCTS:
+            return None
+
+        def vectors(columns: int) -> int:
+            return networks.vectors + n_rows * (columns // vector + 1)
+
+        most = mlp.MOST_SHARED_BYTES // VECTOR_BYTES
+        columns = next((x for x in (128, 96, 64, 32) if vectors(x) <= most), 0)
+        if not columns:
+            return None
+        length = min(n_samples, BLOCK)
+        passes = -(-length // columns)
+        multiple = max(vector, rows) if passes == 1 else RUN
+        columns = -(-length // (passes * multiple)) * multiple
+        lanes = columns // rows
+        group = min(THREADS // lanes, most // vectors(columns))
+        group = min(group, networks.n_sets * networks.n_subnets)
+        return cls(rows, lanes, group, vectors(columns))
+
+
+def plan_grad(targets: Strided, factor: Strided | None, *others: Any) -> Launch:
+    """Return the launch that writes losses and gradients of networks for which there is a sheet.
+
+    `others` are the totals of the weight and the bias of each layer, or None: (blocks, N, S,
+    inputs * outputs) and (blocks, N, S, outputs), for as many layers as there can be; the other
+    arguments of `plan_loss`, with None for totals of losses that are not asked for.
+    """
+    totals = others[: 2 * MOST_LAYERS]
+    samples, losses, _, inputs, _, *layers, networks, loss, _card, address = others[len(totals) :]
+    n_samples = targets.shape[1]
+    shape = _Sheet.of(n_samples, networks)
+    assert shape is not None
+    name = TYPES[networks.working.char]
+    direct = all(x is None or x.dtype == networks.working for x in (samples, *layers))
+    instance = [
+        name,
+        memory_of(name, 1 if direct else None),
+        *_memories(targets, factor, networks.working),
+        str(shape.rows),
+        judge_of(loss, slopes=True),
+        *mlp.layers_of(networks, linear=True, derivatives=True),
+    ]
+    n_blocks = -(-n_samples // BLOCK)
+    n_groups = -(-networks.n_sets * networks.n_subnets // shape.group)
+    fields: list[Any] = []
+    for x in totals:
+        fields += fields_of_tensor("totals", x, "bnsk", address)
+    argument = _GRAD.pack(
+        *fields_of_tensor("targets", targets, "nbsk", address),
+        *fields_of_tensor("sample_weight", factor, "b", address),
+        *fields,
+        *mlp.fields_of_networks(samples, (losses, "bns"), None, inputs, None, layers, address),
+        *mlp.parameters_of(networks),
+        *(networks.n_sets, n_samples, networks.n_subnets, networks.n_sets),
+        *(n_groups, n_blocks, shape.group, BLOCK, shape.lanes, 0),
+    )
+    grid = min(n_groups * n_blocks, mlp.MAX_GRID_X), 1
+    threads = min(max(-(-shape.group * shape.lanes // WARP) * WARP, 2 * WARP), THREADS)
+    shared_bytes = shape.group * shape.vectors * VECTOR_BYTES
+    kernel = f"mlp_grad<{', '.join(instance)}>"
+    return Launch(kernel, grid, (1, threads), argument, _TENSOR_BYTES, shared_bytes)
+
+
+def fits_gradients(networks: Networks, n_samples: int) -> bool:
+    """Whether gradients are found in one launch."""
+    return _Sheet.of(n_samples, networks) is not None
 
 
 def plan_judge(
