@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_launch import CARDS, H100
 from test_launch import SMALL as SMALL_CARD
 from test_mlp_kernels import contiguous, on_kernels, plan_of
-from test_mlp_losses import CASES, assert_same, judged_networks
+from test_mlp_losses import CASES, assert_same, judged_networks, random_networks
 
 from multisubnet._arithmetic.output_loss import OutputLoss
 from multisubnet._backends.cupy.launch import mlp_sums
@@ -141,3 +141,13 @@ def launch_of_gradients(
         totals[2 * number + 1] = contiguous((blocks, n_sets, n_subnets, after), "f8")
     arrays = targets, factor, *totals, samples, losses, None, None, None, *layers
     return mlp_sums.plan_grad(*arrays, plan, judge, H100, lambda array: 0)
+
+
+@on_kernels
+def test_pieces_of_a_block_are_added_up(backend):
+    samples, layers, rng = random_networks((1, 5, 3, 1), 2, 2, 100, dtype=np.float32)
+    operands = samples, layers, rng.normal(size=(100, 2)).astype("f4")
+    with tiles.of(gpu_sums_scratch=1, gpu_products=1):
+        found = backend.mlp_mean_loss_and_grad(*operands)
+        assert_same(backend.mlp_mean_loss(*operands), found[0])
+    assert_same(found, formula_networks.mlp_mean_loss_and_grad(*operands))
