@@ -204,8 +204,8 @@ MUTANTS = [
     Mutant(
         "pieces that leave the last elements out",
         "multisubnet/_backends/numba/engine.py",
-        "share = _threads.share(-(-outer // height) * -(-run // length), threads)",
-        "share = _threads.share(-(-outer // height) * max(run // length, 1), threads)",
+        "n_pieces = -(-outer // height) * -(-run // length)",
+        "n_pieces = -(-outer // height) * max(run // length, 1)",
         "test_numba.py -k every_path",
     ),
     Mutant(
@@ -776,7 +776,7 @@ MUTANTS = [
         "cuda/mlp_judge.cu",
         "if (p.totals.data && !p.is_first) total = *kept;",
         "",
-        "test_mlp_sum_kernels.py -k host",
+        "test_mlp_sum_kernels.py -k 'pieces and host'",
     ),
     Mutant(
         "a sum of gradients begun anew in each piece of a block",
@@ -797,6 +797,35 @@ MUTANTS = [
         "cuda/mlp_layer.cu",
         "mul(unit.of[row], slope.of[row])",
         "unit.of[row]",
+        "test_mlp_sum_kernels.py -k host",
+    ),
+    Mutant(
+        "gradients of networks without derivatives",
+        "cuda/mlp_grad.cu",
+        "delta.of[j][row] = mul(delta.of[j][row], slope[row]);",
+        "delta.of[j][row] = slope[row] == slope[row] ? delta.of[j][row] : T();",
+        "test_mlp_sum_kernels.py -k host",
+    ),
+    Mutant(
+        "runs of gradients as long as a sheet",
+        "cuda/mlp_grad.cu",
+        "columns < run + RUN ? columns : run + RUN",
+        "columns",
+        "test_mlp_sum_kernels.py -k host",
+    ),
+    Mutant(
+        "columns of a sheet with what no sample has",
+        "cuda/mlp_grad.cu",
+        "exists[row] ? values[row] : T();",
+        "values[row];",
+        "test_mlp_sum_kernels.py -k host",
+    ),
+    Mutant(
+        "a sheet read before it is written",
+        "cuda/mlp_grad.cu",
+        """            __syncthreads();
+            const int there""",
+        "            const int there",
         "test_mlp_sum_kernels.py -k host",
     ),
 ]
