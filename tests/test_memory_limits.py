@@ -23,7 +23,9 @@ MIB = 1 << 20
 # A small process between: the pages of the one that starts a program count as the program's, too.
 BETWEEN = """
 import json, os, subprocess, sys
-process = subprocess.Popen(sys.argv[1:], stderr=subprocess.PIPE, text=True)
+process = subprocess.Popen(
+    sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+)
 told = process.stderr.read()
 _, status, usage = os.wait4(process.pid, 0)
 print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024, told]))

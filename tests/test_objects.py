@@ -83,7 +83,7 @@ def test_arrays_of_objects():
     assert np.asarray(a)[()] is a
     assert np.asarray([[a], [b]]).shape == (2, 1)
     assert np.random.default_rng(0).choice([a, b]) in (a, b)
-    with pytest.raises(TypeError, match="dtype float64: take their weight and bias"):
+    with pytest.raises(TypeError, match="dtype float64: use their weight and bias"):
         np.asarray(a, float)
     with pytest.raises(TypeError, match="samples"):
         ms.affine(a, W)

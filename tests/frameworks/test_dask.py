@@ -349,7 +349,7 @@ def test_all_tasks_work_on_one_thread(monkeypatch, n_features):
     pytest.importorskip("numba")
     seen = []
 
-    def count(worth):
+    def count(worth, kind=0):
         seen.append(threads.limit())
         return 1
 
