@@ -403,7 +403,7 @@ def test_an_activation_of_a_layer():
         made.activation = activation
         return made
 
-    with pytest.raises(ValueError, match=r"a Layer with the activation tanh, which Activation does"):
+    with pytest.raises(ValueError, match="a Layer with the activation tanh, which Activation does"):
         ms.WeightSets.from_models([layer(tanh)])  # somebody's own
     tanh.__module__ = "keras.src.activations.activations"
     sets = ms.WeightSets.from_models([layer(tanh), Model(layer(tanh))])
