@@ -27,7 +27,7 @@ def test_on_backend(backend):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr
     assert " passed" in run.stdout

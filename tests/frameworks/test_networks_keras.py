@@ -11,6 +11,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from conftest import few
 
 import multisubnet as ms
 from multisubnet.testing import assert_same_bits
@@ -78,7 +79,7 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", few(NETWORKS))
 def test_sets_become_a_layer_that_is_saved(name, tmp_path):
     sets, n_features = NETWORKS[name]
     layer = StackedMLP.from_weight_sets(sets)
@@ -101,7 +102,7 @@ def test_sets_become_a_layer_that_is_saved(name, tmp_path):
     assert again.get_config() == layer.get_config()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", few(NETWORKS))
 def test_the_operations_of_other_backends(name):
     sets, n_features = NETWORKS[name]
     layer, samples = StackedMLP.from_weight_sets(sets), draw(7, n_features)
@@ -195,7 +196,7 @@ def test_activations_of_keras_are_known():
         StackedMLP(1, (1, 2)).to_weight_sets()
 
 
-@pytest.mark.parametrize("mode", ["fan_in", "fan_out", "fan_avg"])
+@pytest.mark.parametrize("mode", few(["fan_in", "fan_avg", "fan_out"], 2))
 def test_fans_are_those_of_one_network(mode):
     initializer = keras.initializers.VarianceScaling(2.0, mode, "uniform", seed=1)
     layer = StackedMLP(
@@ -226,7 +227,7 @@ def test_layers_of_one_shape_begin_apart(seed):
     assert np.abs(first).max() <= (6 / 16) ** 0.5
 
 
-@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16", "bfloat16"])
+@pytest.mark.parametrize("dtype", few(["mixed_float16", "mixed_bfloat16", "bfloat16"], 2))
 def test_dtype_policies(dtype):
     sets, n_features = NETWORKS["additive"]
     layer, samples = StackedMLP.from_weight_sets(sets, dtype=dtype), draw(5, n_features)
