@@ -200,11 +200,11 @@ NETWORKS = {  # registers that a thread may take: multiprocessors have 65,536
 
 @needs_nvrtc
 @pytest.mark.parametrize("networks", NETWORKS, ids=str)
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", few(ARCHITECTURES))
 def test_networks_stay_in_registers(arch, networks):
     sizes, dtype, additive = networks
-    few = arch in (ARCHITECTURES[0], 90, ARCHITECTURES[-1]) and sizes[1] != 32
-    if EXAMPLES < 200 and not few and sizes[1] > 8:
+    is_short = arch in (ARCHITECTURES[0], 90, ARCHITECTURES[-1]) and sizes[1] != 32
+    if EXAMPLES < 200 and not is_short and sizes[1] > 8:
         pytest.skip("takes long: with 200 examples")
     name = launch_of_mlp((10**4, 100, 9), sizes, additive=additive, dtype=dtype).kernel
     assert most_registers(arch, [name]) <= NETWORKS[networks]
@@ -225,7 +225,7 @@ SUMS_OF_NETWORKS = [
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", few(ARCHITECTURES))
 def test_networks_that_go_through_memory_stay_in_registers(arch):
     most = 1 if EXAMPLES < 200 and arch not in (ARCHITECTURES[0], 90) else len(LAYERS)
     assert most_registers(arch, LAYERS[:most]) <= 168
