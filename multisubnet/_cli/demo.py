@@ -199,7 +199,7 @@ def _draw(sets: WeightSets, losses: np.ndarray, samples: np.ndarray) -> str:
     from multisubnet import plot
 
     figure = Figure(figsize=(10, 6), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(2, 3))
+    ((left, right),) = figure.subfigures(1, 2, squeeze=False, width_ratios=(2, 3))
     plot.losses(losses, best=50, ax=left.subplots())
     best = np.argsort(losses)[:50]
     axes = right.subplots(3, 3).ravel()
