@@ -259,13 +259,17 @@ LAYER_SUMS = [
 ]
 
 
+def skip_if_long(arch, sizes):
+    if EXAMPLES < 200 and (arch not in (ARCHITECTURES[0], 90) or sizes[-2] == 32):
+        pytest.skip("takes long: with 200 examples")
+
+
 @needs_nvrtc
 @pytest.mark.parametrize("networks", LOSSES_OF_NETWORKS, ids=str)
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_losses_of_networks_stay_in_registers(arch, networks):
     sizes, loss, dtype = networks
-    if EXAMPLES < 200 and (arch not in (ARCHITECTURES[0], 90) or sizes[-2] == 32):
-        pytest.skip("takes long: with 200 examples")
+    skip_if_long(arch, sizes)
     name = launch_of_loss((10**4, 100, 9), sizes, loss, dtype=dtype, weighted=True).kernel
     assert most_registers(arch, [name]) <= LOSSES_OF_NETWORKS[networks]
 
@@ -275,8 +279,7 @@ def test_losses_of_networks_stay_in_registers(arch, networks):
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_gradients_of_networks_stay_in_registers(arch, networks):
     sizes, loss, dtype = networks
-    if EXAMPLES < 200 and (arch not in (ARCHITECTURES[0], 90) or sizes[-2] == 32):
-        pytest.skip("takes long: with 200 examples")
+    skip_if_long(arch, sizes)
     name = launch_of_gradients((10**4, 100, 9), sizes, loss, dtype=dtype, weighted=True).kernel
     assert most_registers(arch, [name]) <= 255
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,19 @@ from multisubnet._functions.affine_operands import as_numpy_arrays
 
 _ARRAYS_OF_NUMPY = {np.ndarray}
 _ARRAYS_OF_NUMPY_OR_NONE = {np.ndarray, type(None)}
+
+
+class Options(NamedTuple):
+    """The options of `mlp` by which networks compute, in the order in which `read` takes them."""
+
+    activation: Any
+    output_activation: Any
+    inputs: Any
+    additive: Any
+
+    def with_array(self) -> Options:
+        """Return them with `inputs` as a NumPy array, if there are any."""
+        return self if self.inputs is None else self._replace(inputs=np.asarray(self.inputs))
 
 
 def adapter_function(
@@ -133,6 +146,12 @@ def _name(number: int) -> tuple[str, str]:
 
 
 _NAMES = [_name(number) for number in range(16)]  # no cache: torch.compile looks into none
+
+
+def call_by_name(function: Any, named: dict[str, Any], options: Options, **others: Any) -> Any:
+    """Call a function of this package on operands as `name_operands` names them, and others."""
+    rest = {name: x for name, x in named.items() if "[" not in name}
+    return function(rest.pop("samples"), pairs_of(named), **rest, **options._asdict(), **others)
 
 
 def pairs_of(named: dict[str, Any]) -> tuple[tuple[Any, Any], ...]:

@@ -13,18 +13,10 @@ import numpy as np
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._sets.chains import Chain, NotAChain, Source, Values, added, as_array, joined
 
-_ACTIVATIONS = {
-    "relu": "relu",
-    "relu6": "relu6",
-    "selu": "selu",
-    "softsign": "softsign",
-    "hardsigmoid": "hard_sigmoid",
-    "hardtanh": "hard_tanh",
-    "sigmoid": "sigmoid",
-    "tanh": "tanh",
-    "softplus": "softplus",
-    "silu": "silu",
-}
+_ACTIVATIONS = (  # without parameters; `Activation` knows them by these names
+    *("relu", "relu6", "selu", "softsign", "hardsigmoid", "hardtanh", "sigmoid", "tanh"),
+    *("softplus", "silu"),
+)
 _PASSING = {
     *("dropout", "dropout1d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"),
     *("to", "type", "type_as", "float", "double", "half", "bfloat16"),
@@ -287,7 +279,7 @@ def _activation_of(
         return Activation(name, alpha=float(alpha))
     if name == "gelu":
         return Activation("gelu_tanh" if approximate == "tanh" else "gelu")
-    return Activation(_ACTIVATIONS[name])
+    return Activation(name)
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from multisubnet._functions.affine_stats import names_of, needs_spread
 from multisubnet._functions.mlp import read_stats
 from multisubnet._functions.mlp_loss_problem import NetworkLoss
 from multisubnet._functions.mlp_mean_loss import MlpLossAndGrad
-from multisubnet._functions.mlp_operands import name_operands, pairs_of, read
+from multisubnet._functions.mlp_operands import Options, name_operands, pairs_of, read
 from multisubnet._functions.problem import dtype_of_gradient
 from multisubnet.dask import _network_tasks, _tasks
 from multisubnet.dask._functions import refuse_out
@@ -31,23 +31,13 @@ _FLOAT64 = np.dtype(np.float64)
 class _Networks:
     """Operands of networks, some of which are Dask arrays, and the options of `mlp`."""
 
-    def __init__(
-        self, samples: Any, layers: Any, intercept: Any, options: dict[str, Any], **others: Any
-    ):
+    def __init__(self, samples: Any, layers: Any, intercept: Any, options: Options, **others: Any):
         named = name_operands(samples, layers, intercept)
-        inputs = options["inputs"]
-        options["inputs"] = None if inputs is None else np.asarray(inputs)
-        self.options = options
+        self.options = options.with_array()
         self.names = tuple(named)
         self.given = ChunkedOperands(**named, **others)
         self.named = dict(zip(named, self.given.stand_ins(*named), strict=True))
         self.others = dict(zip(others, self.given.stand_ins(*others), strict=True))
-
-    @property
-    def how(self) -> tuple[Any, Any, Any, Any]:
-        """The options as validation takes them."""
-        of = self.options
-        return of["activation"], of["output_activation"], of["inputs"], of["additive"]
 
     @property
     def pairs(self) -> list[Pair]:
@@ -86,9 +76,9 @@ def mlp(
     ((1000000, 569, 5, 1), (10000, 569, 5, 1))
     """
     refuse_out(out)
-    options = _options(activation, output_activation, inputs, additive)
+    options = Options(activation, output_activation, inputs, additive)
     networks = _Networks(samples, layers, intercept, options)
-    _, call, _ = read(networks.named, *networks.how, None)
+    _, call, _ = read(networks.named, *networks.options, None)
     set_axis = validation.axis("set_axis", set_axis)
     n_sets, n_samples, *rest = call.shape
     new_axes = dict(zip("uv", rest, strict=False))
@@ -123,9 +113,9 @@ def mlp_select(
     one puts the values of a chunk of samples together, and finds an index that is out of range.
     """
     refuse_out(out)
-    options = _options(activation, output_activation, inputs, additive)
+    options = Options(activation, output_activation, inputs, additive)
     networks = _Networks(samples, layers, intercept, options, set_index=set_index)
-    _, call, others = read(networks.named, *networks.how, None, networks.others)
+    _, call, others = read(networks.named, *networks.options, None, networks.others)
     if call.samples.ndim != 2:
         raise ValueError(f"samples has shape {call.samples.shape}; expected (B, F)")
     affine_select.check_index(others["set_index"], call.n_sets, call.n_samples, False)
@@ -176,9 +166,9 @@ def mlp_stats(
     As for `mlp` and `affine_stats`.
     """
     names = names_of(statistics)
-    options = _options(activation, output_activation, inputs, additive)
+    options = Options(activation, output_activation, inputs, additive)
     networks = _Networks(samples, layers, intercept, options, set_weight=set_weight)
-    _, call, of_sets = read_stats(networks.named, networks.how, networks.others["set_weight"])
+    _, call, of_sets = read_stats(networks.named, networks.options, networks.others["set_weight"])
     given, (n_sets, n_samples, *rest) = networks.given, call.shape
     columns = {"t": math.prod(rest)}
     given.cut({"n": n_sets, "b": n_samples}, "bt", _FLOAT64, summed="n", whole=columns)
@@ -224,7 +214,7 @@ def mlp_mean_loss(
 
     As for `mlp` and `mean_loss`. A task returns a sum for each set and network of its chunks.
     """
-    options = _options(activation, output_activation, inputs, additive)
+    options = Options(activation, output_activation, inputs, additive)
     others = {"targets": targets, "sample_weight": sample_weight}
     networks = _Networks(samples, layers, intercept, options, **others)
     return _judged(networks, False, loss, per_subnetwork, dtype)[0]
@@ -250,7 +240,7 @@ def mlp_mean_loss_and_grad(
     As for `mlp_mean_loss`. Compute the results together, by ``dask.compute(loss, grad_layers)``:
     they share the work. A task returns a sum for each parameter, too.
     """
-    options = _options(activation, output_activation, inputs, additive)
+    options = Options(activation, output_activation, inputs, additive)
     others = {"targets": targets, "sample_weight": sample_weight}
     networks = _Networks(samples, layers, intercept, options, **others)
     found, *gradients = _judged(networks, True, loss, per_subnetwork, dtype)
@@ -266,7 +256,7 @@ def _judged(
 ) -> list[da.Array]:
     """Return losses, and gradients in the order of the parameters."""
     problem = NetworkLoss(
-        networks.named, networks.how, networks.others, loss, per_subnetwork, dtype
+        networks.named, networks.options, networks.others, loss, per_subnetwork, dtype
     )
     if gradients:
         problem.expect_derivatives()
@@ -300,14 +290,3 @@ def _judged(
         index = "n" + "".join(new_axes)
         found.append(given.combined(divide, index, of_result, totals, total, new_axes=new_axes))
     return found
-
-
-def _options(
-    activation: Any, output_activation: Any, inputs: Any, additive: bool
-) -> dict[str, Any]:
-    return {
-        "activation": activation,
-        "output_activation": output_activation,
-        "inputs": inputs,
-        "additive": additive,
-    }

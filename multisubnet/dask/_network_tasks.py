@@ -9,16 +9,14 @@ import numpy as np
 from multisubnet._arrays import namespaces
 from multisubnet._functions import affine_select, mlp
 from multisubnet._functions.mlp_loss_problem import NetworkLoss
-from multisubnet._functions.mlp_operands import pairs_of
+from multisubnet._functions.mlp_operands import Options, call_by_name
 from multisubnet.dask import _tasks
-
-Options = dict[str, Any]  # activation, output_activation, inputs and additive
 
 
 @_tasks.task
 def mlp_of_chunks(*chunks: Any, names: tuple[str, ...], options: Options, set_axis: int) -> Any:
     """Return a block of the result of `mlp`."""
-    return _call(mlp.mlp, _named(names, chunks), options, set_axis=set_axis)
+    return call_by_name(mlp.mlp, _named(names, chunks), options, set_axis=set_axis)
 
 
 @_tasks.task
@@ -31,7 +29,7 @@ def select_of_chunks(bounds: Any, *chunks: Any, names: tuple[str, ...], options:
     xp = namespaces.namespace({"samples": named["samples"]})
     named["samples"] = named["samples"][xp.asarray(rows)]
     named["set_index"] = xp.asarray(index[rows].astype(np.int64) - first)
-    return _call(mlp.mlp_select, named, options, check=False)
+    return call_by_name(mlp.mlp_select, named, options, check=False)
 
 
 @_tasks.task
@@ -62,7 +60,7 @@ def stats_of_networks_of_chunks(
     set_weight: Any, mean: Any, *chunks: Any, names: tuple[str, ...], options: Options
 ) -> Any:
     """Return sums over sets, (1, outputs, B, columns): a node of the tree over all sets."""
-    xp, call, set_weight = mlp.read_stats(_named(names, chunks), _how(options), set_weight)
+    xp, call, set_weight = mlp.read_stats(_named(names, chunks), options, set_weight)
     return mlp.totals_of_stats(xp, call, set_weight, mean)[None]
 
 
@@ -79,9 +77,7 @@ def losses_of_networks_of_chunks(
     """Return sums over samples, (1, 1, N, columns): a node of the tree over all samples."""
     others = {"targets": _whole(targets), "sample_weight": sample_weight}
     named = _named(names, chunks)
-    return NetworkLoss(named, _how(options), others, loss, False, None).totals(gradients)[
-        None, None
-    ]
+    return NetworkLoss(named, options, others, loss, False, None).totals(gradients)[None, None]
 
 
 @_tasks.task
@@ -113,19 +109,6 @@ def _whole(chunk: Any) -> Any:
     while isinstance(chunk, list):
         (chunk,) = chunk
     return chunk
-
-
-def _how(options: Options) -> tuple[Any, Any, Any, Any]:
-    names = "activation", "output_activation", "inputs", "additive"
-    activation, output_activation, inputs, additive = (options[name] for name in names)
-    return activation, output_activation, inputs, additive
-
-
-def _call(function: Any, named: dict[str, Any], options: Options, **others: Any) -> Any:
-    """Call a function of this package on operands by name."""
-    layers = pairs_of(named)
-    rest = {name: x for name, x in named.items() if "[" not in name}
-    return function(rest.pop("samples"), layers, **rest, **options, **others)
 
 
 def _rows(index: np.ndarray, first: int, stop: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from multisubnet._functions import affine_select, affine_stats, mlp_operands, pr
 from multisubnet._functions import mlp_vjp as _mlp_vjp
 from multisubnet._functions.mlp_loss_problem import NetworkLoss, NetworkProblem
 from multisubnet._functions.mlp_mean_loss import MlpLossAndGrad
+from multisubnet._functions.mlp_operands import Options
 from multisubnet.jax import _network_formulas as formulas
 from multisubnet.jax._arrays import (
     canonical,
@@ -34,12 +35,8 @@ from multisubnet.jax._losses import dtype_of_loss
 class _Networks:
     """Operands of networks, and the options of `mlp`, with what follows from their shapes."""
 
-    def __init__(
-        self, samples: Any, layers: Any, intercept: Any, options: dict[str, Any], **others: Any
-    ):
-        if options["inputs"] is not None:
-            options["inputs"] = np.asarray(options["inputs"])
-        self.options, self.inputs = options, options["inputs"]
+    def __init__(self, samples: Any, layers: Any, intercept: Any, options: Options, **others: Any):
+        self.options = options.with_array()
         self.operands = read(**mlp_operands.name_operands(samples, layers, intercept))
         self.others = read(**others)
         self.is_traced = is_traced(self.operands | self.others)
@@ -49,20 +46,9 @@ class _Networks:
         """Stand-ins of the operands, for validation."""
         return stand_ins(self.operands)
 
-    @property
-    def how(self) -> tuple[Any, Any, Any, Any]:
-        """The options as validation takes them."""
-        of = self.options
-        return of["activation"], of["output_activation"], of["inputs"], of["additive"]
-
     def call(self, function: Callable[..., Any], **arguments: Any) -> Any:
         """Call a function of this package on operands by name."""
-        options = self.options | {
-            name: arguments.pop(name) for name in list(arguments) if "[" not in name
-        }
-        layers = mlp_operands.pairs_of(arguments)
-        samples = options.pop("samples")
-        return function(samples, layers, **options)
+        return mlp_operands.call_by_name(function, arguments, self.options)
 
     def evaluate(self, function: Callable[..., Any], dtype: Any = None, **options: Any) -> Any:
         """Return a tree of results of concrete arrays; a dtype is that of the first result."""
@@ -80,7 +66,8 @@ class _Networks:
     def arrays(self) -> tuple[Any, Any, Any, Any]:
         """Return samples, layers, the intercept and inputs as JAX's own operations take them."""
         named = dict(zip(self.operands, traced(self.operands), strict=True))
-        return named["samples"], mlp_operands.pairs_of(named), named.get("intercept"), self.inputs
+        layers, intercept = mlp_operands.pairs_of(named), named.get("intercept")
+        return named["samples"], layers, intercept, self.options.inputs
 
 
 def mlp(
@@ -114,9 +101,9 @@ def mlp(
     [12.0, 0.0]
     """
     refuse_out(out)
-    options = _options(activation, output_activation, inputs, additive)
+    options = Options(activation, output_activation, inputs, additive)
     networks = _Networks(samples, layers, intercept, options)
-    _, call, _ = mlp_operands.read(networks.named, *networks.how, None)
+    _, call, _ = mlp_operands.read(networks.named, *networks.options, None)
     dtype = canonical(call.dtype)
     set_axis = validation.axis("set_axis", set_axis)
     if not networks.is_traced:
@@ -146,10 +133,10 @@ def mlp_select(
     As for `mlp` and `affine_select`.
     """
     refuse_out(out)
-    options = _options(activation, output_activation, inputs, additive)
+    options = Options(activation, output_activation, inputs, additive)
     networks = _Networks(samples, layers, intercept, options, set_index=set_index)
     _, call, others = mlp_operands.read(
-        networks.named, *networks.how, None, stand_ins(networks.others)
+        networks.named, *networks.options, None, stand_ins(networks.others)
     )
     affine_select.check_index(others["set_index"], call.n_sets, call.n_samples, False)
     dtype = canonical(call.dtype)
@@ -182,12 +169,12 @@ def mlp_stats(
 
     As for `mlp` and `affine_stats`.
     """
-    options = _options(activation, output_activation, inputs, additive)
+    options = Options(activation, output_activation, inputs, additive)
     networks = _Networks(samples, layers, intercept, options, set_weight=set_weight)
     asked = tuple(affine_stats.names_of(statistics))
     if not networks.is_traced:
         return networks.evaluate(ms.mlp_stats, statistics=asked)
-    call = NetworkProblem(networks.named, networks.how, stand_ins(networks.others)).call
+    call = NetworkProblem(networks.named, networks.options, stand_ins(networks.others)).call
     found = formulas.mlp_stats(
         *networks.arrays(),
         *traced(networks.others),
@@ -212,12 +199,12 @@ def mlp_vjp(
     wrt: Sequence[str] = ("samples", "layers", "intercept"),
 ) -> _mlp_vjp.MlpVjp:
     """Pull a cotangent of `mlp` back: `multisubnet.mlp_vjp` for JAX arrays; as for `affine_vjp`."""
-    options = _options(activation, output_activation, inputs, additive)
+    options = Options(activation, output_activation, inputs, additive)
     networks = _Networks(samples, layers, intercept, options, cotangent=cotangent)
     asked = names.some("wrt", wrt, _mlp_vjp.OPERANDS)
     if not networks.is_traced:
         return networks.evaluate(ms.mlp_vjp, wrt=asked)
-    call = NetworkProblem(networks.named, networks.how, {}).call
+    call = NetworkProblem(networks.named, networks.options, {}).call
     dtype = canonical(call.dtype)
     samples, layers, intercept, inputs = networks.arrays()
     operands = {"samples": samples, "layers": layers, "intercept": intercept}
@@ -257,7 +244,7 @@ def mlp_mean_loss(
     dtype: Any = None,
 ) -> jax.Array:
     """Judge N sets of networks: `multisubnet.mlp_mean_loss` for JAX arrays; as for `mean_loss`."""
-    options = _options(activation, output_activation, inputs, additive)
+    options = Options(activation, output_activation, inputs, additive)
     networks = _Networks(
         samples, layers, intercept, options, targets=targets, sample_weight=sample_weight
     )
@@ -288,7 +275,7 @@ def mlp_mean_loss_and_grad(
 
     As for `mean_loss_and_grad`.
     """
-    options = _options(activation, output_activation, inputs, additive)
+    options = Options(activation, output_activation, inputs, additive)
     networks = _Networks(
         samples, layers, intercept, options, targets=targets, sample_weight=sample_weight
     )
@@ -315,17 +302,6 @@ def mlp_mean_loss_and_grad(
     return MlpLossAndGrad(losses.astype(result), *_like(given, found, working))
 
 
-def _options(
-    activation: Any, output_activation: Any, inputs: Any, additive: bool
-) -> dict[str, Any]:
-    return {
-        "activation": activation,
-        "output_activation": output_activation,
-        "inputs": inputs,
-        "additive": additive,
-    }
-
-
 def _as_tuple(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args, **kwargs: (function(*args, **kwargs),)
 
@@ -333,7 +309,7 @@ def _as_tuple(function: Callable[..., Any]) -> Callable[..., Any]:
 def _problem_of(networks: _Networks, of_loss: dict[str, Any]) -> NetworkLoss:
     """Return the problem of a loss, without values of the operands."""
     others = stand_ins(networks.others)
-    return NetworkLoss(networks.named, networks.how, others, dtype=None, **of_loss)
+    return NetworkLoss(networks.named, networks.options, others, dtype=None, **of_loss)
 
 
 def _losses_in_jax(networks: _Networks, problem: NetworkLoss) -> Callable[..., Any]:
@@ -347,7 +323,7 @@ def _losses_in_jax(networks: _Networks, problem: NetworkLoss) -> Callable[..., A
             samples,
             layers,
             intercept,
-            networks.inputs,
+            networks.options.inputs,
             targets,
             sample_weight,
             problem.loss,
