@@ -10,7 +10,7 @@ import doctest
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tables
@@ -25,37 +25,49 @@ STYLE = {"svg.hashsalt": "multisubnet", "font.size": 11, "axes.spines.top": Fals
 STYLE |= {"axes.spines.right": False, "mathtext.fontset": "dejavuserif"}
 INK, PALE = "#2b2b2b", "#8a8a8a"
 OF_FEATURES = ("#cfe3f5", "#fbe0bd", "#d8ecd2")
-BEHIND = np.array([2.4, 1.1])  # where the next set stands
+BEHIND = np.array([2.0, 1.1])  # where the next set stands
 
 
-def cube() -> None:
+class Theme(NamedTuple):
+    """Colours of a picture that is there for light and for dark pages."""
+
+    ink: str
+    pale: str
+    card: str
+
+
+LIGHT, DARK = Theme(INK, PALE, "white"), Theme("#e6edf3", "#8b949e", "#21262d")
+
+
+def cube(theme: Theme, name: str) -> None:
     """The README's example: samples, a card for each set, and the cube of predictions."""
     samples = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9], [0, 1, 2]])
     weight, bias = np.array([[2, 3, 1], [4, 1, 5]]), np.array([[1, 0, 7], [0, 2, 3]])
     result = ms.affine(samples, weight, bias)
-    figure, axes = plt.subplots(figsize=(10.5, 3.6))
-    axes.set(xlim=(-1.0, 20.6), ylim=(-1.7, 5.5), aspect="equal")
+    figure, axes = plt.subplots(figsize=(7.6, 3.7))
+    axes.set(xlim=(-0.6, 16.9), ylim=(-2.3, 5.3), aspect="equal")
     axes.axis("off")
 
     draw_block(axes, 0.0, samples[None])
-    draw_block(axes, 14.6, result)
+    draw_block(axes, 11.7, result)
     for n in reversed(range(len(weight))):
-        draw_set(axes, np.array([5.3, 0.3]) + n * BEHIND / [1.6, 1.0], weight[n], bias[n])
-    for x in (3.5, 12.8):
-        arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 2, "mutation_scale": 18}
-        axes.annotate("", (x + 1.2, 2), (x, 2), arrowprops=arrow)
+        draw_set(axes, np.array([4.5, 0.4]) + n * BEHIND * [0.6, 1.0], weight[n], bias[n], theme)
+    for x in (3.25, 10.4):
+        arrow = {"arrowstyle": "-|>", "color": theme.ink, "linewidth": 2, "mutation_scale": 18}
+        axes.annotate("", (x + 1.05, 2), (x, 2), arrowprops=arrow)
 
     titles = [
-        (1.5, "samples", "4 samples of 3 features"),
-        (8.6, "sets of weights", "2 sets: a weight and a bias per feature"),
-        (17.3, "predictions", "2 sets \u00d7 4 samples \u00d7 3 features"),
+        (1.5, "samples", "4 samples\nof 3 features"),
+        (7.3, "sets of weights", "2 sets: a weight and\na bias per feature"),
+        (14.1, "predictions", "2 sets \u00d7 4 samples\n\u00d7 3 features"),
     ]
     for x, title, explanation in titles:
-        axes.text(x, -0.85, title, ha="center", weight="bold", color=INK, size=13)
-        axes.text(x, -1.5, explanation, ha="center", color=INK)
-    axes.annotate("", (17.3, 5.25), (14.9, 4.15), arrowprops={"arrowstyle": "->", "color": PALE})
-    axes.text(15.9, 4.95, "sets", ha="right", color=INK, style="italic")
-    write(figure, "cube.svg")
+        axes.text(x, -0.75, title, ha="center", weight="bold", color=theme.ink, size=13)
+        axes.text(x, -1.0, explanation, ha="center", va="top", color=theme.ink, size=12)
+    arrow = {"arrowstyle": "->", "color": theme.pale}
+    axes.annotate("", (13.6, 5.15), (11.8, 4.15), arrowprops=arrow)
+    axes.text(12.4, 4.85, "sets", ha="right", color=theme.ink, style="italic", size=12)
+    write(figure, name, transparent=True)
 
 
 def draw_block(axes: plt.Axes, x: float, block: np.ndarray) -> None:
@@ -66,31 +78,36 @@ def draw_block(axes: plt.Axes, x: float, block: np.ndarray) -> None:
         cell = Rectangle((left, low), 1, 1, facecolor=OF_FEATURES[f], edgecolor=INK, zorder=-n)
         axes.add_patch(cell)
         middle = left + 0.5, low + 0.47
-        axes.text(*middle, number, ha="center", va="center", color=INK, zorder=-n)
+        axes.text(*middle, number, ha="center", va="center", color=INK, zorder=-n, size=12)
 
 
-def draw_set(axes: plt.Axes, corner: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
+def draw_set(
+    axes: plt.Axes, corner: np.ndarray, weight: np.ndarray, bias: np.ndarray, theme: Theme
+) -> None:
     """Draw a set as a card with a row for each feature: input, weight and bias, output."""
-    height = len(weight) * 0.95 + 0.3
-    card = Rectangle(corner, 5.2, height, facecolor="white", edgecolor=INK, zorder=-corner[1])
+    width, height, zorder = 4.4, len(weight) * 0.95 + 0.3, -corner[1]
+    card = Rectangle(
+        corner, width, height, facecolor=theme.card, edgecolor=theme.ink, zorder=zorder
+    )
     axes.add_patch(card)
     for f, (w, b) in enumerate(zip(weight, bias, strict=True)):
         y = corner[1] + height - 0.62 - f * 0.95
-        left, right = corner[0] + 0.6, corner[0] + 4.6
-        axes.plot((left, right), (y, y), color=PALE, linewidth=1.2, zorder=-corner[1])
+        left, right = corner[0] + 0.5, corner[0] + width - 0.5
+        axes.plot((left, right), (y, y), color=theme.pale, linewidth=1.2, zorder=zorder)
         for x in (left, right):
-            node = Circle((x, y), 0.27, facecolor=OF_FEATURES[f], edgecolor=INK, zorder=-corner[1])
+            node = Circle((x, y), 0.27, facecolor=OF_FEATURES[f], edgecolor=INK, zorder=zorder)
             axes.add_patch(node)
-        label = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"}
-        middle = (left + right) / 2, y - 0.03
+        label = {"boxstyle": "square,pad=0.15", "facecolor": theme.card, "edgecolor": "none"}
         axes.text(
-            *middle,
-            f"\u00d7 {w}  + {b}",
+            (left + right) / 2,
+            y - 0.03,
+            f"\u00d7 {w} + {b}",
             ha="center",
             va="center",
-            color=INK,
+            color=theme.ink,
+            size=12,
             bbox=label,
-            zorder=-corner[1],
+            zorder=zorder,
         )
 
 
@@ -216,10 +233,10 @@ def ensemble_of_models() -> None:
     write(figure, "tutorials/ensemble.png")
 
 
-def write(figure: plt.Figure, name: str, **metadata: str) -> None:
-    """Write a picture without what changes from run to run."""
+def write(figure: plt.Figure, name: str, *, transparent: bool = False, **metadata: str) -> None:
+    """Write a picture without metadata that change from run to run."""
     without = {"Date": None} if name.endswith(".svg") else {"Software": None}
-    style = {"bbox_inches": "tight", "dpi": 110, "facecolor": "white"}
+    style = {"bbox_inches": "tight", "dpi": 110, "facecolor": "none" if transparent else "white"}
     figure.savefig(HERE / name, metadata=without | metadata, **style)
     plt.close(figure)
     print(HERE / name)
@@ -227,7 +244,8 @@ def write(figure: plt.Figure, name: str, **metadata: str) -> None:
 
 if __name__ == "__main__":
     with plt.rc_context(STYLE):
-        cube()
+        cube(LIGHT, "cube.svg")
+        cube(DARK, "cube-dark.svg")
         landscape()
         speed()
         ensemble()

@@ -165,8 +165,13 @@ def test_figures_are_those_of_committed_results():
     assert tables.speed_table() in picture, "run docs/pictures.py"
 
 
+def test_the_readme_is_short():
+    assert len(text_of(ROOT / "README.md").split()) <= 700
+
+
 @pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *PAGES], ids=stem)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text_of(page)):
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text_of(page))
+    for target in targets + re.findall(r'\bsrc(?:set)?="([^"]+)"', text_of(page)):
         if "://" not in target:
             assert (page.parent / target).exists(), target
