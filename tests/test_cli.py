@@ -103,6 +103,45 @@ def test_samples_of_any_format(suffix, is_3d):
     assert_same_bits(np.load("out.npy"), SETS.predict(read))
 
 
+def named_sets():
+    named = ms.WeightSets(SETS.weight, SETS.bias, feature_names=["age", "height"])
+    named.save("w.npz")
+    return named
+
+
+@pytest.mark.parametrize("header", ["age,height", "# age, height", '"age","height"', "0,1"])
+def test_the_header_of_a_table_may_name_the_features(header):
+    Path("x.csv").write_text(f"{header}\n3,7\n9,4\n")
+    assert main(["predict", "x.csv", "w.npz", "-o", "p.npy", "--header"]) == 0  # sets without names
+    named = named_sets()
+    assert main(["predict", "x.csv", "w.npz", "-o", "p.npy", "--header"]) == 0
+    assert_same_bits(np.load("p.npy"), named.predict(np.array([[3.0, 7.0], [9.0, 4.0]])))
+
+
+@pytest.mark.parametrize(
+    ("header", "difference"),
+    [
+        (
+            "height,age",
+            "the same columns in another order: 'height', 'age'; expected 'age', 'height'",
+        ),
+        ("age,weight", "unknown columns: 'weight'; missing columns: 'height'"),
+        ("age,height,id", "unknown columns: 'id'"),
+    ],
+)
+@pytest.mark.parametrize("command", ["predict", "loss"])
+def test_a_table_with_other_columns(capsys, header, difference, command):
+    named_sets()
+    Path("x.csv").write_text(f"{header}\n{','.join('123'[: header.count(',') + 1])}\n")
+    more = ["-o", "p.npy"] if command == "predict" else ["y.npy"]
+    assert main([command, "x.csv", "w.npz", *more]) == 1
+    assert capsys.readouterr().err == (
+        "multisubnet: error: x.csv:1: samples has other columns than feature_names says: "
+        f"{difference}\n"
+    )
+    assert not Path("p.npy").exists()
+
+
 def test_a_result_that_is_there_is_replaced():
     Path("out.npy").write_text("before")
     assert main(PREDICT) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import os
 import sys
@@ -17,6 +18,7 @@ from multisubnet._cli import resumable_file
 from multisubnet._files import array_files, atomic
 from multisubnet._files.stored import StoredArray
 from multisubnet._memory import amounts, chunks
+from multisubnet._sets.names import check_columns
 from multisubnet._sets.prediction import Prediction
 from multisubnet._sets.weight_sets import WeightSets
 
@@ -151,8 +153,13 @@ def _inputs(
     options: argparse.Namespace, stack: contextlib.ExitStack
 ) -> tuple[StoredArray | np.ndarray, WeightSets]:
     """Return samples, in an open file perhaps, which `stack` closes, and sets of weights."""
-    samples = stack.enter_context(array_files.opened(options.samples, "samples", options.header))
     sets = WeightSets.load(options.weights)
+    check = None
+    if sets.feature_names is not None:
+        check = functools.partial(check_columns, feature_names=sets.feature_names)
+    samples = stack.enter_context(
+        array_files.opened(options.samples, "samples", options.header, check)
+    )
     if options.activation is not None:
         sets = sets._activated(options.activation)
     return samples, sets

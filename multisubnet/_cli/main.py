@@ -29,7 +29,8 @@ targets); small tables in .csv files. The first line of a table is a header if a
 with letters, and data if all are numbers. Anything else (NA, an empty cell, 1;2) is an error. Whole
 numbers that count up (0,1,2 or 2019,2020 or a single 0) may be either: pass --header or
 --no-header. WEIGHTS is a .npz or .safetensors file as WeightSets.save writes it, with weight, bias
-and activation, or with the layers of networks.
+and activation, or with the layers of networks. If WEIGHTS has feature_names, a header of SAMPLES
+must have the same names in the same order.
 """
 
 _PREDICT = """\

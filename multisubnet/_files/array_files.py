@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +23,20 @@ def suffix(path: str | os.PathLike[str]) -> str:
     return end
 
 
-def read(path: str | os.PathLike[str], name: str, has_header: bool | None = None) -> np.ndarray:
+def read(
+    path: str | os.PathLike[str],
+    name: str,
+    has_header: bool | None = None,
+    check_columns: Callable[[tuple[str, ...]], None] | None = None,
+) -> np.ndarray:
     """Return an array of numbers from a file; that of a .npy file is mapped, and read-only.
 
     A file that may have several arrays must have one alone, or one of that name. Whether a table
-    has a header is decided as `csv.read` says.
+    has a header is decided as `csv.read` says, which calls `check_columns` with its names.
     """
     end, place = suffix(path), Path(path)
     if end == ".csv":
-        return csv.read(place, has_header)
+        return csv.read(place, has_header, check_columns)
     if end == ".npy":
         with contextlib.closing(StoredArray(place)) as stored:
             return stored.whole()
@@ -51,14 +56,17 @@ def read(path: str | os.PathLike[str], name: str, has_header: bool | None = None
 
 @contextlib.contextmanager
 def opened(
-    path: str | os.PathLike[str], name: str, has_header: bool | None = None
+    path: str | os.PathLike[str],
+    name: str,
+    has_header: bool | None = None,
+    check_columns: Callable[[tuple[str, ...]], None] | None = None,
 ) -> Iterator[StoredArray | np.ndarray]:
     """Return the same; of a .npy file, an array whose parts are read."""
     if suffix(path) == ".npy":
         with contextlib.closing(StoredArray(Path(path))) as stored:
             yield stored
     else:
-        yield read(path, name, has_header)
+        yield read(path, name, has_header, check_columns)
 
 
 def write(

@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -37,8 +37,15 @@ class _Lines:
             yield line
 
 
-def read(path: Path, has_header: bool | None = None) -> np.ndarray:
+def read(
+    path: Path,
+    has_header: bool | None = None,
+    check_names: Callable[[tuple[str, ...]], None] | None = None,
+) -> np.ndarray:
     """Return a table of float64, of shape (rows, columns).
+
+    `check_names` takes the names in the header, if there is one, and raises ValueError if they are
+    wrong. The names 0, 1, 2, ... of pandas' unnamed columns are not checked.
 
     The first line is a header if all its cells are words, which begin with a letter; a # may stand
     before them. It is data if all of them are numbers, unless those count up in equal steps, as
@@ -55,6 +62,8 @@ def read(path: Path, has_header: bool | None = None) -> np.ndarray:
                 raise ValueError("empty; expected a table of comma-separated numbers")
             if not _is_header(first, has_header):
                 rest = itertools.chain([lines.last], rest)
+            elif check_names is not None and first != [str(i) for i in range(len(first))]:
+                check_names(tuple(cell.strip() for cell in [first[0].lstrip("# "), *first[1:]]))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a table may have no rows
                 table = np.loadtxt(

@@ -136,6 +136,15 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(map(repr, some[:_SHOWN])) + ", ..." * (len(some) > _SHOWN)
 
 
+def check_columns(found: tuple[str, ...], feature_names: tuple[str, ...]) -> None:
+    """Raise ValueError unless the columns of a table are the features, in their order."""
+    if found != feature_names:
+        raise ValueError(
+            f"samples has other columns than feature_names says: "
+            f"{difference_of('columns', found, feature_names)}"
+        )
+
+
 # Tables of pandas, polars and others like them.
 
 
@@ -152,12 +161,7 @@ def values_of(samples: Any, feature_names: tuple[str, ...] | None) -> np.ndarray
     """
     columns = list(samples.columns)
     if feature_names is not None and all(isinstance(name, str) for name in columns):
-        found = tuple(map(str, columns))
-        if found != feature_names:
-            raise ValueError(
-                f"samples has other columns than feature_names says: "
-                f"{difference_of('columns', found, feature_names)}"
-            )
+        check_columns(tuple(map(str, columns)), feature_names)
     values: np.ndarray = samples.to_numpy()
     if dtypes.is_number(values.dtype):
         return values
