@@ -31,6 +31,7 @@ extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autos
 default_role = "autolink"
 autodoc_typehints = "none"
 autosummary_generate = False
+toc_object_entries_show_parents = "hide"  # the sidebar has room for a method, not for its class
 numpydoc_show_class_members = False
 # All checks but those that ask for more sections than there is something to say in, for types and
 # an order where parameters are those of another function, and for capitals.

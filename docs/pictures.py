@@ -169,7 +169,7 @@ def ensemble() -> None:
     write(figure, "ensemble.png")
 
 
-def speed() -> None:
+def speed(theme: Theme, name: str) -> None:
     """By how much longer others take: a group of bars for each row of the table of speed."""
     rows = tables.rows()
     colors = dict(zip(tables.PEERS, ("#e07b39", "#4c8f5b", "#7f7f7f", "#b03a5b"), strict=True))
@@ -177,24 +177,34 @@ def speed() -> None:
     y = 0.0
     for row in rows:
         label = row.label.replace("`", "").replace("- ", "    ")
-        axes.text(1.04, y, f"{label}: {row.seconds * 1e3:.1f} ms", weight="bold", va="center")
-        for name, ratio in row.ratios.items():
+        axes.text(
+            1.04,
+            y,
+            f"{label}: {row.seconds * 1e3:.1f} ms",
+            weight="bold",
+            va="center",
+            color=theme.ink,
+        )
+        for peer, ratio in row.ratios.items():
             y += 1
-            axes.barh(y, ratio - 1, left=1, height=0.86, color=colors[name])
+            axes.barh(y, ratio - 1, left=1, height=0.86, color=colors[peer])
             axes.text(
-                ratio * 1.06,
+                max(ratio, 1) * 1.06,
                 y,
-                f"{name.replace('`', '')} {tables.times(ratio)}",
+                f"{peer.replace('`', '')} {tables.times(ratio)}",
+                color=theme.ink,
                 va="center",
                 size=10,
             )
         y += 1.6
-    axes.axvline(1, color=INK, linewidth=1)
+    axes.axvline(1, color=theme.ink, linewidth=1)
     axes.set(xscale="log", xlim=(0.9, 2500), ylim=(y - 0.8, -0.9), yticks=[])
     axes.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
-    axes.set_xlabel("times as long as multisubnet (the times in bold)")
+    axes.set_xlabel("times as long as multisubnet (the times in bold)", color=theme.ink)
+    axes.tick_params(which="both", colors=theme.ink)
+    axes.spines["bottom"].set_color(theme.ink)
     axes.spines["left"].set_visible(False)
-    write(figure, "speed.svg", Description=tables.speed_table())
+    write(figure, name, transparent=True, Description=tables.speed_table())
 
 
 def tutorial(name: str) -> dict[str, Any]:
@@ -237,6 +247,8 @@ def write(figure: plt.Figure, name: str, *, transparent: bool = False, **metadat
     """Write a picture without metadata that change from run to run."""
     without = {"Date": None} if name.endswith(".svg") else {"Software": None}
     style = {"bbox_inches": "tight", "dpi": 110, "facecolor": "none" if transparent else "white"}
+    for axes in figure.axes if transparent else ():
+        axes.set_facecolor("none")
     figure.savefig(HERE / name, metadata=without | metadata, **style)
     plt.close(figure)
     print(HERE / name)
@@ -247,7 +259,8 @@ if __name__ == "__main__":
         cube(LIGHT, "cube.svg")
         cube(DARK, "cube-dark.svg")
         landscape()
-        speed()
+        speed(LIGHT, "speed.svg")
+        speed(DARK, "speed-dark.svg")
         ensemble()
         ensemble_of_models()
         of_shape_functions("search")
