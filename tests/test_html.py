@@ -54,7 +54,7 @@ def test_sets_of_networks():
         )
     )
     assert cells["sets"] == "3: a, b, c"
-    assert cells["networks"] == "4 per set, added up"
+    assert cells["networks"] == "4 per set, summed"
     assert cells["outputs"] == "2: p, q"
     assert cells["layer sizes"] == "1-8-2"
     assert cells["activation"] == "Activation('relu')"

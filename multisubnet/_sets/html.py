@@ -23,7 +23,7 @@ _CELL = "text-align: left; padding: 1px 12px 1px 0; vertical-align: top; backgro
 def html_of(parameters: Parameters, device: str, dtype: np.dtype[Any]) -> str:
     """Return an HTML table of what sets are, and an SVG histogram of their weights."""
     cells = "".join(
-        f'<tr style="background: none"><th style="{_CELL}">{_escaped(name)}</th>'
+        f'<tr style="background: none"><th style="{_CELL}; white-space: nowrap">{_escaped(name)}</th>'
         f'<td style="{_CELL}">{_escaped(text)}</td></tr>'
         for name, text in _rows(parameters, device, dtype).items()
     )
@@ -42,7 +42,7 @@ def _rows(parameters: Parameters, device: str, dtype: np.dtype[Any]) -> dict[str
         "features": f"{parameters.n_features:,}{_listed(names.features)}",
     }
     if not parameters.is_affine:
-        rows["networks"] = f"{n_networks:,} per set{', added up' * parameters.additive}"
+        rows["networks"] = f"{n_networks:,} per set{', summed' * parameters.additive}"
         rows["outputs"] = f"{parameters.sizes[-1]:,}{_listed(names.outputs)}"
         rows["activation"] = _activations(parameters.known_activations[:-1]) or "none"
         rows["output activation"] = repr(parameters.output_activation)
@@ -109,6 +109,6 @@ def _histogram(parameters: Parameters) -> str:
     text = f"{kind} from {low:.4g} to {high:.4g}{note}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_BARS * _BAR_WIDTH}" '
-        f'height="{_HEIGHT + 1}" role="img" aria-label="histogram of {text}">'
+        f'height="{_HEIGHT + 1}" style="margin-top: 6px" role="img" aria-label="histogram of {text}">'
         f'<path d="{bars}" fill="currentColor" fill-opacity="0.6"/></svg><div>{text}</div>'
     )
