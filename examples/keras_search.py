@@ -1,12 +1,12 @@
 """A genetic search for the weights of a Keras model: from the model to N sets, and back.
 
-    python examples/keras_search.py                        # some seconds
-    python examples/keras_search.py --picture search.svg   # the losses of all generations
+    python examples/keras_search.py     # some seconds
 
-The model multiplies each feature by a weight and adds a bias. A genetic search wants the loss of
-each of 10,000 sets of weights in each generation; `set_weights` and `predict` for each take
-minutes. Here the model's weights become sets, all are judged in one call, and the winner goes back
-into the model. The Keras backend is that of the environment variable KERAS_BACKEND.
+The model multiplies each feature by a weight and adds a bias. A genetic search needs the losses of
+10,000 sets of weights per generation, and a loop over `set_weights` and `predict` takes minutes.
+Here the model's weights become sets, one call computes all losses, and the winner goes back into
+the model. The environment variable KERAS_BACKEND chooses the backend of Keras. Needs Matplotlib
+for the picture.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 import multisubnet as ms
+from multisubnet import plot
 
 N_FEATURES, N_SAMPLES, N_SETS, N_PARENTS, N_GENERATIONS = 8, 200, 10_000, 200, 25
 
@@ -32,7 +33,7 @@ def new_model() -> keras.Model:
 
 
 def children(parents: ms.WeightSets, rng: np.random.Generator, size: float) -> ms.WeightSets:
-    """Return the parents, and sets of which each feature's subnetwork is some parent's, changed."""
+    """Return the parents and their children: each subnetwork is a random parent's, plus noise."""
     columns = np.arange(N_FEATURES)
     chosen = rng.integers(len(parents), size=(N_SETS - len(parents), N_FEATURES))
     genes = [
@@ -44,27 +45,23 @@ def children(parents: ms.WeightSets, rng: np.random.Generator, size: float) -> m
 
 
 def write_picture(path: Path, losses: list[np.ndarray]) -> None:
-    """Draw the losses of the parents of each generation, on a logarithmic scale."""
-    width, height, gap = 480, 240, 40
-    logs = np.log10(losses)
-    low, high = logs.min(), logs.max()
-    x = gap + np.linspace(0, width, len(logs))
-    parts = [f'<rect x="{gap}" y="{gap}" width="{width}" height="{height}" fill="#f6f6f6"/>']
-    for column, color in [(0, "#b03a2e"), (-1, "#3b6ea5")]:
-        y = gap + height * (high - logs[:, column]) / (high - low)
-        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-        parts.append(f'<polyline fill="none" stroke="{color}" stroke-width="2" points="{points}"/>')
-    title = f"mean absolute error, {10**high:.2g} to {10**low:.2g}: the best, and the last parent"
-    parts.append(f'<text x="{gap}" y="{gap - 8}" font-size="13">{title}</text>')
-    size = f"{width + 2 * gap} {height + 2 * gap}"
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}">'
-    path.write_text("\n".join([head, *parts, "</svg>\n"]), encoding="utf-8")
+    """Draw the sorted losses of the parents of the first and the last generation."""
+    try:
+        axes = plot.losses(losses[0])
+    except ImportError:
+        print("no picture without Matplotlib: pip install matplotlib")
+        return
+    plot.losses(losses[-1], ax=axes)
+    axes.legend(axes.lines[::2], ["generation 1", f"generation {len(losses)}"])
+    axes.set(ylabel="mean absolute error")
+    axes.figure.savefig(path)
+    print(f"wrote {path}: the parents of the first and the last generation, by loss")
 
 
 def main() -> None:
     """Search, and put the winner into the model."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--picture", type=Path, help="an .svg file for the losses")
+    parser.add_argument("--picture", type=Path, default="search.png", help="a file (search.png)")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     samples = rng.normal(size=(N_SAMPLES, N_FEATURES)).astype("float32")
@@ -88,7 +85,7 @@ def main() -> None:
             size /= 2
     each = seconds / (N_SETS * N_GENERATIONS)
 
-    model.predict(samples, verbose=0)  # by which it is compiled
+    model.predict(samples, verbose=0)  # compiles
     start = time.perf_counter()
     model.predict(samples, verbose=0)
     one_predict = time.perf_counter() - start
@@ -97,10 +94,8 @@ def main() -> None:
     print(f"{N_GENERATIONS} generations of {N_SETS:,} sets: {1e6 * each:.1f} us for each set")
     print(f"one predict of the model: {1e6 * one_predict:.0f} us")
     print(f"mean absolute error of the model: {before:.4f} before, {after:.4f} after")
-    print(f"that of the winner among the sets: {losses[-1][0]:.4f}")
-    if options.picture is not None:
-        write_picture(options.picture, losses)
-        print(f"losses: {options.picture}")
+    print(f"loss of the winner among the sets: {losses[-1][0]:.4f}")
+    write_picture(options.picture, losses)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""Fifty MLPs of scikit-learn as one ensemble: mean and spread of what they predict.
+"""Fifty MLPs of scikit-learn as one ensemble: mean and spread of their predictions.
 
-    python examples/mlp_ensemble.py                        # some ten seconds, most of it training
-    python examples/mlp_ensemble.py --quick                # ten members
-    python examples/mlp_ensemble.py --picture ensemble.svg
+    python examples/mlp_ensemble.py             # some ten seconds, most of it training
+    python examples/mlp_ensemble.py --quick     # ten members
 
-Each member is fitted to a bootstrap sample of noisy points of a curve, with a gap in the middle.
-`WeightSets.from_models` takes the fitted models; one call gives the predictions of all, and
-`predict_stats` their mean and spread without keeping any.
+Each member is fitted to a bootstrap sample of noisy points on a curve, with a gap in the middle.
+`WeightSets.from_models` takes the fitted models. One call returns the predictions of all of them,
+and `predict_stats` their mean and spread without storing the predictions.
 
-Needs scikit-learn.
+Needs scikit-learn, and Matplotlib for the picture.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
 import multisubnet as ms
+from multisubnet import plot
 
 warnings.filterwarnings("ignore", category=ConvergenceWarning)
 
@@ -41,28 +41,16 @@ def fitted(x: np.ndarray, y: np.ndarray, seed: int) -> MLPRegressor:
     return model.fit(x[chosen], y[chosen])
 
 
-def write_picture(
-    path: Path, grid: np.ndarray, mean: np.ndarray, std: np.ndarray, data: list[np.ndarray]
-) -> None:
-    """Draw the points, and the mean with two spreads around it."""
-    width, height, gap = 480, 240, 20
-    x, y = data
-
-    def place(a: np.ndarray, b: np.ndarray) -> list[str]:
-        left = gap + (a + 3) / 6 * width
-        top = gap + (2.5 - np.clip(b, -2.5, 2.5)) / 5 * height
-        return [f"{i:.1f},{j:.1f}" for i, j in zip(left, top, strict=True)]
-
-    band = place(grid, mean + 2 * std) + place(grid, mean - 2 * std)[::-1]
-    parts = [f'<polygon fill="#3b6ea5" fill-opacity="0.25" points="{" ".join(band)}"/>']
-    line = " ".join(place(grid, mean))
-    parts.append(f'<polyline fill="none" stroke="#3b6ea5" stroke-width="2" points="{line}"/>')
-    for point in place(x, y):
-        left, top = point.split(",")
-        parts.append(f'<circle cx="{left}" cy="{top}" r="2" fill="#b03a2e"/>')
-    size = f"{width + 2 * gap} {height + 2 * gap}"
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}">'
-    path.write_text("\n".join([head, *parts, "</svg>\n"]), encoding="utf-8")
+def write_picture(path: Path, ensemble: ms.WeightSets, x: np.ndarray, y: np.ndarray) -> None:
+    """Draw the points, the median of the members, and a band of 90 % of them."""
+    try:
+        (axes,) = plot.shape_functions(ensemble, x, names=["x"])
+    except ImportError:
+        print("no picture without Matplotlib: pip install matplotlib")
+        return
+    axes.plot(x, y, ".", markersize=3)
+    axes.figure.savefig(path)
+    print(f"wrote {path}: the points, the median of the members, and a band of 90 % of them")
 
 
 def timed(predict: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
@@ -79,10 +67,12 @@ def main() -> None:
     """Fit, predict with all members, draw."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="ten members")
-    parser.add_argument("--picture", type=Path, help="an .svg file for mean and spread")
+    parser.add_argument(
+        "--picture", type=Path, default="ensemble.png", help="a file (ensemble.png)"
+    )
     options = parser.parse_args()
     if "numba" in ms.available_backends():
-        ms.set_backend("numba")  # at once, and not when NumPy has done enough
+        ms.set_backend("numba")  # from the first call on
     n_members = 10 if options.quick else 50
 
     rng = np.random.default_rng(0)
@@ -97,16 +87,14 @@ def main() -> None:
     each, one_by_one = timed(lambda: np.array([model.predict(grid) for model in models]))
     print(
         f"predictions: {1e3 * together:.2f} ms in one call, {1e3 * one_by_one:.1f} ms one by one, "
-        f"at most {abs(values - each).max():.1e} apart"
+        f"with differences up to {abs(values - each).max():.1e}"
     )
     stats = ensemble.predict_stats(grid)
-    mean, std = stats.mean[:, 0, 0], stats.std[:, 0, 0]
+    std = stats.std[:, 0, 0]
     in_gap = (grid[:, 0] > -0.3) & (grid[:, 0] < 0.8)
     beside = (abs(grid[:, 0]) < 2.8) & ((grid[:, 0] < -0.6) | (grid[:, 0] > 1.1))
     print(f"spread: {std[in_gap].mean():.3f} in the gap, {std[beside].mean():.3f} beside it")
-    if options.picture is not None:
-        write_picture(options.picture, grid[:, 0], mean, std, [x[:, 0], y])
-        print(f"mean and spread: {options.picture}")
+    write_picture(options.picture, ensemble, x, y)
 
 
 if __name__ == "__main__":

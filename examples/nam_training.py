@@ -1,17 +1,16 @@
 """A hundred neural additive models, trained at once, and what they learned of each feature.
 
-    python examples/nam_training.py                    # half a minute, with PyTorch
-    python examples/nam_training.py --quick            # a look at everything
-    python examples/nam_training.py --picture nam.svg  # the shape functions
+    python examples/nam_training.py             # half a minute, with PyTorch
+    python examples/nam_training.py --quick     # few models and steps
 
-A neural additive model has one small network per feature, here 1-16-16-1, and adds them up: its
-shape functions, one curve per feature, say all about it. One training run gives one curve, and no
-idea of how sure it is. Here 100 models start from different weights and take each step of Adam
-together: one call returns the losses and the gradients of all. Where their curves part, the table
-says little.
+A neural additive model has one small network per feature, here 1-16-16-1, and adds up their
+outputs, so a curve per feature (its shape function) describes it completely. One model gives one
+curve, and no idea of how certain it is. Here 100 models start from different weights and take each
+step of Adam together: one call returns the losses and the gradients of all. If their curves
+disagree, the table says little about that feature.
 
-If PyTorch is there, some of the models are trained one by one for comparison. Needs scikit-learn,
-for its table.
+With PyTorch, one of the models is also trained alone, for comparison. Needs scikit-learn for its
+table, and Matplotlib for the picture.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ import numpy as np
 from sklearn.datasets import load_breast_cancer
 
 import multisubnet as ms
+from multisubnet import plot
 
 SIZES = 1, 16, 16, 1
 N_TEST = 169  # of 569 patients
 LOSS = "binary_crossentropy_from_logits"
 RATE = 0.01
 SHOWN = 6  # features in the picture
-TOP = 3.0  # of the picture's curves, in logits
 
 
 def standardized_table() -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
@@ -121,57 +120,32 @@ def train_in_torch(arrays: list[np.ndarray], data: list[np.ndarray], n_steps: in
     return float(loss().detach())
 
 
-def shape_functions(arrays: list[np.ndarray], grid: np.ndarray) -> np.ndarray:
-    """Return what each model adds for each value of each feature, centred: (N, grid, features)."""
-    n_features = arrays[0].shape[1]
-    x = np.repeat(grid[:, None], n_features, axis=1).astype(np.float32)
-    curves = ms.mlp(x, pairs(arrays))[..., 0]
-    return curves - curves.mean(axis=1, keepdims=True)
-
-
-def write_picture(path: Path, curves: np.ndarray, names: np.ndarray) -> None:
-    """Draw the curves of the features that matter most: each model's, and their mean."""
-    matters = curves.mean(axis=0).std(axis=0)
-    chosen = np.argsort(-matters)[:SHOWN]
-    width, height, gap = 200, 140, 30
-    parts = []
-    for place, feature in enumerate(chosen):
-        left, top = gap + place % 3 * (width + gap), gap + place // 3 * (height + gap)
-        x = left + np.linspace(0, width, curves.shape[1])
-
-        def line(curve: np.ndarray, style: str, x: np.ndarray = x, top: int = top) -> str:
-            y = top + height / 2 * (1 - np.clip(curve, -TOP, TOP) / TOP)
-            points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-            return f'<polyline fill="none" {style} points="{points}"/>'
-
-        parts.append(
-            f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="#f6f6f6"/>'
-        )
-        parts += [
-            line(curve, 'stroke="#3b6ea5" stroke-opacity="0.12"') for curve in curves[:, :, feature]
-        ]
-        parts.append(line(curves[:, :, feature].mean(axis=0), 'stroke="#b03a2e" stroke-width="2"'))
-        parts.append(f'<text x="{left}" y="{top - 6}" font-size="13">{names[feature]}</text>')
-    size = 3 * (width + gap) + gap, 2 * (height + gap) + gap
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]} {size[1]}">'
-    path.write_text("\n".join([head, *parts, "</svg>\n"]), encoding="utf-8")
+def write_picture(path: Path, sets: ms.WeightSets, x: np.ndarray, chosen: np.ndarray) -> None:
+    """Draw the curves of some features: the median of the models, and a band of 90 % of them."""
+    try:
+        axes = plot.shape_functions(sets, x, networks=chosen)
+    except ImportError:
+        print("  no picture without Matplotlib: pip install matplotlib")
+        return
+    axes[0].figure.savefig(path)
+    print(f"  wrote {path}: curves of the {len(chosen)} features that matter most")
 
 
 def main() -> None:
     """Train, compare, draw."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few models and steps")
-    parser.add_argument("--picture", type=Path, help="an .svg file for the shape functions")
+    parser.add_argument("--picture", type=Path, default="nam.png", help="a file (nam.png)")
     options = parser.parse_args()
     if "numba" in ms.available_backends():
-        ms.set_backend("numba")  # at once, and not when NumPy has done enough
+        ms.set_backend("numba")  # from the first call on
     n_sets, n_steps = (10, 40) if options.quick else (100, 200)
 
     fitted, tested, names = standardized_table()
     n_features = fitted[0].shape[1]
     arrays = [*random_layers(n_sets, n_features), np.zeros((n_sets, 1), np.float32)]
     started = [a.copy() for a in arrays]
-    train([a.copy() for a in arrays], fitted, 2)  # by which code is compiled
+    train([a.copy() for a in arrays], fitted, 2)  # compiles, once per machine
     before = time.perf_counter()
     losses = train(arrays, fitted, n_steps)
     seconds = time.perf_counter() - before
@@ -180,28 +154,31 @@ def main() -> None:
         f"  {seconds:.1f} s, mean loss {losses[0].mean():.3f} before, {losses[-1].mean():.3f} after"
     )
 
-    train_in_torch([a[:1] for a in started], fitted, 2)  # by which PyTorch is imported
+    train_in_torch([a[:1] for a in started], fitted, 2)  # imports PyTorch
     before = time.perf_counter()
     alone = train_in_torch([a[:1] for a in started], fitted, n_steps)
     if alone is None:
-        print("  PyTorch is not installed: no comparison")
+        print("  no comparison without PyTorch")
     else:
         one_by_one = n_sets * (time.perf_counter() - before)
-        print(f"  one by one in PyTorch: {one_by_one:.0f} s, loss of the first {alone:.3f}")
+        print(f"  one by one in PyTorch: {one_by_one:.0f} s (one model timed, loss {alone:.3f})")
 
-    logits = ms.mlp(tested[0], pairs(arrays), additive=True, intercept=arrays[-1])[..., 0]
+    sets = ms.WeightSets.from_layers(
+        pairs(arrays), intercept=arrays[-1], additive=True, feature_names=map(str, names)
+    )
+    logits = sets.predict(tested[0])[..., 0]
     right = (logits > 0) == (tested[1][:, 0] > 0.5)
     together = ((logits.mean(axis=0) > 0) == (tested[1][:, 0] > 0.5)).mean()
     print(f"  accuracy on other patients: {right.mean():.3f} of members, {together:.3f} together")
 
-    curves = shape_functions(arrays, np.linspace(-3, 3, 61))
-    spread = curves.std(axis=0).mean(axis=0)
-    for feature in np.argsort(-curves.mean(axis=0).std(axis=0))[:SHOWN]:
-        size = curves.mean(axis=0).std(axis=0)[feature]
-        print(f"  {names[feature]}: size {size:.2f}, spread {spread[feature]:.2f}")
-    if options.picture is not None:
-        write_picture(options.picture, curves, names)
-        print(f"  shape functions: {options.picture}")
+    curves = ms.mlp(fitted[0], pairs(arrays))[..., 0]  # models, patients, features
+    curves -= curves.mean(axis=1, keepdims=True)
+    moved, spread = curves.mean(axis=0).std(axis=0), curves.std(axis=0).mean(axis=0)
+    chosen = np.argsort(-moved)[:SHOWN]
+    for feature in chosen:
+        print(f"  {names[feature]}: moves the logit by {moved[feature]:.2f}", end="")
+        print(f", models differ by {spread[feature]:.2f}")
+    write_picture(options.picture, sets, fitted[0], chosen)
 
 
 if __name__ == "__main__":

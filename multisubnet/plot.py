@@ -33,10 +33,11 @@ def shape_functions(
     networks: Sequence[int] | None = None,
     names: Sequence[str] | None = None,
     coverage: float = 0.9,
+    center: bool | None = None,
     output: int = 0,
     ax: Axes | Sequence[Axes] | np.ndarray | None = None,
 ) -> np.ndarray:
-    """Draw what each network makes of its feature: the median over all sets, and a band.
+    """Draw the output of each network over its feature: the median over all sets, and a band.
 
     Parameters
     ----------
@@ -51,6 +52,9 @@ def shape_functions(
         A name per feature; by default the `feature_names` of the sets.
     coverage : float, optional
         The share of the sets inside the band, from 0 to 1.
+    center : bool, optional
+        Subtract from each curve its mean over the samples; by default if the sets are additive,
+        because the data only determine the sum of the networks.
     output : int, optional
         The output of the networks to draw.
     ax : matplotlib.axes.Axes or sequence of them, optional
@@ -85,6 +89,9 @@ def shape_functions(
     chosen = range(len(features)) if networks is None else networks
     grid = np.linspace(x.min(axis=0), x.max(axis=0), _POINTS).astype(sets.dtype, copy=False)
     curves = _each_network(sets, grid)[..., output]
+    if sets.additive if center is None else center:
+        for s, f in enumerate(features):
+            curves[..., s] -= curves[..., s] @ _shares(grid[:, f], x[:, f])[:, None]
     tail = (1 - coverage) / 2
     low, middle, high = np.quantile(curves, [tail, 0.5, 1 - tail], axis=0)
     axes = _axes(pyplot, ax, len(chosen))
@@ -244,6 +251,15 @@ def _features(sets: WeightSets[Any]) -> list[int]:
     if sets.inputs is None:
         return list(range(sets.n_networks))
     return [int(f) for f in sets.inputs[:, 0]]
+
+
+def _shares(grid: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return weights of points: a curve times these is the mean of its lines at x."""
+    below = np.clip(np.searchsorted(grid, x, side="right") - 1, 0, len(grid) - 2)
+    width = grid[below + 1] - grid[below]
+    share = np.divide(x - grid[below], width, out=np.zeros(len(x)), where=width > 0)
+    shares = np.bincount(below, 1 - share, len(grid)) + np.bincount(below + 1, share, len(grid))
+    return shares / max(len(x), 1)
 
 
 def _each_network(sets: WeightSets[Any], samples: np.ndarray) -> np.ndarray:

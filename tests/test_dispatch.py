@@ -272,8 +272,9 @@ def test_commands(command, tmp_path, monkeypatch):
     code = f"from multisubnet.__main__ import main; main([{command!r}])"
     printed = run(code)
     if command == "demo":
-        assert printed.count("times as fast") == 2
-        assert "has the loss" in printed
+        assert printed.count("times as") == 2
+        assert printed.startswith("Many sets of weights")
+        assert "the least is" in printed
         assert "Backends that can run here: numpy" in printed
     else:
         assert "Backends:" in printed

@@ -40,7 +40,7 @@ def additive_sets(rng):
 def test_a_shape_function_is_the_median_over_sets(make):
     rng = np.random.default_rng(0)
     sets, samples = make(rng), rng.normal(size=(20, 3))
-    axes = plot.shape_functions(sets, samples, names=["a", "b", "c"])
+    axes = plot.shape_functions(sets, samples, names=["a", "b", "c"], center=False)
     features = [0, 1, 2] if make is affine_sets else [2, 0, 0]
     assert [one.get_xlabel() for one in axes] == ["abc"[f] for f in features]
     for s, (one, f) in enumerate(zip(axes, features, strict=True)):
@@ -60,6 +60,28 @@ def test_a_shape_function_is_the_median_over_sets(make):
             values = np.tanh(np.einsum("nbk,nk->nb", hidden, sets.layers[1][0][:, s, :, 0]))
         assert curve[:, 1] == pytest.approx(np.median(values, axis=0))
         assert len(one.collections) == 1  # the band
+
+
+def test_curves_of_additive_sets_have_the_mean_0_over_samples():
+    rng = np.random.default_rng(0)
+    layers = [np.ones((3, 2, 1, 1)) * [[[[2.0]], [[-1.0]]]] * np.arange(1, 4)[:, None, None, None]]
+    sets = ms.WeightSets.from_layers([(*layers, rng.normal(size=(3, 2, 1)))], additive=True)
+    samples = rng.exponential(size=(50, 2))
+    for center in (None, True):
+        for f, (axes, slope) in enumerate(
+            zip(plot.shape_functions(sets, samples, center=center), [4.0, -2.0], strict=True)
+        ):
+            curve, _ = drawn(axes)  # that of the middle of three sets
+            line = slope * (curve[:, 0] - samples[:, f].mean())
+            assert curve[:, 1] == pytest.approx(line, abs=1e-9)
+    constant = plot.shape_functions(sets, np.ones((4, 2)))
+    assert drawn(constant[0])[0][:, 1] == pytest.approx(0)
+    affine = affine_sets(rng)
+    centred, plain = (
+        drawn(plot.shape_functions(affine, np.ones((4, 3)), center=c)[0])[0] for c in (True, None)
+    )
+    assert centred[:, 1] == pytest.approx(0)
+    assert plain[0, 1] == pytest.approx(np.median(affine.predict(np.ones((1, 3)))[:, 0, 0]))
 
 
 def test_some_networks_on_given_axes():

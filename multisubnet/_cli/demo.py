@@ -1,7 +1,11 @@
-"""A first look: one call for all sets beside a loop over sets, and the best of many sets."""
+"""A first look: one call for all sets beside a loop over sets, and the best of many sets.
+
+Each line is printed as soon as it is known, also into a pipe.
+"""
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import itertools
 import os
@@ -20,7 +24,17 @@ from multisubnet._sets.weight_sets import WeightSets
 PICTURE = "multisubnet-demo.png"
 _LOOP_SECONDS = 3.0  # after these, the rest of a loop is extrapolated
 
+print = functools.partial(print, flush=True)
 Layers = list[tuple[np.ndarray, np.ndarray]]
+
+
+class _Table(NamedTuple):
+    """Standardized samples and labels of 0 and 1."""
+
+    name: str
+    samples: np.ndarray
+    diagnoses: np.ndarray
+    feature_names: list[str] | None = None
 
 
 class _Loop(NamedTuple):
@@ -32,8 +46,9 @@ class _Loop(NamedTuple):
 
 def demo() -> None:
     """Compare, search, and draw; see the module."""
-    samples, diagnoses, name = _table()
-    n_features = samples.shape[1]
+    print("Many sets of weights of one small model: a loop over sets, and one call\n")
+    table = _table()
+    n_samples, n_features = table.samples.shape
     rng = np.random.default_rng(0)
 
     def draw(n_sets: int, *widths: int) -> Layers:
@@ -47,54 +62,62 @@ def demo() -> None:
             for ins, outs in sizes
         ]
 
-    print(f"{name}: {len(samples)} samples of {n_features} features\n")
+    print(f"{table.name}: {n_samples} samples of {n_features} features\n")
     # The engine at once, and not only when it has become worth loading.
     with use_backend("numba" if why_unavailable()["numba"] is None else None):
-        _compare_and_search(samples, diagnoses, draw)
+        _compare_and_search(table, draw)
     _print_backends()
 
 
-def _compare_and_search(
-    samples: np.ndarray, diagnoses: np.ndarray, draw: Callable[..., Layers]
-) -> None:
+def _compare_and_search(table: _Table, draw: Callable[..., Layers]) -> None:
+    samples, diagnoses = table.samples, table.diagnoses
     n_features = samples.shape[1]
     layers = draw(1000, 1)
     weight, bias = (array.reshape(1000, n_features) for array in layers[0])
     print("1,000 sets of one weight and one bias per feature")
     _compare(samples, layers, "affine", lambda: affine(samples, weight, bias)[..., None])
-    # NumPy alone takes many times as long: the demo is to end within a minute there, too.
+    # NumPy alone takes many times as long: the demo should end within a minute there, too.
     n_sets, n_searched = (1000, 10_000) if why_unavailable()["numba"] is None else (200, 2000)
     layers = draw(n_sets, 16, 1)
     print(f"\n{n_sets:,} sets of small networks, 1-16-1, one per feature")
     _compare(samples, layers, "mlp", lambda: mlp(samples, layers))
 
     layers = draw(n_searched, 4, 1)
-    print(f"\nThe best of {n_searched:,} random additive models, by the cross-entropy of diagnoses")
+    print(
+        f"\nThe best of {n_searched:,} random additive models, by the cross-entropy of the labels"
+    )
     judged: dict[str, Any] = {"loss": "binary_crossentropy_from_logits", "additive": True}
     few = [(weight[:2], bias[:2]) for weight, bias in layers]
-    mlp_mean_loss(samples, few, diagnoses, **judged)  # which compiles, once on a machine
+    mlp_mean_loss(samples, few, diagnoses, **judged)  # compiles, once per machine
     start = time.perf_counter()
     losses = mlp_mean_loss(samples, layers, diagnoses, **judged)
     seconds = time.perf_counter() - start
     best = int(losses.argmin())
-    sets = WeightSets.from_layers(layers, additive=True)
+    sets = WeightSets.from_layers(layers, additive=True, feature_names=table.feature_names)
     right = np.mean((sets[best].predict(samples)[0, :, 0] > 0) == diagnoses)
-    print(f"  judged in {_text(seconds)}: set {best} has the loss {losses[best]:.3f}", end="")
-    print(f" and classifies {right:.0%} of the samples correctly")
+    print(
+        f"  all losses in {_text(seconds)}; the least is {losses[best]:.3f}, of set {best}, which "
+        f"classifies {right:.0%} of the samples correctly"
+    )
     print(f"  {_draw(sets, losses, samples)}\n")
 
 
-def _table() -> tuple[np.ndarray, np.ndarray, str]:
-    """Return standardized samples, labels of 0 and 1, and the name of the table."""
+def _table() -> _Table:
+    """Return the breast-cancer table of scikit-learn, or random numbers without scikit-learn."""
     try:
         from sklearn.datasets import load_breast_cancer
     except ImportError:
         rng = np.random.default_rng(1)
         samples = rng.normal(size=(569, 30)).astype("f4")
-        return samples, (samples[:, :5].sum(1) > 0).astype("f4"), "Random numbers"
-    table = load_breast_cancer()
-    samples = (table.data - table.data.mean(0)) / table.data.std(0)
-    return samples.astype("f4"), table.target.astype("f4"), "The breast-cancer table"
+        return _Table("Random numbers", samples, (samples.sum(axis=1) > 0).astype("f4"))
+    data = load_breast_cancer()
+    samples = (data.data - data.data.mean(0)) / data.data.std(0)
+    return _Table(
+        "The breast-cancer table",
+        samples.astype("f4"),
+        data.target.astype("f4"),
+        [str(name) for name in data.feature_names],
+    )
 
 
 def _compare(
@@ -127,7 +150,11 @@ def _compare(
     print(f"  {loop.name:<34}{_text(looped):>10}{measured}")
     print(f"  {'one call of multisubnet.' + function:<34}{_text(once):>10}", end="")
     ratio = looped / once
-    print(f"   {ratio:,.0f} times as fast" if ratio >= 10 else f"   {ratio:.1f} times as fast")
+    if ratio < 1:
+        without = ", without Numba" if why_unavailable()["numba"] is not None else ""
+        print(f"   {1 / ratio:.1f} times as long{without}")
+    else:
+        print(f"   {ratio:,.0f} times as fast" if ratio >= 10 else f"   {ratio:.1f} times as fast")
 
 
 def _loop(samples: np.ndarray, layers: Layers) -> _Loop:
@@ -191,9 +218,9 @@ def _torch_loop(samples: np.ndarray, layers: Layers) -> _Loop:
 
 
 def _draw(sets: WeightSets, losses: np.ndarray, samples: np.ndarray) -> str:
-    """Write the picture, and say so."""
+    """Write the picture, and return a line about it."""
     if not _is_installed("matplotlib"):
-        return "no picture is written without Matplotlib: pip install matplotlib"
+        return "no picture without Matplotlib: pip install matplotlib"
     from matplotlib.figure import Figure
 
     from multisubnet import plot
@@ -204,10 +231,10 @@ def _draw(sets: WeightSets, losses: np.ndarray, samples: np.ndarray) -> str:
     best = np.argsort(losses)[:50]
     axes = right.subplots(3, 3).ravel()
     plot.shape_functions(sets[best], samples, networks=range(9), ax=axes)
-    left.suptitle(f"{len(sets):,} sets by loss")
-    right.suptitle("what the 50 best add up, for 9 features")
+    left.suptitle(f"Losses of {len(sets):,} models")
+    right.suptitle("Curves of 9 features: median and band of the 50 best models")
     figure.savefig(PICTURE, dpi=120)
-    return f"wrote {PICTURE}: losses of all sets, and what the 50 best ones add up per feature"
+    return f"wrote {PICTURE}: the losses of all models, and curves of the 50 best ones"
 
 
 def _print_backends() -> None:
@@ -216,8 +243,8 @@ def _print_backends() -> None:
     print(f"Backends that can run here: {', '.join(ready)}.", end="")
     if reasons.get("numba") is not None:
         print(
-            " Numba is missing: with it (pip install '.[cpu]' in a checkout) the same calls run as "
-            "compiled code on all cores, with the same bits.",
+            " With Numba (pip install '.[cpu]' in a checkout), the same calls run as compiled code "
+            "on all cores and give the same bits.",
             end="",
         )
     print(" `multisubnet info` says more.")

@@ -214,7 +214,8 @@ class Container(Generic[ArrayT]):
         has_bias = any(bias is not None for _, bias in parameters.layers)
         notes = [repr(self.activation)] * any(a is not None for a in parameters.activations)
         if not parameters.is_affine:
-            shape = f"{self.n_networks} networks {'-'.join(map(str, parameters.sizes))}"
+            networks = "network" + "s" * (self.n_networks != 1)
+            shape = f"{self.n_networks} {networks} {'-'.join(map(str, parameters.sizes))}"
             notes = [repr(self.activation)] * any(parameters.activations[:-1])
             notes += [f"output {self.output_activation!r}"] * bool(parameters.activations[-1])
             notes += ["additive"] * self.additive

@@ -23,7 +23,8 @@ _CELL = "text-align: left; padding: 1px 12px 1px 0; vertical-align: top; backgro
 def html_of(parameters: Parameters, device: str, dtype: np.dtype[Any]) -> str:
     """Return an HTML table of what sets are, and an SVG histogram of their weights."""
     cells = "".join(
-        f'<tr style="background: none"><th style="{_CELL}; white-space: nowrap">{_escaped(name)}</th>'
+        f'<tr style="background: none">'
+        f'<th style="{_CELL}; white-space: nowrap">{_escaped(name)}</th>'
         f'<td style="{_CELL}">{_escaped(text)}</td></tr>'
         for name, text in _rows(parameters, device, dtype).items()
     )
@@ -109,6 +110,7 @@ def _histogram(parameters: Parameters) -> str:
     text = f"{kind} from {low:.4g} to {high:.4g}{note}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_BARS * _BAR_WIDTH}" '
-        f'height="{_HEIGHT + 1}" style="margin-top: 6px" role="img" aria-label="histogram of {text}">'
+        f'height="{_HEIGHT + 1}" style="margin-top: 6px" role="img" '
+        f'aria-label="histogram of {text}">'
         f'<path d="{bars}" fill="currentColor" fill-opacity="0.6"/></svg><div>{text}</div>'
     )
