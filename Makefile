@@ -1,16 +1,16 @@
-# make run    install into .venv and show what the library does
-# make test   everything that a machine without a GPU can test, with few drawn examples, in minutes
-# make test-thorough   the same tests with many: before a release, or after a change of arithmetic
-# make test-frameworks   the same with Keras, PyTorch, JAX and Dask, in a virtual environment of their own
-# make mutants   break the code in many places: the tests must see it each time
-# make generate    write what tools/ print: the coefficients
-# make exhaustive  the errors of the activations over all float32 numbers; half an hour
-# make lint   ruff and mypy
-# make bench  against other libraries and the machine's limit; half an hour, on a quiet machine
-# make bench-gpu  the same on an NVIDIA GPU, with what of CuPy, PyTorch and JAX is in .venv
-# make gpu-check  on an NVIDIA GPU: bits, tests, sanitizers and times, in nine minutes, with python3
-# make docs   the documentation, as a site in build/docs
-# make dist   build the wheel and the sdist, and try both in clean environments
+# make run              install into .venv and show a demo
+# make test             all tests but those of the frameworks, with few drawn examples; in minutes
+# make test-thorough    the same with many examples: before a release, or after a change of arithmetic
+# make test-frameworks  tests with Keras, PyTorch, JAX and Dask, in another virtual environment
+# make mutants          break the code in many places: the tests must fail each time
+# make generate         write the coefficients of the recipes
+# make exhaustive       the errors of the activations over all float32 numbers; half an hour
+# make lint             ruff and mypy
+# make bench            against other libraries and the machine's limit; half an hour, on a quiet machine
+# make bench-gpu        the same on an NVIDIA GPU, with CuPy, PyTorch and JAX if they are in .venv
+# make gpu-check        on an NVIDIA GPU: bits, tests, sanitizers and times, in nine minutes, with python3
+# make docs             build the site in build/docs
+# make dist             build the wheel and the sdist, and test both in clean environments
 
 PYTHON ?= python3
 VENV := .venv
@@ -72,6 +72,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: setup.cfg | $(VENV)/bin/python
+	@echo "installing NumPy, Numba, scikit-learn and Matplotlib into $(VENV): a minute or two"
 	$(BIN)/python -m pip install --quiet --editable '.[cpu,examples]'
 	touch $@
 
