@@ -1,11 +1,11 @@
-"""Judge sets of weights that are never all there: drawn, judged and dropped, chunk by chunk.
+"""Evaluate more sets of weights than fit in memory: draw, judge and drop them, chunk by chunk.
 
     python examples/dask_sweep.py            # ten million sets, on the threads of this process
     python examples/dask_sweep.py --cluster  # the same on worker processes, with their dashboard
     python examples/dask_sweep.py --quick    # some hundred thousand
 
-What is kept of each chunk is the best set of it. The same program runs on any Dask cluster: give
-its scheduler's address to `distributed.Client`.
+Only the best set of each chunk is kept. The same program runs on any Dask cluster: pass the address
+of its scheduler to `distributed.Client`.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ SEED = 2026
 
 
 def table() -> tuple[np.ndarray, np.ndarray]:
-    """Return 569 samples of 30 standardized features, and what they are: 0 or 1."""
+    """Return 569 samples of 30 standardized features, and their labels, 0 or 1."""
     samples, labels = load_breast_cancer(return_X_y=True)
     samples = (samples - samples.mean(axis=0)) / samples.std(axis=0)
     return samples.astype(np.float32), labels.astype(np.float32)
 
 
 def drawn(n_sets: int, n_features: int, stream: int) -> da.Array:
-    """Return random parameters, of which each chunk is drawn where it is needed."""
+    """Return random parameters; the task that needs a chunk draws it."""
     rng = da.random.default_rng([SEED, stream])
     return rng.normal(scale=0.5, size=(n_sets, n_features), chunks=(CHUNK, -1)).astype(np.float32)
 

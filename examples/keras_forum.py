@@ -2,10 +2,10 @@
 
     python examples/keras_forum.py
 
-The question, as it is asked in forums: each model multiplies every feature by a weight of its own
-and adds a bias of its own, and it takes as many calls of `predict` as there are models. Stacked,
-they are one model of as many parameters, and one call gives all outputs. The Keras backend is that
-of the environment variable KERAS_BACKEND.
+A question from forums: each model multiplies every feature by its own weight and adds its own bias,
+and predicting with all models takes one call of `predict` per model. Stacked, they are one model
+with all their parameters, and one call returns all outputs. The environment variable KERAS_BACKEND
+chooses the backend of Keras.
 """
 
 from __future__ import annotations

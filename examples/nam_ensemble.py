@@ -1,25 +1,27 @@
-"""An ensemble of additive models, fitted to a real table in NumPy alone.
+"""An ensemble of additive models, fitted to a real table with NumPy alone.
 
     python examples/nam_ensemble.py             # some seconds
-    python examples/nam_ensemble.py --quick     # a look at everything
+    python examples/nam_ensemble.py --quick     # 8 members, 60 steps each
 
-The model is additive, as a Neural Additive Model is: for each of the ten features of the diabetes
-table one tiny subnetwork, tanh(weight * x + bias), and their sum is what it says of a patient's
-disease one year on. Each member of the ensemble is fitted to a bootstrap sample of its own: a
-random search finds where each subnetwork starts, then gradient steps fit their sum.
+The model has a tiny subnetwork, tanh(weight * x + bias), for each of the ten features of the
+diabetes table, and predicts the progression of the disease after a year from their sum. Each
+member of the ensemble is fitted to its own bootstrap sample: a random search finds the start of
+each subnetwork, then gradient steps fit the sum.
 
-Needs scikit-learn, for its table.
+Needs scikit-learn for its table, and Matplotlib for the picture.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_diabetes
 
 import multisubnet as ms
+from multisubnet import plot
 
 ACTIVATION = "tanh"
 N_TEST = 142  # of 442 patients
@@ -38,7 +40,7 @@ class Table:
         self.targets, self.test_targets = self._split(data.target, order, fitted)
 
     def _split(self, array: np.ndarray, order: np.ndarray, fitted: np.ndarray) -> list[np.ndarray]:
-        """Return what to fit to, and what to test on, in units of the former."""
+        """Return the fitted and the tested part, in units of the former."""
         scaled = (array - array[fitted].mean(0)) / array[fitted].std(0)
         return [scaled[part].astype(np.float32) for part in (fitted, order[:N_TEST])]
 
@@ -68,8 +70,8 @@ def gradient(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the gradient of a member's loss, the mean square error of the sum over features.
 
-    Where each subnetwork's target is what all the others leave over of the target, its error is
-    that of the sum, and so is its gradient.
+    If the target of each subnetwork is the target minus the outputs of the others, its error is the
+    error of the sum, and so is its gradient.
     """
     parts = ms.affine(table.samples, weight, bias, activation=ACTIVATION)[0]
     left_over = (table.targets - parts.sum(axis=1))[:, None] + parts
@@ -98,11 +100,23 @@ def fit(table: Table, n_random: int, n_steps: int, rng: np.random.Generator) -> 
     return ms.WeightSets(*parameters, activation=ACTIVATION)
 
 
+def write_picture(path: Path, members: ms.WeightSets, table: Table) -> None:
+    """Draw the curve of each feature: the median of the members, and a band of 90 % of them."""
+    try:
+        axes = plot.shape_functions(members, table.samples, names=table.names, center=True)
+    except ImportError:
+        print("no picture without Matplotlib: pip install matplotlib")
+        return
+    axes[0].figure.savefig(path)
+    print(f"wrote {path}: the curve of each feature, with a band of 90 % of the members")
+
+
 def main() -> None:
-    """Fit, test, and print what was found."""
+    """Fit, test, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--members", type=int, default=24, help="of the ensemble (24)")
     parser.add_argument("--quick", action="store_true", help="8 members, 60 steps each")
+    parser.add_argument("--picture", type=Path, default="nam_ensemble.png", help="a file")
     arguments = parser.parse_args()
     n_members, n_steps = (8, 60) if arguments.quick else (arguments.members, 120)
 
@@ -121,13 +135,14 @@ def main() -> None:
     together = table.error(mean.sum(axis=1), table.test_targets)
     print(f"Root mean square error on {N_TEST} other patients:")
     nothing = table.error(np.zeros(N_TEST), table.test_targets)
-    print(f"  {nothing:.1f} if all are said to be as the mean of the others")
-    print(f"  {errors.mean():.1f} of members in the mean, {errors[fitted.argmin()]:.1f} of the one")
-    print(f"    that fits best, {errors.min():.1f} of the best, which only this test can tell")
-    print(f"  {together:.1f} of the ensemble's mean")
+    print(f"  {nothing:.1f} if the mean of the fitted patients is predicted for all")
+    print(f"  {errors.mean():.1f} on average over members")
+    print(f"  {errors[fitted.argmin()]:.1f} by the member that fits best")
+    print(f"  {errors.min():.1f} by the best member, known only after this test")
+    print(f"  {together:.1f} by the mean of the ensemble")
 
-    print("How far a feature moves the sum, and how far members disagree about it (units of both:")
-    print("standard deviations of the target):")
+    print("How much a feature moves the sum, and how much members disagree about it, in standard")
+    print("deviations of the target:")
     moved = mean.std(axis=0)
     for f in np.argsort(-moved):
         print(f"  {table.names[f]:>4}: {moved[f]:.2f}, spread {spread[:, f].mean():.2f}")
@@ -136,7 +151,8 @@ def main() -> None:
     surest = np.argsort(unsure)
     half = len(surest) // 2
     sure, doubtful = (table.unit * missed[part].mean() for part in (surest[:half], surest[half:]))
-    print(f"Mean absolute error where members agree most: {sure:.1f}; where least: {doubtful:.1f}")
+    print(f"Mean absolute error if members agree: {sure:.1f}; if they disagree: {doubtful:.1f}")
+    write_picture(arguments.picture, members, table)
 
 
 if __name__ == "__main__":

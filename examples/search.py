@@ -1,14 +1,14 @@
-"""Judge a million sets of weights on a real table, and search for good ones by SciPy and pycma.
+"""Evaluate a million random sets of weights on a real table, then search with SciPy and pycma.
 
     python examples/search.py             # about a minute on two cores, 0.5 GB
-    python examples/search.py --quick     # a look at everything
+    python examples/search.py --quick     # few sets and generations
 
-The model has 30 tiny subnetworks: from each feature of the breast-cancer table alone, one weight
-and one bias tell how probable it is that a tumour is benign. A set is thus 60 parameters, and its
-loss is the mean of 30 losses, one for each feature. SciPy's differential_evolution and pycma hand
-over a generation of parameter vectors, and get the losses of all of them from one call.
+The model has 30 tiny subnetworks, one per feature of the breast-cancer table. Each estimates from
+its feature alone, with one weight and one bias, how probable it is that a tumour is benign. A set
+therefore has 60 parameters, and its loss is the mean of 30 losses. SciPy's differential_evolution
+and pycma pass a generation of parameter vectors, and one call returns all losses.
 
-Needs scikit-learn and SciPy; pycma (pip install cma) is used where it is installed.
+Needs scikit-learn and SciPy, and pycma (pip install cma) for the second search.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sklearn.datasets import load_breast_cancer
 
 import multisubnet as ms
 
-N_PER_FEATURE = 20_000  # of the random sets, those whose features are looked at one by one
+N_PER_FEATURE = 20_000  # random sets with a loss per feature
 
 
 class Table:
@@ -51,7 +51,7 @@ class Table:
         )
 
     def losses_of_theta(self, theta: Any, axis: int = 0) -> np.ndarray:
-        """Return the loss of each parameter vector, as optimizers hand them over."""
+        """Return the loss of each parameter vector, in the layout of optimizers."""
         theta = np.asarray(theta, np.float32)  # as the samples: float64 would make all float64
         return self.losses(*ms.from_theta(theta, self.n_features, axis=axis))
 
@@ -76,7 +76,7 @@ class Progress:
         self.generation, self.best = 0, np.inf
 
     def goes_on(self, loss: float) -> bool:
-        """Note the lowest loss of one more generation, and say whether there is to be another."""
+        """Note the lowest loss of a generation; return whether there is time for another one."""
         self.generation += 1
         self.best = min(self.best, loss)
         now = time.perf_counter()
@@ -102,7 +102,7 @@ def judge_random_sets(table: Table, n_sets: int) -> None:
     table.report(weight[best, None], bias[best, None])
     print(f"  the process has had at most {peak_memory() / 1e6:.0f} MB of memory")
 
-    # The subnetworks do not know of each other: the best of each make a set, and a better one.
+    # Subnetworks are independent, so the best of each feature make a better set.
     weight, bias = weight[:N_PER_FEATURE], bias[:N_PER_FEATURE]
     print(f"The best of {len(weight):,} of them for each feature, put together:")
     best = table.losses(weight, bias, per_feature=True).argmin(axis=0)[None]
@@ -156,7 +156,7 @@ def peak_memory() -> int:
 
 
 def main() -> None:
-    """Judge, search, and print what was found."""
+    """Evaluate, search, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", type=int, help="how many random sets (1,000,000)")
     parser.add_argument("--seconds", type=float, default=10, help="for each search (10)")

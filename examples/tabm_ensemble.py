@@ -1,15 +1,15 @@
-"""TabM with this library's layer in the place of its own: the same predictions, bit for bit.
+"""TabM with a layer of this library instead of its own: the same predictions, bit for bit.
 
     python examples/tabm_ensemble.py             # seconds
     python examples/tabm_ensemble.py --quick     # fewer steps of training
 
 TabM (Gorishniy et al., ICLR 2025) is an ensemble of k networks that share nearly all weights. In
-its variant "mini" all that the k members have of their own is one factor for each feature, at the
-beginning: N sets of weights of the same samples. Its layer, `tabm.ElementwiseAffine`, is replaced
-by `StackedAffine`, which has parameters of the same names and shapes.
+its variant "mini", the members differ only in one factor per feature in the first layer: N sets of
+weights on the same samples. This example replaces that layer, `tabm.ElementwiseAffine`, by
+`StackedAffine`, which has parameters of the same names and shapes.
 
-Without a bias there is one product, rounded once, by either: all bits are the same. With one, TabM
-calls `torch.addcmul`, which may round product and sum in one go, while this library rounds each.
+Without a bias, both layers compute one product, rounded once, so all bits are equal. With a bias,
+TabM calls `torch.addcmul`, which may round product and sum together; this library rounds each.
 
 Needs PyTorch, scikit-learn, and tabm (pip install tabm rtdl_num_embeddings).
 """
@@ -40,7 +40,7 @@ def table() -> tuple[Tensor, Tensor]:
 
 
 def with_stacked_affine(model: tabm.TabM) -> tabm.TabM:
-    """Return a copy of a model whose layer is this library's, which takes samples as they are."""
+    """Return a copy of a model with a layer of this library."""
     model = copy.deepcopy(model)
     affine = model.backbone.affine
     stacked = StackedAffine(*affine.weight.shape, bias=affine.bias is not None)

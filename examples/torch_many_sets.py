@@ -1,11 +1,12 @@
 """Train a thousand sets of weights in PyTorch, at once and with one optimizer.
 
     python examples/torch_many_sets.py             # less than a minute on two cores
-    python examples/torch_many_sets.py --quick     # a look at everything
+    python examples/torch_many_sets.py --quick     # few sets and steps
 
-The model has 30 tiny subnetworks: from each feature of the breast-cancer table alone, one weight
-and one bias tell how probable it is that a tumour is benign. Each set starts at random. Sets do not
-touch each other, and Adam works by elements: what each becomes is what training it alone makes it.
+The model has 30 tiny subnetworks, one per feature of the breast-cancer table. Each estimates from
+its feature alone, with one weight and one bias, how probable it is that a tumour is benign. Each
+set starts at random. Sets are independent and Adam works elementwise, so training all sets together
+has the same result as training each alone.
 
 Needs PyTorch and scikit-learn.
 """
@@ -34,7 +35,7 @@ def table() -> tuple[Tensor, Tensor]:
 
 
 def train_together(model: mst.StackedAffine, samples: Tensor, targets: Tensor, steps: int) -> None:
-    """Train all sets of a model; the sum of their losses has the gradient of each."""
+    """Train all sets of a model: the gradient of the summed losses has that of each set."""
     optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
     for step in range(steps + 1):
         optimizer.zero_grad()
@@ -55,7 +56,7 @@ def losses_of(model: mst.StackedAffine, samples: Tensor, targets: Tensor) -> Ten
 def train_alone(
     weight: Tensor, bias: Tensor, samples: Tensor, targets: Tensor, steps: int
 ) -> Tensor:
-    """Train one set, its weight and bias (F,) with an optimizer of its own; return its loss."""
+    """Train one set, its weight and bias (F,), with its own optimizer; return its loss."""
     parameters = [torch.nn.Parameter(x.clone()) for x in (weight, bias)]
     optimizer = torch.optim.Adam(parameters, LEARNING_RATE)
     targets = targets.expand_as(samples)

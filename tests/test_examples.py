@@ -53,10 +53,11 @@ def test_search():
         assert found < random, output
 
 
-def test_nam_ensemble():
+def test_nam_ensemble(tmp_path):
     pytest.importorskip("sklearn")
+    picture = tmp_path / "curves.png"
     run = subprocess.run(
-        [sys.executable, ROOT / "examples" / "nam_ensemble.py", "--quick"],
+        [sys.executable, ROOT / "examples" / "nam_ensemble.py", "--quick", "--picture", picture],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -66,15 +67,16 @@ def test_nam_ensemble():
     output = run.stdout
     nothing, member, fits_best, best, together = [
         float(re.search(rf"([\d.]+) {what}", output)[1])
-        for what in ("if all", "of members", "of the one", "of the best,", "of the ensemble")
+        for what in ("if the mean", "on average", "by the member", "by the best", "by the mean")
     ]
     assert best <= fits_best < nothing
     assert together < member < 0.8 * nothing, output
     features = re.findall(r"^ +(\w+): ([\d.]+), spread [\d.]+$", output, re.M)
     assert len(features) == 10
     assert {"bmi", "s5"} == {name for name, _ in features[:2]}, output
-    sure, doubtful = re.search(r"agree most: ([\d.]+); where least: ([\d.]+)", output).groups()
+    sure, doubtful = re.search(r"agree: ([\d.]+); if they disagree: ([\d.]+)", output).groups()
     assert float(sure) < float(doubtful)
+    check_picture(picture, output)
 
 
 def test_nam_training(tmp_path):
