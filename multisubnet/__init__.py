@@ -1,8 +1,8 @@
-"""N sets of weights of the same small, sparse model, evaluated on the same data in one call.
+"""Evaluate N weight sets of the same small, sparse model on the same data in one call.
 
-NumPy arrays are computed on the CPU, CuPy arrays on their GPU, with the same bits. Importing this
-package imports NumPy and nothing else: CuPy costs seconds and may be broken, and is imported when
-an array of its own or its name asks for it.
+NumPy arrays are computed on the CPU and CuPy arrays on their GPU, with the same bits. Importing
+this package imports only NumPy. CuPy takes seconds to import and can be broken, so it is imported
+only for a CuPy array or when the backend is requested by name.
 """
 
 from multisubnet._arithmetic.activation import Activation

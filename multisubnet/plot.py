@@ -1,7 +1,7 @@
-"""Pictures of weight sets, drawn with Matplotlib: the extra ``plot``.
+"""Plots of weight sets, drawn with Matplotlib (the extra ``plot``).
 
-Each function draws on the axes that it is given, or on new ones, and returns them. To show or write
-the picture, call ``matplotlib.pyplot.show`` or the figure's ``savefig``.
+Each function draws on the axes given, or on new ones, and returns them. To show or save a plot,
+call ``matplotlib.pyplot.show`` or the figure's ``savefig``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["losses", "shape_functions", "weights"]
 
-_POINTS = 200  # of a curve
-_LINES = 500  # the most that are drawn of many sets
+_POINTS = 200  # per curve
+_LINES = 500  # the largest number of sets drawn
 
 
 def shape_functions(
@@ -37,26 +37,26 @@ def shape_functions(
     output: int = 0,
     ax: Axes | Sequence[Axes] | np.ndarray | None = None,
 ) -> np.ndarray:
-    """Draw the output of each network over its feature: the median over all sets, and a band.
+    """Plot the function of each network: the median over all sets, and a band.
 
     Parameters
     ----------
     sets : WeightSets
-        On the CPU. Networks of one input each, affine or with hidden layers.
+        Sets on the CPU, of networks with one input each, affine or with hidden layers.
     samples : array_like, shape (B, F)
-        The data; a frame works as it does in ``WeightSets.predict``. A curve spans the range of its
-        feature; ticks along the bottom are the samples.
+        The data; a data frame works as in ``WeightSets.predict``. Each curve spans the range of
+        its feature, and ticks along the bottom mark the samples.
     networks : sequence of int, optional
         The networks to draw; by default all of them.
     names : sequence of str, optional
         A name per feature; by default the `feature_names` of the sets.
     coverage : float, optional
-        The share of the sets inside the band, from 0 to 1.
+        The fraction of the sets inside the band, from 0 to 1.
     center : bool, optional
         Subtract from each curve its mean over the samples; by default if the sets are additive,
         because the data only determine the sum of the networks.
     output : int, optional
-        The output of the networks to draw.
+        The output of the networks to plot.
     ax : matplotlib.axes.Axes or sequence of them, optional
         One per network; by default a new figure.
 
@@ -70,7 +70,7 @@ def shape_functions(
     ImportError
         Matplotlib is not installed.
     ValueError
-        The networks have more than one input, or there are more or fewer axes than networks.
+        The networks have more than one input, or the number of axes is not that of the networks.
 
     Examples
     --------
@@ -107,18 +107,18 @@ def shape_functions(
 def losses(
     losses: HostArrayLike, *, best: int = 10, log: bool | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw the losses of all sets in ascending order, with the best ones marked.
+    """Plot the losses of all sets in ascending order, and mark the best ones.
 
     Parameters
     ----------
     losses : array_like, shape (N,)
-        As `mean_loss` returns them. Losses that are not finite are left out.
+        Losses as `mean_loss` returns them. Losses that are not finite are left out.
     best : int, optional
         How many of the best sets to mark.
     log : bool, optional
-        Whether the axis of losses is logarithmic; by default if all losses are positive.
+        Whether the loss axis is logarithmic; by default it is if all losses are positive.
     ax : matplotlib.axes.Axes, optional
-        By default those of a new figure.
+        By default the axes of a new figure.
 
     Returns
     -------
@@ -152,19 +152,19 @@ def weights(
     *,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the parameters of each set as a line: parallel coordinates.
+    """Plot the parameters of each set as a line (parallel coordinates).
 
-    The labels are the `feature_names`, if sets of one weight and one bias per feature have them.
+    If the sets are affine and have `feature_names`, these label the axis.
 
     Parameters
     ----------
     sets : WeightSets
-        On the CPU. Of more than 500 sets, the 500 with the least losses are drawn, or 500 spread
-        over all of them.
+        Sets on the CPU. If there are more than 500, the 500 with the lowest losses are drawn, or
+        500 evenly spaced ones without `losses`.
     losses : array_like, shape (N,), optional
-        Colour the lines by loss; the best set is drawn last.
+        Losses that colour the lines; the best set is drawn last.
     ax : matplotlib.axes.Axes, optional
-        By default those of a new figure.
+        By default the axes of a new figure.
 
     Returns
     -------
@@ -222,7 +222,7 @@ def _pyplot() -> Any:
 
 
 def _axes(pyplot: Any, ax: Any, count: int) -> np.ndarray:
-    """Return so many axes: those given, or those of a new figure."""
+    """Return `count` axes: those given, or those of a new figure."""
     if ax is not None:
         axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
         if len(axes) != count:
@@ -254,7 +254,7 @@ def _features(sets: WeightSets[Any]) -> list[int]:
 
 
 def _shares(grid: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return weights of points: a curve times these is the mean of its lines at x."""
+    """Return the weights of grid points that give the mean over x of an interpolated curve."""
     below = np.clip(np.searchsorted(grid, x, side="right") - 1, 0, len(grid) - 2)
     width = grid[below + 1] - grid[below]
     share = np.divide(x - grid[below], width, out=np.zeros(len(x)), where=width > 0)
@@ -263,7 +263,7 @@ def _shares(grid: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _each_network(sets: WeightSets[Any], samples: np.ndarray) -> np.ndarray:
-    """Return the values of all networks, (N, B, S, P), also of additive sets."""
+    """Return the values of all networks, (N, B, S, P), even if the sets are additive."""
     activation = sets.activation if len(sets.layers) > 1 else None
     values: np.ndarray = mlp(
         samples,

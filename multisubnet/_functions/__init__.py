@@ -1,1 +1,1 @@
-"""What users call: docstring, checks, one call inward."""
+"""The public functions: each has its docstring, checks its operands and makes one call inward."""

@@ -1,4 +1,4 @@
-"""An activation of an array, by itself."""
+"""Activations of an array on its own."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from multisubnet._functions.affine import affine
 
 
 def activate(activation: Activation, x: Any) -> Any:
-    """Return an activation of each number of `x`: `affine` with a weight of 1 and no bias.
+    """Return an activation of each element of `x`: `affine` with a weight of 1 and no bias.
 
-    The weight is a bool, which changes no dtype.
+    The weight is a bool, so it does not change the dtype.
     """
     if frameworks.of((x,)) is None and not namespaces.is_cupy(x):
         x = validation.as_numpy("x", x)

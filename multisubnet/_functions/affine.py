@@ -51,73 +51,74 @@ def affine(
 ) -> Any:
     """Evaluate N sets of weights on the same samples.
 
-    Each feature has a weight and a bias of its own, in each of N sets::
+    Each feature has its own weight and bias in each of the N sets::
 
         result[n, b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f])
 
     Parameters
     ----------
     samples : array_like, shape (B, F) or (N, B, F)
-        B samples of F features, shared by all sets; or a block of samples for each set.
+        B samples of F features, shared by all sets; or a separate block of samples per set.
     weight : array_like, shape (N, F) or (1, F)
-        A weight for each set and feature; (1, F) is shared by all sets.
+        One weight per set and feature; (1, F) is shared by all sets.
     bias : array_like, shape (N, F) or (1, F), optional
-        A bias for each set and feature. None adds nothing.
+        One bias per set and feature. None adds nothing.
     activation : str or Activation, optional
-        The function applied to each sum: one of the names that `Activation` lists, which has the
-        parameters and derivatives, too. None is ``"linear"``.
+        The function applied to each sum: one of the names that `Activation` lists, or an
+        `Activation`, which can also have parameters or be a derivative. None is ``"linear"``.
     set_axis : {0, 1}, optional
-        Where N stands in the shape of the result: 0 gives (N, B, F), 1 gives (B, N, F).
+        The axis of the result that runs over sets: 0 gives (N, B, F), 1 gives (B, N, F).
     out : ndarray, optional
-        Where to write the result: an array of the result's shape, of any strides, to whose dtype
-        the result can be cast with casting "same_kind". It may overlap the operands.
+        The array to write the result to. It needs the result's shape and a dtype to which the
+        result can be cast with casting "same_kind". Its strides are arbitrary, and it may overlap
+        the operands.
 
     Returns
     -------
     ndarray, shape (N, B, F) or (B, N, F)
-        `out` where it was given, else a new C-contiguous array: a CuPy array on the operands'
-        device where they are CuPy arrays, a NumPy array otherwise. Its dtype is
-        `numpy.result_type` of the operands. Where that is bool or an integer, an activation other
-        than linear, relu and relu6 makes it the floating dtype that `numpy.exp` gives for it.
+        `out` if given, otherwise a new C-contiguous array: a CuPy array on the operands' device
+        if they are CuPy arrays, else a NumPy array. The dtype is `numpy.result_type` of the
+        operands. If that is bool or an integer, activations other than linear, relu and relu6
+        give the floating dtype that `numpy.exp` gives for it.
 
     Raises
     ------
     ValueError
-        An operand or `out` has the wrong shape (only the shapes above broadcast); there is no
-        activation of that name; `set_axis` is not 0 or 1; `out` is read-only or has elements that
-        share memory; the address of a CuPy array is not a multiple of its item's size.
+        An operand or `out` has the wrong shape (only the shapes above broadcast); the activation
+        is unknown; `set_axis` is not 0 or 1; `out` is read-only or has elements that share memory;
+        the address of a CuPy array is not a multiple of its item size.
     TypeError
-        An operand has a dtype that is not bool, integer, float or complex; `activation` is not a
-        name or an Activation, or an activation other
-        than linear is asked for in complex numbers or longdouble; `out` cannot hold the result;
-        NumPy (or sequences) and CuPy arrays, or CuPy arrays of two devices, are mixed.
+        The dtype of an operand is not bool, integer, float or complex; `activation` is neither a
+        name nor an Activation; an activation other than linear is combined with complex numbers or
+        longdouble; `out` cannot hold the result; NumPy arrays (or sequences) are mixed with CuPy
+        arrays, or CuPy arrays are on different devices.
     BackendUnavailable
         The backend chosen by `set_backend` or the environment cannot run here.
 
     See Also
     --------
-    affine_select : one set for each sample.
-    Activation : activations with a parameter, and derivatives.
+    affine_select : one set per sample.
+    Activation : activations with parameters, and derivatives.
     from_pairs : weight and bias from (weight, bias) pairs.
-    use_backend : choose where the work runs.
+    use_backend : choose the backend.
 
     Notes
     -----
     The result has the same bits on every backend. The operands are first cast to the result's
-    dtype; then the product is rounded to that dtype, and then the sum, with no fused multiply-add;
-    subnormal numbers are kept, integers wrap, bool is ``and`` and ``or``. The activation is a fixed
-    series of such operations in float32 or float64, within 2 ulp of its true value (gelu within 4,
-    derivatives within 4 ulp of the larger of theirs and 1/4); for float16 and bfloat16 it is done
-    in float32, and rounded once. The result is rounded once more where `out` has another dtype.
-    (Where the operands differ in dtype, NumPy's own expression promotes them in pairs, and can give
-    other bits.) bfloat16, that of the package ml_dtypes, stays bfloat16 together with bool, int8
-    and uint8, and counts as float32 with other dtypes. The sign and payload of a NaN are not
-    defined. Complex numbers are defined on their real parts::
+    dtype. The product is rounded to that dtype, then the sum; no fused multiply-add is used.
+    Subnormal numbers are kept, integers wrap, and bool uses ``and`` and ``or``. The activation is a
+    fixed sequence of such operations in float32 or float64. Its error is at most 2 ulp (4 ulp for
+    gelu; for derivatives, 4 ulp of the larger of the derivative and 1/4). For float16 and bfloat16
+    it is computed in float32 and rounded once. If `out` has another dtype, the result is rounded
+    once more. (If the operands differ in dtype, NumPy's own expression promotes them in pairs and
+    can give other bits.) bfloat16, from the package ml_dtypes, stays bfloat16 when combined with
+    bool, int8 and uint8; with any other dtype it is promoted like float32. The sign and payload of
+    a NaN are unspecified. Complex numbers are computed from their real and imaginary parts::
 
         re = (samples.re * weight.re - samples.im * weight.im) + bias.re
         im = (samples.re * weight.im + samples.im * weight.re) + bias.im
 
-    No floating-point warning is given, and `numpy.seterr` has no effect.
+    No floating-point warnings are emitted, and `numpy.seterr` has no effect.
 
     Examples
     --------
@@ -134,7 +135,7 @@ def affine(
            [[30, 45],
             [78, 27]]])
 
-    What a model with N outputs for each sample would return:
+    With ``set_axis=1`` the result has the shape of a model with N outputs per sample:
 
     >>> ms.affine(samples, weight, bias, set_axis=1).shape
     (2, 2, 2)

@@ -1,4 +1,4 @@
-"""What functions of samples, weight and bias do first: check their operands, once."""
+"""Validation of samples, weight and bias, once per call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _new = tuple.__new__
 def read_call(
     samples: Any, weight: Any, bias: Any, activation: Any = None, out: Any = None
 ) -> tuple[ModuleType, AffineCall]:
-    """Return the namespace and the validated call, whose operands are arrays of the namespace."""
+    """Return the namespace and the validated call, with operands as arrays of that namespace."""
     xp, samples, weight, bias = as_arrays(samples, weight, bias, out)
     return xp, make_call(samples, weight, bias, activation)
 
@@ -30,7 +30,7 @@ def read_call(
 def as_arrays(
     samples: Any, weight: Any, bias: Any, out: Any = None
 ) -> tuple[ModuleType, Any, Any, Any]:
-    """Return the namespace of the operands, and these as its arrays."""
+    """Return the namespace of the operands, and the operands as its arrays."""
     operands = {"samples": samples, "weight": weight, "bias": bias}
     xp = namespaces.namespace(operands | {"out": out})
     if xp is np:
@@ -39,9 +39,9 @@ def as_arrays(
 
 
 def as_numpy_arrays(named: dict[str, Any], required: Collection[str]) -> dict[str, Any]:
-    """Return array_likes by name as NumPy arrays; None stays, but of those that are required.
+    """Return array_likes by name as NumPy arrays; None stays None unless the name is required.
 
-    The dtypes of those that are arrays are not looked at.
+    The dtypes of operands that are already arrays are not checked.
     """
     if SMALLEST * ONE == 0.0:  # this thread flushes subnormals, and lists may mix dtypes
         with float_mode.subnormals_kept():
@@ -55,7 +55,7 @@ def as_numpy_arrays(named: dict[str, Any], required: Collection[str]) -> dict[st
 
 def make_call(samples: Any, weight: Any, bias: Any, activation: Any = None) -> AffineCall:
     """Return the validated call for arrays of one namespace."""
-    # Most calls have operands of one dtype and one N: they are not to wait for the general rules.
+    # Most calls have operands of one dtype and one N: a fast path skips the general rules.
     dtype = samples.dtype
     if not (weight.dtype is dtype and (bias is None or bias.dtype is dtype) and dtype in NATIVE):
         dtype = _common_dtype(samples, weight, bias)
@@ -70,12 +70,12 @@ def make_call(samples: Any, weight: Any, bias: Any, activation: Any = None) -> A
         shape = count_sets(samples, weight, bias), *of_samples[-2:]
     if activation is not None:
         activation, dtype = resolve_activation(activation, dtype)
-    # As AffineCall(...) does, in half the time.
+    # Equivalent to AffineCall(...), in half the time.
     return _new(AffineCall, (samples, weight, bias, dtype, activation, shape))
 
 
 def _common_dtype(samples: Any, weight: Any, bias: Any) -> np.dtype:
-    """Return the dtype that the operands have in common, in native byte order."""
+    """Return the common dtype of the operands, in native byte order."""
     dtypes = []
     for name, array in (("samples", samples), ("weight", weight), ("bias", bias)):
         if array is not None:
@@ -85,7 +85,7 @@ def _common_dtype(samples: Any, weight: Any, bias: Any) -> np.dtype:
 
 
 def count_sets(samples: Any, weight: Any, bias: Any) -> int:
-    """Return N, having checked that all shapes agree on it and on F."""
+    """Check that all shapes agree on N and F, and return N."""
     shape = samples.shape
     if len(shape) not in (2, 3):
         raise ValueError(f"samples has shape {shape}; expected (B, F) or (N, B, F)")

@@ -1,4 +1,4 @@
-"""The affine evaluation of one subnetwork set for each sample."""
+"""The affine evaluation with one set per sample."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def affine_select(
     out: Any = None,
     check: bool | None = None,
 ) -> Any:
-    """Evaluate each sample with a set of weights of its own choice.
+    """Evaluate each sample with its own choice of weight set.
 
-    One adapter for each customer, in one batch of samples of many customers::
+    For example, one adapter per customer, for a batch with samples of many customers::
 
         n = set_index[b]
         result[b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f])
@@ -63,33 +63,33 @@ def affine_select(
     samples : array_like, shape (B, F)
         B samples of F features.
     weight : array_like, shape (N, F) or (1, F)
-        A weight for each set and feature; (1, F) is shared by all sets.
+        One weight per set and feature; (1, F) is shared by all sets.
     bias : array_like, shape (N, F) or (1, F), or None
-        A bias for each set and feature. None adds nothing.
+        One bias per set and feature. None adds nothing.
     set_index : array_like of int, shape (B,)
-        The set, from 0 to N - 1, of each sample. Negative indices do not count from the end.
+        The set of each sample, from 0 to N - 1. Negative indices do not count from the end.
     activation : str or Activation, optional
         As for `affine`.
     out : ndarray, shape (B, F), optional
         As for `affine`.
     check : bool, optional
-        Whether an index that is out of range is an IndexError. Otherwise nothing is read out of
-        bounds, and the row of the result is NaN, or 0 in a dtype that has none. None checks where
-        that costs no waiting: NumPy arrays and sequences, and not CuPy arrays, for which True
-        waits for the GPU.
+        If true, an out-of-range index raises IndexError. If false, nothing is read out of bounds,
+        and that row of the result is NaN, or 0 in dtypes without NaN. By default indices are
+        checked if they are NumPy arrays or sequences, but not if they are CuPy arrays, because the
+        check would wait for the GPU.
 
     Returns
     -------
     ndarray, shape (B, F)
-        `out` where it was given, else a new array. Its array type and dtype, and its bits, are
-        those that `affine` gives: ``affine(samples, weight, bias)[set_index, range(B)]``.
+        `out` if given, otherwise a new array. Array type, dtype and bits are those of
+        ``affine(samples, weight, bias)[set_index, range(B)]``.
 
     Raises
     ------
     IndexError
-        An index is out of range, where that is checked.
+        An index is out of range and `check` is true.
     ValueError, TypeError, BackendUnavailable
-        As for `affine`; and where `set_index` has another shape, or is not of integers.
+        As for `affine`; also if `set_index` has another shape or a dtype that is not an integer.
 
     See Also
     --------
@@ -119,7 +119,7 @@ def read_select(
     out: Any,
     check: bool | None,
 ) -> tuple[ModuleType, AffineCall, Any]:
-    """Return the namespace, the validated call and the index as its arrays."""
+    """Return the namespace, the validated call and the index as an array of that namespace."""
     operands = {"samples": samples, "weight": weight, "bias": bias}
     xp = namespaces.namespace({"set_index": set_index, **operands, "out": out})
     if xp is np:
@@ -133,7 +133,7 @@ def read_select(
 
 
 def check_index(set_index: Any, n_sets: int, n_samples: int, check: bool) -> None:
-    """Raise unless `set_index` has an integer for each sample, and (if asked) that of a set."""
+    """Raise unless `set_index` has one integer per sample and, if `check`, all are in range."""
     if set_index.shape != (n_samples,):
         raise ValueError(f"set_index has shape {set_index.shape}; expected ({n_samples},)")
     if set_index.dtype.kind not in "iu":

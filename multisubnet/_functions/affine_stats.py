@@ -1,4 +1,4 @@
-"""What an ensemble predicts: mean and spread over N stacked subnetworks."""
+"""Predictions of an ensemble: mean and spread over N stacked subnetworks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def affine_stats(
     set_weight: Any = None,
     statistics: Sequence[Statistic] = ("mean", "std"),
 ) -> tuple[Any, ...]:
-    """Predict with an ensemble: the mean and the spread of `affine` over all sets.
+    """Compute the mean and the spread of `affine` over all sets, the prediction of an ensemble.
 
     Parameters
     ----------
@@ -62,39 +62,39 @@ def affine_stats(
     activation : str or Activation, optional
         As for `affine`.
     set_weight : array_like, shape (N,), optional
-        The weight of each set in the mean and the spread. Only the ratios of weights count, so
-        that likelihoods of 1e-300 will do. Negative weights are subtracted, and can make a variance
-        negative, of which the standard deviation is NaN. All is NaN if the weights sum to 0 or one
-        is not finite.
+        The weight of each set in the mean and the spread. Only the ratios of weights matter, so
+        likelihoods as small as 1e-300 work. Weights may be negative; a variance can then be
+        negative, and its standard deviation NaN. All statistics are NaN if the weights sum to 0 or
+        one of them is not finite.
     statistics : sequence of {"mean", "var", "std"}, optional
-        What to compute: the mean, the variance (mean square of the distances from the mean,
-        divided by N or by the sum of weights, as `numpy.var` does), its square root.
+        The statistics to compute: the mean; the variance (the mean squared distance from the mean,
+        divided by N or by the sum of weights, as `numpy.var` does); its square root.
 
     Returns
     -------
     tuple of ndarray, shape (B, F), float64
-        The statistics, in the order asked for; NaN where there are no sets.
+        The statistics, in the order requested; NaN if there are no sets.
 
     Raises
     ------
     ValueError
-        An operand has the wrong shape; there is no activation or statistic of that name.
+        An operand has the wrong shape; an activation or statistic is unknown.
     TypeError
-        An operand is complex, longdouble or not a number; NumPy (or sequences) and CuPy arrays are
-        mixed.
+        An operand is complex, longdouble or not a number; NumPy arrays (or sequences) are mixed
+        with CuPy arrays.
     BackendUnavailable
         The backend chosen by `set_backend` or the environment cannot run here.
 
     See Also
     --------
-    affine : all predictions, one by one.
+    affine : the individual predictions.
 
     Notes
     -----
     The results have the same bits on every backend, and the array of all predictions is never
-    made. The working dtype is that of `mean_loss`, and so is the order of the sums, here over
-    sets. For the spread there is a second pass over the sets, which takes distances d from the
-    mean as it is in the working dtype, and gives mean(d^2) - mean(d)^2: nothing cancels.
+    allocated. The working dtype and the order of summation are those of `mean_loss`, here over
+    sets. The spread takes a second pass over the sets. With d the distances from the mean, rounded
+    to the working dtype, the variance is mean(d^2) - mean(d)^2, which avoids cancellation.
 
     Examples
     --------
@@ -131,19 +131,19 @@ def affine_stats(
 
 
 def names_of(statistics: Sequence[str]) -> list[str]:
-    """Return the names of statistics, which there are."""
+    """Validate the names of statistics, and return them as a list."""
     return some("statistics", statistics, _STATISTICS)
 
 
 def needs_spread(names: list[str]) -> bool:
-    """Whether there is a second pass, for the distances from the mean."""
+    """Return whether a second pass is needed, for the distances from the mean."""
     return bool({"var", "std"} & set(names))
 
 
 def problem_of(
     samples: Any, weight: Any, bias: Any, set_weight: Any, mean: Any = None, *, activation: Any
 ) -> SumProblem:
-    """Return the validated operands, and the mean as one of them in the second pass."""
+    """Return the validated operands; in the second pass they include the mean."""
     others = {"set_weight": set_weight, "mean": mean}
     problem = SumProblem(samples, weight, bias, activation, others)
     problem.expect("set_weight", {"(N,)": problem.shape[:1]})
@@ -151,7 +151,7 @@ def problem_of(
 
 
 def operands_and_terms(problem: SumProblem, mean: Any) -> tuple[dict[str, Any], Summands]:
-    """Return what is summed up over sets, for the mean, or for the spread about the mean."""
+    """Return the operands and summands over sets: of the mean, or of the spread about the mean."""
     operands = problem.over_sets()
     set_weight = problem.others["set_weight"]
     weighted = set_weight is not None
@@ -164,7 +164,7 @@ def operands_and_terms(problem: SumProblem, mean: Any) -> tuple[dict[str, Any], 
 
 
 def totals(problem: SumProblem) -> Any:
-    """Return what `Summing.totals` does, of the second pass if the mean is there."""
+    """Return the result of `Summing.totals`; of the second pass if the mean is given."""
     n_sets, n_samples, n_features = problem.shape
     _, terms = operands_and_terms(problem, problem.others["mean"])
     summing = problem.on_backend(terms)
@@ -197,14 +197,14 @@ def of_values(values: Any, set_weight: Any) -> dict[str, Any]:
 
 
 def _terms_of_pass(is_second: bool, weighted: bool) -> Summands:
-    """Return what is summed up of values: for the mean first, and then for the spread about it."""
+    """Return the summands over values: of the mean, or in the second pass of the spread."""
     if is_second:
         return Summands("squared_error", "linear", ("loss", "error"), weighted)
     return Summands("product", "linear", ("loss",), weighted)
 
 
 def totals_of_values(values: Any, set_weight: Any, mean: Any) -> Any:
-    """Return what `totals` does, of values (N, B, F) with weights of sets that are normalized."""
+    """Return the result of `totals` for values (N, B, F); the weights of sets are normalized."""
     n_sets, n_samples, n_features = values.shape
     operands = {"sample": values.transpose(1, 0, 2), "factor": None}
     if set_weight is not None:
@@ -218,11 +218,11 @@ def totals_of_values(values: Any, set_weight: Any, mean: Any) -> Any:
 
 @without_warnings
 def spread(summing: Summing, square: Any, distance: Any) -> tuple[Any, Any]:
-    """Return variance and standard deviation of mean squares and means of distances."""
+    """Return variance and standard deviation from mean squares and mean distances."""
     fused = getattr(summing.backend, "closed_form", None)
     if fused is not None:
         return fused.spread(summing, square, distance)
     variance = square - distance * distance
-    # All sets are the same, but for the last bits; or the weights of some of them are negative.
+    # Either all sets agree up to rounding, or some weights are negative.
     variance[(variance < 0.0) & (square >= 0.0)] = 0.0
     return variance, np.sqrt(variance)

@@ -50,9 +50,10 @@ def affine_vjp(
     activation: ActivationLike | None = None,
     wrt: Sequence[Operand] = _OPERANDS,
 ) -> tuple[Any, Any, Any]:
-    """Pull a cotangent of `affine` back to its operands, as automatic differentiation does.
+    """Compute the vector-Jacobian product of `affine`, as automatic differentiation does.
 
-    The gradients of ``(cotangent * affine(samples, weight, bias, activation=activation)).sum()``.
+    The results are the gradients of the scalar
+    ``(cotangent * affine(samples, weight, bias, activation=activation)).sum()``.
 
     Parameters
     ----------
@@ -61,38 +62,38 @@ def affine_vjp(
     cotangent : array_like, shape (N, B, F)
         The derivative of a scalar with respect to each element of the result.
     activation : str or Activation, optional
-        As for `affine`; not a derivative.
+        As for `affine`, except derivatives.
     wrt : sequence of {"samples", "weight", "bias"}, optional
-        The gradients that are asked for; all of them by default.
+        The operands to differentiate with respect to; by default all of them.
 
     Returns
     -------
     grad_samples, grad_weight, grad_bias : ndarray or None
-        Of the shape and dtype of the operand (of the working dtype where that is not a floating
-        one); None where it was not asked for, or where there is no bias.
+        Arrays of the shape and dtype of the operand (of the working dtype if the operand's is not
+        a floating dtype); None if not requested, or if there is no bias.
 
     Raises
     ------
     ValueError
-        An operand has the wrong shape; there is no activation of that name; `wrt` has another name.
+        An operand has the wrong shape; the activation or a name in `wrt` is unknown.
     TypeError
-        An operand is complex, longdouble or not a number; `activation` is a derivative; NumPy (or
-        sequences) and CuPy arrays are mixed.
+        An operand is complex, longdouble or not a number; `activation` is a derivative; NumPy
+        arrays (or sequences) are mixed with CuPy arrays.
     BackendUnavailable
         The backend chosen by `set_backend` or the environment cannot run here.
 
     See Also
     --------
-    mean_loss_and_grad : the gradient of a loss, without an array of cotangents.
+    mean_loss_and_grad : the gradient of a loss, without a cotangent array.
 
     Notes
     -----
-    The result has the same bits on every backend. All is cast to the working dtype first: float32
-    where samples, weight and bias are float16, bfloat16 and float32, else float64. The cotangent is
-    multiplied by the derivative of the activation; for `grad_weight` then by the sample, for
-    `grad_samples` by the weight. The sums over samples, or over sets, have the order that
-    `mean_loss` describes; a weight or bias that is shared has its sum over sets after that over
-    samples, in float64, by a binary tree.
+    The result has the same bits on every backend. All operands are first cast to the working dtype:
+    float32 if samples, weight and bias are float16, bfloat16 or float32, else float64. The
+    cotangent is multiplied by the derivative of the activation, then by the sample for
+    `grad_weight`, or by the weight for `grad_samples`. Sums over samples, or over sets, use the
+    order of `mean_loss`. A shared weight or bias is first summed over samples, then over sets, in
+    float64, by a binary tree.
 
     Examples
     --------
@@ -117,12 +118,12 @@ def affine_vjp(
 
 
 def names_of(wrt: Sequence[str]) -> list[str]:
-    """Return the names of the operands whose gradients are asked for."""
+    """Validate the names of the operands to differentiate, and return them as a list."""
     return names.some("wrt", wrt, _OPERANDS)
 
 
 def problem_of(samples: Any, weight: Any, bias: Any, cotangent: Any, activation: Any) -> SumProblem:
-    """Return the operands as a problem that has derivatives."""
+    """Return the operands as a problem whose activation has a derivative."""
     if cotangent is None:
         raise TypeError("cotangent is None; expected an array_like of numbers")
     problem = SumProblem(samples, weight, bias, activation, {"cotangent": cotangent})
@@ -165,7 +166,7 @@ def _of_samples(problem: SumProblem, summing: Summing) -> Any:
         shape = n_samples, n_sets, n_features
         summing.write(terms, swapped(operands), shape, [gradient])
         return gradient
-    # Each sample belongs to one set: there is nothing to add up but one term for each.
+    # Each sample belongs to one set, so each sum has a single term.
     if n_samples <= n_sets:
         ones, others, outs = n_samples, operands, gradient.transpose(1, 0, 2)
     else:

@@ -1,7 +1,7 @@
-"""Arrays of any library that has the array API standard, or DLPack alone: in, and out again.
+"""Operands and results of any library with the array API standard or DLPack.
 
-Operands are read in place, on the CPU, and results are arrays of the operands' library, both
-without a copy if the library allows it. If a library has DLPack but no namespace, results are NumPy
+Operands are read in place on the CPU. Results are arrays of the operands' library. Neither is
+copied if the library allows it. If a library has DLPack but no array namespace, results are NumPy
 arrays.
 """
 
@@ -28,11 +28,11 @@ from multisubnet._functions import pairs, theta
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_ON_HOST = 1, 3  # of DLPack's devices: the CPU, and memory of the CPU that CUDA has pinned
+_ON_HOST = 1, 3  # DLPack's device types: the CPU, and host memory pinned by CUDA
 
 
 def _on_numpy(function: Callable[P, R]) -> Callable[P, R]:
-    """Return a function of NumPy arrays as one of arrays of another library."""
+    """Wrap a function of NumPy arrays as a function of another library's arrays."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -68,7 +68,7 @@ def _namespace_of(array: Any) -> Any:
 
 
 def _as_numpy(name: str, array: Any) -> np.ndarray:
-    """Return an array on the CPU as a NumPy array of the same memory."""
+    """Return an array on the CPU as a NumPy array that shares its memory."""
     kind, number = array.__dlpack_device__()
     if kind not in _ON_HOST:
         raise TypeError(
@@ -85,7 +85,7 @@ def _as_numpy(name: str, array: Any) -> np.ndarray:
 
 
 def _check_alike(name: str, array: Any, example: Any) -> None:
-    """Raise unless two arrays are of one library, and on one of its devices."""
+    """Raise unless two arrays belong to the same library and device."""
     if _namespace_of(array) is not _namespace_of(example):
         raise TypeError(
             f"{name} is a {type(array).__module__}.{type(array).__name__}, and there is a "
@@ -100,7 +100,7 @@ def _check_alike(name: str, array: Any, example: Any) -> None:
 
 
 def _returned(result: Any, example: Any) -> Any:
-    """Return NumPy arrays, of a tuple perhaps, as arrays of the library and device of another."""
+    """Convert NumPy arrays, or a tuple of them, to the library and device of `example`."""
     if isinstance(result, tuple):
         returned = (_returned(x, example) for x in result)
         return type(result)(*returned) if hasattr(result, "_fields") else tuple(returned)

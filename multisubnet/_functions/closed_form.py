@@ -1,16 +1,18 @@
 """The mean squared error of linear subnetworks, from moments of samples and targets.
 
-With x and t of a feature centred at their means, s the slope of least squares, and r what it leaves
-over, the mean over samples of (w x + b - t)^2 is
+Let x and t be a feature and its target, centred at their means, s the least-squares slope and r the
+residual. The mean over samples of (w x + b - t)^2 is
 
     mean((x - mean(x))^2) (w - s)^2  +  (w mean(x) + b - mean(t))^2  +  mean(r^2)
 
-whose terms are not negative: nothing cancels. All is done in float64, the sums over samples in the
-order that all backends keep. Samples, and targets from 1 on, are divided by the power of two of the
-largest one first, so that no square overflows or underflows that is none of the loss.
+No term is negative, so nothing cancels. All operations are in float64, and the sums over samples
+use the order that all backends share. Samples, and targets whose largest size is at least 1, are
+first divided by the power of two of the largest one, so that a square overflows or underflows only
+if the loss does.
 
-Means, slope and residuals are those of weights without their signs. If some weights are negative,
-the means of (x - mean(x)) r, x - mean(x) and r are not 0, and the loss has terms of them, too.
+Means, slope and residuals are weighted by the absolute values of the weights. If some weights are
+negative, the means of (x - mean(x)) r, x - mean(x) and r are not 0, and the loss includes terms
+with them.
 """
 
 from __future__ import annotations
@@ -33,12 +35,12 @@ from multisubnet._arithmetic.moments import (
 from multisubnet._arithmetic.summation_order import BLOCK
 from multisubnet._functions.summation import SUM, Summing, in_float64, power_of_two
 
-_WIDTH = 64  # features whose moments are computed together
-_ELEMENTS = 1 << 19  # of an array in float64
+_WIDTH = 64  # number of features whose moments are computed together
+_ELEMENTS = 1 << 19  # size of an array in float64
 
 
 def _fused(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Leave the work to the backend, if it has a function that does it in few steps."""
+    """Use the backend's fused implementation of a function if it has one."""
 
     @functools.wraps(function)
     def call(summing: Summing, *arguments: Any) -> Any:
@@ -51,11 +53,11 @@ def _fused(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_fused
-@np.errstate(all="ignore")  # which keeps the context: backends ask it for threads
+@np.errstate(all="ignore")  # unlike without_warnings, keeps the context: backends read it
 def moments(summing: Summing, samples: Any, targets: Any, sample_weight: Any) -> Any:
-    """Return what `judged` takes, or `judged_by_signed_weights`, float64 of shape (moments, F).
+    """Return the moments for `judged` or `judged_by_signed_weights`, float64 (moments, F).
 
-    Of samples (B, F), targets (B, F) or (B, 1), sample_weight (B,) or None.
+    Shapes: samples (B, F), targets (B, F) or (B, 1), sample_weight (B,) or None.
     """
     n_features = samples.shape[1]
     steps = steps_of(sample_weight)
@@ -76,7 +78,7 @@ def moments(summing: Summing, samples: Any, targets: Any, sample_weight: Any) ->
 @_fused
 @without_warnings
 def largest(summing: Summing, samples: Any, targets: Any) -> Any:
-    """Return the largest sizes of samples and targets, float64 of shape (2, F)."""
+    """Return the largest absolute values of samples and targets, float64 (2, F)."""
     found = summing.empty((2, samples.shape[1]))
     for some in _groups(samples.shape[1]):
         found[:, some] = _Data(summing, samples, targets, None, some).largest()
@@ -86,9 +88,9 @@ def largest(summing: Summing, samples: Any, targets: Any) -> Any:
 @_fused
 @without_warnings
 def fits(summing: Summing, largest: Any) -> Any:
-    """Return by what samples and targets of these largest sizes are multiplied, of shape (2, F).
+    """Return the factors (2, F) that scale samples and targets of these largest absolute values.
 
-    Squares of what fits in float32 fit in float64.
+    Squares of numbers that fit in float32 fit in float64.
     """
     if summing.dtype.char == "f":
         largest[...] = 1.0
@@ -98,13 +100,13 @@ def fits(summing: Summing, largest: Any) -> Any:
 
 
 @_fused
-@np.errstate(all="ignore")  # which keeps the context: backends ask it for threads
+@np.errstate(all="ignore")  # unlike without_warnings, keeps the context: backends read it
 def totals(
     summing: Summing, step: Step, samples: Any, targets: Any, sample_weight: Any, moments: Any
 ) -> Any:
-    """Return the sums of a step's terms over samples, float64 of shape (outputs, F).
+    """Return the sums of a step's terms over samples, float64 (outputs, F).
 
-    They are nodes of the tree over all blocks where `Summing.totals` says so.
+    For part of the samples they are nodes of the tree over all blocks: see `Summing.totals`.
     """
     found = summing.empty((step.adds, samples.shape[1]))
     for some in _groups(samples.shape[1]):
@@ -114,9 +116,9 @@ def totals(
 
 
 @_fused
-@np.errstate(all="ignore")  # which keeps the context: backends ask it for threads
+@np.errstate(all="ignore")  # unlike without_warnings, keeps the context: backends read it
 def total_weights(summing: Summing, sample_weight: Any) -> Any:
-    """Return the sums of weights, and of weights without their signs, float64 of shape (2, 1)."""
+    """Return the sums of the weights and of their absolute values, float64 (2, 1)."""
     column = sample_weight[:, None]
     part = _Data(summing, column, column, None, slice(0, 1))
     return part.totals(Step(lambda x, t: (x, abs(x)), 0, 2), summing.empty((0, 1)))
@@ -127,9 +129,9 @@ def total_weights(summing: Summing, sample_weight: Any) -> Any:
 def with_means(
     summing: Summing, step: Step, moments: Any, totals: Any, n_samples: int, counts: Any
 ) -> Any:
-    """Return the moments and those that are the totals of a step, divided by the count.
+    """Append the totals of a step, divided by the count, to the moments.
 
-    That is the sum of weights, of which `total_weights` are the `counts`, if there are any.
+    The count is the number of samples or, if samples are weighted, their `total_weights`.
     """
     count: Any = float(n_samples)
     if counts is not None:
@@ -144,7 +146,7 @@ def with_means(
         slope[spread == 0.0] = 0.0
         further = further[::-1]
     elif step.signed:
-        further[2:] *= signed != counts[1]  # they are 0 but for roundings
+        further[2:] *= signed != counts[1]  # exactly 0, except for rounding
     together = summing.empty((len(moments) + len(further), totals.shape[1]))
     together[: len(moments)] = moments
     together[len(moments) :] = further
@@ -154,7 +156,7 @@ def with_means(
 @_fused
 @without_warnings
 def settle(summing: Summing, known: Any) -> Any:
-    """Return all that is known of moments as a function to judge takes it."""
+    """Return the known moments in the form that `judge` takes."""
     values: tuple[Any, ...] = settled(*known[:7])
     if len(known) > 7:
         spread, drift, tilt, shift = known[7:]
@@ -167,13 +169,13 @@ def settle(summing: Summing, known: Any) -> Any:
 
 
 @_fused
-@np.errstate(all="ignore")  # which keeps the context: backends ask it for threads
+@np.errstate(all="ignore")  # unlike without_warnings, keeps the context: backends read it
 def judge(
     summing: Summing, weight: Any, bias: Any, moments: Any, outs: list[Any], divisor: float
 ) -> None:
-    """Write the loss of each set, or of each of its subnetworks, and its gradients if asked for.
+    """Write the loss of each set, or of each subnetwork, and the gradients if requested.
 
-    What comes of each subnetwork is divided by a number.
+    The values of each subnetwork are divided by `divisor`.
     """
     given = weight, bias, moments
     if hasattr(summing.backend, "judge") and summing.backend.judge(
@@ -197,12 +199,12 @@ def judge(
 
 
 def _groups(n_features: int) -> list[slice]:
-    """Return the features whose moments are computed together."""
+    """Return slices of the features whose moments are computed together."""
     return [slice(first, min(first + _WIDTH, n_features)) for first in range(0, n_features, _WIDTH)]
 
 
 class _Data:
-    """Samples and targets of as many features as there is memory for."""
+    """Samples and targets of some features, as many as memory allows."""
 
     def __init__(
         self, summing: Summing, samples: Any, targets: Any, sample_weight: Any, some: slice
@@ -212,14 +214,14 @@ class _Data:
         targets = targets if targets.shape[1] == 1 else targets[:, some]
         weights = None if sample_weight is None else sample_weight[:, None]
         self._arrays = samples[:, some], targets, weights
-        # The total of the first, second, ... power of two of blocks is one of those in the tree.
+        # The totals of the first 1, 2, 4, ... blocks are nodes of the tree.
         n_features = some.stop - some.start
         rows = BLOCK << (_ELEMENTS // (BLOCK * n_features)).bit_length() - 1
         self._chunks = [slice(i, i + rows) for i in range(0, max(len(samples), 1), rows)]
         self._latest: tuple[slice, list[Any]] | None = None
 
     def largest(self) -> Any:
-        """Return the largest sizes of samples and targets, float64 of shape (2, F)."""
+        """Return the largest absolute values of samples and targets, float64 (2, F)."""
         n_features = self._arrays[0].shape[1]
         found = self._summing.empty((2, len(self._chunks), n_features))
         found[...] = 0.0
@@ -230,7 +232,7 @@ class _Data:
         return found.max(axis=1)
 
     def totals(self, step: Step, moments: Any) -> Any:
-        """Return the sums of a step's terms, float64 of shape (outputs, F)."""
+        """Return the sums of a step's terms, float64 (outputs, F)."""
         nodes = self._summing.empty((len(self._chunks), 1, step.adds, self._arrays[0].shape[1]))
         for node, rows in zip(nodes, self._chunks, strict=True):
             x, t, weight = self._chunk(rows)
@@ -244,7 +246,7 @@ class _Data:
         return self._summing.added(nodes)[0]
 
     def _chunk(self, rows: slice) -> list[Any]:
-        """Return samples, targets and weights of some rows, the latest of which are kept."""
+        """Return samples, targets and weights of some rows; the latest ones are cached."""
         if self._latest is None or self._latest[0] != rows:
             arrays = (None if x is None else x[rows] for x in self._arrays)
             cast = [

@@ -1,4 +1,4 @@
-"""Evaluation of a validated call: here results are allocated and backends are called."""
+"""Evaluation of a validated call: allocates the result and calls the backend."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ def run(
 ) -> Any:
     """Return the result of a call, in `out` if given.
 
-    The operands, `out` and the result are arrays of `xp`. With `sets_second` the first two axes of
-    the result are exchanged. With `set_index` each sample has one set, and the result no axis of
-    sets.
+    The operands, `out` and the result are arrays of `xp`. `sets_second` exchanges the first two
+    axes of the result. `set_index` gives one set per sample; the result then has no set axis.
     """
     if SMALLEST * ONE == 0.0:  # this thread flushes subnormals
         with float_mode.subnormals_kept():
@@ -60,7 +59,7 @@ def run(
     if out is None:
         result = (backend if moves else xp).empty(shape, call.dtype)
     elif moves:
-        # The backend rounds to the dtype of `out`; what is left to do moves bytes only.
+        # The backend rounds to the dtype of `out`; the rest only moves bytes.
         result = backend.empty(shape, dtypes.native(out.dtype))
     else:
         result = np.asarray(out) if xp is np else out
@@ -80,9 +79,9 @@ def run(
 
 
 def cast(array: Any, dtype: np.dtype) -> Any:
-    """Return a NumPy or CuPy array in another dtype, each number rounded once.
+    """Return a NumPy or CuPy array in another dtype, each element rounded once.
 
-    A kernel of this package does it on the GPU: CuPy's own take float32 subnormals for zeros.
+    On the GPU this package's own kernel converts, because CuPy's flush float32 subnormals to zero.
     """
     if array.dtype == dtype:
         return array

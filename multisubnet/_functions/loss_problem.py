@@ -1,4 +1,4 @@
-"""What is to be judged, validated once, and its evaluation on a backend."""
+"""The operands of a loss, validated once, and the evaluation of the loss on a backend."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOSSES = (
     *("squared_error", "absolute_error", "huber", "log_cosh", "binary_crossentropy"),
     *("binary_crossentropy_from_logits", "hinge", "poisson"),
 )
-# The least and the largest target, whether others between them are targets, and that in words.
+# The lowest and highest target, whether values between them are allowed, and a description.
 DOMAINS: dict[str, tuple[float, float, bool, str]] = {
     "hinge": (-1.0, 1.0, False, "-1 and 1: give numpy.where(targets > 0, 1, -1)"),
     "poisson": (0.0, np.inf, True, "numbers from 0 on"),
@@ -39,8 +39,8 @@ DOMAINS: dict[str, tuple[float, float, bool, str]] = {
 for _loss in ("binary_crossentropy", "binary_crossentropy_from_logits"):
     _expected = "numbers from 0 to 1: of two labels give targets == the second one"
     DOMAINS[_loss] = 0.0, 1.0, True, _expected
-_CHECKED_AT_ONCE = 1 << 16  # targets
-# Keras' and PyTorch's names of the same losses, with the same defaults.
+_CHECKED_AT_ONCE = 1 << 16  # number of targets per step of the check
+# Names of the same losses, with the same defaults, in Keras and PyTorch.
 ALIASES = {
     **dict.fromkeys(
         ("mse", "mean_squared_error", "MeanSquaredError", "mse_loss", "MSELoss"), "squared_error"
@@ -85,15 +85,15 @@ _VOCABULARY = names.Vocabulary("loss", ALIASES, _DIFFERENT)
 
 
 def with_gradients(bias: Any) -> tuple[str, ...]:
-    """Return the outputs whose means are the loss and its gradients, with a bias or None."""
+    """Return the outputs for a loss and its gradients; the bias may be None."""
     return ("loss", "slope_sample") if bias is None else ("loss", "slope_sample", "slope")
 
 
 class LossProblem:
-    """What is to be judged, validated, and what is asked for: means of some terms of the loss.
+    """A loss to compute: validated operands, and the outputs wanted.
 
-    The first of the `outputs` is the loss. What the operands are divided by is `divisor`, and the
-    total of `sample_weight` where there is one and no closed form, which divides by that itself.
+    The first of the `outputs` is the loss. The sums are divided by `divisor` and by the total of
+    `sample_weight`, if given; the closed form divides by that total itself.
     """
 
     def __init__(
@@ -125,14 +125,14 @@ class LossProblem:
             self.divisor *= n_samples
 
     def means(self) -> tuple[Any, ...]:
-        """Return the means."""
+        """Return the means of the outputs."""
         problem = self.problem
         summing = self._on_backend()
         with namespaces.device_of(problem.samples):
             outs = list(itertools.starmap(summing.empty, self.results))
             sample_weight = problem.normalize(summing, "sample_weight")
             if self.has_closed_form:
-                from multisubnet._functions import closed_form  # which `import multisubnet` spares
+                from multisubnet._functions import closed_form  # keeps `import multisubnet` fast
 
                 data = problem.samples, self._targets(), sample_weight
                 moments = closed_form.moments(summing, *data)
@@ -147,19 +147,19 @@ class LossProblem:
             return tuple(map(summing.returned, outs))
 
     def totals(self) -> Any:
-        """Return what `Summing.totals` does, where there is no closed form."""
+        """Return the result of `Summing.totals`; not for a closed form."""
         summing = self._on_backend()
         with namespaces.device_of(self.problem.samples):
             totals = summing.totals(self.terms, self._operands(), self.problem.shape)
             return summing.returned(totals)
 
     def _on_backend(self) -> Summing:
-        """Check the targets, if they are not on a GPU, and bring the operands to the backend."""
+        """Check the targets, unless they are on a GPU, and bring the operands to the backend."""
         if self.problem.xp is np and self.terms.loss in DOMAINS:
             check_targets(self.terms.loss, self.problem.others["targets"])
         n_sets, n_samples, n_features = shape = self.problem.shape
         if self.has_closed_form:
-            shape = 3, n_sets + n_samples, n_features  # some three passes over the operands
+            shape = 3, n_sets + n_samples, n_features  # about three passes over the operands
         return self.problem.on_backend(self.terms, shape)
 
     def _targets(self) -> Any:
@@ -176,7 +176,7 @@ class LossProblem:
 
 
 def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> SumProblem:
-    """Return samples, weight, bias, targets and sample_weight as a problem that has a loss."""
+    """Return the operands as a validated problem with a loss."""
     samples, weight, bias, targets, sample_weight = operands
     if targets is None:
         raise TypeError("targets is None; expected an array_like of numbers")
@@ -196,7 +196,7 @@ def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> SumProb
 
 
 def check_targets(loss: str, targets: np.ndarray) -> None:
-    """Raise unless a loss, one of DOMAINS, is defined for all of the targets that are not NaN."""
+    """Raise unless the loss, one of DOMAINS, is defined for all targets; NaN is allowed."""
     low, high, others, expected = DOMAINS[loss]
 
     def is_outside(some: np.ndarray) -> np.ndarray:
@@ -209,7 +209,7 @@ def check_targets(loss: str, targets: np.ndarray) -> None:
 
 
 def check_labels(labels: np.ndarray, n_classes: int) -> None:
-    """Raise unless integers are numbers of classes."""
+    """Raise unless all labels are valid class indices."""
     expected = f"expected the number of an output, 0 to {n_classes - 1}"
     _expect_none(lambda some: (some < 0) | (some >= n_classes), labels, expected)
 
@@ -217,7 +217,7 @@ def check_labels(labels: np.ndarray, n_classes: int) -> None:
 def _expect_none(
     is_outside: Callable[[np.ndarray], np.ndarray], targets: np.ndarray, expected: str
 ) -> None:
-    """Raise if something holds for one of the targets."""
+    """Raise if a condition holds for any target."""
     rows = max(_CHECKED_AT_ONCE * len(targets) // max(targets.size, 1), 1)
     for start in range(0, len(targets), rows):
         some = targets[start : start + rows]
@@ -229,14 +229,14 @@ def _expect_none(
 
 
 def named_loss(loss: Any, losses: tuple[str, ...] = LOSSES) -> str:
-    """Return a loss, by whatever name, by its own name."""
+    """Return the canonical name of a loss given by any of its names."""
     if not isinstance(loss, str):
         raise TypeError(f"loss must be the name of a loss, not {loss!r}")
     return loss if loss in losses else _VOCABULARY.canonical(loss, losses)
 
 
 def validate_loss_dtype(dtype: Any) -> np.dtype:
-    """Return the dtype of a loss; None is float64."""
+    """Return the dtype of a loss as a numpy.dtype; None is float64."""
     if dtype is None:
         return _FLOAT64
     checked = np.dtype(dtype)

@@ -54,23 +54,24 @@ def mean_loss(
     per_feature: bool = False,
     dtype: Any = None,
 ) -> Any:
-    """Judge N sets of weights: the mean loss of each on the same samples and targets.
+    """Compute the mean loss of each of N sets of weights on the same samples and targets.
 
-    The predictions are those of `affine`, and no array of all of them is made. Lower is better.
+    The predictions are those of `affine`; the array of all predictions is never allocated. Lower is
+    better.
 
     Parameters
     ----------
     samples : array_like, shape (B, F) or (N, B, F)
-        B samples of F features, shared by all sets; or a block of samples for each set.
+        B samples of F features, shared by all sets; or a separate block of samples per set.
     weight : array_like, shape (N, F) or (1, F)
-        A weight for each set and feature; (1, F) is shared by all sets.
+        One weight per set and feature; (1, F) is shared by all sets.
     bias : array_like, shape (N, F) or (1, F), or None
-        A bias for each set and feature. None adds nothing.
+        One bias per set and feature. None adds nothing.
     targets : array_like, shape (B, F), (B, 1) or (B,)
-        What is to be predicted: for each sample and feature, or for all features of a sample.
+        The values to predict: one per sample and feature, or one per sample for all features.
     loss : str, optional
-        The loss of a prediction p where the target is t (Keras' names ``mse``, ``mae``, ``bce``,
-        ``mean_squared_error``, ``mean_absolute_error`` and ``logcosh`` are taken, too):
+        The loss of a prediction p with target t. Keras' names ``mse``, ``mae``, ``bce``,
+        ``mean_squared_error``, ``mean_absolute_error`` and ``logcosh`` also work.
 
         ===================================  ===================================================
         ``squared_error``                    (p - t)^2
@@ -78,39 +79,39 @@ def mean_loss(
         ``huber``                            (p - t)^2 / 2 if abs(p - t) <= 1, else
                                              abs(p - t) - 1/2
         ``log_cosh``                         log(cosh(p - t))
-        ``binary_crossentropy``              -t log(p) - (1 - t) log(1 - p), p being clipped to
-                                             [0, 1] and logarithms, as PyTorch's, to -100
+        ``binary_crossentropy``              -t log(p) - (1 - t) log(1 - p), with p clipped to
+                                             [0, 1] and logarithms to -100, as in PyTorch
         ``binary_crossentropy_from_logits``  the same of sigmoid(p): t in [0, 1], p any number
         ``hinge``                            max(1 - t p, 0), t being -1 or 1
-        ``poisson``                          p - t log(p + 1e-7), as Keras'
+        ``poisson``                          p - t log(p + 1e-7), as in Keras
         ===================================  ===================================================
     activation : str or Activation, optional
         As for `affine`.
     sample_weight : array_like, shape (B,), optional
-        The weight of each sample in the mean: sum of weighted losses over sum of weights, as
-        `numpy.average` has it. Only the ratios of weights count, so that these may be as small as
-        likelihoods are. Negative weights are subtracted; the mean is NaN if the weights sum to 0
-        or one is not finite. A weight of 0 does not hide a loss that is NaN or infinite.
+        The weight of each sample in the mean: the sum of weighted losses over the sum of weights,
+        as in `numpy.average`. Only the ratios of weights matter, so weights as small as likelihoods
+        work. Weights may be negative. The mean is NaN if the weights sum to 0 or one of them is not
+        finite. A weight of 0 does not hide a loss that is NaN or infinite.
     per_feature : bool, optional
-        Whether to give a loss for each feature's subnetwork, instead of their mean over features.
+        Return a loss per feature (that is, per subnetwork) instead of the mean over features.
     dtype : dtype_like, optional
         The floating dtype of the result; float64 by default.
 
     Returns
     -------
     ndarray, shape (N,) or (N, F)
-        The mean over samples and features, or over samples: an array of the operands' kind. It is
-        NaN where there is no sample or no feature.
+        The mean over samples and features, or over samples alone: an array of the operands' kind.
+        It is NaN if there are no samples or no features.
 
     Raises
     ------
     ValueError
-        An operand has the wrong shape; there is no loss or activation of that name; the loss is not
-        defined for a target: binary cross-entropies are from 0 to 1, hinge is for -1 and 1, poisson
-        from 0 on. (Targets on a GPU, and inside `jax.jit`, are not looked at.)
+        An operand has the wrong shape; the loss or activation is unknown; a target is outside the
+        domain of the loss: 0 to 1 for binary cross-entropies, -1 and 1 for hinge, at least 0 for
+        poisson. (Targets on a GPU or inside `jax.jit` are not checked.)
     TypeError
         An operand is complex, longdouble or not a number; `dtype` is not float16, bfloat16,
-        float32 or float64; NumPy (or sequences) and CuPy arrays are mixed.
+        float32 or float64; NumPy arrays (or sequences) are mixed with CuPy arrays.
     BackendUnavailable
         The backend chosen by `set_backend` or the environment cannot run here.
 
@@ -121,19 +122,19 @@ def mean_loss(
 
     Notes
     -----
-    The result has the same bits on every backend. Samples, weight and bias decide the working
-    dtype, to which all operands are cast first: float32 where they are float16, bfloat16 and
-    float32, else float64. Predictions and losses are computed in it, each operation rounded once.
-    Weights are multiplied by a power of two first, so that the largest one is from 1 to 2. Terms
-    are added up in one order: 32 samples one after the other in the working dtype, in float64
-    the totals of 128 such runs, then those of such blocks by a binary tree, then over features by
-    such a tree; and divided in the end.
+    The result has the same bits on every backend. All operands are first cast to the working dtype:
+    float32 if samples, weight and bias are float16, bfloat16 or float32, else float64. Predictions
+    and losses are computed in it, each operation rounded once. Sample weights are first multiplied
+    by a power of two that brings the largest one between 1 and 2. The order of summation is fixed:
+    runs of 32 samples are added one after the other in the working dtype, and the totals of 128
+    runs in float64; these blocks are added by a binary tree, and then the features by another. The
+    division comes last.
 
-    Where the loss is ``squared_error``, there is no activation, and all sets share the samples, the
-    result is that of the closed form in float64, from moments of samples and targets: it costs
-    (B + N) F operations instead of N B F, and the roundings of `affine` are no part of it. A
-    feature of which a sample or target is not finite has the loss NaN; one of which the weight or
-    bias of a set is infinite has the loss inf in that set.
+    If the loss is ``squared_error``, there is no activation and all sets share the samples, the
+    result comes from a closed form in float64, from moments of samples and targets. It costs
+    (B + N) F operations instead of N B F, and does not include the rounding of `affine`. If a
+    sample or target is not finite, the loss of its feature is NaN. If a weight or bias is infinite,
+    the loss of its feature is inf in that set.
 
     Examples
     --------
@@ -191,42 +192,41 @@ def mean_loss_and_grad(
     per_feature: bool = False,
     dtype: Any = None,
 ) -> tuple[Any, Any, Any]:
-    """Judge N sets of weights, and find the gradients of their losses in the same pass.
+    """Compute the mean loss of each of N sets of weights, and its gradients, in one pass.
 
     Parameters
     ----------
     samples, weight, bias, targets
         As for `mean_loss`.
     loss, activation, sample_weight, per_feature, dtype : optional
-        As for `mean_loss`; `dtype` is that of the loss.
+        As for `mean_loss`; `dtype` is the dtype of the loss.
 
     Returns
     -------
     loss : ndarray, shape (N,) or (N, F)
-        What `mean_loss` returns, of the same bits.
+        The result of `mean_loss`, with the same bits.
     grad_weight, grad_bias : ndarray, shape (N, F)
         The derivatives of each set's (or subnetwork's) loss with respect to its weight and bias,
-        of the dtype of `weight` (the working dtype where that is not a floating one). A weight
-        that is shared by all sets has a derivative for each of them. `grad_bias` is None where
-        `bias` is.
+        in the dtype of `weight` (in the working dtype if that is not a floating dtype). A weight
+        shared by all sets has one derivative per set. `grad_bias` is None if `bias` is None.
 
     Raises
     ------
     ValueError, TypeError, BackendUnavailable
-        As for `mean_loss`; `activation` is a derivative.
+        As for `mean_loss`; also if `activation` is a derivative.
 
     See Also
     --------
-    mean_loss : the loss alone, with all that is said there.
+    mean_loss : the loss alone, with a full description.
     affine_vjp : gradients of any function of the predictions.
 
     Notes
     -----
-    Derivatives at kinks are PyTorch's: that of absolute_error is 0 at p = t, that of hinge is -t
-    at t p = 1; of activations, see `Activation`. That of binary_crossentropy is
-    (p - t) / max(p (1 - p), 1e-12). Of each sample, the loss' derivative is multiplied by the
-    activation's, then by the sample's weight, then (for `grad_weight`) by the sample, and these
-    terms are added up in the order that `mean_loss` describes.
+    Derivatives at kinks are those of PyTorch: 0 at p = t for absolute_error, -t at t p = 1 for
+    hinge. For activations, see `Activation`. The derivative of binary_crossentropy is
+    (p - t) / max(p (1 - p), 1e-12). For each sample, the derivative of the loss is multiplied by
+    that of the activation, then by the sample weight, then (for `grad_weight`) by the sample. These
+    terms are summed in the order that `mean_loss` describes.
 
     Examples
     --------

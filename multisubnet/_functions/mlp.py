@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         Statistic,
     )
 
-_STATS_BYTES = 1 << 25  # of values that are there at once, whose mean and spread are taken
+_STATS_BYTES = 1 << 25  # for values held at once, while computing their mean and spread
 
 
 @overload
@@ -70,60 +70,59 @@ def mlp(
 ) -> Any:
     """Evaluate N sets of S small networks with hidden layers on the same samples.
 
-    Each network sees some of the features, and has layers of its own in each of N sets. With h the
-    inputs, or the values of the layer before::
+    Each network sees some of the features, and has its own layers in each of the N sets. With h the
+    inputs, or the values of the previous layer::
 
         z[n, b, s, k] = bias[n, s, k] + h[n, b, s, 0] * weight[n, s, 0, k]
                                       + h[n, b, s, 1] * weight[n, s, 1, k] + ...
 
-    from left to right. The next layer sees the activation of z.
+    evaluated from left to right. The next layer sees the activation of z.
 
     Parameters
     ----------
     samples : array_like, shape (B, F) or (N, B, F)
-        B samples of F features, shared by all sets; or a block of samples per set.
+        B samples of F features, shared by all sets; or a separate block of samples per set.
     layers : sequence of (weight, bias)
-        The layers of all networks, the first one first. A weight has the shape
-        (N, S, inputs, outputs), a bias (N, S, outputs); both may have 1 in place of N, and are then
-        shared by all sets. A bias may be None, and a weight may stand without a pair: nothing is
-        added then.
+        The layers of all networks, first layer first. A weight has the shape
+        (N, S, inputs, outputs) and a bias (N, S, outputs); with 1 in place of N, all sets share
+        it. A bias may be None. A layer without a bias may also be given as the weight alone.
     activation : str, Activation, None or sequence of these, optional
-        The function applied to each sum of the hidden layers (all but the last one): one for all,
-        or a sequence with one for each. None is ``"linear"``.
+        The function applied to each sum in the hidden layers (all but the last layer): one for
+        all, or a sequence with one per hidden layer. None is ``"linear"``.
     output_activation : str or Activation, optional
-        That of the last layer. None is ``"linear"``.
+        The activation of the last layer. None is ``"linear"``.
     inputs : array_like of int, shape (S, d), optional
-        The features that each network sees. It can be left out if each feature has a network of its
-        own (S = F and d = 1, an additive model), and if one network sees all features (S = 1 and
+        The features that each network sees. It is optional if each feature has its own network
+        (S = F and d = 1, an additive model), or if one network sees all features (S = 1 and
         d = F).
     additive : bool, optional
-        Return sums over the networks, without an array of all their values.
+        Return sums over the networks. The array of all their values is not allocated.
     intercept : array_like, shape (N, P) or (1, P), optional
-        The numbers that sums over networks start from. Needs ``additive=True``.
+        The initial values of the sums over networks. Requires ``additive=True``.
     set_axis : {0, 1}, optional
-        The axis of the result along which the sets lie.
+        The axis of the result that runs over sets.
     out : ndarray, optional
-        Where to write the result, as for `affine`.
+        The array to write the result to, as for `affine`.
 
     Returns
     -------
     ndarray, shape (N, B, S, P) or (B, N, S, P); if additive, (N, B, P) or (B, N, P)
-        P values of each network (or of their sum), P being the number of outputs of the last layer;
-        `out` if given, else a new C-contiguous array of the operands' kind. Its dtype is
-        `numpy.result_type` of the operands. If that is bool or an integer, then ``additive=True``
-        and any activation but linear, relu and relu6 make it the floating dtype that `numpy.exp`
-        gives for it.
+        P values of each network (or of their sum), where P is the number of outputs of the last
+        layer: `out` if given, otherwise a new C-contiguous array of the operands' kind. The dtype
+        is `numpy.result_type` of the operands. If that is bool or an integer, then
+        ``additive=True`` and activations other than linear, relu and relu6 give the floating dtype
+        that `numpy.exp` gives for it.
 
     Raises
     ------
     ValueError
         An operand or `out` has the wrong shape (the message names the layer); the number of
-        activations is not that of the hidden layers; `inputs` is missing; there is an intercept of
-        networks that are not added up; and as for `affine`.
+        activations differs from the number of hidden layers; `inputs` is missing; `intercept` is
+        given without ``additive=True``; and as for `affine`.
     IndexError
-        `inputs` has the number of a feature that does not exist.
+        `inputs` contains a feature number that is out of range.
     TypeError
-        The operands are complex or longdouble; and as for `affine`.
+        An operand is complex or longdouble; and as for `affine`.
     BackendUnavailable
         The backend chosen by `set_backend` or the environment cannot run here.
 
@@ -135,21 +134,21 @@ def mlp(
 
     Notes
     -----
-    The result has the same bits on every backend: sums are in the order of the inputs, starting
-    from the bias; each product and each sum is rounded once; activations are those of `affine`.
-    float16 and bfloat16 are computed in float32, and only the result is rounded to them. A sum
-    over networks starts at the intercept, or at 0, goes on in the order of s in float64, and is
-    rounded once. Networks of one layer, one input and one output have the bits of `affine`, except
-    in float16 and bfloat16, whose products `affine` rounds. Units whose weights are 0 at the end of
-    a layer change nothing if the activation of 0 is finite. Permuted units are added in another
-    order, which changes the last bits.
+    The result has the same bits on every backend: each sum starts from the bias and adds the inputs
+    in order, with each product and each sum rounded once. Activations are those of `affine`.
+    float16 and bfloat16 are computed in float32, and only the result is rounded to them. A sum over
+    networks starts from the intercept, or from 0, adds the networks in order in float64, and is
+    rounded once. Networks of one layer, one input and one output give the bits of `affine`, except
+    in float16 and bfloat16, where `affine` also rounds the products. Padding a layer with units of
+    zero weights at its end changes nothing if the activation of 0 is finite. Permuting units
+    changes the order of the sums, and with it the last bits.
 
-    Hidden values stay in registers or in the first cache; beside the result, a call needs no more
-    memory than 1 MiB per thread.
+    Hidden values stay in registers or in the L1 cache. Apart from the result, a call needs at most
+    1 MiB of memory per thread.
 
     Examples
     --------
-    Two sets of networks 1-2-1, for each of two features:
+    Two sets of 1-2-1 networks, for two features:
 
     >>> import numpy as np
     >>> import multisubnet as ms
@@ -164,7 +163,7 @@ def mlp(
            [[ 9., 21.],
             [27., 12.]]])
 
-    The sums over both, as an additive model predicts:
+    The sums over both networks, as an additive model predicts:
 
     >>> ms.mlp(samples, [hidden, last], additive=True, intercept=[[0.5], [0.0]])[..., 0]
     array([[10.5, 13.5],
@@ -245,19 +244,19 @@ def mlp_select(
     out : ndarray, optional
         As for `affine`.
     check : bool, optional
-        Whether an index that is out of range is an IndexError, as for `affine_select`.
+        Whether an out-of-range index raises IndexError, as for `affine_select`.
 
     Returns
     -------
     ndarray, shape (B, S, P), or (B, P) if additive
-        The values, and the bits, of ``mlp(samples, layers, ...)[set_index, range(B)]``.
+        The values of ``mlp(samples, layers, ...)[set_index, range(B)]``, bit for bit.
 
     Raises
     ------
     IndexError
-        An index is out of range, and that is checked.
+        An index is out of range and `check` is true.
     ValueError, TypeError, BackendUnavailable
-        As for `mlp`; `set_index` has another shape, or is not of integers.
+        As for `mlp`; also if `set_index` has another shape or a dtype that is not an integer.
 
     See Also
     --------
@@ -335,7 +334,7 @@ def mlp_stats(
     set_weight: Any = None,
     statistics: Sequence[Statistic] = ("mean", "std"),
 ) -> tuple[Any, ...]:
-    """Predict with an ensemble of networks: the mean and the spread of `mlp` over all sets.
+    """Compute the mean and the spread of `mlp` over all sets, the prediction of an ensemble.
 
     Parameters
     ----------
@@ -347,7 +346,7 @@ def mlp_stats(
     Returns
     -------
     tuple of ndarray, shape (B, S, P), or (B, P) if additive, float64
-        The statistics, in the order asked for; NaN if there are no sets.
+        The statistics, in the order requested; NaN if there are no sets.
 
     Raises
     ------
@@ -356,13 +355,13 @@ def mlp_stats(
 
     See Also
     --------
-    mlp : all predictions.
-    affine_stats : the same for networks of one weight and one bias, with the order of the sums.
+    mlp : the individual predictions.
+    affine_stats : networks of one weight and one bias; describes the order of summation.
 
     Notes
     -----
-    Predictions are made for as many samples and networks as fit into 32 MiB, and their statistics
-    taken as by `affine_stats`. Predictions are not rounded to float16 or bfloat16 before.
+    Predictions are computed for as many samples and networks as fit in 32 MiB, and reduced as in
+    `affine_stats`. They are not rounded to float16 or bfloat16 first.
 
     Examples
     --------
@@ -406,7 +405,7 @@ def mlp_stats(
 def read_stats(
     named: dict[str, Any], options: tuple[Any, Any, Any, Any], set_weight: Any
 ) -> tuple[ModuleType, MlpCall, Any]:
-    """Return the namespace, the validated call in the working dtype, and the weights of sets."""
+    """Return the namespace, the validated call in the working dtype, and the set weights."""
     xp, call, others = read(named, *options, None, {"set_weight": set_weight})
     set_weight = others["set_weight"]
     if set_weight is not None and set_weight.shape != (call.n_sets,):
@@ -418,7 +417,7 @@ def read_stats(
 
 
 def totals_of_stats(xp: ModuleType, call: MlpCall, set_weight: Any, mean: Any) -> Any:
-    """Return the sums over sets that `affine_stats.totals` returns, float64 (outputs, B, S * P)."""
+    """Return sums over sets as `affine_stats.totals` does, float64 (outputs, B, S * P)."""
     _, n_samples, *of_sample = call.shape
     with namespaces.device_of(call.samples):
         found = xp.empty((1 if mean is None else 2, n_samples, math.prod(of_sample)))
@@ -432,7 +431,7 @@ def totals_of_stats(xp: ModuleType, call: MlpCall, set_weight: Any, mean: Any) -
 
 
 def _blocks_of_stats(call: MlpCall) -> Iterator[tuple[slice, slice]]:
-    """Yield the samples and the networks whose values are made at once, for all sets."""
+    """Yield slices of samples and networks whose values are computed together, for all sets."""
     n_outputs = call.shape[-1]
     most = max(_STATS_BYTES // max(call.n_sets * n_outputs * call.dtype.itemsize, 1), 1)
     samples = min(max(most // max(call.n_subnets, 1), 64), most, max(call.n_samples, 1))

@@ -1,4 +1,4 @@
-"""Networks that are to be judged or differentiated, validated once, on a backend."""
+"""The operands of losses and gradients of networks, validated once, on a backend."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LOSSES = (*loss_problem.LOSSES, CATEGORICAL)
 
 
 class NetworkProblem:
-    """Valid operands of functions that sum up, and the backend that does it.
+    """Validated operands of functions that sum over networks, and the choice of their backend.
 
-    `options` are those of `mlp`: activation, output_activation, inputs, additive; `others` are
-    further operands by name, of which None is not there.
+    `options` are those of `mlp`: activation, output_activation, inputs, additive. `others` are
+    further operands by name; None means that an operand is absent.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class NetworkProblem:
 
     @property
     def last_key(self) -> str:
-        """The key of the last layer's activation."""
+        """The key of the output activation."""
         last = self.call.activations[-1]
         return "linear" if last is None else last.key
 
@@ -51,7 +51,7 @@ class NetworkProblem:
         problem.expect_derivative("output_activation", last)
 
     def on_backend(self, sums: MlpSums) -> tuple[Summing, MlpSums]:
-        """Choose the backend, now that everything is valid, and bring the operands there."""
+        """Choose the backend for the validated operands, and bring them there."""
         xp, call = self.xp, sums.call
         backend = choice.choose("mlp_sums", xp, call.dtype, call.shape, None, sums)
         if backend.ARRAYS != "numpy" and not all(hasattr(backend, name) for name in FUNCTIONS):
@@ -63,9 +63,9 @@ class NetworkProblem:
     def empty_gradients(
         self, summing: Summing, summed: bool, dtype: np.dtype | None = None
     ) -> tuple[tuple[tuple[Any, Any], ...], Any]:
-        """Return arrays for the gradients of layers and of the intercept, of a dtype or their own.
+        """Allocate the gradients of layers and intercept, in a dtype or in the operands' own.
 
-        A parameter that sets share has one for each of them, unless gradients are `summed`.
+        A parameter shared by sets has one gradient per set, unless gradients are `summed`.
         """
         call = self.call
 
@@ -81,7 +81,7 @@ class NetworkProblem:
 
 
 class NetworkLoss(NetworkProblem):
-    """Networks that are to be judged."""
+    """Networks whose loss is computed."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class NetworkLoss(NetworkProblem):
             )
 
     def means(self, gradients: bool) -> tuple[Any, ...]:
-        """Return the loss; with gradients, those of the layers and of the intercept, too."""
+        """Return the loss; with `gradients`, also those of the layers and of the intercept."""
         with namespaces.device_of(self.call.samples):
             summing, sums = self._start(gradients)
             divisor_array = None
@@ -128,10 +128,10 @@ class NetworkLoss(NetworkProblem):
             return returned(summing, outs)
 
     def totals(self, gradients: bool) -> Any:
-        """Return the sums over samples, float64 (N, columns), with `sample_weight` as it is.
+        """Return the sums over samples, float64 (N, columns); `sample_weight` is used unscaled.
 
-        They are nodes of the tree over all samples, as those of `Summing.totals`. The columns are
-        the sums that have the `shapes_of_totals`, one after the other.
+        They are nodes of the tree over all samples, like those of `Summing.totals`. The columns
+        hold the sums that have the `shapes_of_totals`, one after the other.
         """
         call = self.call
         with namespaces.device_of(call.samples):
@@ -150,20 +150,20 @@ class NetworkLoss(NetworkProblem):
             return self.xp.concatenate(columns, axis=1)
 
     def shapes_of_totals(self, gradients: bool) -> list[tuple[int, ...]]:
-        """Return the shapes of the sums of one set: losses of networks, and then gradients."""
+        """Return the shapes of the sums of one set: losses of networks, then gradients."""
         call = self.call
         losses = [(1 if call.additive else call.n_subnets,)]
         return losses + [x.shape[1:] for x in self.parameters if gradients]
 
     @property
     def parameters(self) -> list[Any]:
-        """Weight and bias of each layer, and the intercept, if they are there."""
+        """The weight and bias of each layer, and the intercept; those that are given."""
         _, *parameters = self.call.arrays
         return parameters
 
     @property
     def divisor(self) -> float:
-        """What sums are divided by, but for the total of sample_weight."""
+        """The divisor of the sums, without the total of sample_weight."""
         call = self.call
         number = 1.0 if self.loss == CATEGORICAL else float(call.sizes[-1])
         if not (self.per_subnetwork or call.additive):
@@ -171,7 +171,7 @@ class NetworkLoss(NetworkProblem):
         return number if self.others["sample_weight"] is not None else number * call.n_samples
 
     def _start(self, gradients: bool) -> tuple[Summing, MlpSums]:
-        """Check what depends on values, and bring the operands to the backend."""
+        """Check the values that need checking, and bring the operands to the backend."""
         if gradients:
             self.expect_derivatives()
         self._check_targets()
@@ -189,7 +189,7 @@ class NetworkLoss(NetworkProblem):
         of_loss: np.dtype,
         of_gradients: np.dtype | None = None,
     ) -> Outputs:
-        """Return arrays for the loss, of this shape, and for gradients if they are asked for."""
+        """Allocate the loss, of this shape, and the gradients if requested."""
         layers, intercept = ((None, None),) * len(self.call.layers), None
         if gradients:
             layers, intercept = self.empty_gradients(summing, False, of_gradients)
@@ -213,7 +213,7 @@ class NetworkLoss(NetworkProblem):
         return shapes | {"(B, 1)": (n_samples, 1), "(B,)": (n_samples,)}
 
     def _check_targets(self) -> None:
-        """Raise unless the loss is defined for all targets; those on a GPU are not looked at."""
+        """Raise unless the loss is defined for all targets; targets on a GPU are not checked."""
         targets = self.others["targets"]
         if self.xp is not np:
             return
@@ -234,7 +234,7 @@ class NetworkLoss(NetworkProblem):
 
 
 def returned(summing: Summing, outs: Any) -> Any:
-    """Return arrays of a result, tuples or None as arrays of the caller's kind."""
+    """Convert arrays of a result, tuples of them or None for the caller."""
     if isinstance(outs, tuple):
         return tuple(returned(summing, x) for x in outs)
     return None if outs is None else summing.returned(outs)

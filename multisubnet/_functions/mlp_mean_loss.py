@@ -25,7 +25,7 @@ class MlpLossAndGrad(NamedTuple):
     loss: Any
     """The loss, (N,) or (N, S)."""
     grad_layers: tuple[tuple[Any, Any], ...]
-    """Of each layer the gradients of weight (N, S, inputs, outputs) and bias (N, S, outputs)."""
+    """For each layer, the gradients of weight (N, S, inputs, outputs) and bias (N, S, outputs)."""
     grad_intercept: Any
     """The gradient of the intercept, (N, P), or None."""
 
@@ -78,42 +78,43 @@ def mlp_mean_loss(
     per_subnetwork: bool = False,
     dtype: Any = None,
 ) -> Any:
-    """Judge N sets of networks with hidden layers: the mean loss of each set.
+    """Compute the mean loss of each of N sets of networks with hidden layers.
 
-    The predictions are those of `mlp`, and no array of all of them is made. Lower is better.
+    The predictions are those of `mlp`; the array of all predictions is never allocated. Lower is
+    better.
 
     Parameters
     ----------
     samples, layers, activation, output_activation, inputs, additive, intercept
         As for `mlp`.
     targets : array_like
-        The values to predict. Of shape (B, S, P), one per prediction of a set; (B, S) if each
+        The values to predict: of shape (B, S, P), one per prediction of a set; (B, S) if each
         network has one output, P = 1; (B, P) if there is one network, S = 1; (B, 1) or (B,), one
-        for all predictions of a sample. If networks are added up, (B, P), (B, 1) or (B,).
+        for all predictions of a sample. With ``additive=True``: (B, P), (B, 1) or (B,).
     loss : str, optional
-        As for `mean_loss`; or ``"categorical_crossentropy_from_logits"``, the loss
+        As for `mean_loss`; or ``"categorical_crossentropy_from_logits"``, which is
         -log(softmax(p)[t]) of the P outputs p of a network. Its targets t are integers from 0 to
         P - 1, of shape (B, S), or (B, 1) or (B,) for all networks or their sum.
     sample_weight : array_like, shape (B,), optional
         As for `mean_loss`.
     per_subnetwork : bool, optional
-        Return a loss per network instead of their mean. Not with ``additive=True``.
+        Return a loss per network instead of their mean. Not allowed with ``additive=True``.
     dtype : dtype_like, optional
         The floating dtype of the result; float64 by default.
 
     Returns
     -------
     ndarray, shape (N,) or (N, S)
-        The mean over samples, networks and outputs (of ``categorical_crossentropy_from_logits``
-        over samples and networks), or that of each network: an array of the operands' kind. It is
-        NaN if there is no sample or no network.
+        The mean over samples, networks and outputs (for ``categorical_crossentropy_from_logits``,
+        over samples and networks), or the mean of each network: an array of the operands' kind. It
+        is NaN if there are no samples or no networks.
 
     Raises
     ------
     ValueError
-        An operand has the wrong shape; the loss has another name, or is not defined for a target,
-        as for `mean_loss`; a label is not the number of an output (labels on a GPU are not looked
-        at, and give NaN); ``per_subnetwork=True`` with ``additive=True``; and as for `mlp`.
+        An operand has the wrong shape; the loss is unknown, or a target is outside its domain, as
+        for `mean_loss`; a label is out of range (labels on a GPU are not checked, and give NaN);
+        ``per_subnetwork=True`` is combined with ``additive=True``; and as for `mlp`.
     TypeError
         Labels are not integers; and as for `mlp` and `mean_loss`.
     IndexError, BackendUnavailable
@@ -121,27 +122,27 @@ def mlp_mean_loss(
 
     See Also
     --------
-    mlp_mean_loss_and_grad : the gradients, too, in the same pass.
+    mlp_mean_loss_and_grad : loss and gradients in one pass.
     mean_loss : networks of one weight and one bias.
     mlp : the predictions.
 
     Notes
     -----
-    The result has the same bits on every backend. Samples, layers and intercept decide the working
-    dtype, to which all operands are cast first: float32 if they are float16, bfloat16 and float32,
-    else float64. Predictions are those of `mlp` before they are rounded to float16 or bfloat16.
-    The losses of the outputs of a network are added up in their order, and multiplied by the weight
-    of the sample. These terms are added up over samples, then over networks, in the order that
-    `mean_loss` describes, and divided in the end. Additive networks are added up as by `mlp`.
+    The result has the same bits on every backend. All operands are first cast to the working dtype:
+    float32 if samples, layers and intercept are float16, bfloat16 or float32, else float64.
+    Predictions are those of `mlp` before rounding to float16 or bfloat16. The losses of a network's
+    outputs are added in order and multiplied by the sample weight. These terms are summed over
+    samples, then over networks, in the order that `mean_loss` describes. The division comes last.
+    Additive networks are summed as in `mlp`.
 
-    The categorical crossentropy is log(1 + rest) - (p[t] - m): m is the largest output, and `rest`
-    the sum of exp(p - m) of all outputs but the first one that is m, in their order. So a small
-    loss keeps its digits.
+    The categorical crossentropy is log(1 + rest) - (p[t] - m). Here m is the largest output, and
+    `rest` is the sum of exp(p - m) over all outputs in order, without the first that equals m. A
+    small loss therefore keeps its digits.
 
-    A network of one layer, one input and one output has the bits of `mean_loss`, except those of
-    its closed form.
+    A network of one layer, one input and one output gives the bits of `mean_loss`, except where
+    `mean_loss` uses its closed form.
 
-    Beside operands and result, a call needs no more than 64 MiB; with ``additive=True`` also twice
+    Apart from operands and result, a call needs at most 64 MiB; with ``additive=True``, also twice
     the predictions of one set.
 
     Examples
@@ -226,7 +227,7 @@ def mlp_mean_loss_and_grad(
     per_subnetwork: bool = False,
     dtype: Any = None,
 ) -> MlpLossAndGrad:
-    """Judge N sets of networks, and find the gradients of their losses in the same pass.
+    """Compute the mean loss of each of N sets of networks, and its gradients, in one pass.
 
     Parameters
     ----------
@@ -235,30 +236,30 @@ def mlp_mean_loss_and_grad(
     loss, activation, output_activation, inputs, additive, intercept : optional
         As for `mlp_mean_loss`.
     sample_weight, per_subnetwork, dtype : optional
-        As for `mlp_mean_loss`; `dtype` is that of the loss.
+        As for `mlp_mean_loss`; `dtype` is the dtype of the loss.
 
     Returns
     -------
     loss : ndarray, shape (N,) or (N, S)
-        The result of `mlp_mean_loss`, of the same bits.
+        The result of `mlp_mean_loss`, with the same bits.
     grad_layers : tuple of (grad_weight, grad_bias)
-        A pair per layer, of shape (N, S, inputs, outputs) and (N, S, outputs): the derivatives of
-        each set's (or network's) loss with respect to its weights and biases, of their dtype (the
-        working dtype if that is not a floating one). Parameters that sets share have derivatives
-        for each set. `grad_bias` is None if the layer has no bias.
+        One pair per layer, of shapes (N, S, inputs, outputs) and (N, S, outputs): the derivatives
+        of each set's (or network's) loss with respect to its weights and biases, in their dtype
+        (the working dtype if that is not a floating dtype). Parameters shared by sets have
+        derivatives for each set. `grad_bias` is None if the layer has no bias.
     grad_intercept : ndarray, shape (N, P), or None
-        The derivatives with respect to the intercept; None if there is none.
+        The derivatives with respect to the intercept; None without one.
 
-        These three are the fields of a named tuple.
+        The three are the fields of a named tuple.
 
     Raises
     ------
     ValueError, TypeError, IndexError, BackendUnavailable
-        As for `mlp_mean_loss`; an activation is a derivative.
+        As for `mlp_mean_loss`; also if an activation is a derivative.
 
     See Also
     --------
-    mlp_mean_loss : the loss alone, with all that is said there.
+    mlp_mean_loss : the loss alone, with a full description.
     mlp_vjp : gradients of any function of the predictions.
     mean_loss_and_grad : networks of one weight and one bias.
 
@@ -271,14 +272,14 @@ def mlp_mean_loss_and_grad(
         delta[l][j]    = (weight[l + 1][j, 0] * delta[l + 1][0]
                           + weight[l + 1][j, 1] * delta[l + 1][1] + ...) * activation'(z[l][j])
 
-    from left to right, each operation rounded once. The terms h[l - 1][j] * delta[l][k] of a
-    weight, and delta[l][k] of a bias, are added up over samples in the order that `mean_loss`
-    describes. If networks are added up, dloss/dp * sample_weight[b] is rounded first, and then
-    multiplied by activation' of each network.
+    from left to right, each operation rounded once. The terms h[l - 1][j] * delta[l][k] of a weight
+    and delta[l][k] of a bias are summed over samples in the order that `mean_loss` describes. With
+    ``additive=True``, dloss/dp * sample_weight[b] is rounded first and then multiplied by the
+    activation' of each network.
 
     Examples
     --------
-    One step of gradient descent for two networks 1-2-1:
+    One step of gradient descent for two 1-2-1 networks:
 
     >>> import numpy as np
     >>> import multisubnet as ms

@@ -1,4 +1,4 @@
-"""What functions of networks with hidden layers do first: check their operands, once."""
+"""Validation of the operands of networks with hidden layers, once per call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ARRAYS_OF_NUMPY_OR_NONE = {np.ndarray, type(None)}
 
 
 class Options(NamedTuple):
-    """The options of `mlp` by which networks compute, in the order in which `read` takes them."""
+    """The options of `mlp` that affect the result, in the order in which `read` takes them."""
 
     activation: Any
     output_activation: Any
@@ -27,14 +27,14 @@ class Options(NamedTuple):
     additive: Any
 
     def with_array(self) -> Options:
-        """Return them with `inputs` as a NumPy array, if there are any."""
+        """Return the options with `inputs` as a NumPy array, unless it is None."""
         return self if self.inputs is None else self._replace(inputs=np.asarray(self.inputs))
 
 
 def adapter_function(
     name: str, named: dict[str, Any], others: tuple[Any, ...]
 ) -> Callable[..., Any] | None:
-    """Return the function of this name for arrays of another library, or None if there are none."""
+    """Return the function of this name in the adapter of another library, or None without one."""
     if _ARRAYS_OF_NUMPY_OR_NONE.issuperset(map(type, (*named.values(), *others))):
         return None
     adapter = frameworks.of((*named.values(), *others))
@@ -50,7 +50,7 @@ def read(
     out: Any,
     others: dict[str, Any] | None = None,
 ) -> tuple[ModuleType, MlpCall, dict[str, Any]]:
-    """Return the namespace, the validated call, and other operands as arrays of the namespace."""
+    """Return the namespace, the validated call, and other operands as arrays of that namespace."""
     others = {} if others is None else others
     if "intercept" in named and not additive:
         raise ValueError("intercept needs additive=True: without it, networks are not added up")
@@ -92,7 +92,7 @@ def read_parameters(
     additive: Any,
     intercept: Any,
 ) -> MlpCall:
-    """Return the validated call of networks on no samples, of as many features as they need."""
+    """Return the validated call of networks without samples, with as many features as needed."""
     named = name_operands(None, layers, intercept)
     del named["samples"]
     xp = namespaces.namespace(named)
@@ -145,17 +145,17 @@ def _name(number: int) -> tuple[str, str]:
     return f"layers[{number}][0]", f"layers[{number}][1]"
 
 
-_NAMES = [_name(number) for number in range(16)]  # no cache: torch.compile looks into none
+_NAMES = [_name(number) for number in range(16)]  # a list: torch.compile cannot trace a cache
 
 
 def call_by_name(function: Any, named: dict[str, Any], options: Options, **others: Any) -> Any:
-    """Call a function of this package on operands as `name_operands` names them, and others."""
+    """Call a public function with operands named as by `name_operands`, and other arguments."""
     rest = {name: x for name, x in named.items() if "[" not in name}
     return function(rest.pop("samples"), pairs_of(named), **rest, **options._asdict(), **others)
 
 
 def pairs_of(named: dict[str, Any]) -> tuple[tuple[Any, Any], ...]:
-    """Return the layers among operands by name."""
+    """Return the layers from operands by name."""
     pairs = []
     weight, bias = _names_of(0)
     while weight in named:
@@ -165,7 +165,7 @@ def pairs_of(named: dict[str, Any]) -> tuple[tuple[Any, Any], ...]:
 
 
 def _common_dtype(named: dict[str, Any]) -> np.dtype:
-    """Return the dtype that operands have in common, in native byte order."""
+    """Return the common dtype of the operands, in native byte order."""
     dtype = named["samples"].dtype
     same = [x for x in named.values() if x.dtype is dtype]
     if not (len(same) == len(named) and dtype.num in dtypes.BUILT_IN and dtype.isnative):
@@ -208,7 +208,7 @@ def _validate(
 def _count_sets(
     samples: tuple[int, ...], layers: tuple[Any, ...], intercept: tuple[int, ...] | None
 ) -> int:
-    """Return N, having checked the shapes of all operands."""
+    """Check the shapes of all operands, and return N."""
     shapes = _Shapes(samples)
     for number, (weight, bias) in enumerate(layers):
         shapes.check_layer(number, weight, bias)
@@ -218,12 +218,12 @@ def _count_sets(
 
 
 class _Shapes:
-    """The shapes of the operands that were read, with which the next ones must agree."""
+    """The sizes found so far, with which the shapes of further operands must agree."""
 
     def __init__(self, samples: tuple[int, ...]):
         if len(samples) not in (2, 3):
             raise ValueError(f"samples has shape {samples}; expected (B, F) or (N, B, F)")
-        # None while nothing has said what they are.
+        # None until an operand determines them.
         self.n_sets = samples[0] if len(samples) == 3 else None
         self.n_subnets: int | None = None
         self.n_outputs: int | None = None
@@ -231,7 +231,7 @@ class _Shapes:
     def check_layer(
         self, number: int, shape: tuple[int, ...], bias: tuple[int, ...] | None
     ) -> None:
-        """Raise unless the shapes of a weight and a bias agree with those before them."""
+        """Raise unless the shapes of a weight and a bias agree with earlier operands."""
         if (
             len(shape) != 4
             or not self._has_sets(shape[0])
@@ -288,7 +288,7 @@ class _Shapes:
 
 
 def _wiring(inputs: Any, of_weight: tuple[int, ...], n_features: int) -> np.ndarray | None:
-    """Return which features each network sees, (S, d), or None if that is s * d + i."""
+    """Return the features that each network sees, (S, d), or None if they are s * d + i."""
     _, n_subnets, n_inputs, _ = of_weight
     if inputs is None:
         if (n_inputs == 1 and n_subnets == n_features) or (
@@ -333,7 +333,7 @@ def activations_of(
 
 
 def activation_per_layer(hidden: Any, last: Any, n_layers: int) -> tuple[Any, ...]:
-    """Return what is given as the activation of each layer."""
+    """Return the activation of each layer, as given by the user."""
     if not isinstance(hidden, list | tuple):
         hidden = (hidden,) * (n_layers - 1)
     if len(hidden) != n_layers - 1:

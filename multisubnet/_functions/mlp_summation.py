@@ -1,7 +1,7 @@
-"""Sums over samples and sets of what networks with hidden layers give, chunk by chunk.
+"""Sums over samples and sets for networks with hidden layers, chunk by chunk.
 
-Backends write the totals of blocks (_backends/mlp_sums.py). Here these are added up and divided,
-for as many sets and networks as fit into some megabytes.
+Backends write the totals of blocks (_backends/mlp_sums.py). This module adds and divides them, for
+as many sets and networks at a time as fit in a few megabytes.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from multisubnet._backends import choice
 from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
 from multisubnet._functions.summation import Summing
 
-_TOTALS_BYTES = 1 << 24  # of totals of blocks that are held at once
-_PREDICTIONS_BYTES = 1 << 23  # of additive networks, for as many sets as fit, at least one
+_TOTALS_BYTES = 1 << 24  # for block totals held at once
+_PREDICTIONS_BYTES = 1 << 23  # for predictions of additive networks; holds at least one set
 FUNCTIONS = "mlp", "mlp_sums", "mlp_sample_sums", "mlp_judge"
 _SLOPES = Summands("product", "linear", ("slope",), False)
 
 
 class Outputs(NamedTuple):
-    """Arrays for results, or None for what is not asked for.
+    """Output arrays; None for those not requested.
 
-    The loss is of shape (N, S), or (N,) for all networks of a set; gradients have the shapes of
-    weight, bias and intercept, with N in front, or with 1 for sums over sets.
+    The loss has shape (N, S), or (N,) for all networks of a set. Gradients have the shapes of
+    weight, bias and intercept, with N in front, or 1 for sums over sets.
     """
 
     loss: Any
@@ -37,14 +37,14 @@ class Outputs(NamedTuple):
 
     @property
     def has_layers(self) -> bool:
-        """Whether a gradient of a layer is asked for."""
+        """Return whether a gradient of a layer is requested."""
         return any(x is not None for layer in self.layers for x in layer)
 
 
 class NetworkSums:
-    """A backend at work on the sums of networks, whose operands are arrays of its own.
+    """A backend that sums over networks, with operands as its own arrays.
 
-    Sums are divided by a number, times that of an array of one if there is one.
+    Sums are divided by `divisor` and, if given, by the one element of `divisor_array`.
     """
 
     def __init__(self, summing: Summing, divisor: float = 1.0, divisor_array: Any = None):
@@ -68,7 +68,7 @@ class NetworkSums:
             self._finish(tree.total().loss[None], out)
 
     def write_of_samples(self, sums: MlpSums, out: Any) -> None:
-        """Write gradients of samples (B, F) or (N, B, F), with cotangents for targets."""
+        """Write gradients of samples (B, F) or (N, B, F), with cotangents as targets."""
         call = sums.call
         over_sets = call.samples.ndim == 2
         n_columns = call.n_subnets * call.sizes[0]
@@ -87,16 +87,16 @@ class NetworkSums:
                 "mlp_sample_sums", part, totals.reshape(*shape, call.n_subnets, call.sizes[0])
             )
             if not over_sets:
-                totals += 0.0  # as a sum of one term is, which is not -0.0
+                totals += 0.0  # turns -0.0 into +0.0, as a sum of one term does
             self._add_features(totals, call.inputs, out[rows].reshape(kept, out.shape[-1]))
 
     def _run(self, name: str, *operands: Any) -> None:
-        """Run a function of the backend, or of NumPy if the backend has none of this name."""
+        """Call a function of the backend, or NumPy's if the backend does not have it."""
         backend = self.summing.backend
         getattr(backend if hasattr(backend, name) else choice.load("numpy"), name)(*operands)
 
     def _finish(self, totals: Any, out: Any, divided: bool = True) -> None:
-        """Write sums over the first axis to `out`, of the shape of the others."""
+        """Write sums over the first axis to `out`, which has the shape of the other axes."""
         if totals.size:
             flat = totals.reshape(len(totals), len(out), -1)
             divisor = self.divisor if divided else (1.0, None)
@@ -109,7 +109,7 @@ class NetworkSums:
         return node
 
     def _take(self, totals: Any, out: Any, sets: slice, subnets: slice, n_sets: int) -> None:
-        """Write totals of blocks of some sets and networks to a gradient, or add them up first."""
+        """Write or accumulate block totals of some sets and networks into a gradient."""
         if len(out) == n_sets:
             self._finish(totals, out[sets, subnets])
             return
@@ -119,7 +119,7 @@ class NetworkSums:
         tree.add(MlpTotals(self._summed(of_sets[:, None]), ()))
 
     def _write_chunks(self, sums: MlpSums, outs: Outputs, first: int, n_sets: int) -> None:
-        """Write losses and gradients of sets from `first` on, of `n_sets`."""
+        """Write losses and gradients of a chunk of the `n_sets` sets, starting at `first`."""
         call = sums.call
         if outs.loss is None and not outs.has_layers:
             return
@@ -143,7 +143,7 @@ class NetworkSums:
                 self.summing.backend.finish(losses, outs.loss[there], *self.divisor)
 
     def _totals(self, sums: MlpSums, outs: Outputs, most_blocks: int) -> MlpTotals:
-        """Return totals of blocks; or of all together, if they are more than `most_blocks`."""
+        """Return totals per block, or one total if there are more than `most_blocks` blocks."""
         call, tree = sums.call, _Tree()
         step = most_blocks * BLOCK
         for start in range(0, max(call.n_samples, 1), step):
@@ -159,7 +159,7 @@ class NetworkSums:
     def _additive(self, sums: MlpSums, outs: Outputs) -> Iterator[tuple[int, MlpSums]]:
         """Write losses, and yield sets with the cotangents of their networks.
 
-        That is for as many sets as fit, each time with the number of the first one.
+        Each step takes as many sets as fit, and yields the number of the first one.
         """
         n_sets, n_samples, n_outputs = sums.call.shape
         of_set = n_samples * n_outputs * sums.call.dtype.itemsize
@@ -176,7 +176,7 @@ class NetworkSums:
                 yield n, part.apart(slopes)
 
     def _judge(self, sums: MlpSums, loss: Any, wants_slopes: bool) -> Any:
-        """Write the loss of additive networks, if there is an array for it; return the slopes."""
+        """Write the loss of additive networks if requested, and return the slopes."""
         if sums.loss.loss == "product":
             return sums.targets[:, :, 0]
         call, empty = sums.call, self.summing.empty
@@ -190,7 +190,7 @@ class NetworkSums:
         return slopes
 
     def _sum_slopes(self, slopes: Any) -> Any:
-        """Return the totals of blocks of slopes (N, B, P)."""
+        """Return the block totals of slopes (N, B, P)."""
         n_sets, n_samples, n_outputs = slopes.shape
         totals = self.summing.empty((max(-(-n_samples // BLOCK), 1), 1, n_sets, n_outputs))
         if n_samples:
@@ -212,7 +212,7 @@ class NetworkSums:
         return MlpTotals(None if outs.loss is None else self.summing.empty(front), layers)
 
     def _add_features(self, totals: Any, inputs: np.ndarray | None, out: Any) -> None:
-        """Write sums over blocks, and over all that see the same feature, to `out` (kept, F)."""
+        """Write sums over blocks and over networks that see the same feature to `out` (kept, F)."""
         if inputs is None:
             self._finish(totals, out)
             return
@@ -226,10 +226,10 @@ class NetworkSums:
 
 
 class _Tree:
-    """The binary tree of sums over nodes, `MlpTotals`, that are added one after the other."""
+    """A binary tree of sums over nodes, `MlpTotals`, added one after the other."""
 
     def __init__(self) -> None:
-        self._nodes: list[tuple[int, MlpTotals]] = []  # with how many levels there are below it
+        self._nodes: list[tuple[int, MlpTotals]] = []  # with the number of levels below each
 
     def add(self, node: MlpTotals) -> None:
         """Add a node."""
@@ -253,9 +253,9 @@ class _Tree:
 
 
 def _chunks(n_sets: int, n_subnets: int, held: int) -> Iterator[tuple[slice, list[slice]]]:
-    """Yield sets, and the networks of which `held` of these sets are taken at once.
+    """Yield slices of sets, and for each a list of slices of networks that fit together.
 
-    These are all networks of some sets, a power of two of them, or else some of one set.
+    A step takes all networks of a power-of-two number of sets, or else some networks of one set.
     """
     step = _power_of_two(held // max(n_subnets, 1))
     networks = n_subnets if step > 1 else min(max(held, 1), n_subnets)
@@ -267,12 +267,12 @@ def _chunks(n_sets: int, n_subnets: int, held: int) -> Iterator[tuple[slice, lis
 
 
 def _power_of_two(number: int) -> int:
-    """Return the largest power of two up to a number, and 1 for what is less."""
+    """Return the largest power of two that does not exceed a number; at least 1."""
     return 1 << max(number, 1).bit_length() - 1
 
 
 def _in_turn(features: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield columns and their features: of each feature its first column, then its second, ..."""
+    """Yield columns and features: first the first column of each feature, then the second, ..."""
     order = np.argsort(features, kind="stable")
     ordered = features[order]
     begins = np.flatnonzero(np.diff(ordered, prepend=-1))

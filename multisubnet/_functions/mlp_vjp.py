@@ -24,12 +24,12 @@ OPERANDS: tuple[MlpOperand, ...] = ("samples", "layers", "intercept")
 
 
 class MlpVjp(NamedTuple):
-    """The result of `mlp_vjp`; None for what is not asked for."""
+    """The result of `mlp_vjp`; None for gradients not requested."""
 
     grad_samples: Any
     """(B, F) or (N, B, F)."""
     grad_layers: tuple[tuple[Any, Any], ...] | None
-    """Of each layer the gradients of weight and bias, of their shapes."""
+    """For each layer, the gradients of weight and bias, of their shapes."""
     grad_intercept: Any
     """(N, P) or (1, P); None without an intercept."""
 
@@ -73,35 +73,35 @@ def mlp_vjp(
     intercept: Any = None,
     wrt: Sequence[MlpOperand] = OPERANDS,
 ) -> MlpVjp:
-    """Pull a cotangent of `mlp` back to its operands, as automatic differentiation does.
+    """Compute the vector-Jacobian product of `mlp`, as automatic differentiation does.
 
-    The gradients of ``(cotangent * mlp(samples, layers, ...)).sum()``.
+    The results are the gradients of the scalar ``(cotangent * mlp(samples, layers, ...)).sum()``.
 
     Parameters
     ----------
     samples, layers, activation, output_activation, inputs, additive, intercept
-        As for `mlp`; no activation is a derivative.
+        As for `mlp`, except that activations cannot be derivatives.
     cotangent : array_like, shape (N, B, S, P), or (N, B, P) if additive
         The derivative of a scalar with respect to each element of the result.
     wrt : sequence of {"samples", "layers", "intercept"}, optional
-        The operands whose gradients are asked for; all of them by default.
+        The operands to differentiate with respect to; by default all of them.
 
     Returns
     -------
     grad_samples : ndarray, shape (B, F) or (N, B, F), or None
-        The gradient of samples: of a feature that several networks see, their sum.
+        The gradient of samples. If several networks see a feature, it is the sum of theirs.
     grad_layers : tuple of (grad_weight, grad_bias), or None
-        A pair per layer, of the shapes of weight and bias. `grad_bias` is None without a bias.
+        One pair per layer, of the shapes of weight and bias. `grad_bias` is None without a bias.
     grad_intercept : ndarray, shape (N, P) or (1, P), or None
         None without an intercept.
 
-        These three are the fields of a named tuple: each None if it is not asked for, else of the
-        dtype of the operand (the working dtype if that is not a floating one).
+        The three are the fields of a named tuple. Each is None if not requested; otherwise it has
+        the dtype of the operand (the working dtype if that is not a floating dtype).
 
     Raises
     ------
     ValueError
-        An operand has the wrong shape; `wrt` has another name; and as for `mlp`.
+        An operand has the wrong shape; a name in `wrt` is unknown; and as for `mlp`.
     TypeError
         An activation is a derivative; and as for `mlp`.
     IndexError, BackendUnavailable
@@ -109,18 +109,17 @@ def mlp_vjp(
 
     See Also
     --------
-    mlp_mean_loss_and_grad : the gradient of a loss, without an array of cotangents.
+    mlp_mean_loss_and_grad : the gradient of a loss, without a cotangent array.
     affine_vjp : networks of one weight and one bias.
 
     Notes
     -----
-    The result has the same bits on every backend. All is cast to the working dtype first: float32
-    if samples, layers and intercept are float16, bfloat16 and float32, else float64. The cotangent
-    takes the place of dloss/dp in the order of operations that `mlp_mean_loss_and_grad` describes.
-    Sums over samples, or over sets, have the order that `mean_loss` describes. A parameter that
-    sets share has its sum over sets after that over samples, in float64, by a binary tree. Of a
-    feature that several networks see, the sums over sets are added up in the order of `inputs`, in
-    float64, and rounded once.
+    The result has the same bits on every backend. All operands are first cast to the working dtype:
+    float32 if samples, layers and intercept are float16, bfloat16 or float32, else float64. The
+    cotangent takes the place of dloss/dp in the operations that `mlp_mean_loss_and_grad` describes.
+    Sums over samples, or over sets, use the order of `mean_loss`. A parameter shared by sets is
+    summed over samples, then over sets, in float64, by a binary tree. If several networks see a
+    feature, their sums over sets are added in the order of `inputs`, in float64, and rounded once.
 
     Examples
     --------

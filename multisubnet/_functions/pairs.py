@@ -1,4 +1,4 @@
-"""The packed form of weights: one (weight, bias) pair for each feature."""
+"""The packed form of weights: one (weight, bias) pair per feature."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def from_pairs(pairs: Any) -> tuple[Any, Any]:
     Parameters
     ----------
     pairs : array_like, shape (N, F, 2)
-        N sets of one (weight, bias) pair for each of F features; or a sequence of N arrays of
+        N sets with one (weight, bias) pair for each of F features; or a sequence of N arrays of
         shape (F, 2).
 
     Returns
     -------
     weight, bias : ndarray, shape (N, F)
-        New C-contiguous arrays in native byte order; CuPy arrays where `pairs` is one, or is a
-        sequence of them.
+        New C-contiguous arrays in native byte order; CuPy arrays if `pairs` is a CuPy array or a
+        sequence of CuPy arrays.
 
     Raises
     ------
     ValueError
         `pairs` has another shape.
     TypeError
-        Its dtype is not bool, integer, float or complex; some of the items are CuPy arrays and
-        others are not, or they are CuPy arrays of several dtypes or devices.
+        The dtype is not bool, integer, float or complex; CuPy arrays are mixed with other items,
+        or differ in dtype or device.
 
     See Also
     --------
@@ -68,7 +68,7 @@ def from_pairs(pairs: Any) -> tuple[Any, Any]:
 
 
 def unpacked(pairs: Any) -> tuple[Any, Any]:
-    """Return weight and bias, NumPy or CuPy arrays, of pairs that are any array_like."""
+    """Return weight and bias as NumPy or CuPy arrays, from any array_like of pairs."""
     pairs = as_array("pairs", pairs)
     if pairs.ndim != 3 or pairs.shape[-1] != 2:
         raise ValueError(
@@ -99,20 +99,20 @@ def to_pairs(weight: Any, bias: Any) -> Any:
     Parameters
     ----------
     weight, bias : array_like, shape (N, F) or (1, F)
-        (1, F) is shared by all sets.
+        Shape (1, F) is shared by all sets.
 
     Returns
     -------
     pairs : ndarray, shape (N, F, 2)
-        A new C-contiguous array of `numpy.result_type` of the two; a CuPy array where they are.
+        A new C-contiguous array of dtype `numpy.result_type` of the two; a CuPy array if they are.
 
     Raises
     ------
     ValueError
-        The shapes differ, or are not of two dimensions.
+        The shapes differ, or are not two-dimensional.
     TypeError
-        One is a CuPy array and the other is not; they are CuPy arrays of two dtypes or devices; a
-        dtype is not bool, integer, float or complex.
+        Only one is a CuPy array; CuPy arrays differ in dtype or device; a dtype is not bool,
+        integer, float or complex.
 
     See Also
     --------

@@ -1,4 +1,4 @@
-"""Validated operands of functions that sum up."""
+"""Validated operands of functions that compute sums."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from multisubnet._functions.summation import Summing, normalized
 
 
 class SumProblem:
-    """Validated operands of functions that sum up, and the backend that does it.
+    """Validated operands of functions that compute sums, and the choice of their backend.
 
-    `others` are further operands by name, of which None is not there.
+    `others` are further operands by name; None means that an operand is absent.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class SumProblem:
             self.activation, _ = resolve_activation(activation, self.dtype)
 
     def expect(self, name: str, shapes: dict[str, tuple[int, ...]]) -> None:
-        """Raise unless an operand, if it is there, has one of some shapes with names."""
+        """Raise unless an operand is absent or has one of the named shapes."""
         expect_shape(name, self.others[name], shapes)
 
     def dtype_of_gradient(self, operand: Any) -> np.dtype:
@@ -49,14 +49,14 @@ class SumProblem:
         expect_derivative("activation", self.activation)
 
     def terms(self, loss: str, outputs: tuple[str, ...], weighted: bool = False) -> Summands:
-        """Return terms with the activation of the problem."""
+        """Return summands with the activation of the problem."""
         key = "linear" if self.activation is None else self.activation.key
         return Summands(loss, key, outputs, weighted)
 
     def on_backend(self, terms: Summands, shape: tuple[int, ...] | None = None) -> Summing:
-        """Choose the backend, now that everything is valid, and bring the operands there.
+        """Choose the backend for the validated operands, and bring them there.
 
-        `shape` is that of all terms, if it is not that of the problem.
+        `shape` is the shape of all terms if it differs from that of the problem.
         """
         backend = choice.choose("sums", self.xp, self.dtype, shape or self.shape, None, terms)
         if backend.ARRAYS != self.xp.__name__:
@@ -68,25 +68,25 @@ class SumProblem:
         return Summing(backend, self.xp, self.dtype, number)
 
     def normalize(self, summing: Summing, name: str) -> Any:
-        """Return weights, if there are any, of which only the ratios count, as `normalized`."""
+        """Return weights normalized by `normalized`, or None if there are none."""
         weights = self.others[name]
         if weights is not None:
             weights = self.others[name] = normalized(summing, weights)
         return weights
 
     def over_samples(self) -> dict[str, Any]:
-        """Return the operands with axes (N, B, F), the second one to be summed up."""
+        """Return the operands with axes (N, B, F), to be summed over the second."""
         samples = self.samples if self.samples.ndim == 3 else self.samples[None]
         bias = None if self.bias is None else self.bias[:, None]
         return {"sample": samples, "weight": self.weight[:, None], "bias": bias}
 
     def over_sets(self) -> dict[str, Any]:
-        """Return the operands with axes (B, N, F), the second one to be summed up."""
+        """Return the operands with axes (B, N, F), to be summed over the second."""
         return swapped(self.over_samples())
 
 
 def check_others(others: dict[str, Any]) -> None:
-    """Raise unless operands, if they are there, are of dtypes that can be summed up."""
+    """Raise unless the dtypes of all operands given can be summed."""
     for name, array in others.items():
         if array is None:
             continue
@@ -100,7 +100,7 @@ def check_others(others: dict[str, Any]) -> None:
 
 
 def expect_shape(name: str, array: Any, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Raise unless an operand, if it is there, has one of some shapes with names."""
+    """Raise unless an operand is absent or has one of the named shapes."""
     if array is not None and array.shape not in shapes.values():
         expected = " or ".join(f"{names} = {shape}" for names, shape in shapes.items())
         raise ValueError(f"{name} has shape {array.shape}; expected {expected}")
@@ -127,7 +127,7 @@ def swapped(operands: dict[str, Any]) -> dict[str, Any]:
 
 
 def working_dtype(dtype: np.dtype) -> np.dtype:
-    """Return the dtype in which operands that have this one in common are summed up."""
+    """Return the dtype in which operands of this common dtype are summed."""
     if dtype.kind == "c" or dtype.char == "g":
         raise TypeError(
             f"samples, weight and bias together have dtype {dtype}; expected bool, integers or "

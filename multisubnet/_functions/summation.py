@@ -1,7 +1,7 @@
-"""Sums over samples or over sets, in the order that all backends keep.
+"""Sums over samples or sets, in the order that all backends share.
 
-What is summed up is computed from samples, weight and bias as it is needed; the array of all sets
-times all samples is never there.
+The summands are computed from samples, weight and bias on the fly; the array of all sets times all
+samples is never allocated.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from multisubnet._arrays import namespaces
 from multisubnet._backends import choice
 from multisubnet._backends.affine_call import AffineCall
 
-_LEAST_BYTES, _MOST_BYTES = 1 << 20, 1 << 23  # of the totals of blocks that are held at once
+_LEAST_BYTES, _MOST_BYTES = 1 << 20, 1 << 23  # for block totals held at once
 
-# Of float64.
+# Of float64:
 _EXPONENT = np.uint64(0x7FF << 52)
 _EXPONENT_OF_1 = np.uint64(0x3FF << 52)
 _LEAST_EXPONENT = np.uint64(1 << 52)
@@ -29,7 +29,7 @@ SUM = Summands("product", "linear", ("loss",), False)
 
 
 class Summing:
-    """A backend at work on sums in a dtype, and the way of the results to the caller."""
+    """A backend that sums in one dtype, and the conversion of results for the caller."""
 
     def __init__(self, backend: ModuleType, xp: ModuleType, dtype: np.dtype, parameter: float):
         self.backend, self.xp, self.dtype, self.parameter = backend, xp, dtype, parameter
@@ -43,9 +43,9 @@ class Summing:
         shape: tuple[int, ...] | None = None,
         terms: Summands | None = None,
     ) -> Summing:
-        """Choose the backend for what goes on where an array is.
+        """Choose the backend for the device of an array.
 
-        With the terms, and the shape of them all, it may be one that has to be loaded first.
+        With the summands and the shape of all terms, backends that must be loaded can be chosen.
         """
         xp = namespaces.namespace({"array": array})
         backend = choice.load(xp.__name__)
@@ -55,7 +55,7 @@ class Summing:
         return cls(backend, xp, dtype, 0.0)
 
     def returned(self, result: Any) -> Any:
-        """Return a result as an array of the caller's kind."""
+        """Return a result as an array of the caller's type."""
         if self.backend.ARRAYS == self.xp.__name__:
             return result
         return choice.load(self.xp.__name__).copy_from_other(result)
@@ -69,14 +69,14 @@ class Summing:
         divisor: float = 1.0,
         divisor_array: Any = None,
     ) -> None:
-        """Write the sums of terms, divided, to arrays of shape (kept, F), or (kept,) over F, too.
+        """Write the divided sums of terms to arrays of shape (kept, F), or (kept,) if also over F.
 
-        `shape` is (kept, summed, F), that of the operands.
+        `shape` is (kept, summed, F), the shape of the operands.
         """
         n_kept, length, n_features = shape
         n_blocks = max(-(-length // BLOCK), 1)
         of_the_array = self.dtype.itemsize * n_kept * length * n_features
-        # A GPU is kept busy by many totals; for a CPU, fewer are in its caches.
+        # Many totals keep a GPU busy; fewer stay in the caches of a CPU.
         least = _MOST_BYTES if self.backend.ARRAYS == "cupy" else _LEAST_BYTES
         held = min(max(of_the_array // 64, least), _MOST_BYTES)
         step = max(held // max(8 * n_blocks * len(outs) * n_features, 1), 1)
@@ -96,11 +96,11 @@ class Summing:
                 self.backend.finish(totals[:, i], out[part], divisor, divisor_array)
 
     def totals(self, terms: Summands, operands: dict[str, Any], shape: tuple[int, int, int]) -> Any:
-        """Return the sums of terms, float64 of shape (outputs, kept, F).
+        """Return the sums of terms, float64 (outputs, kept, F).
 
-        Where the operands are the part of longer ones from index i on, i being a multiple of BLOCK
-        times a power of two, and that is the number of blocks in them (fewer at the end), these
-        are nodes of the tree over all blocks, and `added` makes its root of them.
+        The operands may be a part of longer ones that starts at a multiple of BLOCK times a power
+        of two and has that number of blocks (fewer at the end). The sums are then nodes of the
+        tree over all blocks, and `added` computes its root from them.
         """
         n_kept, _, n_features = shape
         totals = self.empty((len(terms.outputs), n_kept, n_features))
@@ -110,7 +110,7 @@ class Summing:
     def added(self, nodes: Any) -> Any:
         """Return the sum of neighbouring nodes of the tree, of shape (nodes, outputs, kept, F).
 
-        It is a node, too, where their number is a power of two, or they are the last ones.
+        The sum is itself a node if their number is a power of two, or if they are the last ones.
         """
         if len(nodes) == 1:
             return nodes[0]
@@ -125,10 +125,10 @@ class Summing:
 
 
 def normalized(summing: Summing, weights: Any, largest: Any = None) -> Any:
-    """Return weights (n,) of a mean, times the power of two by which the largest is from 1 to 2.
+    """Scale weights (n,) of a mean by the power of two that brings the largest between 1 and 2.
 
-    Only their ratios count, and they can be of a dtype that has other numbers than the working one.
-    `largest` is an array of one, where these are some of the weights.
+    Only their ratios matter, and their dtype can have another range than the working dtype.
+    `largest` is an array of one element; give it if these are only some of the weights.
     """
     if largest is None:
         largest = largest_of(summing, weights)
@@ -143,7 +143,7 @@ def normalized(summing: Summing, weights: Any, largest: Any = None) -> Any:
 
 
 def largest_of(summing: Summing, weights: Any) -> Any:
-    """Return the largest size of weights (n,), an array of one."""
+    """Return the largest absolute value of weights (n,), an array of one element."""
     fused = getattr(summing.backend, "closed_form", None)
     if fused is not None:
         column = weights[:, None]
@@ -161,7 +161,7 @@ def _wide(summing: Summing, weights: Any) -> Any:
 
 
 def power_of_two(sizes: Any) -> Any:
-    """Return the largest powers of two, but normal ones, up to numbers of float64; 1 for others."""
+    """Return the largest normal power of two up to each float64 number, or 1 if there is none."""
     bits = sizes.view(np.uint64) & _EXPONENT
     bits[bits == 0] = _LEAST_EXPONENT
     bits[bits == _EXPONENT] = _EXPONENT_OF_1
@@ -169,9 +169,9 @@ def power_of_two(sizes: Any) -> Any:
 
 
 def in_float64(summing: Summing, array: Any, dtype: np.dtype) -> Any:
-    """Return a matrix, rounded to a dtype, in float64.
+    """Round a matrix to a dtype, and return it in float64.
 
-    On a GPU by `affine`, since CuPy takes float32 subnormals for zeros.
+    On a GPU this uses `affine`, because CuPy flushes float32 subnormals to zero.
     """
     if summing.backend.ARRAYS == "numpy":
         return array.astype(dtype, copy=False).astype(np.float64)

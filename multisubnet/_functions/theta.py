@@ -1,4 +1,4 @@
-"""The flat form of weights: one vector for each set, as optimizers hand them over."""
+"""The flat form of weights: one vector per set, as optimizers use it."""
 
 from __future__ import annotations
 
@@ -44,31 +44,30 @@ def from_theta(
     Parameters
     ----------
     theta : array_like, shape (N, P), (P, N) or (P,)
-        N sets of P = 2F parameters, all weights first, then all biases; P = F without biases. A
-        sequence of N vectors is (N, P), and one vector is one set.
+        N sets of P = 2F parameters: all weights, then all biases; P = F without biases. A
+        sequence of N vectors counts as (N, P), and one vector as one set.
     n_features : int
-        F.
+        The number of features, F.
     use_bias : bool, optional
         Whether there are biases.
     axis : {0, 1}, optional
-        Where N stands in the shape of `theta`: 0 is (N, P), one row for each set, as pycma and most
-        libraries have it; 1 is (P, N), as SciPy's ``differential_evolution(vectorized=True)`` does.
+        The axis of `theta` that runs over sets: 0 is (N, P), one row per set, as in pycma and most
+        libraries; 1 is (P, N), as in SciPy's ``differential_evolution(vectorized=True)``.
 
     Returns
     -------
     weight : ndarray, shape (N, F)
     bias : ndarray, shape (N, F), or None
-        Views of `theta` where that is an array; CuPy arrays where it is one, or is a sequence of
-        them. `bias` is None without biases.
+        Views of `theta` if it is an array; CuPy arrays if it is a CuPy array or a sequence of
+        CuPy arrays. `bias` is None without biases.
 
     Raises
     ------
     ValueError
-        `theta` has another shape; `n_features` is not an integer, or is negative; `axis` is not 0
-        or 1.
+        `theta` has another shape; `n_features` is negative or not an integer; `axis` is not 0 or 1.
     TypeError
-        The dtype of `theta` is not bool, integer, float or complex; some of the items are CuPy
-        arrays and others are not, or they are CuPy arrays of several dtypes or devices.
+        The dtype of `theta` is not bool, integer, float or complex; CuPy arrays are mixed with
+        other items, or differ in dtype or device.
 
     See Also
     --------
@@ -86,7 +85,7 @@ def from_theta(
            [6, 3]])
 
     An objective for SciPy's ``differential_evolution(vectorized=True)``, whose population has one
-    column for each set:
+    column per set:
 
     >>> def largest(theta):
     ...     weight, bias = ms.from_theta(theta, 2, axis=1)
@@ -130,26 +129,26 @@ def to_theta(weight: Any, bias: Any = None, *, axis: SetAxis = 0) -> Any:
     Parameters
     ----------
     weight : array_like, shape (N, F) or (1, F)
-        A weight for each set and feature; (1, F) is shared by all sets.
+        One weight per set and feature; (1, F) is shared by all sets.
     bias : array_like, shape (N, F) or (1, F), optional
-        A bias for each set and feature. None adds no parameters.
+        One bias per set and feature. None adds no parameters.
     axis : {0, 1}, optional
-        Where N stands in the shape of the result: 0 gives (N, P), 1 gives (P, N).
+        The axis of the result that runs over sets: 0 gives (N, P), 1 gives (P, N).
 
     Returns
     -------
     theta : ndarray, shape (N, P) or (P, N)
-        N sets of P = 2F parameters, all weights first, then all biases: a new C-contiguous array of
-        `numpy.result_type` of the two. Without a bias P = F, and it is a view of `weight`. A CuPy
-        array where they are.
+        N sets of P = 2F parameters, all weights, then all biases: a new C-contiguous array of
+        dtype `numpy.result_type` of the two. Without a bias, P = F and theta is a view of
+        `weight`. CuPy arrays give a CuPy array.
 
     Raises
     ------
     ValueError
-        The shapes differ, or are not of two dimensions; `axis` is not 0 or 1.
+        The shapes differ, or are not two-dimensional; `axis` is not 0 or 1.
     TypeError
-        One is a CuPy array and the other is not; they are CuPy arrays of two dtypes or devices; a
-        dtype is not bool, integer, float or complex.
+        Only one is a CuPy array; CuPy arrays differ in dtype or device; a dtype is not bool,
+        integer, float or complex.
 
     See Also
     --------
@@ -177,7 +176,7 @@ def to_theta(weight: Any, bias: Any = None, *, axis: SetAxis = 0) -> Any:
             f"(CuPy's own conversion takes float32 subnormals for zeros)"
         )
     shape = (2 * n_features, n_sets) if axis else (n_sets, 2 * n_features)
-    with namespaces.device_of(weight), np.errstate(all="ignore"):  # of a signaling NaN
+    with namespaces.device_of(weight), np.errstate(all="ignore"):  # for signaling NaNs
         theta = xp.empty(shape, dtypes.result_type(weight.dtype, bias.dtype))
         of_weight, of_bias = from_theta(theta, n_features, axis=axis)
         of_weight[...] = weight
@@ -191,8 +190,8 @@ def to_layers(
 ) -> tuple[list[tuple[Any, Any]], Any]:
     """Split flat parameter vectors into the layers and the intercept of networks.
 
-    A vector has, layer by layer, the weights (S, inputs, outputs) and the biases (S, outputs), and
-    then the intercept. S follows from its length.
+    A vector has, layer by layer, the weights (S, inputs, outputs) and the biases (S, outputs), then
+    the intercept. S follows from its length.
     """
     given = layer_sizes if isinstance(layer_sizes, Iterable) else ()
     sizes = [_count(f"layer_sizes[{i}]", size, least=1) for i, size in enumerate(given)]
@@ -234,7 +233,7 @@ def to_layers(
 
 @keep_subnormals
 def joined(arrays: Mapping[str, Any], *, axis: Any) -> Any:
-    """Return named arrays of N sets as flat parameter vectors, a new array, one after the other."""
+    """Concatenate named arrays of N sets into flat parameter vectors, a new array."""
     axis = validation.axis("axis", axis)
     flat = {
         name: array.reshape(len(array), math.prod(array.shape[1:]))
@@ -246,13 +245,13 @@ def joined(arrays: Mapping[str, Any], *, axis: Any) -> Any:
 
 
 def _rows(theta: Any, axis: SetAxis) -> tuple[Any, Any]:
-    """Return flat parameter vectors as an array, and as one with a row per set."""
+    """Return flat parameter vectors as an array, and the same with one row per set."""
     theta = joining.as_array("theta", theta)
     return theta, theta[None] if theta.ndim == 1 else theta.T if axis else theta
 
 
 def _count(name: str, given: Any, least: int = 0) -> int:
-    """Return a number of something as an int."""
+    """Return a count as an int, or raise."""
     try:
         count = -1 if isinstance(given, bool) else operator.index(given)
     except TypeError:
