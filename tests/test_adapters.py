@@ -80,12 +80,12 @@ def test_keywords_decide_as_well(calls):
     with pytest.raises(TypeError, match="memory_limit and progress are for NumPy and CuPy"):
         ms.WeightSets(x).predict(Tensor(), memory_limit=100)
     for name in ("predict_chunks", "predict_stats"):
-        with pytest.raises(TypeError, match=f"{name} takes NumPy and CuPy arrays, and samples is"):
+        with pytest.raises(TypeError, match=f"{name} takes NumPy and CuPy arrays, but samples is"):
             getattr(ms.WeightSets(x), name)(Tensor())
 
 
 def test_what_an_adapter_has_not(calls):
-    with pytest.raises(TypeError, match="affine_vjp does not take arrays of other: give NumPy"):
+    with pytest.raises(TypeError, match="affine_vjp does not take arrays of other: pass NumPy"):
         ms.affine_vjp(Lazy(), [[1.0]], None, [[[1.0]]])
 
 

@@ -185,7 +185,7 @@ def test_sets_move_as_results_do(cupy_on_host, monkeypatch):
     sets = ms.WeightSets(WEIGHT, BIAS).to("cupy")
     assert len(moved) == 2
     assert sets.to("cupy").weight is sets.to("cuda:0").weight is sets.weight
-    with pytest.raises(ValueError, match="'cuda:1', and the GPUs have the numbers 0 to 0"):
+    with pytest.raises(ValueError, match="'cuda:1'; expected one of the GPUs here, 0 to 0"):
         sets.to("cuda:1")
     # An array of another device is copied to that which is asked for.
     monkeypatch.setattr(sys.modules["cupy"].cuda.runtime, "getDeviceCount", lambda: 2)

@@ -142,7 +142,7 @@ def test_device_arrays_of_two_devices_do_not_mix():
         pytest.skip("needs two GPUs")
     with cupy.cuda.Device(1):
         weight = cupy.ones((5, 4))
-    with pytest.raises(TypeError, match="samples is on GPU 0 and weight on GPU 1"):
+    with pytest.raises(TypeError, match="samples is on GPU 0 but weight is on GPU 1"):
         ms.affine(cupy.ones((3, 4)), weight)
     with cupy.cuda.Device(0):
         assert ms.affine(weight, weight).device.id == 1

@@ -112,7 +112,7 @@ def test_no_mask_is_lost(depth):
     ("function", "arguments", "message"),
     [
         (ms.affine, (X, W, W, "tanh"), r"samples, weight, bias by position.*'tanh'.*activation="),
-        (ms.affine, (X, W, W, W, 1), "got 5 arguments by position, the first .* being ndarray"),
+        (ms.affine, (X, W, W, W, 1), "got 5 positional arguments; the first .* is ndarray"),
         (
             ms.mean_loss,
             (X, W, None, X, "huber"),
@@ -121,7 +121,7 @@ def test_no_mask_is_lost(depth):
         (ms.affine_select, (X, W, None, [0, 0], "tanh"), "set_index by position.*activation="),
         (ms.affine_stats, (X, W, None, "tanh"), "by position.*'tanh'.*statistics="),
         (ms.affine_vjp, (X, W, None, X, "tanh"), "cotangent by position.*'tanh'.*wrt="),
-        (ms.to_theta, (W, W, 1), "weight, bias by position.*1; give options.*axis="),
+        (ms.to_theta, (W, W, 1), "weight, bias by position.*1; pass options.*axis="),
     ],
     ids=lambda x: getattr(x, "__name__", ""),
 )
@@ -193,14 +193,14 @@ def test_limits_of_memory(limit, fits):
 
 
 def test_a_model_instead_of_a_list():
-    with pytest.raises(TypeError, match=r"models is a object; .*give \[model, another\]"):
+    with pytest.raises(TypeError, match=r"models is a object; .*such as \[model, another\]"):
         ms.WeightSets.from_models(object())
 
 
 def test_pandas():
     pandas = pytest.importorskip("pandas")
     table = pandas.get_dummies(pandas.DataFrame({"age": [1.0, 2.0], "city": ["a", "b"]}))
-    with pytest.raises(TypeError, match=r"column 'city_a' has dtype bool: give samples.to_numpy"):
+    with pytest.raises(TypeError, match=r"column 'city_a' has dtype bool: pass samples.to_numpy"):
         ms.affine(table, np.ones((1, 3)))
     missing = pandas.Series(pandas.array([None, 1], dtype="Int64"))
     with pytest.raises(TypeError, match=r"targets has dtype object.*targets.to_numpy\(float\)"):

@@ -286,7 +286,7 @@ REFUSED = {
     ),
     "an activation that does not show": (
         Module(lambda x, w, b: np.tanh(x * w + b), weight=WEIGHT, bias=BIAS),
-        "(activation= names one that is not an attribute of a Keras layer)",
+        "(use activation= for an activation that is not an attribute of a Keras layer)",
     ),
     "one that cannot be called": (
         Module(lambda x, w: x[:, :2] * w, weight=WEIGHT),

@@ -265,14 +265,14 @@ def test_a_result_that_does_not_fit():
     sets = ms.WeightSets(np.ones((1000, 100), np.float32))
     samples = np.ones((1000, 100), np.float32)
     with mock.patch.object(amounts, "available", return_value=300_000_000):
-        with pytest.raises(MemoryError, match="has 381 MiB, and 286 MiB are available"):
+        with pytest.raises(MemoryError, match="has 381 MiB, but 286 MiB are available"):
             sets.predict(samples)
         with pytest.raises(MemoryError, match=r"predict_chunks\(\)"):
             sets.predict(samples.tolist(), progress=True)
         assert next(sets.predict_chunks(samples))[2].nbytes <= prediction._CHUNK_BYTES
     with mock.patch.object(amounts, "available", return_value=None):
         assert sets.predict(samples[:200]).shape == (1000, 200, 100)
-    with pytest.raises(MemoryError, match=r"has 391 KiB, and 3.91 KiB are allowed by memory_limit"):
+    with pytest.raises(MemoryError, match=r"has 391 KiB, but 3.91 KiB are allowed by memory_limit"):
         sets.predict(samples[:1], memory_limit=4000)
     # Nothing is asked, and nothing refused, below 64 MiB.
     with mock.patch.object(amounts, "available", side_effect=AssertionError):

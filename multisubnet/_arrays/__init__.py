@@ -1,1 +1,1 @@
-"""Whose arrays they are, of which dtype, and whether they are valid."""
+"""Arrays: the library they belong to, their dtypes, and their validity."""

@@ -1,7 +1,7 @@
-"""Which dtypes are numbers, what several have in common, and how one is rounded to another.
+"""Numeric dtypes: which are supported, their promotion, and rounding from one to another.
 
-NumPy's rules, and the same for bfloat16, the dtype of the package ml_dtypes. Nobody needs that
-package who has no numbers in bfloat16.
+These are NumPy's rules, extended to bfloat16, the dtype of the package ml_dtypes. That package is
+needed only for numbers in bfloat16.
 """
 
 from __future__ import annotations
@@ -10,48 +10,48 @@ from typing import Any
 
 import numpy as np
 
-# bool, integers, float16 to longdouble, complex; not objects, strings, times or records. The
-# dtypes of other packages have these dtypes' characters, but never their numbers.
+# bool, integers, float16 to longdouble, complex; not objects, strings, times or records. Dtypes of
+# other packages can have the same characters, but never the same numbers.
 BUILT_IN = frozenset(np.dtype(char).num for char in "?bBhHiIlLqQefdgFDG")
 
-# The same, in native byte order. (Of one that is no member, only its equality decides.)
+# The same, in native byte order. (Membership is tested by equality.)
 NATIVE = frozenset(np.dtype(char) for char in "?bBhHiIlLqQefdgFDG")
 
 _FLOAT16, _FLOAT32 = np.dtype(np.float16), np.dtype(np.float32)
 
 
 def is_bfloat16(dtype: np.dtype) -> bool:
-    """Whether this is the dtype bfloat16 of ml_dtypes, whose character and kind are E and V."""
+    """Return whether this is the bfloat16 of ml_dtypes, with character E and kind V."""
     return dtype.char == "E" and dtype.type.__name__ == "bfloat16"
 
 
 def bfloat16(what: str) -> np.dtype:
-    """Return the dtype bfloat16, which `what` has; without ml_dtypes an error says so."""
+    """Return the dtype bfloat16, or raise for `what` if ml_dtypes is not installed."""
     try:
         import ml_dtypes
     except ImportError:
         raise ImportError(
-            f"{what} is bfloat16, which NumPy has with the package ml_dtypes; install it with "
-            f"'pip install ml_dtypes'"
+            f"{what} is bfloat16, which NumPy supports through the package ml_dtypes; install it "
+            f"with 'pip install ml_dtypes'"
         ) from None
     return np.dtype(ml_dtypes.bfloat16)
 
 
 def is_number(dtype: np.dtype) -> bool:
-    """Whether this is a dtype of numbers that the library has."""
+    """Return whether this is a supported numeric dtype."""
     return dtype.num in BUILT_IN or is_bfloat16(dtype)
 
 
 def is_floating(dtype: np.dtype) -> bool:
-    """Whether this dtype of numbers is a real floating one."""
+    """Return whether this numeric dtype is a real floating dtype."""
     return dtype.kind == "f" or is_bfloat16(dtype)
 
 
 def result_type(*dtypes: np.dtype) -> np.dtype:
-    """Return `numpy.result_type` of dtypes of numbers, in native byte order.
+    """Return `numpy.result_type` of numeric dtypes, in native byte order.
 
-    bfloat16 follows the rule of the others: the result is bfloat16 where that has all values of
-    the other dtypes, which bool and the integers of 8 bits are; it counts as float32 elsewhere.
+    bfloat16 follows the same rule. The result is bfloat16 if that holds all values of the other
+    dtypes, which are then bool or 8-bit integers; otherwise bfloat16 counts as float32.
     """
     narrow = [dtype for dtype in dtypes if is_bfloat16(dtype)]
     if narrow:
@@ -63,21 +63,21 @@ def result_type(*dtypes: np.dtype) -> np.dtype:
 
 
 def native(dtype: np.dtype) -> np.dtype:
-    """Return a dtype of numbers in native byte order, as NumPy's own object of it.
+    """Return a numeric dtype in native byte order, as NumPy's own instance.
 
-    Calls look first whether dtypes are the same object; those that were unpickled are not.
+    Calls first test whether dtypes are the same object. Unpickled dtypes are different objects.
     """
     return dtype if is_bfloat16(dtype) else np.dtype(dtype.char)
 
 
 def can_cast(dtype: np.dtype, to: np.dtype) -> bool:
-    """Whether one dtype of numbers can be cast to another with casting 'same_kind'."""
+    """Return whether a numeric dtype can be cast to another with casting 'same_kind'."""
     dtype, to = (_FLOAT16 if is_bfloat16(d) else d for d in (dtype, to))
     return np.can_cast(dtype, to, "same_kind")
 
 
 def copyto(out: np.ndarray, values: Any) -> None:
-    """Write values to an array of a dtype to which `can_cast` casts theirs, rounded once."""
+    """Write values to an array, rounded once to its dtype, to which `can_cast` allows a cast."""
     if not (out.dtype in NATIVE and getattr(values, "dtype", None) in NATIVE):
         if is_bfloat16(out.dtype):
             values = rounded_to_odd(np.asarray(values))
@@ -87,14 +87,14 @@ def copyto(out: np.ndarray, values: Any) -> None:
 
 
 def rounded_to_odd(values: np.ndarray) -> np.ndarray:
-    """Return real numbers such that rounding them to float32 and then to bfloat16 rounds once.
+    """Round real numbers so that rounding the result to float32 and then to bfloat16 rounds once.
 
-    Those that float32 does not have become the neighbour in it whose last bit is 1: rounding that
-    to bfloat16 rounds to the side on which the number was (Boldo and Melquiond, 2008).
+    Numbers that float32 cannot represent become the neighbouring float32 whose last bit is 1.
+    Rounding that to bfloat16 goes to the correct side (Boldo and Melquiond, 2008).
     """
     if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
-        # float64 has all integers up to 2**53. In larger ones one bit, too low for bfloat16, tells
-        # whether anything was left over in those below it.
+        # float64 represents all integers up to 2**53. For larger ones, a single bit that is too low
+        # to matter in bfloat16 records whether any lower bits are set.
         large = abs(values // 4) >= 1 << 50
         marked = values - values % 4096 + (values % 4096 != 0) * values.dtype.type(2048)
         values = np.where(large, marked, values).astype(np.float64)

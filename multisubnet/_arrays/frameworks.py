@@ -1,7 +1,7 @@
-"""Arrays of other libraries: whose they are, and the module of this package that takes them.
+"""Arrays of other libraries, and the adapter in this package that handles each library.
 
-None of those libraries is imported to find out: arrays of a library that nobody imported cannot be
-among the arguments.
+The libraries are never imported to find out: arguments cannot contain arrays of a library that has
+not been imported.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from multisubnet._arrays import namespaces
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# The adapter of a library's class of arrays. An adapter has functions of the names and arguments
-# of those of this package that it serves: they are called where one of its arrays is given.
+# The adapter for each class of arrays. An adapter has functions with the names and arguments of
+# the public functions it supports. They are called if an argument is one of the adapter's arrays.
 _ADAPTERS: dict[tuple[str, str], str] = {
     ("jax", "Array"): "jax",
-    ("jax.core", "Tracer"): "jax",  # which stands for one inside jax.jit, jax.grad, jax.vmap
+    ("jax.core", "Tracer"): "jax",  # stands for an array inside jax.jit, jax.grad, jax.vmap
     ("torch", "Tensor"): "torch",
-    ("torch.fx", "Proxy"): "torch",  # which stands for one in torch.fx.symbolic_trace
+    ("torch.fx", "Proxy"): "torch",  # stands for a tensor in torch.fx.symbolic_trace
     ("dask.array", "Array"): "dask",
 }
 
@@ -40,7 +40,7 @@ def adapted(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def adapted_or_converted(function: Callable[P, R]) -> Callable[P, R]:
-    """Do the same, but where an adapter has no such function, call this: it makes NumPy arrays."""
+    """Do the same, but if the adapter has no such function, convert its arrays to NumPy arrays."""
     return _wrapped(function, converts=True)
 
 
@@ -60,7 +60,7 @@ def _wrapped(function: Callable[P, R], converts: bool) -> Callable[P, R]:
 
 
 def too_many(function: Callable[..., Any], args: tuple[Any, ...]) -> TypeError:
-    """Return the error of a call with more arguments by position than a function takes."""
+    """Return the error for a call with too many positional arguments."""
     code = inspect.unwrap(function).__code__
     by_position = code.co_varnames[: code.co_argcount]
     by_name = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
@@ -68,7 +68,7 @@ def too_many(function: Callable[..., Any], args: tuple[Any, ...]) -> TypeError:
     shown = repr(found) if isinstance(found, str | int | float | None) else type(found).__name__
     return TypeError(
         f"{function.__name__} takes {', '.join(by_position)} by position, but got {len(args)} "
-        f"arguments by position, the first extra one being {shown}; give options by their names: "
+        f"positional arguments; the first extra one is {shown}; pass options by name: "
         f"{', '.join(f'{name}=' for name in by_name)}"
     )
 
@@ -76,7 +76,7 @@ def too_many(function: Callable[..., Any], args: tuple[Any, ...]) -> TypeError:
 def hide_misplaced(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a function whose parameter `_misplaced` only collects arguments for `too_many`.
 
-    Signatures do not show it. A small call takes it in a tenth of the time that a wrapper takes.
+    Hides the parameter from signatures. A wrapper would add ten times as much time to small calls.
     """
     signature = inspect.signature(function)
     shown = [p for p in signature.parameters.values() if p.name != "_misplaced"]
@@ -85,19 +85,19 @@ def hide_misplaced(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def known_to_compilers(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate what torch.compile calls while it traces, instead of looking into it.
+    """Decorate a function that torch.compile calls while tracing, instead of tracing into it.
 
-    Its arguments are constants, and its result is one in the graph: that is what
-    `torch.compiler.assume_constant_result` says in the same way, and needs PyTorch for.
+    Its arguments are constants, and its result becomes a constant in the graph. This is what
+    `torch.compiler.assume_constant_result` does, but without importing PyTorch.
     """
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function
 
 
 def of(arguments: Iterable[Any]) -> str | None:
-    """Return the name of the adapter that takes these arguments, or None.
+    """Return the name of the adapter for these arguments, or None.
 
-    Raises TypeError where arrays of two libraries are among them.
+    Raises TypeError if they contain arrays of two libraries.
     """
     return _of_types(*[type(argument) for argument in arguments])
 
@@ -116,17 +116,17 @@ def _adapter_of(types: tuple[type, ...]) -> str | None:
             if found is not None:
                 raise TypeError(
                     f"arrays of several libraries are mixed ({found}, {adapter}): convert them to "
-                    f"one of these"
+                    f"one library"
                 )
             found = adapter
     return found
 
 
 def function_of(adapter: str, name: str) -> Callable[..., Any]:
-    """Return the function of this name that an adapter has."""
+    """Return the adapter's function of this name."""
     module = sys.modules[_imported(adapter)]
     if not hasattr(module, name):
-        raise TypeError(f"{name} does not take arrays of {adapter}: give NumPy or CuPy arrays")
+        raise TypeError(f"{name} does not take arrays of {adapter}: pass NumPy or CuPy arrays")
     return getattr(module, name)
 
 
@@ -142,7 +142,7 @@ def _load(adapter: str) -> ModuleType:
 
 
 def _of_type(cls: type) -> str | None:
-    """Return the adapter of arrays of this class."""
+    """Return the adapter for arrays of this class, or None."""
     if issubclass(cls, _NATIVE):
         return None
     for (library, name), adapter in _ADAPTERS.items():
@@ -156,9 +156,9 @@ def _of_type(cls: type) -> str | None:
 
 @functools.cache
 def is_foreign(cls: type) -> bool:
-    """Whether this is a class of arrays that are to be taken by DLPack.
+    """Return whether arrays of this class are read through DLPack.
 
-    What has no namespace, and can make a NumPy array of itself, is an array_like as any other.
+    An array without an array namespace that can convert itself to NumPy is an ordinary array_like.
     """
     is_native = issubclass(cls, np.ndarray | np.generic) or namespaces.is_class_of_cupy(cls)
     if is_native or not hasattr(cls, "__dlpack_device__"):
@@ -168,6 +168,6 @@ def is_foreign(cls: type) -> bool:
 
 
 def library_of(cls: type) -> Any:
-    """Return the library of a class, if that takes arrays by DLPack."""
+    """Return the library of a class if its arrays support DLPack, else None."""
     module = sys.modules.get(cls.__module__.partition(".")[0])
     return module if hasattr(module, "from_dlpack") else None

@@ -1,4 +1,4 @@
-"""Arrays made of several: of sequences, of stacks."""
+"""Arrays built from several arrays: from sequences, and by stacking."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def as_array(name: str, operand: Any) -> Any:
 
 
 def joined(arrays: dict[str, Any], join: Literal["stack", "concatenate"], axis: int) -> Any:
-    """Return named arrays of one dtype, or on the CPU of any, as one that is C-contiguous."""
+    """Join named arrays into one C-contiguous array; CuPy arrays must have the same dtype."""
     xp = namespaces.namespace(arrays)
     (first, dtype), *others = ((name, array.dtype) for name, array in arrays.items())
     for name, other in others:
         if xp is not np and other != dtype:
             raise TypeError(
-                f"{first} has dtype {dtype} and {name} {other}: convert one of them (CuPy's "
-                f"own conversion takes float32 subnormals for zeros)"
+                f"{first} has dtype {dtype}, but {name} has {other}: convert one of them (CuPy's "
+                f"own conversion flushes float32 subnormals to zero)"
             )
     dtype = dtypes.result_type(dtype, *(other for _, other in others))
     with namespaces.device_of(arrays[first]):

@@ -1,7 +1,7 @@
-"""Which array module was given: NumPy or CuPy.
+"""The array namespace of operands: NumPy or CuPy.
 
-The array type decides what the caller gets back. CuPy is never imported to find out: arrays of a
-library that nobody imported cannot be among the arguments.
+The type of the operands decides the type of the result. CuPy is never imported to find out:
+arguments cannot contain arrays of a library that has not been imported.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ _NOTHING = contextlib.nullcontext()
 
 
 def cupy() -> Any:
-    """Return the module cupy, or None where nobody has imported it (or is not done yet)."""
+    """Return the module cupy, or None if it has not been imported (completely)."""
     module = sys.modules.get("cupy")
     return module if hasattr(module, "ndarray") else None
 
 
 def is_cupy(array: Any) -> bool:
-    """Whether this is a CuPy array."""
+    """Return whether this is a CuPy array."""
     return is_class_of_cupy(type(array))
 
 
 def is_class_of_cupy(cls: type) -> bool:
-    """Whether this is the class of CuPy's arrays."""
+    """Return whether this is the class of CuPy arrays."""
     module = cupy()
     return module is not None and issubclass(cls, module.ndarray)
 
 
 def on_host(array: Any) -> np.ndarray:
-    """Return an array as a NumPy array; a CuPy array is copied, once it has been computed."""
+    """Return an array as a NumPy array; a CuPy array is copied once its value is computed."""
     return array.get() if is_cupy(array) else array
 
 
 def device_of(array: Any) -> contextlib.AbstractContextManager:
-    """Return a context in which a CuPy array's device is the current one (mostly it is)."""
+    """Return a context in which a CuPy array's device is current (usually it already is)."""
     if type(array) is np.ndarray or not is_cupy(array) or is_on_current_device(array):
         return _NOTHING
     return array.device
 
 
 def is_on_current_device(array: Any) -> bool:
-    """Whether a CuPy array's device is the current one."""
+    """Return whether a CuPy array's device is the current device."""
     return cupy().cuda.runtime.getDevice() == array.data.device_id
 
 
 def namespace(operands: dict[str, Any]) -> ModuleType:
-    """Return the module, numpy or cupy, of the named operands; None among them is no operand.
+    """Return the module, numpy or cupy, of the named operands; None is ignored.
 
-    Raises TypeError where host and device arrays, or the arrays of two devices, are mixed.
+    Raises TypeError if host and device arrays, or arrays of two devices, are mixed.
     """
     module = cupy()
     if module is None:
@@ -72,7 +72,7 @@ def namespace(operands: dict[str, Any]) -> ModuleType:
     for name, other in others:
         if other != device:
             raise TypeError(
-                f"{first} is on GPU {device} and {name} on GPU {other}: move one of them, with "
+                f"{first} is on GPU {device} but {name} is on GPU {other}: move one of them, with "
                 f"cupy.asarray({name}) inside 'with cupy.cuda.Device({device})'"
             )
     return module

@@ -1,8 +1,8 @@
-"""What a type checker knows of arguments and results. Nothing here is used at run time.
+"""Static types of arguments and results; nothing here is used at run time.
 
-An array of any library that has a shape, a dtype and indices is an `Array`; results are of the type
-of the operands. Sequences of numbers are host arrays: with them, and with NumPy's arrays, results
-are NumPy's.
+Anything with a shape, a dtype and indexing is an `Array`, and results have the type of the
+operands. Sequences of numbers count as host arrays: together with NumPy arrays, they give NumPy
+arrays.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ else:
 
 
 class Array(Protocol):
-    """An array of any library: NumPy, CuPy, PyTorch, JAX, Dask or another one."""
+    """An array of any library, such as NumPy, CuPy, PyTorch, JAX or Dask."""
 
     @property
     def shape(self) -> Any:
@@ -33,7 +33,7 @@ class Array(Protocol):
 
     @property
     def dtype(self) -> Any:
-        """The type of the elements, as the library names it."""
+        """The type of the elements, in the library's own representation."""
 
     def __getitem__(self, key: Any, /) -> Any:
         """Return a part of the array."""

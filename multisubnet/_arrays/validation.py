@@ -1,4 +1,4 @@
-"""What public functions do first: make arrays of their operands and check them, once."""
+"""Conversion and validation of operands, once per call of a public function."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from multisubnet._arrays.types import SetAxis
 
 
 def as_numpy(name: str, operand: Any) -> np.ndarray:
-    """Return an array_like as a NumPy array, without a copy where it is one."""
+    """Return an array_like as a NumPy array, without a copy if it already is one."""
     if _is_masked(operand):
-        raise TypeError(f"{name} is a masked array, and its mask would be lost: fill it first")
+        raise TypeError(f"{name} is a masked array, whose mask would be lost: fill it first")
     try:
         array = np.asarray(operand)
     except ValueError as error:
@@ -29,14 +29,14 @@ def as_numpy(name: str, operand: Any) -> np.ndarray:
 
 
 def as_index(name: str, operand: Any) -> np.ndarray:
-    """Return an array_like of integers as a NumPy array; of an empty list NumPy makes floats."""
+    """Return an array_like of integers as a NumPy array, also if it is an empty list."""
     if isinstance(operand, list | tuple) and not operand:
         return np.empty(0, np.intp)
     return as_numpy(name, operand)
 
 
 def _is_masked(operand: Any) -> bool:
-    """Whether this is a masked array, or a nested sequence with one in it."""
+    """Return whether this is a masked array, or a nested sequence that contains one."""
     if not isinstance(operand, list | tuple):
         return isinstance(operand, np.ma.MaskedArray)
     some = (list, tuple, np.ma.MaskedArray)
@@ -46,7 +46,7 @@ def _is_masked(operand: Any) -> bool:
 
 
 def check_dtype(name: str, array: Any, operand: Any = None) -> None:
-    """Raise unless an array, that was made of an operand, has a dtype of numbers."""
+    """Raise unless an array, made from `operand`, has a numeric dtype."""
     if not is_number(array.dtype):
         from multisubnet._arrays import explanations
 
@@ -55,9 +55,9 @@ def check_dtype(name: str, array: Any, operand: Any = None) -> None:
 
 
 def agree(n_sets: int | None, n_features: int, name: str, parameter: Any) -> int:
-    """Return N, having checked that a weight or bias has the shape (N, F) or (1, F).
+    """Check that a weight or bias has the shape (N, F) or (1, F), and return N.
 
-    `n_sets` is None where nothing has said yet what N is.
+    `n_sets` is None if no operand has determined N yet.
     """
     shape = parameter.shape
     if len(shape) == 2 and shape[1] == n_features:
@@ -68,7 +68,7 @@ def agree(n_sets: int | None, n_features: int, name: str, parameter: Any) -> int
     known = f"F = {n_features}" if n_sets is None else f"N = {n_sets} and F = {n_features}"
     raise ValueError(
         f"{name} has shape {shape}; expected (N, F), or (1, F) for all sets, with {known} "
-        f"as in the operands before it"
+        f"from the operands before it"
     )
 
 
@@ -87,7 +87,7 @@ def check_out(xp: ModuleType, out: Any, shape: tuple[int, ...], dtype: np.dtype)
 
 
 def overlaps_itself(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> bool:
-    """Whether two elements of an array have a byte in common."""
+    """Return whether two elements of an array share a byte."""
     if 0 in shape:
         return False
     axes = sorted((abs(stride), n) for stride, n in zip(strides, shape, strict=True) if n > 1)
@@ -99,9 +99,9 @@ def overlaps_itself(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: 
             break
         extent += stride * (n - 1)
     else:
-        return False  # each axis steps over all of those before
-    # Two elements are apart by a multiple of each stride, less often than the axis is long. For all
-    # multiples of the others, that of the longest axis which brings them nearest to 0 is known.
+        return False  # the step of each axis skips all smaller axes
+    # The distance of two elements is a sum of multiples of the strides, limited by the lengths of
+    # the axes. Given the other multiples, the best multiple for the longest axis is known.
     longest = max(range(len(axes)), key=lambda axis: axes[axis][1])
     step, most = axes.pop(longest)
     if not axes:
@@ -119,7 +119,7 @@ def overlaps_itself(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: 
 
 
 def cannot_hold(out: Any, dtype: np.dtype) -> TypeError:
-    """Return the error of an `out` to whose dtype results of this one cannot be cast."""
+    """Return the error for an `out` to whose dtype the result cannot be cast."""
     return TypeError(
         f"out has dtype {out.dtype}, to which results of dtype {dtype} cannot be cast "
         f"with casting 'same_kind'"
@@ -127,7 +127,7 @@ def cannot_hold(out: Any, dtype: np.dtype) -> TypeError:
 
 
 def as_int(value: Any) -> int | None:
-    """Return an integer, or an array of one without axes, as an int; None for anything else."""
+    """Return an integer or 0-d integer array as an int; None for anything else."""
     if isinstance(value, bool) or getattr(value, "ndim", 0) != 0:
         return None
     try:
@@ -137,7 +137,7 @@ def as_int(value: Any) -> int | None:
 
 
 def axis(name: str, value: Any) -> SetAxis:
-    """Return 0 or 1."""
+    """Return an axis, 0 or 1, as an int, or raise."""
     index = int(value) if isinstance(value, bool) else as_int(value)
     if index is not None and index in (0, 1):
         return 1 if index else 0
@@ -157,7 +157,7 @@ def unaliased(out: Any, array: Any) -> Any:
 
 
 def is_same(array: Any, out: Any) -> bool:
-    """Whether each element of the result lies where the sample lies that it is computed from."""
+    """Return whether each element of the result has the same address as the sample it uses."""
     if array.shape != out.shape or array.strides != out.strides or array.dtype != out.dtype:
         return False
     if isinstance(out, np.ndarray):

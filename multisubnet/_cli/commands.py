@@ -1,4 +1,4 @@
-"""What the commands of the command line do: predictions and losses, from files to files."""
+"""The subcommands of the command line: predictions and losses, from files to files."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from multisubnet._sets.names import check_columns
 from multisubnet._sets.prediction import Prediction
 from multisubnet._sets.weight_sets import WeightSets
 
-_MOST_MEMORY = 1 << 30  # that is taken if nobody says how much
-_ENGINE_BYTES = 1 << 28  # that loading or compiling a backend may take of it
-_PROGRAM_BYTES = 1 << 23  # that threads, modules and buffers of the system take besides
-_LEAST_BYTES = 1 << 24  # for buffers, if nobody says how much memory
+_MOST_MEMORY = 1 << 30  # default limit
+_ENGINE_BYTES = 1 << 28  # reserved for loading or compiling a backend
+_PROGRAM_BYTES = 1 << 23  # reserved for threads, modules and system buffers
+_LEAST_BYTES = 1 << 24  # for buffers, if no limit is given
 _FOR_AN_ENGINE = _ENGINE_BYTES + _LEAST_BYTES
-_BUFFER_BYTES = 1 << 26  # of each of two: larger ones are not written faster
+_BUFFER_BYTES = 1 << 26  # size of each of two buffers; larger ones do not write faster
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Write what all sets predict to a file."""
+    """Write the predictions of all sets to a file."""
     end = array_files.suffix(options.out)
     if end != ".npy" and (options.resume or options.chunk):
         options.parser.error("--resume and --chunk are for an OUT that ends in .npy")
@@ -42,7 +42,7 @@ def predict(options: argparse.Namespace) -> None:
         stack.enter_context(amounts.held_to(limit))
         samples, sets = _inputs(options, stack)
         if choice() is None and limit is not None and _free_bytes(limit, 0) < _FOR_AN_ENGINE:
-            stack.enter_context(use_backend("numpy"))  # which needs no engine to be loaded
+            stack.enter_context(use_backend("numpy"))  # avoids loading an engine
         with _names_of_files(options):
             prediction = _prediction(samples, sets, options.set_axis)
         free = _free_bytes(limit, 0 if choice() == "numpy" else _ENGINE_BYTES)
@@ -62,7 +62,7 @@ def predict(options: argparse.Namespace) -> None:
 
 
 def _report(path: str, prediction: Prediction) -> None:
-    """Print what a file has now."""
+    """Print what was written."""
     print(
         f"wrote {path}: shape {prediction.shape}, {prediction.dtype}, "
         f"{amounts.text(prediction.n_bytes)}"
@@ -70,7 +70,7 @@ def _report(path: str, prediction: Prediction) -> None:
 
 
 def _columns(sets: WeightSets) -> list[str]:
-    """Return the names of the columns of a table: features, or networks and their outputs."""
+    """Return the column names of a table: features, or networks and their outputs."""
     if sets._parameters.is_affine:
         return list(sets.feature_names or (f"f{f}" for f in range(sets.n_features)))
     outputs = list(sets.output_names or (f"p{p}" for p in range(sets.layer_sizes[-1])))
@@ -80,16 +80,16 @@ def _columns(sets: WeightSets) -> list[str]:
 
 
 def _prediction(samples: StoredArray | np.ndarray, sets: WeightSets, set_axis: int) -> Prediction:
-    """Return what sets predict of samples, of which parts may be read as they are needed."""
+    """Return the predictions for samples, which may be read in parts when needed."""
     stand_in = np.broadcast_to(np.zeros((), samples.dtype), samples.shape)
     return Prediction.of(stand_in, sets._parameters, set_axis).with_samples(samples)
 
 
 def _whole(prediction: Prediction, free: int, progress: bool) -> np.ndarray:
-    """Return the whole result, within so many bytes."""
+    """Return the whole result, using at most `free` bytes."""
     if prediction.n_bytes > free:
         raise MemoryError(
-            f"predictions of shape {prediction.shape} have {amounts.text(prediction.n_bytes)}, and "
+            f"predictions of shape {prediction.shape} have {amounts.text(prediction.n_bytes)}, but "
             f"only {amounts.text(free)} are available: write them to a .npy file, or give a larger "
             f"--memory-limit"
         )
@@ -101,7 +101,7 @@ def _whole(prediction: Prediction, free: int, progress: bool) -> np.ndarray:
 
 
 def loss(options: argparse.Namespace) -> None:
-    """Print the losses of all sets, or of the best, or write them to a file."""
+    """Print the losses of all or the best sets, or write them to a file."""
     if options.out is not None:
         array_files.suffix(options.out)
         _check_is_other(options.out, options.samples, options.weights, options.targets)
@@ -109,7 +109,7 @@ def loss(options: argparse.Namespace) -> None:
         samples, sets = _inputs(options, stack)
         if options.best is not None and options.best > len(sets):
             raise ValueError(
-                f"--best is {options.best}, and {options.weights} has {len(sets)} sets"
+                f"--best is {options.best}, but {options.weights} has only {len(sets)} sets"
             )
         targets = stack.enter_context(
             array_files.opened(options.targets, "targets", options.header)
@@ -131,7 +131,7 @@ def loss(options: argparse.Namespace) -> None:
 
 
 def _targets(targets: np.ndarray, loss: str) -> np.ndarray:
-    """Return targets of a loss; the labels of a table are whole numbers in float64."""
+    """Return the targets of a loss; class labels read from a table are converted to integers."""
     if loss == CATEGORICAL and targets.dtype == np.float64:
         whole = targets.astype(np.int64)
         if (whole == targets).all():
@@ -140,19 +140,19 @@ def _targets(targets: np.ndarray, loss: str) -> np.ndarray:
 
 
 def _check_is_other(out: str, *inputs: str) -> None:
-    """Raise unless a file can be put in the place of `out`, which is none of the inputs."""
+    """Raise if `out` is one of the inputs, or cannot be replaced by a file."""
     final = atomic.place_of(out)
     for path in inputs:
         if final.exists() and os.path.exists(path) and os.path.samefile(final, path):
             raise ValueError(
-                f"{out} is the output and also an input, {path}; expected another output"
+                f"{out} is both the output and the input {path}; expected another output"
             )
 
 
 def _inputs(
     options: argparse.Namespace, stack: contextlib.ExitStack
 ) -> tuple[StoredArray | np.ndarray, WeightSets]:
-    """Return samples, in an open file perhaps, which `stack` closes, and sets of weights."""
+    """Return samples and weight sets; `stack` closes the file if samples stay on disk."""
     sets = WeightSets.load(options.weights)
     check = None
     if sets.feature_names is not None:
@@ -177,7 +177,7 @@ def _check_unchanged(*arrays: StoredArray | np.ndarray) -> None:
 
 @contextlib.contextmanager
 def _names_of_files(options: argparse.Namespace) -> Iterator[None]:
-    """Add to errors, which name operands, the files that those are in."""
+    """Add the file names of operands to errors, which name the operands."""
     try:
         yield
     except (ValueError, TypeError) as error:
@@ -188,7 +188,7 @@ def _names_of_files(options: argparse.Namespace) -> Iterator[None]:
 
 
 def _free_bytes(limit: int | None, engine: int) -> int:
-    """Return how many bytes a limit of memory leaves, beside those of an engine."""
+    """Return how many bytes a memory limit leaves after the program and an engine."""
     held = amounts.resident() + _PROGRAM_BYTES + engine
     if limit is None:
         available = amounts.available()
@@ -196,14 +196,14 @@ def _free_bytes(limit: int | None, engine: int) -> int:
         return max(limit - held, _LEAST_BYTES)
     if limit <= held:
         raise ValueError(
-            f"--memory-limit is {amounts.text(limit)}, and the program with its inputs may take "
+            f"--memory-limit is {amounts.text(limit)}, but the program with its inputs may take "
             f"{amounts.text(held)}; expected at least {amounts.text(held + _LEAST_BYTES)}"
         )
     return limit - held
 
 
 def _shows_progress(asked: bool | None) -> bool:
-    """Whether to show a bar, if it is asked for or if nothing is said."""
+    """Return whether to show a progress bar; by default if it is possible."""
     is_installed = importlib.util.find_spec("tqdm") is not None
     if asked and not is_installed:
         raise ImportError("--progress needs tqdm: install it with 'pip install tqdm'")
@@ -211,10 +211,10 @@ def _shows_progress(asked: bool | None) -> bool:
 
 
 def _elements(prediction: Prediction, free: int, rows: int | None) -> int:
-    """Return how many elements of the result are computed at once."""
+    """Return how many elements of the result to compute at once."""
     itemsize, row = prediction.dtype.itemsize, prediction.row
-    # Of samples in a file the part is in memory that a chunk needs: not more than a third
-    # of the whole, since their items are not larger than those of the two buffers.
+    # If samples are in a file, memory holds the part that a chunk needs. That is at most a third
+    # of the total, because its elements are not larger than those of the two buffers.
     if isinstance(prediction.samples, StoredArray):
         free -= min(prediction.samples.nbytes, free // 3)
     most = chunks.elements_within(free, 2, itemsize)
@@ -223,7 +223,7 @@ def _elements(prediction: Prediction, free: int, rows: int | None) -> int:
         elements = rows * prediction.shape[1] * row
         if elements > most:
             raise ValueError(
-                f"--chunk is {rows}, which takes {amounts.text(2 * elements * itemsize)}, and "
+                f"--chunk is {rows}, which takes {amounts.text(2 * elements * itemsize)}, but "
                 f"only {amounts.text(2 * most * itemsize)} are available; see --memory-limit"
             )
         return elements

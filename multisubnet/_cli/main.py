@@ -1,4 +1,4 @@
-"""The command line: its options, and how it ends."""
+"""The command line: options and exit codes."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from multisubnet._functions.mlp_loss_problem import LOSSES
 from multisubnet._memory import amounts
 
 _FILES = """\
-SAMPLES is a table of shape (samples, features), or one for each set, of shape (sets, samples,
-features), and TARGETS are the values to be predicted: .npy files, which are read piece by piece as
-they are needed; .npz and .safetensors files that hold one array, or one named samples (or
-targets); small tables in .csv files. The first line of a table is a header if all its cells begin
-with letters, and data if all are numbers. Anything else (NA, an empty cell, 1;2) is an error. Whole
-numbers that count up (0,1,2 or 2019,2020 or a single 0) may be either: pass --header or
---no-header. WEIGHTS is a .npz or .safetensors file as WeightSets.save writes it, with weight, bias
+SAMPLES is a table of shape (samples, features), or of shape (sets, samples, features) with separate
+samples per set. TARGETS are the values to predict. Both can be .npy files, which are read in parts
+as needed; .npz and .safetensors files with one array, or with one named samples (or targets); or
+small tables in .csv files. The first line of a table is a header if all its cells begin with
+letters, and data if all are numbers. Anything else (NA, an empty cell, 1;2) is an error. Whole
+numbers that count up (0,1,2 or 2019,2020 or a single 0) are ambiguous: pass --header or
+--no-header. WEIGHTS is a .npz or .safetensors file as written by WeightSets.save, with weight, bias
 and activation, or with the layers of networks. If WEIGHTS has feature_names, a header of SAMPLES
 must have the same names in the same order.
 """
 
 _PREDICT = """\
-Predict with all sets of weights, and write the result, of shape (sets, samples, features), or
-(sets, samples, networks, outputs), or if additive (sets, samples, outputs), to a file.
+Predict with all sets of weights, and write the result to a file. Its shape is (sets, samples,
+features); for networks (sets, samples, networks, outputs), or (sets, samples, outputs) if additive.
 
 A .npy file is computed and written chunk by chunk, and may be larger than memory. Until it is
-complete its name is OUT.part; OUT.part.json records, about every GiB, how much of it is safe on the
+complete its name is OUT.part. About every GiB, OUT.part.json records how much of it is safely on
 disk. If a run is interrupted or killed, repeat the command with --resume: the file will be the
-same, byte for byte. Other formats are limited by memory: .npz, .safetensors and .csv, which has a
+same, byte for byte. Other formats are limited by memory: .npz, .safetensors and .csv, which has one
 line per set and sample. An existing file OUT is replaced at the end.
 """
 
 _LOSS = """\
-Judge all sets of weights: print the number of each set and its mean loss, with a tab between them.
+Compute the mean loss of each set: print its number and its loss, separated by a tab.
 """
 
 
@@ -59,8 +59,8 @@ _ERRORS = (OSError, ValueError, TypeError, MemoryError, ImportError, BackendUnav
 def main(arguments: list[str] | None = None) -> int:
     """Run a command, and return its exit code.
 
-    It is 0; 1 after an error, which is told in one line; 130 or 143 after SIGINT or SIGTERM; 141
-    where nobody reads what is printed. Wrong usage is SystemExit(2).
+    0 is success; 1 an error, reported on one line; 130 or 143 SIGINT or SIGTERM; 141 a closed
+    output pipe. Wrong usage raises SystemExit(2).
     """
     with _streams():
         code = 0
@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="multisubnet",
-        description="N sets of weights of one small, sparse model, evaluated on the same data.",
+        description="Evaluate N weight sets of one small, sparse model on the same data.",
     )
     version = f"multisubnet {multisubnet.__version__}"
     parser.add_argument("--version", action="version", version=version)
@@ -116,35 +116,35 @@ def _parser() -> argparse.ArgumentParser:
         "--memory-limit",
         type=_size,
         metavar="SIZE",
-        help="how much memory the whole process may take, such as 512MiB or 2GiB; by default a "
-        "quarter of the available memory, and 1GiB at most. The system's cache of files does not "
-        "count, and is kept small",
+        help="the memory that the whole process may use, such as 512MiB or 2GiB; by default a "
+        "quarter of the available memory, at most 1GiB. The system's file cache is kept small and "
+        "does not count",
     )
     predict.add_argument(
         "--chunk",
         type=_count,
         metavar="SETS",
-        help="how many sets, or samples with --set-axis 1, are computed at once; by default a "
-        "chunk has 64 MiB, or less if --memory-limit asks for it",
+        help="the number of sets (samples with --set-axis 1) to compute at once; by default a "
+        "chunk has 64 MiB, or less if --memory-limit requires it",
     )
     predict.add_argument(
         "--progress",
         action=argparse.BooleanOptionalAction,
-        help="show a bar, with tqdm; by default if tqdm is installed and stderr is a terminal",
+        help="show a progress bar (needs tqdm); by default if stderr is a terminal",
     )
     predict.add_argument(
         "--resume",
         action="store_true",
-        help="continue an interrupted run, or start one if there is none. Inputs, --activation and "
-        "--set-axis must be those of that run, or the command fails. Without --resume the command "
-        "fails if OUT.part exists",
+        help="continue an interrupted run, or start one if there is none. The command fails if "
+        "inputs, --activation or --set-axis differ from that run, or if OUT.part exists and "
+        "--resume is not given",
     )
     predict.set_defaults(run=_commands.predict, parser=predict)
 
     loss = _command(
         commands,
         "loss",
-        "judge all sets of weights: the mean loss of each",
+        "compute the mean loss of each set of weights",
         _LOSS,
         "multisubnet loss samples.npy weights.npz targets.npy --loss huber --best 10",
     )
@@ -158,11 +158,11 @@ def _parser() -> argparse.ArgumentParser:
         type=_loss,
         metavar="L",
         default="squared_error",
-        help=f"{', '.join(LOSSES)}; names of Keras and PyTorch, like mse and BCELoss, work, too; "
+        help=f"{', '.join(LOSSES)}; Keras and PyTorch names such as mse and BCELoss also work; "
         "squared_error by default",
     )
     loss.add_argument(
-        "--best", type=_count, metavar="K", help="print the K sets of lowest loss, best first"
+        "--best", type=_count, metavar="K", help="print the K sets with the lowest loss, best first"
     )
     loss.add_argument(
         "-o",
@@ -178,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
 def _command(
     commands: Any, name: str, summary: str, description: str, example: str
 ) -> argparse.ArgumentParser:
-    """Add a command on samples and weights."""
+    """Add a command that takes samples and weights."""
     parser = commands.add_parser(
         name,
         help=summary,
@@ -187,24 +187,24 @@ def _command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("samples", metavar="SAMPLES", help="a file of samples")
-    parser.add_argument("weights", metavar="WEIGHTS", help="a file of sets of weights")
+    parser.add_argument("weights", metavar="WEIGHTS", help="a file of weight sets")
     parser.add_argument(
         "--activation",
         type=_activation,
         metavar="A",
-        help="a name like relu or tanh, in place of the activation that WEIGHTS has, in networks "
-        "in their hidden layers",
+        help="an activation such as relu or tanh that replaces the one in WEIGHTS; for networks, "
+        "the one of the hidden layers",
     )
     parser.add_argument(
         "--header",
         action=argparse.BooleanOptionalAction,
-        help="the first line of .csv files is a header, whatever it looks like; or (--no-header) "
-        "it is data, unless all its cells are words",
+        help="--header: the first line of .csv files is always a header; --no-header: it is data, "
+        "unless all its cells are words",
     )
     parser.add_argument(
         "--backend",
         choices=("numpy", "numba", "cupy"),
-        help="where to compute; the result has the same bits",
+        help="the backend that computes; the result has the same bits on all of them",
     )
     return parser
 
@@ -236,18 +236,18 @@ def _loss(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-# What is told to whom.
+# Output and errors.
 
 
 @contextlib.contextmanager
 def _streams() -> Iterator[None]:
-    """Take /dev/null for stdout and stderr if they are closed, or can no longer be written to.
+    """Redirect stdout and stderr to /dev/null if they are closed or can no longer be written to.
 
-    A file that is opened while one of them is closed would get its number, and with that what
+    A file opened while one of them is closed would get its descriptor, and then receive what
     libraries print.
     """
     null = os.open(os.devnull, os.O_RDWR)
-    while null <= 2:  # the lowest number that is free
+    while null <= 2:  # the lowest free descriptor
         null = os.open(os.devnull, os.O_RDWR)
     os.close(null)
     with contextlib.ExitStack() as stack:
@@ -261,19 +261,19 @@ def _streams() -> Iterator[None]:
             for stream in (sys.stdout, sys.stderr):
                 try:
                     stream.flush()
-                except (OSError, ValueError):  # Python would try again at its end, and complain
+                except (OSError, ValueError):  # Python would flush again at exit, and complain
                     with contextlib.suppress(OSError, ValueError):
                         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _complain(what: str, error: BaseException) -> None:
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-    with contextlib.suppress(OSError):  # nobody reads it
+    with contextlib.suppress(OSError):  # stderr may be closed
         print(f"multisubnet: {what}{notes}", file=sys.stderr, flush=True)
 
 
 def _message(error: Exception) -> str:
-    """Return what an error says, on one line."""
+    """Return the message of an error on one line."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
@@ -281,7 +281,7 @@ def _message(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Have SIGTERM raise an exception, as SIGINT does."""
+    """Make SIGTERM raise an exception, as SIGINT does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,11 +1,11 @@
-"""A prediction into a .npy file that may be larger than memory, and that can be resumed.
+"""Predictions written to a .npy file that may be larger than memory, with resumable runs.
 
-Until the file is whole it has another name, `NAME.part`, and `NAME.part.json` beside it records
-what is being computed, and how many of its bytes are safely on the disk. Whatever happens, those
-are right: the data are on the disk before the record of them is, and the record is replaced whole.
+Until the file is complete its name is `NAME.part`. `NAME.part.json` beside it records what is being
+computed, and how many bytes are safely on disk. The record is always true: data reach the disk
+before the record says so, and the record is replaced atomically.
 
-While a chunk is computed, a thread writes the one before. Plain writes, and not a mapping: the
-pages of a mapping count as memory of the process, and are cleared or read before they are written.
+While one chunk is computed, a thread writes the previous one. It uses plain writes, not a memory
+map: mapped pages count as memory of the process, and are cleared or read before they are written.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from multisubnet._files.stored import StoredArray
 from multisubnet._memory import amounts
 from multisubnet._sets.prediction import Prediction
 
-CHECKPOINT_BYTES = 1 << 30  # after how many bytes they are put on the disk, and that is recorded
+CHECKPOINT_BYTES = 1 << 30  # bytes between two checkpoints
 _FORMAT = 1
-_HASHED = 1 << 20  # bytes at a time
+_HASHED = 1 << 20  # bytes hashed at a time
 
 
 def write(path: Any, prediction: Prediction, elements: int, resume: bool, progress: Any) -> None:
-    """Write the result to a file, in chunks of at most so many elements.
+    """Write the result to a file, in chunks of at most `elements` elements.
 
-    With `resume` an interrupted run continues, if there is one. ValueError says what
-    differs if that was of something else.
+    With `resume`, continue an interrupted run if there is one. If that run was for something else,
+    ValueError says what differs.
     """
     npy.check_has(path, "the result", prediction.dtype)
     final = atomic.place_of(path)
@@ -53,7 +53,7 @@ def write(path: Any, prediction: Prediction, elements: int, resume: bool, progre
         n_before = os.fstat(file.fileno()).st_size
         if n_before and not resume:
             raise FileExistsError(
-                f"{part} is left from an unfinished run: continue it with --resume, or remove it "
+                f"{part} is left from an unfinished run: continue it with --resume, or delete it "
                 f"to start over"
             )
         check = getattr(prediction.samples, "check_unchanged", lambda: None)
@@ -85,7 +85,7 @@ def write(path: Any, prediction: Prediction, elements: int, resume: bool, progre
 def _compute(
     prediction: Prediction, elements: int, progress: Any, n_header: int, writing: _Writing
 ) -> None:
-    """Compute and write what is not safe yet."""
+    """Compute and write everything that is not on disk yet."""
     _, n_second, *axes = prediction.shape
     row, itemsize = prediction.row, prediction.dtype.itemsize
     elements = min(elements, math.prod(prediction.shape))
@@ -101,7 +101,7 @@ def _compute(
                 continue
             block = buffers[0][: end - start].reshape(shape)
             prediction.block(call, out=block)
-            if pending is None:  # the first chunk may be safe in part: the same bytes are written
+            if pending is None:  # part of the first chunk may be on disk; the same bytes follow
                 writing.seek(n_header + start * itemsize)
             else:
                 pending.result()
@@ -112,19 +112,19 @@ def _compute(
 
 
 class _Writing:
-    """A file that grows, and how much of it is safe on the disk."""
+    """A growing file, and how much of it is safely on disk."""
 
     def __init__(
         self, file: io.FileIO, record: _Record, safe: int, check: Callable[[], None]
     ) -> None:
         self.safe = safe
-        self._check = check  # what is computed of inputs that changed is never safe
+        self._check = check  # raises if inputs changed, before anything is recorded as safe
         self._file, self._record = file, record
-        self._end = safe  # of what is written
-        self._clean = safe  # up to here the system keeps nothing of the file in memory
+        self._end = safe  # end of the bytes written
+        self._clean = safe  # up to here the system caches nothing of the file
 
     def begin(self, header: bytes) -> None:
-        """Keep what is safe, or write the header."""
+        """Truncate the file to its safe part, or write the header."""
         self._file.truncate(self.safe)
         if not self.safe:
             self._record.write(0)
@@ -138,13 +138,13 @@ class _Writing:
         while left:
             left = left[self._file.write(left) :]
         self._end += block.nbytes
-        # The system is to write now, and not when a share of all memory waits to be written.
+        # Start writing now; otherwise the system waits until a share of memory is dirty.
         self._drop()
         if self._end - self.safe >= CHECKPOINT_BYTES:
             self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Wait until all that is written is on the disk, and record it."""
+        """Wait until all bytes written are on disk, and record that."""
         self._check()
         atomic.sync(self._file.fileno())
         self.safe = self._end
@@ -153,14 +153,14 @@ class _Writing:
         self._clean = self._end
 
     def _drop(self) -> None:
-        """Have the system begin to write what is not on the disk, and give up memory of what is."""
+        """Start writing dirty pages to disk, and drop clean pages from memory."""
         length = self._end - self._clean
-        with contextlib.suppress(OSError, AttributeError):  # a file system or system without it
+        with contextlib.suppress(OSError, AttributeError):  # not supported here
             os.posix_fadvise(self._file.fileno(), self._clean, length, os.POSIX_FADV_DONTNEED)
 
 
 class _Record:
-    """The file that says what is being computed, and how many bytes of it are safe."""
+    """The file that records what is computed and how many bytes are safe."""
 
     def __init__(self, part: Path, path: Path, job: dict[str, Any]) -> None:
         self._part, self._path, self._job = part, path, job
@@ -173,19 +173,19 @@ class _Record:
         self._path.unlink(missing_ok=True)
 
     def safe_bytes(self) -> int:
-        """Return how many bytes of an interrupted run are safe, having checked that it is ours."""
+        """Check that an interrupted run had the same job, and return its number of safe bytes."""
         over = f"to start over, remove {self._part}"
         n_bytes = self._part.stat().st_size
         try:
             recorded = json.loads(self._path.read_bytes())
             safe, before = recorded["safe bytes"], recorded["job"]
             if type(safe) is not int or not 0 <= safe <= n_bytes:
-                raise ValueError(f"{safe!r} bytes are safe, and there are {n_bytes}")
+                raise ValueError(f"{safe!r} bytes are safe, but the file has {n_bytes}")
             every = {**self._job, **before}
             others = [name for name in every if before.get(name) != self._job.get(name)]
         except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(
-                f"{self._path} does not say what {self._part} is ({error}); {over}"
+                f"{self._path} does not describe {self._part} ({error}); {over}"
             ) from None
         if others:
             raise ValueError(
@@ -197,8 +197,8 @@ class _Record:
 
 @contextlib.contextmanager
 def _locked(part: Path) -> Iterator[io.FileIO]:
-    """Open a file to write to, which no other process may do meanwhile."""
-    # Never through a link, by which somebody else could have any file written to.
+    """Open a file for writing, locked against other processes."""
+    # Links are not followed: someone else could redirect the output to any file.
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     if part.is_symlink():
         raise FileExistsError(f"{part} is a symbolic link, which is not followed; remove it")
@@ -211,7 +211,7 @@ def _locked(part: Path) -> Iterator[io.FileIO]:
 
 
 def _header(prediction: Prediction) -> bytes:
-    """Return what a .npy file of the result begins with."""
+    """Return the first bytes of a .npy file of the result."""
     header = io.BytesIO()
     descr = np.lib.format.dtype_to_descr(prediction.dtype)
     fields = {"descr": descr, "fortran_order": False, "shape": prediction.shape}
@@ -219,11 +219,11 @@ def _header(prediction: Prediction) -> bytes:
     return header.getvalue()
 
 
-# What is computed, and how much of it there is.
+# The description of a job.
 
 
 def _job(prediction: Prediction) -> dict[str, Any]:
-    """Return all that the bytes of the result depend on; chunks and backend are not among that."""
+    """Return everything that determines the bytes of the result; chunks and backend do not."""
     parameters = prediction.parameters
     arrays = parameters.arrays
     if parameters.inputs is not None:
@@ -242,7 +242,7 @@ def _job(prediction: Prediction) -> dict[str, Any]:
 
 
 def _fingerprint(array: StoredArray | np.ndarray) -> dict[str, Any]:
-    """Return what tells an array from others."""
+    """Return values that identify an array."""
     hashed = hashlib.sha256()
     order: Literal["F", "C"]
     if isinstance(array, StoredArray):
@@ -264,7 +264,7 @@ def _fingerprint(array: StoredArray | np.ndarray) -> dict[str, Any]:
 
 
 def _differences(job: dict[str, Any], before: dict[str, Any], names: list[str]) -> str:
-    """Say what differs between two jobs."""
+    """Describe how two jobs differ."""
     texts = []
     for name in names:
         then, now = before.get(name), job.get(name)
@@ -279,13 +279,13 @@ def _differences(job: dict[str, Any], before: dict[str, Any], names: list[str]) 
 
 
 def _check_space(final: Path, n_bytes: int) -> None:
-    """Raise OSError unless the disk has room for so many bytes more, as far as it says."""
+    """Raise OSError unless the disk reports enough free space."""
     try:
         usage = shutil.disk_usage(final.parent)
     except OSError:
         return
-    if n_bytes > usage.free and usage.total:  # file systems without figures have zeros
+    if n_bytes > usage.free and usage.total:  # file systems without figures report zeros
         raise OSError(
-            f"{final} needs {amounts.text(n_bytes)} more, and {amounts.text(usage.free)} are free "
-            f"in {final.parent}"
+            f"{final} needs {amounts.text(n_bytes)} more, but only {amounts.text(usage.free)} are "
+            f"free in {final.parent}"
         )

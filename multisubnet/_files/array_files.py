@@ -1,4 +1,4 @@
-"""Arrays in files of several formats, by the end of their names."""
+"""Arrays in files of several formats, chosen by file name suffix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUFFIXES = (".npy", ".npz", ".csv", ".safetensors")
 
 
 def suffix(path: str | os.PathLike[str]) -> str:
-    """Return the end of a name, one of SUFFIXES, in lower case."""
+    """Return the suffix of a name, one of SUFFIXES, in lower case."""
     end = Path(path).suffix.lower()
     if end not in SUFFIXES:
         raise ValueError(f"{path} must end in one of {', '.join(SUFFIXES)}")
@@ -29,10 +29,10 @@ def read(
     has_header: bool | None = None,
     check_columns: Callable[[tuple[str, ...]], None] | None = None,
 ) -> np.ndarray:
-    """Return an array of numbers from a file; that of a .npy file is mapped, and read-only.
+    """Return an array of numbers from a file; arrays of .npy files are mapped and read-only.
 
-    A file that may have several arrays must have one alone, or one of that name. Whether a table
-    has a header is decided as `csv.read` says, which calls `check_columns` with its names.
+    A file that can contain several arrays must contain exactly one, or one of that name. `csv.read`
+    describes `has_header`, and calls `check_columns` with the names in the header.
     """
     end, place = suffix(path), Path(path)
     if end == ".csv":
@@ -44,7 +44,7 @@ def read(
     def choose(names: list[str]) -> list[str]:
         if name not in names and len(names) != 1:
             shown = ", ".join(sorted(names))[:200] or "none"
-            raise ValueError(f"{path} has the arrays {shown}; expected one alone, or {name}")
+            raise ValueError(f"{path} has the arrays {shown}; expected exactly one, or {name}")
         return [name] if name in names else names
 
     read = npy.members if end == ".npz" else safetensors.read_arrays
@@ -61,7 +61,7 @@ def opened(
     has_header: bool | None = None,
     check_columns: Callable[[tuple[str, ...]], None] | None = None,
 ) -> Iterator[StoredArray | np.ndarray]:
-    """Return the same; of a .npy file, an array whose parts are read."""
+    """Return the array of a file; for a .npy file, one whose parts are read when needed."""
     if suffix(path) == ".npy":
         with contextlib.closing(StoredArray(Path(path))) as stored:
             yield stored
@@ -76,9 +76,9 @@ def write(
     axes: Sequence[str],
     columns: Sequence[object],
 ) -> None:
-    """Write an array to a file, which stands there whole or not at all.
+    """Write an array to a file, completely or not at all.
 
-    `axes` and `columns` are for a table, as `csv.write` says.
+    `axes` and `columns` are for tables: see `csv.write`.
     """
     end = suffix(path)
     if end == ".csv":

@@ -1,7 +1,7 @@
-"""Files that stand under their names whole, or not at all.
+"""Files that are written completely or not at all.
 
-File systems lack what others have: locks, syncing of folders, long names, permissions. Nothing
-here needs those; where they are missing, a file is written as safely as the system allows.
+Some file systems lack locks, syncing of folders, long names or permissions. Nothing here requires
+them; where they are missing, files are written as safely as the system allows.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_LONGEST_NAME = 255  # bytes, if a folder does not tell
-_TOKEN = 8  # hexadecimal digits that tell temporary files apart
+_LONGEST_NAME = 255  # bytes, if the folder does not report a limit
+_TOKEN = 8  # hexadecimal digits that distinguish temporary files
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str], *, follows_links: bool = True) -> Iterator[BinaryIO]:
-    """Give a new file to write to, and put it in the place of `path` once that is done.
+    """Open a new file for writing, and move it to `path` when the context ends.
 
-    It stands in the same folder under a temporary name, and is on the disk before it gets its own.
-    After an exception it is removed, and `path` is as it was. If `path` is a symbolic link, the
-    file that it points to is replaced or, without `follows_links`, the link itself.
+    The file has a temporary name in the same folder, and is synced to disk before it is renamed.
+    After an exception it is removed, and `path` is unchanged. If `path` is a symbolic link, its
+    target is replaced or, without `follows_links`, the link itself.
     """
     final = place_of(path) if follows_links else Path(path)
     _remove_left(final)
@@ -45,18 +45,18 @@ def atomic_write(path: str | os.PathLike[str], *, follows_links: bool = True) ->
             yield file
             file.flush()
             sync(file.fileno())
-            if os.name != "posix":  # there an open file cannot get another name
+            if os.name != "posix":  # Windows cannot rename an open file
                 file.close()
-            rename(temporary, final)  # while it is locked, so that nobody takes it for one left
+            rename(temporary, final)  # still locked, so that nobody removes it as a leftover
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
 def place_of(path: str | os.PathLike[str]) -> Path:
-    """Return where a file is to be put: where a link points, and never over a device or a folder.
+    """Return the path to write a file to: links are resolved, devices and folders refused.
 
-    Raises OSError where there is something that must not be replaced, or no folder.
+    Raises OSError if `path` must not be replaced, or if its folder does not exist.
     """
     final = Path(os.path.realpath(path))
     if final.is_dir():
@@ -69,13 +69,13 @@ def place_of(path: str | os.PathLike[str]) -> Path:
 
 
 def beside(final: Path, end: str, start: str = "") -> Path:
-    """Return the path of a file that belongs to `final`: its name with more at both ends.
+    """Return the path of a companion of `final`: its name with text added at both ends.
 
-    A name longer than the file system allows is cut, and told from others by a digest.
+    Names longer than the file system allows are cut, and made unique by a digest.
     """
     try:
         longest = os.pathconf(final.parent, "PC_NAME_MAX")
-    except (AttributeError, ValueError, OSError):  # Windows; systems that do not tell
+    except (AttributeError, ValueError, OSError):  # Windows, or a system without the limit
         longest = _LONGEST_NAME
     name, encoded = final.name, os.fsencode(final.name)
     if len(start) + len(encoded) + len(end) > longest:
@@ -86,13 +86,13 @@ def beside(final: Path, end: str, start: str = "") -> Path:
 
 
 def copy_mode(final: Path, fd: int, more: int = 0) -> None:
-    """Give an open file the permissions of that whose place it takes, if there is one, and more."""
-    with contextlib.suppress(OSError, AttributeError):  # none there; or a system without them
+    """Give an open file the permissions of the file it replaces, if there is one, and `more`."""
+    with contextlib.suppress(OSError, AttributeError):  # no such file, or no permissions here
         os.fchmod(fd, stat.S_IMODE(os.stat(final).st_mode) | more)
 
 
 def sync(fd: int) -> None:
-    """Wait until an open file or folder is on the disk, if the file system can say so."""
+    """Wait until an open file or folder is on disk, if the file system supports it."""
     try:
         os.fsync(fd)
     except OSError as error:
@@ -101,13 +101,13 @@ def sync(fd: int) -> None:
 
 
 def rename(temporary: Path, final: Path) -> None:
-    """Give a file its name, on the disk, too."""
+    """Rename a file, and wait until the new name is on disk."""
     os.replace(temporary, final)
-    if os.name != "posix":  # elsewhere a folder cannot be opened
+    if os.name != "posix":  # folders cannot be opened
         return
     try:
         folder = os.open(final.parent, os.O_RDONLY)
-    except PermissionError:  # a folder that may be written to, and not read
+    except PermissionError:  # the folder is writable but not readable
         return
     try:
         sync(folder)
@@ -116,23 +116,23 @@ def rename(temporary: Path, final: Path) -> None:
 
 
 def lock(path: Path, fd: int) -> bool:
-    """Lock an open file against other processes, until it is closed; return whether that was done.
+    """Lock an open file against other processes until it is closed; return whether that worked.
 
-    False: another process has it, or `path` is another file by now. A file system without locks
-    is taken for one on which nobody else has the file.
+    False means that another process holds the lock, or that `path` is now another file. On a file
+    system without locks, assume that no other process has the file.
     """
     has_lock = _has_lock(fd)
     if not has_lock:
         return has_lock is None
     try:
-        # The process that had the lock may have renamed or removed the file since it was opened.
+        # A previous holder of the lock may have renamed or removed the file after it was opened.
         return os.path.samestat(os.fstat(fd), os.lstat(path))
     except FileNotFoundError:
         return False
 
 
 def _has_lock(fd: int) -> bool | None:
-    """Lock an open file; return whether that was done, or None if the file system has no locks."""
+    """Lock an open file; return whether that worked, or None if there are no locks here."""
     if fcntl is None:
         return None
     try:
@@ -151,18 +151,18 @@ def _temporary(final: Path) -> tuple[Path, BinaryIO]:
         file = open(path, "xb")  # noqa: SIM115 (the caller closes it)
         if lock(path, file.fileno()):
             return path, file
-        file.close()  # another process took it for one that was left, and removes it
+        file.close()  # another process took it for a leftover and removes it
 
 
 def _remove_left(final: Path) -> None:
-    """Remove temporary files of processes that were killed: those that nobody has locked."""
+    """Remove temporary files of killed processes: those that nobody has locked."""
     start = beside(final, f".{'0' * _TOKEN}.tmp", start=".").name[: -_TOKEN - len(".tmp")]
     ours = re.compile(re.escape(start) + rf"[0-9a-f]{{{_TOKEN}}}\.tmp")
-    with contextlib.suppress(OSError):  # a folder that may not be read
+    with contextlib.suppress(OSError):  # the folder may not be readable
         for path in [
             Path(entry) for entry in os.scandir(final.parent) if ours.fullmatch(entry.name)
         ]:
-            with contextlib.suppress(OSError):  # a link; somebody else's file; one that is gone
+            with contextlib.suppress(OSError):  # a link, someone else's file, or already removed
                 fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:
                     if _has_lock(fd):

@@ -17,13 +17,13 @@ import numpy as np
 from multisubnet._files import atomic, inputs
 from multisubnet._memory import amounts
 
-_GROWTH = 6  # so many times the size of a file is taken at most while it is read
-_LONGEST_LINE = 1 << 20  # characters; one line takes some twenty times its size
+_GROWTH = 6  # reading a file takes at most this many times its size
+_LONGEST_LINE = 1 << 20  # characters; parsing a line takes some twenty times its size
 _NO_NAMES = frozenset(["na", "n/a", "nan", "nil", "none", "null", "missing", "true", "false"])
 
 
 class _Lines:
-    """The lines of a file, of which the last one that was taken is known."""
+    """The lines of a file; remembers the last one read."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
@@ -42,15 +42,15 @@ def read(
     has_header: bool | None = None,
     check_names: Callable[[tuple[str, ...]], None] | None = None,
 ) -> np.ndarray:
-    """Return a table of float64, of shape (rows, columns).
+    """Return a table as float64 of shape (rows, columns).
 
     `check_names` takes the names in the header, if there is one, and raises ValueError if they are
-    wrong. The names 0, 1, 2, ... of pandas' unnamed columns are not checked.
+    wrong. The names 0, 1, 2, ... of unnamed pandas columns are not checked.
 
-    The first line is a header if all its cells are words, which begin with a letter; a # may stand
-    before them. It is data if all of them are numbers, unless those count up in equal steps, as
-    names do that nobody gave. For everything else `has_header` is needed: True says that the first
-    line is a header, whatever it is, False that it is data unless it is words.
+    The first line is a header if all its cells are words, which begin with a letter; a # may
+    precede them. It is data if all cells are numbers, unless these count up in equal steps, as
+    automatic column names do. Anything else needs `has_header`: True means that the first line is a
+    header in any case; False, that it is data unless all cells are words.
     """
     with inputs.opened(path, "r", encoding="utf-8-sig", newline="") as file:
         amounts.check_fits(path, _GROWTH * os.fstat(file.fileno()).st_size)
@@ -65,7 +65,7 @@ def read(
             elif check_names is not None and first != [str(i) for i in range(len(first))]:
                 check_names(tuple(cell.strip() for cell in [first[0].lstrip("# "), *first[1:]]))
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a table may have no rows
+                warnings.simplefilter("ignore")  # about tables without rows
                 table = np.loadtxt(
                     rest, delimiter=",", quotechar='"', comments=None, ndmin=2, dtype=np.float64
                 )
@@ -76,14 +76,14 @@ def read(
                 f"{path}:{lines.number + 1}: not a table of comma-separated numbers: {error}"
             ) from None
         except ValueError as error:
-            # NumPy counts rows, without blank lines and the header.
+            # NumPy does not count the header and blank lines as rows.
             text = re.sub(r" at row \d+(, column \d+)?.*", r"\1", " ".join(str(error).split()))
             raise ValueError(f"{path}:{max(lines.number, 1)}: {text[:300]}") from None
     return table if len(table) else np.empty((0, len(first)))
 
 
 def _is_header(row: list[str], has_header: bool | None) -> bool:
-    """Whether the first row of a table is names, or raise ValueError where it may be either."""
+    """Return whether the first row of a table is a header; raise ValueError if ambiguous."""
     if has_header or all(map(_is_word, [row[0].lstrip("# "), *row[1:]])):
         return True
     numbers = list(map(_is_number, row))
@@ -96,7 +96,7 @@ def _is_header(row: list[str], has_header: bool | None) -> bool:
     cell = row[numbers.index(False)]
     raise ValueError(
         f"column {numbers.index(False) + 1} is {cell[:40]!r}; expected numbers, or names that "
-        f"begin with letters, in all columns (--header takes anything for names)"
+        f"begin with letters, in all columns (--header accepts any names)"
     )
 
 
@@ -111,11 +111,11 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return "_" not in cell  # Python alone reads 1_000
+    return "_" not in cell  # only Python reads 1_000 as a number
 
 
 def _count_up(row: list[str]) -> bool:
-    """Whether numbers are like 0,1,2, as pandas names columns, or 2019,2020, or 400,410,420."""
+    """Return whether numbers look like 0,1,2, the names pandas gives, or 2019,2020, or 400,410."""
     if not all(cell.strip().isdecimal() for cell in row):
         return False
     numbers = [int(cell) for cell in row]
@@ -135,14 +135,14 @@ def write(
     axes: Sequence[str],
     columns: Sequence[object],
 ) -> None:
-    """Write an array as a table, which stands there whole or not at all.
+    """Write an array as a table, completely or not at all.
 
-    A line has the values along the last axis, whose columns have names; `axes` are the names of
-    those before it, whose indices come first. Numbers are as short as they can be and still be read
-    as the same.
+    Each line has the values along the last axis, which the columns name. The indices of the other
+    axes come first, in columns named by `axes`. Numbers are written with the fewest digits that
+    read back exactly.
     """
     if result.dtype.kind == "c":
-        raise ValueError(f"{path}: tables have no complex numbers; expected .npy or .npz")
+        raise ValueError(f"{path}: tables cannot hold complex numbers; expected .npy or .npz")
     if result.dtype.kind == "b":
         result = result.view(np.uint8)
     with atomic.atomic_write(path) as file:

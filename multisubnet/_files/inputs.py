@@ -1,4 +1,4 @@
-"""Files that are read, and must not change meanwhile."""
+"""Input files that must not change while they are read."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import IO, Any
 
 
 class InputChanged(ValueError):
-    """A file was written to while it was read: what was computed of it is no result."""
+    """A file was modified while it was read, so results computed from it are invalid."""
 
 
 class Unchanged:
-    """What an open file was like when it was opened."""
+    """The state of an open file when it was opened."""
 
     def __init__(self, path: Path, file: IO[Any]) -> None:
         self._path, self._file = path, file
         self._before = self._state()
 
     def check(self) -> None:
-        """Raise InputChanged if the file was written to since, as far as size and time tell."""
+        """Raise InputChanged if size or time show that the file was modified since."""
         if self._state() != self._before:
             raise InputChanged(f"{self._path} was changed while it was read")
 
@@ -32,7 +32,7 @@ class Unchanged:
 
 @contextlib.contextmanager
 def opened(path: Path, mode: str = "rb", **keywords: Any) -> Iterator[IO[Any]]:
-    """Open a file that is read whole; InputChanged says that it changed before that was done."""
+    """Open a file to be read completely; raise InputChanged if it changes meanwhile."""
     with open(path, mode, **keywords) as file:
         unchanged = Unchanged(path, file)
         yield file

@@ -1,7 +1,7 @@
-"""Reading .npy and .npz files that may come from anywhere: nothing in them is ever executed.
+"""Reading .npy and .npz files from untrusted sources: nothing in them is ever executed.
 
-NumPy's own reader would do for good files. Of bad ones it allocates whatever a header asks for,
-and raises what the layers below it raise.
+NumPy's own reader works for valid files. For damaged ones it allocates whatever the header asks
+for, and raises the exceptions of lower layers.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from multisubnet._arrays import dtypes, validation
 from multisubnet._files import inputs
 from multisubnet._memory import amounts
 
-_PIECE = 1 << 20  # of an array, which is read piece by piece
-_LONGEST_HEADER = 10_000  # bytes; NumPy reads no longer ones of files that it does not trust
-_DEFLATED = 1032  # so many bytes at most become one (RFC 1951: 258 of them take two bits)
+_PIECE = 1 << 20  # arrays are read in pieces of this size
+_LONGEST_HEADER = 10_000  # bytes; NumPy's own limit for untrusted files
+_DEFLATED = 1032  # the largest compression ratio (RFC 1951: 258 bytes take two bits)
 _LONGEST_TEXT = 1 << 12
 _MOST_AXES = 32
 _SUFFIX = ".npy"
-SHOWN = 80  # characters of a name, in a message
+SHOWN = 80  # characters of a name shown in a message
 
 
-# What zipfile raises for damaged archives.
+# Exceptions of zipfile for damaged archives.
 _OF_DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -47,7 +47,7 @@ _OF_DAMAGED = (
     UnicodeError,
 )
 
-# By version of the format: the length of the header, and what parses that and the header.
+# For each version of the format: the length of the header, and the function that parses it.
 _LENGTHS = {
     (1, 0): (struct.Struct("<H"), npy.read_array_header_1_0),
     (2, 0): (struct.Struct("<I"), npy.read_array_header_2_0),
@@ -65,7 +65,7 @@ class Header(NamedTuple):
 
 
 def read_header(path: Path, file: IO[bytes]) -> Header:
-    """Read what a .npy file says of its array, which begins where reading ends."""
+    """Read the header of a .npy file; the array begins where reading ends."""
     header = _header(path, file, "")
     if header.dtype.kind == "U":
         raise ValueError(f"{path} contains text; expected an array of numbers")
@@ -76,34 +76,34 @@ def read_header(path: Path, file: IO[bytes]) -> Header:
 
 
 def members(path: Path, choose: Callable[[list[str]], Iterable[str]]) -> dict[str, np.ndarray]:
-    """Return the arrays of a .npz file that `choose` takes of all names, or refuses.
+    """Return the arrays of a .npz file that `choose` selects from all names; it may also raise.
 
-    Texts are among them.
+    Texts are included.
     """
     with inputs.opened(path) as file, _as_value_error(path), zipfile.ZipFile(file) as archive:
         entries = {_name(path, entry): entry for entry in archive.infolist()}
         if len(entries) < len(archive.infolist()):
-            raise ValueError(f"{path} has several arrays of one name")
+            raise ValueError(f"{path} has several arrays of the same name")
         chosen = {name: entries[name] for name in choose(list(entries))}
         amounts.check_fits(path, sum(entry.file_size for entry in chosen.values()))
         return {name: _member(path, archive, entry) for name, entry in chosen.items()}
 
 
 def _name(path: Path, entry: zipfile.ZipInfo) -> str:
-    """Return the name of an array, having checked that NumPy may have written its entry."""
+    """Return the name of an array, after checking that NumPy could have written its entry."""
     name = entry.filename.removesuffix(_SUFFIX)
     shown = repr(name[:SHOWN])
-    # A comment may also be a damaged length, which hides the entries that follow.
+    # A comment may be a damaged length field that hides the entries that follow.
     if name == entry.filename or entry.comment:
         raise ValueError(f"{path} has an entry {shown}, which is not an array")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{shown} in {path} is compressed in another way than NumPy does it")
+        raise ValueError(f"{shown} in {path} uses a compression that NumPy does not write")
     if entry.flag_bits & 1:
         raise ValueError(f"{shown} in {path} is encrypted")
     if entry.file_size > _DEFLATED * entry.compress_size:
         raise ValueError(
-            f"{shown} in {path} is damaged: it is said to have {entry.file_size} bytes, and has "
-            f"{entry.compress_size} in the file"
+            f"{shown} in {path} is damaged: it claims to have {entry.file_size} bytes, but "
+            f"{entry.compress_size} bytes in the file cannot hold them"
         )
     return name
 
@@ -117,13 +117,13 @@ def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.
         array = np.empty(header.shape, header.dtype, header.order)
         if not fill(array, file):
             raise ValueError(f"{what}{path} is truncated")
-        if file.read(1):  # at the end the checksum is compared
+        if file.read(1):  # also verifies the checksum
             raise ValueError(f"{what}{path} is longer than its header says")
     return array
 
 
 def fill(array: np.ndarray, file: IO[bytes]) -> bool:
-    """Read the bytes of a contiguous array from a file; return whether there are enough."""
+    """Read the bytes of a contiguous array from a file; return whether there were enough."""
     raw = array.reshape(-1, order="A").view(np.uint8)
     for start in range(0, raw.size, _PIECE):
         piece = raw[start : start + _PIECE]
@@ -135,9 +135,9 @@ def fill(array: np.ndarray, file: IO[bytes]) -> bool:
 
 
 def size_of(what: object, shape: tuple[int, ...], dtype: np.dtype) -> int:
-    """Return how many bytes an array in a file has, or raise ValueError if there can be none."""
+    """Return the size of an array in a file in bytes, or raise ValueError if it is impossible."""
     bytes_of_any = math.prod(max(length, 1) for length in shape) * dtype.itemsize
-    if any(type(length) is not int for length in shape):  # True is 1 to Python, but not to NumPy
+    if any(type(length) is not int for length in shape):  # Python accepts True as 1, NumPy does not
         raise ValueError(f"{what} has an array of shape {str(shape)[:SHOWN]}")
     if len(shape) > _MOST_AXES or min(shape, default=0) < 0 or bytes_of_any > sys.maxsize:
         raise ValueError(f"{what} has an array of shape {str(shape)[:SHOWN]}")
@@ -147,25 +147,25 @@ def size_of(what: object, shape: tuple[int, ...], dtype: np.dtype) -> int:
 def _header(path: Path, file: IO[bytes], what: str) -> Header:
     """Read the header of an array."""
     try:
-        # Old and foreign headers are parsed with warnings, which say nothing of the array.
+        # Parsing old and foreign headers warns, but the warnings do not concern the array.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             version = npy.read_magic(file)
-            if version not in _LENGTHS:  # another one is for records
+            if version not in _LENGTHS:  # the other version is for records
                 raise ValueError(f"an array in version {version} of the format")
             length, parse = _LENGTHS[version]
             begin = file.read(length.size)
             n_bytes = length.unpack(begin)[0] if len(begin) == length.size else 0
-            if n_bytes > _LONGEST_HEADER:  # which would be read before it is refused
+            if n_bytes > _LONGEST_HEADER:  # otherwise it would be read before it is refused
                 raise ValueError(f"its header claims {n_bytes} bytes")
             shape, is_fortran, dtype = parse(io.BytesIO(begin + file.read(n_bytes)))
         size_of("the header", shape, dtype)
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError):
         raise
-    except Exception as error:  # what parsing of a foreign text and dtype raises is not documented
-        raise ValueError(f"{what}{path} is not an array of NumPy's: {_line(error)}") from None
+    except Exception as error:  # the exceptions for foreign headers are not documented
+        raise ValueError(f"{what}{path} is not a NumPy array: {_line(error)}") from None
     if dtype.hasobject:
-        raise ValueError(f"{what}{path} has Python objects, which are never read")
+        raise ValueError(f"{what}{path} contains Python objects, which are never read")
     if dtype.kind == "U" and shape == () and 0 < dtype.itemsize <= _LONGEST_TEXT:
         return Header(shape, dtype, "C")
     try:
@@ -176,7 +176,7 @@ def _header(path: Path, file: IO[bytes], what: str) -> Header:
 
 
 def write_members(file: IO[bytes], arrays: dict[str, np.ndarray]) -> None:
-    """Write a .npz file, as `numpy.savez` would with buffers of many megabytes."""
+    """Write a .npz file as `numpy.savez` does, but each array in a single write."""
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             fields = npy.header_data_from_array_1_0(array)
@@ -187,7 +187,7 @@ def write_members(file: IO[bytes], arrays: dict[str, np.ndarray]) -> None:
 
 
 def check_has(path: str | os.PathLike[str], name: str, dtype: np.dtype) -> None:
-    """Raise unless .npy and .npz files have the dtype of a named array."""
+    """Raise unless .npy and .npz files support the dtype of a named array."""
     if dtypes.is_bfloat16(dtype):
         raise ValueError(
             f"{path}: {name} has dtype {dtype}, which .npy and .npz files cannot hold; expected a "
@@ -196,18 +196,18 @@ def check_has(path: str | os.PathLike[str], name: str, dtype: np.dtype) -> None:
 
 
 def _check_size(path: Path, what: str, header: Header, n_bytes: int) -> None:
-    """Raise unless so many bytes follow the header as it says."""
+    """Raise unless the header is followed by exactly the bytes it announces."""
     if header.n_bytes != n_bytes:
         state = "truncated" if n_bytes < header.n_bytes else "damaged"
         raise ValueError(
             f"{what}{path} is {state}: an array of shape {header.shape} and dtype {header.dtype} "
-            f"has {header.n_bytes} bytes, and there are {n_bytes}"
+            f"has {header.n_bytes} bytes, but there are {n_bytes}"
         )
 
 
 @contextmanager
 def _as_value_error(path: Path) -> Iterator[None]:
-    """Say in one way what a damaged archive makes zipfile raise in many."""
+    """Convert the exceptions of zipfile for damaged archives to ValueError."""
     try:
         yield
     except _OF_DAMAGED as error:

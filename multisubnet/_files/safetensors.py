@@ -1,7 +1,7 @@
-"""Reading and writing .safetensors files, which may come from anywhere.
+"""Reading and writing .safetensors files from untrusted sources.
 
-The format is short (https://huggingface.co/docs/safetensors): the length of a header in 8 bytes,
-the header in JSON, the bytes of the arrays one after the other.
+The format is simple (https://huggingface.co/docs/safetensors): the length of the header in 8 bytes,
+the header in JSON, then the bytes of the arrays.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BFLOAT16 = "BF16"
 
 
 class _Tensor(NamedTuple):
-    start: int  # where its bytes begin and end, from the end of the header on
+    start: int  # of its bytes, relative to the end of the header
     end: int
     dtype: str
     shape: tuple[int, ...]
@@ -43,7 +43,7 @@ class _Tensor(NamedTuple):
 def read(
     path: Path, choose: Callable[[list[str]], Iterable[str]]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return the arrays that `choose` takes of all names, or refuses, and the metadata."""
+    """Return the arrays that `choose` selects from all names (or raises), and the metadata."""
     with inputs.opened(path) as file:
         n_bytes = os.fstat(file.fileno()).st_size - _LENGTH.size
         length = file.read(_LENGTH.size)
@@ -67,7 +67,7 @@ def read(
                 raise _damaged(path, "its arrays do not follow each other")
             end = tensor.end
         if end != n_bytes - n_header:
-            raise _damaged(path, f"arrays have {end} bytes, and there are {n_bytes - n_header}")
+            raise _damaged(path, f"arrays have {end} bytes, but there are {n_bytes - n_header}")
         chosen = {name: tensors[name] for name in choose(list(tensors))}
         amounts.check_fits(path, sum(tensor.end - tensor.start for tensor in chosen.values()))
         arrays = {}
@@ -75,7 +75,7 @@ def read(
             shown = repr(name[: npy.SHOWN])
             dtype = _dtype(f"{shown} in {path}", tensor.dtype)
             if npy.size_of(path, tensor.shape, dtype) != tensor.end - tensor.start:
-                raise _damaged(path, f"{shown} has other bytes than {tensor.shape} of {dtype}")
+                raise _damaged(path, f"{shown} has the wrong size for {tensor.shape} {dtype}")
             arrays[name] = array = np.empty(tensor.shape, dtype)
             file.seek(_LENGTH.size + n_header + tensor.start)
             if not npy.fill(array, file):
@@ -84,14 +84,14 @@ def read(
 
 
 def read_arrays(path: Path, choose: Callable[[list[str]], Iterable[str]]) -> dict[str, np.ndarray]:
-    """Return the arrays that `choose` takes."""
+    """Return the arrays that `choose` selects."""
     return read(path, choose)[0]
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) < len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("a name occurs twice")
     return unique
 
 
@@ -100,11 +100,11 @@ def _damaged(path: Path, why: str) -> ValueError:
 
 
 def _tensor(path: Path, name: str, entry: Any) -> _Tensor:
-    """Return what the header says of an array."""
+    """Return an array's entry in the header."""
     try:
         dtype, shape, (start, end) = (entry.pop(key) for key in ("dtype", "shape", "data_offsets"))
         if entry or any(type(number) is not int for number in (*shape, start, end)):
-            raise ValueError("something else than dtype, shape and data_offsets")
+            raise ValueError("other fields than dtype, shape and data_offsets")
         if not 0 <= start <= end:
             raise ValueError(f"bytes from {start} to {end}")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -113,7 +113,7 @@ def _tensor(path: Path, name: str, entry: Any) -> _Tensor:
 
 
 def _dtype(what: str, name: str) -> np.dtype:
-    """Return the dtype that `what` has, by its name in the format."""
+    """Return the dtype for its name in the format; `what` is for the message."""
     if name == _BFLOAT16:
         return dtypes.bfloat16(what)
     if name not in _DTYPES:
@@ -124,9 +124,9 @@ def _dtype(what: str, name: str) -> np.dtype:
 def write(
     path: str | os.PathLike[str], arrays: dict[str, np.ndarray], metadata: dict[str, str] | None
 ) -> None:
-    """Write arrays to a file, which stands there whole or not at all."""
+    """Write arrays to a file, completely or not at all."""
     header: dict[str, Any] = {} if metadata is None else {_METADATA: metadata}
-    # Large items first, as in the files of others: so all of them are aligned.
+    # Large items first, as other writers do: this keeps all arrays aligned.
     ordered = sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0]))
     end = 0
     for name, array in ordered:

@@ -1,7 +1,7 @@
-"""An array in a .npy file, of which parts are read when they are needed.
+"""An array in a .npy file, read in parts when they are needed.
 
-Plain reads, and no mapping: the pages of a mapping count as memory of the process, and those around
-them that the system maps as well; and where a mapped file is made shorter, the process is killed.
+It uses plain reads, not a memory map: mapped pages count as memory of the process, and so do
+neighbouring pages that the system maps. If a mapped file is truncated, the process is killed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from multisubnet._memory import amounts
 
 
 class StoredArray:
-    """An array whose parts, which slices select, are read into one buffer.
+    """An array whose parts, selected by slices, are read into one buffer.
 
-    A part is right until the next one is read.
+    A part is valid until the next one is read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,18 +48,18 @@ class StoredArray:
         slices = slices if isinstance(slices, tuple) else (slices,)
         slices += (slice(None),) * (self.ndim - len(slices))
         ranges = [range(*s.indices(n)) for s, n in zip(slices, self.shape, strict=True)]
-        if self.order == "F":  # in the order in which elements lie in the file
+        if self.order == "F":  # read in the order of the elements in the file
             return self._part(ranges[::-1], self.shape[::-1]).T
         return self._part(ranges, self.shape)
 
     def _part(self, ranges: list[range], shape: tuple[int, ...]) -> np.ndarray:
-        """Read part of an array in C order: runs of neighbours, one after the other."""
+        """Read a part of an array in C order: contiguous runs, one after the other."""
         n_bytes = math.prod(map(len, ranges)) * self.dtype.itemsize
         if n_bytes > self._buffer.size:
-            self._buffer = np.empty(0, np.uint8)  # not two at once
+            self._buffer = np.empty(0, np.uint8)  # frees the old buffer before the new one
             self._buffer = np.empty(n_bytes, np.uint8)
         part = self._buffer[:n_bytes]
-        n_outer = len(shape)  # axes from here on are whole, but for the first of them
+        n_outer = len(shape)  # axes from here on are complete, except the first of them
         while n_outer and (n_outer == len(shape) or len(ranges[n_outer]) == shape[n_outer]):
             n_outer -= 1
         strides = [math.prod(shape[axis + 1 :]) * self.dtype.itemsize for axis in range(len(shape))]
@@ -74,7 +74,7 @@ class StoredArray:
         return part
 
     def pieces(self, n_bytes: int) -> Iterator[np.ndarray]:
-        """Yield the bytes of the array, as they lie in the file, so many at a time."""
+        """Yield the bytes of the array in file order, `n_bytes` at a time."""
         buffer = np.empty(min(n_bytes, self.nbytes), np.uint8)
         for start in range(0, self.nbytes, n_bytes):
             piece = buffer[: self.nbytes - start]
@@ -87,18 +87,18 @@ class StoredArray:
         while left:
             n_read = self._file.readinto(left)
             if not n_read:
-                raise inputs.InputChanged(f"{self._path} was made shorter while it was read")
+                raise inputs.InputChanged(f"{self._path} was truncated while it was read")
             left = left[n_read:]
 
     def whole(self) -> np.ndarray:
-        """Return the whole array, read-only, whose pages are read when they are needed."""
+        """Return the whole array, read-only; its pages are read when needed."""
         if not self.nbytes:
             return np.empty(self.shape, self.dtype)
         order: Any = self.order
         try:
             return np.memmap(self._file, self.dtype, "r", self._offset, self.shape, order)
         except OSError as error:
-            if error.errno != errno.ENODEV:  # of file systems that have no mappings
+            if error.errno != errno.ENODEV:  # the file system does not support mappings
                 raise
         amounts.check_fits(self._path, self.nbytes)
         array = np.empty(self.shape, self.dtype, order)
@@ -106,5 +106,5 @@ class StoredArray:
         return array
 
     def check_unchanged(self) -> None:
-        """Raise InputChanged if the file was written to since it was opened."""
+        """Raise InputChanged if the file was modified since it was opened."""
         self._unchanged.check()

@@ -1,11 +1,11 @@
-"""Sets of weights in files: arrays and text, and nothing that could be executed.
+"""Weight sets in files: arrays and text, nothing that could be executed.
 
-A .npz file of one weight and one bias per feature has the arrays `weight`, `bias` (if there is
-one), `activation` (a text) and `format_version` (an integer). One of networks has
-`layers.0.weight`, `layers.0.bias` and `layers.0.activation`, the same for the layers 1, 2 and so
-on, perhaps `inputs` and `intercept`, and `additive` (a text), too. Both may have `feature_names`,
-`output_names` and `set_names`, the bytes of lists in JSON. A .safetensors file has numbers
-as tensors, and the others in its metadata, with a checksum, which that format has not of its own.
+A .npz file of one weight and one bias per feature has the arrays `weight`, `bias` (optional),
+`activation` (a text) and `format_version` (an integer). A file of networks has `layers.0.weight`,
+`layers.0.bias` and `layers.0.activation`, the same for layers 1, 2 and so on, optionally `inputs`
+and `intercept`, and `additive` (a text). Both may have `feature_names`, `output_names` and
+`set_names`, each a JSON list as bytes. A .safetensors file stores numbers as tensors and the rest
+in its metadata, together with a checksum, because that format has none.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ _OF_NAMES = ["feature_names", "output_names", "set_names"]
 
 
 class StoredSets(NamedTuple):
-    """What a file has."""
+    """The contents of a file."""
 
     arrays: dict[str, np.ndarray]
     """By their names in the file."""
     activations: Sequence[Activation | None]
-    """That of each layer. None, which a file does not say, is linear."""
+    """The activation of each layer. None, for a file without activations, is linear."""
     additive: bool = False
 
 
 class _Names(NamedTuple):
-    """The names that a file has."""
+    """The names of the entries in a file."""
 
     required: list[str]
-    """Of arrays."""
+    """Required arrays."""
     optional: list[str]
-    """Of arrays, too."""
+    """Optional arrays."""
     activations: list[str]
-    """Of one text per layer."""
+    """Texts, one per layer."""
     notes: list[str]
-    """Of all that is not an array of numbers."""
+    """All entries that are not arrays of numbers."""
 
     @classmethod
     def among(cls, names: Iterable[str]) -> _Names:
-        """Return the names of a file of the kind that some of its names tell."""
+        """Return the names for the kind of file that some of its names indicate."""
         names = set(names)
         n_layers = 0
         while f"layers.{n_layers}.weight" in names:
@@ -71,7 +71,7 @@ class _Names(NamedTuple):
 
 
 def save(path: str | os.PathLike[str], sets: StoredSets) -> None:
-    """Write sets with known activations to a file, which stands there whole or not at all."""
+    """Write sets with known activations to a file, completely or not at all."""
     suffix = _suffix(path)
     names = _Names.among(sets.arrays)
     texts = dict(zip(names.activations, map(_text, sets.activations), strict=True))
@@ -91,7 +91,7 @@ def save(path: str | os.PathLike[str], sets: StoredSets) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> StoredSets:
-    """Return the sets of a file, of which no more is checked than the names and the texts."""
+    """Return the sets of a file; only names and texts are checked."""
     entries, notes = (_read_npz if _suffix(path) == ".npz" else _read_safetensors)(Path(path))
     for name, array in entries.items():
         if array.dtype.kind == "U" or (name in ("weight", "bias") and array.ndim != 2):
@@ -103,7 +103,7 @@ def load(path: str | os.PathLike[str]) -> StoredSets:
     if not notes:
         if "additive" in names.notes:
             raise ValueError(
-                f"{path} has networks of {len(names.required)} layers, and does not say which "
+                f"{path} has networks of {len(names.required)} layers, but does not say which "
                 f"activations they have; expected {', '.join(names.notes)[:200]}"
             )
         return StoredSets(entries, [None])
@@ -115,7 +115,7 @@ def load(path: str | os.PathLike[str]) -> StoredSets:
 
 
 def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the arrays of numbers, and the notes, if there are any."""
+    """Return the arrays of numbers, and the notes, if present."""
     entries = npy.members(path, lambda names: _validate_names(path, names, has_notes=True))
     notes = {
         name: _note(path, name, entries.pop(name))
@@ -127,7 +127,7 @@ def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the same."""
+    """Return the arrays of numbers, and the notes, if present."""
     entries, metadata = safetensors.read(
         path, lambda names: _validate_names(path, names, has_notes=False)
     )
@@ -135,7 +135,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
     notes = {name: metadata[name] for name in ours if name in metadata}
     _check_version(path, notes)
     if notes:
-        # Every file of ours has all of them: a damaged name must not make it a file of others.
+        # Our files have all of them: a damaged name must not make ours look like a foreign file.
         if len(notes) < len(ours):
             raise ValueError(
                 f"{path} is damaged: its metadata has {', '.join(notes)[:200]}; expected all or "
@@ -163,7 +163,7 @@ def _suffix(path: Any) -> str:
 
 
 def _validate_names(path: Any, names: list[str], *, has_notes: bool) -> list[str]:
-    """Return the names of the arrays of a file, which must be those of sets and of all notes."""
+    """Return the names of a file's arrays, which must be those of sets and of all notes."""
     expected = _Names.among(names)
     notes = expected.notes if has_notes else []
     unknown = set(names) - {*expected.required, *expected.optional, *notes}
@@ -172,22 +172,22 @@ def _validate_names(path: Any, names: list[str], *, has_notes: bool) -> list[str
     if missing or unknown or n_notes not in (0, len(notes)):
         shown = ", ".join(sorted(names))[:200] or "nothing"
         raise ValueError(
-            f"{path} has {shown}; expected sets of weights: the array weight, "
-            f"perhaps bias, and, both or neither, activation and format_version; or of networks, "
-            f"layers.0.weight and so on"
+            f"{path} has {shown}; expected weight sets: the array weight, optionally bias, and "
+            f"activation and format_version, both or neither; or, for networks, layers.0.weight "
+            f"and so on"
         )
     return names
 
 
 def _note(path: Any, name: str, array: np.ndarray) -> Any:
-    """Return a text or a number that a .npz file has as an array."""
+    """Return a text or a number that a .npz file stores as an array."""
     if array.ndim:
         raise ValueError(f"{name} in {path} has shape {array.shape}; expected ()")
     return array.item()
 
 
 def _text(activation: Activation | None) -> str:
-    """Return an activation as JSON; its parameter is read again as the same number."""
+    """Return an activation as JSON; its parameter reads back as the same number."""
     activation = Activation("linear") if activation is None else activation
     state = {
         "name": activation.name,
@@ -198,7 +198,7 @@ def _text(activation: Activation | None) -> str:
 
 
 def _activation(path: Any, what: str, text: Any) -> Activation:
-    """Return the activation that a text says."""
+    """Return the activation that a text describes."""
     try:
         state = json.loads(text)
         name, parameter, is_derivative = (
@@ -217,7 +217,7 @@ def _activation(path: Any, what: str, text: Any) -> Activation:
 
 
 def _checksum(arrays: dict[str, np.ndarray], notes: dict[str, str]) -> str:
-    """Return the CRC-32 of all that sets are."""
+    """Return the CRC-32 of the contents of sets."""
     kinds = {name: [str(array.dtype), array.shape] for name, array in arrays.items()}
     checksum = zlib.crc32(json.dumps([notes, kinds], sort_keys=True).encode())
     for name in sorted(arrays):

@@ -1,1 +1,1 @@
-"""How much memory there is, chunks that fit it, mapped pages, progress."""
+"""Available memory, chunks that fit in it, mapped pages, and progress."""

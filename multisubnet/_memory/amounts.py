@@ -1,4 +1,4 @@
-"""How much memory is available, and amounts of it as users write them."""
+"""Available memory, and amounts of memory as users write them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _AMOUNT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]*)\s*")
 
 _limit: ContextVar[int | None] = ContextVar("multisubnet_memory_limit", default=None)
 
-_SYSTEM = Path("/")  # of the files of Linux
+_SYSTEM = Path("/")  # root of Linux's system files
 
 
 def parsed(name: str, amount: Any) -> int:
-    """Return a number of bytes that is given as one, or as a text like "2 GiB" or "500 MB".
+    """Return an amount of memory in bytes, given as a number or a text like "2 GiB" or "500 MB".
 
-    An amount that no machine can have is the largest that one could.
+    Amounts beyond any machine's memory are reduced to the largest possible one.
     """
     n_bytes = -1
     if isinstance(amount, str):
@@ -54,7 +54,7 @@ def parsed(name: str, amount: Any) -> int:
 
 
 def text(n_bytes: float) -> str:
-    """Return a number of bytes as people read it, in binary units."""
+    """Format a number of bytes for people, in binary units."""
     if n_bytes < 1024:
         return f"{n_bytes:.0f} bytes"
     for unit in ("KiB", "MiB", "GiB", "TiB"):
@@ -66,7 +66,7 @@ def text(n_bytes: float) -> str:
 
 @contextlib.contextmanager
 def held_to(limit: int | None) -> Iterator[None]:
-    """Have `check_fits` hold the whole process to so many bytes, where that is not None."""
+    """Make `check_fits` limit the memory of the whole process, unless `limit` is None."""
     token = _limit.set(limit)
     try:
         yield
@@ -75,7 +75,7 @@ def held_to(limit: int | None) -> Iterator[None]:
 
 
 def check_fits(what: object, n_bytes: int) -> None:
-    """Raise MemoryError unless something of so many bytes fits in the memory of the host."""
+    """Raise MemoryError unless this many bytes fit in host memory."""
     free = available()
     if free is not None and n_bytes > free:
         raise MemoryError(f"{what} takes {text(n_bytes)}, but only {text(free)} are available")
@@ -83,14 +83,15 @@ def check_fits(what: object, n_bytes: int) -> None:
     if limit is not None and n_bytes > limit - resident():
         left = max(limit - resident(), 0)
         raise MemoryError(
-            f"{what} takes {text(n_bytes)}, but {text(left)} of the limit {text(limit)} are left"
+            f"{what} takes {text(n_bytes)}, but only {text(left)} of the limit {text(limit)} are "
+            f"left"
         )
 
 
 def available(xp: ModuleType = np) -> int | None:
-    """Return how many bytes can be allocated, on the host or a current GPU; None: not known.
+    """Return how many bytes can be allocated on the host or the current GPU; None if unknown.
 
-    On the host it is what the machine has available, or less where a control group says so.
+    On the host it is the memory available on the machine, or less if a control group limits it.
     """
     if xp is not np:
         pool = xp.get_default_memory_pool()
@@ -102,7 +103,7 @@ def available(xp: ModuleType = np) -> int | None:
 
 
 def resident() -> int:
-    """Return how many bytes of memory this process has; 0 where the system does not tell."""
+    """Return the resident memory of this process in bytes, or 0 if the system does not tell."""
     try:
         pages = int((_SYSTEM / "proc/self/statm").read_text().split()[1])
     except OSError:
@@ -115,7 +116,7 @@ def resident() -> int:
 
 
 def _of_machine() -> int | None:
-    """Return the memory that the machine has available."""
+    """Return the memory available on the machine, on Linux."""
     try:
         information = (_SYSTEM / "proc/meminfo").read_text()
     except OSError:
@@ -125,7 +126,7 @@ def _of_machine() -> int | None:
 
 
 def _of_psutil() -> int | None:
-    """Return the same where it is not Linux."""
+    """Return the memory available on the machine, on other systems."""
     try:
         import psutil
     except ImportError:
@@ -134,7 +135,7 @@ def _of_psutil() -> int | None:
 
 
 def _of_control_groups() -> list[int]:
-    """Return what is left to this process' control groups (containers, batch systems)."""
+    """Return what the limits of the process' control groups (containers, batch jobs) leave."""
     try:
         lines = (_SYSTEM / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -150,7 +151,7 @@ def _of_control_groups() -> list[int]:
             names = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
         else:
             continue
-        # A group is held to the limits of those around it. A container sees its own as the first.
+        # A group is subject to the limits of its parents. A container sees its own group as root.
         here = mount / group.lstrip("/")
         while True:
             left += _left_to(here, *names)
@@ -161,9 +162,9 @@ def _of_control_groups() -> list[int]:
 
 
 def _left_to(group: Path, limit_name: str, usage_name: str, cache_name: str) -> list[int]:
-    """Return what is left to one group, if it has a limit; cached files can be dropped."""
+    """Return what the limit of one group leaves, if it has one; file caches count as free."""
     try:
-        limit = int((group / limit_name).read_text())  # or "max"
+        limit = int((group / limit_name).read_text())  # ValueError for "max"
         usage = int((group / usage_name).read_text())
         cache = re.search(rf"^{cache_name} (\d+)", (group / "memory.stat").read_text(), re.M)
     except (OSError, ValueError):

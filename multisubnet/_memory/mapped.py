@@ -1,4 +1,4 @@
-"""Arrays in memory-mapped files, whose pages count as memory in use until they are released."""
+"""Arrays in memory-mapped files; their pages count as memory in use until released."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.lib.array_utils import byte_bounds
 
 
 def mapping_of(array: Any) -> mmap.mmap | None:
-    """Return the mapping of a file that an array lies in, as a `numpy.memmap` does, or None.
+    """Return the file mapping that an array lies in, as a `numpy.memmap` does, or None.
 
-    Changes of a private mapping are nowhere but in memory: it is treated like an array in memory.
+    Changes to a private mapping exist only in memory, so it counts as an array in memory.
     """
     while isinstance(array, np.ndarray):
         if isinstance(array, np.memmap) and array.mode != "c" and isinstance(array.base, mmap.mmap):
@@ -22,11 +22,11 @@ def mapping_of(array: Any) -> mmap.mmap | None:
 
 
 def bytes_per_element(array: np.ndarray) -> int:
-    """Return how many bytes of pages elements take, that lie together in a mapped array.
+    """Return how many bytes of pages an element takes, for contiguous parts of a mapped array.
 
-    What lies between them counts as well, as far as it is in the same pages.
+    Gaps between elements count if they are in the same pages.
     """
-    size, run, elements = array.itemsize, array.itemsize, 1  # `run` bytes are one after the other
+    size, run, elements = array.itemsize, array.itemsize, 1  # `run` bytes are contiguous
     axes = zip(array.strides, array.shape, strict=True)
     for stride, n in sorted((abs(stride), n) for stride, n in axes if n > 1):
         elements *= n
@@ -47,9 +47,9 @@ def flush(array: np.ndarray) -> None:
 
 
 def release(array: np.ndarray) -> None:
-    """Give back the memory of the pages of a mapped array; they are read again when needed.
+    """Release the memory of a mapped array's pages; they are read again when needed.
 
-    Those that were written to must have been flushed.
+    Modified pages must have been flushed.
     """
     mapping = mapping_of(array)
     if mapping is not None and array.size and hasattr(mmap, "MADV_DONTNEED"):

@@ -1,4 +1,4 @@
-"""Progress, as a bar or told to a callable."""
+"""Progress reports, as a bar or to a callable."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Report = Callable[[int], object]
 
 @contextlib.contextmanager
 def reporting(progress: Any, total: int, unit: str = "sets") -> Iterator[Report]:
-    """Return what is to be told how many of `total` are done.
+    """Yield a callable that reports how many of `total` are done.
 
-    `progress` is a bool, whether to show a bar, or a callable that gets (done, total).
+    `progress` is a bool (whether to show a bar), or a callable that receives (done, total).
     """
     if callable(progress):
         yield lambda done: progress(done, total)
@@ -22,8 +22,8 @@ def reporting(progress: Any, total: int, unit: str = "sets") -> Iterator[Report]
             from tqdm.auto import tqdm
         except ImportError:
             raise ImportError(
-                "progress=True needs tqdm: install it with 'pip install tqdm', or give a callable "
-                "that gets (done, total)"
+                "progress=True needs tqdm: install it with 'pip install tqdm', or pass a callable "
+                "that receives (done, total)"
             ) from None
         with tqdm(total=total, unit=f" {unit}", unit_scale=True) as bar:
             yield lambda done: bar.update(done - bar.n)

@@ -1,1 +1,1 @@
-"""WeightSets: the container, its predictions and their distribution, sets of trained models."""
+"""WeightSets: the container, its predictions and their statistics, and conversion from models."""

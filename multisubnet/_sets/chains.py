@@ -1,8 +1,8 @@
-"""Networks as they are found in a model: followed from its inputs to its outputs, tensor by tensor.
+"""Networks inside a model: a trace from the model's inputs to its outputs, tensor by tensor.
 
-Readers of Keras' graphs and PyTorch's modules say which operations there are. Each value of a
-tensor has a number; what only moves values (a slice, a reshape, a function of the user's) is called
-on these numbers and shows where they went.
+Readers of Keras graphs and PyTorch modules report which operations a model has. Each value of a
+tensor has a number. An operation that only moves values (a slice, a reshape, a user's function) is
+called on these numbers, and its result shows where they went.
 """
 
 from __future__ import annotations
@@ -18,45 +18,45 @@ from multisubnet._arithmetic.activation import Activation
 from multisubnet._sets.parameters import Parameters, resolve
 
 _LINEAR = Activation("linear")
-_SIZES = (0.03, 0.3, 1.0, 3.0)  # of the samples that a model is called on
-_LETTERS = "ABCDEFGH"  # of the axes for which an equation has "..."
+_SIZES = (0.03, 0.3, 1.0, 3.0)  # scales of the samples that a model is called on
+_LETTERS = "ABCDEFGH"  # axes that replace "..." in an equation
 
 
 class NotAChain(Exception):
-    """A model is no chain of dense layers; the message says what was found, after its class."""
+    """The model is not a chain of dense layers; the message is a clause that says why."""
 
 
 class Source(NamedTuple):
-    """A layer of a model, as the model has it."""
+    """The arrays of a model's layer, as the model stores them."""
 
     kernel: np.ndarray
     bias: np.ndarray | None
     assign: Callable[[np.ndarray, np.ndarray | None], object]
-    """Replaces both in the model."""
+    """Replaces kernel and bias in the model."""
 
 
 class Dense(NamedTuple):
-    """A dense layer of one network: which numbers of a source belong to it."""
+    """A dense layer of one network: the elements of a source that belong to it."""
 
     source: Source
-    weight: np.ndarray  # (inputs, outputs), places in the flat kernel
-    bias: np.ndarray | None  # (outputs,), places in the flat bias
+    weight: np.ndarray  # (inputs, outputs), positions in the flat kernel
+    bias: np.ndarray | None  # (outputs,), positions in the flat bias
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """What layers that stand side by side have in common."""
+        """The properties that layers side by side must share."""
         return self.weight.shape, self.bias is None
 
 
 class Intercept(NamedTuple):
-    """What is added to sums over networks: an array of a model, and the place of each output's."""
+    """An array of a model that is added to sums over networks, and its position per output."""
 
     source: Source
     places: np.ndarray
 
 
 class Level(NamedTuple):
-    """Dense layers of several networks, side by side, and their activation."""
+    """Dense layers of several networks side by side, and their activation."""
 
     layers: tuple[Dense, ...]
     activation: Activation = _LINEAR
@@ -74,7 +74,7 @@ class Level(NamedTuple):
         return np.stack(every) if every else None
 
     def write(self, weight: np.ndarray, bias: np.ndarray | None) -> None:
-        """Write such arrays to the model."""
+        """Write weights and biases to the model."""
         sources = {id(of.source.kernel): of.source for of in self.layers}
         for key, source in sources.items():
             kernel = source.kernel.copy()
@@ -97,27 +97,27 @@ class Level(NamedTuple):
 
 
 class Values(NamedTuple):
-    """What the numbers of a tensor are: features, or values of networks' last layers."""
+    """The values of a tensor: features, or outputs of the networks traced so far."""
 
     place: np.ndarray
-    """Of the tensor's shape without the batch: the feature, or s * outputs + k of network s."""
+    """In the tensor's shape without the batch: the feature, or s * outputs + k for network s."""
     levels: tuple[Level, ...] = ()
     inputs: np.ndarray | None = None
     """The features of each network, of shape (S, d)."""
     is_softmax: bool = False
     additive: bool = False
-    """Whether these are sums over all networks, and places k."""
+    """Whether the values are sums over all networks; `place` then holds k."""
     intercept: Intercept | None = None
-    """What was added to these sums."""
+    """The array added to these sums."""
 
     @classmethod
     def of_features(cls, *shape: int, first: int = 0) -> Values:
-        """Return those of an input of a model."""
+        """Return the values of a model's input."""
         return cls(first + np.arange(int(np.prod(shape))).reshape(shape))
 
     @property
     def n_outputs(self) -> int:
-        """The outputs of each network."""
+        """The number of outputs of each network."""
         return self.levels[-1].layers[0].weight.shape[1]
 
     @property
@@ -126,9 +126,9 @@ class Values(NamedTuple):
         return len(self.levels[-1].layers)
 
     def linear(self, name: str, equation: str, source: Source) -> Values:
-        """Return the values of a layer that `numpy.einsum` would compute, with its bias.
+        """Return the values of a layer computed as `numpy.einsum` does, with its bias.
 
-        The equation is one of samples, which have the batch first, and of the kernel.
+        The equation has two operands: samples, with the batch first, and the kernel.
         """
         if self.is_softmax or self.additive:
             raise NotAChain(f"with {name} after a softmax or a sum")
@@ -156,7 +156,7 @@ class Values(NamedTuple):
             order = np.argsort(units, axis=1)
             ordered = np.take_along_axis(units, order, 1)
             if not np.array_equal(ordered, np.tile(np.arange(self.n_outputs), (len(used), 1))):
-                raise NotAChain(f"with {name} over some of the values of a layer")
+                raise NotAChain(f"with {name} over only some of the values of a layer")
             weight = np.take_along_axis(weight, order[:, :, None], 1)
             before = self._select(networks[:, 0])
             inputs = _given(before.inputs)
@@ -167,35 +167,35 @@ class Values(NamedTuple):
         return Values(place, (*before.levels, Level(layers)), inputs)
 
     def activated(self, name: str, activation: Activation) -> Values:
-        """Return what an activation of all values gives."""
+        """Return the values after an activation of all values."""
         if activation == _LINEAR:
             return self
         if not self.levels or self.levels[-1].activation != _LINEAR or self.additive:
-            raise NotAChain(f"with {name} in a place where a dense layer is expected")
+            raise NotAChain(f"with {name} where a dense layer is expected")
         *others, last = self.levels
         return self._replace(levels=(*others, last._replace(activation=activation)))
 
     def softmax(self) -> Values:
-        """Return what a softmax over all values gives, which networks leave out."""
+        """Return the values after a softmax, which networks leave out."""
         if not self.levels or self.levels[-1].activation != _LINEAR or self.is_softmax:
-            raise NotAChain("with a softmax in a place where a dense layer is expected")
+            raise NotAChain("with a softmax where a dense layer is expected")
         if self.n_networks > 1 or self.place.ndim != 1:
             raise NotAChain("with a softmax in a branch")
         return self._replace(is_softmax=True)
 
     def moved(self, name: str, function: Callable[[np.ndarray], Any]) -> Values:
-        """Return what a function gives that leaves values as they are, and moves them."""
+        """Return the values after a function that only moves them."""
         numbers = self.place + 0.5
         result = np.asarray(function(np.stack([numbers, -numbers])), np.float64)
         if result.shape[:1] != (2,):
-            raise NotAChain(f"with {name}, which is no function of each sample")
+            raise NotAChain(f"with {name}, which does not treat each sample separately")
         place = result[0] - 0.5
         if not (np.isin(place, self.place).all() and np.array_equal(result[1], -result[0])):
             raise NotAChain(f"with {name}, which is neither a dense layer nor an activation")
         return self._replace(place=place.astype(np.int64))
 
     def summed(self, axis: int, keepdims: bool = False) -> Values:
-        """Return the sums over all networks, which lie along an axis."""
+        """Return the sums over all networks, which lie along `axis`."""
         if self.additive or not self.levels:
             raise NotAChain("with a sum that is not one over networks")
         networks, units = np.divmod(np.moveaxis(self.place, axis, -1), self.n_outputs)
@@ -207,9 +207,9 @@ class Values(NamedTuple):
         return self._replace(place=place, additive=True)
 
     def plus(self, name: str, source: Source) -> Values:
-        """Return these values and an array, the source's kernel: biases, or the intercept."""
+        """Return the values plus an array (the source's kernel): biases, or the intercept."""
         array, every = source.kernel, np.arange(0)
-        with contextlib.suppress(ValueError):  # of shapes that do not go together
+        with contextlib.suppress(ValueError):  # if the shapes do not broadcast
             every = np.broadcast_to(np.arange(array.size).reshape(array.shape), self.place.shape)
         last = self.levels[-1] if self.levels else Level(())
         sources = {id(of.source.kernel): of.source for of in last.layers}
@@ -219,10 +219,10 @@ class Values(NamedTuple):
             return self._replace(intercept=Intercept(source, places))
         is_whole = not self.additive and len(sources) == 1 and last.activation == _LINEAR
         if not is_whole or last.bias is not None or every.size != self.place.size or not every.size:
-            raise NotAChain(f"with {name} of an array, in a place where a dense layer is expected")
+            raise NotAChain(f"with {name} of an array where a dense layer is expected")
         bias = np.empty(self.n_networks * self.n_outputs, np.int64)
         if bias.size != every.size:
-            raise NotAChain(f"with {name} of an array and some of the values of a layer")
+            raise NotAChain(f"with {name} of an array and only some of the values of a layer")
         bias[self.place.reshape(-1)] = every.reshape(-1)
         (of_sums,) = sources.values()
 
@@ -236,7 +236,7 @@ class Values(NamedTuple):
         return self._replace(levels=(*self.levels[:-1], Level(tuple(layers))))
 
     def _select(self, networks: np.ndarray) -> Values:
-        """Return some of the networks, in this order; `place` is not changed."""
+        """Return some of the networks, in this order; `place` does not change."""
         if np.array_equal(networks, np.arange(self.n_networks)):
             return self
         levels = tuple(
@@ -245,14 +245,14 @@ class Values(NamedTuple):
         return self._replace(levels=levels, inputs=_given(self.inputs)[networks])
 
     def chain(self, n_features: int, predict: Callable[[np.ndarray], np.ndarray] | None) -> Chain:
-        """Return the networks whose values are the outputs of a model."""
+        """Return the networks whose values are the model's outputs."""
         if not self.levels:
             raise NotAChain("without weights")
         values, place = self, self.place.reshape(-1)
         if not self.additive and place.size:
             networks, units = np.divmod(place, self.n_outputs)
             order = networks[np.sort(np.unique(networks, return_index=True)[1])]
-            values = self._select(order)  # in the order of outputs
+            values = self._select(order)  # sorts the networks by output
             number_of = {s: number for number, s in enumerate(order)}
             place = np.array([number_of[s] for s in networks], np.int64) * self.n_outputs + units
         n_values = self.n_outputs * (1 if self.additive else values.n_networks)
@@ -273,7 +273,7 @@ class Values(NamedTuple):
 def joined(
     name: str, values: Sequence[Values], function: Callable[[list[np.ndarray]], Any]
 ) -> Values:
-    """Return what a function gives that joins several tensors, such as a concatenation."""
+    """Return the values after a function that joins several tensors, such as a concatenation."""
     whole, places = _side_by_side(name, values)
     sizes = np.cumsum([0, *(place.size for place in places)])
     shapes = [place.shape for place in places]
@@ -287,7 +287,7 @@ def joined(
 
 
 def added(name: str, values: Sequence[Values]) -> Values:
-    """Return the sum of several tensors, each that of a network or of several already added up."""
+    """Return the sum of several tensors, each the output of one network or a sum of outputs."""
     units = []
     for of in values:
         if not of.levels or of.is_softmax or not (of.additive or of.n_networks == 1):
@@ -300,10 +300,10 @@ def added(name: str, values: Sequence[Values]) -> Values:
 
 
 def _side_by_side(name: str, values: Sequence[Values]) -> tuple[Values, list[np.ndarray]]:
-    """Return several tensors' networks as those of one, and the places there of each tensor."""
+    """Combine the networks of several tensors; also return each tensor's places among them."""
     first = values[0]
     places = [of.place for of in values]
-    if all(of.levels is first.levels for of in values):  # parts of one
+    if all(of.levels is first.levels for of in values):  # all parts of one tensor
         return first, places
     if any(of.is_softmax or of.additive or not of.levels for of in values):
         raise NotAChain(f"with {name} of {len(values)} values that are not those of networks")
@@ -333,10 +333,10 @@ def _given(inputs: np.ndarray | None) -> np.ndarray:
 def _contracted(
     name: str, equation: str, place: np.ndarray, kernel_shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what a layer that an equation describes makes of values, group by group.
+    """Split a layer, described by an equation, into groups of its values.
 
-    These are the values that each group uses, (G, inputs), its weights, (G, inputs, outputs), and
-    the places of its results, of the shape of the equation's output without the batch.
+    Returns the values that each group uses, (G, inputs), its weights, (G, inputs, outputs), and
+    the places of its results, in the shape of the equation's output without the batch.
     """
     samples, kernel, output = equation.replace(" ", "").replace("->", ",").split(",")
     rest = _LETTERS[: place.ndim + 1 - len(samples.replace("...", ""))]
@@ -358,7 +358,7 @@ def _contracted(
     units = [x for x in kernel if x not in samples_left and x in output]
     others = [x for x in samples_left if x not in kernel]
     if len(groups) + len(summed) + len(units) < len(kernel) or any(shape[x] > 1 for x in others):
-        raise NotAChain(f"with {name}, which uses the same weights at several places")
+        raise NotAChain(f"with {name}, which uses the same weights in several places")
 
     def size(letters: list[str]) -> int:
         return int(np.prod([shape[x] for x in letters], dtype=np.int64))
@@ -381,24 +381,24 @@ def _contracted(
 
 
 class Chain(NamedTuple):
-    """The dense layers of a model, one after the other, of one network or several."""
+    """The dense layers of a model, one after the other, for one or several networks."""
 
     levels: tuple[Level, ...]
     inputs: np.ndarray
     """The features that each network sees, of shape (S, d)."""
     n_features: int
     place: np.ndarray
-    """Of each output of the model, s * outputs + k."""
+    """For each output of the model, s * outputs + k."""
     predict: Callable[[np.ndarray], Any] | None = None
-    """What the model itself predicts, arrays of its library; None if it cannot."""
+    """The model's own predictions, as arrays of its library; None if it cannot predict."""
     is_softmax: bool = False
-    """Whether the model takes the softmax of its last layer, which networks leave out."""
+    """Whether the model applies a softmax to its last layer, which networks leave out."""
     additive: bool = False
     intercept: Intercept | None = None
 
     @property
     def parameters(self) -> Parameters:
-        """The chain as one set: affine functions, if it has a weight and a bias per feature."""
+        """The chain as one set; affine functions if it has one weight and one bias per feature."""
         n_networks, n_inputs = self.inputs.shape
         in_order = np.array_equal(self.inputs.reshape(-1), np.arange(self.n_features))
         in_order &= 1 in (n_networks, n_inputs)
@@ -421,7 +421,7 @@ class Chain(NamedTuple):
         owners = [id(of.source.kernel) for level in self.levels for of in level.layers]
         per_level = [{id(of.source.kernel) for of in level.layers} for level in self.levels]
         if len(set(owners)) < sum(map(len, per_level)):
-            raise ValueError("model uses a layer twice; expected layers with weights of their own")
+            raise ValueError("model uses a layer twice; expected separate weights for each layer")
         for level, (weight, bias) in zip(self.levels, parameters.layers, strict=True):
             shape = level.weight.shape
             of_bias = None if bias is None else on_host(bias)[0].reshape(shape[0], shape[2])
@@ -432,7 +432,7 @@ class Chain(NamedTuple):
             self.intercept.source.assign(added, None)
 
     def compare(self) -> None:
-        """Raise NotAChain if the model predicts something else than the networks."""
+        """Raise NotAChain if the model's predictions differ from those of the networks."""
         if self.predict is None:
             return
         dtype = np.result_type(np.float32, *(level.weight for level in self.levels))
@@ -447,7 +447,7 @@ class Chain(NamedTuple):
             few_digits = any("16" in str(each.dtype) for each in every)
             arrays = [np.asarray(as_array(each), np.float64) for each in every]
             outputs = np.concatenate([each.reshape(len(each), -1) for each in arrays], axis=1)
-        except Exception as error:  # whatever a model may raise
+        except Exception as error:  # a model may raise anything
             raise NotAChain(
                 f"that cannot be called on {len(samples)} samples of {self.n_features} features "
                 f"({type(error).__name__}: {error})"
@@ -468,17 +468,17 @@ class Chain(NamedTuple):
             )
         if not (is_close | ~np.isfinite(values)).all():
             raise NotAChain(
-                "whose outputs are not those of its dense layers, one after the other, with the "
+                "whose outputs are not those of its dense layers, applied in order, with the "
                 f"activations {', '.join(level.activation.name for level in self.levels)}"
             )
 
 
 def as_array(array: Any) -> Any:
-    """Return an array or variable of any library as an array; bfloat16 as float32."""
+    """Return an array or variable of any library as a NumPy array; bfloat16 becomes float32."""
     value = getattr(array, "value", None)
-    if value is not None and not callable(value):  # of Keras, whose own numpy() warns
+    if value is not None and not callable(value):  # Keras, whose own numpy() warns
         array = value
-    if hasattr(array, "detach"):  # of torch, perhaps on a GPU
+    if hasattr(array, "detach"):  # PyTorch, possibly on a GPU
         array = array.detach().cpu()
         array = array.float() if str(array.dtype) == "torch.bfloat16" else array
     if hasattr(array, "numpy"):
@@ -489,11 +489,11 @@ def as_array(array: Any) -> Any:
 
 
 def put(arrays: Any, key: Any, array: np.ndarray) -> None:
-    """Replace an array of a list or mapping: in its place, if it is a variable or tensor."""
+    """Replace an array in a list or mapping; variables and tensors are assigned in place."""
     old = arrays[key]
-    if hasattr(old, "assign"):  # of Keras
+    if hasattr(old, "assign"):  # Keras
         old.assign(array.reshape(tuple(old.shape)))
-    elif hasattr(old, "detach"):  # of PyTorch
+    elif hasattr(old, "detach"):  # PyTorch
         old.detach().copy_(old.new_tensor(array.reshape(tuple(old.shape))))
     else:
         arrays[key] = array.reshape(np.shape(old))

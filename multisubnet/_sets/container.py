@@ -1,4 +1,4 @@
-"""Immutable sets of weights: some of them, more of them, in other places."""
+"""The immutable container of weight sets: indexing, joining and moving between devices."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
     from multisubnet._arrays.types import HostArray, HostArrayLike
 
-_LARGEST_ITEM = 32  # bytes, of a dtype of numbers
+_LARGEST_ITEM = 32  # bytes; the largest item size of a numeric dtype
 
 
 class Container(Generic[ArrayT]):
-    """What `WeightSets` are besides a model: see there."""
+    """The part of `WeightSets` that does not depend on the model; documented there."""
 
     __slots__ = ("__weakref__", "_parameters", "_skips_memory_check_below")
     _parameters: Parameters
-    _skips_memory_check_below: int  # of samples times features: no result is too large then
+    _skips_memory_check_below: int  # samples times features below which results are small
 
     @overload
     def __init__(
@@ -68,7 +68,7 @@ class Container(Generic[ArrayT]):
 
     @classmethod
     def _of(cls, parameters: Parameters) -> Self:
-        """Return sets of contiguous arrays, of length N, that nobody will write to."""
+        """Return sets from contiguous arrays of length N that nothing else will write to."""
         return cls.__new__(cls)._set(parameters)
 
     def _set(self, parameters: Parameters) -> Self:
@@ -84,7 +84,7 @@ class Container(Generic[ArrayT]):
         return self
 
     def _activated(self, activation: Any) -> Self:
-        """Return sets with another activation; in networks, of all hidden layers."""
+        """Return the sets with another activation; for networks, in all hidden layers."""
         parameters = self._parameters
         *hidden, last = parameters.activations
         given = resolve(activation)
@@ -97,7 +97,7 @@ class Container(Generic[ArrayT]):
     def __delattr__(self, attribute: str) -> None:
         raise AttributeError(f"WeightSets are immutable: {attribute} cannot be deleted")
 
-    # What there is.
+    # Properties.
 
     @property
     def weight(self) -> ArrayT:
@@ -111,7 +111,7 @@ class Container(Generic[ArrayT]):
 
     @property
     def layers(self) -> tuple[tuple[ArrayT, ArrayT | None], ...]:
-        """Weight and bias, or None, of each layer, as `mlp` takes them."""
+        """The weight and the bias, or None, of each layer, in the form that `mlp` takes."""
         if not self._parameters.is_affine:
             return self._parameters.layers
         weight, bias = self._parameters.layers[0]
@@ -119,12 +119,12 @@ class Container(Generic[ArrayT]):
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
-        """The number of inputs of a network, and of outputs of each of its layers."""
+        """The number of inputs of a network, then the number of outputs of each layer."""
         return self._parameters.sizes
 
     @property
     def activation(self) -> Any:
-        """The activation; of networks, that of the hidden layers, or a tuple if they differ."""
+        """The activation; for networks, of the hidden layers, or a tuple if they differ."""
         parameters = self._parameters
         if parameters.is_affine:
             return parameters.output_activation
@@ -137,7 +137,7 @@ class Container(Generic[ArrayT]):
 
     @property
     def inputs(self) -> np.ndarray | None:
-        """The features that each network sees, of shape (S, d), if `from_layers` was told."""
+        """The features that each network sees, of shape (S, d), if given to `from_layers`."""
         return self._parameters.inputs
 
     @property
@@ -147,7 +147,7 @@ class Container(Generic[ArrayT]):
 
     @property
     def intercept(self) -> ArrayT | None:
-        """The numbers that sums over networks start from, of shape (N, P), or None."""
+        """The initial values of sums over networks, of shape (N, P), or None."""
         return self._parameters.intercept
 
     @property
@@ -172,17 +172,17 @@ class Container(Generic[ArrayT]):
 
     @property
     def n_networks(self) -> int:
-        """S, the number of networks of a set: F for those of one weight and one bias."""
+        """S, the number of networks of a set; F for sets of one weight and one bias."""
         return self._parameters.layers[0][0].shape[1]
 
     @property
     def n_features(self) -> int:
-        """F, the number of features; with `inputs`, the fewest that samples may have."""
+        """F, the number of features; with `inputs`, the smallest number that samples may have."""
         return self._parameters.n_features
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype that all arrays have in common."""
+        """The common dtype of all arrays."""
         return dtypes.result_type(*(array.dtype for array in self._arrays()))
 
     @property
@@ -192,7 +192,7 @@ class Container(Generic[ArrayT]):
 
     @property
     def device(self) -> str:
-        """Where the arrays are: ``"cpu"``, or ``"cuda:0"`` and so on."""
+        """The device of the arrays: ``"cpu"``, ``"cuda:0"`` and so on."""
         weight, _ = self._parameters.layers[0]
         return f"cuda:{weight.data.device_id}" if namespaces.is_cupy(weight) else "cpu"
 
@@ -200,7 +200,7 @@ class Container(Generic[ArrayT]):
         return list(self._parameters.arrays.values())
 
     def _pair(self, name: str, error: type[Exception] = TypeError) -> tuple[Any, Any]:
-        """Return weight and bias, for what networks with layers do not have by this name."""
+        """Return weight and bias; networks with layers raise, because they have neither."""
         if not self._parameters.is_affine:
             raise error(
                 f"{name} exists only for sets of one weight and one bias per feature; these are "
@@ -225,8 +225,8 @@ class Container(Generic[ArrayT]):
         )
 
     def _repr_html_(self) -> str:
-        """Return what notebooks show."""
-        from multisubnet._sets.html import html_of  # which `import multisubnet` spares
+        """Return the HTML that notebooks show."""
+        from multisubnet._sets.html import html_of  # keeps `import multisubnet` fast
 
         return html_of(self._parameters, self.device, self.dtype)
 
@@ -244,7 +244,7 @@ class Container(Generic[ArrayT]):
     def __reduce__(self) -> tuple[Any, ...]:
         *parameters, names = self._parameters
         arguments = type(self), *parameters, tuple(names)
-        # What a subclass has besides, in attributes or in slots.
+        # Attributes and slots of a subclass.
         slots = {
             name
             for cls in type(self).__mro__
@@ -259,7 +259,7 @@ class Container(Generic[ArrayT]):
             object.__setattr__(self, name, value)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Return an array of this one object: sets are a sequence of sets without end."""
+        """Return a 0-d object array; otherwise NumPy would recurse into the sequence forever."""
         if dtype is not None and np.dtype(dtype) != object:
             raise TypeError(
                 f"WeightSets cannot become an array of dtype {np.dtype(dtype)}: "
@@ -269,13 +269,13 @@ class Container(Generic[ArrayT]):
         array[()] = self
         return array
 
-    # Some of the sets, and more of them.
+    # Indexing and joining.
 
     def __len__(self) -> int:
         return len(self._parameters.layers[0][0])
 
     def __getitem__(self, index: Any) -> Self:
-        """Return some sets: those of a slice, of an array of indices or bools, or a single one."""
+        """Return the sets at a slice, at an array of indices or bools, or at a single index."""
         if isinstance(index, slice):
             numbers = chosen = index
         elif hasattr(index, "__index__") and np.ndim(index) == 0 and not isinstance(index, bool):
@@ -284,7 +284,7 @@ class Container(Generic[ArrayT]):
                 raise IndexError(f"set {number} is out of bounds for {len(self)} sets")
             numbers = chosen = slice(number % len(self), number % len(self) + 1)
         else:
-            # NumPy checks it: CuPy would take an index out of bounds for one within.
+            # NumPy checks bounds; CuPy would wrap an out-of-range index around.
             index = namespaces.on_host(index)
             if isinstance(index, tuple) or np.ndim(index) != 1:
                 raise TypeError(
@@ -304,14 +304,14 @@ class Container(Generic[ArrayT]):
 
     @classmethod
     def concatenate(cls, sequence: Iterable[Self]) -> Self:
-        """Join sets of one model.
+        """Join sets of the same model.
 
         Parameters
         ----------
         sequence : iterable of WeightSets
-            With the same number of features and activation, all of them with biases or none. If
-            several have `feature_names`, these must be the same; the sets keep their names if all
-            have some.
+            Sets with the same number of features, the same activation, and either all or none with
+            biases. `feature_names`, if several have them, must be equal. Sets keep their names if
+            all of them have names.
 
         Returns
         -------
@@ -320,10 +320,10 @@ class Container(Generic[ArrayT]):
         Raises
         ------
         ValueError
-            The sets are of different models, or there are none.
+            The sets belong to different models, or there are none.
         TypeError
-            Something else is among them; some are on the GPU and others are not, or they are
-            there and differ in dtype.
+            An item is not a WeightSets; CuPy arrays are mixed with NumPy arrays, or differ in
+            dtype.
 
         Examples
         --------
@@ -362,9 +362,9 @@ class Container(Generic[ArrayT]):
         Parameters
         ----------
         target : str
-            ``"cpu"`` or ``"numpy"``: NumPy arrays. ``"cuda"`` or ``"cupy"``: CuPy arrays, on the
-            current CUDA device unless they are on a GPU already. ``"cuda:1"`` and so on: CuPy
-            arrays on the device of that number.
+            ``"cpu"`` or ``"numpy"`` gives NumPy arrays. ``"cuda"`` or ``"cupy"`` gives CuPy arrays,
+            on the current CUDA device unless they are already on a GPU. ``"cuda:1"`` and so on
+            gives CuPy arrays on that device.
 
         Returns
         -------
@@ -373,9 +373,9 @@ class Container(Generic[ArrayT]):
         Raises
         ------
         ValueError
-            The target is none of these, or there is no such device.
+            The target is none of these, or the device does not exist.
         BackendUnavailable
-            CuPy cannot be used here; the message says what is missing.
+            CuPy cannot be used here; the message says why.
 
         Examples
         --------
@@ -401,7 +401,7 @@ class Container(Generic[ArrayT]):
         device, n_devices = int(number[1]), cuda.runtime.getDeviceCount()
         if device >= n_devices:
             raise ValueError(
-                f"target is {target!r}, and the GPUs have the numbers 0 to {n_devices - 1}"
+                f"target is {target!r}; expected one of the GPUs here, 0 to {n_devices - 1}"
             )
 
         def on_device(x: Any) -> Any:
@@ -418,25 +418,25 @@ def copied(array: Any, shape: tuple[int, ...]) -> Any:
     xp = namespaces.namespace({"array": array})
     with namespaces.device_of(array):
         copy = xp.empty(shape, dtypes.native(array.dtype))
-        copy[...] = array if array.dtype.kind != "b" else array != 0  # a byte may be 2
+        copy[...] = array if array.dtype.kind != "b" else array != 0  # bools stored as 2 become 1
     return copy
 
 
 def _restored(cls: type[Container[Any]], *given: Any) -> Container[Any]:
-    """Return sets that were copied or pickled: without what a subclass does to make them."""
+    """Return copied or unpickled sets, without calling the constructor of a subclass."""
     *others, names = given
     parameters = Parameters(*others)._replace(names=Names(*names))
     return cls._of(parameters.changed(lambda array: copied(array, array.shape)))
 
 
 def _contiguous(array: Any) -> Any:
-    """Return an array as a C-contiguous one."""
+    """Return a C-contiguous version of an array."""
     with namespaces.device_of(array):
         return namespaces.namespace({"array": array}).ascontiguousarray(array)
 
 
 def _same_bits(one: Any, other: Any) -> bool:
-    """Whether two arrays have the same dtype, shape and bits."""
+    """Return whether two arrays have the same dtype, shape and bits."""
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
     return namespaces.on_host(one).tobytes() == namespaces.on_host(other).tobytes()

@@ -1,4 +1,4 @@
-"""What sets of weights predict in distribution: mean, spread, extremes and quantiles."""
+"""Statistics of the predictions of weight sets: mean, spread, extremes and quantiles."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from multisubnet._memory import amounts
 from multisubnet._memory.progress import reporting
 from multisubnet._sets.parameters import Parameters, common_dtype, n_cut_axes, n_third
 
-_BLOCK_BYTES = 1 << 26  # of the predictions that are sorted at once, without a limit
+_BLOCK_BYTES = 1 << 26  # for predictions sorted together, if there is no limit
 
 
 class PredictionStats(NamedTuple, Generic[ArrayT]):
-    """The distribution of predictions over N sets: arrays of float64, NaN where there is no set.
+    """The distribution of predictions over N sets, in float64; NaN if there are no sets.
 
     Attributes
     ----------
-    mean, std : ndarray, shape (B, F); of networks (B, S, P), or (B, P) if additive
-        The mean, and the standard deviation (of the N predictions, as `numpy.std` has it).
+    mean, std : ndarray, shape (B, F); for networks (B, S, P), or (B, P) if additive
+        The mean and the standard deviation of the N predictions, as in `numpy.std`.
     min, max : ndarray of the same shape
-        The least and the largest prediction.
+        The smallest and the largest prediction.
     quantiles : ndarray, shape (Q, ...)
-        The quantiles that were asked for.
+        The requested quantiles.
     """
 
     mean: ArrayT
@@ -42,7 +42,7 @@ class PredictionStats(NamedTuple, Generic[ArrayT]):
 def predict_stats(
     samples: Any, parameters: Parameters, quantiles: Any, memory_limit: Any, progress: Any
 ) -> PredictionStats[Any]:
-    """Return the statistics of predictions; the array of all of them is never there."""
+    """Return statistics of the predictions without allocating the array of all of them."""
     levels = _levels(quantiles)
     limit = 3 * _BLOCK_BYTES
     if memory_limit is not None:
@@ -50,9 +50,9 @@ def predict_stats(
     xp, call = parameters.call(samples)
     n_sets, n_samples, *axes = call.shape
     working = problem.working_dtype(common_dtype(call))
-    # What is in order is whole along the axes that no call cuts.
+    # Sorting needs whole axes along which a call cannot be split.
     n_columns, whole = (n_third(call), axes[1:]) if n_cut_axes(call) == 3 else (1, axes)
-    # As they come, in order, copied.
+    # Three arrays: the predictions in their original order, sorted, and copied.
     least = 3 * max(n_sets, 1) * working.itemsize * max(math.prod(whole), 1)
     columns = limit // least
     if not columns:
@@ -80,7 +80,7 @@ def predict_stats(
 
 
 def _levels(quantiles: Any) -> list[float]:
-    """Return the levels of quantiles as a list of numbers in [0, 1]."""
+    """Return quantile levels as a list of numbers in [0, 1]."""
     is_number = not isinstance(quantiles, Iterable) or getattr(quantiles, "ndim", 1) == 0
     given = [quantiles] if is_number else quantiles
     try:
@@ -93,9 +93,9 @@ def _levels(quantiles: Any) -> list[float]:
 
 
 def _tiles(n_samples: int, n_features: int, columns: int) -> Iterator[tuple[slice, slice]]:
-    """Yield tiles of at most so many samples times features: whole samples, or parts of one.
+    """Yield tiles of a limited number of samples times features: whole samples, or parts of one.
 
-    Networks are features here, if they are not added up.
+    Networks count as features, unless they are added up.
     """
     features = min(columns, n_features)
     rows = max(columns // max(n_features, 1), 1)
@@ -109,13 +109,13 @@ def _tiles(n_samples: int, n_features: int, columns: int) -> Iterator[tuple[slic
 
 @without_warnings
 def _distribution(block: np.ndarray, levels: list[float]) -> np.ndarray:
-    """Return least, largest and quantiles over the first axis, each linear between two values."""
+    """Return minimum, maximum and linearly interpolated quantiles over the first axis."""
     n_sets, *shape = block.shape
     ordered = np.ascontiguousarray(block.reshape(n_sets, -1).T)
-    ordered += 0.0  # zeros are equal, and their order is free: they are to have one sign
+    ordered += 0.0  # the order of -0.0 and +0.0 is arbitrary, so all zeros become +0.0
     if levels:
         ordered.sort(axis=1)
-        least, largest = ordered[:, 0], ordered[:, -1]  # NaN are the last ones
+        least, largest = ordered[:, 0], ordered[:, -1]  # NaNs sort last
         least = np.where(np.isnan(largest), np.nan, least)
     else:
         least, largest = ordered.min(axis=1), ordered.max(axis=1)

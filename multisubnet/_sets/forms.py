@@ -1,4 +1,4 @@
-"""Sets of weights in other forms: layers, pairs, flat vectors, files."""
+"""Conversions of weight sets: layers, pairs, flat vectors, models and files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Forms(Container[ArrayT]):
-    """The conversions of `WeightSets`, from other forms and to them."""
+    """Conversions of `WeightSets` from and to other forms."""
 
     __slots__ = ()
 
@@ -36,7 +36,7 @@ class Forms(Container[ArrayT]):
         feature_names: Iterable[str] | None = None,
         set_names: Iterable[str] | None = None,
     ) -> Self:
-        """Make sets of (weight, bias) pairs.
+        """Create sets from (weight, bias) pairs.
 
         Parameters
         ----------
@@ -72,76 +72,79 @@ class Forms(Container[ArrayT]):
         output_names: Iterable[str] | None = None,
         set_names: Iterable[str] | None = None,
     ) -> Self:
-        """Make sets of the weights of trained models, one after the other.
+        """Create sets from the weights of trained models, in the order of the models.
 
         Parameters
         ----------
         models : iterable
-            Models of one structure: a weight and a bias, or none, for each of F features. Each is
+            Models of the same structure. They have one weight and at most one bias per feature:
 
-            - a tuple (weight, bias) of arrays of shape (F,), where bias may be None;
-            - a mapping with an array ``"weight"`` or ``"kernel"``, and perhaps ``"bias"``, such as
-              the state_dict of a torch module;
-            - a Keras layer with such weights, or a model of one such layer (and dropout), such as
-              ``EinsumDense("ab,b->ab", F, bias_axes="b")``, or ``Dense(1)`` on one feature;
-            - a torch module with such parameters, or ``Linear(1, 1)``;
-            - an estimator in scikit-learn's style with ``coef_`` and ``intercept_`` of shape (F,);
-            - `WeightSets`, or an object with a method ``to_weight_sets``: all its sets are added.
+            - a tuple (weight, bias) of arrays of shape (F,); bias may be None;
+            - a mapping with an array ``"weight"`` or ``"kernel"`` and optionally ``"bias"``, such
+              as the state_dict of a torch module;
+            - a Keras layer with these weights, or a model of one such layer (and dropout), such as
+              ``EinsumDense("ab,b->ab", F, bias_axes="b")``, or ``Dense(1)`` with one feature;
+            - a torch module with these parameters, or ``Linear(1, 1)``;
+            - an estimator in the style of scikit-learn, with ``coef_`` and ``intercept_`` of shape
+              (F,);
+            - `WeightSets`, or an object with a method ``to_weight_sets``: adds all of its sets.
 
-            Or models of dense layers one after the other, which give networks:
+            Or models that apply dense layers one after the other; these give networks:
 
-            - scikit-learn's MLPRegressor and MLPClassifier, and linear models;
-            - a Keras model of ``Dense``, ``EinsumDense`` and activations, of one network, or of
-              one for each feature or group of features: branches of several inputs or of slices of
-              one, concatenated or added up; an ``EinsumDense`` with an axis of features, such as
-              ``"bfi,fio->bfo"``; ``DepthwiseConv1D`` and ``2D``, and convolutions with groups,
-              whose kernels cover their input;
-            - a torch module of ``Linear`` and activations, with such branches in a ModuleList, or
+            - scikit-learn's MLPRegressor, MLPClassifier and linear models;
+            - a Keras model of ``Dense``, ``EinsumDense`` and activations. It can be one network, or
+              one network per feature or group of features: branches that start from several inputs
+              or from slices of one, and are concatenated or added; an ``EinsumDense`` with a
+              feature axis, such as ``"bfi,fio->bfo"``; ``DepthwiseConv1D``, ``DepthwiseConv2D`` and
+              grouped convolutions whose kernels cover their input;
+            - a torch module of ``Linear`` and activations; branches can be in a ModuleList or be
               grouped convolutions;
             - a list of arrays like ``model.get_weights()``, of shapes (inputs, outputs) and
-              (outputs,), or with a first axis of S networks, or those of S branches, layer by
-              layer; or a mapping like a state_dict, whose ``weight`` are (outputs, inputs).
+              (outputs,), optionally with a leading axis of S networks, or with the arrays of S
+              branches, layer by layer; or a mapping like a state_dict, with ``weight`` of shape
+              (outputs, inputs).
         activation : str or Activation, optional
-            The activation of all models, or of their hidden layers, where they have none that can
-            be seen, as in lists and mappings. That of a Keras layer can, and is carried over.
+            The activation of the models, or of their hidden layers, if it cannot be read from
+            them, as in lists and mappings. The activation of a Keras layer is read and kept.
         feature_names, output_names, set_names : iterable of str, optional
-            Names in place of those that models have: scikit-learn's ``feature_names_in_``, the
-            classes of a classifier as names of outputs, and all names of `WeightSets`.
+            Names that replace those of the models: scikit-learn's ``feature_names_in_``, a
+            classifier's classes as output names, and all names of `WeightSets`.
 
         Returns
         -------
         WeightSets
-            With arrays on the CPU, unless those of tuples, mappings and `WeightSets` are CuPy's.
-            bfloat16 becomes float32.
+            Sets on the CPU, unless tuples, mappings or `WeightSets` hold CuPy arrays. bfloat16
+            becomes float32.
 
         Raises
         ------
         ValueError
-            A model has another structure, or computes something else than its weights say; two
-            differ in features or their names, activation, or in whether they have biases; one has
-            another activation than is given; there are no models.
+            A model has another structure, or its outputs do not follow from its weights; two
+            models differ in features, feature names, activation or the presence of biases; a model
+            has another activation than the one given; there are no models.
         TypeError
-            Something that is no model is among them, or has a dtype that is no number's; some are
-            on the GPU and others are not.
+            An item is not a model, or its dtype is not numeric; CuPy arrays are mixed with NumPy
+            arrays.
 
         See Also
         --------
         concatenate : join WeightSets.
-        multisubnet.keras.stack_models : one Keras model of several.
+        multisubnet.keras.stack_models : combine several models into one Keras model.
 
         Notes
         -----
-        A normalization and others have a weight and a bias of shape (F,), too. Keras layers and
-        torch modules are therefore called on some samples (a copy in evaluation mode, if a module
-        is in training), and refused if the outputs are not those of such sets; so are all models of
-        dense layers. Tuples, lists, mappings and estimators of one coefficient per feature are
-        taken at their word.
+        Other layers also have a weight and a bias of shape (F,), a normalization for example.
+        Keras layers, torch modules and all models of dense layers are therefore called on a few
+        samples, and refused if their outputs differ from those of the sets. (A module in training
+        mode is copied, and the copy is put into evaluation mode.) Tuples, lists, mappings and
+        estimators with one coefficient per feature are not checked in this way.
 
-        A classifier of two classes gives the probability of the second one. With more classes, a
-        softmax over all of them is left out: the network gives the logits.
+        A classifier with two classes gives the probability of the second one. With more classes,
+        the final softmax is left out: the network gives the logits.
 
-        One weight and one bias per feature are sets with `weight` and `bias`, also where a model
-        has them as branches or convolutions. If outputs are added up, the sets are additive.
+        If a model has one weight and one bias per feature, its sets have `weight` and `bias`, even
+        if the model stores them as branches or convolutions. If a model adds outputs up, its sets
+        are additive.
 
         Examples
         --------
@@ -155,30 +158,30 @@ class Forms(Container[ArrayT]):
         return cls._own(parameters.named(feature_names, output_names, set_names))
 
     def write_to(self, model: Any, i: int = 0) -> None:
-        """Write one set to a model, such as `from_models` takes.
+        """Write one set to a model of a kind that `from_models` reads.
 
         Parameters
         ----------
         model : object
-            A fitted estimator of scikit-learn, a torch module, a Keras model or layer, or a list or
-            mapping of arrays, of the structure and with the activations of the sets (which arrays
-            do not have). Its weights are replaced.
+            A fitted scikit-learn estimator, a torch module, a Keras model or layer, or a list or
+            mapping of arrays. It must have the structure and, unless it holds only arrays, the
+            activations of the sets. Its weights are replaced.
         i : int, optional
-            The set.
+            The index of the set.
 
         Raises
         ------
         ValueError
-            The model has another structure or other ``feature_names_in_``, computes something
-            else than its layers say, or shares weights between networks that differ in the set.
+            The model has another structure or other ``feature_names_in_``; its outputs do not
+            follow from its layers; it shares weights between networks that differ in the set.
         TypeError
-            `i` is not one set; a tuple or an object of this class cannot be written to.
+            `i` is not an integer; the model is a tuple or an object of this class.
         IndexError
-            There is no set `i`.
+            `i` is out of range.
 
         See Also
         --------
-        from_models : the other way.
+        from_models : the inverse.
 
         Examples
         --------
@@ -219,21 +222,22 @@ class Forms(Container[ArrayT]):
         output_names: Iterable[str] | None = None,
         set_names: Iterable[str] | None = None,
     ) -> Self:
-        """Make sets of networks with hidden layers.
+        """Create sets of networks with hidden layers.
 
         Parameters
         ----------
         layers, activation, output_activation, inputs, additive, intercept
-            As for `mlp`. Arrays are copied; what all sets share is repeated for each.
+            As for `mlp`. Arrays are copied, and parameters shared by all sets are repeated for each
+            set.
         feature_names, set_names : iterable of str, optional
-            As for `WeightSets`. With `inputs` there may be more features than networks see.
+            As for `WeightSets`. With `inputs`, more features may have names than networks see.
         output_names : iterable of str, optional
             The names of the P outputs of a network.
 
         Returns
         -------
         WeightSets
-            `predict` gives what `mlp` does, of shape (N, B, S, P) or (N, B, P).
+            Sets whose `predict` returns what `mlp` does, of shape (N, B, S, P) or (N, B, P).
 
         Raises
         ------
@@ -242,7 +246,7 @@ class Forms(Container[ArrayT]):
 
         Examples
         --------
-        Two sets of networks 1-2-1, for each of three features:
+        Two sets of 1-2-1 networks, for each of three features:
 
         >>> import numpy as np
         >>> import multisubnet as ms
@@ -263,7 +267,7 @@ class Forms(Container[ArrayT]):
 
     @classmethod
     def _own(cls, parameters: Parameters, n_sets: int | None = None) -> Self:
-        """Return sets with copies of arrays, of which some may have 1 in place of N."""
+        """Return sets with copies of arrays, some of which may have 1 in place of N."""
         n_sets = len(parameters.layers[0][0]) if n_sets is None else n_sets
         own = parameters.changed(lambda array: copied(array, (n_sets, *array.shape[1:])))
         return cls._of(own)
@@ -312,25 +316,25 @@ class Forms(Container[ArrayT]):
         axis: SetAxis = 0,
         **options: Any,
     ) -> Self:
-        """Make sets of flat parameter vectors, as optimizers hand them over.
+        """Create sets from flat parameter vectors, the form that optimizers use.
 
         Parameters
         ----------
         theta, axis
-            As for `multisubnet.from_theta`. The parameters of networks are, layer by layer, all
-            weights, of shape (S, inputs, outputs), and then all biases, of shape (S, outputs); the
+            As for `multisubnet.from_theta`. For networks, a vector has, layer by layer, all
+            weights, of shape (S, inputs, outputs), then all biases, of shape (S, outputs). The
             intercept, of shape (P,), comes last.
         n_features : int
-            F. Networks do not need it.
+            The number of features, F. Not needed with `layer_sizes`.
         layer_sizes : sequence of int, optional
-            Makes networks: the number of inputs, and of outputs of each layer. How many networks a
-            set has follows from the length of the vectors.
+            Create networks with this number of inputs, then this number of outputs of each layer.
+            The number of networks follows from the length of the vectors.
         use_bias : bool, or sequence of bool, optional
-            Whether there are biases; in networks perhaps for each layer.
+            Whether there are biases; for networks, optionally one value per layer.
         use_intercept : bool, optional
             Whether the vectors of additive networks end with an intercept.
         **options
-            `activation`, `feature_names` and `set_names`, as for `WeightSets`; with `layer_sizes`,
+            `activation`, `feature_names` and `set_names`, as for `WeightSets`. With `layer_sizes`,
             also `output_activation`, `inputs`, `additive` and `output_names`, with the defaults of
             `from_layers`.
 
@@ -341,8 +345,8 @@ class Forms(Container[ArrayT]):
         Raises
         ------
         ValueError, TypeError
-            As for `multisubnet.from_theta` and `from_layers`; no number of networks has vectors of
-            that length.
+            As for `multisubnet.from_theta` and `from_layers`; the length of the vectors fits no
+            number of networks.
 
         Examples
         --------
@@ -350,7 +354,7 @@ class Forms(Container[ArrayT]):
         >>> ms.WeightSets.from_theta([[2, 9, 7, 5]], 2).bias
         array([[7, 5]])
 
-        A network 1-2-1 has 2 + 2 weights and 2 + 1 biases:
+        A 1-2-1 network has 2 + 2 weights and 2 + 1 biases:
 
         >>> ms.WeightSets.from_theta([[1, -1, 0, 0, 2, 2, 5]], layer_sizes=(1, 2, 1)).layers[1][1]
         array([[[5]]])
@@ -382,8 +386,8 @@ class Forms(Container[ArrayT]):
         Returns
         -------
         ndarray, shape (N, P) or (P, N)
-            P is 2F, all weights first, then all biases; or F without biases. The parameters of
-            networks are in the order that `from_theta` describes.
+            P = 2F: all weights, then all biases; P = F without biases. For networks, the
+            parameters are in the order that `from_theta` describes.
 
         Examples
         --------
@@ -393,22 +397,22 @@ class Forms(Container[ArrayT]):
         """
         return _theta.joined(self._parameters.arrays, axis=axis)
 
-    # In files.
+    # Files.
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the sets to a file, which is there whole or not at all.
+        """Save the sets to a file. The file is written completely or not at all.
 
         Parameters
         ----------
         path : str or os.PathLike
-            A name that ends in ``.npz``, which NumPy reads, too, or in ``.safetensors``. A file
-            of that name is replaced.
+            A name ending in ``.npz``, which NumPy can also read, or in ``.safetensors``. An
+            existing file is replaced.
 
         Raises
         ------
         ValueError
-            The name ends in something else; the dtype is longdouble or complex128, which
-            ``.safetensors`` files have not, or bfloat16, which ``.npz`` files have not.
+            The name has another ending; the file format does not support the dtype: longdouble and
+            complex128 in ``.safetensors``, bfloat16 in ``.npz``.
         OSError
             The file cannot be written.
 
@@ -418,13 +422,13 @@ class Forms(Container[ArrayT]):
 
         Notes
         -----
-        The file has the arrays ``weight``, and ``bias`` if there is one, bit for bit, in native
-        byte order; and as plain data ``activation``, a JSON text, and ``format_version`` (as
-        metadata in ``.safetensors``). Networks with layers have ``layers.0.weight``,
-        ``layers.0.bias``, ``layers.0.activation`` and so on instead, ``additive``, and ``inputs``
-        and ``intercept`` if there are any. ``feature_names``, ``output_names`` and ``set_names``,
-        if there are any, are bytes (uint8): a list in JSON. Sets on the GPU are copied to the host
-        for it.
+        The file contains the arrays ``weight`` and, if there are biases, ``bias``, bit for bit, in
+        native byte order. It also contains ``activation``, a JSON text, and ``format_version``
+        (both as metadata in ``.safetensors``). For networks with layers, the arrays are instead
+        ``layers.0.weight``, ``layers.0.bias``, ``layers.0.activation`` and so on, ``additive``, and
+        optionally ``inputs`` and ``intercept``. ``feature_names``, ``output_names`` and
+        ``set_names``, if present, are JSON lists stored as bytes (uint8). Sets on the GPU are first
+        copied to the host.
 
         Examples
         --------
@@ -437,7 +441,7 @@ class Forms(Container[ArrayT]):
         True
         """
         from multisubnet._files import (
-            weight_files,  # JSON and zip take a while to import
+            weight_files,  # imported here because JSON and zip take a while
         )
 
         parameters = self._parameters.changed(namespaces.on_host)
@@ -455,23 +459,23 @@ class Forms(Container[ArrayT]):
         Parameters
         ----------
         path : str or os.PathLike
-            A ``.npz`` or ``.safetensors`` file that `save` wrote; or another one with an array
-            ``weight`` of shape (N, F) and perhaps a ``bias``, which is linear. (Files of networks
-            say which activations they have.)
+            A ``.npz`` or ``.safetensors`` file written by `save`. Any other file with an array
+            ``weight`` of shape (N, F) and optionally a ``bias`` also works; its sets are linear.
+            (Files of networks must contain their activations.)
 
         Returns
         -------
         WeightSets
-            On the CPU.
+            Sets on the CPU.
 
         Raises
         ------
         ValueError
-            The file is damaged, or has something else; the message names it.
+            The file is damaged, or has other contents; the message names the file.
         ImportError
-            The file has bfloat16, and ml_dtypes is not installed.
+            The file contains bfloat16, and ml_dtypes is not installed.
         MemoryError
-            The arrays do not fit in the memory that is available.
+            The arrays do not fit in the available memory.
         OSError
             The file cannot be read.
 
@@ -481,8 +485,8 @@ class Forms(Container[ArrayT]):
 
         Notes
         -----
-        Nothing that is in a file is executed (pickles are refused), and nothing is allocated that
-        the file does not have.
+        Nothing in a file is executed (pickles are refused), and no more memory is allocated than
+        the file has data for.
 
         Examples
         --------
@@ -500,7 +504,7 @@ class Forms(Container[ArrayT]):
         try:
             names = Names.pop_from(arrays)
             n_sets, model = _model_of(arrays, activations, additive)
-            for name, array in arrays.items():  # one after the other: a copy at a time
+            for name, array in arrays.items():  # one at a time: a single copy in memory
                 arrays[name] = _plain(path, array, (n_sets, *array.shape[1:]))
             return cls._of(Parameters.of_arrays(arrays, *model).named(*names))
         except (ValueError, TypeError, IndexError, OverflowError) as error:
@@ -508,9 +512,9 @@ class Forms(Container[ArrayT]):
 
 
 def _plain(path: Any, array: Any, shape: tuple[int, int]) -> Any:
-    """Return an array that was read from a file as `copied` does, without a copy if it is so."""
+    """Return an array from a file in the form that `copied` returns, copied only if needed."""
     is_native = array.dtype is dtypes.native(array.dtype)
-    is_native &= array.dtype.kind != "b"  # of which a byte may be 2
+    is_native &= array.dtype.kind != "b"  # a byte of a bool may be 2
     if is_native and array.shape == shape and array.flags.c_contiguous:
         return array
     amounts.check_fits(path, math.prod(shape) * array.itemsize)
@@ -520,7 +524,7 @@ def _plain(path: Any, array: Any, shape: tuple[int, int]) -> Any:
 def _model_of(
     arrays: dict[str, Any], activations: Sequence[Activation | None], additive: bool
 ) -> tuple[int, tuple[Any, ...]]:
-    """Return N and what there is besides the arrays of a file, from which `inputs` is taken."""
+    """Return N and the parts of a file that are not float arrays; `inputs` is removed from it."""
     if "weight" in arrays:
         *_, (n_sets, _) = validation.read_parameters(arrays["weight"], arrays.get("bias"))
         return n_sets, (tuple(map(resolve, activations)),)

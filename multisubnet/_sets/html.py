@@ -1,4 +1,4 @@
-"""Sets of weights as notebooks show them: a small table, and a histogram of the weights."""
+"""The notebook display of weight sets: a small table, and a histogram of the weights."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from multisubnet._arrays import namespaces
 from multisubnet._memory import amounts
 from multisubnet._sets.parameters import Parameters
 
-_SAMPLED = 10_000  # weights, of which the histogram is made: those of a GPU are copied
+_SAMPLED = 10_000  # weights in the histogram; those on a GPU are copied
 _BARS, _BAR_WIDTH, _HEIGHT = 40, 6, 48
 _SHOWN = 6  # names
-# The colors are those around it, be they dark or light.
+# Colors are inherited from the page, so that dark and light themes both work.
 _CELL = "text-align: left; padding: 1px 12px 1px 0; vertical-align: top; background: none"
 
 
 def html_of(parameters: Parameters, device: str, dtype: np.dtype[Any]) -> str:
-    """Return an HTML table of what sets are, and an SVG histogram of their weights."""
+    """Return an HTML table that describes the sets, and an SVG histogram of their weights."""
     cells = "".join(
         f'<tr style="background: none">'
         f'<th style="{_CELL}; white-space: nowrap">{_escaped(name)}</th>'
@@ -35,7 +35,7 @@ def html_of(parameters: Parameters, device: str, dtype: np.dtype[Any]) -> str:
 
 
 def _rows(parameters: Parameters, device: str, dtype: np.dtype[Any]) -> dict[str, str]:
-    """Return the texts of the table by their titles."""
+    """Return the rows of the table by title."""
     names, weight = parameters.names, parameters.layers[0][0]
     n_sets, n_networks = weight.shape[:2]
     rows = {
@@ -59,7 +59,7 @@ def _rows(parameters: Parameters, device: str, dtype: np.dtype[Any]) -> dict[str
 
 
 def _activations(every: list[Any]) -> str:
-    """Return activations of layers, once if they are the same."""
+    """Return the activations of layers as text, only once if all are equal."""
     texts = list(map(repr, every))
     return ", ".join(texts[:1] if len(set(texts)) == 1 else texts)
 
@@ -72,13 +72,13 @@ def _listed(names: Iterable[str] | None) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return a text as HTML and XML have it; XML has no control characters."""
+    """Escape a text for HTML and XML, which has no control characters."""
     return escape("".join(c if c.isprintable() else "\ufffd" for c in text))
 
 
 @without_warnings
 def _sampled(parameters: Parameters) -> np.ndarray:
-    """Return some weights of all layers, spread evenly over them, in float64."""
+    """Return some weights of all layers, evenly spaced, in float64."""
     weights = [weight.reshape(-1) for weight, _ in parameters.layers]
     step = max(sum(weight.size for weight in weights) // _SAMPLED, 1)
     some = [namespaces.on_host(weight[::step]).real.astype(np.float64) for weight in weights]
@@ -86,7 +86,7 @@ def _sampled(parameters: Parameters) -> np.ndarray:
 
 
 def _histogram(parameters: Parameters) -> str:
-    """Return an SVG image of the weights' distribution; nothing if there are none."""
+    """Return an SVG histogram of the weights, or an empty text if there are none."""
     values = _sampled(parameters)
     finite = values[np.isfinite(values)]
     n_other = values.size - finite.size
@@ -94,7 +94,7 @@ def _histogram(parameters: Parameters) -> str:
     if not finite.size:
         return f"<div>weights{note}</div>" * bool(values.size)
     low, high = finite.min(), finite.max()
-    # Of halves: the difference of the largest numbers is none.
+    # Halves, because the difference of the largest numbers overflows.
     width = high / 2 - low / 2
     places = (
         (finite / 2 - low / 2) / width * _BARS if width > 0 else np.full(finite.size, _BARS / 2)

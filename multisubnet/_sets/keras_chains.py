@@ -1,4 +1,4 @@
-"""Models of Keras as networks: dense, grouped, depthwise and sliced, along the graph of a model."""
+"""Networks in Keras models: dense, grouped, depthwise and sliced layers, along a model's graph."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def chain_of_model(model: Any) -> Chain:
 
 
 def _of_layers(model: Any) -> Chain:
-    """Return the networks of a model without a graph, as if it called its layers one by one."""
+    """Return the networks of a model without a graph; its layers are applied in order."""
     leaves = flatten(model)
     values = features = _features_of_first(leaves)
     for leaf in leaves:
@@ -70,7 +70,7 @@ def _attribute(model: Any, name: str) -> Any:
     """Return an attribute, or None if a model does not have it yet."""
     try:
         return getattr(model, name, None)
-    except Exception:  # of models that are not built
+    except Exception:  # the model is not built yet
         return None
 
 
@@ -79,7 +79,7 @@ def _flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def flatten(model: Any) -> list[Any]:
-    """Return the layers of a model, those of models in it in their places."""
+    """Return the layers of a model, with nested models expanded in place."""
     layers = getattr(model, "layers", None)
     if not layers:
         return [model]
@@ -87,7 +87,7 @@ def flatten(model: Any) -> list[Any]:
 
 
 def _features_of_first(leaves: list[Any]) -> Values:
-    """Return the features that a list of layers starts from."""
+    """Return the features that the first of these layers sees."""
     for leaf in leaves:
         kernel = _kernel_of(leaf)
         if kernel is None:
@@ -106,7 +106,7 @@ def _features_of_first(leaves: list[Any]) -> Values:
 
 
 def _values_of(tensor: Any, known: dict[int, Values]) -> Values:
-    """Return the values of a tensor of a graph."""
+    """Return the values of a tensor in a graph."""
     waiting = [tensor]
     while waiting:
         now = waiting[-1]
@@ -128,7 +128,7 @@ def _values_of(tensor: Any, known: dict[int, Values]) -> Values:
 
 
 def _after_node(operation: Any, node: Any, values: list[Values], known: dict[int, Values]) -> None:
-    """Put the values of an operation's results into `known`."""
+    """Store the values of an operation's results in `known`."""
     inner = _attribute(operation, "outputs")
     if inner and _attribute(operation, "layers"):
         of_inputs = dict(zip(map(id, operation.inputs), values, strict=True))
@@ -147,7 +147,7 @@ def _after_node(operation: Any, node: Any, values: list[Values], known: dict[int
 
 
 def _called(operation: Any, node: Any, number: int) -> Callable[[Any], Any]:
-    """Return an operation as a function of its tensors, that gives one of its results."""
+    """Return an operation as a function of its tensors that gives one of its results."""
 
     def call(tensors: Any) -> Any:
         arrays = iter(tensors if isinstance(tensors, list) else [tensors])
@@ -167,7 +167,7 @@ def _called(operation: Any, node: Any, number: int) -> Callable[[Any], Any]:
 
 
 def _after_layer(layer: Any, values: list[Values], function: Callable[[Any], Any]) -> Values:
-    """Return what a layer, or an operation, gives."""
+    """Return the values after a layer or an operation."""
     name = type(layer).__name__
     module = type(layer).__module__
     kernel = _kernel_of(layer)
@@ -177,7 +177,7 @@ def _after_layer(layer: Any, values: list[Values], function: Callable[[Any], Any
     if kernel is not None and len(values) == 1:
         return _activated(layer, _linear(layer, name, first, kernel))
     if getattr(layer, "weights", None):
-        raise NotAChain(f"with {name} in a place where a dense layer is expected")
+        raise NotAChain(f"with {name} where a dense layer is expected")
     if name == "Add" and len(values) > 1:
         return added(name, values)
     if name == "Sum" and len(values) == 1 and isinstance(layer.axis, int | list | tuple):
@@ -198,7 +198,7 @@ def _after_layer(layer: Any, values: list[Values], function: Callable[[Any], Any
         return first.moved(name, lambda x: _host(function(_float32(x))))
     except NotAChain:
         raise
-    except Exception as error:  # whatever a function may raise
+    except Exception as error:  # a function may raise anything
         raise NotAChain(f"with {name}, which cannot be called ({error})") from error
 
 
@@ -230,12 +230,12 @@ def _linear(layer: Any, name: str, values: Values, kernel: Any) -> Values:
     if len(kernel.shape) == 2:
         return values.linear(name, "...i,io->...o", source)
     if not hasattr(layer, "kernel_size") or "Transpose" in name or "Separable" in name:
-        raise NotAChain(f"with {name} in a place where a dense layer is expected")
+        raise NotAChain(f"with {name} where a dense layer is expected")
     return _convolved(layer, name, values, source)
 
 
 def _input_of_convolution(layer: Any, kernel: Any) -> tuple[int, ...]:
-    """Return the shape of an input that a convolution turns into one place."""
+    """Return the shape of an input that a convolution reduces to one position."""
     channels = kernel.shape[-2] * getattr(layer, "groups", 1)
     if layer.data_format == "channels_first":
         return (channels, *layer.kernel_size)
@@ -249,8 +249,7 @@ def _convolved(layer: Any, name: str, values: Values, source: Source) -> Values:
     is_single = max(layer.kernel_size) == 1 or layer.padding == "valid"
     if values.place.shape != expected or not is_single:
         raise NotAChain(
-            f"with {name} of values of shape {values.place.shape}, in a place where a dense layer "
-            f"is expected"
+            f"with {name} of values of shape {values.place.shape}, where a dense layer is expected"
         )
     place = np.moveaxis(values.place, 0, -1) if first else values.place
     is_depthwise = name.startswith("Depthwise")
@@ -259,7 +258,7 @@ def _convolved(layer: Any, name: str, values: Values, source: Source) -> Values:
     *_, n_in, n_out = source.kernel.shape
     shape: tuple[int, ...] = (-1, n_in, groups, n_out // groups)
     equation, of_bias = "bpgi,pigo->bgo", (groups, n_out // groups)
-    if is_depthwise:  # (positions, channels, multiplier): each channel has its own
+    if is_depthwise:  # (positions, channels, multiplier): separate weights per channel
         summed = summed._replace(place=summed.place[..., 0])
         shape, equation, of_bias = (-1, n_in, n_out), "bpg,pgo->bgo", (n_in, n_out)
     kernel = source.kernel.reshape(shape)
@@ -286,7 +285,7 @@ def _assigned(kernel: Any, bias: Any) -> Callable[[np.ndarray, np.ndarray | None
 
 
 def _activated(layer: Any, values: Values) -> Values:
-    """Return what the activation that a layer declares gives."""
+    """Return the values after the activation that a layer declares."""
     declared = getattr(layer, "activation", None)
     if declared is None:
         return values
@@ -302,7 +301,7 @@ def _activated(layer: Any, values: Values) -> Values:
 
 
 def _of_layer(layer: Any, module: str) -> Activation | None:
-    """Return the activation of a layer of Keras, or of an operation; None if it is another."""
+    """Return the activation of a Keras layer or operation, or None if it is another kind."""
     kind = type(layer).__name__
     found = of_keras(layer)
     if found is not None:
@@ -327,9 +326,9 @@ def _of_layer(layer: Any, module: str) -> Activation | None:
 
 
 def of_keras(activation: Any) -> Activation | None:
-    """Return our name for an activation of Keras, or None where there is none."""
+    """Return the Activation for an activation of Keras, or None if there is none."""
     own = getattr(activation, "activation", None)
-    if isinstance(own, Activation):  # a KerasActivation of ours
+    if isinstance(own, Activation):  # our own KerasActivation
         return own
     kind = activation if hasattr(activation, "__name__") else type(activation)
     name, module = kind.__name__, kind.__module__.split(".")

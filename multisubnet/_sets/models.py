@@ -1,7 +1,8 @@
-"""Models of several libraries, each of one weight and one bias for each feature, as sets.
+"""Weight sets from models of several libraries that have one weight and one bias per feature.
 
-No library is imported: whose a model is shows in its attributes. Layers and modules are called on a
-few samples: one with a weight and a bias of shape (F,) may as well be a normalization.
+No library is imported: a model's attributes show which library it belongs to. Layers and modules
+are called on a few samples, because a normalization, for example, also has a weight and a bias of
+shape (F,).
 """
 
 from __future__ import annotations
@@ -28,27 +29,27 @@ _EXPECTED = (
     "a bias of shape (F,) or none, and nothing else"
 )
 _WEIGHT_NAMES = ("weight", "kernel")
-_PASSING = ("InputLayer", "Dropout")  # layers of Keras that change nothing when a model predicts
-# The sizes of weighted sums in the samples that a model is called on, each of both signs: an
-# activation may show in small ones alone, or in large ones.
+_PASSING = ("InputLayer", "Dropout")  # Keras layers that change nothing in predictions
+# The scales of the weighted sums on which a model is called, with both signs. Some activations
+# differ only for small sums, others only for large ones.
 _SIZES = (0.03, 0.3, 1.0, 4.0, 50.0)
 _LINEAR = Activation("linear")
 
 
 class _Refused(Exception):
-    """A model has another structure; the message says what was found, after its class."""
+    """A model has another structure; the message is a clause that says what was found."""
 
 
 class _Read(NamedTuple):
-    """The sets of a model of one weight and one bias per feature."""
+    """The sets of a model with one weight and one bias per feature."""
 
     weight: Any  # (n, F)
     bias: Any  # (n, F), or None
     activation: Activation = _LINEAR
     keys: tuple[Any, ...] = ()
-    """Those of weight and bias among what the model is read from; empty: nothing is written."""
+    """The keys of weight and bias in the model; empty if they cannot be written."""
     replace: Callable[[Any, Any], None] | None = None
-    """Replaces one of these in the model."""
+    """Replaces one of these arrays in the model."""
 
 
 def from_models(models: Iterable[Any], activation: str | Activation | None) -> Parameters:
@@ -67,7 +68,7 @@ def from_models(models: Iterable[Any], activation: str | Activation | None) -> P
         if difference is not None:
             raise ValueError(
                 f"models[{i}] is of another structure than models[0]: {difference}; expected the "
-                f"same for all"
+                f"same structure for all"
             )
     joined = {name: _joined(name, [sets.arrays[name] for sets in read]) for name in first.arrays}
     names = Names.joined("models", [sets.names for sets in read])
@@ -75,14 +76,14 @@ def from_models(models: Iterable[Any], activation: str | Activation | None) -> P
 
 
 def read_model(name: str, model: Any, given: Activation | None) -> Parameters:
-    """Return the sets of one model, with the activation that it has or is given."""
+    """Return the sets of one model, with its own or the given activation."""
     model = _own_sets(model)
     parameters = _read_model(name, model, given)
     return parameters._replace(names=_names_of(model, parameters))
 
 
 def _names_of(model: Any, parameters: Parameters) -> Names:
-    """Return the names that a model has: of features, and of the classes that outputs are for."""
+    """Return the names in a model: of its features, and of the classes of its outputs."""
     if isinstance(model, Container):
         return model._parameters.names
     features = getattr(model, "feature_names_in_", None)
@@ -93,7 +94,7 @@ def _names_of(model: Any, parameters: Parameters) -> Names:
     if np.ndim(classes) != 1 or parameters.is_affine:
         classes = None
     elif (len(classes), n_outputs) == (2, 1):
-        classes = classes[1:]  # the probability is that of the second one
+        classes = classes[1:]  # the output is the probability of the second class
     elif len(classes) != n_outputs:
         classes = None
     return Names(
@@ -118,14 +119,14 @@ def _read_model(name: str, model: Any, given: Activation | None) -> Parameters:
         if given not in (None, network.hidden_activation):
             raise ValueError(
                 f"{name} has the activation {network.hidden_activation!r} in its hidden layers, "
-                f"and activation={given!r} was given; expected one or the other"
+                f"but activation={given!r} was given; expected one or the other"
             ) from None
         return network
     return Parameters(((sets.weight, sets.bias),), (resolve(sets.activation),))
 
 
 def write_model(model: Any, parameters: Parameters) -> None:
-    """Write one set to a model of its structure."""
+    """Write one set to a model of the same structure."""
     model = _own_sets(model)
     own, of_model = parameters.names.features, _names_of(model, parameters).features
     if own is not None and of_model is not None and own != of_model:
@@ -166,19 +167,19 @@ def _check_structure(parameters: Parameters, of_model: Parameters) -> None:
 
 
 def not_a_list(models: Any) -> TypeError:
-    """Return the error of what is no list of models, a first model perhaps."""
+    """Return the error for something that is not a list of models; it may be a single model."""
     kind = type(models).__name__
-    return TypeError(f"models is a {kind}; expected a list of models: give [model, another]")
+    return TypeError(f"models is a {kind}; expected a list of models, such as [model, another]")
 
 
 def _own_sets(model: Any) -> Any:
-    """Return the sets of a layer or module of ours, in a model of Keras perhaps; others as is."""
+    """Return the sets of one of our layers or modules, also inside a Keras model; else `model`."""
     layer = layer_of(model) if hasattr(model, "get_weights") else model
     return layer.to_weight_sets() if hasattr(layer, "to_weight_sets") else model
 
 
 def check(name: str, model: Any, given: Activation | None) -> None:
-    """Raise ValueError unless a model has one weight and one bias for each feature."""
+    """Raise ValueError unless a model has one weight and one bias per feature."""
     try:
         _with_activation(name, _sets_of(name, model, given), given)
     except _Refused as refusal:
@@ -193,12 +194,12 @@ def _joined(name: str, arrays: list[Any]) -> Any:
 
 
 def _with_activation(name: str, sets: _Read, given: Activation | None) -> _Read:
-    """Return sets with the activation that they have or are given."""
+    """Return sets with their own or the given activation."""
     if given is None or given == sets.activation:
         return sets
     if sets.activation != _LINEAR:
         raise ValueError(
-            f"{name} has the activation {sets.activation!r}, and activation={given!r} was given; "
+            f"{name} has the activation {sets.activation!r}, but activation={given!r} was given; "
             f"expected one or the other"
         )
     return sets._replace(activation=given)
@@ -240,7 +241,7 @@ def _sets_of(name: str, model: Any, given: Activation | None) -> _Read:
 
 
 def _set_of(name: str, arrays: Mapping[Any, Any]) -> _Read:
-    """Return the one set of a weight and a bias, each with its name."""
+    """Return the one set of a weight and a bias, which are given by name."""
     others = dict(arrays)
     keys = *(key for key in _WEIGHT_NAMES if key in others), "bias"
     weights = [others.pop(key) for key in keys[:-1]]
@@ -304,7 +305,7 @@ def _of_keras_model(name: str, model: Any, given: Activation | None) -> _Read:
 
 
 def layer_of(model: Any) -> Any:
-    """Return the layer of a Keras model that does not just pass its inputs on, if there is one."""
+    """Return the layer of a Keras model that does more than pass its inputs on, or None."""
     layers = getattr(model, "layers", None)
     if not layers:
         return model
@@ -313,12 +314,12 @@ def layer_of(model: Any) -> Any:
 
 
 def layers_with_weights(model: Any) -> list[Any]:
-    """Return the layers of a Keras model, and of models in it, that have weights."""
+    """Return the layers with weights of a Keras model, including nested models."""
     return [layer for layer in flatten(model) if layer.weights]
 
 
 def ends_in_softmax(model: Any) -> bool:
-    """Whether a Keras model is networks and a softmax, which its sets leave out."""
+    """Return whether a Keras model consists of networks and a softmax, which sets leave out."""
     try:
         return chain_of_model(model).is_softmax
     except NotAChain:
@@ -326,7 +327,7 @@ def ends_in_softmax(model: Any) -> bool:
 
 
 def _named(layer: Any, variables: list[Any]) -> dict[str, Any]:
-    """Return variables by the names of the attributes that hold them, or else by their own."""
+    """Return variables by the attributes that hold them, or else by their own names."""
     attributes = {id(getattr(layer, name, None)): name for name in (*_WEIGHT_NAMES, "bias")}
     names = [attributes.get(id(variable), variable.name) for variable in variables]
     if len(set(names)) < len(names):
@@ -340,7 +341,7 @@ def _named(layer: Any, variables: list[Any]) -> dict[str, Any]:
 def _of_torch_module(name: str, module: Any, given: Activation | None) -> _Read:
     arrays = dict(module.named_parameters()) | dict(module.named_buffers())
     sets = _set_of(name, arrays)._replace(replace=functools.partial(put, arrays))
-    if module.training:  # which would drop out, and count
+    if module.training:  # dropout would be active, and batches would be counted
         module = copy.deepcopy(module).eval()
     weight = next(iter(arrays.values()))
     _probe(sets, module, weight.new_tensor, given)
@@ -348,19 +349,19 @@ def _of_torch_module(name: str, module: Any, given: Activation | None) -> _Read:
 
 
 def _probe(sets: _Read, model: Any, to_model: Any, given: Activation | None) -> None:
-    """Raise `_Refused` where a model computes something else than its sets would.
+    """Raise `_Refused` if a model's outputs differ from those of its sets.
 
-    Where it does not say which activation it has, that may be the one that is given.
+    If the model does not declare an activation, the given one is tried, too.
     """
     dtype = np.result_type(sets.weight, np.float32)
     samples = _samples(sets).astype(dtype)
     try:
         inputs = to_model(samples)
-        samples = np.asarray(as_array(inputs))  # as they are in the model's dtype
+        samples = np.asarray(as_array(inputs))  # rounded to the model's dtype
         outputs = model(inputs)
         few_digits = "16" in str(outputs.dtype)
         outputs = np.asarray(as_array(outputs))
-    except Exception as error:  # whatever a model may raise
+    except Exception as error:  # a model may raise anything
         raise _Refused(
             f"that cannot be called on {len(samples)} samples of {samples.shape[1]} features "
             f"({type(error).__name__}: {error})"
@@ -373,14 +374,14 @@ def _probe(sets: _Read, model: Any, to_model: Any, given: Activation | None) -> 
     names = " or ".join(activation.name for activation in candidates)
     raise _Refused(
         f"whose outputs are not those of inputs * weight + bias with the activation {names} "
-        f"(activation= names one that is not an attribute of a Keras layer)"
+        f"(use activation= for an activation that is not an attribute of a Keras layer)"
     )
 
 
 def _samples(sets: _Read) -> np.ndarray:
-    """Return samples whose weighted sums are of several sizes and both signs in each feature.
+    """Return samples whose weighted sums have several sizes and both signs in each feature.
 
-    Else an activation might not show: relu where a bias is large, tanh where weights are small.
+    Otherwise an activation can go unnoticed: relu with a large bias, tanh with small weights.
     """
     sizes = np.repeat(_SIZES, 2)[:, None]
     sums = sizes * np.random.default_rng(0).uniform(0.5, 1.5, (len(sizes), sets.weight.shape[1]))
@@ -388,14 +389,14 @@ def _samples(sets: _Read) -> np.ndarray:
     bias = 0 if sets.bias is None else sets.bias
     with np.errstate(all="ignore"):
         samples = (sums - bias) / sets.weight
-    # Not NaN or infinite; and float16 has no much larger numbers.
+    # Replaces NaN and infinity, and numbers near the limit of float16.
     return np.where(np.abs(samples) < 1e4, samples, sums)
 
 
 def _is_close(
     outputs: np.ndarray, samples: np.ndarray, sets: _Read, activation: Activation, few_digits: bool
 ) -> bool:
-    """Whether outputs are what a set would predict, up to how other libraries compute that."""
+    """Return whether outputs match a set's predictions, up to the rounding of other libraries."""
     expected = affine(samples, sets.weight, sets.bias, activation=activation)[0]
     if outputs.shape != expected.shape:
         return False
@@ -405,6 +406,6 @@ def _is_close(
         if sets.bias is not None:
             size += np.abs(sets.bias)
         is_close = np.abs(outputs - expected) <= (0.1 if few_digits else 3e-5) * size
-        # Exponentials of large sums of few digits are of none.
+        # Exponentials of large sums lose all digits in low precision.
         is_close |= few_digits & (np.abs(sums) > 8) & (np.abs(expected) > np.abs(sums))
     return bool((is_close | (outputs == expected) | np.isnan(expected)).all())

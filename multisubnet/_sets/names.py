@@ -1,4 +1,4 @@
-"""Names of features, outputs and sets, and tables whose columns have names."""
+"""Names of features, outputs and sets, and data frames whose columns have names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 5  # names in a message
 
 
 class Names(NamedTuple):
-    """The names that sets have; None is none."""
+    """The names of sets; None if they have none."""
 
     features: tuple[str, ...] | None = None
     outputs: tuple[str, ...] | None = None
@@ -25,9 +25,9 @@ class Names(NamedTuple):
     def read(
         cls, features: Any, outputs: Any, sets: Any, sizes: tuple[int, int, int], longer: bool
     ) -> Names:
-        """Return names that a user gives, of so many features, outputs and sets.
+        """Return names given by a user, for the numbers of features, outputs and sets in `sizes`.
 
-        There may be more features, if samples may have more.
+        More features may be named if samples may have more.
         """
         n_features, n_outputs, n_sets = sizes
         return cls(
@@ -38,7 +38,7 @@ class Names(NamedTuple):
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """The names as a file has them: the bytes of a list in JSON."""
+        """The names in the form stored in files: JSON lists as bytes."""
         return {
             f"{kind[:-1]}_names": np.frombuffer(json.dumps(names).encode(), np.uint8)
             for kind, names in self._asdict().items()
@@ -47,7 +47,7 @@ class Names(NamedTuple):
 
     @staticmethod
     def pop_from(arrays: dict[str, np.ndarray]) -> tuple[Any, Any, Any]:
-        """Take such arrays of a file, and return the names of features, outputs and sets."""
+        """Remove the names from a file's arrays, and return those of features, outputs and sets."""
         features, outputs, sets = (
             _from_json(key, arrays.pop(key, None))
             for key in ("feature_names", "output_names", "set_names")
@@ -55,7 +55,7 @@ class Names(NamedTuple):
         return features, outputs, sets
 
     def of_sets(self, index: Any) -> Names:
-        """Return the names of some sets: those of a slice or of an array of indices."""
+        """Return the names of some sets, given by a slice or an array of indices."""
         if self.sets is None:
             return self
         chosen = self.sets[index] if isinstance(index, slice) else [self.sets[i] for i in index]
@@ -63,9 +63,9 @@ class Names(NamedTuple):
 
     @classmethod
     def joined(cls, what: str, every: list[Names]) -> Names:
-        """Return the names of sets one after the other.
+        """Return the names of concatenated sets.
 
-        Features and outputs have those that some of them have, and the sets theirs if all have.
+        Features and outputs get the names that any of them have; sets keep theirs if all have some.
         """
         common: dict[str, Any] = {}
         for kind in ("features", "outputs"):
@@ -102,11 +102,11 @@ def _read(
     if distinct and len(set(found)) < len(found):
         twice = next(name for name in found if found.count(name) > 1)
         raise ValueError(f"{what} contains {twice!r} twice")
-    return tuple(map(str, found))  # not of subclasses like numpy.str_
+    return tuple(map(str, found))  # plain strings, not subclasses like numpy.str_
 
 
 def _from_json(what: str, array: np.ndarray | None) -> list[str] | None:
-    """Return names of a file."""
+    """Return the names stored in a file."""
     if array is None:
         return None
     if array.dtype != np.uint8 or array.ndim != 1:
@@ -121,7 +121,7 @@ def _from_json(what: str, array: np.ndarray | None) -> list[str] | None:
 
 
 def difference_of(what: str, found: tuple[str, ...], expected: tuple[str, ...]) -> str:
-    """Say how names differ from those that are expected."""
+    """Describe how names differ from those expected."""
     unknown = [name for name in found if name not in set(expected)]
     missing = [name for name in expected if name not in set(found)]
     if unknown or missing:
@@ -137,7 +137,7 @@ def _some(names: Iterable[str]) -> str:
 
 
 def check_columns(found: tuple[str, ...], feature_names: tuple[str, ...]) -> None:
-    """Raise ValueError unless the columns of a table are the features, in their order."""
+    """Raise ValueError unless the columns of a table are the features, in order."""
     if found != feature_names:
         raise ValueError(
             f"samples has other columns than feature_names says: "
@@ -145,19 +145,19 @@ def check_columns(found: tuple[str, ...], feature_names: tuple[str, ...]) -> Non
         )
 
 
-# Tables of pandas, polars and others like them.
+# Data frames of pandas, polars and similar libraries.
 
 
 @functools.cache
 def is_frame(cls: type) -> bool:
-    """Whether this is a class of tables with columns: no library is imported to find out."""
+    """Return whether a class is that of a data frame, without importing any library."""
     return hasattr(cls, "columns") and hasattr(cls, "to_numpy")
 
 
 def values_of(samples: Any, feature_names: tuple[str, ...] | None) -> np.ndarray:
-    """Return the numbers of a table, whose columns must be the features, if these have names.
+    """Return the numbers of a data frame; its columns must match `feature_names`, if given.
 
-    Columns without names, which pandas numbers, are taken in their order.
+    Columns without names, which pandas numbers, are taken in order.
     """
     columns = list(samples.columns)
     if feature_names is not None and all(isinstance(name, str) for name in columns):
@@ -165,7 +165,7 @@ def values_of(samples: Any, feature_names: tuple[str, ...] | None) -> np.ndarray
     values: np.ndarray = samples.to_numpy()
     if dtypes.is_number(values.dtype):
         return values
-    # Columns of several kinds: each has a dtype of its own.
+    # The columns of a frame differ in dtype.
     arrays = []
     for i, name in enumerate(columns):
         column = samples.iloc[:, i] if hasattr(samples, "iloc") else samples.to_series(i)

@@ -1,7 +1,7 @@
-"""Models of several libraries that are chains of dense layers, as networks.
+"""Networks from models of several libraries that are chains of dense layers.
 
-No library is imported: whose a model is shows in its attributes. The result is compared with what
-the model predicts.
+No library is imported: a model's attributes show which library it belongs to. The networks are
+compared with the model's own predictions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LINEAR = Activation("linear")
 def chain_of(model: Any, given: Activation | tuple[Activation, ...] | None) -> Chain:
     """Return the chain of a model, or raise NotAChain.
 
-    `given` is the activation of hidden layers, or of each, if the model does not have them.
+    `given` is the activation of all hidden layers, or of each, if the model does not have them.
     """
     if isinstance(model, Mapping):
         chain = _of_mapping(model, given)
@@ -35,7 +35,7 @@ def chain_of(model: Any, given: Activation | tuple[Activation, ...] | None) -> C
         chain = _of_perceptron(model)
     elif hasattr(model, "coef_") and hasattr(model, "intercept_"):
         chain = _of_linear_model(model)
-    elif hasattr(model, "get_weights") and hasattr(model, "weights"):  # a torch module, perhaps
+    elif hasattr(model, "get_weights") and hasattr(model, "weights"):  # Keras, or a torch module
         chain = chain_of_model(model)
     elif hasattr(model, "modules") and hasattr(model, "named_parameters"):
         chain = chain_of_module(model)
@@ -49,7 +49,7 @@ def chain_of(model: Any, given: Activation | tuple[Activation, ...] | None) -> C
 
 
 class _Pair(NamedTuple):
-    """A weight and a bias of a list or mapping, with the keys that they have there."""
+    """A weight and a bias of a list or mapping, and their keys."""
 
     weight: np.ndarray
     key: Any
@@ -59,11 +59,11 @@ class _Pair(NamedTuple):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Inputs and outputs, after the number of networks if there is an axis of them."""
+        """Inputs and outputs, preceded by the number of networks if there is an axis for them."""
         return self.weight.shape[::-1] if self.is_transposed else self.weight.shape
 
     def after(self, values: Values, arrays: Any) -> Values:
-        """Return the values of this layer; what is written goes into the list or mapping."""
+        """Return the values after this layer; assignments go to the list or mapping."""
 
         def assign(weight: np.ndarray, bias: np.ndarray | None) -> None:
             for key, array in ((self.key, weight), (self.bias_key, bias)):
@@ -76,7 +76,7 @@ class _Pair(NamedTuple):
 
 
 def _of_list(arrays: list[Any], given: Any) -> Chain:
-    """Return the chain of a list like that of Keras' get_weights."""
+    """Return the chain of a list like the result of Keras' get_weights."""
     pairs: list[_Pair] = []
     for key, array in enumerate(map(np.asarray, arrays)):
         if array.dtype.kind not in "biuf" or array.ndim not in (1, 2, 3):
@@ -92,7 +92,7 @@ def _of_list(arrays: list[Any], given: Any) -> Chain:
 
 
 def _of_mapping(arrays: Mapping[Any, Any], given: Any) -> Chain:
-    """Return that of a mapping like a state_dict of torch, whose weights are (out, in)."""
+    """Return the chain of a mapping like torch's state_dict, with weights (outputs, inputs)."""
     pairs: list[_Pair] = []
     for key, value in arrays.items():
         last = str(key).rpartition(".")[2]
@@ -136,7 +136,7 @@ def _of_arrays(arrays: Any, pairs: list[_Pair], given: Any) -> Chain:
 
 
 def _count_branches(shapes: list[tuple[int, ...]]) -> int:
-    """Return how many networks side by side layers of these shapes are, level by level."""
+    """Return the number of networks side by side that have layers of these shapes."""
     first = next((n for n, x in enumerate(shapes) if x != shapes[0]), len(shapes))
     for n in (1, *([first] if first < len(shapes) else [])):
         levels = [set(shapes[i : i + n]) for i in range(0, len(shapes), n)]
@@ -174,7 +174,7 @@ def _of_perceptron(model: Any) -> Chain:
 
 
 def _of_linear_model(model: Any) -> Chain:
-    """Return the chain of a linear model, of one layer."""
+    """Return the chain of a linear model: one layer."""
     coefficients, intercept = np.asarray(model.coef_), np.asarray(model.intercept_)
     if coefficients.ndim not in (1, 2) or intercept.ndim > 1:
         raise NotAChain(
@@ -185,7 +185,7 @@ def _of_linear_model(model: Any) -> Chain:
 
     def assign(weight: np.ndarray, bias: np.ndarray | None) -> None:
         model.coef_ = weight.reshape(coefficients.shape)
-        # Without an intercept scikit-learn has a single 0.
+        # Without an intercept, scikit-learn stores a single 0.
         fits = bias is not None and bias.size == intercept.size
         model.intercept_ = bias.reshape(intercept.shape) if fits else bias  # type: ignore[union-attr]
 
@@ -199,7 +199,7 @@ def _of_linear_model(model: Any) -> Chain:
 
 
 def _of_estimator(model: Any, values: Values, last: str, n_features: int) -> Chain:
-    """Return the chain of an estimator with an activation of its outputs."""
+    """Return the chain of an estimator with an output activation."""
     predict = getattr(model, "predict", None)
     if hasattr(model, "predict_proba"):
         predict = model.predict_proba
@@ -215,7 +215,7 @@ def _of_estimator(model: Any, values: Values, last: str, n_features: int) -> Cha
 
 
 def _without_warnings(predict: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
-    """Return a function that does not warn: of arrays, say, if a frame was fitted."""
+    """Return the function without warnings, for example about arrays after a fit on a frame."""
 
     def quiet(samples: np.ndarray) -> Any:
         with warnings.catch_warnings():

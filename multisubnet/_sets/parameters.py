@@ -1,4 +1,4 @@
-"""What N sets of weights are: arrays, and the functions that are applied between them."""
+"""The parameters of N sets: arrays, and the activations between them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Parameters(NamedTuple):
     """The parameters of N sets. Each array has N as its first axis.
 
     Sets of affine functions have one layer, whose weight and bias have the shape (N, F). Networks
-    have the layers of `mlp`.
+    have layers as in `mlp`.
     """
 
     layers: tuple[tuple[Any, Any], ...]
-    """Weight, and bias or None."""
+    """The weight, and the bias or None, of each layer."""
     activations: tuple[Activation | None, ...]
-    """That of each layer; None is linear."""
+    """The activation of each layer; None is linear."""
     inputs: np.ndarray | None = None
     additive: bool = False
     intercept: Any = None
@@ -40,12 +40,12 @@ class Parameters(NamedTuple):
 
     @property
     def is_affine(self) -> bool:
-        """Whether these are affine functions and not networks."""
+        """Whether the sets are affine functions, not networks."""
         return self.layers[0][0].ndim == 2
 
     @property
     def arrays(self) -> dict[str, Any]:
-        """The arrays of N sets by their names in files."""
+        """The arrays of the sets, by their names in files."""
         named = {}
         for number, layer in enumerate(self.layers):
             prefix = "" if self.is_affine else f"layers.{number}."
@@ -64,7 +64,7 @@ class Parameters(NamedTuple):
         additive: Any,
         intercept: Any,
     ) -> tuple[int, Parameters]:
-        """Return N and the parameters of networks as `mlp` takes them, valid, but not copied."""
+        """Return N and the validated parameters of networks, given as for `mlp`, not copied."""
         call = mlp_operands.read_parameters(
             layers, activation, output_activation, inputs, additive, intercept
         )
@@ -82,7 +82,7 @@ class Parameters(NamedTuple):
         inputs: Any = None,
         additive: bool = False,
     ) -> Parameters:
-        """Return the parameters that have these `arrays`."""
+        """Return the parameters with these `arrays`."""
         if "weight" in arrays:
             return cls(((arrays["weight"], arrays.get("bias")),), activations)
         layers = tuple(
@@ -99,7 +99,7 @@ class Parameters(NamedTuple):
     def named(
         self, features: Any, outputs: Any, sets: Any, n_sets: int | None = None
     ) -> Parameters:
-        """Return the parameters with the names that a user gives; None keeps those there are."""
+        """Return the parameters with names given by a user; None keeps the existing ones."""
         n_sets = len(self.layers[0][0]) if n_sets is None else n_sets
         n_outputs = self.n_features if self.is_affine else self.sizes[-1]
         sizes = self.n_features, n_outputs, n_sets
@@ -108,11 +108,11 @@ class Parameters(NamedTuple):
         return self._replace(names=Names(*(old if new is None else new for new, old in pairs)))
 
     def changed(self, change: Callable[[Any], Any]) -> Parameters:
-        """Return the parameters with `change` of each array in its place."""
+        """Return the parameters with `change` applied to each array."""
         return self.with_arrays({name: change(array) for name, array in self.arrays.items()})
 
     def difference(self, other: Parameters) -> str | None:
-        """Say what tells the model of these sets from another one, if anything does."""
+        """Describe how the model of these sets differs from another, or return None."""
         if self.is_affine != other.is_affine:
             kinds = "one weight and one bias per feature", "networks with layers"
             return f"sets are {kinds[not self.is_affine]} and {kinds[not other.is_affine]}"
@@ -124,7 +124,7 @@ class Parameters(NamedTuple):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The number of inputs of a network, and of outputs of each of its layers."""
+        """The number of inputs of a network, then the number of outputs of each layer."""
         if self.is_affine:
             return 1, 1
         weights = [weight for weight, _ in self.layers]
@@ -132,30 +132,30 @@ class Parameters(NamedTuple):
 
     @property
     def n_features(self) -> int:
-        """F; of networks with `inputs`, the fewest features that samples may have."""
+        """F; for networks with `inputs`, the smallest number of features that samples may have."""
         if self.inputs is not None:
             return int(self.inputs.max(initial=-1)) + 1
         return self.layers[0][0].shape[1] * self.sizes[0]
 
     @property
     def known_activations(self) -> list[Activation]:
-        """That of each layer, linear ones by their name."""
+        """The activation of each layer; None is replaced by linear."""
         return [_LINEAR if a is None else a for a in self.activations]
 
     @property
     def hidden_activation(self) -> Activation | tuple[Activation, ...]:
-        """That of all hidden layers, or those of each."""
+        """The activation of all hidden layers, or a tuple if they differ."""
         *each, _ = self.known_activations
         return tuple(each) if len(set(each)) > 1 else (*each, _LINEAR)[0]
 
     @property
     def output_activation(self) -> Activation:
-        """That of the last layer."""
+        """The activation of the last layer."""
         return self.known_activations[-1]
 
     @property
     def structure(self) -> dict[str, Any]:
-        """What sets of one model have in common, by names for messages."""
+        """The properties shared by all sets of a model, by their names in messages."""
         biased = tuple(bias is not None for _, bias in self.layers)
         own = {"features": self.n_features}
         if self.is_affine:
@@ -173,7 +173,7 @@ class Parameters(NamedTuple):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The keyword arguments of `mlp` and its relatives for networks."""
+        """The keyword arguments of `mlp` and related functions, for networks."""
         return {
             "activation": self.activations[:-1],
             "output_activation": self.activations[-1],
@@ -183,7 +183,7 @@ class Parameters(NamedTuple):
         }
 
     def predict(self, samples: Any, set_axis: SetAxis, out: Any) -> Any:
-        """Return the predictions of arrays of any library."""
+        """Return the predictions, for arrays of any library."""
         if self.is_affine:
             (weight, bias), activation = self.layers[0], self.activations[0]
             return affine(samples, weight, bias, activation=activation, set_axis=set_axis, out=out)
@@ -199,7 +199,7 @@ class Parameters(NamedTuple):
     def function(
         self, of_affine: Callable[..., Any], of_networks: Callable[..., Any], per_feature: bool
     ) -> Callable[..., Any]:
-        """Return a function of samples and targets: that of affine functions or of networks."""
+        """Return a function of samples and targets: the one for affine functions or networks."""
         if not self.is_affine:
             options = self.options | {"per_subnetwork": per_feature}
             return lambda samples, *data, **given: of_networks(
@@ -223,22 +223,22 @@ class Parameters(NamedTuple):
 
 
 def resolve(activation: Any) -> Activation | None:
-    """Return an activation as sets keep it: None if it changes nothing."""
+    """Return an activation in the form stored in sets: None if it is linear."""
     if activation is None:
         return None
     return resolve_activation(activation, np.dtype(np.float64))[0]
 
 
 def n_cut_axes(call: AffineCall | MlpCall) -> int:
-    """Return along how many of its first axes a result can be cut: sums are over all networks."""
+    """Return how many leading axes of a result can be split; a sum needs all networks."""
     return 2 if isinstance(call, MlpCall) and call.additive else 3
 
 
 def common_dtype(call: AffineCall | MlpCall) -> np.dtype:
-    """Return the dtype that all operands have in common."""
+    """Return the common dtype of all operands."""
     return dtypes.result_type(*(x.dtype for x in call.arrays))
 
 
 def n_third(call: AffineCall | MlpCall) -> int:
-    """Return how many features, or networks, the third axis of a call's `part` has."""
+    """Return the number of features, or networks, on the third axis of a call's `part`."""
     return call.n_subnets if isinstance(call, MlpCall) else call.shape[2]

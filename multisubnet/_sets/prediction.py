@@ -1,4 +1,4 @@
-"""What sets of weights predict, in chunks, so that it may be larger than memory."""
+"""Predictions of weight sets in chunks; the result may be larger than memory."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from multisubnet._memory import amounts, chunks, mapped
 from multisubnet._memory.progress import reporting
 from multisubnet._sets.parameters import Parameters, n_cut_axes, n_third
 
-UNCHECKED_BYTES = 1 << 26  # a result so small is not compared with the memory that is available
-_CHUNK_BYTES = 1 << 28  # what is in memory at once of a result that is not, without a limit
-_LEAST_CHUNKS = 100  # in how many parts at least a result is computed whose progress is shown
-_LEAST_CHUNK_ELEMENTS = 1 << 22  # unless they would be smaller than this
+UNCHECKED_BYTES = 1 << 26  # smaller results are not compared with the available memory
+_CHUNK_BYTES = 1 << 28  # of a result written to `out` in chunks without a limit
+_LEAST_CHUNKS = 100  # minimal number of chunks if progress is shown ...
+_LEAST_CHUNK_ELEMENTS = 1 << 22  # ... unless chunks would be smaller than this
 
 
 class Prediction(NamedTuple):
-    """A validated call, of which the result is computed whole or in parts."""
+    """A validated call whose result is computed whole or in parts."""
 
     call: AffineCall | MlpCall
     set_axis: SetAxis
@@ -36,19 +36,19 @@ class Prediction(NamedTuple):
 
     @classmethod
     def of(cls, samples: Any, parameters: Parameters, set_axis: Any) -> Prediction:
-        """Check the arguments; nothing is allocated."""
+        """Validate the arguments; nothing is allocated."""
         xp, call = parameters.call(samples)
         return cls(call, validation.axis("set_axis", set_axis), xp, parameters)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of the result."""
+        """The shape of the result."""
         first, second, *others = self.call.shape
         return (second, first, *others) if self.set_axis else self.call.shape
 
     @property
     def dtype(self) -> np.dtype:
-        """That of the result."""
+        """The dtype of the result."""
         return self.call.dtype
 
     @property
@@ -56,17 +56,17 @@ class Prediction(NamedTuple):
         return self.call.samples
 
     def with_samples(self, samples: Any) -> Prediction:
-        """Return the same for other samples of the same shape and dtype."""
+        """Return the same prediction for other samples of the same shape and dtype."""
         return self._replace(call=self.call._replace(samples=samples))
 
     @property
     def row(self) -> int:
-        """How many elements of the result one set and one sample have."""
+        """The number of elements of the result per set and sample."""
         return math.prod(self.call.shape[2:])
 
     @property
     def n_bytes(self) -> int:
-        """The size of the result."""
+        """The size of the result in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def whole(self, memory_limit: Any, progress: Any) -> Any:
@@ -85,9 +85,9 @@ class Prediction(NamedTuple):
         if limit is not None and self.n_bytes > limit:
             raise MemoryError(
                 f"a result of shape {self.shape} and dtype {self.dtype} has "
-                f"{amounts.text(self.n_bytes)}, and {amounts.text(limit)} {what}: "
-                f"give out=, a numpy.memmap for instance, with a memory_limit, or take it in "
-                f"blocks from predict_chunks()"
+                f"{amounts.text(self.n_bytes)}, but {amounts.text(limit)} {what}: "
+                f"pass out=, for example a numpy.memmap, with a memory_limit, or iterate over the "
+                f"blocks of predict_chunks()"
             )
 
     def _empty(self) -> Any:
@@ -95,7 +95,7 @@ class Prediction(NamedTuple):
             return self.xp.empty(self.shape, self.dtype)
 
     def into(self, out: Any, memory_limit: Any, progress: Any) -> None:
-        """Write the result to an array, or to anything with slice assignment."""
+        """Write the result to an array, or to any object with slice assignment."""
         limit = None if memory_limit is None else amounts.parsed("memory_limit", memory_limit)
         if isinstance(out, self.xp.ndarray):
             validation.check_out(self.xp, out, self.shape, self.dtype)
@@ -123,14 +123,14 @@ class Prediction(NamedTuple):
         limit = _CHUNK_BYTES
         if memory_limit is not None:
             limit = amounts.parsed("memory_limit", memory_limit)
-        elements = self._elements(limit, 2, progress)  # the caller may hold the block before
+        elements = self._elements(limit, 2, progress)  # the caller may still hold the last block
         return (
             (*self._ordered(chunk), self.block(call))
             for chunk, call in self.parts(elements, progress)
         )
 
     def _write(self, out: Any, limit: int | None, progress: Any) -> Any:
-        """Write the result to an array, within `limit` bytes besides that, and return it."""
+        """Write the result to an array, using at most `limit` more bytes, and return it."""
         if self.xp is np and mapped.mapping_of(out) is not None:
             self._write_mapped(out, limit or _CHUNK_BYTES, progress)
             return out
@@ -141,7 +141,7 @@ class Prediction(NamedTuple):
         return out
 
     def _write_mapped(self, out: Any, limit: int, progress: Any) -> None:
-        """Write the result to a mapped array, in blocks that lie together in its file."""
+        """Write the result to a mapped array, in blocks that are contiguous in its file."""
         n_sets = self.shape[self.set_axis]
         elements = self._elements(limit, 1, progress, mapped.bytes_per_element(out))
         done = 0
@@ -163,7 +163,7 @@ class Prediction(NamedTuple):
     def _elements(
         self, limit: int | None, blocks: int, progress: Any, itemsize: int | None = None
     ) -> int:
-        """Return how many elements of the result are computed at once, within `limit` bytes."""
+        """Return how many elements of the result to compute at once, within `limit` bytes."""
         elements = n_elements = math.prod(self.shape)
         if limit is not None:
             itemsize = itemsize or self.dtype.itemsize
@@ -182,7 +182,7 @@ class Prediction(NamedTuple):
     def parts(
         self, elements: int, progress: Any
     ) -> Iterator[tuple[chunks.Chunk, AffineCall | MlpCall]]:
-        """Yield chunks of the result and the calls for them, and report what is done."""
+        """Yield chunks of the result with the calls that compute them, and report progress."""
         n_first, n_second = self.shape[:2]
         n_sets, n_pairs = self.shape[self.set_axis], n_first * n_second
         done = 0
@@ -201,7 +201,7 @@ class Prediction(NamedTuple):
         return (chunk[1], chunk[0]) if self.set_axis else chunk
 
     def _part(self, chunk: chunks.Chunk, third: slice | None = None) -> AffineCall | MlpCall:
-        """Return the call for a chunk, and perhaps for some of the features or networks alone."""
+        """Return the call for a chunk, optionally only for some of the features or networks."""
         if third is None or third == slice(None):
             third = slice(0, n_third(self.call))
         return self.call.part(*self._ordered(chunk), third)
@@ -213,7 +213,7 @@ class Prediction(NamedTuple):
 
 @without_warnings
 def _as_dtype(block: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return a block in a dtype to which it is cast as to that of an array, rounded once."""
+    """Return a block cast to a dtype, as if assigned to an array of it: rounded once."""
     if block.dtype == dtype:
         return block
     cast = np.empty(block.shape, dtype)
@@ -222,7 +222,7 @@ def _as_dtype(block: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _let_go(out: Any, chunk: tuple[slice, ...]) -> None:
-    """Write a chunk of a mapped array to its file, and give its memory back."""
+    """Write a chunk of a mapped array to its file, and release its memory."""
     if mapped.mapping_of(out) is not None:
         mapped.flush(out[chunk])
         mapped.release(out[chunk])

@@ -1,4 +1,4 @@
-"""Modules of PyTorch as networks: called on the numbers of values, operation by operation."""
+"""Networks in PyTorch modules: a module is called on numbered values, operation by operation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._sets.chains import Chain, NotAChain, Source, Values, added, as_array, joined
 
-_ACTIVATIONS = (  # without parameters; `Activation` knows them by these names
+_ACTIVATIONS = (  # functions without parameters, by names that `Activation` knows
     *("relu", "relu6", "selu", "softsign", "hardsigmoid", "hardtanh", "sigmoid", "tanh"),
     *("softplus", "silu"),
 )
@@ -37,7 +37,7 @@ def chain_of_module(module: Any) -> Chain:
         tracer = _Tracer(own)
         try:
             values = tracer.values_of(evaluated, shape)
-            # Of fewer features than there are, some modules do not use all of their weights.
+            # With too few features, some modules do not use all of their weights.
             if any(x.ndim > 1 and id(x) not in tracer.used for x in parameters):
                 raise NotAChain("with weights that it does not use")
             chain = values.chain(int(np.prod(shape)), _prediction(evaluated, parameters[0], shape))
@@ -47,7 +47,7 @@ def chain_of_module(module: Any) -> Chain:
         needed = (int(chain.inputs.max(initial=0)) + 1,)
         if len(shape) > 1 or needed in tried:
             return chain
-        shapes = [needed, shape]  # those that it uses may be all that there are
+        shapes = [needed, shape]  # the features used may be all there are
     if not refusals:
         raise NotAChain("without dense layers")
     raise max(refusals, key=lambda refusal: refusal[0])[1]
@@ -58,20 +58,20 @@ def _prediction(module: Any, like: Any, shape: tuple[int, ...]) -> Callable[[np.
 
 
 def _input_shapes(parameters: list[Any]) -> Iterator[tuple[int, ...]]:
-    """Yield shapes that the samples of a module may have, likely ones first.
+    """Yield possible shapes of a module's samples, likely ones first.
 
-    No module says how many features there are: a layer has as many inputs, or some of them.
+    A module does not declare its number of features. A layer sees all of them, or some.
     """
     weights = [tuple(x.shape) for x in parameters if x.ndim > 1]
     if not weights:
         return
     n_outputs, n_inputs, *space = weights[0]
-    if not space:  # of all features, or of those of one of several branches
+    if not space:  # all features, or those of one of several branches
         some = [n * n_inputs for n in _divisors(len(weights))]
         for n_features in dict.fromkeys([n_inputs, *some, n_outputs]):
             yield (n_features,)
         return
-    for groups in _divisors(n_outputs):  # of a convolution
+    for groups in _divisors(n_outputs):  # groups of a convolution
         yield (groups * n_inputs, *space)
         yield (groups * n_inputs,)
 
@@ -81,9 +81,9 @@ def _divisors(number: int) -> list[int]:
 
 
 class _Tracer:
-    """Calls a module on numbers of values, and reads the operations that it consists of.
+    """Calls a module on numbered values, and records the operations that it consists of.
 
-    `parameters` are those of the module, by the ids of what it computes with.
+    `parameters` maps the ids of tensors used in the computation to parameters of the module.
     """
 
     def __init__(self, parameters: dict[int, Any]):
@@ -92,10 +92,10 @@ class _Tracer:
         self._tensors = _tensor_class(self._torch)
         self.n_operations = 0
         self.used: set[int] = set()
-        """The ids of the parameters that it computes with."""
+        """The ids of the parameters that the module uses."""
 
     def values_of(self, module: Any, shape: tuple[int, ...]) -> Values:
-        """Return the values that a module gives for samples of a shape."""
+        """Return a module's values for samples of a shape."""
         like = next(iter(module.parameters()))
         self._device = like.device
         try:
@@ -103,7 +103,7 @@ class _Tracer:
                 outputs = module(self._tensor(Values.of_features(*shape)))
         except NotAChain:
             raise
-        except Exception as error:  # whatever a module may raise
+        except Exception as error:  # a module may raise anything
             raise NotAChain(
                 f"that cannot be called on samples of shape {shape} "
                 f"({type(error).__name__}: {error})"
@@ -126,7 +126,7 @@ class _Tracer:
         return tensor
 
     def call(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        """Return what a function of PyTorch gives."""
+        """Return the result of a PyTorch function."""
         name = function.__name__
         name = name if name.startswith("__get") else name.strip("_")
         self.n_operations += 1
@@ -137,7 +137,7 @@ class _Tracer:
         return self._tensor(result)
 
     def _moved(self, name: str, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        """Return what a function gives that moves values, or says what shape a tensor has."""
+        """Return the result of a function that moves values, or queries the shape of a tensor."""
         found = _found((args, kwargs), self._tensors)
         if _found((args, kwargs), self._torch.nn.Parameter):
             raise NotAChain(f"with {name}, which is neither a dense layer nor an activation")
@@ -180,7 +180,7 @@ class _Tracer:
         of_bias = None if bias is None else np.asarray(as_array(bias))
         return Source(np.asarray(as_array(weight)), of_bias, assign)
 
-    # What operations give; NotImplemented if they may just move values.
+    # Results of operations; NotImplemented if an operation may only move values.
 
     def _linear(self, name: str, input: Any, weight: Any, bias: Any = None) -> Values:
         source = self._source(weight, bias)
@@ -208,7 +208,7 @@ class _Tracer:
         n_out, n_in, *space = source.kernel.shape
         if values.place.shape != (groups * n_in, *space) or np.any(padding):
             raise NotAChain(
-                f"with {name} of values of shape {values.place.shape}, in a place where a dense "
+                f"with {name} of values of shape {values.place.shape}, where a dense "
                 f"layer is expected"
             )
         kernel = source.kernel.reshape(groups, n_out // groups, n_in, -1)
@@ -233,7 +233,7 @@ class _Tracer:
 
     def _add(self, name: str, one: Any, other: Any, **options: Any) -> Any:
         for a, b in ((one, other), (other, one)):
-            if isinstance(a, int) and a == 0 and not options:  # as the sum of a list begins
+            if isinstance(a, int) and a == 0 and not options:  # the initial value of sum()
                 return self._values(b)
             if isinstance(a, self._torch.nn.Parameter) and not options:
                 return self._values(b).plus(name, self._source(a, None))
@@ -284,7 +284,7 @@ def _activation_of(
 
 @functools.cache
 def _tensor_class(torch: Any) -> Any:
-    """Return the class of tensors whose operations a tracer reads."""
+    """Return a tensor class whose operations a tracer records."""
 
     class Traced(torch.Tensor):
         @classmethod

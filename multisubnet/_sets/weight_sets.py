@@ -1,4 +1,4 @@
-"""N sets of weights of one model, as an object to predict with."""
+"""N weight sets of one model, as an object that predicts."""
 
 from __future__ import annotations
 
@@ -25,52 +25,54 @@ Progress = bool | Callable[[int, int], object]
 
 
 class WeightSets(Forms[ArrayT]):
-    """N sets of weights of one model, whose subnetworks are a weight and a bias for each feature.
+    """N weight sets of one model with one weight and one bias per feature.
 
-    The object is immutable and a sequence of N sets; an index gives sets again. `from_layers` makes
-    sets of networks with hidden layers: objects of the same class, which predict as `mlp` does.
+    The object is immutable and behaves as a sequence of N sets; an index returns WeightSets again.
+    `from_layers` creates sets of networks with hidden layers: objects of the same class that
+    predict as `mlp` does.
 
     Parameters
     ----------
     weight : array_like, shape (N, F) or (1, F)
-        A weight for each set and feature; (1, F) is shared by all sets. It is copied.
+        One weight per set and feature; (1, F) is shared by all sets. It is copied.
     bias : array_like, shape (N, F) or (1, F), optional
-        A bias for each set and feature. None adds nothing. It is copied.
+        One bias per set and feature. None adds nothing. It is copied.
     activation : str or Activation, optional
-        The function applied to each sum, one of the names that `Activation` lists. None is
-        ``"linear"``.
+        The function applied to each sum, by one of the names that `Activation` lists or as an
+        Activation. None is ``"linear"``.
     feature_names : iterable of str, optional
-        A name for each feature. The columns of a pandas or polars frame of samples must then have
-        these names, in this order.
+        One name per feature. If samples are a pandas or polars frame, its columns must have these
+        names, in this order.
     set_names : iterable of str, optional
-        A name for each set.
+        One name per set.
 
     Attributes
     ----------
     weight : ndarray, shape (N, F)
-        The weights: C-contiguous, and read-only where it is a NumPy array (CuPy's cannot be).
-        Networks with layers do not have it.
+        The weights: C-contiguous, and read-only if they are a NumPy array (CuPy arrays cannot be).
+        Networks with layers do not have this attribute.
     bias : ndarray, shape (N, F), or None
         The biases.
     layers : tuple of (weight, bias)
         The layers as `mlp` takes them: weights of shape (N, S, inputs, outputs), biases of shape
-        (N, S, outputs) or None. One weight and one bias per feature are F networks of one layer.
+        (N, S, outputs) or None. Sets of one weight and one bias per feature appear as F networks
+        of one layer.
     layer_sizes : tuple of int
-        The number of inputs of a network, and of outputs of each of its layers.
+        The number of inputs of a network, then the number of outputs of each layer.
     activation : Activation
-        The activation; of networks that of their hidden layers, or a tuple of one each if they
-        differ.
+        The activation; for networks, the one of the hidden layers, or a tuple with one per hidden
+        layer if they differ.
     output_activation : Activation
         The activation of the last layer.
     inputs : ndarray of int64, shape (S, d), or None
-        The features that each network sees, if they were given.
+        The features that each network sees, if given.
     additive : bool
         Whether predictions are sums over networks.
     intercept : ndarray, shape (N, P), or None
-        What these sums start from.
+        The initial values of these sums.
     feature_names, output_names, set_names : tuple of str, or None
-        The names of F features, of P outputs of networks, and of N sets. They are kept by an index,
-        by `concatenate` and in files.
+        The names of F features, of P outputs of networks, and of N sets. Indexing, `concatenate`
+        and files keep them.
     n_sets, n_networks, n_features : int
         N, S and F. With `inputs`, samples may have more than F features.
     dtype : numpy.dtype
@@ -78,15 +80,15 @@ class WeightSets(Forms[ArrayT]):
     nbytes : int
         The size of all arrays in bytes.
     device : str
-        Where they are: ``"cpu"``, or ``"cuda:0"`` and so on.
+        The device of the arrays: ``"cpu"``, ``"cuda:0"`` and so on.
 
     Raises
     ------
     ValueError
-        The shapes differ, or are not of two dimensions; there is no activation of that name.
+        The shapes differ, or are not two-dimensional; the activation is unknown.
     TypeError
-        A dtype is not bool, integer, float or complex; one is a CuPy array and the other is not;
-        `activation` is not a name or an Activation.
+        A dtype is not bool, integer, float or complex; a CuPy array is mixed with a NumPy array;
+        `activation` is neither a name nor an Activation.
 
     See Also
     --------
@@ -94,13 +96,13 @@ class WeightSets(Forms[ArrayT]):
 
     Notes
     -----
-    Two objects are equal if their models, names and arrays are, bit for bit, wherever they are.
+    Two objects are equal if their models, names and arrays are equal bit for bit, on any device.
     They can be pickled.
 
     Examples
     --------
     >>> import multisubnet as ms
-    >>> w1 = [[2, 7], [9, 5]]  # a (weight, bias) pair for each feature
+    >>> w1 = [[2, 7], [9, 5]]  # one (weight, bias) pair per feature
     >>> w2 = [[8, 6], [6, 3]]
     >>> sets = ms.WeightSets.from_pairs([w1, w2])
     >>> sets
@@ -117,7 +119,7 @@ class WeightSets(Forms[ArrayT]):
 
     __slots__ = ()
 
-    # What they predict.
+    # Predictions.
 
     @overload
     def predict(
@@ -153,19 +155,23 @@ class WeightSets(Forms[ArrayT]):
         Parameters
         ----------
         samples : array_like, shape (B, F) or (N, B, F)
-            B samples of F features, shared by all sets; or a block of samples for each set. Or a
-            frame of pandas or polars, whose columns must have the names in `feature_names`, in that
-            order, if both have names.
+            B samples of F features, shared by all sets; or a separate block of samples per set. Or
+            a pandas or polars frame; if its columns and the features both have names, they must
+            agree, in the same order.
         set_axis : {0, 1}, optional
-            Where N stands in the shape of the result: 0 gives (N, B, F), 1 gives (B, N, F).
+            The axis of the result that runs over sets: 0 gives (N, B, F), 1 gives (B, N, F).
         out : ndarray or object with slice assignment, optional
-            Where to write the result: an array as for `affine`; a `numpy.memmap`, which is flushed
-            and released chunk by chunk, since its pages are memory in use; a Zarr array, an HDF5
-            dataset, or anything else that takes ``out[slice, slice] = block`` with NumPy blocks,
-            for sets on the GPU, too.
+            The destination of the result: an array as for `affine`; a `numpy.memmap`, which is
+            flushed and released chunk by chunk to keep its pages out of memory; a Zarr array, an
+            HDF5 dataset, or any object that supports ``out[slice, slice] = block``. Such an object
+            receives NumPy blocks, even if the sets are on the GPU.
         memory_limit : int or str, optional
-            How many bytes, or a text like ``"2 GiB"``, the result (unless it is `out`) and its
-            computation may take together, besides the operands. By default, a result for a memmap
+            The memory for the result (unless it goes to `out`) and its computation together,
+            without the operands: a number of bytes, or a text like ``"2 GiB"``. By default, a
+            result for a memmap or an object is computed in chunks of 256 MiB.
+        progress : bool or callable, optional
+            Show a progress bar (needs tqdm), or call a function with (done, total), counted in
+            sets.
             or an object is computed in chunks of 256 MiB.
         progress : bool or callable, optional
             Whether to show a bar, with tqdm; or a function that is called with (done, total), in
@@ -174,26 +180,27 @@ class WeightSets(Forms[ArrayT]):
         Returns
         -------
         ndarray, shape (N, B, F) or (B, N, F)
-            `out` if given, else a new array, as from `affine`. Networks with layers give the shape
-            that `mlp` says: (N, B, S, P), or (N, B, P) if additive, or with N second.
+            `out` if given, otherwise a new array, as from `affine`. Networks with layers give the
+            shape of `mlp`: (N, B, S, P), or (N, B, P) if additive; with ``set_axis=1``, N comes
+            second.
 
         Raises
         ------
         MemoryError
-            The result would have more bytes than `memory_limit`, or, without one, than are
-            available (which is looked at from 64 MiB on). Nothing has been allocated.
+            The result is larger than `memory_limit` or, without one, than the available memory
+            (checked from 64 MiB on). Nothing has been allocated.
         ValueError, TypeError, BackendUnavailable
-            As for `affine`; `memory_limit` is not a number of bytes, or is too small for a row.
+            As for `affine`; `memory_limit` is not a number of bytes, or is too small for one row.
         ImportError
-            A bar is asked for, and tqdm is not installed.
+            A progress bar is requested, but tqdm is not installed.
 
         See Also
         --------
-        predict_chunks : block by block, for results that nobody needs whole.
+        predict_chunks : yields blocks, for results that are not needed as a whole.
 
         Notes
         -----
-        The result has the same bits whatever the chunks are, which lie whole in it.
+        The result has the same bits for any chunk size. Chunks are contiguous in the result.
 
         Examples
         --------
@@ -224,7 +231,7 @@ class WeightSets(Forms[ArrayT]):
         if adapter is not None:
             if memory_limit is not None or progress:
                 raise TypeError(
-                    f"memory_limit and progress are for NumPy and CuPy arrays, and samples or out "
+                    f"memory_limit and progress are for NumPy and CuPy arrays, but samples or out "
                     f"is one of {adapter}"
                 )
             return self._parameters.predict(samples, set_axis, out)
@@ -249,15 +256,16 @@ class WeightSets(Forms[ArrayT]):
         samples, set_axis, progress
             As for `predict`.
         memory_limit : int or str, optional
-            How many bytes, or a text like ``"2 GiB"``, the block that is being computed and that
-            before it, which the caller may still hold, may take together; 256 MiB by default.
+            The memory for two blocks together: the one being computed and the previous one, which
+            the caller may still hold. A number of bytes, or a text like ``"2 GiB"``; 256 MiB by
+            default.
 
         Yields
         ------
         sets, samples : slice
-            Which sets and which samples the block is of.
+            The sets and the samples of the block.
         block : ndarray, shape (n, b, ...) or (b, n, ...)
-            A new array: that part of what `predict` returns.
+            A new array: this part of the result of `predict`.
 
         Raises
         ------
@@ -285,45 +293,45 @@ class WeightSets(Forms[ArrayT]):
         memory_limit: int | str | None = None,
         progress: Progress = False,
     ) -> PredictionStats[ArrayT]:
-        """Predict the distribution over all sets: mean, spread, extremes and quantiles.
+        """Compute mean, spread, extremes and quantiles of the predictions over all sets.
 
         Parameters
         ----------
         samples
             As for `predict`.
         quantiles : iterable of float, optional
-            Levels from 0 to 1. A quantile is linear between two predictions, as `numpy.quantile`'s
-            is by default.
+            Levels from 0 to 1. Quantiles are interpolated linearly between two predictions, the
+            default of `numpy.quantile`.
         memory_limit : int or str, optional
-            How many bytes, or a text like ``"2 GiB"``, predictions may take at a time, besides
-            the results and the memory of `affine_stats`; 192 MiB by default.
+            The memory for predictions held at a time, in addition to the results and the memory of
+            `affine_stats`: a number of bytes, or a text like ``"2 GiB"``; 192 MiB by default.
         progress : bool or callable, optional
-            Whether to show a bar, with tqdm; or a function that is called with (done, total), in
+            Show a progress bar (needs tqdm), or call a function with (done, total), counted in
             samples.
 
         Returns
         -------
         PredictionStats
             A named tuple of `mean`, `std`, `min` and `max`, of shape (B, F), and `quantiles`, of
-            shape (Q, B, F): arrays of float64, NaN where there is no set or a prediction is NaN.
+            shape (Q, B, F): float64 arrays, NaN if there are no sets or a prediction is NaN.
             Networks with layers have (S, P) in place of F, or P if additive.
 
         Raises
         ------
         ValueError
-            An operand has the wrong shape; a level is not from 0 to 1; `memory_limit` is too small.
+            An operand has the wrong shape; a level is outside [0, 1]; `memory_limit` is too small.
         TypeError, BackendUnavailable, ImportError
             As for `affine_stats` and `predict`.
 
         See Also
         --------
-        affine_stats : mean and spread alone, with weights of sets.
+        affine_stats : mean and spread only, with set weights.
 
         Notes
         -----
-        The results have the same bits on every backend. Predictions are of the working dtype that
-        `mean_loss` describes. Of zeros among extremes and quantiles the sign is lost. On the GPU
-        predictions are computed, and put in order on the host.
+        The results have the same bits on every backend. Predictions are in the working dtype that
+        `mean_loss` describes. Extremes and quantiles that are 0 are always +0.0. For sets on the
+        GPU, predictions are computed there and sorted on the host.
 
         Examples
         --------
@@ -345,7 +353,7 @@ class WeightSets(Forms[ArrayT]):
         return predict_stats(samples, self._parameters, quantiles, memory_limit, progress)
 
     def _values(self, samples: Any) -> Any:
-        """Return the numbers of a frame, having compared its columns; others as they are."""
+        """Validate the columns of a frame, and return its numbers; return others unchanged."""
         if not is_frame(type(samples)):  # type: ignore[arg-type]
             return samples
         return values_of(samples, self._parameters.names.features)
@@ -357,9 +365,9 @@ class WeightSets(Forms[ArrayT]):
     def _check_arrays(name: str, samples: Any) -> None:
         adapter = frameworks.of((samples,))
         if adapter is not None:
-            raise TypeError(f"{name} takes NumPy and CuPy arrays, and samples is one of {adapter}")
+            raise TypeError(f"{name} takes NumPy and CuPy arrays, but samples is one of {adapter}")
 
-    # How good they are.
+    # Losses.
 
     def mean_loss(
         self,
@@ -371,14 +379,14 @@ class WeightSets(Forms[ArrayT]):
         per_feature: bool = False,
         dtype: Any = None,
     ) -> ArrayT:
-        """Judge all sets: the mean loss of each; lower is better.
+        """Compute the mean loss of each set; lower is better.
 
         Parameters
         ----------
         samples, targets, loss, sample_weight, dtype
-            As for `multisubnet.mean_loss`; of networks, as for `multisubnet.mlp_mean_loss`.
+            As for `multisubnet.mean_loss`, or `multisubnet.mlp_mean_loss` for networks.
         per_feature : bool, optional
-            Return a loss for each feature, or for each network, instead of their mean.
+            Return a loss per feature, or per network, instead of their mean.
 
         Returns
         -------
@@ -404,7 +412,7 @@ class WeightSets(Forms[ArrayT]):
         per_feature: bool = False,
         dtype: Any = None,
     ) -> tuple[ArrayT, Any, Any]:
-        """Judge all sets, with the gradients of their losses.
+        """Compute the mean loss of each set, and its gradients.
 
         Parameters
         ----------
@@ -415,9 +423,9 @@ class WeightSets(Forms[ArrayT]):
         -------
         loss : ndarray, shape (N,), (N, F) or (N, S)
         grad_weight, grad_bias : ndarray, shape (N, F)
-            `grad_bias` is None if there are no biases.
+            The gradients of the parameters; `grad_bias` is None if there are no biases.
         grad_layers, grad_intercept
-            Of networks, in place of these two: those of `multisubnet.mlp_mean_loss_and_grad`.
+            For networks, returned instead of these two, as by `multisubnet.mlp_mean_loss_and_grad`.
 
         Examples
         --------
@@ -466,41 +474,41 @@ class WeightSets(Forms[ArrayT]):
         per_feature: bool = False,
         return_index: bool = False,
     ) -> Any:
-        """Find the sets of lowest loss, best first.
+        """Find the k sets with the lowest losses, best first.
 
         Parameters
         ----------
         k : int
-            How many, from 1 to N.
+            The number of sets, from 1 to N.
         samples, targets, loss, sample_weight
             As for `mean_loss`.
         per_feature : bool, optional
-            Whether to judge each feature's subnetwork, or each network, by itself, and to put sets
-            together from them, which can be done since they are separate: the first set has the
-            best subnetwork of each feature, the second the second best, and so on.
+            Rank the subnetwork of each feature, or each network, separately, and combine the
+            winners into new sets: the first set has the best subnetwork of each feature, the second
+            set the second best, and so on. This works because the subnetworks are independent.
         return_index : bool, optional
-            Return the indices of the sets, too.
+            Also return the indices of the sets.
 
         Returns
         -------
         sets : WeightSets
             k sets.
         losses : ndarray, shape (k,), (k, F) or (k, S)
-            Their losses, NumPy or CuPy arrays. Ties are in the order of their index, and NaN come
-            last.
+            Their losses, as a NumPy or CuPy array. Ties are ordered by index, and NaNs come last.
         index : ndarray of int64, of the shape of `losses`
-            Which of these sets they are, or are put together from. Only with `return_index`.
+            The indices of the sets, or of the sets that the subnetworks come from. Only with
+            `return_index`.
 
         Raises
         ------
         ValueError
-            `k` is not an integer from 1 to N; as for `mean_loss`.
+            `k` is not an integer from 1 to N; and as for `mean_loss`.
         TypeError, BackendUnavailable
             As for `mean_loss`.
 
         Notes
         -----
-        Losses of sets on the GPU are put in order on the host, which waits for them.
+        Losses of sets on the GPU are sorted on the host, which waits for them.
 
         Examples
         --------
@@ -523,7 +531,7 @@ class WeightSets(Forms[ArrayT]):
             samples, targets, loss=loss, sample_weight=sample_weight, per_feature=per_feature
         )
         if frameworks.of([losses]) is not None:
-            # Dask's are computed now; those of tensors may have gradients, which sets do not.
+            # Dask's are computed now. Tensors may carry gradients, which sets do not have.
             losses = np.asarray(losses.detach() if hasattr(losses, "detach") else losses)
         order = np.argsort(namespaces.on_host(losses), axis=0, kind="stable")[:count]
         xp = namespaces.namespace({"losses": losses})

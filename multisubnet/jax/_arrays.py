@@ -1,4 +1,4 @@
-"""JAX arrays as arrays that this package computes with, and back, without copies."""
+"""Conversion between JAX arrays and the arrays that this package computes with, without copies."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from multisubnet._backends import choice
 from multisubnet._functions import evaluation
 from multisubnet._functions.problem import SumProblem
 
-_SYMBOLIC = 100_003  # in place of the first size that nobody knows
-_ALIGNMENT = 64  # XLA takes over NumPy's memory from such an address, and copies it from others
+_SYMBOLIC = 100_003  # replaces the first unknown size
+_ALIGNMENT = 64  # XLA uses NumPy memory in place at such an address, and copies it otherwise
 
 
 class Place(NamedTuple):
-    """Where results go: a device, and whether JAX may move them from there by itself."""
+    """Where results go: a device, and whether JAX may move them elsewhere."""
 
     device: Any
     committed: bool
 
 
 def read(**operands: Any) -> dict[str, Any]:
-    """Return operands, those that are no JAX arrays as NumPy arrays of dtypes that JAX has.
+    """Return the operands; those that are not JAX arrays become NumPy arrays of JAX dtypes.
 
-    An index keeps its dtype: what JAX' dtype lacks is an index out of range.
+    An index keeps its dtype: integers that its JAX dtype cannot hold are out of range.
     """
     for name, x in operands.items():
         if isinstance(x, jax.Array) and not _is_number(x.dtype):
             raise TypeError(
-                f"{name} has dtype {x.dtype}, which multisubnet does not compute with: cast it, as "
-                f"with {name}.astype('float32')"
+                f"{name} has dtype {x.dtype}, which multisubnet does not support: cast it, for "
+                f"example with {name}.astype('float32')"
             )
     return {
         name: x if x is None or isinstance(x, jax.Array) else _as_jax_would(name, x)
@@ -44,14 +44,14 @@ def read(**operands: Any) -> dict[str, Any]:
 
 
 def is_traced(operands: dict[str, Any]) -> bool:
-    """Whether there is a tracer among operands, inside a transformation such as `jax.jit`."""
+    """Return whether any operand is a tracer, inside a transformation such as `jax.jit`."""
     return any(isinstance(x, jax.core.Tracer) for x in operands.values())
 
 
 def stand_ins(operands: dict[str, Any]) -> dict[str, Any]:
-    """Return NumPy arrays of the operands' shapes and dtypes, of no memory, to be checked.
+    """Return NumPy arrays with the operands' shapes and dtypes but without memory, for validation.
 
-    Symbolic sizes, which jax.export has, become numbers that hardly any other size is.
+    Symbolic sizes, used by jax.export, become numbers that are unlikely as sizes.
     """
     symbols: dict[Any, int] = {}
 
@@ -72,7 +72,7 @@ def traced(operands: dict[str, Any]) -> list[Any]:
 
 
 def _within(x: Any) -> Any:
-    """Return an array whose integers do not wrap in JAX' dtype; only an index has such ones."""
+    """Return an array whose integers do not wrap in JAX's dtype; only an index can have them."""
     if isinstance(x, np.ndarray) and canonical(x.dtype) != x.dtype and x.dtype.kind in "iu":
         limits = np.iinfo(canonical(x.dtype))
         return x.clip(limits.min, limits.max)
@@ -80,7 +80,7 @@ def _within(x: Any) -> Any:
 
 
 def refuse_out(out: Any) -> None:
-    """Raise TypeError if there is an `out`."""
+    """Raise TypeError if `out` is given."""
     if out is not None:
         raise TypeError(
             "out is given, but JAX arrays are immutable: use the result that is returned"
@@ -88,7 +88,7 @@ def refuse_out(out: Any) -> None:
 
 
 def canonical(dtype: Any) -> np.dtype:
-    """Return a dtype as JAX has it: of 32 bits instead of 64 unless `jax_enable_x64` is on."""
+    """Return a dtype as JAX uses it: 32 bits instead of 64 unless `jax_enable_x64` is on."""
     return np.dtype(jax.dtypes.canonicalize_dtype(dtype))
 
 
@@ -100,9 +100,9 @@ def dtype_of_gradient(problem: SumProblem, operand: Any) -> np.dtype:
 def evaluate(
     function: Callable, operands: dict[str, Any], dtype: np.dtype | None = None, **options: Any
 ) -> Any:
-    """Call a function of this package on arrays that are there, and return JAX arrays.
+    """Call a function of this package on concrete arrays, and return JAX arrays.
 
-    A dtype is that to which its first result is rounded.
+    If `dtype` is given, the first result is rounded to it.
     """
     arrays, place = _native(operands)
     results = function(**arrays, **options)
@@ -122,7 +122,7 @@ def evaluate_into(
     dtype: np.dtype,
     **options: Any,
 ) -> Any:
-    """Do the same where the function has `out`, for a result of this shape and dtype."""
+    """Do the same with a function that has `out`, for a result of this shape and dtype."""
     arrays, place = _native(operands)
     if place.device.platform == "cpu":
         options["out"] = _empty(shape, dtype)
@@ -138,12 +138,12 @@ def _as_jax_would(name: str, operand: Any) -> np.ndarray:
         least, largest, limits = array.min(), array.max(), np.iinfo(dtype)
         if least < limits.min or largest > limits.max:
             raise OverflowError(
-                f"{name} has integers from {least} to {largest}, which {dtype} lacks: JAX has "
-                f"{array.dtype} with jax_enable_x64 on; or cast {name}, as with "
+                f"{name} has integers from {least} to {largest}, which {dtype} cannot hold: turn "
+                f"on jax_enable_x64 for {array.dtype}; or cast {name}, for example with "
                 f"{name}.astype('float32')"
             )
     if name in ("sample_weight", "set_weight") and array.dtype.itemsize > dtype.itemsize:
-        # Only their ratios count, and float32 has none of 1e-60.
+        # Only the ratios of weights matter, and float32 cannot hold 1e-60.
         _, exponent = np.frexp(abs(array).max(initial=0))
         array = np.ldexp(array, -exponent)
     return array.astype(dtype, copy=False)
@@ -152,7 +152,7 @@ def _as_jax_would(name: str, operand: Any) -> np.ndarray:
 def _native(operands: dict[str, Any]) -> tuple[dict[str, Any], Place]:
     """Return operands as NumPy arrays, or as CuPy arrays if they are on a GPU, and their place.
 
-    JAX arrays share their memory with those; NumPy arrays beside JAX arrays on a GPU are copied.
+    The results share memory with JAX arrays. With JAX arrays on a GPU, NumPy arrays are copied.
     """
     place = _place_of(operands)
     on_cpu = place.device.platform == "cpu"
@@ -171,7 +171,7 @@ def _native(operands: dict[str, Any]) -> tuple[dict[str, Any], Place]:
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Return a new array that JAX can take over."""
+    """Return a new array that JAX can use in place."""
     n_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     memory = np.empty(n_bytes + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
@@ -179,14 +179,14 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def _returned(array: Any, place: Place, dtype: np.dtype | None = None) -> Any:
-    """Return a new NumPy or CuPy array, which nobody else has, as a JAX array."""
+    """Return a new NumPy or CuPy array, which nothing else uses, as a JAX array."""
     array = evaluation.cast(array, canonical(array.dtype) if dtype is None else dtype)
     if not namespaces.is_cupy(array):
         device = place.device if place.committed else None
         return jax.device_put(array, device, may_alias=True)
     with array.device:
-        # JAX does not know that CuPy's stream reads the operands, and may use their memory again
-        # once this call is over: by then, all must be done.
+        # JAX does not know that CuPy's stream reads the operands, and may reuse their memory after
+        # this call. All work must therefore be done before it returns.
         namespaces.cupy().cuda.get_current_stream().synchronize()
     return jax.dlpack.from_dlpack(array)
 
@@ -196,28 +196,28 @@ def _is_number(dtype: Any) -> bool:
 
 
 def _place_of(operands: dict[str, Any]) -> Place:
-    """Return where the JAX arrays are, which must be one device."""
+    """Return the place of the JAX arrays, which must be on one device."""
     place, there = None, ""
     for name, x in operands.items():
         if not isinstance(x, jax.Array):
             continue
         if x.is_deleted():
             raise RuntimeError(
-                f"{name} has been deleted, or donated to a function that jax.jit made: its memory "
-                f"is another array's"
+                f"{name} has been deleted, or donated to a function made by jax.jit: its memory may "
+                f"hold another array"
             )
         devices = x.devices()
         if len(devices) > 1:
             raise TypeError(
                 f"{name} is spread over {len(devices)} devices: gather it with "
-                f"jax.device_put({name}, device), or call this function inside jax.jit, in JAX' "
+                f"jax.device_put({name}, device), or call this function inside jax.jit, in JAX's "
                 f"own arithmetic"
             )
         (device,) = devices
         if device.platform not in ("cpu", "gpu"):
             raise TypeError(
                 f"{name} is on {device}; expected a CPU or a GPU: move it with jax.device_put, or "
-                f"call this function inside jax.jit, in JAX' own arithmetic"
+                f"call this function inside jax.jit, in JAX's own arithmetic"
             )
         if place is not None and place.device != device:
             raise TypeError(
@@ -231,7 +231,7 @@ def _place_of(operands: dict[str, Any]) -> Place:
 
 
 def _on_cpu(x: Any) -> np.ndarray:
-    if is_bfloat16(x.dtype):  # which NumPy does not take from others
+    if is_bfloat16(x.dtype):  # NumPy cannot import it through DLPack
         return np.asarray(x)
     return np.from_dlpack(x.block_until_ready())
 
@@ -239,9 +239,9 @@ def _on_cpu(x: Any) -> np.ndarray:
 def _on_gpu(x: Any) -> Any:
     if is_bfloat16(x.dtype):
         raise TypeError(
-            "an operand is bfloat16 on a GPU, where arrays of it cannot be handed over: cast it, "
-            "as with .astype('float32'), or call this function inside jax.jit, in JAX' own "
+            "an operand is bfloat16 on a GPU, which cannot be passed on: cast it, for example "
+            "with .astype('float32'), or call this function inside jax.jit, in JAX's own "
             "arithmetic"
         )
-    choice.load("cupy")  # or say what is missing
-    return namespaces.cupy().from_dlpack(x)  # which makes its current stream wait for x
+    choice.load("cupy")  # or raise an error that says what is missing
+    return namespaces.cupy().from_dlpack(x)  # makes CuPy's current stream wait for x

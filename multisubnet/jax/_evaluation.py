@@ -1,4 +1,4 @@
-"""Values and gradients of JAX arrays: `affine` and its relatives."""
+"""Values and gradients for JAX arrays: `affine` and related functions."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ def affine(
 ) -> jax.Array:
     """Evaluate N sets of weights on the same samples: `multisubnet.affine` for JAX arrays.
 
-    The arrays are on one device. NumPy arrays and sequences may stand beside them, and become JAX
-    arrays. There is no `out`: JAX arrays are immutable. Dtypes are those of `multisubnet.affine` as
-    JAX has them: unless `jax_enable_x64` is on, float64 is rounded once to float32, and int64 wraps
-    to int32.
+    The arrays must be on one device. NumPy arrays and sequences can be mixed with them, and become
+    JAX arrays. `out` is not supported, because JAX arrays are immutable. Dtypes are those of
+    `multisubnet.affine`, but as JAX uses them: unless `jax_enable_x64` is on, float64 is rounded
+    once to float32, and int64 wraps to int32.
 
-    Inside transformations the dtypes are the same, the arithmetic is JAX'. There products and sums
-    are contracted to fused multiply-adds, subnormal numbers are flushed to zero, functions are
-    those of `jax.nn`, some of which give NaN at an infinity (softsign, and at -inf silu and gelu),
-    and what would be float64 is computed in float32 unless `jax_enable_x64` is on.
+    Inside transformations the dtypes are the same, but the arithmetic is JAX's. Products and sums
+    are contracted to fused multiply-adds, and subnormal numbers are flushed to zero. Activations
+    are those of `jax.nn`; some give NaN at an infinity (softsign; silu and gelu at -inf). Without
+    `jax_enable_x64`, float32 takes the place of float64.
 
     Raises
     ------
     TypeError
-        As for `multisubnet.affine`; `out` is given; the arrays are on several devices; a dtype is
-        one that this package does not have, as float8; bfloat16 is on a GPU.
+        As for `multisubnet.affine`; `out` is given; the arrays are on several devices; this package
+        does not support a dtype, such as float8; bfloat16 is on a GPU.
     OverflowError
-        A NumPy array or sequence has integers that JAX has only where `jax_enable_x64` is on.
+        A NumPy array or sequence has integers that need `jax_enable_x64`.
     RuntimeError
         An array has been deleted or donated.
 
@@ -97,10 +97,10 @@ def affine_select(
     out: None = None,
     check: bool | None = None,
 ) -> jax.Array:
-    """Evaluate each sample with a set of its own: `multisubnet.affine_select` for JAX arrays.
+    """Evaluate each sample with its own set: `multisubnet.affine_select` for JAX arrays.
 
-    As for `affine`. None for `check` checks the index on the CPU, and not inside transformations,
-    where True is a TypeError.
+    As for `affine`. By default the index is checked on the CPU, but not inside transformations,
+    where ``check=True`` is a TypeError.
     """
     refuse_out(out)
     operands = read(samples=samples, weight=weight, bias=bias, set_index=set_index)
@@ -127,7 +127,7 @@ def affine_stats(
     set_weight: Any = None,
     statistics: Sequence[str] = ("mean", "std"),
 ) -> tuple[jax.Array, ...]:
-    """Predict mean and spread of an ensemble: `multisubnet.affine_stats` for JAX arrays.
+    """Compute the mean and spread of an ensemble: `multisubnet.affine_stats` for JAX arrays.
 
     As for `affine`: in float64, rounded once to float32 unless `jax_enable_x64` is on.
     """
@@ -151,7 +151,7 @@ def affine_vjp(
     activation: str | Activation | None = None,
     wrt: Sequence[str] = ("samples", "weight", "bias"),
 ) -> tuple[jax.Array | None, jax.Array | None, jax.Array | None]:
-    """Pull a cotangent of `affine` back: `multisubnet.affine_vjp` for JAX arrays.
+    """Compute the vector-Jacobian product: `multisubnet.affine_vjp` for JAX arrays.
 
     As for `affine`. A gradient that would be float64 is float32 unless `jax_enable_x64` is on.
     """

@@ -1,6 +1,6 @@
-"""The formulas of this package in JAX' own operations, for JAX to transform and compile.
+"""The formulas of this package in JAX operations, for JAX to transform and compile.
 
-Derivatives are found by JAX from these, and are at kinks those of the package.
+JAX derives the gradients from these. At kinks they agree with those of the package.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _POISSON_EPSILON = 1e-7
 def affine(
     samples: Any, weight: Any, bias: Any, activation: Activation | None, dtype: np.dtype
 ) -> Any:
-    """Return activation(samples * weight + bias), (N, B, F), in a dtype."""
+    """Return activation(samples * weight + bias), of shape (N, B, F), in a dtype."""
     samples, weight, bias = (x if x is None else x.astype(dtype) for x in (samples, weight, bias))
     z = samples * weight[:, None]
     return activated(z if bias is None else z + bias[:, None], activation)
 
 
 def count_sets(*operands: Any) -> Any:
-    """Return N of samples (N, B, F), weights and biases; None and what sets share have no say."""
+    """Return N for samples (N, B, F), weights and biases; None and shared operands do not count."""
     counts = (x.shape[0] for x in operands if x is not None)
     return next((n for n in counts if n != 1), 1)
 
@@ -46,9 +46,9 @@ def affine_select(
     activation: Activation | None,
     dtype: np.dtype,
 ) -> Any:
-    """Return activation(samples * weight + bias), (B, F), with the sets of an index."""
+    """Return activation(samples * weight + bias), (B, F), with the sets given by an index."""
     n_sets = count_sets(weight, bias)
-    # N need not fit the dtype of an index. What the widest signed one lacks becomes negative in it.
+    # N may exceed the range of the index dtype. Indices above the int64 range become negative.
     set_index = set_index.astype(jax.dtypes.canonicalize_dtype(np.int64))
     outside = (set_index < 0) | (set_index >= n_sets)
 
@@ -104,10 +104,10 @@ def affine_stats(
 
 
 def mean(array: Any, factors: Any, axis: int) -> Any:
-    """Return the mean along an axis, weighted by factors, or not where they are None."""
+    """Return the mean along an axis; `factors` are its weights, if not None."""
     if factors is None:
         return array.mean(axis=axis)
-    largest = jax.lax.stop_gradient(jnp.abs(factors).max(initial=0))  # only ratios count
+    largest = jax.lax.stop_gradient(jnp.abs(factors).max(initial=0))  # only ratios matter
     factors = (factors / jnp.where(largest > 0, largest, 1)).astype(array.dtype)
     total = factors.sum()
     by_axis = jnp.expand_dims(factors, [i for i in range(array.ndim) if i != axis])
@@ -129,7 +129,7 @@ def activated(z: Any, activation: Activation | None) -> Any:
 
 
 def _clip(x: Any, low: float, high: float) -> Any:
-    """Return min(max(x, low), high), of derivative 0 at both."""
+    """Return min(max(x, low), high), with derivative 0 at both limits."""
     return jnp.where(x <= low, low, jnp.where(x >= high, high, x))
 
 
@@ -138,7 +138,7 @@ def _softsign(z: Any) -> Any:
 
 
 def _gelu_tanh(z: Any) -> Any:
-    # 1 + tanh(u), which jax.nn.gelu takes, is 2 sigmoid(2u), and would leave nothing where z < -5.
+    # jax.nn.gelu uses 1 + tanh(u), which cancels for z < -5; it equals 2 sigmoid(2u).
     return z * jax.nn.sigmoid(math.sqrt(8 / math.pi) * (z + 0.044715 * z**3))
 
 
@@ -186,7 +186,7 @@ def _binary_crossentropy(p: Any, t: Any) -> Any:
 
 
 def _logarithms(p: Any) -> tuple[Any, Any]:
-    """Return log(p) and log(1 - p), as they are in the loss."""
+    """Return log(p) and log(1 - p), clipped as in the loss."""
     p = _clip(p, 0, 1)
     return jnp.maximum(jnp.log(p), _LEAST_LOG), jnp.maximum(jnp.log1p(-p), _LEAST_LOG)
 
@@ -205,7 +205,7 @@ _binary_crossentropy.defjvps(_slope_in_prediction, _slope_in_target)
 
 
 def _binary_crossentropy_from_logits(p: Any, t: Any) -> Any:
-    # Not softplus(p) - p t: for large p and t = 1 nothing would be left.
+    # Not softplus(p) - p t, which cancels for large p and t = 1.
     return t * jax.nn.softplus(-p) + (1 - t) * jax.nn.softplus(p)
 
 
@@ -216,7 +216,7 @@ def _hinge(p: Any, t: Any) -> Any:
 
 LOSSES: dict[str, Callable[[Any, Any], Any]] = {
     "squared_error": lambda p, t: (p - t) ** 2,
-    "absolute_error": lambda p, t: (p - t) * jnp.sign(p - t),  # of derivative 0 at 0
+    "absolute_error": lambda p, t: (p - t) * jnp.sign(p - t),  # derivative 0 at 0
     "huber": _huber,
     "log_cosh": lambda p, t: _log_cosh(p - t),
     "binary_crossentropy": _binary_crossentropy,

@@ -1,4 +1,4 @@
-"""Losses of JAX arrays."""
+"""Losses for JAX arrays."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def mean_loss(
     per_feature: bool = False,
     dtype: Any = None,
 ) -> jax.Array:
-    """Judge N sets of weights: `multisubnet.mean_loss` for JAX arrays.
+    """Compute the mean loss of each of N sets: `multisubnet.mean_loss` for JAX arrays.
 
-    As for `affine`. The result is float64, or float32 unless `jax_enable_x64` is on; float64 as
-    `dtype` is a TypeError then. Sums are taken in float64 and rounded once; inside transformations
-    they are JAX' sums in the working dtype.
+    As for `affine`. The result is float64, or float32 unless `jax_enable_x64` is on; ``dtype`` of
+    float64 is then a TypeError. Sums are computed in float64 and rounded once. Inside
+    transformations, they are JAX's sums in the working dtype.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def mean_loss_and_grad(
     per_feature: bool = False,
     dtype: Any = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    """Judge N sets of weights, with gradients: `multisubnet.mean_loss_and_grad` for JAX arrays.
+    """Compute losses and gradients: `multisubnet.mean_loss_and_grad` for JAX arrays.
 
     As for `mean_loss` and `affine_vjp`.
     """
@@ -91,7 +91,7 @@ def mean_loss_and_grad(
     data = arrays["samples"] if arrays["samples"].ndim == 3 else None
     n_sets = _formulas.count_sets(data, arrays["weight"], arrays["bias"])
     by_feature = n_sets, arrays["weight"].shape[1]
-    parameters = {  # a derivative for each set, of what they share, too
+    parameters = {  # also for shared parameters, one derivative per set
         name: jnp.broadcast_to(arrays[name].astype(canonical(problem.dtype)), by_feature)
         for name in ("weight", "bias")
         if arrays[name] is not None
@@ -100,13 +100,13 @@ def mean_loss_and_grad(
     of_gradient = dtype_of_gradient(problem, problem.weight)
     (found,) = pull_back(jnp.ones_like(losses))
     if arrays["samples"].shape[-2] == 0:
-        found = {name: x * jnp.nan for name, x in found.items()}  # a mean of nothing, as the loss
+        found = {name: x * jnp.nan for name, x in found.items()}  # an empty mean, as in the loss
     gradients = {name: x.astype(of_gradient) for name, x in found.items()}
     return losses, gradients["weight"], gradients.get("bias")
 
 
 class LossOptions(NamedTuple):
-    """How losses are taken, and of what dtype they are."""
+    """The options of a loss, and the dtype of its result."""
 
     loss: str
     activation: Activation | None
@@ -115,27 +115,27 @@ class LossOptions(NamedTuple):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options of `mean_loss`, but for the dtype: results in float64 are rounded after it.
+        """The options of `mean_loss` without the dtype: results in float64 are rounded afterwards.
 
-        (Its closed form takes a hundred times as long in another dtype.)
+        (The closed form takes a hundred times as long in another dtype.)
         """
         return {"loss": self.loss, "activation": self.activation, "per_feature": self.per_feature}
 
     def problem_of(self, operands: dict[str, Any]) -> SumProblem:
-        """Return operands that agree in shape and dtype as a problem, without their values."""
+        """Return validated operands as a problem, without their values."""
         return loss_problem.problem_of(
             tuple(stand_ins(operands).values()), self.loss, self.activation
         )
 
     def in_jax(self, operands: dict[str, Any]) -> Any:
-        """Return the losses in JAX' own operations."""
+        """Return the losses in JAX operations."""
         working = canonical(self.problem_of(operands).dtype)
         how = self.loss, self.activation, self.per_feature, working
         return _formulas.mean_loss(*traced(operands), *how).astype(self.dtype)
 
 
 def _options_of(loss: Any, activation: Any, per_feature: bool, dtype: Any) -> LossOptions:
-    """Return how losses are to be taken."""
+    """Validate the options of a loss."""
     if isinstance(activation, str):
         activation = Activation(activation)
     loss = loss_problem.named_loss(loss)
@@ -148,5 +148,5 @@ def dtype_of_loss(dtype: Any) -> np.dtype:
     if dtype is None:
         return canonical(of_loss)
     if canonical(of_loss) != of_loss:
-        raise TypeError(f"dtype is {of_loss}, which JAX has only with jax_enable_x64 on")
+        raise TypeError(f"dtype is {of_loss}, which JAX supports only with jax_enable_x64 on")
     return of_loss

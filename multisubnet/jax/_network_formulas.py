@@ -1,4 +1,4 @@
-"""Networks with hidden layers in JAX's own operations, for JAX to transform and compile."""
+"""Networks with hidden layers in JAX operations, for JAX to transform and compile."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.output_loss import CATEGORICAL
 from multisubnet.jax._formulas import LOSSES, activated, count_sets, mean
 
-_UNROLLED = 64  # inputs whose products are added one by one; more are a matrix product
+_UNROLLED = 64  # up to this many inputs, products are added one by one; more use a matrix product
 
 Layers = tuple[tuple[Any, Any], ...]
 Activations = tuple[Activation | None, ...]
@@ -48,7 +48,7 @@ def mlp(
 
 
 def _weighted_sums(h: Any, weight: Any, bias: Any) -> Any:
-    """Return the sums of a layer, from the bias on, in the order of the inputs."""
+    """Return the sums of a layer, starting from the bias, in the order of the inputs."""
     if weight.shape[2] > _UNROLLED:
         sums = jnp.einsum("nbsi,nsio->nbso", *_with_sets(h, weight))
         return sums if bias is None else bias.astype(h.dtype)[:, None] + sums

@@ -1,4 +1,4 @@
-"""Networks with hidden layers of JAX arrays: `mlp` and its relatives."""
+"""Networks with hidden layers for JAX arrays: `mlp` and related functions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from multisubnet.jax._losses import dtype_of_loss
 
 
 class _Networks:
-    """Operands of networks, and the options of `mlp`, with what follows from their shapes."""
+    """Operands of networks, the options of `mlp`, and the values that follow from their shapes."""
 
     def __init__(self, samples: Any, layers: Any, intercept: Any, options: Options, **others: Any):
         self.options = options.with_array()
@@ -43,15 +43,15 @@ class _Networks:
 
     @property
     def named(self) -> dict[str, Any]:
-        """Stand-ins of the operands, for validation."""
+        """Stand-ins for the operands, for validation."""
         return stand_ins(self.operands)
 
     def call(self, function: Callable[..., Any], **arguments: Any) -> Any:
-        """Call a function of this package on operands by name."""
+        """Call a function of this package with named operands."""
         return mlp_operands.call_by_name(function, arguments, self.options)
 
     def evaluate(self, function: Callable[..., Any], dtype: Any = None, **options: Any) -> Any:
-        """Return a tree of results of concrete arrays; a dtype is that of the first result."""
+        """Return a tree of results for concrete arrays; `dtype` is that of the first result."""
         structure: Any = None
 
         def leaves(**arguments: Any) -> tuple[Any, ...]:
@@ -64,7 +64,7 @@ class _Networks:
         return jax.tree.unflatten(structure, results)
 
     def arrays(self) -> tuple[Any, Any, Any, Any]:
-        """Return samples, layers, the intercept and inputs as JAX's own operations take them."""
+        """Return samples, layers, the intercept and inputs for JAX operations."""
         named = dict(zip(self.operands, traced(self.operands), strict=True))
         layers, intercept = mlp_operands.pairs_of(named), named.get("intercept")
         return named["samples"], layers, intercept, self.options.inputs
@@ -84,7 +84,7 @@ def mlp(
 ) -> jax.Array:
     """Evaluate N sets of small networks: `multisubnet.mlp` for JAX arrays.
 
-    As for `affine`. `inputs` is known when a transformation traces.
+    As for `affine`. `inputs` must be concrete when a transformation traces.
 
     Examples
     --------
@@ -165,7 +165,7 @@ def mlp_stats(
     set_weight: Any = None,
     statistics: Sequence[str] = ("mean", "std"),
 ) -> tuple[jax.Array, ...]:
-    """Predict mean and spread of an ensemble of networks: `multisubnet.mlp_stats` for JAX arrays.
+    """Compute the mean and spread of an ensemble: `multisubnet.mlp_stats` for JAX arrays.
 
     As for `mlp` and `affine_stats`.
     """
@@ -198,7 +198,7 @@ def mlp_vjp(
     intercept: Any = None,
     wrt: Sequence[str] = ("samples", "layers", "intercept"),
 ) -> _mlp_vjp.MlpVjp:
-    """Pull a cotangent of `mlp` back: `multisubnet.mlp_vjp` for JAX arrays; as for `affine_vjp`."""
+    """Compute the vector-Jacobian product: `multisubnet.mlp_vjp`; see `affine_vjp`."""
     options = Options(activation, output_activation, inputs, additive)
     networks = _Networks(samples, layers, intercept, options, cotangent=cotangent)
     asked = names.some("wrt", wrt, _mlp_vjp.OPERANDS)
@@ -243,7 +243,7 @@ def mlp_mean_loss(
     per_subnetwork: bool = False,
     dtype: Any = None,
 ) -> jax.Array:
-    """Judge N sets of networks: `multisubnet.mlp_mean_loss` for JAX arrays; as for `mean_loss`."""
+    """Compute the mean loss of each of N sets: `multisubnet.mlp_mean_loss`; see `mean_loss`."""
     options = Options(activation, output_activation, inputs, additive)
     networks = _Networks(
         samples, layers, intercept, options, targets=targets, sample_weight=sample_weight
@@ -271,7 +271,7 @@ def mlp_mean_loss_and_grad(
     per_subnetwork: bool = False,
     dtype: Any = None,
 ) -> MlpLossAndGrad:
-    """Judge N sets of networks, with gradients: `multisubnet.mlp_mean_loss_and_grad`.
+    """Compute losses and gradients: `multisubnet.mlp_mean_loss_and_grad` for JAX arrays.
 
     As for `mean_loss_and_grad`.
     """
@@ -298,7 +298,7 @@ def mlp_mean_loss_and_grad(
     )
     found = pull_back(jnp.ones_like(losses))
     if call.n_samples == 0:
-        found = jax.tree.map(lambda x: x * jnp.nan, found)  # a mean of nothing, as the loss
+        found = jax.tree.map(lambda x: x * jnp.nan, found)  # an empty mean, as in the loss
     return MlpLossAndGrad(losses.astype(result), *_like(given, found, working))
 
 
@@ -307,13 +307,13 @@ def _as_tuple(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _problem_of(networks: _Networks, of_loss: dict[str, Any]) -> NetworkLoss:
-    """Return the problem of a loss, without values of the operands."""
+    """Return the problem of a loss, without the values of the operands."""
     others = stand_ins(networks.others)
     return NetworkLoss(networks.named, networks.options, others, dtype=None, **of_loss)
 
 
 def _losses_in_jax(networks: _Networks, problem: NetworkLoss) -> Callable[..., Any]:
-    """Return the losses in JAX's own operations, as a function of samples, layers, intercept."""
+    """Return the losses in JAX operations, as a function of samples, layers and intercept."""
     targets, sample_weight = traced(networks.others)
     targets = targets.reshape(problem.shaped_targets().shape[1:])
     call = problem.call
@@ -337,14 +337,14 @@ def _losses_in_jax(networks: _Networks, problem: NetworkLoss) -> Callable[..., A
 
 
 def _floating(tree: Any, dtype: np.dtype) -> Any:
-    """Return arrays with respect to which JAX differentiates: integers become a dtype."""
+    """Return arrays that JAX can differentiate with respect to: integers are cast to a dtype."""
     return jax.tree.map(
         lambda x: x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(dtype), tree
     )
 
 
 def _like(given: Any, gradients: Any, working: np.dtype) -> Any:
-    """Return gradients in the dtypes of what was given, or in a working dtype."""
+    """Return gradients in the dtypes of the operands, or in the working dtype."""
 
     def cast(x: Any, gradient: Any) -> Any:
         return gradient.astype(canonical(problem.dtype_of_gradient(x, working)))

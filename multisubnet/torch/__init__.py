@@ -1,7 +1,7 @@
-"""PyTorch: the functions of this library on tensors, with gradients, and a module of N sets.
+"""PyTorch: the functions of this library for tensors, with gradients, and modules of N sets.
 
-The functions have the names, arguments and results of those of `multisubnet`, which calls them
-where it is given a tensor. What is said here is what tensors add.
+The functions have the names, arguments and results of those in `multisubnet`, which call them for
+tensors. The docstrings here describe only what is different for tensors.
 """
 
 import torch

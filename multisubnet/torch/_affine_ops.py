@@ -1,6 +1,7 @@
-"""`affine`, its gradients and `affine_stats` as operators of PyTorch.
+"""`affine`, its gradients and `affine_stats` as PyTorch operators.
 
-Each has what is known of its results before they are computed (``_fake...``), and its gradients.
+Each has a fake implementation (``_fake...``), which gives the shape and dtype of its results, and
+its gradients.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ affine = CustomOp(
 
 
 def evaluate(samples: Any, weight: Any, bias: Any, activation: Any, set_axis: Any) -> Tensor:
-    """Return what `affine` gives for any operands that a user may have."""
-    if are_numbers(samples, weight, bias):  # small calls are not to wait for all the rest
+    """Return the result of `affine` for any operands that a user may pass."""
+    if are_numbers(samples, weight, bias):  # a fast path for small calls
         bias = None if bias is None else array_of("bias", bias)
         operands = array_of("samples", samples), array_of("weight", weight), bias
         return tensor_of(ms.affine(*operands, activation=activation, set_axis=set_axis))
@@ -127,7 +128,7 @@ affine_vjp = CustomOp(
 
 
 def sum_over_sets(gradient: Tensor) -> Tensor:
-    """Return the sum of gradients (N, ...) as (1, ...), in the order that `affine_vjp` gives it."""
+    """Return the sum of gradients (N, ...) as (1, ...), in the order of `affine_vjp`."""
     rows = gradient.reshape(gradient.shape[0], 1, -1)
     ones = gradient.new_ones((1, rows.shape[2]))
     samples = ones.expand(gradient.shape[0], 1, -1)
@@ -162,8 +163,8 @@ def _fake_affine_stats(samples, weight, bias, set_weight, activation, parameter,
 
 def _no_statistics_backward(ctx, *grads):
     raise NotImplementedError(
-        "affine_stats has no gradients: call it inside torch.no_grad(), or take mean and spread "
-        "of what affine returns"
+        "affine_stats has no gradients: call it inside torch.no_grad(), or compute mean and spread "
+        "from the result of affine"
     )
 
 

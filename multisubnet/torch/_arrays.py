@@ -1,4 +1,4 @@
-"""The arrays behind PyTorch's tensors, and the tensors of results: the same memory, no copy."""
+"""Conversion between tensors and the arrays that share their memory, without copies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Operands = dict[str, "Tensor | None"]
 
 
 def numpy_dtype(name: str, dtype: torch.dtype) -> np.dtype:
-    """Return PyTorch's dtype of a named operand as NumPy's."""
+    """Return the PyTorch dtype of a named operand as a NumPy dtype."""
     if dtype == torch.bfloat16:
         return dtypes.bfloat16(name)
     if dtype not in _DTYPES:
@@ -40,12 +40,12 @@ def numpy_dtype(name: str, dtype: torch.dtype) -> np.dtype:
 
 
 def tensor_dtype(dtype: np.dtype) -> torch.dtype:
-    """Return NumPy's dtype as PyTorch's."""
+    """Return a NumPy dtype as a PyTorch dtype."""
     return torch.bfloat16 if dtypes.is_bfloat16(dtype) else _TENSOR_DTYPES[dtype]
 
 
 def dtype_of_loss(dtype: Any) -> torch.dtype | None:
-    """Return a dtype of PyTorch or NumPy, or the name of one, as PyTorch's."""
+    """Return a PyTorch or NumPy dtype, or the name of one, as a PyTorch dtype."""
     if dtype is None or isinstance(dtype, torch.dtype):
         return dtype
     return (
@@ -82,10 +82,10 @@ def as_tensors(operands: dict[str, Any]) -> Operands:
 
 def _as_tensor(name: str, operand: Any) -> Tensor:
     if torch.compiler.is_compiling():
-        return torch.as_tensor(np.asarray(operand))  # lists of numbers are float64, as elsewhere
+        return torch.as_tensor(np.asarray(operand))  # lists of numbers become float64, as in NumPy
     array = validation.as_numpy(name, operand)
     validation.check_dtype(name, array)
-    # What a tensor cannot be a view of: PyTorch has no such strides, dtypes or read-only memory.
+    # Copy arrays that a tensor cannot view, because of their strides, dtype or read-only memory.
     if (
         not (array.flags.writeable and array.flags.aligned and array.dtype.isnative)
         or min(array.strides, default=0) < 0
@@ -96,7 +96,7 @@ def _as_tensor(name: str, operand: Any) -> Tensor:
 
 
 def on_arrays(function: Callable[..., Any], operands: Operands, **options: Any) -> Any:
-    """Return, as tensors, what a function makes of the arrays behind operands."""
+    """Return, as tensors, the result of a function of the arrays behind the operands."""
 
     def tensors(**arguments: Any) -> Any:
         results = function(**arguments)
@@ -108,7 +108,7 @@ def on_arrays(function: Callable[..., Any], operands: Operands, **options: Any) 
 
 
 def apply(function: Callable[..., Any], operands: Operands, **options: Any) -> Any:
-    """Return what a function makes of the arrays behind operands."""
+    """Return the result of a function of the arrays behind the operands."""
     for tensor in operands.values():
         if tensor is not None and not tensor.is_cpu:
             return _apply_on_cuda(function, operands, options)
@@ -117,16 +117,16 @@ def apply(function: Callable[..., Any], operands: Operands, **options: Any) -> A
 
 
 def tensor_of(array: Any) -> Tensor:
-    """Return a tensor that has the memory of a NumPy or CuPy array."""
+    """Return a tensor that shares the memory of a NumPy or CuPy array."""
     if namespaces.is_cupy(array) and hasattr(array.data.mem, "tensor"):
         return _as_part(array.data.mem.tensor, array)
-    if dtypes.is_bfloat16(array.dtype):  # which PyTorch reads as integers only
+    if dtypes.is_bfloat16(array.dtype):  # PyTorch can only read it as integers
         return tensor_of(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array) if isinstance(array, np.ndarray) else torch.from_dlpack(array)
 
 
 def array_of(name: str, tensor: Tensor) -> np.ndarray:
-    """Return the NumPy array that has a tensor's memory."""
+    """Return the NumPy array that shares a tensor's memory."""
     try:
         return (tensor.detach() if tensor.requires_grad else tensor).numpy()
     except (TypeError, RuntimeError):
@@ -134,10 +134,10 @@ def array_of(name: str, tensor: Tensor) -> np.ndarray:
 
 
 def _array_of_any(name: str, tensor: Tensor, read: Callable[[Tensor], Any]) -> Any:
-    """Return what `read` makes of a tensor that may be the conjugate of another, or bfloat16."""
+    """Return `read` of a tensor that may be bfloat16 or a lazy conjugate."""
     if tensor.layout != torch.strided:
         raise TypeError(
-            f"{name} is a tensor of layout {tensor.layout}; expected a dense one: give "
+            f"{name} is a tensor of layout {tensor.layout}; expected a dense one: pass "
             f"{name}.to_dense()"
         )
     dtype = numpy_dtype(name, tensor.dtype)
@@ -147,8 +147,8 @@ def _array_of_any(name: str, tensor: Tensor, read: Callable[[Tensor], Any]) -> A
     return read(plain)
 
 
-# CUDA. CuPy reaches the memory of operands through DLPack. What it allocates is memory of tensors,
-# of which PyTorch keeps account: `record_stream` does nothing for memory that came by DLPack.
+# CUDA. CuPy accesses operands through DLPack. Its allocations are tensors, so that PyTorch keeps
+# track of them: `record_stream` has no effect on memory imported through DLPack.
 
 
 def _apply_on_cuda(function: Callable[..., Any], operands: Operands, options: Any) -> Any:
@@ -165,7 +165,7 @@ def _apply_on_cuda(function: Callable[..., Any], operands: Operands, options: An
 
 @contextlib.contextmanager
 def _working_as_pytorch(device: torch.device) -> Iterator[Any]:
-    """Give CuPy, which works on PyTorch's current stream of a device, and allocates tensors."""
+    """Yield CuPy set up to use PyTorch's current stream and PyTorch's allocator on a device."""
     choice.load("cupy")
     import cupy
 
@@ -180,7 +180,7 @@ def _working_as_pytorch(device: torch.device) -> Iterator[Any]:
 
 
 class _Stream:
-    """A stream by its address, in the protocol by which libraries tell each other."""
+    """A stream given by its address, in the protocol for exchanging streams between libraries."""
 
     def __init__(self, address: int):
         self.address = address
@@ -191,7 +191,7 @@ class _Stream:
 
 @functools.cache
 def _memory_class() -> Any:
-    """Return a class of CuPy's, memory that belongs to a tensor."""
+    """Return a subclass of CuPy's memory whose memory belongs to a tensor."""
     import cupy
 
     class TensorMemory(cupy.cuda.UnownedMemory):
@@ -203,7 +203,7 @@ def _memory_class() -> Any:
 
 
 def _allocate(device: torch.device, size: int) -> Any:
-    """Return so many bytes of a new tensor, as a CuPy allocator does."""
+    """Allocate bytes in a new tensor, as a CuPy allocator."""
     import cupy
 
     memory = _memory_class()(torch.empty(size, dtype=torch.uint8, device=device))
@@ -211,7 +211,7 @@ def _allocate(device: torch.device, size: int) -> Any:
 
 
 def _as_part(allocated: Tensor, array: Any) -> Tensor:
-    """Return a CuPy array in the memory of a tensor as a tensor, which is no view of that one."""
+    """Return a CuPy array in a tensor's memory as a tensor that is not a view of that tensor."""
     itemsize = array.dtype.itemsize
     start = (array.data.ptr - allocated.data_ptr()) // itemsize if array.size else 0
     strides = tuple(stride // itemsize for stride in array.strides)

@@ -1,10 +1,10 @@
-"""What an operator of PyTorch is here: a function of tensors with a gradient, and three ways to it.
+"""PyTorch operators: a function of tensors with a gradient, callable in three ways.
 
-- By itself, where nothing follows what is done to tensors: the way through the dispatcher and
-  Python takes many times as long as a small evaluation.
-- As an autograd function, where gradients are recorded.
-- As an operator in PyTorch's dispatcher, where tensors are no numbers but stand for them: inside
-  transforms of torch.func, for torch.compile, and for whatever else traces.
+- Directly, if nothing records or traces operations on tensors: the dispatcher and Python take many
+  times as long as a small evaluation.
+- As an autograd function, if gradients are recorded.
+- As an operator in PyTorch's dispatcher, if tensors stand for values: inside torch.func transforms,
+  for torch.compile and for other tracers.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ _LIBRARY = torch.library.Library("multisubnet", "FRAGMENT")
 
 
 class CustomOp:
-    """A function of tensors, called as what is around it asks for.
+    """A function of tensors that is called in the way its context requires.
 
-    `torch.library.custom_op` makes operators that torch.func cannot differentiate, and that drop
-    the tangents of forward mode: so the kernel for autograd is one of ours.
+    Operators made by `torch.library.custom_op` cannot be differentiated by torch.func and drop the
+    tangents of forward mode. The autograd kernel is therefore our own.
 
     Parameters
     ----------
     schema : str
-        Name, arguments and results, in PyTorch's language of operators; no argument has a default.
+        Name, arguments and results, as a PyTorch operator schema; arguments have no defaults.
     function : callable
-        What it does to tensors of numbers.
+        The implementation for concrete tensors.
     fake : callable
-        The same for tensors that only have a shape and a dtype.
+        The implementation for tensors that only have a shape and a dtype.
     save, backward : callable, optional
-        Its gradient: ``save(ctx, inputs, output)`` and ``backward(ctx, *grads)``.
+        The gradient: ``save(ctx, inputs, output)`` and ``backward(ctx, *grads)``.
     recorded : callable, optional
-        What is called in its place where autograd records, instead of `save` and `backward`.
+        The function to call when autograd records, instead of `save` and `backward`.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class CustomOp:
         if "(a!) out" in schema:
             _LIBRARY.impl(name, self._count_change_of_out, "ADInplaceOrView", with_keyset=True)
         torch.library.register_fake(f"multisubnet::{name}", fake, lib=_LIBRARY)
-        if hasattr(torch.library, "register_vmap"):  # PyTorch 2.5; before, it has a way of its own
+        if hasattr(torch.library, "register_vmap"):  # PyTorch 2.5; 2.4 uses another mechanism
             torch.library.register_vmap(f"multisubnet::{name}", self._one_by_one, lib=_LIBRARY)
 
     def __call__(self, *arguments: Any) -> Any:
         if torch.compiler.is_compiling():
-            if forward_ad._current_level >= 0:  # compiled code would not see tangents
+            if forward_ad._current_level >= 0:  # compiled code would drop tangents
                 raise NotImplementedError(_NO_FORWARD_MODE)
             return self._operator(*arguments)
         requires_grad = False
@@ -86,7 +86,7 @@ class CustomOp:
                 requires_grad = requires_grad or argument.requires_grad
             elif isinstance(argument, torch.fx.Proxy):
                 return self._operator(*arguments)
-        # The last is is_grads_batched, in a backward pass: plain calls need not ask.
+        # The last condition is is_grads_batched, in a backward pass; the fast path skips it.
         if _are_followed() or torch._C._dispatch_tls_is_dispatch_key_included("VmapMode"):
             return _undisturbed(self._operator)(*arguments)
         if requires_grad and torch.is_grad_enabled():
@@ -95,7 +95,7 @@ class CustomOp:
             return self._record(*arguments)
         return self._function(*arguments)
 
-    # The kernel for autograd, of one level of transforms. `keyset` has what is left to be done.
+    # The autograd kernel, for one level of transforms. `keyset` holds the remaining dispatch keys.
 
     def _autograd_kernel(self, keyset: Any, *arguments: Any) -> Any:
         if forward_ad._current_level >= 0:
@@ -108,7 +108,7 @@ class CustomOp:
         if not self._is_function:
             return self._record(*arguments)
         with enable_single_level_autograd_function():
-            # Function.apply would ask all other levels, too.
+            # Function.apply would also go through all other levels.
             of_function: Any = super(torch.autograd.Function, self._record)
             return of_function.apply(*_flattened(arguments), _lengths(arguments), keyset)
 
@@ -121,12 +121,12 @@ class CustomOp:
         inputs = _nested(flat, lengths)
         if keyset is None:
             results = self._function(*inputs)
-        else:  # levels below this one record for themselves
+        else:  # lower levels record for themselves
             with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
                 results = self._below_autograd(keyset, tuple(inputs))
         if self._save is not None:
             self._save(ctx, inputs, results)
-        return tuple(results) if isinstance(results, list) else results  # autograd takes no lists
+        return tuple(results) if isinstance(results, list) else results  # autograd rejects lists
 
     def _pull_back(self, ctx: Any, *grads: Any) -> tuple[Any, ...]:
         if self._backward is None:
@@ -162,11 +162,11 @@ class CustomOp:
         return torch.stack(results)[: info.batch_size], 0
 
 
-# Autograd follows tensors that are arguments, and not those in lists.
+# Autograd follows tensor arguments, but not tensors in lists.
 
 
 def _flattened(arguments: Iterable[Any]) -> list[Any]:
-    """Return arguments, with the elements of lists in their places."""
+    """Return the arguments, with lists replaced by their elements."""
     return [
         x
         for argument in arguments
@@ -180,7 +180,7 @@ def _lengths(arguments: Iterable[Any]) -> tuple[int | None, ...]:
 
 
 def _nested(flat: list[Any], lengths: tuple[int | None, ...]) -> list[Any]:
-    """Return the arguments that have been flattened."""
+    """Return the arguments before flattening."""
     rest = iter(flat)
     return [
         next(rest) if length is None else list(itertools.islice(rest, length)) for length in lengths
@@ -193,7 +193,7 @@ _NO_FORWARD_MODE = (
 
 
 def _without_axis(x: Tensor, axis: int, i: int) -> Tensor:
-    """Return the i-th of a batch; of an empty batch, what one of it would be."""
+    """Return element i of a batch; for an empty batch, a tensor with the shape of one element."""
     if x.shape[axis]:
         return x.select(axis, i)
     shape = list(x.shape)
@@ -207,12 +207,12 @@ def _autograd_function(name: str, forward: Callable[..., Any], backward: Callabl
 
 
 def are_transformed() -> bool:
-    """Whether the call is inside a transform of torch.func."""
+    """Return whether the call is inside a torch.func transform."""
     return torch._C._are_functorch_transforms_active()
 
 
 def are_numbers(*operands: Any) -> bool:
-    """Whether operands (None is no operand) are tensors on the CPU which nothing follows."""
+    """Return whether operands (None is ignored) are concrete CPU tensors that nothing follows."""
     if torch.compiler.is_compiling():
         return False
     for x in operands:
@@ -225,7 +225,7 @@ def are_numbers(*operands: Any) -> bool:
 
 
 def _are_followed() -> bool:
-    """Whether something other than the recording of gradients follows what is done to tensors."""
+    """Return whether anything but the recording of gradients follows operations on tensors."""
     return (
         torch._C._are_functorch_transforms_active()
         or torch._C._len_torch_dispatch_stack()
@@ -235,17 +235,17 @@ def _are_followed() -> bool:
 
 
 def _undisturbed(operator: Callable[..., Any]) -> Callable[..., Any]:
-    """Return an operator inside of which Dynamo compiles nothing.
+    """Return an operator inside which Dynamo compiles nothing.
 
-    After a break of the graph it compiles functions that eager code calls, those of a kernel, too,
-    and sees no tangents.
+    After a graph break, Dynamo would also compile functions called by eager code, including those
+    of a kernel, and would drop tangents.
     """
     dynamo: Any = sys.modules.get("torch._dynamo")
     return dynamo.disable(operator) if hasattr(dynamo, "disable") else operator
 
 
 def records(arguments: tuple[Any, ...]) -> bool:
-    """Whether autograd records what is done to the arguments."""
+    """Return whether autograd records operations on the arguments."""
     return torch.is_grad_enabled() and any(
         isinstance(argument, Tensor) and argument.requires_grad
         for argument in _flattened(arguments)
@@ -253,11 +253,11 @@ def records(arguments: tuple[Any, ...]) -> bool:
 
 
 def may_record(arguments: tuple[Any, ...]) -> bool:
-    """Whether autograd records what is done to the arguments, here or on a level of torch.func."""
+    """Return whether autograd records operations on the arguments, on any level of torch.func."""
     return records(arguments) or (not torch.compiler.is_compiling() and are_transformed())
 
 
-# Activations travel as a key and a parameter: operators take no objects.
+# Operators cannot take objects, so activations are passed as a key and a parameter.
 
 
 def encoded(activation: Any) -> tuple[str | None, float | None]:
@@ -266,7 +266,7 @@ def encoded(activation: Any) -> tuple[str | None, float | None]:
         return activation, None
     if isinstance(activation, Activation):
         return activation.key, activation.parameter
-    resolve_activation(activation, np.dtype(np.float64))  # says what is wrong
+    resolve_activation(activation, np.dtype(np.float64))  # raises for unknown activations
     raise AssertionError
 
 
@@ -277,7 +277,7 @@ def decoded(key: str | None, parameter: float | None) -> Activation | None:
     name = key.removesuffix("_derivative")
     if parameter is None:
         activation = _of_name(name)
-    else:  # not from a cache, for which 0.0 and -0.0 are one
+    else:  # not cached, because a cache cannot tell 0.0 from -0.0
         activation = Activation(name, **{PARAMETERS[name][0]: parameter})
     return activation if key == name else activation.derivative
 

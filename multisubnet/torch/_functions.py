@@ -1,4 +1,4 @@
-"""The functions of tensors."""
+"""The public functions for tensors."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ def affine(
     set_axis: int = 0,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Evaluate N sets of weights on the same samples: `multisubnet.affine` of tensors.
+    """Evaluate N sets of weights on the same samples: `multisubnet.affine` for tensors.
 
-    The tensors are on the CPU or on one CUDA device; NumPy arrays and sequences may stand beside
-    tensors on the CPU. Memory is shared, not copied. Operands that differ in dtype are cast as
-    NumPy does it: float32 and int64 give float64. `out` is a tensor.
+    The tensors are on the CPU or on one CUDA device. NumPy arrays and sequences can be mixed with
+    tensors on the CPU. Memory is shared, not copied. Operands of different dtypes are promoted as
+    in NumPy: float32 and int64 give float64. `out` is a tensor.
 
-    Gradients are those of `multisubnet.affine_vjp`, with the same bits on every backend. An
-    activation that is a derivative has none.
+    Gradients are those of `multisubnet.affine_vjp`, with the same bits on every backend.
+    Activations that are derivatives have no gradients.
 
     Raises
     ------
     TypeError
-        As for `multisubnet.affine`; tensors on two devices, or of a dtype that NumPy does not have,
-        are among the operands; `out` is not a tensor.
+        As for `multisubnet.affine`; tensors are on two devices, or have a dtype that NumPy lacks;
+        `out` is not a tensor.
     ImportError
         A tensor is bfloat16, and ml_dtypes is not installed.
     RuntimeError
-        `out` is given and an operand, or `out`, requires a gradient.
+        `out` is given, and an operand or `out` requires a gradient.
     NotImplementedError
-        A second or a forward-mode derivative is asked for.
+        A second-order or forward-mode derivative is requested.
 
     See Also
     --------
-    StackedAffine : the same with parameters of its own.
+    StackedAffine : the same as a module with its own parameters.
 
     Examples
     --------
@@ -86,12 +86,12 @@ def affine_select(
     out: Tensor | None = None,
     check: bool | None = None,
 ) -> Tensor:
-    """Evaluate each sample with a set of its own: `multisubnet.affine_select` of tensors.
+    """Evaluate each sample with its own set: `multisubnet.affine_select` for tensors.
 
-    As for `affine`. The gradients of a set are those that `multisubnet.affine_vjp` gives for it and
-    its samples alone, in their order; those of a weight or bias that all sets share are then added
-    up. They always check the index: an IndexError. On CUDA they wait for the number of samples of
-    each set.
+    As for `affine`. The gradients of a set are those that `multisubnet.affine_vjp` gives for the
+    set and its samples alone, in order. For a weight or bias shared by all sets, they are then
+    added. The backward pass always checks the index and raises IndexError. On CUDA it waits for the
+    number of samples of each set.
     """
     options = *encoded(activation), check
     operands = {"samples": samples, "weight": weight, "bias": bias, "set_index": set_index}
@@ -110,9 +110,9 @@ def affine_vjp(
     activation: str | Activation | None = None,
     wrt: Sequence[str] = ("samples", "weight", "bias"),
 ) -> tuple[Tensor | None, ...]:
-    """Pull a cotangent of `affine` back to its operands: `multisubnet.affine_vjp` of tensors.
+    """Compute the vector-Jacobian product: `multisubnet.affine_vjp` for tensors.
 
-    The gradients have no gradients themselves.
+    The gradients cannot be differentiated.
     """
     asked = _affine_vjp.names_of(wrt)
     operands = {"samples": samples, "weight": weight, "bias": bias, "cotangent": cotangent}
@@ -136,12 +136,12 @@ def mean_loss(
     per_feature: bool = False,
     dtype: Any = None,
 ) -> Tensor:
-    """Judge N sets of weights: `multisubnet.mean_loss` of tensors, with gradients.
+    """Compute the mean loss of each of N sets: `multisubnet.mean_loss` for tensors, with gradients.
 
-    Weight and bias can have gradients; in the backward pass it is a NotImplementedError if another
-    operand requires one. `dtype` may also be one of PyTorch's. Where a gradient is required, it is
-    computed with the loss, in one pass over the data; the backward pass multiplies it by the
-    cotangent, in the working dtype, and rounds it.
+    Weight and bias can have gradients. If another operand requires one, the backward pass raises
+    NotImplementedError. `dtype` can also be a PyTorch dtype. If a gradient is required, it is
+    computed together with the loss, in one pass over the data. The backward pass multiplies it by
+    the cotangent in the working dtype, then rounds it.
 
     Examples
     --------
@@ -172,15 +172,15 @@ def mean_loss_and_grad(
     per_feature: bool = False,
     dtype: Any = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Judge N sets of weights, with gradients: `multisubnet.mean_loss_and_grad` of tensors.
+    """Compute losses and gradients: `multisubnet.mean_loss_and_grad` for tensors.
 
-    As for `mean_loss`. `grad_weight` and `grad_bias` have no gradients themselves.
+    As for `mean_loss`. `grad_weight` and `grad_bias` cannot be differentiated.
     """
     arguments = _of_loss(samples, weight, bias, targets, sample_weight)
     options = *encoded(activation), loss, per_feature, dtype_of_loss(dtype)
     losses, grad_weight, grad_bias = _loss_ops.mean_loss_and_grad(*arguments, *options)
     if may_record(arguments) and rounds_gradients(*arguments[:3]):
-        losses = _loss_ops.mean_loss(*arguments, *options)  # whose backward pass rounds once
+        losses = _loss_ops.mean_loss(*arguments, *options)  # its backward pass rounds once
     return losses, grad_weight, None if bias is None else grad_bias
 
 
@@ -193,9 +193,9 @@ def affine_stats(
     set_weight: Any = None,
     statistics: Sequence[str] = ("mean", "std"),
 ) -> tuple[Tensor, ...]:
-    """Predict with an ensemble: `multisubnet.affine_stats` of tensors.
+    """Compute the mean and spread of an ensemble: `multisubnet.affine_stats` for tensors.
 
-    Statistics have no gradients: a NotImplementedError in the backward pass.
+    Statistics have no gradients: the backward pass raises NotImplementedError.
     """
     operands = {"samples": samples, "weight": weight, "bias": bias, "set_weight": set_weight}
     names = names_of(statistics)
@@ -212,7 +212,7 @@ def _of_loss(samples: Any, weight: Any, bias: Any, targets: Any, sample_weight: 
 
 
 def with_out(operands: dict[str, Any], out: Any) -> dict[str, Tensor | None]:
-    """Return the operands as tensors, and `out`, which is to be written to."""
+    """Return the operands as tensors, together with `out`, which will be written to."""
     if not isinstance(out, Tensor):
         raise TypeError(f"out must be a tensor, not {type(out).__name__}")
     tensors = as_tensors(operands | {"out": out})

@@ -1,4 +1,4 @@
-"""`mean_loss` and `mean_loss_and_grad` as operators of PyTorch."""
+"""`mean_loss` and `mean_loss_and_grad` as PyTorch operators."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _fake_mean_loss(*arguments):
 
 
 def _recorded_mean_loss(samples, weight, bias, *others):
-    # Gradients in the working dtype are rounded after they are multiplied by the cotangent.
+    # Gradients stay in the working dtype, and are rounded after multiplication by the cotangent.
     if weight.is_floating_point():
         weight = weight.to(working_dtype(samples, weight, bias))
     return mean_loss_and_grad(samples, weight, bias, *others)[0]
@@ -94,8 +94,8 @@ def _mean_loss_backward(ctx, cotangent, *of_gradients):
     for i, name in ((0, "samples"), (3, "targets"), (4, "sample_weight")):
         if ctx.needs_input_grad[i]:
             raise NotImplementedError(
-                f"mean_loss has gradients of weight and bias only, and {name} requires one: give "
-                f"{name}.detach(), or take a loss of PyTorch of what affine returns"
+                f"mean_loss has gradients of weight and bias only, but {name} requires one: pass "
+                f"{name}.detach(), or apply a PyTorch loss to the result of affine"
             )
     found: list[Tensor | None] = [None, None]
     for i, (gradient, is_shared) in enumerate(zip(ctx.saved_tensors, ctx.are_shared, strict=True)):

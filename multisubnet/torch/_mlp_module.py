@@ -1,4 +1,4 @@
-"""N sets of networks with hidden layers as a module of PyTorch."""
+"""N sets of networks with hidden layers as a PyTorch module."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class StackedMLP(nn.Module):
     Parameters
     ----------
     n_sets : int
-        N.
+        The number of sets, N.
     layer_sizes : sequence of int
-        The inputs of a network, and the units of each of its layers: (1, 16, 16, 1) has two hidden
-        layers.
+        The number of inputs of a network, then the number of units of each layer: (1, 16, 16, 1)
+        has two hidden layers.
     n_subnetworks : int, optional
-        S, the networks of a set. With one input each, as in additive models, that is the number of
-        features.
+        The number of networks per set, S. If each has one input, as in additive models, this is
+        the number of features.
     activation : str, Activation, None, or a sequence of them, optional
-        That of all hidden layers, or one per hidden layer.
+        The activation of all hidden layers, or a sequence with one per hidden layer.
     output_activation : str, Activation or None, optional
-        That of the last layer.
+        The activation of the last layer.
     bias : bool, optional
         Whether layers have biases.
     inputs : array_like of int, shape (S, layer_sizes[0]), optional
@@ -49,34 +49,35 @@ class StackedMLP(nn.Module):
     additive : bool, optional
         Whether the outputs of a set's networks are added up.
     intercept : bool, optional
-        Whether sums have an intercept, which begins as 0; by default, if ``additive=True``.
+        Whether the sums have an intercept, initially 0; by default they do if ``additive=True``.
     set_axis : {0, 1}, optional
-        The axis of the result along which the sets lie, and of samples that are not shared.
+        The axis that runs over sets, in the result and in samples that are not shared.
     device, dtype : optional
-        Of the parameters.
+        Device and dtype of the parameters.
 
     Attributes
     ----------
     layers : ModuleList
-        A module per layer, with the parameters `weight`, of shape (N, S, inputs, outputs), and
+        One module per layer, with the parameters `weight`, of shape (N, S, inputs, outputs), and
         `bias`, of shape (N, S, outputs), or None.
     intercept : Parameter, shape (N, P), or None
 
     Raises
     ------
     ValueError
-        A size is not positive, or there are fewer than two; there is no activation of that name, or
-        their number is not that of the hidden layers; an intercept without ``additive=True``.
+        A size is not positive, or there are fewer than two; an activation is unknown; the number of
+        activations differs from the number of hidden layers; `intercept` is combined with
+        ``additive=False``.
 
     See Also
     --------
     mlp : the function.
-    StackedAffine : a weight and a bias per feature.
+    StackedAffine : one weight and one bias per feature.
 
     Notes
     -----
-    Parameters are drawn as by `torch.nn.Linear`: uniformly from -1/sqrt(inputs) to 1/sqrt(inputs).
-    Sets do not touch each other, so one optimizer that works by elements trains them all.
+    Parameters are drawn as in `torch.nn.Linear`: uniformly from -1/sqrt(inputs) to 1/sqrt(inputs).
+    The sets are independent, so a single elementwise optimizer trains them all.
 
     Examples
     --------
@@ -143,7 +144,7 @@ class StackedMLP(nn.Module):
             self.intercept = nn.Parameter(torch.zeros(n_sets, self.layer_sizes[-1], **kind))
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew, as `torch.nn.Linear` does; the intercept becomes 0."""
+        """Draw new parameters, as `torch.nn.Linear` does; the intercept becomes 0."""
         for layer in self.layers:
             layer.reset_parameters()
         if self.intercept is not None:
@@ -168,7 +169,7 @@ class StackedMLP(nn.Module):
         return mlp(samples, **self.networks(), set_axis=self.set_axis)
 
     def networks(self) -> dict[str, Any]:
-        """Return the parameters and options, as the functions of networks take them.
+        """Return the parameters and options as arguments of the network functions.
 
         Examples
         --------
@@ -190,7 +191,7 @@ class StackedMLP(nn.Module):
         }
 
     def extra_repr(self) -> str:
-        """Return what stands in the brackets of its name."""
+        """Return the arguments shown in the repr."""
         parts = [
             f"n_sets={self.n_sets}",
             f"layer_sizes={self.layer_sizes}",
@@ -204,16 +205,16 @@ class StackedMLP(nn.Module):
         parts += [f"set_axis={self.set_axis}"] * (self.set_axis != 1)
         return ", ".join(parts)
 
-    # From other forms, and to them.
+    # Conversions.
 
     @classmethod
     def from_weight_sets(cls, sets: WeightSets[Any], *, set_axis: SetAxis = 1) -> StackedMLP:
-        """Make a module of `multisubnet.WeightSets`, on their device; the weights are copied.
+        """Create a module from `multisubnet.WeightSets`, on their device; weights are copied.
 
         Parameters
         ----------
         sets : WeightSets
-            Of a floating dtype that PyTorch has.
+            Sets of a floating dtype that PyTorch supports.
         set_axis : {0, 1}, optional
             As for the module.
 
@@ -260,12 +261,12 @@ class StackedMLP(nn.Module):
 
     @classmethod
     def from_modules(cls, modules: Iterable[nn.Module], *, set_axis: SetAxis = 1) -> StackedMLP:
-        """Stack modules of one structure, each a `torch.nn.Sequential` of Linear and activations.
+        """Stack modules of the same structure: `torch.nn.Sequential` of Linear and activations.
 
         Parameters
         ----------
         modules : iterable of Module
-            As for `multisubnet.WeightSets.from_models`. The parameters are copied.
+            Modules as for `multisubnet.WeightSets.from_models`. The parameters are copied.
         set_axis : {0, 1}, optional
             As for the module.
 
@@ -291,7 +292,7 @@ class StackedMLP(nn.Module):
 
 
 class StackedLinear(nn.Module):
-    """Weights and biases of one layer of all networks of all sets."""
+    """The weights and biases of one layer, for all networks of all sets."""
 
     def __init__(
         self,
@@ -313,13 +314,13 @@ class StackedLinear(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the parameters anew."""
+        """Draw new parameters."""
         bound = self.weight.shape[2] ** -0.5
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
     def extra_repr(self) -> str:
-        """Return the sizes, and whether there is no bias."""
+        """Return the sizes, and whether the layer has no bias."""
         sizes = ", ".join(map(str, self.weight.shape))
         return sizes if self.bias is not None else f"{sizes}, bias=False"
 

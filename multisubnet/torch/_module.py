@@ -1,4 +1,4 @@
-"""N sets of weights as a module of PyTorch."""
+"""N sets of weights as a PyTorch module."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from multisubnet.torch._arrays import apply, tensor_of
 
 
 class StackedAffine(nn.Module):
-    """N sets of weights as one module: a weight and a bias for each feature, in each set.
+    """N sets of weights as one module: one weight and one bias per feature in each set.
 
     Parameters
     ----------
     n_sets, n_features : int
-        N and F.
+        The numbers of sets and of features, N and F.
     bias : bool, optional
         Whether there are biases.
     activation : str or Activation, optional
         As for `multisubnet.affine`.
     set_axis : {0, 1}, optional
-        Where N stands in the shape of the result, and of samples that are not shared. By default
-        it is 1, since what a module returns has the samples first in PyTorch.
+        The axis that runs over sets, in the result and in samples that are not shared. The default
+        is 1, because PyTorch modules return samples along the first axis.
     device, dtype : optional
-        Of the parameters.
+        Device and dtype of the parameters.
 
     Attributes
     ----------
@@ -42,15 +42,14 @@ class StackedAffine(nn.Module):
     Raises
     ------
     ValueError
-        `n_sets` or `n_features` is negative; there is no activation of that name; `set_axis` is
-        not 0 or 1.
+        `n_sets` or `n_features` is negative; the activation is unknown; `set_axis` is not 0 or 1.
     TypeError
-        `activation` is not a name or an Activation.
+        `activation` is neither a name nor an Activation.
 
     Notes
     -----
-    Sets do not touch each other: the gradient of a sum of their losses has the gradient of each, so
-    that one optimizer that works by elements (SGD, Adam) trains them all as if each had its own.
+    The sets are independent. The gradient of the sum of their losses contains the gradient of each
+    loss, so one elementwise optimizer (SGD, Adam) trains them all as if each had its own.
 
     Examples
     --------
@@ -94,9 +93,9 @@ class StackedAffine(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew, from the uniform distribution between -1 and 1.
+        """Draw new parameters from the uniform distribution between -1 and 1.
 
-        That is what `torch.nn.Linear` does for one input. `torch.manual_seed` decides what comes.
+        `torch.nn.Linear` does the same for one input. Use `torch.manual_seed` to reproduce them.
         """
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -1.0, 1.0)
@@ -107,7 +106,7 @@ class StackedAffine(nn.Module):
         Parameters
         ----------
         samples : Tensor, shape (B, F) or (B, N, F)
-            Samples shared by all sets, or one of its own for each; with ``set_axis=0`` the latter
+            Samples shared by all sets, or separate samples per set; with ``set_axis=0`` the latter
             is (N, B, F).
 
         Returns
@@ -119,7 +118,7 @@ class StackedAffine(nn.Module):
         return evaluate(samples, self.weight, self.bias, self.activation, self.set_axis)
 
     def extra_repr(self) -> str:
-        """Return what stands in the brackets of its name."""
+        """Return the arguments shown in the repr."""
         parts = [f"n_sets={self.n_sets}", f"n_features={self.n_features}"]
         if self.bias is None:
             parts.append("bias=False")
@@ -130,16 +129,16 @@ class StackedAffine(nn.Module):
             parts.append(f"set_axis={self.set_axis}")
         return ", ".join(parts)
 
-    # From other forms, and to them.
+    # Conversions.
 
     @classmethod
     def from_weight_sets(cls, sets: WeightSets[Any], *, set_axis: int = 1) -> StackedAffine:
-        """Make a module of `multisubnet.WeightSets`, on their device; the weights are copied.
+        """Create a module from `multisubnet.WeightSets`, on their device; weights are copied.
 
         Parameters
         ----------
         sets : WeightSets
-            Of a floating or complex dtype that PyTorch has.
+            Sets of a floating or complex dtype that PyTorch supports.
         set_axis : {0, 1}, optional
             As for the module.
 
@@ -180,16 +179,16 @@ class StackedAffine(nn.Module):
         activation: str | Activation | None = None,
         set_axis: int = 1,
     ) -> StackedAffine:
-        """Stack modules which each have a weight and a bias for each feature.
+        """Stack modules with one weight and one bias per feature each.
 
         Parameters
         ----------
         modules : iterable of Module
-            Modules of which each multiplies by its parameter `weight`, of shape (F,), and adds
-            its parameter `bias`, of shape (F,), or None: of a class of yours, or a
-            `torch.nn.Linear(1, 1)`. The parameters are copied.
+            Modules that multiply by a parameter `weight` of shape (F,) and add a parameter `bias`
+            of shape (F,), or None: modules of your own class, or `torch.nn.Linear(1, 1)`. The
+            parameters are copied.
         activation : str or Activation, optional
-            What comes after each of them.
+            The activation that follows each module.
         set_axis : {0, 1}, optional
             As for the module.
 
@@ -200,10 +199,10 @@ class StackedAffine(nn.Module):
         Raises
         ------
         ValueError
-            There are none, or their shapes, dtypes or devices differ, or only some have a bias; one
-            does something else, as far as calling it on a few samples shows.
+            There are no modules; their shapes, dtypes or devices differ; only some have a bias; a
+            module does something else (it is called on a few samples).
         TypeError
-            One is no module, or a `StackedAffine`.
+            An item is not a module, or is a `StackedAffine`.
 
         Examples
         --------
@@ -250,9 +249,9 @@ class StackedAffine(nn.Module):
         return module
 
 
-@torch.fx.wrap  # symbolic_trace knows no ndim: it calls this by its name
+@torch.fx.wrap  # symbolic_trace does not know ndim: it records a call of this function
 def sets_first(samples: Tensor) -> Tensor:
-    """Return samples (B, N, F) as (N, B, F), and shared ones as they are."""
+    """Return samples (B, N, F) as (N, B, F); shared samples are unchanged."""
     return samples.transpose(0, 1) if samples.ndim == 3 else samples
 
 
@@ -260,7 +259,7 @@ StackedAffine.__module__ = "multisubnet.torch"  # where pickles look for it
 
 
 def _parameters(module: nn.Module) -> tuple[Tensor, Tensor | None]:
-    """Return weight and bias, of shape (F,), of a module that has been checked."""
+    """Return weight and bias, of shape (F,), of a validated module."""
     arrays = dict(module.named_parameters()) | dict(module.named_buffers())
     bias = arrays.pop("bias", None)
     (weight,) = arrays.values()

@@ -1,4 +1,4 @@
-"""The functions of networks with hidden layers, for tensors."""
+"""The public functions of networks with hidden layers, for tensors."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def mlp(
     set_axis: SetAxis = 0,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Evaluate N sets of small networks: `multisubnet.mlp` of tensors.
+    """Evaluate N sets of small networks: `multisubnet.mlp` for tensors.
 
     As for `affine`. Gradients of samples, layers and the intercept are those of
     `multisubnet.mlp_vjp`. In compiled code, `inputs` is a list.
 
     See Also
     --------
-    StackedMLP : the same with parameters of its own.
+    StackedMLP : the same as a module with its own parameters.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def mlp(
     """
     named = name_operands(samples, layers, intercept)
     how = activation, output_activation, inputs, additive
-    if out is None and are_numbers(*named.values()):  # small calls are not to wait for the rest
+    if out is None and are_numbers(*named.values()):  # a fast path for small calls
         arrays = {name: array_of(name, x) for name, x in named.items()}
         result = ms.mlp(
             arrays["samples"],
@@ -92,7 +92,7 @@ def mlp_select(
     out: Tensor | None = None,
     check: bool | None = None,
 ) -> Tensor:
-    """Evaluate each sample with the networks of one set: `multisubnet.mlp_select` of tensors.
+    """Evaluate each sample with the networks of one set: `multisubnet.mlp_select` for tensors.
 
     As for `mlp` and `affine_select`.
     """
@@ -119,9 +119,9 @@ def mlp_stats(
     set_weight: Any = None,
     statistics: Sequence[str] = ("mean", "std"),
 ) -> tuple[Tensor, ...]:
-    """Predict with an ensemble of networks: `multisubnet.mlp_stats` of tensors.
+    """Compute the mean and spread of an ensemble: `multisubnet.mlp_stats` for tensors.
 
-    Statistics have no gradients: a NotImplementedError in the backward pass.
+    Statistics have no gradients: the backward pass raises NotImplementedError.
     """
     named = name_operands(samples, layers, intercept)
     networks = ops.encode(named, activation, output_activation, inputs, additive)
@@ -143,9 +143,9 @@ def mlp_vjp(
     intercept: Any = None,
     wrt: Sequence[str] = ("samples", "layers", "intercept"),
 ) -> _mlp_vjp.MlpVjp:
-    """Pull a cotangent of `mlp` back to its operands: `multisubnet.mlp_vjp` of tensors.
+    """Compute the vector-Jacobian product: `multisubnet.mlp_vjp` for tensors.
 
-    The gradients have no gradients themselves.
+    The gradients cannot be differentiated.
     """
     named = name_operands(samples, layers, intercept)
     networks = ops.encode(named, activation, output_activation, inputs, additive)
@@ -174,7 +174,7 @@ def mlp_mean_loss(
     per_subnetwork: bool = False,
     dtype: Any = None,
 ) -> Tensor:
-    """Judge N sets of networks: `multisubnet.mlp_mean_loss` of tensors, with gradients.
+    """Compute the mean loss of each of N sets: `multisubnet.mlp_mean_loss`, with gradients.
 
     As for `mean_loss`: layers and the intercept can have gradients.
     """
@@ -202,9 +202,9 @@ def mlp_mean_loss_and_grad(
     per_subnetwork: bool = False,
     dtype: Any = None,
 ) -> MlpLossAndGrad:
-    """Judge N sets of networks, with gradients: `multisubnet.mlp_mean_loss_and_grad` of tensors.
+    """Compute losses and gradients: `multisubnet.mlp_mean_loss_and_grad` for tensors.
 
-    As for `mlp_mean_loss`. The gradients have no gradients themselves.
+    As for `mlp_mean_loss`. The gradients cannot be differentiated.
     """
     named, others, networks = _of_loss(
         (samples, layers, intercept),
@@ -214,7 +214,7 @@ def mlp_mean_loss_and_grad(
     arguments = *_arguments(named), *others, networks, loss, per_subnetwork, dtype_of_loss(dtype)
     losses, *found = ops.mlp_mean_loss_and_grad(*arguments)
     if may_record(arguments) and ops.rounds_gradients(*arguments[:3]):
-        losses = ops.mlp_mean_loss(*arguments)  # whose backward pass rounds once
+        losses = ops.mlp_mean_loss(*arguments)  # its backward pass rounds once
     rest = iter(found)
     return MlpLossAndGrad(losses, _pairs(rest, named), next(rest, None))
 
@@ -226,7 +226,7 @@ def _arguments(tensors: dict[str, Any]) -> tuple[Any, list[Any], Any]:
 
 
 def _pairs(rest: Any, named: dict[str, Any]) -> tuple[tuple[Any, Any], ...]:
-    """Return gradients of a list of parameters as pairs of the layers."""
+    """Return gradients of a list of parameters as (weight, bias) pairs."""
     return tuple((next(rest), None if bias is None else next(rest)) for _, bias in pairs_of(named))
 
 

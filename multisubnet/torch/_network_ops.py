@@ -1,7 +1,7 @@
-"""Networks with hidden layers as operators of PyTorch, with fake results and gradients.
+"""Networks with hidden layers as PyTorch operators, with fake results and gradients.
 
-An operator takes the weights and biases of all layers as one list of tensors, and what is no tensor
-(activations, inputs, which layers have a bias) as one text.
+An operator takes the weights and biases of all layers as one list of tensors, and everything that
+is not a tensor (activations, inputs, which layers have a bias) as one text.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _WRT = "samples", "layers", "intercept"
 
 
 class Networks(NamedTuple):
-    """What is no tensor among the arguments of `mlp`."""
+    """The arguments of `mlp` that are not tensors."""
 
     biased: tuple[bool, ...]
     """Whether each layer has a bias."""
     options: dict[str, Any]
-    """activation, output_activation, inputs and additive."""
+    """The options activation, output_activation, inputs and additive."""
 
     def named(self, samples: Any, parameters: list[Any], intercept: Any) -> dict[str, Any]:
-        """Return operands by name, as `mlp_operands` has them."""
+        """Return operands under the names that `mlp_operands` uses."""
         rest = iter(parameters)
         layers = [(next(rest), next(rest) if has_bias else None) for has_bias in self.biased]
         return mlp_operands.name_operands(samples, layers, intercept)
@@ -53,12 +53,12 @@ class Networks(NamedTuple):
 def encode(
     named: dict[str, Any], activation: Any, output_activation: Any, inputs: Any, additive: Any
 ) -> str:
-    """Return options, and which of the operands by name are there, as a text."""
+    """Encode options, and which named operands are present, as a text."""
     if isinstance(activation, list | tuple):
         hidden: Any = tuple([encoded(one) for one in activation])
     else:
         hidden = encoded(activation)
-    shape = None  # which lists of nothing do not tell
+    shape = None  # nested lists cannot express the shape of an empty array
     if inputs is not None and not isinstance(inputs, list | tuple):
         inputs, shape = np.asarray(inputs).tolist(), np.shape(inputs)
     biased = tuple([bias is not None for _, bias in mlp_operands.pairs_of(named)])
@@ -82,7 +82,7 @@ def _text(
 
 @functools.lru_cache(64)
 def decode(text: str) -> Networks:
-    """Return what `encode` wrote."""
+    """Return the value that `encode` encoded."""
     found = json.loads(text)
     activation = found.pop("activation")
     if not activation or isinstance(activation[0], list):
@@ -101,7 +101,7 @@ def decode(text: str) -> Networks:
 
 
 def _dtypes(samples: Tensor, parameters: list[Tensor], intercept: Tensor | None) -> np.dtype:
-    """Return the dtype that operands have in common."""
+    """Return the common dtype of the operands."""
     operands = {"samples": samples, "layers": parameters, "intercept": intercept}
     return dtypes.result_type(
         *(
@@ -130,7 +130,7 @@ def _working(samples: Tensor, parameters: list[Tensor], intercept: Tensor | None
 
 
 def rounds_gradients(samples: Tensor, parameters: list[Tensor], intercept: Any) -> bool:
-    """Whether gradients are of a narrower dtype than that in which they are computed."""
+    """Return whether the dtype of gradients is narrower than that of their computation."""
     working = _working(samples, parameters, intercept)
     return any(
         x.is_floating_point() and x.dtype != working
@@ -140,7 +140,7 @@ def rounds_gradients(samples: Tensor, parameters: list[Tensor], intercept: Any) 
 
 
 def _count_sets(samples: Tensor, parameters: list[Tensor], intercept: Tensor | None) -> Any:
-    """Return N, of operands that may have sizes which nobody knows before they are there."""
+    """Return N for operands whose sizes may be symbolic."""
     of_sets = [x.shape[0] for x in (*parameters, intercept) if x is not None]
     of_sets += [samples.shape[0]] if samples.ndim == 3 else []
     return next((n for n in of_sets if not is_one(n)), 1)
@@ -162,9 +162,9 @@ def _call(
     others: dict[str, Any] | None = None,
     **options: Any,
 ) -> Any:
-    """Return, as tensors, what a function of this package returns for the arrays behind operands.
+    """Return, as tensors, the result of a function for the arrays behind the operands.
 
-    Gradients of layers become those of the list of parameters; what is None is no element.
+    Gradients of layers become gradients of the parameter list; None is left out.
     """
     kind = decode(networks)
 
@@ -206,7 +206,7 @@ def _save_mlp(ctx, inputs, output):
 
 
 def _wanted(ctx: Any, n_parameters: int) -> str:
-    """Return which of `_WRT` need gradients, as a text."""
+    """Return the names in `_WRT` whose gradients are needed, as a text."""
     needed = ctx.needs_input_grad
     found = needed[0], any(needed[1 : 1 + n_parameters]), needed[1 + n_parameters]
     return ",".join(name for name, is_needed in zip(_WRT, found, strict=True) if is_needed)
@@ -222,7 +222,7 @@ def _mlp_backward(ctx, cotangent):
 
 
 def _by_operand(found: list[Tensor], wrt: str, n_parameters: int) -> tuple[Any, ...]:
-    """Return gradients of samples, parameters and the intercept, None if they are not wanted."""
+    """Return gradients of samples, parameters and the intercept; None if not needed."""
     rest = iter(found)
     of_samples = next(rest) if "samples" in wrt else None
     layers = [next(rest) if "layers" in wrt else None for _ in range(n_parameters)]
@@ -324,7 +324,7 @@ mlp_select_out = CustomOp(
 
 
 def _mlp_select_vjp(samples, parameters, intercept, set_index, cotangent, networks, wrt):
-    """Pull back the samples of each set by themselves; sets of equal numbers of them together."""
+    """Pull back the samples of each set; sets with equal numbers of samples are batched."""
     asked, n_sets = split_names(wrt), _count_sets(samples, parameters, intercept)
     operands = {"samples": [samples], "layers": parameters, "intercept": [intercept]}
     given = [x for name in _WRT if name in asked for x in operands[name] if x is not None]
@@ -398,7 +398,7 @@ def _fake_mlp_mean_loss(samples, parameters, *others):
 
 
 def _recorded_mlp_mean_loss(samples, parameters, intercept, *others):
-    # Gradients in the working dtype are rounded after they are multiplied by the cotangent.
+    # Gradients stay in the working dtype, and are rounded after multiplication by the cotangent.
     working = _working(samples, parameters, intercept)
     parameters = [x.to(working) if x.is_floating_point() else x for x in parameters]
     if intercept is not None and intercept.is_floating_point():
@@ -451,8 +451,8 @@ def _mlp_mean_loss_backward(ctx, cotangent, *of_gradients):
     for i, name in ((0, "samples"), (after + 1, "targets"), (after + 2, "sample_weight")):
         if needed[i]:
             raise NotImplementedError(
-                f"mlp_mean_loss has gradients of layers and intercept only, and {name} requires "
-                f"one: give {name}.detach(), or take a loss of PyTorch of the result of mlp"
+                f"mlp_mean_loss has gradients of layers and intercept only, but {name} requires "
+                f"one: pass {name}.detach(), or apply a PyTorch loss to the result of mlp"
             )
     found = [
         _times(gradient, cotangent, is_shared) if needs and cotangent is not None else None
@@ -495,8 +495,8 @@ def _fake_mlp_stats(samples, parameters, intercept, set_weight, networks, statis
 
 def _no_statistics_backward(ctx, *grads):
     raise NotImplementedError(
-        "mlp_stats has no gradients: call it inside torch.no_grad(), or take mean and spread of "
-        "the result of mlp"
+        "mlp_stats has no gradients: call it inside torch.no_grad(), or compute mean and spread "
+        "from the result of mlp"
     )
 
 

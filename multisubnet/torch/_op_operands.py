@@ -1,4 +1,4 @@
-"""Operands of PyTorch's operators, and what is known of results before they are computed."""
+"""Operands of PyTorch operators, and the shapes and dtypes of their results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def named(samples: Tensor, weight: Tensor, bias: Tensor | None) -> dict[str, Ten
     return {"samples": samples, "weight": weight, "bias": bias}
 
 
-# Names travel as one string: the tracer of TorchScript takes no list of them.
+# Names are joined into one string: the TorchScript tracer does not accept lists of strings.
 
 
 def join_names(names: Iterable[str]) -> str:
@@ -52,7 +52,7 @@ def result_dtype(operands: tuple[Any, ...], activation: Any, parameter: Any) -> 
 
 
 def shape_of(samples: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Any, ...]:
-    """Return (N, B, F) of operands that may have sizes which nobody knows before they are there."""
+    """Return (N, B, F) for operands whose sizes may be symbolic."""
     operands = [x for x in (samples, weight, bias) if x is not None]
     n_samples, n_features = samples.shape[-2:]
     if all(isinstance(n, int) or n.node.has_hint() for x in operands for n in x.shape):
@@ -63,7 +63,7 @@ def shape_of(samples: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Any,
 
 
 def is_one(n: Any) -> bool:
-    """Whether a size, which may be unknown, is known to be 1."""
+    """Return whether a size, which may be symbolic, is known to be 1."""
     return statically_known_true(n == 1)
 
 
@@ -72,7 +72,7 @@ def working_dtype(samples: Tensor, weight: Tensor, bias: Tensor | None) -> torch
 
 
 def rounds_gradients(samples: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    """Whether gradients are of a narrower dtype than that in which they are computed."""
+    """Return whether the dtype of gradients is narrower than that of their computation."""
     of_bias = None if bias is None else bias.dtype
     return _is_narrow(samples.dtype, weight.dtype, of_bias)
 
@@ -89,7 +89,7 @@ def fake_gradient(operand: Tensor, operands: tuple[Any, ...], shape: Any = None)
 
 
 def nothing(tensor: Tensor) -> Tensor:
-    """Return what stands for a result that is not there: operators return tensors only."""
+    """Return a placeholder for an absent result: operators can return only tensors."""
     return tensor.new_empty(0)
 
 
@@ -105,7 +105,7 @@ def pick_gradients(gradients: tuple[Tensor, ...], wrt: str) -> list[Tensor | Non
 
 def check_writable(out: Tensor) -> Tensor:
     if out.is_conj() or out.is_neg():
-        raise ValueError("out is the conjugate of another tensor: give one that is not")
+        raise ValueError("out is a lazy conjugate of another tensor: pass one that is not")
     return out
 
 

@@ -1,4 +1,4 @@
-"""`affine_select` and its gradients as operators of PyTorch."""
+"""`affine_select` and its gradients as PyTorch operators."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ affine_select_out = CustomOp(
 
 
 def _affine_select_vjp(samples, weight, bias, set_index, cotangent, activation, parameter, wrt):
-    """Pull back the samples of each set by themselves; sets of equal numbers of them together."""
+    """Pull back the samples of each set; sets with equal numbers of samples are batched."""
     operands = dict(zip(WRT, (samples, weight, bias), strict=True))
     n_sets = max(len(x) for x in (weight, bias) if x is not None)
     gradients = {}
@@ -104,13 +104,13 @@ def _affine_select_vjp(samples, weight, bias, set_index, cotangent, activation, 
 
 
 def sets_and_rows(set_index: Tensor, n_sets: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield sets that have equal numbers of samples, and these samples, (sets, samples of each)."""
-    # In 64 bits, since N need not fit a narrower index; of uint64, what int64 lacks is negative.
+    """Yield sets with equal numbers of samples, and their samples, (sets, samples per set)."""
+    # In int64, because N may exceed a narrower dtype; uint64 indices above its range are negative.
     index = set_index.to(torch.int64)
     order = torch.argsort(index, stable=True)
     for b in order[[0, -1]].tolist() if len(order) else ():
         if not 0 <= index[b] < n_sets:
-            number = set_index[b].cpu().numpy()  # PyTorch makes no int of large ones
+            number = set_index[b].cpu().numpy()  # PyTorch cannot convert large uint64 to int
             raise IndexError(f"set_index contains {number}, but there are only {n_sets} sets")
     counts = torch.bincount(index, minlength=n_sets)
     starts = torch.cumsum(counts, 0) - counts

@@ -82,7 +82,7 @@ def test_modules_that_are_refused(nn):
     for module, message in (
         (Residual(), "with add of values that are not those of networks"),
         (nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), "with batch_norm, which is neither"),
-        (nn.Sequential(nn.ReLU(), nn.Linear(3, 4)), "with relu in a place where a dense layer"),
+        (nn.Sequential(nn.ReLU(), nn.Linear(3, 4)), "with relu where a dense layer"),
         (nn.Sequential(nn.Linear(3, 4), nn.Hardtanh(-2, 2)), "whose outputs are not those"),
         (
             nn.Sequential(nn.Linear(3, 4), nn.Linear(3, 1)),
@@ -265,7 +265,7 @@ def test_branches_of_torch_that_are_refused(nn):
             lambda nets, x: torch.cat(every(nets, x), 1) + nets[0][0].bias[:3],
             "with __getitem__|with add",
         ),
-        (lambda nets, x: sum(every(nets, x)) + nets[0][0].bias, "with add of an array, in a place"),
+        (lambda nets, x: sum(every(nets, x)) + nets[0][0].bias, "with add of an array where"),
         (lambda nets, x: torch.cat(every(nets, x), 1).abs(), "with abs, which is neither"),
         (lambda nets, x: torch.cat(every(nets, x), 1).cumsum(1), "with cumsum, which is neither"),
         (lambda nets, x: torch.cat([nets[0](x[:, :1]), x], 1), "with cat of 2 values that are not"),
@@ -381,7 +381,7 @@ def test_models_that_are_refused(keras):
     x = keras.Input((3,))
     for outputs, message in (
         (layers.Add()([x, layers.Dense(3)(x)]), "with Add"),
-        (layers.BatchNormalization()(layers.Dense(3)(x)), "with BatchNormalization in a place"),
+        (layers.BatchNormalization()(layers.Dense(3)(x)), "with BatchNormalization where"),
         (
             layers.Concatenate()([layers.Dense(3)(x), layers.Dense(2)(x)]),
             "with branches that differ in their layers",
@@ -570,8 +570,8 @@ def test_grouped_and_sliced_models_that_are_refused(keras):
         (x, layers.Concatenate()([x, *branches()]), "with Concatenate of 4 values that are not"),
         (x, layers.Softmax()(layers.Concatenate()(branches())), "with a softmax in a branch"),
         (x, layers.Add()([shared(x), shared(x), layers.Dense(2)(x)[:, ::-1]]), "with Add of diff"),
-        (grid, layers.Dense(2)(grid), "with Dense, which uses the same weights at several places"),
-        (grid, layers.Conv1D(2, 2)(grid), r"with Conv1D of values of shape \(4, 3\), in a place"),
+        (grid, layers.Dense(2)(grid), "with Dense, which uses the same weights in several places"),
+        (grid, layers.Conv1D(2, 2)(grid), r"with Conv1D of values of shape \(4, 3\), where"),
         (grid, layers.EinsumDense("abc,cd->adb", (2, 4))(grid), "uses the same weights at several"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -442,7 +442,7 @@ def test_losses_have_gradients_of_parameters_only(model, name):
     operands = {"samples": x, "targets": draw(5, 3, seed=3), "sample_weight": torch.ones(5)}
     operands[name].requires_grad_()
     losses = mst.mean_loss(weight=w, bias=None, **operands)
-    with pytest.raises(NotImplementedError, match=rf"and {name} requires one: give {name}.detach"):
+    with pytest.raises(NotImplementedError, match=rf"but {name} requires one: pass {name}.detach"):
         losses.sum().backward()
 
 
