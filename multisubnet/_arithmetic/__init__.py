@@ -1,1 +1,1 @@
-"""The specification: recipes, the order of sums, the floating-point mode."""
+"""The specification of the arithmetic: recipes, the order of sums, the floating-point mode."""

@@ -1,6 +1,6 @@
-"""Activation functions, as users name them.
+"""Activation functions, by the names that users give.
 
-Their recipes are imported when one is asked for: who does without should not wait for them.
+The recipes are imported on first use, to keep the import of the package fast.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ActivationName = Literal[
 ]  # fmt: skip
 ActivationLike = Union[ActivationName, "Activation"]
 
-# PyTorch's, Keras' and scikit-learn's names of the same functions, with the same defaults.
+# Names of the same functions, with the same defaults, in PyTorch, Keras and scikit-learn.
 ALIASES = {
     **dict.fromkeys(("identity", "Identity"), "linear"),
     "ReLU": "relu",
@@ -47,30 +47,30 @@ _DIFFERENT = {
     "leakyrelu": "the slope differs between libraries (0.01 in PyTorch, 0.3 in Keras' layer); use "
     "Activation('leaky_relu', negative_slope=0.01), for example",
     "prelu": "its slope is trained; use Activation('leaky_relu', negative_slope=...) with a number",
-    "softmax": "it mixes outputs, and an activation is a function of one number; use 'linear', and "
-    "the loss 'categorical_crossentropy_from_logits'",
+    "softmax": "it combines outputs, but an activation is a function of one number; use 'linear' "
+    "with the loss 'categorical_crossentropy_from_logits'",
 }
 _VOCABULARY = names.Vocabulary("activation", ALIASES, _DIFFERENT)
 NAMES = tuple(name for name in get_args(ActivationName) if name not in ALIASES)
 _LARGEST = float(np.finfo(np.float64).max)
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
-# The name of the parameter of those that have one, and what Keras takes by default.
+# The names and Keras' default values of parameters.
 PARAMETERS = {"leaky_relu": ("negative_slope", 0.2), "elu": ("alpha", 1.0)}
-OF_INTEGERS = ("relu", "relu6")  # and these keep them integers
-INPUTS = ("x", "parameter")  # what the programs of activations are given
+OF_INTEGERS = ("relu", "relu6")  # defined for integers, with integer results
+INPUTS = ("x", "parameter")  # inputs of the programs of activations
 
 
 class Activation:
-    """An activation function: needed for those that have a parameter, and for derivatives.
+    """An activation function, for functions with a parameter and for derivatives.
 
-    A function that takes an activation also takes its name alone, and then the parameter is Keras'
-    default. Activations are immutable, and equal if name, parameter and order are; the parameters
-    0.0 and -0.0 differ, as their results do.
+    Functions that take an activation also accept its name, and then use Keras' default for the
+    parameter. Activations are immutable. Two are equal if name, parameter and order of derivative
+    are equal; the parameters 0.0 and -0.0 differ, because their results do.
 
     Parameters
     ----------
     name : str
-        Keras' name of the function, z being what it is applied to:
+        Keras' name of the function of z:
 
         ================  ==========================================================
         ``linear``        z
@@ -92,13 +92,14 @@ class Activation:
                           Keras' ``gelu(approximate=True)``
         ================  ==========================================================
 
-        Comparisons see no sign of zero: relu(-0.0) is -0.0, as relu6 and hard_tanh are. Upper and
-        lower case are the same, and names that PyTorch and scikit-learn have for these functions
-        work, too: ``"SiLU"``, ``"swish"``, ``"Hardtanh"``, ``"logistic"``, ``"identity"``.
+        Comparisons ignore the sign of zero: relu(-0.0) is -0.0, and so are relu6(-0.0) and
+        hard_tanh(-0.0). Names are not case-sensitive, and the names of these functions in PyTorch
+        and scikit-learn also work: ``"SiLU"``, ``"swish"``, ``"Hardtanh"``, ``"logistic"``,
+        ``"identity"``.
     negative_slope : float, optional
-        Of ``leaky_relu``; 0.2 by default.
+        The parameter of ``leaky_relu``; 0.2 by default.
     alpha : float, optional
-        Of ``elu``; 1 by default.
+        The parameter of ``elu``; 1 by default.
 
     Attributes
     ----------
@@ -107,14 +108,14 @@ class Activation:
     parameter : float or None
         The value of its parameter, if it has one.
     is_derivative : bool
-        Whether it is a derivative, which has none itself (`derivative` is an AttributeError).
+        Whether it is a derivative. A derivative has no `derivative` (AttributeError).
     derivative : Activation
         The derivative with respect to z.
 
     Raises
     ------
     ValueError
-        There is no activation of that name; a parameter is not finite.
+        The name is unknown; a parameter is not finite.
     TypeError
         The name is not a string; the activation has no such parameter; a parameter is not a real
         number.
@@ -125,8 +126,8 @@ class Activation:
 
     Notes
     -----
-    At a kink a derivative is PyTorch's: that of the left side for relu, leaky_relu, elu and selu,
-    and 0 for relu6, hard_sigmoid and hard_tanh.
+    Derivatives at kinks are those of PyTorch: the left-sided one for relu, leaky_relu, elu and
+    selu, and 0 for relu6, hard_sigmoid and hard_tanh.
 
     Examples
     --------
@@ -136,7 +137,7 @@ class Activation:
     array([[[-2.,  6.]]])
     >>> ms.affine([[-20.0, 3.0]], [[1.0, 2.0]], activation=leaky.derivative)
     array([[[0.1, 1. ]]])
-    >>> leaky([-20.0, 6.0])  # by itself
+    >>> leaky([-20.0, 6.0])
     array([-2.,  6.])
     """
 
@@ -156,7 +157,7 @@ class Activation:
                 has = f"only {expected!r}" if expected else "none"
                 raise TypeError(f"{name!r} has no parameter {given!r}: it has {has}")
             if getattr(number, "ndim", None) == 0 and hasattr(number, "item"):
-                number = number.item()  # of an array
+                number = number.item()  # a 0-d array
             if not isinstance(number, numbers.Real):
                 raise TypeError(f"{given} must be a real number, not {number!r}")
             if not -_LARGEST <= number <= _LARGEST:
@@ -181,23 +182,23 @@ class Activation:
     @overload
     def __call__(self, x: ArrayT, /) -> ArrayT: ...
     def __call__(self, x: Any, /) -> Any:
-        """Apply the function to each number of an array, with the bits that `affine` would give.
+        """Apply the function to each element of an array, with the bits that `affine` gives.
 
         Parameters
         ----------
         x : array_like
-            Numbers, of any shape.
+            Numbers, in an array of any shape.
 
         Returns
         -------
         ndarray
-            A new array of the same kind and shape; a scalar of NumPy if `x` is a number.
+            A new array of the same kind and shape; a NumPy scalar if `x` is a number.
 
         Raises
         ------
         TypeError
-            `x` does not have a dtype of numbers, or has one for which the function is not defined,
-            like complex128.
+            The dtype of `x` is not numeric, or the function is not defined for it, as for
+            complex128.
 
         Examples
         --------
@@ -205,7 +206,7 @@ class Activation:
         >>> ms.Activation("relu")([-1.0, 2.0])
         array([-0.,  2.])
         """
-        # By name, since it stands above: the arithmetic imports no functions.
+        # Imported by name, because this room may not import the room of functions.
         return importlib.import_module("multisubnet._functions.activate").activate(self, x)
 
     def _state(self) -> tuple[str, float | None, bool]:
@@ -215,7 +216,7 @@ class Activation:
         return _restored, (*self._state(), type(self))
 
     def __eq__(self, other: object) -> bool:
-        # The parameters 0.0 and -0.0 give zeros of other signs.
+        # The parameters 0.0 and -0.0 give zeros of different signs.
         return isinstance(other, Activation) and repr(self) == repr(other)
 
     def __hash__(self) -> int:
@@ -235,16 +236,16 @@ class Activation:
 
     @property
     def number(self) -> float:
-        """The parameter; 0 for a function that has none."""
+        """The parameter, or 0 if the function has none."""
         return 0.0 if self.parameter is None else self.parameter
 
     @property
     def key(self) -> str:
-        """What backends call the function, whatever its parameter."""
+        """The name of the function in backends, without its parameter."""
         return self.name + "_derivative" * self.is_derivative
 
     def program(self, dtype: np.dtype) -> Program:
-        """Return the program for results of a real dtype; float16 and bfloat16 have float32's."""
+        """Return the program for a real result dtype; float16 and bfloat16 use float32's."""
         return program_of(self.key, np.dtype(np.float32) if dtype.char in "eE" else dtype)
 
 
@@ -255,9 +256,9 @@ def _restored(
 
 
 def resolve_activation(activation: Any, dtype: np.dtype) -> tuple[Activation | None, np.dtype]:
-    """Return an activation, None if it changes nothing, and the working dtype with it.
+    """Return an activation (None if it is linear) and the working dtype with it.
 
-    `dtype` is what the operands have in common.
+    `dtype` is the common dtype of the operands.
     """
     if not isinstance(activation, Activation):
         if not isinstance(activation, str):
@@ -282,7 +283,7 @@ def resolve_activation(activation: Any, dtype: np.dtype) -> tuple[Activation | N
 
 
 def form_of(dtype: np.dtype) -> Any:
-    """Return what recipes need to know of float32 or float64; None of another dtype."""
+    """Return the recipes' constants for float32 or float64, or None for other dtypes."""
     from multisubnet._arithmetic import coefficients
     from multisubnet._arithmetic.elementary import Format
 
@@ -292,7 +293,7 @@ def form_of(dtype: np.dtype) -> Any:
 
 @functools.cache
 def program_of(key: str, dtype: np.dtype) -> Program:
-    """Return the program of the activation with this key in a format."""
+    """Return the program of the activation with this key, in the format of a dtype."""
     from multisubnet._arithmetic.activation_recipes import RECIPES
     from multisubnet._arithmetic.recipe import trace
 

@@ -1,7 +1,7 @@
-"""The recipes of the activations and of their derivatives.
+"""The recipes of the activations and their derivatives.
 
-The true value is the formula with exact real constants, and its limit at an infinity; NaN gives
-NaN. Derivatives at a kink are PyTorch's.
+The exact value is the formula with exact real constants, and its limit at infinity; NaN gives NaN.
+Derivatives at kinks are those of PyTorch.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _sigmoid(x: Real, _, f: Format) -> Real:
     e, low = _unscaled(decay(minus_absolute(x, f), f), f)
     d, d_low = fast_sum(1.0, e)
     word = negative.select(e, 1.0) / d
-    reciprocal = negative.select(1.0 - word, word)  # of d
+    reciprocal = negative.select(1.0 - word, word)  # 1 / d
     return word + (negative.select(low, 0.0) - word * (d_low + low)) * reciprocal
 
 
@@ -208,14 +208,14 @@ def _between(x: Real, low: float, high: float, inside: float) -> Real:
 
 
 def _times(x: Real, factor: Scaled, f: Format) -> Real:
-    """Return x times a factor, scaled where x < 0, that is 0 at -inf, as this is, and 1 at inf."""
+    """Return x times a scaled factor that tends to 0 at -inf, as the product does, and 1 at inf."""
     finite = at_least(x, f.lowest)
     result = finite * factor.word + finite * factor.low
     return (x < 0.0).select(result * factor.power * f.unit, (x > f.largest).select(x, result))
 
 
 def _unscaled(x: Scaled, f: Format) -> tuple[Real, Real]:
-    """Return a scaled number as it is, in two words."""
+    """Return the value of a scaled number in two words."""
     return x.word * x.power * f.unit, x.low * x.power * f.unit
 
 
@@ -236,10 +236,10 @@ def _gelu_slope(t: Real, f: Format) -> tuple[Real, Real]:
 
 
 def _normal_tail(x: Real, f: Format) -> tuple[Scaled, Scaled]:
-    """Return the distribution function of the normal distribution at -|x|, and exp(-x^2 / 2).
+    """Return the normal distribution function at -|x|, and exp(-x^2 / 2).
 
-    The tail, divided by exp(-t^2/2) / (1 + t), hardly changes from t = 0 to infinity, and is a
-    smooth function of t / (t + shift); after Shepherd and Laframboise, Chebyshev approximation of
+    The tail divided by exp(-t^2/2) / (1 + t) changes little from t = 0 to infinity, and is a smooth
+    function of t / (t + shift). After Shepherd and Laframboise, Chebyshev approximation of
     (1 + 2x) exp(x^2) erfc(x), Mathematics of Computation 36 (1981).
     """
     c = f.constants
@@ -255,7 +255,7 @@ def _normal_tail(x: Real, f: Format) -> tuple[Scaled, Scaled]:
 
 
 class Recipes(NamedTuple):
-    """What makes an activation. Recipes get x, the parameter and the format."""
+    """The recipes of an activation. Their arguments are x, the parameter and the format."""
 
     value: Callable[..., Real]
     derivative: Callable[..., Real]

@@ -1,12 +1,12 @@
-"""Recipes of the elementary functions from which activations are made.
+"""Recipes of the elementary functions that activations are made of.
 
-Each is written with single-rounded operations only, without fused multiply-adds, branches or
-tables. Where a rounding would show in the result, its error is carried along as a second word:
-`a` and `a_low` stand for the unrounded sum a + a_low.
+They use only single-rounded operations, without fused multiply-adds, branches or tables. Where a
+rounding error would affect the result, a second word carries it: `a` and `a_low` stand for the
+unrounded sum a + a_low.
 
-The reduction of exp is Cody and Waite's (Software Manual for the Elementary Functions, 1980), with
-Dekker's exact sums (A floating-point technique for extending the available precision, 1971); that
-of log is the one of FreeBSD's e_log.c. Polynomials come from tools/coefficients.py.
+The reduction of exp is that of Cody and Waite (Software Manual for the Elementary Functions, 1980),
+with Dekker's exact sums (A floating-point technique for extending the available precision, 1971).
+The reduction of log is that of FreeBSD's e_log.c. The polynomials come from tools/coefficients.py.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from multisubnet._arithmetic.recipe import Bits, Boolean, Real
 
 
 class Format:
-    """What recipes need to know of float32 or float64."""
+    """The properties of float32 or float64 that recipes need."""
 
     def __init__(self, constants: SimpleNamespace) -> None:
         self.constants = constants
         self.width = 32 if constants.digits == 24 else 64  # bits
-        self.fraction = constants.digits - 1  # bits of it that hold the fraction
+        self.fraction = constants.digits - 1  # bits of the fraction
         self.bias = (1 << (self.width - self.fraction - 2)) - 1
         self.sign = 1 << (self.width - 1)
         self.spare = self.bias // 2 + 1
         self.unit = 2.0**-self.spare
-        # exp of it, times any x below it, is rounded to zero.
+        # exp(lowest), times any x below it, rounds to zero.
         self.lowest = -math.log(2) * (self.bias + constants.digits + 16)
         self.largest = (2 - 2.0**-self.fraction) * 2.0**self.bias
-        # Added to a number that is not too large, it rounds it to an integer, which is then found
+        # Adding this number rounds a number of moderate size to an integer, and leaves the integer
         # in the low bits of the sum.
         self.rounder = 1.5 * 2.0**self.fraction
         self.rounder_bits = ((self.bias + self.fraction) << self.fraction) | (
@@ -42,7 +42,7 @@ class Format:
 
 
 class Scaled(NamedTuple):
-    """A number (word + low) * power * f.unit; multiplied in the end, it is rounded once."""
+    """A number (word + low) * power * f.unit; multiplying it out at the end rounds once."""
 
     word: Real
     low: Real
@@ -60,7 +60,7 @@ def minus_absolute(x: Real, f: Format) -> Real:
 
 
 def with_sign_of(x: Real, magnitude: Real, f: Format) -> Real:
-    """Return a magnitude, whatever its own sign, with the sign of x."""
+    """Return a magnitude, regardless of its own sign, with the sign of x."""
     return ((magnitude.bits & (f.sign - 1)) | (x.bits & f.sign)).real
 
 
@@ -80,10 +80,10 @@ def clip(x: Real, low: float, high: float) -> Real:
 
 
 def polynomial(x: Real, coefficients: Sequence[float]) -> Real:
-    """Return a polynomial, of coefficients from the constant up.
+    """Return a polynomial, given its coefficients from the constant up.
 
-    Neighbours are put together pair by pair, with x, then x^2, then x^4 (Estrin's scheme): as many
-    operations as by Horner's rule, but few of them wait for each other.
+    Neighbouring terms are combined in pairs, with x, then x^2, then x^4 (Estrin's scheme). This
+    takes as many operations as Horner's rule, but with shorter chains of dependences.
     """
     terms: list[Any] = list(coefficients)
     while len(terms) > 1:
@@ -135,7 +135,7 @@ def power_of_two(exponent: Bits, f: Format) -> Real:
 
 
 def _exp_parts(x: Real, x_low: Real | None, f: Format) -> tuple[Real, Real, Bits]:
-    """Return p, its low word, n such that exp(x + x_low) = 2**n (1 + p), in the low bits of n."""
+    """Return p, its low word, and n in low bits, such that exp(x + x_low) = 2**n (1 + p)."""
     c = f.constants
     rounded = x * c.log2_e + f.rounder
     n = rounded - f.rounder
@@ -170,7 +170,7 @@ def expm1(x: Real, f: Format) -> tuple[Real, Real]:
 
 
 def exp_near(x: Real, f: Format) -> Real:
-    """Return exp(x) for x <= 0, and 0 where expm1 is -1; done beside expm1, it costs little."""
+    """Return exp(x) for x <= 0, and 0 where expm1 is -1; shares most operations with expm1."""
     p, _, n = _exp_parts(at_least(x, f.lowest / 4), None, f)
     power = power_of_two(n + f.bias, f)
     return (x < f.lowest / 4).select(0.0, power + power * p)
@@ -198,23 +198,23 @@ def _tanh_of_minus(x: Real, f: Format) -> Real:
 
 
 def log(x: Real, f: Format) -> Real:
-    """Return the natural logarithm of x: -inf of 0, NaN of what is negative."""
-    infinite = 0.0 - 1.0 / absolute(x, f)  # at 0
+    """Return the natural logarithm of x: -inf for 0, NaN for negative x."""
+    infinite = 0.0 - 1.0 / absolute(x, f)  # infinite if x is 0
     special = (x < 0.0).select((x - x) / (x - x), infinite)
     result = (x > 0.0).select(log_of_positive(x, f), special)
     return (x <= f.largest).select(result, x)
 
 
 def log_of_positive(x: Real, f: Format) -> Real:
-    """Return the natural logarithm of x > 0, finite; and of 0 what is below all others."""
+    """Return the logarithm of finite x > 0; for 0, a number below all other results."""
     c = f.constants
     subnormal = x < 2.0 ** (1 - f.bias)
     normal = subnormal.select(x * 2.0**c.digits, x)
-    # x = 2**n (1 + g), with 1 + g from 0.707 to 1.414, of which `least` are the bits.
+    # x = 2**n (1 + g), with 1 + g from 0.707, whose bits are `least`, to 1.414.
     least = ((f.bias - 1) << f.fraction) | int((math.sqrt(2) - 1) * 2.0**f.fraction)
     shifted = normal.bits + ((f.bias << f.fraction) - least)
     g = ((shifted & ((1 << f.fraction) - 1)) + least).real - 1.0  # exact
-    integer = 2.0**f.fraction  # of the size whose last bit is worth 1
+    integer = 2.0**f.fraction  # in this range, the last bit has the value 1
     integer_bits = (f.bias + f.fraction) << f.fraction
     n = ((shifted >> f.fraction) + integer_bits).real - (integer + f.bias)
     n = n - subnormal.select(n.constant(c.digits), 0.0)
@@ -249,7 +249,7 @@ def log1p(x: Real, x_low: Real, f: Format) -> tuple[Real, Real]:
 def logistic(a: Real, a_low: Real | None, negative: Boolean, f: Format) -> Scaled:
     """Return 1 / (1 + exp(-a)), or 1 / (1 + exp(a)) where `negative`, for a >= 0.
 
-    Where it is not `negative`, it is word + low, not scaled.
+    Where it is not `negative`, the result is word + low, without scale.
     """
     e = decay(0.0 - a, f, None if a_low is None else 0.0 - a_low)
     power = e.power * f.unit
@@ -257,8 +257,8 @@ def logistic(a: Real, a_low: Real | None, negative: Boolean, f: Format) -> Scale
     d_low = d_low + e.low * power
     numerator = negative.select(e.word, 1.0)
     quotient = numerator / d
-    reciprocal = negative.select(1.0 - quotient * power, quotient)  # of d
-    # What the quotient's upper half leaves over is found exactly.
+    reciprocal = negative.select(1.0 - quotient * power, quotient)  # 1 / d
+    # The remainder of the quotient's upper half is exact.
     (word, _), (d, d_rest) = halves(quotient, f), halves(d, f)
     rest = (numerator - word * d) - word * (d_rest + d_low)
     return Scaled(word, (rest + negative.select(e.low, 0.0)) * reciprocal, e.power)

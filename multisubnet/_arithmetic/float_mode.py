@@ -1,7 +1,7 @@
-"""The floating-point state of a thread: neither subnormals flushed to zero, nor warnings.
+"""The floating-point state of a thread: keeps subnormals, and suppresses warnings.
 
-Some libraries switch their thread to flushing subnormal numbers to zero (``-ffast-math`` at load,
-`torch.set_flush_denormal`, JAX inside its callbacks), and then NumPy flushes as well.
+Some libraries make their thread flush subnormal numbers to zero (``-ffast-math`` at load time,
+`torch.set_flush_denormal`, JAX inside its callbacks). NumPy then flushes as well.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import numpy as np
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# A thread flushes subnormals where the product of these is zero. (They are variables, since the
-# interpreter's compiler would fold a product of two constants.)
+# A thread flushes subnormals if the product of these is zero. (They are variables, because the
+# compiler of Python would fold a product of constants.)
 SMALLEST = 5e-324
 ONE = 1.0
 
-_FENV_BYTES = 256  # more than any platform's fenv_t has
+_FENV_BYTES = 256  # more than sizeof(fenv_t) on any platform
 _FE_DFL_ENV = ctypes.c_void_p(-1)  # in glibc and musl, on every architecture but PowerPC
 
 
 @contextlib.contextmanager
 def subnormals_kept() -> Iterator[None]:
-    """Keep subnormals in this thread inside a ``with`` block."""
+    """Keep subnormals in this thread within a ``with`` block."""
     libm = _libm()
     callers = ctypes.create_string_buffer(_FENV_BYTES)
     libm.fegetenv(callers)
@@ -64,17 +64,16 @@ def _libm() -> ctypes.CDLL:
     return ctypes.CDLL(None)
 
 
-# Entering a copy of a context costs a quarter of entering numpy.errstate.
+# Entering a copy of a context takes a quarter of the time of entering numpy.errstate.
 _QUIET = contextvars.Context()
 _QUIET.run(np.seterr, all="ignore")
 
 
 def without_warnings(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function so that NumPy warns of nothing in it, whatever `numpy.seterr` says.
+    """Decorate a function to suppress all NumPy warnings in it, regardless of `numpy.seterr`.
 
-    The function takes arguments by position alone, and sees no context variable of its caller, such
-    as the choice of a backend: decorate those that ask for one, or call what does, with
-    `numpy.errstate`.
+    The function takes positional arguments only, and does not see context variables of its caller,
+    such as the choice of a backend. Functions that need them use `numpy.errstate` instead.
     """
     by_position: Any = function
 

@@ -1,6 +1,6 @@
-"""The recipes of the losses: of a prediction p and a target t, for each sample and feature.
+"""The recipes of the losses, functions of a prediction p and a target t.
 
-Derivatives are those with respect to p; at a kink they are PyTorch's.
+Derivatives are with respect to p; at kinks they are those of PyTorch.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from multisubnet._arithmetic.elementary import (
 )
 from multisubnet._arithmetic.recipe import Real
 
-_POISSON_EPSILON = 1e-7  # Keras'
-_LEAST_LOG = -100.0  # PyTorch's
-_LEAST_VARIANCE = 1e-12  # PyTorch's, of p (1 - p)
+_POISSON_EPSILON = 1e-7  # as in Keras
+_LEAST_LOG = -100.0  # as in PyTorch
+_LEAST_VARIANCE = 1e-12  # as in PyTorch, for p (1 - p)
 
 
 def _squared_error(p: Real, t: Real, f: Format) -> Real:
@@ -78,10 +78,10 @@ def _log_cosh_derivative(p: Real, t: Real, f: Format) -> Real:
 
 
 def _binary_crossentropy(p: Real, t: Real, f: Format) -> Real:
-    clipped = clip(p, 0.0, 1.0) + 0.0  # which makes 0 of -0
+    clipped = clip(p, 0.0, 1.0) + 0.0  # turns -0.0 into +0.0
     rest, rest_low = fast_sum(1.0, 0.0 - clipped)
     yes = at_least(log_of_positive(clipped, f), _LEAST_LOG)
-    no = at_least(log_of_positive(rest, f) + rest_low, _LEAST_LOG)  # which NaN makes NaN
+    no = at_least(log_of_positive(rest, f) + rest_low, _LEAST_LOG)  # NaN stays NaN
     return 0.0 - (t * yes + (1.0 - t) * no)
 
 
@@ -130,7 +130,7 @@ def _product_derivative(p: Real, t: Real, f: Format) -> Real:
 
 
 class Recipes(NamedTuple):
-    """What makes a loss. Recipes get the prediction, the target and the format."""
+    """The recipes of a loss. Their arguments are the prediction, the target and the format."""
 
     value: Callable[[Real, Real, Format], Real]
     derivative: Callable[[Real, Real, Format], Real]
@@ -149,7 +149,7 @@ LOSSES = {
     "poisson": Recipes(_poisson, _poisson_derivative),
 }
 
-# Those, and what is a loss for sums only: the product with a cotangent.
+# The losses, and the product with a cotangent, which only sums use.
 RECIPES = LOSSES | {"product": Recipes(_product, _product_derivative)}
 
 
@@ -158,9 +158,9 @@ def categorical_crossentropy_from_logits(
 ) -> tuple[Real, list[Real]]:
     """Return -log softmax(logits)[label], and its derivatives with respect to the logits.
 
-    All sums are from left to right. With m the largest logit and e = exp(logit - m), the sum of all
-    e is 1 + rest, where `rest` leaves out the first logit that is m: the loss keeps its digits if
-    it is small. A label that is not the number of a logit gives NaN.
+    All sums run from left to right. With m the largest logit and e = exp(logit - m), the sum of all
+    e is 1 + rest, where `rest` leaves out the first logit equal to m: a small loss keeps its
+    digits. A label out of range gives NaN.
     """
     largest = logits[0]
     for z in logits[1:]:
@@ -172,7 +172,7 @@ def categorical_crossentropy_from_logits(
     seen: Real = largest.constant(0.0)
     for number, (z, power) in enumerate(zip(logits, powers, strict=True)):
         is_largest = largest <= z
-        term = is_largest.select(seen, power)  # the power of the largest one is 1
+        term = is_largest.select(seen, power)  # the power of the largest logit is 1
         seen = is_largest.select(1.0, seen)
         rest = term if rest is None else rest + term
         of_label = (label < number).select(of_label, (label > number).select(of_label, z))

@@ -1,7 +1,7 @@
-"""The mean squared error of linear subnetworks, from moments: the formulas.
+"""The formulas of the mean squared error of linear subnetworks, from moments.
 
-They are computed on arrays, or as vector instructions by the CPU engine. The powers of two by which
-samples and targets are multiplied are called fits.
+They run on arrays or, in the CPU engine, as vector instructions. The powers of two that scale
+samples and targets are called fits.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def value(x: Any) -> tuple[Any, ...]:
-    """Return what is only added up."""
+    """Return the summand of a plain sum."""
     return (x,)
 
 
 def data(x: Any, t: Any, fit_x: Any, fit_t: Any) -> tuple[Any, ...]:
-    """Return what the means are of."""
+    """Return the summands of the means."""
     return x * fit_x, t * fit_t
 
 
 def products(x: Any, t: Any, fit_x: Any, fit_t: Any, mean_x: Any, mean_t: Any) -> tuple[Any, ...]:
-    """Return what the second moments are the means of."""
+    """Return the summands of the second moments."""
     centred = x * fit_x - mean_x
     return centred * centred, centred * (t * fit_t - mean_t)
 
@@ -36,7 +36,7 @@ def products(x: Any, t: Any, fit_x: Any, fit_t: Any, mean_x: Any, mean_t: Any) -
 def rest(
     x: Any, t: Any, fit_x: Any, fit_t: Any, mean_x: Any, mean_t: Any, slope: Any
 ) -> tuple[Any, ...]:
-    """Return the square of what the line of least squares leaves over."""
+    """Return the squared residual of the least-squares line."""
     residual = (t * fit_t - mean_t) - slope * (x * fit_x - mean_x)
     return (residual * residual,)
 
@@ -44,7 +44,7 @@ def rest(
 def signed_rest(
     x: Any, t: Any, fit_x: Any, fit_t: Any, mean_x: Any, mean_t: Any, slope: Any
 ) -> tuple[Any, ...]:
-    """Return that, and what else depends on the signs of weights."""
+    """Return the squared residual, and the summands that depend on the signs of weights."""
     centred = x * fit_x - mean_x
     residual = (t * fit_t - mean_t) - slope * centred
     return residual * residual, centred * centred, centred, centred * residual, residual
@@ -53,7 +53,7 @@ def signed_rest(
 def settled(
     fit_x: Any, fit_t: Any, mean_x: Any, mean_t: Any, slope: Any, spread: Any, rest: Any
 ) -> tuple[Any, ...]:
-    """Return moments as `judged` takes them, with targets as large as they are."""
+    """Return moments in the form that `judged` takes, with targets in their original scale."""
     return 1.0 / fit_x, mean_x, mean_t / fit_t, slope / fit_t, spread, rest / fit_t / fit_t
 
 
@@ -94,9 +94,9 @@ def judged_by_signed_weights(
     *,
     select: Callable[..., Any],
 ) -> tuple[Any, ...]:
-    """Return the same, with the means of x - mean(x), of its product with r, and of r.
+    """Return the same, also given the means of x - mean(x), of its product with r, and of r.
 
-    These are zeros where no weight is negative.
+    These are zero if no weight is negative.
     """
     w = w * unit
     distance = w - slope
@@ -115,7 +115,7 @@ def judged_by_signed_weights(
 
 
 def _infinite_if_parameters_are(loss: Any, distance: Any, b: Any, rest: Any, select: Any) -> Any:
-    """Return the loss, or inf for NaN that comes of an infinite weight or bias alone."""
+    """Return the loss, with NaN replaced by inf if only an infinite weight or bias caused it."""
     return select(loss <= loss, loss, distance * distance + (b * b + rest))
 
 
@@ -126,10 +126,10 @@ FUNCTIONS = {function.__name__: function for function in _FUNCTIONS}
 
 @functools.cache
 def row_program(name: str, last: str) -> tuple[tuple[str, ...], Program]:
-    """Return the names of inputs, and the program, of one of these functions in float64.
+    """Return the input names and the program of one of these functions, in float64.
 
-    The last input is a number, named `last`: the `weight` by which all results are multiplied, or
-    the `divisor` of all but the first one. It may be "", for none.
+    The last input is a number, named by `last`: the `weight` that all results are multiplied by, or
+    the `divisor` of all results but the first. If `last` is empty, there is none.
     """
     from multisubnet._arithmetic.recipe import Boolean, trace
 
@@ -151,12 +151,12 @@ def row_program(name: str, last: str) -> tuple[tuple[str, ...], Program]:
 
 
 class Step(NamedTuple):
-    """A pass over the samples, in which some moments are known: its means add some more."""
+    """A pass over the samples: given the known moments, it adds more."""
 
     terms: Callable[..., tuple[Any, ...]]
     takes: int
     adds: int
-    signed: bool = False  # whether weights have their signs
+    signed: bool = False  # whether the sums use signed weights
 
 
 STEPS = Step(data, 2, 2), Step(products, 4, 2), Step(rest, 5, 1)
@@ -166,5 +166,5 @@ SIGNED_STEPS = (*STEPS[:2], Step(signed_rest, 5, 5, signed=True))
 
 
 def steps_of(sample_weight: Any) -> tuple[Step, ...]:
-    """Return the passes over samples that have weights, or None."""
+    """Return the passes over samples, which are weighted unless `sample_weight` is None."""
     return STEPS if sample_weight is None else SIGNED_STEPS

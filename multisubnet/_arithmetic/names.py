@@ -1,4 +1,4 @@
-"""Names that users give, and what they may have meant by one that there is not."""
+"""Validation of names given by users, with suggestions for unknown ones."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 
 
 class Vocabulary(NamedTuple):
-    """The names of one kind of thing, in upper or lower case."""
+    """The names of one kind of thing; case does not matter."""
 
     what: str
     aliases: Mapping[str, str]
-    """Other libraries' names of the same functions, and ours for each."""
+    """Names of the same functions in other libraries, and ours for each."""
     different: Mapping[str, str]
-    """Other libraries' names of similar functions, in lower case, and what to use instead."""
+    """Names of similar functions in other libraries, in lower case, and advice for each."""
 
     def canonical(self, name: str, names: Sequence[str]) -> str:
-        """Return the one of our `names` that another name stands for, or raise ValueError."""
+        """Return the one of our `names` that a name stands for, or raise ValueError."""
         known = {ours.lower(): ours for ours in names}
         known |= {alias.lower(): ours for alias, ours in self.aliases.items() if ours in names}
         if name.lower() in known:
@@ -28,7 +28,7 @@ class Vocabulary(NamedTuple):
 
 
 def some(what: str, given: Any, names: Sequence[str]) -> list[str]:
-    """Return a name, or names, of which there are these, as a list."""
+    """Return one or several names as a list, or raise if any is unknown."""
     if not isinstance(given, Iterable):
         raise TypeError(f"{what} is {given!r}; expected some of {', '.join(names)}")
     found = [given] if isinstance(given, str) else list(given)
@@ -42,7 +42,7 @@ def some(what: str, given: Any, names: Sequence[str]) -> list[str]:
 def unknown(
     what: str, name: object, names: Iterable[str], aliases: Iterable[str] = ()
 ) -> ValueError:
-    """Return the error of a name that is none of some names, nor of their aliases."""
+    """Return the error for an unknown name, with a suggestion from names and aliases."""
     names = list(names)
     hint = _hint(name, [*aliases, *names])
     return ValueError(f"{what} must be one of {', '.join(names)}, not {name!r}{hint}")

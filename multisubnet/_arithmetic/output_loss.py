@@ -1,4 +1,4 @@
-"""What a network's outputs make of its last sums: their loss, and its slopes."""
+"""The loss of a network's outputs and its slopes, as functions of the sums of the last layer."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ CATEGORICAL = "categorical_crossentropy_from_logits"
 
 
 class OutputLoss(NamedTuple):
-    """The loss of the P outputs of a network at one sample, of the sums z of its last layer.
+    """The loss of the P outputs of a network at one sample, given the sums z of its last layer.
 
-    The program takes `width` outputs at once: one by one for all losses but the categorical
-    crossentropy, which takes all. It is given z0, z1, ..., the target of these outputs, and the
-    activation's parameter. With prediction p = activation(z), its results are
+    The program takes `width` outputs at a time: one for most losses, all for the categorical
+    crossentropy. Its inputs are z0, z1, ..., the target of these outputs, and the parameter of the
+    activation. With prediction p = activation(z), its results are
 
-    - ``value``: loss(p, target); values of a network's outputs are added in the order of outputs;
-    - ``slope``: for each of these outputs dloss/dp, times activation'(z) if that is not linear.
+    - ``value``: loss(p, target); the values of a network's outputs are added in order;
+    - ``slope``: for each of these outputs dloss/dp, times activation'(z) unless that is linear.
     """
 
     loss: str
     """A key of `loss_recipes.RECIPES`, or `CATEGORICAL`."""
     activation: str
-    """The key of the last layer's."""
+    """The key of the last layer's activation."""
     n_outputs: int
 
     @property
     def width(self) -> int:
-        """How many outputs the program takes at once."""
+        """The number of outputs that the program takes at a time."""
         return self.n_outputs if self.loss == CATEGORICAL else 1
 
     def program(self, dtype: np.dtype, value: bool = True, slope: bool = True) -> Program:
-        """Return the program for float32 or float64, whose results are those asked for."""
+        """Return the program for float32 or float64, with the requested results."""
         return _program_of(self.loss, self.activation, self.width, dtype, value, slope)
 
 

@@ -1,13 +1,13 @@
-"""The language in which elementwise functions are written once, for every backend.
+"""The language in which elementwise functions are written once for all backends.
 
-A recipe is a Python function of `Real`s. Called once, with Reals that stand for any numbers of a
-format, it leaves a `Program`: the list of the operations that it did, without branches. NumPy
-carries a program out on arrays (here), Numba gets it as vector instructions
-(_backends/numba/llvm), and CUDA as C++ (_backends/cupy/printing.py). Each operation is rounded
-once, so that all have the same bits.
+A recipe is a Python function of `Real`s. It is called once, with Reals that stand for arbitrary
+numbers of a format, and recorded as a `Program`: the list of its operations, without branches.
+NumPy runs a program on arrays (in this module), Numba compiles it to vector instructions
+(_backends/numba/llvm), and CUDA compiles it as C++ (_backends/cupy/printing.py). Each operation is
+rounded once, so all give the same bits.
 
-A format is a dtype's name: float32 or float64, of whose numbers the bits can be had as unsigned
-integers too, or an integer dtype.
+A format is the name of a dtype: float32 or float64, whose numbers can be read as unsigned integers,
+or an integer dtype.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ import numpy as np
 
 
 class Operation(NamedTuple):
-    """One step of a program. `inputs` are the numbers of earlier steps, or what the table says.
+    """One step of a program. `inputs` are the numbers of earlier steps, unless the table differs.
 
     ========================  =======  ============================================
     name                      kind     inputs
     ========================  =======  ============================================
-    given                     real     a name: what the recipe is given
+    given                     real     a name: an input of the recipe
     constant                  any      the value
     add, subtract, multiply,  real     two real
     divide
     less, less_equal          boolean  two real; False beside a NaN
-    select                    real     a boolean; what is taken where it is true; else
+    select                    real     a boolean; the value if it is true; the value if not
     bits, from_bits           bits     a real; and back
     add, subtract, and, or,   bits     two bits: unsigned integers as wide as the
     shift_left, shift_right            format, wrapping
@@ -42,16 +42,16 @@ class Operation(NamedTuple):
 
     @property
     def uses(self) -> tuple[int, ...]:
-        """The numbers of the operations whose values it needs."""
+        """The numbers of the operations that it uses."""
         return () if self.name in ("input", "constant") else self.inputs
 
 
 class Program(NamedTuple):
-    """The operations of a recipe in a format, and what calls would count anew each time.
+    """The operations of a recipe in a format, with precomputed properties.
 
-    `results` are the numbers of the operations whose values are the results; `cost` is how many
-    operations are on numbers; `last_uses` has, for each operation, the number of the last one that
-    needs its value.
+    `results` are the numbers of the operations that are the results; `cost` is the number of
+    arithmetic operations; `last_uses` has, for each operation, the number of the last operation
+    that uses it.
     """
 
     dtype: np.dtype
@@ -64,7 +64,7 @@ class Program(NamedTuple):
 def trace(
     recipe: Callable[..., tuple[Real, ...]], dtype: np.dtype, names: tuple[str, ...]
 ) -> Program:
-    """Return the program of a recipe, a function of what has these names, in a format."""
+    """Return the program of a recipe in a format; `names` are its inputs."""
     tracer = _Tracer()
     results = recipe(*(tracer.value("input", "real", name) for name in names))
     operations, numbers = tracer.needed_for([result.number for result in results])
@@ -79,7 +79,7 @@ def trace(
 
 
 class _Tracer:
-    """Takes down operations; the same one on the same values is done once."""
+    """Records operations; equal operations on equal values are recorded once."""
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
@@ -88,14 +88,14 @@ class _Tracer:
     def value(self, name: str, kind: str, *inputs: Any) -> Any:
         """Return the value of an operation."""
         operation = Operation(name, kind, inputs)
-        # What is printed tells 0.0 from -0.0.
+        # repr distinguishes 0.0 from -0.0.
         number = self.numbers.setdefault(repr(operation), len(self.operations))
         if number == len(self.operations):
             self.operations.append(operation)
         return _KINDS[kind](self, number)
 
     def needed_for(self, results: list[int]) -> tuple[tuple[Operation, ...], tuple[int, ...]]:
-        """Return the operations that results depend on, numbered anew, and the results' numbers."""
+        """Return the operations that results depend on, renumbered, and the results' numbers."""
         needed = set(results)
         for number in range(max(results), -1, -1):
             if number in needed:
@@ -120,12 +120,12 @@ class _Value:
         return self.tracer.value(name, kind, *(operand.number for operand in operands))
 
     def constant(self, value: float) -> Any:
-        """Return a constant of this one's kind."""
+        """Return a constant of the same kind."""
         return self.tracer.value("constant", self._kind, value)
 
 
 class Real(_Value):
-    """Any number of the format. Constants are rounded to it."""
+    """A number of the format. Constants are rounded to it."""
 
     _kind = "real"
 
@@ -164,7 +164,7 @@ class Real(_Value):
 
     @property
     def bits(self) -> Bits:
-        """Its bits."""
+        """The bits of the number."""
         return self._do("bits", "bits")
 
 
@@ -193,7 +193,7 @@ class Bits(_Value):
 
     @property
     def real(self) -> Real:
-        """The number that has these bits."""
+        """The number with these bits."""
         return self._do("from_bits", "real")
 
 
@@ -203,7 +203,7 @@ class Boolean(_Value):
     _kind = "boolean"
 
     def select(self, yes: Any, no: Any) -> Real:
-        """Return `yes` where this is true, else `no`; one of them is a Real."""
+        """Return `yes` if this is true, else `no`; at least one of them is a Real."""
         given = yes if isinstance(yes, Real) else no
         yes, no = (x if isinstance(x, Real) else given.constant(x) for x in (yes, no))
         return self._do("select", "real", yes, no)

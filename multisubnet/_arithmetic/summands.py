@@ -1,4 +1,4 @@
-"""What is summed up: the loss of each prediction, its slopes, and what gradients are made of."""
+"""The summands: the loss of each prediction, its slopes, and the terms of gradients."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import numpy as np
 if TYPE_CHECKING:
     from multisubnet._arithmetic.recipe import Program, Real
 
-# The operands, and what stands for one that is not there. Adding -0.0 changes nothing, and neither
-# does multiplying by 1.
+# The operands, and the value that replaces an absent one. Adding -0.0 changes nothing, nor does
+# multiplying by 1.
 OPERANDS = {"sample": 1.0, "weight": 1.0, "bias": -0.0, "target": 1.0, "factor": 1.0}
 _GIVEN = (*OPERANDS, "parameter")
 
 
 class Dependence(enum.StrEnum):
-    """What an operand of sums depends on; cuda/sums.cu has the same letters by these names."""
+    """The axes that an operand of sums depends on; cuda/sums.cu uses the same letters and names."""
 
     HELD = "h"
-    """The kept index."""
+    """The kept axis."""
     STREAMED = "s"
-    """The summed one."""
+    """The summed axis."""
     EACH = "e"
     """Both."""
     SCALAR = "f"
-    """The summed one, and not the feature."""
+    """The summed axis, but not the features."""
     UNUSED = "-"
-    """No term has it."""
+    """None: no term uses the operand."""
 
 
 HELD, STREAMED, EACH, SCALAR, UNUSED = Dependence
@@ -38,7 +38,7 @@ OUTPUTS = ("loss", "error", "slope_sample", "slope", "slope_weight")
 
 
 class Summands(NamedTuple):
-    """What is computed together, for each of which there is a sum.
+    """The values computed and summed together.
 
     With z = sample * weight + bias, prediction p = activation(z) and s = dloss/dp * dp/dz:
 
@@ -50,8 +50,8 @@ class Summands(NamedTuple):
     slope_weight    s * weight
     ==============  ===============
 
-    Those that are computed stand in this order. Where they are `weighted`, the loss, the error and
-    s are multiplied by a factor first.
+    The requested ones appear in this order. If `weighted`, the loss, the error and s are first
+    multiplied by a factor.
     """
 
     loss: str
@@ -61,26 +61,26 @@ class Summands(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What names their program."""
+        """The name of the program of these summands."""
         weighted = ["weighted"] * self.weighted
         return " ".join([self.loss, self.activation, *self.outputs, *weighted])
 
     @staticmethod
     def of_key(key: str) -> Summands:
-        """Return the terms with this key."""
+        """Return the summands with this key."""
         loss, activation, *outputs = key.split()
         weighted = outputs[-1] == "weighted"
         return Summands(loss, activation, tuple(outputs[: len(outputs) - weighted]), weighted)
 
     def program(self, dtype: np.dtype) -> Program:
-        """Return the program of their recipe, for float32 or float64."""
+        """Return the program of the summands, for float32 or float64."""
         return _program_of(self, dtype)
 
     def kinds(self, operands: dict[str, Any], dtype: np.dtype) -> str:
-        """Return what each of the OPERANDS, of shape (kept, summed, F), depends on.
+        """Return the dependence of each of the OPERANDS, of shape (kept, summed, F), as letters.
 
-        Weight and bias depend on the kept index alone if they can (then the sums are over samples),
-        or else on the summed one alone. An operand that is None depends on nothing.
+        Weight and bias depend on the kept axis alone if possible (sums over samples), else on the
+        summed axis alone. An operand that is None depends on nothing.
         """
         used = {x.inputs[0] for x in self.program(dtype).operations if x.name == "input"}
         parameters = [operands.get("weight"), operands.get("bias")]

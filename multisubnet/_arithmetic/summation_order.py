@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     pass
 
 
-# The order of summation, by the absolute index along the summed axis: RUN terms are added one after
-# the other in the working dtype, the totals of BLOCK terms' runs in float64, those of blocks in
-# float64 by a binary tree.
+# The order of summation, by the index along the summed axis: RUN terms are added one after the
+# other in the working dtype; the totals of the runs in a BLOCK of terms are added in float64; the
+# totals of blocks are added in float64 by a binary tree.
 RUN = 32
 
 

@@ -1,9 +1,9 @@
-"""Dask arrays: the functions of this package on data and sets that no machine could hold.
+"""The functions of this package for Dask arrays, for data and sets too large for one machine.
 
-They have the arguments and errors of the functions of the same names in `multisubnet`, return Dask
-arrays, and compute nothing until those are computed. The tasks are the functions of this package on
-NumPy or CuPy chunks; sums go through the same fixed tree in every case, so that the bits depend
-neither on the chunks nor on who computed them.
+They have the arguments and errors of the functions with the same names in `multisubnet`, and return
+Dask arrays without computing anything. The tasks apply the functions of this package to NumPy or
+CuPy chunks. Sums use the same fixed tree for any chunks, so the bits depend neither on the chunks
+nor on the workers.
 
 >>> import dask.array as da
 >>> import multisubnet as ms
@@ -20,7 +20,7 @@ import dask
 
 if tuple(int(part) for part in dask.__version__.split(".")[:2]) < (2024, 8):
     raise ImportError(
-        f"multisubnet.dask needs dask 2024.8 or newer, and {dask.__version__} is installed: "
+        f"multisubnet.dask needs dask 2024.8 or newer, but {dask.__version__} is installed: "
         f"pip install --upgrade 'dask[array]'"
     )
 

@@ -1,4 +1,4 @@
-"""The functions of Dask arrays."""
+"""The public functions for Dask arrays."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def affine(
 ) -> da.Array:
     """Evaluate N sets of weights on the same samples, lazily: `multisubnet.affine`.
 
-    Some operands are Dask arrays, of NumPy or CuPy chunks. The result has a block for each chunk of
-    sets, of samples and of features. Operands that are not Dask arrays are cut so that a block has
-    about the bytes of Dask's setting ``array.chunk-size``. There is no `out`: `dask.array.store`
-    and `to_zarr` write results that are too large.
+    At least one operand is a Dask array, of NumPy or CuPy chunks. The result has one block per
+    chunk of sets, of samples and of features. Operands that are not Dask arrays are split so that a
+    block has about as many bytes as Dask's setting ``array.chunk-size``. There is no `out`; write
+    large results with `dask.array.store` or `to_zarr`.
 
     Raises
     ------
     ValueError, TypeError
-        As for `multisubnet.affine`, now, and not when it is computed; an operand has chunks of
-        unknown size; `out` is given.
+        As for `multisubnet.affine`, immediately and not when the result is computed; the chunks of
+        an operand have unknown sizes; `out` is given.
 
     Examples
     --------
@@ -75,12 +75,11 @@ def mean_loss(
     per_feature: bool = False,
     dtype: Any = None,
 ) -> da.Array:
-    """Judge N sets of weights, lazily: `multisubnet.mean_loss`.
+    """Compute the mean loss of each of N sets, lazily: `multisubnet.mean_loss`.
 
-    The bits do not depend on the chunks. Where samples are in several chunks, these are made to be
-    of 4096 samples times a power of two, which they should be from the start: then nothing is
-    moved. A task returns a sum for each set and feature of its chunks. Errors are raised as by
-    `affine`.
+    The bits do not depend on the chunks. If samples have several chunks, they are rechunked to 4096
+    samples times a power of two; with such chunks from the start, no data are moved. A task returns
+    one sum per set and feature of its chunks. Errors are raised as by `affine`.
 
     Examples
     --------
@@ -106,10 +105,10 @@ def mean_loss_and_grad(
     per_feature: bool = False,
     dtype: Any = None,
 ) -> tuple[da.Array, da.Array, da.Array | None]:
-    """Judge N sets of weights, lazily, with gradients: `multisubnet.mean_loss_and_grad`.
+    """Compute losses and gradients, lazily: `multisubnet.mean_loss_and_grad`.
 
-    As for `mean_loss`. Compute the results together, by ``dask.compute(loss, grad_weight,
-    grad_bias)``: they share the work.
+    As for `mean_loss`. Compute the results together, with
+    ``dask.compute(loss, grad_weight, grad_bias)``, to share the work.
     """
     operands = samples, weight, bias, targets, sample_weight
     results = _judged(operands, with_gradients(bias), loss, activation, per_feature, dtype)
@@ -125,11 +124,11 @@ def affine_stats(
     set_weight: Any = None,
     statistics: Sequence[str] = ("mean", "std"),
 ) -> tuple[da.Array, ...]:
-    """Predict with an ensemble, lazily: `multisubnet.affine_stats`.
+    """Compute the mean and spread of an ensemble, lazily: `multisubnet.affine_stats`.
 
-    The bits do not depend on the chunks. Where sets are in several chunks, these are made to be of
-    4096 sets times a power of two. For the spread the sets are passed over twice. Errors are raised
-    as by `affine`.
+    The bits do not depend on the chunks. If sets have several chunks, they are rechunked to 4096
+    sets times a power of two. The spread takes a second pass over the sets. Errors are raised as by
+    `affine`.
     """
     names = names_of(statistics)
     given = ChunkedOperands(samples=samples, weight=weight, bias=bias, set_weight=set_weight)
@@ -157,10 +156,10 @@ def affine_stats(
 
 
 def refuse_out(out: Any) -> None:
-    """Raise if there is an array for a result."""
+    """Raise if `out` is given."""
     if out is not None:
         raise TypeError(
-            "out cannot be given with Dask arrays, which are computed later: write the result "
+            "out does not work with Dask arrays, which are computed later: write the result "
             "with dask.array.store or to_zarr"
         )
 
@@ -173,7 +172,7 @@ def _judged(
     per_feature: bool,
     dtype: Any,
 ) -> list[da.Array]:
-    """Return the means of some terms of the loss, that of the loss first."""
+    """Return the means of the loss and of other summands, loss first."""
     names = "samples", "weight", "bias", "targets", "sample_weight"
     given = ChunkedOperands(**dict(zip(names, operands, strict=True)))
     judgement = LossProblem(given.stand_ins(*names), outputs, loss, activation, per_feature, dtype)
@@ -194,7 +193,7 @@ def _judged(
 
 
 def _by_moments(given: ChunkedOperands, judgement: LossProblem) -> list[da.Array]:
-    """Return the means of the closed form: its passes over the samples, and then the sets."""
+    """Return the means of the closed form: passes over the samples, then over the sets."""
     working = judgement.problem.dtype
     total = given.total_weight("sample_weight", working=working, in_closed_form=True)
     data = given.pairs("samples", "targets", "sample_weight")

@@ -1,4 +1,4 @@
-"""Graphs of Dask _tasks: operands brought to common chunks, and what is made of those."""
+"""Dask graphs: operands in common chunks, and tasks on these chunks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Pair = tuple[Any, str]  # an array, or None, and its axes
 
 _FLOAT64 = np.dtype(np.float64)
 
-# Nodes of the tree that one task adds up: a power of two, or there would be another tree.
+# Number of nodes that one task adds: a power of two, to keep the order of the tree.
 _NEIGHBOURS = 8
 
-# The axes of each operand: n sets, b samples, f features. Those that it lacks it does not depend
-# on. Of results there are also: o outputs, k one row, m and p moments, w one total weight.
-# Networks are cut along n and b only: their other axes (f, s and i to k) have one chunk, whose
-# length does not need to be the same for all operands. Their results have u, v, ... in place of
-# these, and t, all sums of one set.
+# The axes of each operand: n sets, b samples, f features. An operand does not depend on axes that
+# it lacks. Results also have: o outputs, k one row, m and p moments, w one total weight. Networks
+# are split along n and b only. Their other axes (f, s and i to k) have one chunk, whose length may
+# differ between operands. Their results have u, v, ... in place of these, and t, all sums of one
+# set.
 _AXES = {
     "samples": "nbf",
     "weight": "nf",
@@ -41,7 +41,7 @@ _AXES_OF_LAYERS = "nsij", "nsj"  # weights and biases
 
 
 class ChunkedOperands:
-    """Operands by name, of which some are Dask arrays, others NumPy or CuPy arrays, or None."""
+    """Operands by name: Dask arrays, NumPy or CuPy arrays, or None."""
 
     def __init__(self, **operands: Any):
         of_one_chunk = {}
@@ -62,7 +62,7 @@ class ChunkedOperands:
         self._backend = choice.choice()
 
     def stand_ins(self, *names: str) -> Any:
-        """Return arrays of the shapes and dtypes of operands, of no memory, for checks."""
+        """Return arrays with the operands' shapes and dtypes, but without memory, for checks."""
         return tuple(
             None if x is None else np.broadcast_to(np.zeros((), x.dtype), x.shape)
             for x in (self.arrays[name] for name in names)
@@ -76,11 +76,10 @@ class ChunkedOperands:
         summed: str = "",
         whole: dict[str, int] | None = None,
     ) -> None:
-        """Give all operands the chunks that they have in common along axes of these lengths.
+        """Give all operands common chunks along axes of these lengths.
 
-        Sets or samples that no Dask array has are cut so that a result over the axes that are
-        `kept`, of a dtype, has blocks of the size that Dask is set to. Of these axes some may be
-        `whole`.
+        Sets or samples that are not in any Dask array are split so that a result over the `kept`
+        axes has blocks of the size set in Dask. Axes in `whole` are not split.
         """
         whole = whole or {}
         is_empty = 0 in (*lengths.values(), *whole.values())
@@ -101,7 +100,7 @@ class ChunkedOperands:
             self.arrays[name] = self._cut(name, lengths)
 
     def _chunks_along(self, axis: str, length: int) -> list[tuple[int, ...]]:
-        """Return the chunks that Dask arrays have along an axis of this length."""
+        """Return the chunks of the Dask arrays along an axis of this length."""
         return [
             x.chunks[index.index(axis)]
             for x, index in self.pairs(*self.arrays)
@@ -110,7 +109,7 @@ class ChunkedOperands:
         ]
 
     def _cut(self, name: str, lengths: dict[str, int]) -> Any:
-        """Return an operand in the chunks that are common to all."""
+        """Return an operand in the common chunks."""
         x, index = self.pair(name)
         if x is None:
             return None
@@ -120,7 +119,7 @@ class ChunkedOperands:
         )
         if isinstance(x, da.Array):
             return x.rechunk(chunks)
-        key = None if self.xp is np else False  # of NumPy arrays, a hash of the content
+        key = None if self.xp is np else False  # NumPy arrays are keyed by a hash of their data
         return da.from_array(x, chunks, name=key, asarray=False)
 
     def pair(self, name: str) -> Pair:
@@ -146,10 +145,9 @@ class ChunkedOperands:
         concatenate: bool | None = True,
         summed: str = "",
     ) -> da.Array:
-        """Return what a function makes of blocks of arrays with these axes.
+        """Return the result of a function of blocks of arrays with these axes.
 
-        It has the axes of `index`, and the dtype. Of an axis that is `summed` one row is left of
-        each chunk.
+        The result has the axes of `index`. On a `summed` axis, each chunk leaves one row.
         """
         flat = [item for x, axes in pairs for item in (x, None if x is None else axes)]
         chunks: dict[str, Any] = {axis: self.chunks[axis] for axis in index if axis in self.chunks}
@@ -177,10 +175,10 @@ class ChunkedOperands:
         sizes: dict[str, int] | None = None,
         concatenate: bool | None = True,
     ) -> da.Array:
-        """Return the sums over sets or samples, which `index` lacks; the function makes nodes.
+        """Return the sums over sets or samples, which `index` lacks; the function returns nodes.
 
-        Other functions than sums have another one to `join` nodes. Axes of the result that no
-        operand has are of length 1, or of the `sizes`.
+        Reductions other than sums pass their own function to `join` nodes. Axes of the result that
+        no operand has have length 1, or the lengths in `sizes`.
         """
         (summed,) = {*"nb"} & {axis for x, axes in pairs if x is not None for axis in axes} - {
             *index
@@ -208,7 +206,7 @@ class ChunkedOperands:
         )
 
     def normalize(self, name: str, working: np.dtype) -> None:
-        """Divide weights, if there are any, by the power of two of the largest one."""
+        """Divide weights, if given, by the power of two of the largest one."""
         weights, axis = self.pair(name)
         if weights is None:
             return
@@ -220,9 +218,9 @@ class ChunkedOperands:
         self.arrays[name] = self.combined(function, axis, _FLOAT64, *pairs)
 
     def total_weight(self, name: str, *, in_closed_form: bool = False, **options: Any) -> Pair:
-        """Return the sum of the weights of samples or sets, an array of one, or None.
+        """Return the sum of the weights of samples or sets, an array of one element, or None.
 
-        For the closed form return two sums, of shape (2, 1).
+        For the closed form, return two sums, of shape (2, 1).
         """
         index, rows = ("kw", 2) if in_closed_form else ("w", 1)
         weights, axis = self.pair(name)
@@ -238,15 +236,15 @@ class ChunkedOperands:
 
 
 def _name(function: Callable[..., Any]) -> str:
-    """Return what _tasks are called on Dask's dashboard."""
+    """Return the name of tasks on Dask's dashboard."""
     return getattr(function, "func", function).__name__.removesuffix("_of_chunks")
 
 
 def _check_chunks(name: str, array: da.Array) -> None:
     if np.isnan(array.shape).any():
         raise ValueError(
-            f"{name} has chunks of unknown size, its shape being {array.shape}; expected known "
-            f"ones: call {name}.compute_chunk_sizes() first"
+            f"{name} has chunks of unknown size, with shape {array.shape}; expected known "
+            f"sizes: call {name}.compute_chunk_sizes() first"
         )
     if type(array._meta) is not np.ndarray and not namespaces.is_cupy(array._meta):
         raise TypeError(
@@ -255,7 +253,7 @@ def _check_chunks(name: str, array: da.Array) -> None:
 
 
 def _in_blocks(chunks: tuple[int, ...]) -> tuple[int, ...]:
-    """Return chunks of a power of two of blocks, about as long: one chunk is left as it is."""
+    """Return chunks of a power of two of blocks, of similar length; a single chunk is unchanged."""
     if len(chunks) == 1:
         return chunks
     rows = BLOCK << max((max(chunks) // BLOCK).bit_length() - 1, 0)

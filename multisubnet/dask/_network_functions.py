@@ -1,6 +1,6 @@
-"""Networks with hidden layers of Dask arrays.
+"""Networks with hidden layers for Dask arrays.
 
-They are cut along sets and samples; networks and units of a set stay together.
+They are split along sets and samples; the networks and units of a set stay together.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FLOAT64 = np.dtype(np.float64)
 
 
 class _Networks:
-    """Operands of networks, some of which are Dask arrays, and the options of `mlp`."""
+    """Operands of networks, at least one of them a Dask array, and the options of `mlp`."""
 
     def __init__(self, samples: Any, layers: Any, intercept: Any, options: Options, **others: Any):
         named = name_operands(samples, layers, intercept)
@@ -41,11 +41,11 @@ class _Networks:
 
     @property
     def pairs(self) -> list[Pair]:
-        """Operands and their axes, in the order of `names`."""
+        """The operands and their axes, in the order of `names`."""
         return self.given.pairs(*self.names)
 
     def task(self, function: Callable[..., Any], *others: str, **options: Any) -> partial:
-        """Return a task of operands by name, and of these others after them."""
+        """Return a task that takes the operands by name, followed by these others."""
         return partial(function, names=self.names + others, options=self.options, **options)
 
 
@@ -63,8 +63,8 @@ def mlp(
 ) -> da.Array:
     """Evaluate N sets of small networks, lazily: `multisubnet.mlp`.
 
-    As for `affine`. The result has a block for each chunk of sets and of samples. Other axes of
-    operands become one chunk each. `inputs` is known at once.
+    As for `affine`. The result has one block per chunk of sets and of samples. Other axes of
+    operands are merged into one chunk each. `inputs` must be concrete.
 
     Examples
     --------
@@ -109,8 +109,8 @@ def mlp_select(
 ) -> da.Array:
     """Evaluate each sample with the networks of one set, lazily: `multisubnet.mlp_select`.
 
-    As for `mlp`. A task takes a chunk of sets and those samples of a chunk that are theirs; another
-    one puts the values of a chunk of samples together, and finds an index that is out of range.
+    As for `mlp`. One task takes a chunk of sets and the samples of a chunk that use them. Another
+    combines the values of a chunk of samples, and raises if an index is out of range.
     """
     refuse_out(out)
     options = Options(activation, output_activation, inputs, additive)
@@ -161,7 +161,7 @@ def mlp_stats(
     set_weight: Any = None,
     statistics: Sequence[str] = ("mean", "std"),
 ) -> tuple[da.Array, ...]:
-    """Predict with an ensemble of networks, lazily: `multisubnet.mlp_stats`.
+    """Compute the mean and spread of an ensemble, lazily: `multisubnet.mlp_stats`.
 
     As for `mlp` and `affine_stats`.
     """
@@ -210,9 +210,9 @@ def mlp_mean_loss(
     per_subnetwork: bool = False,
     dtype: Any = None,
 ) -> da.Array:
-    """Judge N sets of networks, lazily: `multisubnet.mlp_mean_loss`.
+    """Compute the mean loss of each of N sets, lazily: `multisubnet.mlp_mean_loss`.
 
-    As for `mlp` and `mean_loss`. A task returns a sum for each set and network of its chunks.
+    As for `mlp` and `mean_loss`. A task returns one sum per set and network of its chunks.
     """
     options = Options(activation, output_activation, inputs, additive)
     others = {"targets": targets, "sample_weight": sample_weight}
@@ -235,10 +235,10 @@ def mlp_mean_loss_and_grad(
     per_subnetwork: bool = False,
     dtype: Any = None,
 ) -> MlpLossAndGrad:
-    """Judge N sets of networks, lazily, with gradients: `multisubnet.mlp_mean_loss_and_grad`.
+    """Compute losses and gradients, lazily: `multisubnet.mlp_mean_loss_and_grad`.
 
-    As for `mlp_mean_loss`. Compute the results together, by ``dask.compute(loss, grad_layers)``:
-    they share the work. A task returns a sum for each parameter, too.
+    As for `mlp_mean_loss`. Compute the results together, with ``dask.compute(loss, grad_layers)``,
+    to share the work. A task also returns one sum per parameter.
     """
     options = Options(activation, output_activation, inputs, additive)
     others = {"targets": targets, "sample_weight": sample_weight}

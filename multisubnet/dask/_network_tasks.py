@@ -1,4 +1,4 @@
-"""What Dask's tasks do with chunks of networks with hidden layers."""
+"""Dask tasks on chunks of networks with hidden layers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def mlp_of_chunks(*chunks: Any, names: tuple[str, ...], options: Options, set_ax
 
 @_tasks.task
 def select_of_chunks(bounds: Any, *chunks: Any, names: tuple[str, ...], options: Options) -> Any:
-    """Return the values of those samples whose set is in the chunk of sets, in their order."""
+    """Return the values of the samples whose set is in the chunk of sets, in order."""
     named = _named(names, chunks)
     first, stop = _whole(bounds)[0]
     index = namespaces.on_host(named["set_index"])
@@ -36,9 +36,9 @@ def select_of_chunks(bounds: Any, *chunks: Any, names: tuple[str, ...], options:
 def put_together(
     parts: Any, bounds: Any, set_index: Any, *, shape: tuple[int, ...], dtype: Any, check: Any
 ) -> Any:
-    """Return the values of all samples, those of each chunk of sets being given.
+    """Combine the values of all samples, given per chunk of sets.
 
-    An index that is no set's is an error, or gives NaN, or 0 in dtypes without NaN.
+    An out-of-range index raises, or gives NaN, or 0 in dtypes without NaN.
     """
     xp = namespaces.namespace({"set_index": set_index})
     ends = [_whole(of_chunk)[0] for of_chunk in bounds]
@@ -90,9 +90,9 @@ def divide_columns(
     dtype: np.dtype,
     divisor: float,
 ) -> Any:
-    """Return the means of some columns of totals (1, N, columns), of this shape for each set.
+    """Return the means of some columns of totals (1, N, columns), with this shape per set.
 
-    Without a shape it is one mean over all of them.
+    Without a shape, return one mean over all of them.
     """
     total = totals[0][:, columns].copy()
     means = _tasks.divided(total, 2 if shape else 1, dtype, divisor, weight)
@@ -105,12 +105,12 @@ def _named(names: tuple[str, ...], chunks: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _whole(chunk: Any) -> Any:
-    """Return a chunk that stands in lists, of axes that are not cut."""
+    """Return a chunk that Dask nests in lists because its axes are not split."""
     while isinstance(chunk, list):
         (chunk,) = chunk
     return chunk
 
 
 def _rows(index: np.ndarray, first: int, stop: int) -> np.ndarray:
-    """Return the samples whose set is one of these."""
+    """Return the samples whose set is in this range."""
     return np.flatnonzero((index >= first) & (index < stop))

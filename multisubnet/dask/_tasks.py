@@ -1,7 +1,7 @@
-"""What Dask's tasks do with chunks: the functions of this package, and parts of them.
+"""Dask tasks: the functions of this package, and parts of them, on chunks.
 
-Dask has a task for each core, or as many as a worker has threads: a task works on one thread,
-unless MULTISUBNET_NUM_THREADS says how many.
+Dask runs one task per core, or as many as a worker has threads. A task therefore uses one thread,
+unless MULTISUBNET_NUM_THREADS is set.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FLOAT64 = np.dtype(np.float64)
 
 
 def task(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate what a task calls, on one backend, that was chosen when the graph was made."""
+    """Decorate a task function to run on the backend chosen when the graph was built."""
 
     @functools.wraps(function)
     @keep_subnormals
@@ -39,18 +39,17 @@ def task(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Legacy:
-    """CUDA's legacy default stream, in the protocol by which libraries name streams."""
+    """CUDA's legacy default stream, in the protocol for exchanging streams between libraries."""
 
     def __cuda_stream__(self) -> tuple[int, int]:
         return 0, namespaces.cupy().cuda.runtime.streamLegacy
 
 
 def _stream_for(chunks: Any) -> contextlib.AbstractContextManager:
-    """Return a context whose stream follows the tasks that computed these chunks.
+    """Return a context with a stream that follows the tasks that computed these chunks.
 
-    With CUPY_CUDA_PER_THREAD_DEFAULT_STREAM, each of Dask's threads has a default stream, and the
-    stream of one thread does not wait for that of another. The legacy stream waits for all of them,
-    and they wait for it.
+    With CUPY_CUDA_PER_THREAD_DEFAULT_STREAM, each of Dask's threads has its own default stream, and
+    these do not wait for each other. The legacy stream waits for all of them, and they wait for it.
     """
     if _has_cupy(chunks):
         stream = namespaces.cupy().cuda.Stream
@@ -85,7 +84,7 @@ def stats_of_chunks(*chunks: Any, activation: Any) -> Any:
 
 @task
 def largest_of_chunks(*chunks: Any, working: np.dtype) -> Any:
-    """Return the largest sizes of samples and targets, or of weights, (1, 2 or 1, 1, F)."""
+    """Return the largest absolute values of samples and targets, or weights, (1, 2 or 1, 1, F)."""
     summing = Summing.where(chunks[0], working)
     if len(chunks) == 1:
         return summation.largest_of(summing, chunks[0])[None, None, None]
@@ -96,13 +95,13 @@ def largest_of_chunks(*chunks: Any, working: np.dtype) -> Any:
 
 @task
 def largest_size(nodes: Any, axis: Any, keepdims: bool) -> Any:
-    """Return the largest of some sizes, along their first axis."""
+    """Return the maximum along the first axis."""
     return nodes.max(axis=0, keepdims=keepdims)
 
 
 @task
 def normalize_weights(weights: Any, largest: Any, *, working: np.dtype) -> Any:
-    """Return weights, the largest of which is given, in the size in which they are added up."""
+    """Return weights scaled for summation; the largest of all weights is given."""
     return summation.normalized(Summing.where(weights, working), weights, largest)
 
 
@@ -110,7 +109,7 @@ def normalize_weights(weights: Any, largest: Any, *, working: np.dtype) -> Any:
 def weights_of_chunks(weights: Any, *, working: np.dtype, in_closed_form: bool = False) -> Any:
     """Return the sum of weights, (1, 1, 1, 1): a node of the tree over all weights.
 
-    Or, for the closed form, both of its sums, (1, 1, 2, 1).
+    For the closed form, return both of its sums, (1, 1, 2, 1).
     """
     summing = Summing.where(weights, working)
     if in_closed_form:
@@ -120,7 +119,7 @@ def weights_of_chunks(weights: Any, *, working: np.dtype, in_closed_form: bool =
 
 @task
 def scales_of_sizes(largest: Any, *, working: np.dtype) -> Any:
-    """Return by what samples and targets of these largest sizes are multiplied, (2, F)."""
+    """Return the factors (2, F) that scale samples and targets of these largest values."""
     return closed_form.fits(Summing.where(largest, working), largest[:, 0].copy())
 
 
@@ -137,7 +136,7 @@ def moments_of_chunks(
 
 
 def keep_nodes(nodes: Any, axis: Any, keepdims: bool) -> Any:
-    """Return nodes as they are."""
+    """Return nodes unchanged."""
     return nodes
 
 
@@ -150,7 +149,7 @@ def add_nodes(nodes: Any, axis: Any, keepdims: bool) -> Any:
 
 @task
 def extend_moments(totals: Any, moments: Any, weights: Any, *, number: int, n_samples: int) -> Any:
-    """Return the moments of the closed form that are known after a step."""
+    """Return the moments of the closed form, extended by those of a step."""
     summing = Summing.where(totals, _FLOAT64)
     step = steps_of(weights)[number]
     return closed_form.with_means(summing, step, moments, totals[:, 0], n_samples, weights)
@@ -158,7 +157,7 @@ def extend_moments(totals: Any, moments: Any, weights: Any, *, number: int, n_sa
 
 @task
 def settle_moments(moments: Any) -> Any:
-    """Return the moments of the closed form as sets are judged by them."""
+    """Return the moments of the closed form in the form used to compute losses."""
     return closed_form.settle(Summing.where(moments, _FLOAT64), moments)
 
 
@@ -174,7 +173,7 @@ def losses_from_moments(
     divisor: float,
     is_whole: bool,
 ) -> tuple[Any, ...]:
-    """Return the means of the closed form; the loss of each subnetwork where these are not all."""
+    """Return the means of the closed form; per subnetwork if features are in several chunks."""
     n_sets = next((len(x) for x in (weight, bias) if x is not None and len(x) != 1), 1)
     shape = n_sets, weight.shape[1]
     summing = Summing.where(weight, working, (3, *shape), terms)
@@ -200,7 +199,7 @@ def pick_output(results: list[tuple[Any, ...]], *, output: int, **_: Any) -> Any
 
 @task
 def sum_over_features(results: list[tuple[Any, ...]], *, dtype: np.dtype, divisor: float) -> Any:
-    """Return the losses of sets, whose features are in several chunks."""
+    """Return the losses of sets whose features are in several chunks."""
     of_each = [of_chunk[0] for of_chunk in results]
     xp = namespaces.namespace({"losses": of_each[0]})
     return divided(xp.concatenate(of_each, axis=1), 1, dtype, divisor)
@@ -210,7 +209,7 @@ def sum_over_features(results: list[tuple[Any, ...]], *, dtype: np.dtype, diviso
 def divide(
     totals: Any, weight: Any, *, output: int, ndim: int, dtype: np.dtype, divisor: float
 ) -> Any:
-    """Return the means of totals (outputs, kept, F), or over features, too, with one axis."""
+    """Return the means of totals (outputs, kept, F); with one axis, also over features."""
     return divided(totals[output], ndim, dtype, divisor, weight)
 
 
@@ -222,7 +221,7 @@ def variance_or_std(totals: Any, weight: Any, *, number: int, divisor: float) ->
 
 
 def divided(total: Any, ndim: int, dtype: np.dtype, divisor: float, weight: Any = None) -> Any:
-    """Return totals (kept, F), or their sums over F with one axis, divided."""
+    """Return totals (kept, F), divided; with one axis, their sums over F."""
     summing = Summing.where(total, _FLOAT64)
     out = summing.empty(total.shape[:ndim], dtype)
     summing.backend.finish(total[None], out, divisor, weight)

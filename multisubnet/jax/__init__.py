@@ -7,8 +7,8 @@ what is different for JAX arrays.
 Concrete arrays are passed to the kernels of this package without a copy, on the CPU or a GPU, and
 the results have its bits. Inside `jax.jit`, `jax.grad`, `jax.vmap` and other transformations,
 arrays are traced. The same formulas in JAX operations then take over, and JAX differentiates and
-compiles them with the surrounding code. XLA contracts products and sums to fused multiply-adds and flushes
-subnormal numbers, so those results differ in their last bits.
+compiles them with the surrounding code. XLA contracts products and sums to fused multiply-adds and
+flushes subnormal numbers, so those results differ in their last bits.
 """
 
 try:

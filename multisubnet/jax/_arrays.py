@@ -203,7 +203,7 @@ def _place_of(operands: dict[str, Any]) -> Place:
             continue
         if x.is_deleted():
             raise RuntimeError(
-                f"{name} has been deleted, or donated to a function made by jax.jit: its memory may "
+                f"{name} has been deleted, or donated to a jax.jit function: its memory may "
                 f"hold another array"
             )
         devices = x.devices()

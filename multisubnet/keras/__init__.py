@@ -1,24 +1,25 @@
-"""Keras: layers of N sets of weights, and one model made of N trained ones.
+"""Keras: layers of N sets of weights, and one model that combines N trained ones.
 
-Works on each backend of Keras 3. This module is imported by nobody else: Keras takes seconds.
+Works with every backend of Keras 3. The rest of the package does not import this module, because
+Keras takes seconds to import.
 """
 
 import importlib.util
 
 try:
     import keras
-except ImportError as _error:  # a name that no user of this module sees
+except ImportError as _error:  # an underscore keeps the name out of the module's public names
     if importlib.util.find_spec("keras") is None:
         raise ImportError("multisubnet.keras needs Keras: pip install keras") from _error
     raise ImportError(
-        f"multisubnet.keras needs a backend of Keras, and the one that is chosen cannot be "
-        f"imported ({_error}): install jax, torch or tensorflow, and if it is not tensorflow, set "
-        f"the environment variable KERAS_BACKEND to its name"
+        f"multisubnet.keras needs a Keras backend, but the selected one cannot be imported "
+        f"({_error}): install jax, torch or tensorflow, and unless it is tensorflow, set the "
+        f"environment variable KERAS_BACKEND to its name"
     ) from _error
 
 if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 9):
     raise ImportError(
-        f"multisubnet.keras needs Keras 3.9 or newer, and {keras.__version__} is installed"
+        f"multisubnet.keras needs Keras 3.9 or newer, but {keras.__version__} is installed"
     )
 
 from multisubnet.keras._activation import KerasActivation

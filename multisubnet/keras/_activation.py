@@ -1,4 +1,4 @@
-"""Activations as Keras calls them."""
+"""Activations in the form that Keras uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGE = "multisubnet"
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class KerasActivation:
-    """A `multisubnet.Activation` without a name in Keras, as Keras can save it.
+    """A `multisubnet.Activation` without an equivalent name in Keras, in a form Keras can save.
 
     Parameters
     ----------
@@ -51,17 +51,17 @@ class KerasActivation:
         return self._functions[self.activation.name](x, **self._parameters)
 
     def get_config(self) -> dict[str, Any]:
-        """Return what it can be made of again."""
+        """Return the arguments to create an equal object."""
         return {"name": self.activation.name, **self._parameters}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> KerasActivation:
-        """Make it again."""
+        """Create the object from `get_config`."""
         return cls(**config)
 
 
 def keras_activation(activation: Any) -> Any:
-    """Return what Keras calls an activation; that of an `Activation` has its parameter."""
+    """Return Keras' name or function for an activation, with the parameter of an `Activation`."""
     if not isinstance(activation, Activation):
         return activations.get(activation)
     _refuse_derivative(activation)
@@ -74,7 +74,7 @@ def keras_activation(activation: Any) -> Any:
 
 
 def own_activation(activation: Any) -> Activation | None:
-    """Return the `multisubnet.Activation` for one of Keras or of this package; None is linear."""
+    """Return the `multisubnet.Activation` for an activation of either kind; None is linear."""
     own = activation
     if activation is not None and not isinstance(activation, str | Activation):
         own = of_keras(activations.get(activation))

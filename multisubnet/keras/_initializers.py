@@ -1,4 +1,4 @@
-"""Initializers of N sets: each number is drawn as in a layer of one set."""
+"""Initializers for N sets: each number is drawn as in a layer of one set."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 
 from keras import initializers, ops
 
-# Initializers that see a kernel as one matrix, which would tie the sets to each other.
+# Initializers that treat a kernel as one matrix, which would couple the sets.
 _OF_MATRICES = (initializers.Orthogonal, initializers.Identity)
 
 
 def get_initializer(name: str, initializer: Any) -> Any:
-    """Return an initializer by name, configuration or itself, unless it makes matrices."""
+    """Return an initializer given by name, configuration or object; matrix initializers raise."""
     initializer = initializers.get(initializer)
     if isinstance(initializer, _OF_MATRICES):
         raise ValueError(
-            f"{name} is {type(initializer).__name__}, which makes matrices; expected one that "
-            f"draws each number by itself: the sets have separate weights"
+            f"{name} is {type(initializer).__name__}, which creates matrices; expected one that "
+            f"draws each number separately, because the sets have separate weights"
         )
     return initializer
 
 
 def of_layer(initializer: Any, number: int) -> Any:
-    """Return an initializer whose numbers are not those of the layers before.
+    """Return an initializer that draws other numbers than those of earlier layers.
 
-    One with a seed draws the same numbers each time.
+    An initializer with a seed would draw the same numbers each time.
     """
     config = initializer.get_config() if hasattr(initializer, "get_config") else {}
     seed = config.get("seed", initializer)
@@ -37,11 +37,11 @@ def of_layer(initializer: Any, number: int) -> Any:
 
 
 def draw(initializer: Any, shape: tuple[int, ...], dtype: Any, of_one: tuple[int, ...]) -> Any:
-    """Return what an initializer draws, each number as in a variable of the shape `of_one`."""
+    """Draw numbers from an initializer, each as in a variable of the shape `of_one`."""
     drawn = initializer(shape, dtype=dtype)
     if not isinstance(initializer, initializers.VarianceScaling):
         return drawn
-    # Keras has divided the variance by a fan of the whole shape.
+    # Keras divided the variance by a fan of the whole shape.
     whole, one = (_fan(of, initializer.mode) for of in (shape, of_one))
     return ops.multiply(drawn, math.sqrt(whole / one))
 

@@ -1,4 +1,4 @@
-"""The layer of N sets of weights."""
+"""The Keras layer of N sets of weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from multisubnet.keras._initializers import draw, get_initializer
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class StackedAffine(keras.layers.Layer):
-    """N sets of weights of one model, whose subnetworks are a weight and a bias for each feature.
+    """N weight sets of one model with one weight and one bias per feature.
 
     The layer computes, for inputs of shape (batch, F)::
 
@@ -28,25 +28,24 @@ class StackedAffine(keras.layers.Layer):
     Parameters
     ----------
     sets : int
-        N, the number of sets.
+        The number of sets, N.
     activation : str, callable or multisubnet.Activation, optional
-        As Keras' own layers take it, or a `multisubnet.Activation` (for those with a parameter, and
+        As in Keras' own layers, or a `multisubnet.Activation` (for parameters, and for
         ``gelu_tanh``). None is linear.
     use_bias : bool, optional
         Whether there is a bias.
     kernel_initializer, bias_initializer : str or keras.initializers.Initializer, optional
-        What draws the first weights. Every number is a draw of its own. Those initializers that
-        scale by fans (``"glorot_uniform"``, ``"he_normal"``, ...) see each number as what it is,
-        the weight between one input and one output, whose fans are 1: each is drawn as the kernel
-        of a ``Dense(1)`` on one feature, whatever N and F are. Orthogonal and Identity, which make
-        matrices, are refused.
+        Initializers of the weights. Each number is drawn separately. Initializers that scale by
+        fans (``"glorot_uniform"``, ``"he_normal"``, ...) see each number as a weight between one
+        input and one output, with both fans 1: it is drawn like the kernel of a ``Dense(1)`` on one
+        feature, for any N and F. Orthogonal and Identity, which create matrices, are refused.
     kernel_regularizer, bias_regularizer : str or keras.regularizers.Regularizer, optional
-        Penalties on all numbers of the kernel, or the bias: penalties that are sums, as Keras' own
-        ``l1`` and ``l2`` are, act on each set as if it were alone.
+        Penalties on the whole kernel and the whole bias. Penalties that are sums, such as Keras'
+        ``l1`` and ``l2``, act on each set as if it were alone.
     activity_regularizer : str or keras.regularizers.Regularizer, optional
         A penalty on the outputs.
     kernel_constraint, bias_constraint : str or keras.constraints.Constraint, optional
-        What is applied to kernel and bias, of shape (N, F), after each update.
+        Constraints applied to kernel and bias, of shape (N, F), after each update.
     **kwargs
         As for `keras.layers.Layer`: ``name``, ``dtype``, ``trainable``.
 
@@ -60,25 +59,25 @@ class StackedAffine(keras.layers.Layer):
     Raises
     ------
     ValueError
-        `sets` is not a positive integer; an initializer makes matrices; Keras does not know a name.
+        `sets` is not a positive integer; an initializer creates matrices; Keras does not know a
+        name.
     TypeError
         `activation` is the derivative of a `multisubnet.Activation`.
 
     See Also
     --------
-    stack_models : one model of N trained ones.
+    stack_models : combine N trained models into one.
     multisubnet.WeightSets : the same sets, with predictions in one pass on all cores.
 
     Notes
     -----
-    Where Keras' backend is PyTorch or NumPy, outputs on the CPU that need no gradient come from
-    the CPU engine of this library, if there is enough to compute: they have the bits of
-    `multisubnet.WeightSets.predict`. In all other cases they are computed by Keras' backend, which
-    may contract product and sum to a fused multiply-add.
+    With Keras' backends PyTorch and NumPy, the CPU engine of this library computes outputs on the
+    CPU that need no gradient, if there is enough to compute. These have the bits of
+    `multisubnet.WeightSets.predict`. Otherwise Keras' backend computes the outputs, and may
+    contract product and sum to a fused multiply-add.
 
-    Keras' ``predict`` takes 32 samples at a time, and puts the results together at the end. Where
-    that takes too long, ``layer.to_weight_sets().predict(samples, set_axis=1)`` has the same
-    result.
+    Keras' ``predict`` takes 32 samples at a time, and concatenates the results at the end. A faster
+    way to the same result is ``layer.to_weight_sets().predict(samples, set_axis=1)``.
 
     Examples
     --------
@@ -121,7 +120,7 @@ class StackedAffine(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape: tuple[int | None, int]) -> None:
-        """Make the weights for inputs of shape (batch, F)."""
+        """Create the weights for inputs of shape (batch, F)."""
         n_features = input_shape[-1]
         self.kernel = self._add("kernel", n_features)
         self.bias = self._add("bias", n_features) if self.use_bias else None
@@ -155,7 +154,7 @@ class StackedAffine(keras.layers.Layer):
         return (input_shape[0], self.sets, input_shape[-1])
 
     def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` makes an equal layer of, without its weights."""
+        """Return the arguments with which `from_config` creates an equal layer, without weights."""
         return {
             **super().get_config(),
             "sets": self.sets,
@@ -171,34 +170,34 @@ class StackedAffine(keras.layers.Layer):
 
     @classmethod
     def from_weight_sets(cls, sets: Any, activation: Any = None, **kwargs: Any) -> StackedAffine:
-        """Make a layer of sets of weights.
+        """Create a layer from sets of weights.
 
         Parameters
         ----------
         sets : WeightSets, or array_like of shape (N, F, 2)
             The sets; or (weight, bias) pairs, as for `multisubnet.from_pairs`.
         activation : optional
-            As for the layer; only where `sets` has none.
+            As for the layer; only if `sets` has none.
         **kwargs
-            As for the layer. The weights are rounded to its dtype, Keras' default (float32 unless
-            set otherwise) where ``dtype`` is not given.
+            As for the layer. The weights are rounded to its ``dtype``, by default that of Keras
+            (float32 unless changed).
 
         Returns
         -------
         StackedAffine
-            Built, with use_bias as `sets` has it.
+            A built layer, with a bias if `sets` has one.
 
         Raises
         ------
         ValueError
-            `sets` has no set or another shape; an activation is given, and `sets` has one, too.
+            `sets` is empty or has another shape; both the argument and `sets` have an activation.
         TypeError
             The weights are complex; as for `WeightSets.from_pairs`.
 
         Examples
         --------
         >>> from multisubnet.keras import StackedAffine
-        >>> w1 = [[2, 7], [9, 5]]  # a (weight, bias) pair for each feature
+        >>> w1 = [[2, 7], [9, 5]]  # one (weight, bias) pair per feature
         >>> w2 = [[8, 6], [6, 3]]
         >>> layer = StackedAffine.from_weight_sets([w1, w2])
         >>> layer.to_weight_sets().bias
@@ -223,19 +222,18 @@ class StackedAffine(keras.layers.Layer):
         return layer
 
     def to_weight_sets(self) -> WeightSets:
-        """Return the weights as they are now.
+        """Return the current weights.
 
         Returns
         -------
         WeightSets
-            N sets on the CPU, of the layer's dtype (float32 where that is bfloat16), with the
+            N sets on the CPU, in the layer's dtype (float32 if that is bfloat16), with the
             activation.
 
         Raises
         ------
         ValueError
-            The layer is not built yet; its activation is none of those that
-            `multisubnet.Activation` has.
+            The layer is not built yet; `multisubnet.Activation` does not have its activation.
 
         Examples
         --------
@@ -257,9 +255,9 @@ class StackedAffine(keras.layers.Layer):
 
 
 def _by_engine(inputs: Any, kernel: Any, bias: Any, activation: Any) -> Any:
-    """Return the outputs from the CPU engine of this library, or None where that cannot be.
+    """Return the outputs of this library's CPU engine, or None if it cannot be used.
 
-    It can be where tensors are NumPy's memory and nothing is recorded: no gradient, no graph.
+    It can be used if tensors are in NumPy memory and neither gradients nor graphs are recorded.
     """
     backend = keras.backend.backend()
     if backend not in ("numpy", "torch"):
@@ -272,7 +270,7 @@ def _by_engine(inputs: Any, kernel: Any, bias: Any, activation: Any) -> Any:
     own = of_keras(activation)
     applied = None if own is None or own.key == "linear" else own
     shape = len(samples), *weights[0].shape
-    # What the engine does not gain, the backend computes as fast or faster.
+    # If the engine does not pay off, the backend is as fast or faster.
     if choice.choose("affine", np, samples.dtype, shape, None, applied).NAME != "numba":
         return None
     outputs = ops.convert_to_tensor(affine(samples, *weights, activation=applied, set_axis=1))
@@ -280,15 +278,15 @@ def _by_engine(inputs: Any, kernel: Any, bias: Any, activation: Any) -> Any:
 
 
 def _shared(tensors: list[Any]) -> list[np.ndarray] | None:
-    """Return tensors of PyTorch as NumPy arrays of the same memory, or None."""
+    """Return PyTorch tensors as NumPy arrays that share their memory, or None."""
     torch = sys.modules["torch"]
     if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return None
     if torch._C._len_torch_dispatch_stack() or torch.autograd.forward_ad._current_level >= 0:
-        return None  # make_fx, and what else follows operations; tangents
+        return None  # make_fx and other tracers of operations; tangents
     try:
         return [x.detach().numpy() for x in tensors]
-    except (RuntimeError, TypeError):  # on a GPU, inside torch.func, or of a dtype NumPy has not
+    except (RuntimeError, TypeError):  # on a GPU, inside torch.func, or a dtype that NumPy lacks
         return None
 
 

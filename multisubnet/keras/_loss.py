@@ -1,4 +1,4 @@
-"""The losses of N sets, with targets that the sets share."""
+"""The losses of N sets, with targets shared by the sets."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _OF_LABELS = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy"
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class StackedLoss(losses.Loss):
-    """The losses of N sets, added up: each set learns as if it were alone.
+    """The sum of the losses of N sets, so that each set learns as if it were alone.
 
     Predictions are those of `StackedAffine` or `StackedMLP`, of shape (B, N, ...). Targets without
-    the axis of sets are those of all sets. Keras' own losses would broadcast targets (B, F) against
-    predictions (B, N, F), which is an error, or if B and N are the same number gives each set the
-    targets of one sample.
+    a set axis are shared by all sets. Keras' own losses would broadcast targets (B, F) against
+    predictions (B, N, F). This fails, or, if B and N are equal, gives each set the targets of one
+    sample.
 
     Parameters
     ----------
     loss : str, callable or keras.losses.Loss, optional
-        The loss of each set, as Keras takes it; it may reduce the last axis, and no other one.
+        The loss of each set, as Keras takes it. It may reduce the last axis, but no other.
     name : str, optional
         The name.
     reduction, dtype : optional
@@ -33,22 +33,22 @@ class StackedLoss(losses.Loss):
     Raises
     ------
     ValueError
-        Keras does not know the loss. When it is called: targets have another shape.
+        Keras does not know the loss. When called: targets have another shape.
 
     See Also
     --------
-    StackedMLP : a layer of sets.
+    StackedMLP : a layer of N sets.
 
     Notes
     -----
-    Targets are one per prediction of a set, or per prediction of each: for predictions (B, N, F),
-    of the shape (B, F), (B, 1, F) or (B, N, F); (B, 1) or (B,) is one for all F. For predictions
-    (B, N, S, P), they are (B, S, P), or (B, S) if P = 1, or (B, P) if S = 1; (B, 1) or (B,); or
-    have N or 1 as their second axis. Labels of the sparse categorical crossentropy have these
+    Targets can be shared by all sets or given per set. For predictions (B, N, F), their shape is
+    (B, F), (B, 1, F) or (B, N, F); (B, 1) or (B,) is one target for all F. For predictions
+    (B, N, S, P), it is (B, S, P), or (B, S) if P = 1, or (B, P) if S = 1; (B, 1) or (B,); or one of
+    these with N or 1 as the second axis. Labels of the sparse categorical crossentropy have these
     shapes without the last axis of predictions.
 
-    The loss of a sample is the sum over sets of the mean over all else. A plain mean over all
-    predictions divides the gradient of each set by N.
+    The loss of a sample is the sum over sets of the mean over everything else. A plain mean over
+    all predictions would divide the gradient of each set by N.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class StackedLoss(losses.Loss):
     >>> from multisubnet.keras import StackedLoss
     >>> predictions = np.zeros((2, 2, 3), "float32")  # two samples, two sets
     >>> targets = np.array([[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]], "float32")
-    >>> float(StackedLoss("mse")(targets, predictions))  # 1 and 4 of each set
+    >>> float(StackedLoss("mse")(targets, predictions))  # the mean of 1 and 4, for two sets
     5.0
     """
 
@@ -86,12 +86,12 @@ class StackedLoss(losses.Loss):
         return ops.sum(found, axis=1)
 
     def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` makes an equal loss of."""
+        """Return the arguments with which `from_config` creates an equal loss."""
         return {**super().get_config(), "loss": losses.serialize(self.loss)}
 
 
 def _aligned(given: tuple[Any, ...], shape: tuple[Any, ...]) -> tuple[int, ...]:
-    """Return the shape, but for its first axis, in which targets broadcast to another shape."""
+    """Return the shape, without its first axis, in which targets broadcast to predictions."""
     _, n_sets, *of_set = shape
     rest = given[1:]
     if len(given) == len(shape) and rest[0] in (1, n_sets):

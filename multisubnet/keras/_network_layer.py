@@ -1,4 +1,4 @@
-"""The layer of N sets of networks with hidden layers."""
+"""The Keras layer of N sets of networks with hidden layers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from multisubnet._sets.weight_sets import WeightSets
 from multisubnet.keras._activation import PACKAGE, keras_activation, own_activation
 from multisubnet.keras._initializers import draw, get_initializer, of_layer
 
-_OF_MLP = ("jax", "numpy", "torch")  # backends of Keras whose arrays `mlp` takes
+_OF_MLP = ("jax", "numpy", "torch")  # Keras backends whose arrays `mlp` takes
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -25,37 +25,38 @@ class StackedMLP(keras.layers.Layer):
     """N sets of S small networks with hidden layers.
 
     The layer computes `multisubnet.mlp` for inputs of shape (batch, F). Its outputs have the shape
-    (batch, N, S, P), P being the outputs of a network; with ``additive=True``, (batch, N, P).
+    (batch, N, S, P), where P is the number of outputs of a network; or (batch, N, P) with
+    ``additive=True``.
 
     Parameters
     ----------
     n_sets : int
-        N.
+        The number of sets, N.
     layer_sizes : sequence of int
-        The inputs of a network, and the units of each of its layers: (1, 16, 16, 1) has two hidden
-        layers.
+        The number of inputs of a network, then the number of units of each layer: (1, 16, 16, 1)
+        has two hidden layers.
     n_subnetworks : int, optional
-        S, the networks of a set. With one input each, as in additive models, that is the number of
-        features.
+        The number of networks per set, S. If each has one input, as in additive models, this is
+        the number of features.
     activation : str, callable, multisubnet.Activation, None, or a sequence of them, optional
-        That of all hidden layers, or one per hidden layer, of those that `multisubnet.Activation`
-        has. None is linear.
+        The activation of all hidden layers, or a sequence with one per hidden layer;
+        `multisubnet.Activation` lists them. None is linear.
     output_activation : str, callable, multisubnet.Activation or None, optional
-        That of the last layer.
+        The activation of the last layer.
     use_bias : bool or sequence of bool, optional
-        Whether layers have biases, or whether each one has.
+        Whether layers have biases: one value for all, or one per layer.
     inputs : array_like of int, shape (S, layer_sizes[0]), optional
         The features that each network sees, as for `multisubnet.mlp`.
     additive : bool, optional
         Whether the outputs of a set's networks are added up.
     intercept : bool, optional
-        Whether sums have an intercept, which begins as 0; by default, if ``additive=True``.
+        Whether the sums have an intercept, initially 0; by default they do if ``additive=True``.
     kernel_initializer, bias_initializer : str or keras.initializers.Initializer, optional
-        What draws the first weights. Every number is a draw of its own, of the size that it has in
-        a ``Dense`` of one network. Orthogonal and Identity, which make matrices, are refused.
+        Initializers of the weights. Each number is drawn separately, with the scale that it has in
+        a ``Dense`` of one network. Orthogonal and Identity, which create matrices, are refused.
     kernel_regularizer, bias_regularizer : str or keras.regularizers.Regularizer, optional
-        Penalties on each layer's kernel and bias. Penalties that are sums, as Keras' own ``l1`` and
-        ``l2`` are, act on each network as if it were alone.
+        Penalties on each layer's kernel and bias. Penalties that are sums, such as Keras' ``l1``
+        and ``l2``, act on each network as if it were alone.
     activity_regularizer : str or keras.regularizers.Regularizer, optional
         A penalty on the outputs.
     **kwargs
@@ -68,31 +69,32 @@ class StackedMLP(keras.layers.Layer):
     biases : list of keras.Variable, shape (N, S, outputs), or None
         The biases of each layer.
     intercept : keras.Variable, shape (N, P), or None
-        The numbers that sums over networks start from.
+        The initial values of sums over networks.
 
     Raises
     ------
     ValueError
-        A size is no positive integer, or there are fewer than two; there is no such activation, or
-        their number is not that of the hidden layers; an intercept without ``additive=True``; an
-        initializer makes matrices. When it is built: `inputs` is missing or has another shape.
+        A size is not a positive integer, or there are fewer than two; an activation is unknown; the
+        number of activations differs from the number of hidden layers; `intercept` is combined with
+        ``additive=False``; an initializer creates matrices. When built: `inputs` is missing or has
+        another shape.
     TypeError
         An activation is a derivative.
     IndexError
-        When it is built: `inputs` has the number of a feature that there is not.
+        When built: `inputs` contains a feature number that is out of range.
 
     See Also
     --------
-    StackedLoss : the loss of each set, with targets that sets share.
-    StackedAffine : a weight and a bias per feature.
-    stack_models : one model of N trained ones.
+    StackedLoss : the loss of each set, with targets shared by sets.
+    StackedAffine : one weight and one bias per feature.
+    stack_models : combine N trained models into one.
 
     Notes
     -----
-    With the backends JAX and PyTorch, the layer calls `multisubnet.mlp`, which also has the
-    gradients. On PyTorch, and on JAX outside of its transformations, the outputs have the bits of
-    `multisubnet.WeightSets.predict`; ``fit`` and ``predict`` on JAX compile other operations. On
-    other backends, the layer is made of Keras' own operations.
+    With the backends JAX and PyTorch, the layer calls `multisubnet.mlp`, which also provides the
+    gradients. With PyTorch, and with JAX outside its transformations, the outputs have the bits of
+    `multisubnet.WeightSets.predict`; ``fit`` and ``predict`` on JAX compile other operations. With
+    other backends, the layer uses Keras' own operations.
 
     Examples
     --------
@@ -103,7 +105,7 @@ class StackedMLP(keras.layers.Layer):
     >>> layer = StackedMLP(10, (1, 16, 1), n_subnetworks=3, additive=True)
     >>> layer(np.ones((5, 3), "float32")).shape == (5, 10, 1)
     True
-    >>> layer.count_params()  # 10 times 3 times 49, and an intercept each
+    >>> layer.count_params()  # 10 sets of 3 networks with 49 parameters, and 10 intercepts
     1480
     """
 
@@ -165,7 +167,7 @@ class StackedMLP(keras.layers.Layer):
         return self.use_bias
 
     def build(self, input_shape: tuple[int | None, int]) -> None:
-        """Make the weights for inputs of shape (batch, F)."""
+        """Create the weights for inputs of shape (batch, F)."""
         n_features = input_shape[-1]
         self._validate(n_features)
         self.kernels, self.biases = [], []
@@ -181,7 +183,7 @@ class StackedMLP(keras.layers.Layer):
         self.built = True
 
     def _validate(self, n_features: int) -> None:
-        """Raise unless networks can see the features, as `multisubnet.mlp` does."""
+        """Raise unless the networks fit the number of features, as `multisubnet.mlp` does."""
 
         def zeros(*shape: int) -> np.ndarray:
             return np.broadcast_to(np.float32(0), shape)
@@ -194,7 +196,7 @@ class StackedMLP(keras.layers.Layer):
         mlp_operands.read(named, hidden, last, self.inputs, self.additive, None)
 
     def _add(self, name: str, number: int, of_one: tuple[int, ...]) -> Any:
-        """Make a variable of a layer, which has the shape `of_one` in one network."""
+        """Create a variable of a layer that has the shape `of_one` in a single network."""
         initializer = of_layer(getattr(self, f"{name}_initializer"), number)
         return self.add_weight(
             name=f"{name}_{number}",
@@ -226,7 +228,7 @@ class StackedMLP(keras.layers.Layer):
         )
 
     def _in_operations(self, inputs: Any, layers: list[Any], intercept: Any) -> Any:
-        """Return the outputs in the operations of Keras."""
+        """Return the outputs, computed with Keras' operations."""
         seen = range(inputs.shape[-1]) if self.inputs is None else itertools.chain(*self.inputs)
         h = ops.take(inputs, np.array([*seen]), axis=1)
         h = ops.reshape(h, (-1, 1, self.n_subnetworks, self.layer_sizes[0]))
@@ -246,7 +248,7 @@ class StackedMLP(keras.layers.Layer):
         return (input_shape[0], self.n_sets, *of_networks, self.layer_sizes[-1])
 
     def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` makes an equal layer of, without its weights."""
+        """Return the arguments with which `from_config` creates an equal layer, without weights."""
         *hidden, last = (activations.serialize(keras_activation(a)) for a in self._activations)
         return {
             **super().get_config(),
@@ -267,25 +269,25 @@ class StackedMLP(keras.layers.Layer):
 
     @classmethod
     def from_weight_sets(cls, sets: WeightSets[Any], **kwargs: Any) -> StackedMLP:
-        """Make a layer of `multisubnet.WeightSets`; the weights are copied.
+        """Create a layer from `multisubnet.WeightSets`; the weights are copied.
 
         Parameters
         ----------
         sets : WeightSets
             The sets, of networks or of affine functions.
         **kwargs
-            As for the layer. The weights are rounded to its dtype, Keras' default (float32 unless
-            set otherwise) where ``dtype`` is not given.
+            As for the layer. The weights are rounded to its ``dtype``, by default that of Keras
+            (float32 unless changed).
 
         Returns
         -------
         StackedMLP
-            Built.
+            A built layer.
 
         Raises
         ------
         ValueError
-            `sets` has no set.
+            `sets` is empty.
         TypeError
             The weights are complex.
 
@@ -320,12 +322,12 @@ class StackedMLP(keras.layers.Layer):
         return layer
 
     def to_weight_sets(self) -> WeightSets[Any]:
-        """Return the weights as they are now, on the CPU, with the options of the layer.
+        """Return the current weights, on the CPU, with the options of the layer.
 
         Returns
         -------
         WeightSets
-            N sets, of the layer's dtype (float32 where that is bfloat16).
+            N sets, in the layer's dtype (float32 if that is bfloat16).
 
         Raises
         ------

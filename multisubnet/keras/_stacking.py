@@ -1,4 +1,4 @@
-"""One model of N trained ones."""
+"""Combining N trained models into one."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from multisubnet.keras._network_layer import StackedMLP
 
 
 def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
-    """Make one model of N trained models of the same architecture.
+    """Combine N trained models of the same architecture into one model.
 
     Parameters
     ----------
     models : iterable of keras.Model or keras.layers.Layer
-        N models, as `multisubnet.WeightSets.from_models` takes them: of one weight and one bias per
-        feature; or of dense layers, one after the other, or in branches. Dropout is left out.
+        N models, as `multisubnet.WeightSets.from_models` takes them: with one weight and one bias
+        per feature; or with dense layers, one after the other, or in branches. Dropout is left out.
     name : str, optional
         The new model's name.
 
     Returns
     -------
     keras.Model
-        Of inputs of shape (batch, F), all inputs of a model side by side. Models of a weight and a
-        bias per feature become one `StackedAffine`, with outputs of shape (batch, N, F); others one
-        `StackedMLP`, with outputs of shape (batch, N, S, P), S being the number of branches or 1,
-        or (batch, N, P) if models add their branches up; and a softmax if they end in one. It has
-        the models' dtype policy and all their weights, and shares none.
+        A model with inputs of shape (batch, F); several inputs of a model are concatenated. Models
+        of one weight and one bias per feature give one `StackedAffine`, with outputs of shape
+        (batch, N, F). Others give one `StackedMLP`, with outputs of shape (batch, N, S, P), where S
+        is the number of branches or 1, or (batch, N, P) if the models add up their branches. If the
+        models end in a softmax, so does the result. It has the dtype policy of the models and
+        copies of all their weights.
 
     Raises
     ------
     ValueError
-        There are no models; one has another structure, features, activation or dtype policy.
+        There are no models; a model has another structure, features, activation or dtype policy.
     TypeError
-        Something that is no Keras model is among them.
+        An item is not a Keras model.
 
     Examples
     --------
@@ -73,7 +74,7 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     policy = _policy(models)
     have_softmax = {ends_in_softmax(model) for model in models}
     if len(have_softmax) > 1:
-        raise ValueError("some models end in a softmax, and others do not; expected all or none")
+        raise ValueError("some models end in a softmax, but others do not; expected all or none")
     kind = StackedAffine if sets._parameters.is_affine else StackedMLP
     inputs = keras.Input((sets.n_features,), dtype=policy.compute_dtype)
     outputs = kind.from_weight_sets(sets, dtype=policy)(inputs)
@@ -83,14 +84,14 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
 
 
 def _policy(models: list[Any]) -> Any:
-    """Return the dtype policy that all layers of all models have."""
+    """Return the common dtype policy of all layers of all models."""
     first = None
     for i, model in enumerate(models):
         for layer in layers_with_weights(model):
             first = layer.dtype_policy if first is None else first
             if layer.dtype_policy != first:
                 raise ValueError(
-                    f"models[{i}] has the dtype policy {layer.dtype_policy.name!r} and models[0] "
-                    f"{first.name!r}; expected one for all"
+                    f"models[{i}] has the dtype policy {layer.dtype_policy.name!r}, but models[0] "
+                    f"has {first.name!r}; expected one for all"
                 )
     return first

@@ -1,6 +1,6 @@
-"""Property tests for code that uses this library: draw problems, compare bits.
+"""Property tests for code that uses this library: draw problems, and compare bits.
 
-Needs Hypothesis (``pip install hypothesis``).
+Requires Hypothesis (``pip install hypothesis``).
 
 >>> import multisubnet as ms
 >>> from hypothesis import given

@@ -1,4 +1,4 @@
-"""Arrays compared bit by bit."""
+"""Bitwise comparison of arrays."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from multisubnet._arrays.dtypes import is_floating
 
 
 def assert_same_bits(actual: Any, desired: Any) -> None:
-    """Raise an AssertionError unless two arrays are the same, bit for bit.
+    """Raise an AssertionError unless two arrays are equal bit for bit.
 
-    Dtypes and shapes are compared first, then the values: -0.0 and 0.0 differ, and a NaN equals
-    any NaN, since its sign and payload are not defined.
+    Dtypes and shapes are compared first, then the values. -0.0 and 0.0 differ. A NaN equals any
+    other NaN, because its sign and payload are not defined.
 
     Parameters
     ----------
     actual, desired : array_like
-        NumPy arrays, CuPy arrays (which are copied to the host), or what `numpy.asarray` takes.
+        NumPy arrays, CuPy arrays (which are copied to the host), or any array_like.
 
     Raises
     ------
     AssertionError
-        They differ; the message has the indices, values and bits of the first differences, and
-        how far apart they are in ulp (units in the last place: steps between neighbouring floats).
+        The arrays differ. The message shows the indices, values and bits of the first differences,
+        and their distance in ulp (units in the last place: steps between neighbouring floats).
 
     Examples
     --------
@@ -70,10 +70,10 @@ def _host(array: Any) -> np.ndarray:
 def _same(actual: np.ndarray, desired: np.ndarray) -> np.ndarray:
     if actual.dtype.kind == "c":
         return _same(actual.real, desired.real) & _same(actual.imag, desired.imag)
-    if actual.dtype.kind == "f" and actual.dtype.itemsize > 8:  # bytes that mean nothing fill it up
+    if actual.dtype.kind == "f" and actual.dtype.itemsize > 8:  # it contains padding bytes
         same = (actual == desired) & (np.signbit(actual) == np.signbit(desired))
         return same | (np.isnan(actual) & np.isnan(desired))
-    # Not the floats themselves: a thread that flushes subnormals takes them for zeros.
+    # Not compared as floats, because a thread that flushes subnormals takes them for zeros.
     bits, wanted = (
         x.astype(x.dtype.newbyteorder("=")).view(f"u{x.dtype.itemsize}") for x in (actual, desired)
     )
@@ -98,7 +98,7 @@ def _bits(value: np.generic) -> bytes:
 
 
 def _apart(one: np.generic, other: np.generic) -> str:
-    """Say how many steps between neighbouring floats lie between two values."""
+    """Describe the distance between two values, in steps between neighbouring floats."""
     if one.dtype.kind == "c":
         parts = (("re", one.real, other.real), ("im", one.imag, other.imag))
         return "".join(f", {name}{_apart(a, b)[1:]}" for name, a, b in parts if _apart(a, b))
@@ -108,7 +108,7 @@ def _apart(one: np.generic, other: np.generic) -> str:
 
 
 def _position(value: np.generic) -> int:
-    """Return where a float stands among all of its dtype; both zeros stand at 0."""
+    """Return the rank of a float among all floats of its dtype; both zeros have rank 0."""
     bits = int.from_bytes(_bits(value), "big")
     sign = 1 << (value.dtype.itemsize * 8 - 1)
     return bits if bits < sign else sign - bits

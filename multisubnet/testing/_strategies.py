@@ -15,16 +15,16 @@ from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet._arrays.dtypes import is_bfloat16
 from multisubnet.testing._same_bits import _real
 
-# The dtypes that every backend has without another package. ``"bfloat16"`` may be asked for as
-# well, once ml_dtypes is imported, which tells NumPy of it.
+# The dtypes that every backend supports without another package. ``"bfloat16"`` also works once
+# ml_dtypes is imported, which registers it with NumPy.
 DTYPES = (
     *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
     *("float16", "float32", "float64", "complex64", "complex128"),
 )
 
-# How an array may lie in memory. ``"repeated"`` has stride 0 along an axis; ``"swapped"`` is the
-# other byte order, which bfloat16 has not; ``"unaligned"`` starts between two multiples of the
-# item's size.
+# Memory layouts of arrays. ``"repeated"`` has stride 0 along an axis; ``"swapped"`` is the other
+# byte order, which bfloat16 does not have; ``"unaligned"`` starts between two multiples of the
+# item size.
 LAYOUTS = (
     "contiguous",
     "transposed",
@@ -38,14 +38,14 @@ LAYOUTS = (
 
 
 class Problem(NamedTuple):
-    """Operands of `multisubnet.affine` whose shapes agree."""
+    """Operands of `multisubnet.affine` with matching shapes."""
 
     samples: np.ndarray
     weight: np.ndarray
     bias: np.ndarray | None
 
     def of_set(self, n: int) -> Problem:
-        """Return the problem that set `n` alone is."""
+        """Return the problem that contains only set `n`."""
 
         def part(array: np.ndarray | None) -> np.ndarray | None:
             return array if array is None or len(array) == 1 else array[n : n + 1]
@@ -62,8 +62,8 @@ def values(dtype: DTypeLike, *, special_values: bool = True) -> st.SearchStrateg
     dtype : dtype_like
         A bool, integer, float or complex dtype, or bfloat16.
     special_values : bool, optional
-        Whether to draw NaN, infinities, -0.0, subnormals, and the extremes of the dtype, and to
-        draw them often. Without them floats are finite, normal or +0.0, and integers small.
+        Whether to draw NaN, infinities, -0.0, subnormals and the extremes of the dtype, and to draw
+        them often. Without them, floats are finite and normal or +0.0, and integers small.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def values(dtype: DTypeLike, *, special_values: bool = True) -> st.SearchStrateg
     if is_bfloat16(dtype):
         return _values_of_bfloat16(dtype, special_values)
     if not special_values:
-        # Adding 0.0 makes 0.0 of -0.0. Every float32 up to 100 is one of the wider floats as well.
+        # Adding 0.0 turns -0.0 into 0.0. Wider floats represent every float32 up to 100 exactly.
         width: Literal[16, 32] = 16 if dtype.itemsize == 2 else 32
         return st.floats(-100, 100, width=width, allow_subnormal=False).map(lambda x: x + 0.0)
     finfo = np.finfo(dtype)
@@ -96,7 +96,7 @@ def values(dtype: DTypeLike, *, special_values: bool = True) -> st.SearchStrateg
 
 
 def _values_of_bfloat16(dtype: np.dtype, special_values: bool) -> st.SearchStrategy[Any]:
-    """Draw what float32 has in its upper 16 bits."""
+    """Draw the upper 16 bits of float32 numbers."""
     if not special_values:
         numbers = st.floats(-100, 100, width=32, allow_subnormal=False)
         return numbers.map(lambda x: dtype.type(x) + dtype.type(0))
@@ -119,17 +119,17 @@ def arrays(  # noqa: D417 (Hypothesis passes `draw`)
 ) -> np.ndarray:
     """Draw an array: a few drawn values, scattered over the shape, in a drawn layout.
 
-    Unlike `hypothesis.extra.numpy.arrays`, which fills most of a large array with one value, this
-    makes neighbours differ, so that reading a wrong index shows.
+    `hypothesis.extra.numpy.arrays` fills most of a large array with one value. Here neighbours
+    differ, so that reading from a wrong index shows.
 
     Parameters
     ----------
     dtype : dtype_like
-        The dtype (a layout ``"swapped"`` changes its byte order).
+        The dtype (the layout ``"swapped"`` changes its byte order).
     shape : tuple of int
         The shape.
     layouts : sequence of str, optional
-        Those of `LAYOUTS` that may be drawn.
+        The layouts to draw from, a subset of `LAYOUTS`.
     special_values : bool, optional
         As for `values`.
 
@@ -148,7 +148,7 @@ def arrays(  # noqa: D417 (Hypothesis passes `draw`)
 
 
 def _laid_out(array: np.ndarray, layout: str, axis: int) -> np.ndarray:
-    """Return an array of the same values (but for "repeated") that lies in memory as told."""
+    """Return an array with the same values (except for "repeated") in the given memory layout."""
     if layout == "transposed":
         return np.asfortranarray(array)
     if layout == "reversed":
@@ -181,18 +181,18 @@ def problems(  # noqa: D417
     layouts: Sequence[str] = LAYOUTS,
     special_values: bool = True,
 ) -> Problem:
-    """Draw operands of `multisubnet.affine` whose shapes agree.
+    """Draw operands of `multisubnet.affine` with matching shapes.
 
     Parameters
     ----------
     dtypes : sequence of dtype_like, optional
-        The dtypes that may be drawn; by default, all that every backend has.
+        The dtypes to draw from; by default all that every backend supports.
     mixed_dtypes : bool, optional
         Whether the operands may differ in dtype.
     max_sets, max_samples, max_features : int, optional
         The largest N, B and F. All of them can be 0.
     layouts : sequence of str, optional
-        Those of `LAYOUTS` that may be drawn for each operand.
+        The layouts to draw from for each operand, a subset of `LAYOUTS`.
     special_values : bool, optional
         As for `values`.
 
@@ -231,7 +231,7 @@ def activations(  # noqa: D417
     Parameters
     ----------
     names : sequence of str, optional
-        The names that may be drawn; by default, all that `multisubnet.Activation` has.
+        The names to draw from; by default all those of `multisubnet.Activation`.
     derivatives : bool, optional
         Whether derivatives may be drawn.
 
