@@ -1,1 +1,1 @@
-"""Which backend does the work, and the backends."""
+"""The backends, and the choice between them."""

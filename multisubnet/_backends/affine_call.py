@@ -1,4 +1,4 @@
-"""One call of `affine` or `affine_select`, validated: the record that backends read."""
+"""A validated call of `affine` or `affine_select`, in the form that backends read."""
 
 from __future__ import annotations
 
@@ -19,52 +19,52 @@ class _Fields(NamedTuple):
     bias: Any
     """(N, F) or (1, F), or None."""
     dtype: np.dtype
-    """That of the arithmetic and of the result."""
+    """The dtype of the arithmetic and of the result."""
     activation: Activation | None
-    """None is linear."""
+    """The activation; None is linear."""
     shape: tuple[int, int, int]
-    """(N, B, F), that of the result of `affine`."""
+    """The shape of the result of `affine`, (N, B, F)."""
 
 
 class AffineCall(_Fields):
-    """Valid operands of N sets of F subnetworks, evaluated on B samples.
+    """Validated operands of N sets of F subnetworks, evaluated on B samples.
 
-    All is computed in `dtype`, to which the operands are cast, and is rounded to that of the array
-    it is written to.
+    The operands are cast to `dtype`, in which everything is computed. The result is rounded to the
+    dtype of the array it is written to.
     """
 
     __slots__ = ()
 
-    # What all records of calls have.
+    # Attributes that all records of calls have.
     function = "affine"
     working_dtype = _Fields.dtype
     recipe = _Fields.activation
 
     @property
     def arrays(self) -> list[Any]:
-        """All arrays of numbers, samples first."""
+        """All arrays of numbers, starting with samples."""
         return [x for x in (self.samples, self.weight, self.bias) if x is not None]
 
     @staticmethod
     def linear(samples: Any, weight: Any, dtype: np.dtype) -> AffineCall:
-        """Return the call for products in a dtype of samples (B, F) and a weight (1, F)."""
+        """Return the call that multiplies samples (B, F) by a weight (1, F), in a dtype."""
         return AffineCall(samples, weight, None, dtype, None, (1, *samples.shape))
 
     def with_arrays(self, change: Callable[[Any], Any]) -> AffineCall:
-        """Return the call with other arrays in place of its own, in their order."""
+        """Return the call with each of its arrays changed, in order."""
         samples, weight = change(self.samples), change(self.weight)
         bias = None if self.bias is None else change(self.bias)
         return self._replace(samples=samples, weight=weight, bias=bias)
 
     def with_lengths(self, n_sets: int, n_samples: int) -> AffineCall:
-        """Return the call for as many sets and samples."""
+        """Return the call for this many sets and samples."""
         return self._replace(shape=(n_sets, n_samples, self.shape[2]))
 
     def unaliased(self, out: Any) -> AffineCall:
         """Return the call with copies of the arrays that writing to `out` could change.
 
-        `out` has its axes in the order of (N, B, F), or (B, F). The samples stay if each element of
-        the result lies where the sample lies that it is computed from.
+        The axes of `out` are in the order (N, B, F), or (B, F). Samples are not copied if each
+        element of the result has the same address as the sample it is computed from.
         """
         samples, weight, bias = self.samples, self.weight, self.bias
         if not validation.is_same(samples, out):

@@ -1,4 +1,4 @@
-"""Which backend does the work. The array type, which decides on the result, is another question."""
+"""The choice of the backend; the type of the arrays alone decides the type of the result."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from multisubnet._backends.numba import engine
 
 # The module of each backend. Each has:
 #   NAME                  its own name, a key here
-#   ARRAYS                the name of the namespace, numpy or cupy, of the arrays that it works on
-#   why_unavailable()     a sentence, or None where it can run
-#   serves(dtype, out)    whether it has code for this working dtype and dtype of the result
+#   ARRAYS                the namespace of the arrays that it works on, numpy or cupy
+#   why_unavailable()     a sentence, or None if it can run here
+#   serves(dtype, out)    whether it supports this working dtype and dtype of the result
 #   empty(shape, dtype=float64)
 #                         a new C-contiguous array
 #   copy_from_other(array)
 #                         a copy of an array of the other namespace
-#   affine(call, out)     a validated call, into out of shape (N, B, F)
+#   affine(call, out)     writes a validated call to out, of shape (N, B, F)
 #   affine_select(call, set_index, out)
-#                         the same, into out of shape (B, F)
-#   mlp(call, out)        networks with hidden layers, into out of call.shape
+#                         the same, to out of shape (B, F)
+#   mlp(call, out)        networks with hidden layers, to out of call.shape
 #   mlp_select(call, set_index, out)
-#                         the same, into out of call.shape[1:]
+#                         the same, to out of call.shape[1:]
 #   mlp_sums, mlp_sample_sums, mlp_judge
 #                         their losses and gradients: see mlp_sums.py
 #   sums(terms, operands, dtype, parameter, length, totals)
 #                         the sums of terms over each block of a summed axis
 #   finish(totals, out, divisor, divisor_array)
-#                         the sums of those, divided, into out
+#                         writes the divided sums of these totals to out
 _MODULES = {
     "numpy": "multisubnet._backends.numpy",
     "numba": "multisubnet._backends.numba.engine",
@@ -55,11 +55,11 @@ _environment_choice = os.environ.get("MULTISUBNET_BACKEND") or None
 
 
 class BackendUnavailable(RuntimeError):
-    """A backend that was asked for by name cannot run here."""
+    """A backend that was requested by name cannot run here."""
 
 
 def choice() -> str | None:
-    """Return the name of the backend that was asked for, or None."""
+    """Return the name of the requested backend, or None."""
     return _context_choice.get() or _process_choice or _environment_choice
 
 
@@ -71,10 +71,10 @@ def choose(
     out: Any,
     recipe: Activation | Summands | MlpCall | MlpSums | None,
 ) -> ModuleType:
-    """Return the backend on which a function is to run.
+    """Return the backend that runs a function.
 
-    That depends on the arrays' module, the working dtype, the shape of what is evaluated, `out` or
-    None, and on the recipe.
+    It depends on the namespace of the arrays, the working dtype, the shape of the computation, the
+    recipe, and `out`, which may be None.
     """
     chosen = _context_choice.get() or _process_choice or _environment_choice
     if chosen is None:
@@ -89,7 +89,7 @@ def choose(
 
 @functools.cache
 def load(name: str) -> ModuleType:
-    """Return the module of the backend `name`, which can run here, or raise BackendUnavailable."""
+    """Return the module of the backend `name`, or raise BackendUnavailable."""
     backend = backend_module(name)
     why = backend.why_unavailable()
     if why is not None:
@@ -98,26 +98,26 @@ def load(name: str) -> ModuleType:
 
 
 def backend_module(name: str) -> ModuleType:
-    """Return the module of the backend `name`, whether or not it can run here."""
+    """Return the module of the backend `name`, even if it cannot run here."""
     if name not in _MODULES:
         raise names.unknown("backend", name, _MODULES)
     return importlib.import_module(_MODULES[name])
 
 
 def why_unavailable() -> dict[str, str | None]:
-    """Return, for each backend, why it cannot run here, or None."""
+    """Return why each backend cannot run here, or None if it can."""
     return {name: backend_module(name).why_unavailable() for name in _MODULES}
 
 
 def available_backends() -> list[str]:
     """Return the names of the backends that can run here.
 
-    Finding out imports Numba and CuPy, where they are installed.
+    This imports Numba and CuPy, if installed.
 
     Returns
     -------
     list of str
-        Some of ``"numpy"`` (always there), ``"numba"`` and ``"cupy"``.
+        ``"numpy"``, and possibly ``"numba"`` and ``"cupy"``.
 
     Examples
     --------
@@ -130,28 +130,28 @@ def available_backends() -> list[str]:
 
 @contextlib.contextmanager
 def use_backend(name: str | None) -> Iterator[None]:
-    """Run the work of this library on one backend inside a ``with`` block.
+    """Use one backend for all computations of this library inside a ``with`` block.
 
-    It holds for the current thread or task, and takes precedence over `set_backend` and over the
-    environment variable ``MULTISUBNET_BACKEND``. What the functions return does not change: NumPy
-    arrays in, NumPy arrays out, also where the work runs on the GPU.
+    It applies to the current thread or task, and takes precedence over `set_backend` and the
+    environment variable ``MULTISUBNET_BACKEND``. The type of results does not change: NumPy arrays
+    give NumPy arrays, even if the GPU computes.
 
     Parameters
     ----------
     name : {"numpy", "numba", "cupy"} or None
-        The backend. None goes back to choosing by the type of the arrays, unless `set_backend` or
-        the environment says otherwise.
+        The backend. None chooses by the type of the arrays, unless `set_backend` or the environment
+        variable selects one.
 
     Raises
     ------
     ValueError
-        There is no backend of that name.
+        The name is unknown.
     BackendUnavailable
-        It cannot run here; the message says what is missing.
+        The backend cannot run here; the message says why.
 
     Notes
     -----
-    A dtype that the backend does not have (longdouble on the GPU) is computed by ``"numpy"``.
+    ``"numpy"`` computes dtypes that the backend does not support, such as longdouble on the GPU.
 
     Examples
     --------
@@ -170,23 +170,23 @@ def use_backend(name: str | None) -> Iterator[None]:
 
 
 def set_backend(name: str | None) -> None:
-    """Run the work of this library on one backend from now on, in the whole process.
+    """Use one backend for all further computations of this library, in the whole process.
 
-    It takes precedence over the environment variable ``MULTISUBNET_BACKEND``; `use_backend` takes
-    precedence over it.
+    It takes precedence over the environment variable ``MULTISUBNET_BACKEND``, and `use_backend`
+    takes precedence over it.
 
     Parameters
     ----------
     name : {"numpy", "numba", "cupy"} or None
-        The backend. None goes back to what the environment says, or else to choosing by the type
-        of the arrays.
+        The backend. None returns to the environment variable or, without one, to choosing by the
+        type of the arrays.
 
     Raises
     ------
     ValueError
-        There is no backend of that name.
+        The name is unknown.
     BackendUnavailable
-        It cannot run here; the message says what is missing.
+        The backend cannot run here; the message says why.
 
     Examples
     --------

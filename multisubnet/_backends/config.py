@@ -1,4 +1,4 @@
-"""What this installation can do, in the manner of `numpy.show_config`."""
+"""A description of this installation, in the manner of `numpy.show_config`."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from typing import Any, Literal
 from multisubnet._backends import choice
 
 _PACKAGES = ("multisubnet", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "cupy")
-# Whose arrays, models or frames the package takes. They are not imported.
+# Libraries whose arrays, models or data frames the package accepts. They are not imported.
 _FRAMEWORKS = ("torch", "jax", "keras", "tensorflow", "dask", "scikit-learn", "pandas", "polars")
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
-    """Show versions, frameworks, devices, and which backend serves what, or why it cannot.
+    """Show versions, frameworks and devices, and what each backend serves or why it cannot run.
 
-    Finding out imports CuPy, where it is installed.
+    This imports CuPy, if installed.
 
     Parameters
     ----------
     mode : {"stdout", "dicts"}, optional
-        Whether to print the information or to return it.
+        Print the information, or return it.
 
     Returns
     -------
     dict or None
-        With mode "dicts", a dict of str and dicts.
+        With mode "dicts", a dict of strings and dicts.
 
     Raises
     ------
     ValueError
-        `mode` is neither.
+        `mode` is neither of these.
 
     Examples
     --------
@@ -67,8 +67,8 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
 
 
 def _versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return the versions of those packages that are installed."""
-    from importlib import metadata  # as slow to import as all else here
+    """Return the versions of the packages that are installed."""
+    from importlib import metadata  # takes as long to import as everything else here
 
     versions = {}
     for package in packages:

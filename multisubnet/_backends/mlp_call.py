@@ -1,4 +1,4 @@
-"""One call of `mlp`, validated: the record that public functions make and backends read."""
+"""A validated call of `mlp`, in the form that backends read."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ _FLOAT32 = np.dtype(np.float32)
 
 
 class MlpCall(NamedTuple):
-    """Valid operands of N sets of S networks.
+    """Validated operands of N sets of S networks.
 
-    With W, c and act those of layer l, and h the inputs or the values of the layer before it::
+    With W, c and act the weight, bias and activation of layer l, and h the inputs or the values of
+    the previous layer::
 
         z[k] = c[n, s, k] + h[0] * W[n, s, 0, k] + h[1] * W[n, s, 1, k] + ...,   h'[k] = act(z[k])
 
-    from left to right; without a bias the first product is where the sum starts. All of it is
-    computed in `working_dtype`, to which the operands are cast; the result is rounded to `dtype`
-    once. With `additive`, values of the last layer are converted to float64, and added to the
-    intercept, or to +0.0, in the order of s; that sum is rounded to `dtype` once.
+    from left to right; without a bias the sum starts with the first product. The operands are cast
+    to `working_dtype`, in which everything is computed, and the result is rounded to `dtype` once.
+    With `additive`, values of the last layer are converted to float64 and added to the intercept,
+    or to +0.0, in the order of s; that sum is rounded to `dtype` once.
     """
 
     samples: Any
@@ -34,33 +35,33 @@ class MlpCall(NamedTuple):
     layers: tuple[tuple[Any, Any], ...]
     """Weight (N or 1, S, inputs, outputs) and bias (N or 1, S, outputs) or None."""
     activations: tuple[Activation | None, ...]
-    """That of each layer; None is linear."""
+    """The activation of each layer; None is linear."""
     inputs: np.ndarray | None
     """(S, d), int64, contiguous, on the host: the features that networks see. None: s * d + i."""
     additive: bool
     intercept: Any
     """(N or 1, P) or None."""
     dtype: np.dtype
-    """That of the result."""
+    """The dtype of the result."""
     sizes: tuple[int, ...]
-    """The number of inputs of a network, and of outputs of each of its layers."""
+    """The number of inputs of a network, then the number of outputs of each layer."""
     n_sets: int
     n_samples: int
     n_subnets: int
 
     @property
     def function(self) -> str:
-        """The name of the backends' function."""
+        """The name of the function in backends."""
         return "mlp"
 
     @property
     def recipe(self) -> MlpCall:
-        """What backends choose code by."""
+        """The argument by which backends choose code."""
         return self
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What code is generated from, but for the dtype."""
+        """The key of the generated code, without the dtype."""
         biased = tuple([bias is not None for _, bias in self.layers])
         return self.sizes, self.activations, biased, self.additive
 
@@ -71,7 +72,7 @@ class MlpCall(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of the result: (N, B, S, P), or (N, B, P) if `additive`."""
+        """The shape of the result: (N, B, S, P), or (N, B, P) if `additive`."""
         n_outputs = self.sizes[-1]
         if self.additive:
             return self.n_sets, self.n_samples, n_outputs
@@ -79,12 +80,12 @@ class MlpCall(NamedTuple):
 
     @property
     def n_products(self) -> int:
-        """How many products all networks take."""
+        """The number of products in all networks."""
         return self.n_sets * self.n_samples * self.n_subnets * _count_products(self.sizes)
 
     @property
     def n_operations(self) -> int:
-        """How many passes NumPy makes over numbers: products, and steps of activations."""
+        """The number of NumPy passes over numbers: products, and operations of activations."""
         steps = sum(
             n_units * (activation.program(self.working_dtype).cost if activation else 0)
             for n_units, activation in zip(self.sizes[1:], self.activations, strict=True)
@@ -93,12 +94,12 @@ class MlpCall(NamedTuple):
 
     @property
     def arrays(self) -> list[Any]:
-        """All arrays of numbers, samples first."""
+        """All arrays of numbers, starting with samples."""
         every = [self.samples, *itertools.chain(*self.layers), self.intercept]
         return [x for x in every if x is not None]
 
     def with_arrays(self, change: Callable[[Any], Any]) -> MlpCall:
-        """Return the call with other arrays of numbers in place of its own, in their order."""
+        """Return the call with each of its arrays of numbers changed, in order."""
 
         def changed(x: Any) -> Any:
             return None if x is None else change(x)
@@ -109,7 +110,7 @@ class MlpCall(NamedTuple):
         return self._replace(samples=samples, layers=layers, intercept=intercept)
 
     def with_lengths(self, n_sets: int, n_samples: int) -> MlpCall:
-        """Return the call for as many sets and samples."""
+        """Return the call for this many sets and samples."""
         return self._replace(n_sets=n_sets, n_samples=n_samples)
 
     def unaliased(self, out: Any) -> MlpCall:
@@ -150,7 +151,7 @@ class MlpCall(NamedTuple):
         )
 
     def each_with_its_set(self, samples: slice, set_index: np.ndarray) -> MlpCall:
-        """Return the call for some samples as sets of one sample, that with the index given."""
+        """Return the call for some samples, each as a set of one sample, with its own set."""
 
         def chosen(x: Any) -> Any:
             return x if x is None or len(x) == 1 else x[set_index]
@@ -165,7 +166,7 @@ class MlpCall(NamedTuple):
 
     @property
     def wiring(self) -> np.ndarray:
-        """The features that networks see, as `inputs` has them, always as an array."""
+        """The features that networks see, as an array even if `inputs` is None."""
         if self.inputs is not None:
             return self.inputs
         return _features_in_turn(self.n_subnets, self.sizes[0])
@@ -173,7 +174,7 @@ class MlpCall(NamedTuple):
 
 @functools.lru_cache(256)
 def _count_products(sizes: tuple[int, ...]) -> int:
-    """Return how many products a network takes for a sample."""
+    """Return the number of products that a network computes per sample."""
     return sum(a * b for a, b in itertools.pairwise(sizes))
 
 

@@ -1,11 +1,11 @@
-"""Losses and gradients of networks with hidden layers: what is summed, and in which order.
+"""Losses and gradients of networks with hidden layers: the summands, and the order of summation.
 
-This page is the specification. numpy_mlp_sums.py is the same in NumPy, and each backend has its
-bits. All values are of the working dtype W, float32 or float64 (`MlpCall.working_dtype`, which is
+This is the specification. numpy_mlp_sums.py implements it in NumPy, and each backend gives the same
+bits. All values have the working dtype W, float32 or float64 (`MlpCall.working_dtype`, which equals
 `MlpCall.dtype` here), to which operands, targets and factors are cast first. Each operation is
 rounded once, in the order written.
 
-**Forward**, as `MlpCall` says it: z[l][k] and h[l][k] of the layers l = 1 to L, h[0] being the
+**Forward** is defined by `MlpCall`: z[l][k] and h[l][k] of the layers l = 1 to L, with h[0] the
 inputs.
 
 **Loss.** `OutputLoss.program` gives, for each output p, a value and a slope, which is
@@ -14,45 +14,47 @@ dloss/dprediction * act'(z[L][p]) (dloss/dprediction alone if the activation is 
     term     = (value[0] + value[1] + ... + value[P - 1]) * factor[b]
     delta[L] = slope[p] * factor[b]
 
-without the products if there is no factor. The categorical crossentropy has one value for all
+without the multiplication if there is no factor. The categorical crossentropy has one value for all
 outputs. With the loss "product", the target is a cotangent: delta[L] is
 cotangent[p] * act'(z[L][p]).
 
-**Backward**, for l = L - 1 to 1, and for the inputs, l = 0, without act'::
+**Backward** goes from l = L - 1 to 1, then to the inputs, l = 0, without act'::
 
     delta[l][j] = (weight[l+1][j, 0] * delta[l+1][0] + weight[l+1][j, 1] * delta[l+1][1] + ...)
                   * act'(z[l][j])
 
-from left to right, starting from the first product. A linear layer is not multiplied by act'. act'
-is the recipe of `Activation.derivative`, of z; a product with its 0 is a product (NaN of inf).
+from left to right, starting with the first product. For a linear layer there is no multiplication
+by act'. act' is the recipe of `Activation.derivative` at z; a product with 0 is still computed (NaN
+for inf).
 
-**Terms.** Of weight[l][j, k]: h[l-1][j] * delta[l][k]; of bias[l][k]: delta[l][k].
+**Terms.** For weight[l][j, k]: h[l-1][j] * delta[l][k]; for bias[l][k]: delta[l][k].
 
-**Sums over samples** are those of affine subnetworks (summation_order.py), by the absolute index b:
-in each run of 32 samples, b // 32, terms are added one after the other in W, starting from +0.0;
-the totals of runs are converted to float64 and added in their order within each block of 4096,
-b // 4096, starting from +0.0. Backends write these totals of blocks (`MlpTotals`). What they do not
-write is done once for all of them (_functions/mlp_summation.py): the binary tree over blocks; the
-tree over networks, for a loss of all networks of a set; the tree over sets, for gradients of a
-parameter that sets share; the division; the rounding to the dtype of the result. There is no sum
-over sets or networks in W.
+**Sums over samples** have the order of affine subnetworks (summation_order.py), by the absolute
+index b. In each run of 32 samples, b // 32, terms are added one after the other in W, starting from
++0.0. The totals of runs are converted to float64 and added in order within each block of 4096,
+b // 4096, starting from +0.0. Backends write these totals of blocks (`MlpTotals`). The rest is
+common to all backends (_functions/mlp_summation.py): the binary tree over blocks; the tree over
+networks, for a loss of all networks of a set; the tree over sets, for gradients of a parameter
+shared by sets; the division; the rounding to the dtype of the result. No sum over sets or networks
+is in W.
 
-So the sums of one set and network have nothing to do with those of others: vector lanes may be sets
-(or networks), each adding sample after sample, or runs of one block, each lane adding its run, and
-the totals of runs one after the other. Threads may share blocks, sets and networks as they like.
+Sums of different sets and networks are therefore independent. Vector lanes may be sets (or
+networks), each adding sample after sample. Or they may be runs of one block, each lane adding its
+run, with the totals of runs then added in order. Threads may share blocks, sets and networks in any
+way.
 
-**Sums over sets**, for gradients of samples that sets share, are of the same kind, with the terms
-delta[0][i] of each sample, network and input, and n // 32 and n // 4096 in place of b // 32 and
-b // 4096. What several networks see is added up outside.
+**Sums over sets**, for gradients of samples shared by sets, have the same order, with the terms
+delta[0][i] of each sample, network and input, and with n // 32 and n // 4096 in place of b // 32
+and b // 4096. If several networks see a feature, their sums are added outside.
 
-**Additive** networks are judged in three steps: `mlp` with `additive`, in W; `mlp_judge`, the loss
-of these sums and its slopes, as above for a linear activation (`term` and slope[p] * factor[b]);
-and one backward pass with these slopes as the cotangent.
+**Additive** networks take three steps: `mlp` with `additive`, in W; `mlp_judge`, which computes the
+loss of these sums and its slopes, as above for a linear activation (`term` and
+slope[p] * factor[b]); and one backward pass with these slopes as the cotangent.
 
-A backend has up to three functions, on arrays of its own; those that it lacks are NumPy's:
+A backend has up to three functions, on its own arrays; NumPy's replace missing ones:
 
-- ``mlp_sums(sums, totals)`` writes the totals of blocks of samples that `totals` has arrays for.
-- ``mlp_sample_sums(sums, totals)`` writes those of blocks of sets, float64 (blocks, B, S, d); with
+- ``mlp_sums(sums, totals)`` writes the totals of blocks of samples for which `totals` has arrays.
+- ``mlp_sample_sums(sums, totals)`` writes those of blocks of sets, float64 (blocks, B, S, d); for
   samples (N, B, F), delta[0] itself, float64 (N, B, S, d). The loss is "product".
 - ``mlp_judge(sums, predictions, loss, slopes)`` takes predictions (N, B, P) in W, and writes the
   totals of the loss, (blocks, N, 1) float64, and slopes, (N, B, P) in W; either may be None.
@@ -69,15 +71,15 @@ from multisubnet._backends.mlp_call import MlpCall
 
 
 class MlpTotals(NamedTuple):
-    """Where totals of blocks are written: C-contiguous float64 arrays, or None if not asked for."""
+    """The outputs for totals of blocks: C-contiguous float64 arrays, or None if not requested."""
 
     loss: Any
-    """(blocks, N, S); (blocks, N, 1) of additive networks."""
+    """(blocks, N, S); (blocks, N, 1) for additive networks."""
     layers: tuple[tuple[Any, Any], ...]
-    """Of each layer's weight (blocks, N, S, inputs, outputs) and bias (blocks, N, S, outputs)."""
+    """For each layer, weight (blocks, N, S, inputs, outputs) and bias (blocks, N, S, outputs)."""
 
     def each(self, change: Callable[..., Any], *others: MlpTotals) -> MlpTotals:
-        """Return what a function makes of each array, and of those of `others` at its place."""
+        """Return the results of a function of each array and the matching arrays of `others`."""
 
         def changed(*arrays: Any) -> Any:
             return None if arrays[0] is None else change(*arrays)
@@ -91,31 +93,31 @@ class MlpTotals(NamedTuple):
 
 
 class MlpSums(NamedTuple):
-    """Valid operands of a loss of networks, and of its gradients."""
+    """Validated operands of a loss of networks, and of its gradients."""
 
     call: MlpCall
-    """The networks; its dtype is float32 or float64, and it is not additive, but for `mlp_judge`:
-    of additive networks this one is what the sums of all are judged by."""
+    """The networks, with dtype float32 or float64. They are not additive, except for `mlp_judge`,
+    which computes the loss of the sums of an additive model."""
     loss: OutputLoss
     targets: Any
-    """(N or 1, B, S or 1, P or 1), of any real dtype; of labels the last axis is 1. Of additive
-    networks the third axis is 1."""
+    """(N or 1, B, S or 1, P or 1), of any real dtype. The last axis of labels is 1, and so is the
+    third axis for additive networks."""
     factor: Any
     """The weights of samples, (B,) of any real dtype, or None."""
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What code is generated from, but for the dtype."""
+        """The key of the generated code, without the dtype."""
         return *self.call.key, self.loss, self.factor is not None
 
     @property
     def n_products(self) -> int:
-        """How many products all networks take forward, of which gradients take three times."""
+        """The number of products in a forward pass of all networks; gradients take three times."""
         return self.call.n_products
 
     @property
     def n_operations(self) -> int:
-        """How many passes over numbers NumPy makes forward."""
+        """The number of NumPy passes over numbers in a forward pass."""
         return self.call.n_operations
 
     @property
@@ -124,7 +126,7 @@ class MlpSums(NamedTuple):
         return max(-(-self.call.n_samples // BLOCK), 1)
 
     def with_arrays(self, change: Callable[[Any], Any]) -> MlpSums:
-        """Return the operands with other arrays in place of their own."""
+        """Return the operands with each of their arrays changed."""
         factor = None if self.factor is None else change(self.factor)
         return self._replace(
             call=self.call.with_arrays(change), targets=change(self.targets), factor=factor
@@ -150,7 +152,7 @@ class MlpSums(NamedTuple):
         places = tuple(
             slice(None) if length == 1 else cut for length, cut in zip(lengths, cuts, strict=True)
         )
-        # The axis of samples is never one that stands for others.
+        # The axis of samples never has length 1 to stand for all samples.
         return self._replace(
             call=call.part(*cuts),
             targets=self.targets[places[0], samples, places[2]],

@@ -1,7 +1,7 @@
-"""The reference backend: what every other one must agree with, bit for bit.
+"""The reference backend, which all others must match bit for bit.
 
-It works through the result in blocks that stay in a core's cache, so that an operation finds the
-results of those before it there, and so that operands of another dtype are never cast whole.
+It processes the result in blocks that stay in a core's cache: each operation finds the results of
+earlier ones there, and operands of another dtype are never cast as a whole.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ ARRAYS = "numpy"
 empty = np.empty
 
 _BLOCK = 1 << 15  # elements; a few blocks of float64 stay in 1 MiB
-_RECIPE_BLOCK = 1 << 13  # with an activation, of which a dozen values are needed at once
-_TERMS = 1 << 16  # terms that are computed at once, or those of one column if these are more
+_RECIPE_BLOCK = 1 << 13  # with an activation, which needs a dozen values at once
+_TERMS = 1 << 16  # terms computed at once; one column may have more
 
 
 def why_unavailable() -> None:
-    """NumPy is always there."""
+    """Return None: NumPy is always available."""
 
 
 def serves(dtype: np.dtype, out: np.dtype) -> bool:
-    """The reference has every dtype."""
+    """Return True: the reference supports every dtype."""
     return True
 
 
@@ -56,7 +56,7 @@ def affine(call: AffineCall, out: np.ndarray) -> None:
     samples, weight, bias, dtype, activation, _ = call
     weight = weight[:, None]
     bias = None if bias is None else bias[:, None]
-    if activation is None and out.size <= _BLOCK and dtype.kind != "c":  # as most small calls
+    if activation is None and out.size <= _BLOCK and dtype.kind != "c":  # most small calls
         _real_affine(samples, weight, bias, out, dtype)
         return
     evaluate, size = _evaluator(dtype, activation)
@@ -78,7 +78,7 @@ def affine(call: AffineCall, out: np.ndarray) -> None:
 def affine_select(call: AffineCall, set_index: np.ndarray, out: np.ndarray) -> None:
     """Write `affine` of set `set_index[b]` for each sample b to `out` of shape (B, F).
 
-    A set that there is not gives NaN, or 0 where the dtype has none.
+    An out-of-range index gives NaN, or 0 in dtypes without NaN.
     """
     samples, weight, bias, dtype, activation, (n_sets, n_samples, n_features) = call
     evaluate, size = _evaluator(dtype, activation)
@@ -108,8 +108,8 @@ def sums(
 ) -> None:
     """Write the sums of terms over each block of `length` to `totals`.
 
-    Operands are of shape (kept, summed, F), or 1 along axes on which they do not depend, or None;
-    totals are float64, of shape (blocks, outputs, kept, F).
+    Operands are None or have the shape (kept, summed, F), with 1 along axes on which they do not
+    depend. Totals are float64 of shape (blocks, outputs, kept, F).
     """
     given: dict[str, Any] = {**OPERANDS, "parameter": parameter}
     program = terms.program(dtype)
@@ -163,7 +163,7 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
 
 
 def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
-    """Write totals of gradients of their inputs to an array; see mlp_sums.py."""
+    """Write totals of gradients of the networks' inputs to an array; see mlp_sums.py."""
     from multisubnet._backends import numpy_mlp_sums
 
     numpy_mlp_sums.mlp_sample_sums(sums, totals)
@@ -191,10 +191,10 @@ def finish(
     divisor_array: np.ndarray | None,
     over_features: Callable[[np.ndarray], np.ndarray] = _over_features,
 ) -> None:
-    """Write the sums of blocks' totals (blocks, kept, F), divided, to `out`.
+    """Write the divided sums of block totals (blocks, kept, F) to `out`.
 
-    Where `out` has no axis of features, they are added up, too. The divisor is a number, times that
-    of an array of one, if there is one; where it is 0, all is NaN.
+    If `out` has no feature axis, features are added, too. The divisor is a number, times the one
+    element of an array if given. If it is 0, all results are NaN.
     """
     total = tree(totals)
     if out.ndim == 1:
@@ -210,7 +210,7 @@ def finish(
 
 
 def tree(values: np.ndarray) -> np.ndarray:
-    """Return the sum along the first axis, neighbours being added level by level."""
+    """Return the sum along the first axis, adding neighbours level by level."""
     if not len(values):
         return np.zeros(values.shape[1:])
     while len(values) > 1:
@@ -220,7 +220,7 @@ def tree(values: np.ndarray) -> np.ndarray:
 
 
 def _evaluator(dtype: np.dtype, activation: Activation | None) -> tuple[Callable[..., None], int]:
-    """Return what evaluates a block of operands that broadcast, and how many elements it takes."""
+    """Return the function that evaluates a block of broadcast operands, and the block size."""
     if activation is not None:
         return functools.partial(_activated_affine, activation), _RECIPE_BLOCK
     return (_complex_affine if dtype.kind == "c" else _real_affine), _BLOCK
@@ -228,7 +228,7 @@ def _evaluator(dtype: np.dtype, activation: Activation | None) -> tuple[Callable
 
 def _real_affine(samples, weight, bias, out, dtype) -> None:
     result = out if out.dtype is dtype or out.dtype == dtype else np.empty(out.shape, dtype)
-    # Operands that have the dtype are faster without it.
+    # Operands that already have the dtype are faster without it.
     if samples.dtype is weight.dtype is dtype:
         np.multiply(samples, weight, result)
     else:
@@ -265,7 +265,7 @@ def _complex_affine(samples, weight, bias, out, dtype) -> None:
 def blocks(
     shape: tuple[int, ...], strides: tuple[int, ...], size: int
 ) -> Iterator[tuple[slice, ...]]:
-    """Cut an array into blocks of at most `size` elements, each as whole in memory as can be."""
+    """Split an array into blocks of at most `size` elements, as contiguous as possible."""
     steps_in_memory = list(map(abs, strides))
     outermost_first = sorted(range(len(shape)), key=steps_in_memory.__getitem__, reverse=True)
     steps = [1] * len(shape)

@@ -1,8 +1,8 @@
 """The reference for networks with hidden layers, on validated operands.
 
-Values of a layer stand in an array whose last axis is long: the samples of a block, or its sets if
-there are more of these. A product with one input's weights is then one call of NumPy for all units
-of the layer.
+The values of a layer are in an array whose last axis is long: the samples of a block, or its sets
+if there are more of these. The product with one input's weights is then a single NumPy call for all
+units of the layer.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from multisubnet._arrays import dtypes
 from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._backends.programs import run_program
 
-_VALUES = 1 << 16  # of the widest layer, in a block
-_LONG = 1 << 10  # the most samples or sets that stand along the last axis
-_GATHERED = 1 << 16  # weights that are gathered for a block of samples
+_VALUES = 1 << 16  # values of the widest layer in a block
+_LONG = 1 << 10  # the most samples or sets along the last axis
+_GATHERED = 1 << 16  # weights gathered for a block of samples
 
 
 @without_warnings
@@ -51,7 +51,7 @@ def mlp(call: MlpCall, out: np.ndarray) -> None:
 def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
     """Write the values of set `set_index[b]` for each sample b to `out`, (B, S, P) or (B, P).
 
-    An index that is out of range gives NaN, or 0 in a dtype without NaN.
+    An out-of-range index gives NaN, or 0 in dtypes without NaN.
     """
     n_weights = sum(weight[:1].size for weight, _ in call.layers)
     rows = min(max(_GATHERED // max(n_weights, 1), 1), _LONG)
@@ -88,12 +88,12 @@ def _values(call: MlpCall) -> np.ndarray:
 def forward(call: MlpCall, samples_last: bool) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
     """Yield the sums and the values of each layer, of shape (S, K, N, B), inputs first.
 
-    In memory, the samples are the last axis, or else the sets.
+    In memory, the last axis is that of samples or else of sets.
     """
     dtype = call.working_dtype
 
     def ordered(array: np.ndarray) -> np.ndarray:
-        """Return an array (S, K, N, B) that lies so."""
+        """Return an array (S, K, N, B) with this memory order."""
         if samples_last:
             return np.ascontiguousarray(array, dtype)
         return np.ascontiguousarray(array.swapaxes(2, 3), dtype).swapaxes(2, 3)

@@ -1,8 +1,8 @@
 """The reference for losses and gradients of networks with hidden layers; see mlp_sums.py.
 
-Values of a layer stand in an array (S, K, N, B), as in numpy_mlp.py, for as many sets, samples and
-networks as stay in a cache. A piece of samples is whole runs of one block, whose totals are added
-to those of the pieces before it.
+The values of a layer are in an array (S, K, N, B), as in numpy_mlp.py, for as many sets, samples
+and networks as stay in a cache. A piece of samples consists of whole runs of one block. Its totals
+are added to those of earlier pieces.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
 from multisubnet._backends.numpy_mlp import forward
 from multisubnet._backends.programs import run_program
 
-_VALUES = 1 << 17  # of all layers together, in a piece
-_PRODUCTS = 1 << 16  # terms of weights that are made at once
-_MANY_SETS = 32  # which are taken all at once, rather than many samples
+_VALUES = 1 << 17  # values of all layers in a piece
+_PRODUCTS = 1 << 16  # terms of weights computed at once
+_MANY_SETS = 32  # from here on, pieces have all sets rather than many samples
 
 
 @without_warnings
@@ -53,7 +53,7 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
 
 @without_warnings
 def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
-    """Write the totals of blocks of sets of gradients of inputs, or those of each set."""
+    """Write the totals of blocks of sets, or of each set, for gradients of inputs."""
     call = sums.call
     over_sets = call.samples.ndim == 2
     if over_sets:
@@ -82,7 +82,7 @@ def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
 def mlp_judge(
     sums: MlpSums, predictions: np.ndarray, loss: np.ndarray | None, slopes: np.ndarray | None
 ) -> None:
-    """Write the totals of blocks of the loss of predictions (N, B, P), and its slopes."""
+    """Write the block totals of the loss of predictions (N, B, P), and its slopes."""
     n_sets, n_samples, n_outputs = predictions.shape
     if loss is not None:
         loss[...] = 0.0
@@ -131,7 +131,7 @@ def _judge(sums: MlpSums, z: np.ndarray, wants_loss: bool, wants_slopes: bool) -
 
 
 def _backward(call: MlpCall, z: list[Any], delta: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the number of a layer and its delta, (S, K, N, B), from the last one to the inputs."""
+    """Yield the number of each layer and its delta, (S, K, N, B), from the last to the inputs."""
     yield len(call.layers), delta
     for number in range(len(call.layers) - 1, -1, -1):
         weight = call.layers[number][0].transpose(1, 2, 3, 0)
@@ -146,7 +146,7 @@ def _backward(call: MlpCall, z: list[Any], delta: np.ndarray) -> Iterator[tuple[
 
 
 def _left_to_right(terms: Any) -> np.ndarray:
-    """Return the sum of arrays, starting from the first one."""
+    """Return the sum of arrays, starting with the first one."""
     terms = iter(terms)
     total = next(terms)
     for number, term in enumerate(terms):
@@ -183,12 +183,12 @@ def _add_runs(total: np.ndarray, terms: np.ndarray, factors: np.ndarray | None =
 
 
 def _samples_last(call: MlpCall) -> bool:
-    """Whether the longer axis in a piece is that of runs."""
+    """Return whether the longer axis of a piece is that of runs."""
     return call.n_samples >= RUN * call.n_sets
 
 
 def _pieces_of_samples(call: MlpCall) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield sets, samples and networks that are taken at once, samples from the first one on."""
+    """Yield sets, samples and networks to process together, in the order of samples."""
     most = max(_VALUES // sum(call.sizes), 1)
     if call.n_sets >= _MANY_SETS:
         sets = min(max(most // RUN, 1), call.n_sets)
@@ -205,7 +205,7 @@ def _pieces_of_samples(call: MlpCall) -> Iterator[tuple[slice, slice, slice]]:
 
 
 def _cut(length: int, step: int) -> Iterator[slice]:
-    """Cut a summed axis into pieces of at most `step`, of which none is in two blocks."""
+    """Split a summed axis into pieces of at most `step`, each within one block."""
     for block in range(0, length, BLOCK):
         stop = min(block + BLOCK, length)
         for start in range(block, stop, step):
@@ -213,5 +213,5 @@ def _cut(length: int, step: int) -> Iterator[slice]:
 
 
 def _whole_runs(length: int) -> int:
-    """Return a number of terms, at least a run, of which runs are whole."""
+    """Return a number of terms, at least a run, that is a whole number of runs."""
     return max(length // RUN * RUN, RUN)

@@ -27,7 +27,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 def run_program(program: Program, given: dict[str, Any]) -> list[np.ndarray]:
-    """Return the results of a program; those that depend on nothing given may be scalars."""
+    """Return the results of a program; those that depend on no input may be scalars."""
     of_kind = {"real": program.dtype, "bits": np.dtype(f"u{program.dtype.itemsize}")}
     values: list[Any] = []
     for number, (name, kind, inputs) in enumerate(program.operations):
@@ -43,6 +43,6 @@ def run_program(program: Program, given: dict[str, Any]) -> list[np.ndarray]:
                 value = _FUNCTIONS[name](*operands)
             for i in inputs:
                 if program.last_uses[i] == number:
-                    values[i] = None  # its memory, still in a cache, is taken for the next value
+                    values[i] = None  # frees its memory, still in a cache, for the next value
         values.append(value)
     return [values[result] for result in program.results]

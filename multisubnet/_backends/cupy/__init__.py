@@ -1,1 +1,1 @@
-"""The GPU backend. Nothing is imported here: CuPy is loaded only if it is used."""
+"""The GPU backend. Nothing is imported here: CuPy is loaded on first use."""

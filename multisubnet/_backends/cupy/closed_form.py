@@ -1,8 +1,8 @@
-"""The closed form of the mean squared error: what _functions/closed_form.py does, in few kernels.
+"""The closed form of the mean squared error (_functions/closed_form.py) in a few kernels.
 
-A pass over the samples is two launches, one for sums of blocks and one for what is found by them.
-All sets are judged in one launch, or in two if there are many features. No operation of CuPy
-computes anything, and nothing waits for the device.
+A pass over the samples takes two launches: one sums over blocks, the other derives the results. All
+sets are evaluated in one launch, or two if there are many features. No arithmetic is left to CuPy's
+own operations, and nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ _FINDS = {"data": "Means", "products": "Slopes", "rest": "Rests<1>", "signed_res
 
 
 class Fused:
-    """The functions of _functions/closed_form.py with what launches kernels.
+    """The functions of _functions/closed_form.py, implemented with kernels.
 
-    `launch(plan, arrays, *arguments)` does so. The first argument of the functions is a `Summing`.
+    `launch(plan, arrays, *arguments)` launches a kernel. The first argument of each function is a
+    `Summing`.
     """
 
     def __init__(self, launch: Callable[..., None]):
@@ -68,7 +69,7 @@ class Fused:
         return found
 
     def unit(self, summing: Any, largest: Any) -> Any:
-        """Return 1 over the power of two of the largest size, of which there is an array of one."""
+        """Return 1 over the power of two of the largest value, given in an array of one element."""
         found = summing.empty((2, 1))
         self._find(largest.reshape(1, 1, 1), found, "Fits")
         return found[:1]
@@ -126,7 +127,7 @@ class Fused:
             summing.backend.finish(losses[None], loss, divisor, None)
 
     def spread(self, summing: Any, square: Any, distance: Any) -> tuple[Any, Any]:
-        """Return variance and standard deviation, as of _functions/affine_stats.py."""
+        """Return variance and standard deviation, like _functions/affine_stats.py."""
         found = summing.empty((2, *square.shape))
         if square.size:
             arrays = square.reshape(1, 1, -1), distance.reshape(1, -1), found.reshape(2, -1), None
@@ -154,7 +155,7 @@ class Fused:
         *,
         signed: bool = False,
     ) -> Any:
-        """Return what a formula gives over blocks, (blocks, outputs, F)."""
+        """Return the values of a formula over blocks, (blocks, outputs, F)."""
         samples, targets, sample_weight = data
         n_samples, n_features = samples.shape
         totals = summing.empty((max(-(-n_samples // BLOCK), 1), outputs, n_features))

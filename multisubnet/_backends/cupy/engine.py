@@ -1,4 +1,4 @@
-"""The GPU backend: kernels of cuda/, compiled by NVRTC when they are first needed."""
+"""The GPU backend: the kernels of cuda/, compiled by NVRTC on first use."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ serves = _operands.serves
 
 _ADDRESS = struct.Struct("<Q")
 
-# CuPy copies host arrays through pinned memory of the next power of two of bytes, and keeps it.
+# CuPy copies host arrays through pinned memory, rounded up to a power of two bytes, and keeps it.
 PINNED_BYTES = 1 << 25
 
-# CuPy 14.0 and 14.1 compile each template anew in each process, and 14.1 does not find its name.
+# CuPy 14.0 and 14.1 recompile each template in each process, and 14.1 does not find its name.
 _OLDEST = 14, 2
 
 
 @functools.cache
 def why_unavailable() -> str | None:
-    """Return what is missing, or None where a GPU can be used."""
+    """Return why no GPU can be used, or None if one can."""
     try:
         cupy = _import_cupy()
     except ImportError as error:
@@ -61,9 +61,9 @@ def why_unavailable() -> str | None:
 
 
 def _import_cupy() -> Any:
-    """Return the module cupy, imported under Python's default warning filters.
+    """Return the module cupy, imported with Python's default warning filters.
 
-    Under filters that make errors of warnings, a warning on import would hide the GPU.
+    If filters turned warnings into errors, a warning on import would hide the GPU.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("default")
@@ -89,7 +89,7 @@ def copy_from_other(array: np.ndarray) -> Any:
         return cupy.asarray(array)
     copy = cupy.empty(array.shape, array.dtype)
     copy.set(array)
-    # The array may be pinned itself: its memory is read until the copy is done.
+    # The array itself may be pinned, and is then read until the copy is done.
     cupy.cuda.get_current_stream().synchronize()
     return copy
 
@@ -117,13 +117,13 @@ def sums(
     length: int,
     totals: Any,
 ) -> None:
-    """Write the sums of terms over each block of `length` to `totals`, as `_numpy.sums` does."""
+    """Write the sums of terms over each block of `length` to `totals`, like `numpy.sums`."""
     arrays = *(operands.get(name) for name in OPERANDS), totals
     _run_planned(plan_sums, arrays, terms, dtype, parameter, length)
 
 
 def finish(totals: Any, out: Any, divisor: float, divisor_array: Any) -> None:
-    """Write the sums of blocks' totals, divided, to `out`, as `_numpy.finish` does."""
+    """Write the divided sums of block totals to `out`, like `numpy.finish`."""
     if not out.size:
         return
     if out.ndim == 1 and len(totals) > 1:
@@ -133,7 +133,7 @@ def finish(totals: Any, out: Any, divisor: float, divisor_array: Any) -> None:
 
 
 class _Layout(NamedTuple):
-    """What of an array decides on a launch. The address counts by what it is not a multiple of."""
+    """The properties of an array that a launch depends on; of the address, only its remainder."""
 
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -146,7 +146,7 @@ def _address(array: Any) -> int:
 
 
 def _run_planned(plan: Callable[..., Launch], arrays: tuple[Any, ...], *what: Any) -> None:
-    """Launch what is planned for arrays of such layouts; most calls find that done."""
+    """Launch the kernel planned for arrays of this layout; most calls find a cached plan."""
     layouts = tuple(
         None if x is None else _Layout(x.shape, x.strides, x.dtype, x.data.ptr % SECTOR)
         for x in arrays
@@ -167,12 +167,12 @@ def _planned(
     what: tuple[Any, ...],
     signs: tuple[float, ...],
 ) -> Launch:
-    """Return the launch. `signs` are those of numbers in `what`, which tell 0.0 from -0.0."""
+    """Return the launch. `signs` are the signs of numbers in `what`, to tell 0.0 from -0.0."""
     return plan(*layouts, *what, operator.attrgetter("address"))
 
 
 def _card() -> geometry.Card:
-    """Return what the current device says of itself."""
+    """Return the properties of the current device."""
     import cupy
 
     return _card_of(cupy.cuda.runtime.getDevice())
@@ -188,7 +188,7 @@ def _card_of(device: int) -> geometry.Card:
 
 
 def _run(launch: Launch) -> None:
-    """Launch a kernel on the current stream of the current device, and do not wait for it."""
+    """Launch a kernel on the current stream of the current device, without waiting for it."""
     argument = np.frombuffer(launch.argument, np.dtype((np.void, len(launch.argument))))
     kernel = _kernel(launch.kernel)
     kernel(launch.grid, launch.block, (argument,), shared_mem=launch.shared_bytes)
@@ -206,9 +206,9 @@ def _kernel(name: str) -> Any:
 
 
 def _upload(array: np.ndarray) -> Any:
-    """Return a copy of a NumPy array on the current device, made once for arrays that are equal.
+    """Return a copy of a NumPy array on the current device, shared by all equal arrays.
 
-    Copies are kept as long as the process: a captured graph may read them.
+    Copies are kept as long as the process lives, because a captured graph may read them.
     """
     import cupy
 
@@ -220,7 +220,7 @@ def _uploaded(device: int, shape: tuple[int, ...], data: bytes, dtype: np.dtype)
     import cupy
 
     copy = copy_from_other(np.frombuffer(data, dtype).reshape(shape))
-    cupy.cuda.get_current_stream().synchronize()  # other streams are to read it
+    cupy.cuda.get_current_stream().synchronize()  # other streams will read it
     return copy
 
 

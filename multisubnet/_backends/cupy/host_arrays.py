@@ -1,4 +1,4 @@
-"""`affine` and `mlp` of NumPy arrays on the GPU, in chunks: a result may exceed its memory."""
+"""`affine` and `mlp` of NumPy arrays on the GPU, in chunks; results may exceed its memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from multisubnet._backends.affine_call import AffineCall
 from multisubnet._backends.cupy import engine
 from multisubnet._backends.mlp_call import MlpCall
 
-_CHUNK_BYTES = 1 << 25  # of the result; there are two on the GPU, and two in pinned memory
+_CHUNK_BYTES = 1 << 25  # of the result; two chunks are on the GPU and two in pinned memory
 
 
 def affine(call: AffineCall, out: np.ndarray) -> None:
@@ -27,8 +27,8 @@ def mlp(call: MlpCall, out: np.ndarray) -> None:
 def _write(call: AffineCall | MlpCall, out: np.ndarray) -> None:
     """Write the result of a call to `out`, whose first axes are sets and samples.
 
-    Chunks are of sets, or of samples if these lie further apart. Where they do not fit on the card,
-    they are halved.
+    Chunks are slices of sets, or of samples if their stride is larger. Chunks that do not fit on
+    the card are halved.
     """
     import cupy
 
@@ -51,14 +51,14 @@ def _write(call: AffineCall | MlpCall, out: np.ndarray) -> None:
                     f"and does not fit on the GPU with its operands: {free} of {total} bytes are "
                     f"free"
                 ) from error
-        # The failed attempt is gone with its exception. Its memory is free, but a smaller chunk
-        # would be split off from it, and CuPy cannot give back the rest of a split block.
+        # The exception released the memory of the failed attempt. CuPy would now split off the
+        # smaller chunk from that block, and could not free the rest of a split block.
         _free_blocks()
         rows = -(-rows // 2)
 
 
 def _free_blocks() -> None:
-    """Give back the unused memory that CuPy's current memory pool keeps, if there is a pool."""
+    """Free the unused memory in CuPy's current memory pool, if there is a pool."""
     import cupy
 
     pool = getattr(cupy.cuda.get_allocator(), "__self__", None)
@@ -67,18 +67,18 @@ def _free_blocks() -> None:
 
 
 class _Passage:
-    """The way of a result over the GPU; `done` rows of its first axis have arrived."""
+    """The transfer of a result through the GPU; `done` rows of its first axis are complete."""
 
     def __init__(self, call: AffineCall | MlpCall, result: np.ndarray, by_samples: bool):
         self.call, self.result, self.by_samples = call, result, by_samples
         self.operands = call.arrays
         self.done = 0
-        self._shared: Any = None  # operands on the GPU, where a chunk needs all of them
+        self._shared: Any = None  # operands on the GPU that every chunk needs completely
 
     def write(self, rows: int) -> None:
-        """Write what is left, so many rows at once.
+        """Write the remaining rows, `rows` at a time.
 
-        While a chunk is computed and copied to pinned memory, that before it is copied on.
+        While one chunk is computed and copied to pinned memory, the previous one is copied on.
         """
         import cupy
 
@@ -87,7 +87,7 @@ class _Passage:
                 None if self._has_rows(i, x) else engine.copy_from_other(x)
                 for i, x in enumerate(self.operands)
             ]
-            cupy.cuda.get_current_stream().synchronize()  # other streams are to read them
+            cupy.cuda.get_current_stream().synchronize()  # other streams will read the operands
         left = range(self.done, len(self.result), rows)
         shape = rows, *self.result.shape[1:]
         lanes: list[_Lane] = []
@@ -104,10 +104,10 @@ class _Passage:
                 self.done += lanes[number % len(lanes)].deliver()
         finally:
             for lane in lanes:
-                lane.stream.synchronize()  # nothing writes to its memory any more
+                lane.stream.synchronize()  # from here on nothing writes to its memory
 
     def _evaluate(self, chunk: Any, first: int) -> None:
-        """Start to compute the rows of the result from `first` on."""
+        """Start to compute the rows of the result that begin at `first`."""
         rows = slice(first, first + len(chunk))
         operands = []
         for i, operand in enumerate(self.operands):
@@ -122,7 +122,7 @@ class _Passage:
         getattr(engine, call.function)(call, ordered)
 
     def _has_rows(self, number: int, operand: np.ndarray) -> bool:
-        """Whether rows of the result need rows of this operand, and not all of it."""
+        """Return whether rows of the result need only the same rows of this operand."""
         is_samples = number == 0
         if self.by_samples:
             return is_samples
@@ -130,10 +130,10 @@ class _Passage:
 
 
 class _Lane:
-    """A stream, a chunk of the result on the GPU, and pinned memory for its way to the host.
+    """A stream with a chunk of the result on the GPU, and pinned memory for the copy to the host.
 
-    A chunk larger than _CHUNK_BYTES, which is one row, goes through that much pinned memory in
-    pieces of its second axis: while one is written to the result, the next is on its way.
+    A chunk larger than _CHUNK_BYTES consists of one row. It passes through that much pinned memory
+    in pieces of its second axis: while one is written to the result, the next is copied.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
@@ -152,12 +152,12 @@ class _Lane:
         self._target: np.ndarray | None = None
 
     def send(self, target: np.ndarray) -> None:
-        """Start to copy what was computed, for `target`, a part of the result."""
+        """Start to copy the computed chunk; `target` is its part of the result."""
         self._target = target
         self._start(0)
 
     def deliver(self) -> int:
-        """Wait until what was sent is there, write it, and return how many rows it has."""
+        """Wait for the copy, write it to the result, and return its number of rows."""
         if self._target is None:
             return 0
         target = self._target
@@ -177,7 +177,7 @@ class _Lane:
             piece.get(out=self._place(number), blocking=False)
 
     def _place(self, number: int) -> np.ndarray:
-        """Return the pinned memory of a piece: every other one has the same."""
+        """Return the pinned memory of a piece; pieces alternate between two halves."""
         assert self._target is not None
         rows, length = self._target[:, self._pieces[number]].shape[:2]
         return self._pinned[number % 2, :rows, :length]

@@ -1,7 +1,7 @@
-"""Losses and gradients of networks with hidden layers, as _backends/mlp_sums.py says it.
+"""Losses and gradients of networks with hidden layers, as specified in _backends/mlp_sums.py.
 
-Losses of networks that fit in registers take one launch. Others, and gradients, go through memory
-layer by layer, a piece of the work at a time.
+Losses of networks that fit in registers take one launch. Other losses, and gradients, go through
+memory layer by layer, one piece of the work at a time.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from multisubnet._backends.cupy.networks import plan_of, slices, weights_of
 from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
 
-_SCRATCH_BYTES = 1 << 25  # of values that go through memory
+_SCRATCH_BYTES = 1 << 25  # for values that go through memory
 _SLOPES = Summands("product", "linear", ("slope",), False)
 
 
 class NetworkSums:
-    """`mlp_sums`, `mlp_sample_sums` and `mlp_judge`, of validated arrays on the GPU.
+    """`mlp_sums`, `mlp_sample_sums` and `mlp_judge` for validated arrays on the GPU.
 
     The arguments are those of `Networks`.
     """
@@ -84,7 +84,7 @@ class NetworkSums:
                 self._launch(plan_layer_sums, arrays, axes, n_inputs, is_first)
 
     def mlp_sample_sums(self, sums: MlpSums, totals: Any) -> None:
-        """Write the totals of blocks of sets of gradients of inputs, or those of each set."""
+        """Write the totals of blocks of sets, or of each set, for gradients of inputs."""
         call = sums.call
         over_sets = call.samples.ndim == 2
         if not totals.size:
@@ -112,7 +112,7 @@ class NetworkSums:
                 self._launch(plan_sums, arrays, _SLOPES, call.dtype, 0.0, n_sets)
 
     def mlp_judge(self, sums: MlpSums, predictions: Any, loss: Any, slopes: Any) -> None:
-        """Write the totals of blocks of the loss of predictions (N, B, P), and its slopes."""
+        """Write the block totals of the loss of predictions (N, B, P), and its slopes."""
         if not predictions.size:
             if loss is not None:
                 loss[...] = 0.0
@@ -122,7 +122,7 @@ class NetworkSums:
         self._launch(plan_judge, arrays, "nbk", sums.loss, 0.0, True)
 
     def _with_inputs(self, sums: MlpSums) -> MlpSums:
-        """Return the operands with what networks see on the GPU."""
+        """Return the operands with the features that networks see on the GPU."""
         inputs = sums.call.inputs
         if inputs is None:
             return sums
@@ -141,7 +141,7 @@ class NetworkSums:
         self._launch(plan_grad, (*arrays, *weights_of(call)), plan, sums.loss)
 
     def _judge(self, sums: MlpSums, z: Any, loss: Any, slopes: bool, is_first: bool) -> Any:
-        """Write losses of sums (N, S, P, B), if there is an array for them; return the slopes."""
+        """Write losses of sums (N, S, P, B) if there is an array for them; return the slopes."""
         delta = self._empty(z.shape, z.dtype) if slopes else None
         arrays = sums.targets, sums.factor, z, delta, loss
         parameter = parameter_of(sums.call.activations[-1])
@@ -149,10 +149,10 @@ class NetworkSums:
         return delta
 
     def _forward(self, call: MlpCall, both: bool) -> list[tuple[Any, tuple[Any, str, Any]]]:
-        """Return of each layer its sums (N, S, K, B), and what the next one sees.
+        """Return for each layer its sums (N, S, K, B), and the input of the next layer.
 
-        That is an array, its axes, and the numbers of features. The inputs come first. Without
-        `both`, there are sums of the last layer alone.
+        The input is an array, its axes, and the feature numbers; those of the first layer come
+        first. Without `both`, only the last layer has sums.
         """
         inputs = call.samples, "nbk"[3 - call.samples.ndim :], call.inputs
         values: list[tuple[Any, tuple[Any, str, Any]]] = [(None, inputs)]
@@ -180,9 +180,9 @@ class NetworkSums:
     def _backward(
         self, call: MlpCall, values: list[Any], delta: Any, out: Any = None
     ) -> Iterator[tuple[int, Any]]:
-        """Yield the number of a layer and its delta, from the last one.
+        """Yield the number of each layer and its delta, from the last layer on.
 
-        With `out`, (N, B, S, d), the delta of inputs is written to it in the end.
+        With `out`, (N, B, S, d), the delta of the inputs is finally written to it.
         """
         dtype = call.working_dtype
         for number in range(len(call.layers) - 1, -1, -1):
@@ -206,22 +206,22 @@ class NetworkSums:
 
 
 def _held(call: MlpCall) -> int:
-    """Return how many samples of networks find room in scratch memory."""
+    """Return how many samples of networks fit in scratch memory."""
     of_one = 3 * sum(call.sizes) * call.working_dtype.itemsize
     return max(_SCRATCH_BYTES // of_one, 1)
 
 
 def _pieces(call: MlpCall) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield sets, samples and networks whose values find room, samples from the first one on.
+    """Yield sets, samples and networks whose values fit, in the order of samples.
 
-    Samples are of whole blocks, or of whole runs of one block.
+    Samples are whole blocks, or whole runs of one block.
     """
     most = _held(call)
     unit = BLOCK if most >= BLOCK else RUN
     samples = min(max(most // unit * unit, RUN), max(call.n_samples, 1))
     subnets = min(max(most // samples, 1), max(call.n_subnets, 1))
     sets = max(most // (samples * subnets), 1)
-    # Whole blocks, or parts of one.
+    # Whole blocks, or parts of one block.
     of_samples = [
         slice(block.start + part.start, block.start + part.stop)
         for block in slices(call.n_samples, max(samples, BLOCK))
@@ -234,9 +234,9 @@ def _pieces(call: MlpCall) -> Iterator[tuple[slice, slice, slice]]:
 
 
 def _pieces_of_sets(call: MlpCall) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield blocks of sets, and samples and networks of which deltas of inputs find room.
+    """Yield blocks of sets, and samples and networks whose deltas of inputs fit.
 
-    These are all networks of some samples, or some of one.
+    These are all networks of some samples, or some networks of one sample.
     """
     most = _SCRATCH_BYTES // (call.sizes[0] * call.working_dtype.itemsize)
     for n in slices(call.n_sets, BLOCK):

@@ -1,4 +1,4 @@
-"""Networks with hidden layers: in registers all at once, or, if they are wide, layer by layer."""
+"""Networks with hidden layers: in registers, all at once, or layer by layer if they are wide."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from multisubnet._backends.cupy.launch.mlp import plan_layer, plan_mlp, plan_sum
 from multisubnet._backends.mlp_call import MlpCall
 
 _FLOAT64 = np.dtype(np.float64)
-_SCRATCH_BYTES = 1 << 25  # of values that go through memory; there are twice as many
+_SCRATCH_BYTES = 1 << 25  # for values that go through memory; there are two such buffers
 
 
 class Networks:
-    """`mlp` and `mlp_select`, of validated arrays on the GPU.
+    """`mlp` and `mlp_select` for validated arrays on the GPU.
 
-    `launch(plan, arrays, *arguments)` launches a kernel, `empty(shape, dtype)` returns an array
-    and `upload(array)` a copy of a NumPy array that lasts.
+    `launch(plan, arrays, *arguments)` launches a kernel, `empty(shape, dtype)` returns an array,
+    and `upload(array)` returns a lasting copy of a NumPy array.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Networks:
     def mlp_select(self, call: MlpCall, set_index: Any, out: Any) -> None:
         """Write the values of set `set_index[b]` for each sample b to `out`, (B, S, P) or (B, P).
 
-        An index that is out of range gives NaN, or 0 in a dtype without NaN.
+        An out-of-range index gives NaN, or 0 in dtypes without NaN.
         """
         self._write(call, set_index, out)
 
@@ -51,13 +51,13 @@ class Networks:
             self._write_by_layers(call, plan, set_index, out)
             return
         samples = call.samples
-        if set_index is not None:  # samples are sets of one sample
+        if set_index is not None:  # each sample becomes a set of one sample
             samples, out = samples[:, None], out[:, None]
         arrays = samples, out, call.intercept, call.inputs, set_index, *weights_of(call)
         self._launch(plan_mlp, arrays, plan)
 
     def _write_by_layers(self, call: MlpCall, plan: Plan, set_index: Any, out: Any) -> None:
-        """Write values of networks of any width, of some of the networks at a time."""
+        """Write values of networks of any width, for some of the networks at a time."""
         if set_index is not None:
             call, out = call._replace(n_sets=1), out[None]
         dtypes = plan.working, plan.dtype
@@ -112,9 +112,9 @@ def weights_of(call: MlpCall) -> list[Any]:
 
 
 def _blocks(call: MlpCall) -> Iterator[tuple[slice, slice, list[slice]]]:
-    """Yield sets, samples and networks whose values of a layer find room in scratch memory.
+    """Yield sets, samples and networks whose values of a layer fit in scratch memory.
 
-    Networks are the pieces of all of them, in order.
+    Networks are a list of slices that covers all of them, in order.
     """
     widest = max(call.sizes[1:])
     most = max(_SCRATCH_BYTES // (widest * call.working_dtype.itemsize), 1)

@@ -1,4 +1,4 @@
-"""The recipes as CUDA C++: what a kernel's name asks for is printed into its source."""
+"""Recipes printed as CUDA C++: those that a kernel's name requires go into its source."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _FUNCTIONS = {
     ("shift_left", "bits"): "({} << {})",
     ("shift_right", "bits"): "({} >> {})",
 }
-_WIDEST = 46  # characters of an expression; a longer one gets a name
+_WIDEST = 46  # characters of an expression; longer ones get a name
 
 
 def _body(program: Program, real: str, given: Callable[[str], str] = str) -> list[str]:
-    """Return the statements of a program, and behind them its results.
+    """Return the statements of a program, followed by its results.
 
-    `given` makes an expression of the name of an input.
+    `given` turns the name of an input into an expression.
     """
     is_float = program.dtype.kind == "f"
     types = {"real": real, "bits": f"uint{8 * program.dtype.itemsize}", "boolean": "bool"}
@@ -75,7 +75,7 @@ def _body(program: Program, real: str, given: Callable[[str], str] = str) -> lis
 
 
 def _function(program: Program, real: str, name: str, names: tuple[str, ...]) -> str:
-    """Return a function of a functor, with arguments of these names."""
+    """Return a member function of a functor, with arguments of these names."""
     given = {x.inputs[0] for x in program.operations if x.name == "input"}
     arguments = ", ".join(f"{real} {x}" if x in given else real for x in names)
     signature = f"DEVICE {real} {name}({arguments})"
@@ -91,7 +91,7 @@ def _block(signature: str, statements: list[str]) -> str:
 
 
 def _activation(key: str) -> str:
-    """Return the functions of the activation with this key, of one number."""
+    """Return the functions of the activation with this key."""
     text = ""
     if key in OF_INTEGERS:
         text += _function(program_of(key, np.dtype(np.int64)), "T", "of", INPUTS)
@@ -101,7 +101,7 @@ def _activation(key: str) -> str:
 
 
 def _loss(key: str) -> str:
-    """Return the functions of a loss, of a prediction and a target, and its derivative's."""
+    """Return the functions of a loss of a prediction and a target, and of its derivative."""
     recipes = loss_recipes.RECIPES[key]
     text = ""
     for name, recipe in (("of", recipes.value), ("derivative", recipes.derivative)):
@@ -129,7 +129,7 @@ def _program_of_loss(recipe: Callable[..., Real], dtype: np.dtype) -> Program:
 
 
 def _moment(name: str) -> str:
-    """Return a function of the closed form, from some numbers to some others, in float64."""
+    """Return a function of the closed form, from an array of float64 to another."""
     names, program = moments.row_program(name, "")
     lines = _body(program, "float64", lambda x: f"in[{names.index(x)}]")
     n_results = len(program.results)
@@ -140,7 +140,7 @@ def _moment(name: str) -> str:
 
 
 _ACTIVATIONS = [k for x in activation_recipes.RECIPES for k in (x, f"{x}_derivative")]
-# What a header has, by its name: a functor for each key, and how its functions are printed.
+# Generated headers by name: the keys that have a functor, and the function that prints one.
 _HEADERS: dict[str, tuple[Collection[str], Callable[[str], str]]] = {
     "activations.cuh": ([k for k in _ACTIVATIONS if k != "linear"], _activation),
     "losses.cuh": (loss_recipes.RECIPES, _loss),
@@ -149,9 +149,9 @@ _HEADERS: dict[str, tuple[Collection[str], Callable[[str], str]]] = {
 
 
 def header(name: str, words: Collection[str]) -> str | None:
-    """Return the text of a header that is printed, with the functors of which there are the words.
+    """Return the text of a generated header, with the functors named in `words`.
 
-    None is said of one that people wrote, and that is a file.
+    None for a header that was written by hand and is a file.
     """
     if name not in _HEADERS:
         return None

@@ -1,8 +1,8 @@
-"""The CUDA sources: where they are, and how a kernel file and recipes become one text.
+"""The CUDA sources: their location, and how a kernel file and recipes become one text.
 
-CuPy's kernel cache keys on the source text and not on the files it includes, so the headers are
-spliced into the text. Some headers are no files: they are printed from recipes, those that a kernel
-needs. In a wheel the sources are `multisubnet/cuda`, in a checkout they stand beside the package.
+CuPy's kernel cache is keyed by the source text, not by the files it includes, so headers are
+spliced into the text. Some headers are not files: they are generated from the recipes that a kernel
+needs. In a wheel the sources are in `multisubnet/cuda`, in a checkout beside the package.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def directory() -> Path:
 
 @functools.cache
 def source(name: str, kernels: tuple[str, ...]) -> str:
-    """Return the text of the kernel file `name`, each header spliced in once.
+    """Return the text of the kernel file `name`, with each header spliced in once.
 
-    It has the recipes of these kernels, names such as "affine<float32, Tanh, ...>".
+    It includes the recipes of these kernels, which have names like "affine<float32, Tanh, ...>".
     """
     return _spliced(name, set(), set(re.findall(r"\w+", " ".join(kernels))))
 

@@ -1,4 +1,4 @@
-"""How kernels are launched: which instance, on which grid, with which bytes as its argument.
+"""Launches of kernels: the template instance, the grid, and the bytes of the argument.
 
-Plain Python on addresses, shapes and strides, so that it is tested where there is no GPU.
+Plain Python on addresses, shapes and strides, which can be tested without a GPU.
 """

@@ -30,7 +30,7 @@ from multisubnet._backends.cupy.launch.operands import (
     strides_of,
 )
 
-_ORDERS = "SAMPLES_FIRST", "SETS_FIRST", "OWN_SAMPLES"  # of cuda/affine_runs.cu
+_ORDERS = "SAMPLES_FIRST", "SETS_FIRST", "OWN_SAMPLES"  # as in cuda/affine_runs.cu
 _LEAST_RUN = 64  # bytes
 _AFFINE = struct.Struct("<" + "Q4q" * 4 + "d3q")
 _AFFINE_RUNS = struct.Struct("<" + "Q4q" * 4 + "d6q")
@@ -43,7 +43,7 @@ def kernels(name: str, key: str) -> list[str]:
     kinds = "biufc" if key == "linear" else "iuf" if key in OF_INTEGERS else "f"
     names = set()
     for char, type_name in TYPES.items():
-        # NumPy knows nothing of bfloat16 without ml_dtypes.
+        # NumPy does not know bfloat16 without ml_dtypes.
         like = np.dtype("e" if char == "E" else char)
         if like.kind in kinds:
             start = f"{name}<{type_name}, {functor(key)}"
@@ -85,9 +85,9 @@ def plan_affine(
 
 
 def _runs_of(samples: Strided, out: Strided) -> bool | None:
-    """Return whether the runs of `out` that lie whole in memory are those of sets, or of samples.
+    """Return whether the contiguous runs of `out` are those of sets (true) or of samples.
 
-    None where there are none that are worth it. Where there are both, the longer ones are taken.
+    None if there are none worth using. If there are both, the longer ones are used.
     """
     n_sets, n_samples, n_features = out.shape
     over_sets, over_samples, over_features = out.strides
@@ -110,7 +110,7 @@ def _affine_runs(
     card: Card,
     address: Callable[[Strided], int],
 ) -> Launch:
-    """Return the launch that writes `affine` to an `out` that has runs."""
+    """Return the launch that writes `affine` to an `out` with contiguous runs."""
     fields = {name: fields_of(name, x, address) for name, x in arrays.items()}
     n_runs, n_rows, n_features = arrays["out"].shape
     if not sets_first:
@@ -146,10 +146,10 @@ def _affine_runs(
 
 
 def _vectors(length: int, n_features: int, lanes: int, rows: int) -> tuple[int, int]:
-    """Return the distance between the vectors of a thread in a run, and the threads it takes.
+    """Return the distance between a thread's vectors in a run, and the number of threads for a run.
 
-    A thread has vectors in so many `rows`. It is as many vectors as make whole rows and sectors,
-    and at least as many as a warp writes at once.
+    A thread has vectors in `rows` rows. The distance is a whole number of rows and sectors, and at
+    least as many vectors as a warp writes at once.
     """
     vectors = length // lanes
     if not vectors or rows == 1:
@@ -204,7 +204,7 @@ def _affine_select_runs(
     card: Card,
     address: Callable[[Strided], int],
 ) -> Launch:
-    """Return the launch that writes `affine_select` to an `out` that lies whole in memory."""
+    """Return the launch that writes `affine_select` to a contiguous `out`."""
     operands, instance, lanes_of_all = operands_of(arrays, dtype, activation, address)
     n_samples, n_features = arrays["out"].shape
     lanes = VECTOR_BYTES // dtype.itemsize

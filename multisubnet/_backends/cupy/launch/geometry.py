@@ -6,37 +6,37 @@ from typing import NamedTuple
 
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
 
-WARP = 32  # threads that access memory at the same time
+WARP = 32  # threads that access memory together
 BLOCK_THREADS = 256  # __launch_bounds__ of the kernels
 MAX_GRID_Y = 65535
-MOST_RUNS = BLOCK // RUN  # of a block of the summed axis that are summed up at the same time
-_NEIGHBOURS = 4  # threads in x, so that no more than half of a sector is read for nothing
+MOST_RUNS = BLOCK // RUN  # of a block of the summed axis that are summed at the same time
+_NEIGHBOURS = 4  # threads in x; at most half of a sector is then read in vain
 
 
 class Card(NamedTuple):
-    """A GPU: its multiprocessors, and the most threads that one of them has at a time."""
+    """A GPU: its number of multiprocessors, and the maximum of resident threads on each."""
 
     multiprocessors: int
     threads: int
 
     @property
     def enough_blocks(self) -> int:
-        """Blocks of threads of two waves, if each has few registers."""
+        """Blocks of threads in two waves, if each needs few registers."""
         return -(-2 * self.all_threads // BLOCK_THREADS)
 
     @property
     def few_blocks(self) -> int:
-        """Blocks below which smaller ones balance the work better."""
+        """Number of blocks below which smaller blocks balance the work better."""
         return 4 * self.multiprocessors
 
     @property
     def all_threads(self) -> int:
-        """Threads that keep it busy."""
+        """Number of threads that keep the GPU busy."""
         return self.multiprocessors * self.threads
 
     @property
     def least_threads(self) -> int:
-        """Threads for which there is room whatever the kernel, by the __launch_bounds__ of all."""
+        """Number of threads that fit with any kernel, by the __launch_bounds__ of all."""
         return self.multiprocessors * min(2 * BLOCK_THREADS, self.threads)
 
 
@@ -45,9 +45,9 @@ def plan_sums_grid(
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Grid and block for `across` threads in x, each walking over the blocks of a summed axis.
 
-    Where these are few, threads that differ in y share the runs of a block, as many each as can be,
-    and a warp at least is busy in a block of threads. Threads that are neighbours in x read
-    neighbouring features.
+    If these threads are few, threads with different y share the runs of a block, as many runs each
+    as possible, and a block has at least one busy warp. Neighbouring threads in x read neighbouring
+    features.
     """
     y = 1
     runs = min(-(-length // RUN), MOST_RUNS)
@@ -61,9 +61,9 @@ def plan_sums_grid(
 
 
 def count_columns(across: int, y: int, grid_y: int, card: Card) -> int:
-    """Return how many of `across` threads are in a block, of which each has `y` of them.
+    """Return how many of `across` columns a block has, with `y` threads each.
 
-    Blocks are small where they would not be many: they are to lie on all multiprocessors.
+    If there would be few blocks, they are made smaller to occupy all multiprocessors.
     """
     x = min(BLOCK_THREADS // y, 1 << (across - 1).bit_length())
     while x * y > WARP and x > _NEIGHBOURS and -(-across // x) * grid_y < card.few_blocks:
@@ -76,9 +76,9 @@ def plan_grid(
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Grid and block for `across` threads in x, each walking over `along` items in y.
 
-    A block has 256 threads, as many of them in x as there is work for. The walk along y is split
-    among blocks only until the card is full, since each part reads again what it holds. Steps of a
-    walk are of a multiple of some power of two, up to 32.
+    A block has 256 threads, with as many in x as there is work for. The walk along y is split among
+    blocks only until the card is full, because each part reads its held operands again. The steps
+    of a walk are a multiple of a power of two, up to 32.
     """
     block_x = min(BLOCK_THREADS, 1 << (across - 1).bit_length())
     block_y = BLOCK_THREADS // block_x

@@ -25,7 +25,7 @@ from multisubnet._backends.cupy.launch.operands import (
     parameter_of,
 )
 
-# As in cuda/mlp.cu.
+# As in cuda/mlp.cu:
 MOST_LAYERS = 8
 THREADS = 128
 MAX_GRID_X = 2**31 - 1
@@ -36,22 +36,22 @@ _LAYER = struct.Struct("<" + "Q5q" * 7 + "d8q")
 _SUM = struct.Struct("<" + "Q5q" * 5 + "7q")
 _AXES = "nbsk"  # sets, samples (of a weight: inputs), networks, units or features
 
-_WORDS = 136  # registers that values may take; a thread has 255
+_WORDS = 136  # registers for values; a thread has 255
 MOST_PRODUCTS = (
-    2304  # of a thread, whose code has no loops: 1-32-32-1 for two samples compiles in 4 s
+    2304  # products per thread, in code without loops: 1-32-32-1 for two samples compiles in 4 s
 )
-_AT_ONCE = 1024  # products of a layer up to which all its units are computed at once
-_TURN = 8  # of a layer of more, at most so many units
-_WORDS_IN_TURNS = 96  # as _WORDS, of several samples: between turns a thread keeps more
-_ROWS = 4, 2, 1  # samples of a thread
-SHARED_BYTES = 24 << 10  # of the weights of several networks
-MOST_SHARED_BYTES = 48 << 10  # of those of one network
-_SHORT = 16  # operations of a recipe up to which its code is there for each value of a thread
-_BLOCKS = 8  # on each multiprocessor, for which samples are divided among blocks
+_AT_ONCE = 1024  # a layer with at most this many products computes all units at once
+_TURN = 8  # units per turn in larger layers, at most
+_WORDS_IN_TURNS = 96  # as _WORDS, for several samples: a thread keeps more between turns
+_ROWS = 4, 2, 1  # samples per thread
+SHARED_BYTES = 24 << 10  # for the weights of several networks
+MOST_SHARED_BYTES = 48 << 10  # for those of a single network
+_SHORT = 16  # recipes with at most this many operations are inlined for each value of a thread
+_BLOCKS = 8  # per multiprocessor; until then, samples are divided among blocks
 
 
 class Networks(NamedTuple):
-    """What of a call of `mlp` decides on a launch, but for its arrays."""
+    """The properties of a call of `mlp` that a launch depends on, apart from its arrays."""
 
     sizes: tuple[int, ...]
     activations: tuple[Activation | None, ...]
@@ -61,13 +61,13 @@ class Networks(NamedTuple):
     dtype: np.dtype
     n_subnets: int
     n_sets: int
-    """Those that there are for an index: others have no result."""
+    """The number of sets that an index can select; other indices have no result."""
     in_turns: bool = False
-    """Whether wide layers are computed some units after the others, through shared memory."""
+    """Whether wide layers are computed some units at a time, through shared memory."""
 
     @property
     def fits(self) -> bool:
-        """Whether values of a sample fit in registers, weights in shared memory, code in time."""
+        """Whether values fit in registers, weights in shared memory, and code compiles in time."""
         return (
             self.working.char in "fd"
             and len(self.biased) <= MOST_LAYERS
@@ -78,7 +78,7 @@ class Networks(NamedTuple):
         )
 
     def threads(self, rows: int) -> int:
-        """Return how many threads of so many samples a block can have."""
+        """Return how many threads, with this many samples each, a block can have."""
         of_thread = self.vectors_of_thread(rows)
         if not of_thread:
             return THREADS
@@ -86,20 +86,20 @@ class Networks(NamedTuple):
         return min(left // of_thread // WARP * WARP, THREADS)
 
     def vectors_of_thread(self, rows: int) -> int:
-        """Return the vectors of shared memory that a thread needs for layers computed in turns."""
+        """Return the vectors of shared memory that a thread needs for layers in turns."""
         most = max(layer.pitch if layer.turn else 0 for layer in self.layers)
         return most * rows * self.working.itemsize // VECTOR_BYTES
 
     @property
     def vectors(self) -> int:
-        """The vectors that the weights of a network take in shared memory, an odd number."""
+        """The number of vectors of a network's weights in shared memory; odd."""
         lanes = VECTOR_BYTES // self.working.itemsize
         sizes = (layer.pitch * (layer.inputs + layer.biased) for layer in self.layers)
         return sum(-(-size // lanes) for size in sizes) | 1
 
     @property
     def rows(self) -> list[int]:
-        """How many samples a thread can have, most first."""
+        """The possible numbers of samples per thread, largest first."""
         of_one = self._products
         return [
             rows
@@ -114,7 +114,7 @@ class Networks(NamedTuple):
 
     @property
     def layers(self) -> list[_Layer]:
-        """What of the layers decides on a launch."""
+        """The properties of the layers that a launch depends on."""
         lanes = VECTOR_BYTES // self.working.itemsize
         return [
             _Layer.of(*sizes, biased, activation, lanes if self.in_turns else 0)
@@ -132,8 +132,8 @@ class Networks(NamedTuple):
         return sum(layer.inputs * (layer.turn or layer.outputs) for layer in self.layers)
 
     def words(self, rows: int) -> int:
-        """Return the registers for values of a layer and that before it, and for sums."""
-        before = [1, *self.sizes[1:]]  # features are loaded one by one
+        """Return the registers for the values of two consecutive layers, and for sums."""
+        before = [1, *self.sizes[1:]]  # features are loaded one at a time
         values = [
             n + (layer.turn or layer.outputs) for n, layer in zip(before, self.layers, strict=False)
         ]
@@ -142,7 +142,7 @@ class Networks(NamedTuple):
 
 
 class _Layer(NamedTuple):
-    """A layer, as cuda/mlp.cuh has it."""
+    """A layer, in the form of cuda/mlp.cuh."""
 
     inputs: int
     outputs: int
@@ -154,7 +154,7 @@ class _Layer(NamedTuple):
     def of(
         cls, inputs: int, outputs: int, biased: bool, activation: Activation | None, lanes: int
     ) -> _Layer:
-        """Return a layer whose units are computed in turns, of multiples of `lanes`, if not 0."""
+        """Return a layer whose units are computed in turns, multiples of `lanes` if not 0."""
         turn = 0
         if lanes and inputs * outputs > _AT_ONCE and outputs > _TURN:
             turns = -(-outputs // _TURN)
@@ -163,7 +163,7 @@ class _Layer(NamedTuple):
 
     @property
     def pitch(self) -> int:
-        """The numbers between the weights of neighbouring inputs."""
+        """The distance between the weights of neighbouring inputs."""
         return -(-self.outputs // self.turn) * self.turn if self.turn else self.outputs
 
     def name(self, dtype: np.dtype) -> str:
@@ -180,11 +180,11 @@ def plan_mlp(
     set_index: Strided | None,
     *others: Any,
 ) -> Launch:
-    """Return the launch that writes networks which fit to a non-empty `out`.
+    """Return the launch that writes networks, for which `fits` is true, to a non-empty `out`.
 
     `others` are the weight and the bias of each layer, a `Networks`, a `Card` and the function that
-    gives an array's address. `out` is (N, B, S, P), or (N, B, P). With `set_index`, of shape (N,),
-    samples and `out` have a set for each index.
+    returns an array's address. `out` is (N, B, S, P), or (N, B, P). With `set_index`, of shape
+    (N,), samples and `out` have one set per index.
     """
     *layers, networks, card, address = others
     arrays = {"samples": samples, "intercept": intercept}
@@ -235,7 +235,7 @@ def fields_of_networks(
     layers: Sequence[Strided | None],
     address: Callable[[Strided], int],
 ) -> list[int]:
-    """Return the fields of all arrays of cuda/mlp.cuh, `out` being given with its axes."""
+    """Return the fields of all arrays of cuda/mlp.cuh; `axes` are those of `out`."""
     fields = [
         *fields_of_tensor("samples", samples, "nbk"[3 - len(samples.shape) :], address),
         *fields_of_tensor("out", *out, address),
@@ -250,15 +250,15 @@ def fields_of_networks(
 
 
 def parameters_of(networks: Networks) -> list[float]:
-    """Return the parameters of activations, for as many layers as there can be."""
+    """Return the parameters of activations, padded to the maximal number of layers."""
     parameters = [parameter_of(activation) for activation in networks.activations]
     return parameters + [0.0] * (MOST_LAYERS - len(parameters))
 
 
 def layers_of(networks: Networks, linear: bool = False, derivatives: bool = False) -> list[str]:
-    """Return the template's layers, the last one without its activation if told so.
+    """Return the template's layers; with `linear`, the last one has no activation.
 
-    With `derivatives`, those of the activations are there, too.
+    With `derivatives`, the derivatives of activations are included.
     """
     layers, dtype = networks.layers, networks.working
     if linear:
@@ -277,16 +277,16 @@ def layers_of(networks: Networks, linear: bool = False, derivatives: bool = Fals
 
 
 class _Shape(NamedTuple):
-    """How networks and samples are divided among blocks and threads."""
+    """The division of networks and samples among blocks and threads."""
 
     rows: int
-    """Samples of a thread."""
+    """Samples per thread."""
     lanes: int
-    """Threads of a network."""
+    """Threads per network."""
     group: int
-    """Networks of a block."""
+    """Networks per block."""
     span: int
-    """Samples of a block."""
+    """Samples per block."""
     n_groups: int
     n_parts: int
     networks_first: bool
@@ -312,7 +312,7 @@ class _Shape(NamedTuple):
         threads = networks.threads(rows)
         lanes = min(-(-n_samples // rows), threads)
         group = threads // lanes
-        # Neighbours are written together: a sector at least, if networks lie side by side.
+        # Neighbours are written together: at least a sector if networks are adjacent.
         networks_first = n_networks > 1 and abs(step) < abs(over_samples)
         if networks_first:
             group = max(group, SECTOR // max(abs(step), SECTOR // 8))
@@ -320,15 +320,15 @@ class _Shape(NamedTuple):
         most = max(min(SHARED_BYTES, left) // (networks.vectors * VECTOR_BYTES), 1)
         group = min(group, most, n_networks)
         lanes = min(lanes, threads // group)
-        # Threads have as many samples each as others have.
+        # All threads have the same number of samples.
         passes = -(-n_samples // (lanes * rows))
         lanes = -(-n_samples // (passes * rows))
         n_groups = -(-n_networks // group)
         n_parts = passes
-        if not networks.additive:  # those keep their sums: each pass loads the weights
+        if not networks.additive:  # additive networks keep their sums; each pass loads the weights
             n_parts = min(max(-(-_BLOCKS * card.multiprocessors // n_groups), 1), passes)
         span = -(-passes // n_parts) * lanes * rows
-        # Threads that have no sample help to load.
+        # Threads without a sample help to load.
         least = min(threads, -(-group * networks.vectors // WARP) * WARP)
         n_parts = -(-n_samples // span)
         return cls(rows, lanes, group, span, n_groups, n_parts, networks_first, least)
@@ -361,10 +361,10 @@ def plan_layer(
 ) -> Launch:
     """Return the launch that writes one layer of networks to a non-empty `after`.
 
-    `axes` are those of `before` and `after`; without networks among them, `before` is samples.
-    With `sums`, of the shape of `after`, the results are multiplied by what the activation has for
-    derivative there, and not activated. `dtypes` are that of the arithmetic and that to which
-    results are rounded.
+    `axes` are those of `before` and `after`; if they do not include networks, `before` is samples.
+    With `sums`, of the shape of `after`, the results are multiplied by the derivative of the
+    activation there instead of being activated. `dtypes` are those of the arithmetic and of the
+    results.
     """
     working, dtype = dtypes
     lengths = dict(zip(axes[1], after.shape, strict=True))
@@ -378,7 +378,7 @@ def plan_layer(
     functions = [_function_of(activation, working)]
     if sums is not None and activation is not None:
         functions = [_function_of(None, working), _function_of(activation.derivative, working)]
-    # While a function is called, float64 values take more registers than there are for 16 units.
+    # During a function call, float64 values take more registers than 16 units leave.
     is_crowded = working.itemsize == 8 and functions[-1].startswith("Called")
     units = 16 if n_outputs > 4 and not is_crowded else 4
     n_inputs = weight.shape[2]
@@ -443,7 +443,7 @@ def plan_sum(
 
 
 def _function_of(activation: Activation | None, dtype: np.dtype) -> str:
-    """Return the C++ name of an activation of many values."""
+    """Return the C++ name of an activation that is applied to many values."""
     if activation is None:
         return functor("linear")
     name = functor(activation.key)
@@ -451,7 +451,7 @@ def _function_of(activation: Activation | None, dtype: np.dtype) -> str:
 
 
 def _is_direct(arrays: Any, out: Strided, dtype: np.dtype) -> bool:
-    """Whether all arrays have the dtype of the result."""
+    """Return whether all arrays have the dtype of the result."""
     return out.dtype == dtype and all(x is None or x.dtype == dtype for x in arrays)
 
 

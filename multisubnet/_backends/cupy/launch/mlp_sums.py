@@ -22,7 +22,7 @@ from multisubnet._backends.cupy.launch.operands import (
     memory_of,
 )
 
-_WORDS = 64  # registers for values on the way there and back, of which nothing is spilled then
+_WORDS = 64  # registers for values in both directions; with this many, nothing spills
 _TENSOR = "Q5q"
 _LOSS = struct.Struct("<" + _TENSOR * (7 + 2 * MOST_LAYERS) + f"{MOST_LAYERS}d10q")
 _GRAD = struct.Struct("<" + _TENSOR * (7 + 4 * MOST_LAYERS) + f"{MOST_LAYERS}d10q")
@@ -32,7 +32,7 @@ _TENSOR_BYTES = struct.calcsize("<" + _TENSOR)
 
 
 def judge_of(loss: OutputLoss, slopes: bool) -> str:
-    """Return the template of what judges outputs."""
+    """Return the template that computes the loss of outputs."""
     function = functor(loss.loss)
     if loss.loss == CATEGORICAL:
         function = f"Together<{function}_{loss.n_outputs}>"
@@ -44,14 +44,14 @@ def _memories(targets: Strided, factor: Strided | None, working: np.dtype) -> li
     """Return how targets and factors are read."""
     name = TYPES[working.char]
     of_targets = memory_of(name, 1 if targets.dtype == working else None)
-    # Normalized weights of samples are of float64 always.
+    # Normalized weights of samples are always float64.
     if factor is None or factor.dtype == np.float64:
         return [of_targets, memory_of("float64", 1)]
     return [of_targets, memory_of(name, None)]
 
 
 def fits(networks: Networks) -> bool:
-    """Whether losses of networks are found in registers, all at once."""
+    """Return whether the losses of networks can be computed in registers, all at once."""
     of_terms = THREADS * (max(networks.rows) + 2) * networks.working.itemsize
     weights = networks.vectors * VECTOR_BYTES
     return networks.fits and weights + of_terms <= mlp.MOST_SHARED_BYTES
@@ -67,10 +67,10 @@ def plan_loss(
     set_index: None,
     *others: Any,
 ) -> Launch:
-    """Return the launch that writes losses of networks which fit to `totals` (blocks, N, S).
+    """Return the launch that writes losses of networks, for which `fits` is true, to `totals`.
 
-    `others` are the weight and the bias of each layer, a `Networks`, an `OutputLoss`, a `Card` and
-    the function that gives an array's address.
+    Totals are (blocks, N, S). `others` are the weight and the bias of each layer, a `Networks`, an
+    `OutputLoss`, a `Card` and the function that returns an array's address.
     """
     *layers, networks, loss, card, address = others
     n_samples = targets.shape[1]
@@ -105,16 +105,16 @@ def plan_loss(
 
 
 class _Passes(NamedTuple):
-    """How the samples of a block are divided among threads, and networks among blocks of these."""
+    """The division of a block's samples among threads, and of networks among thread blocks."""
 
     rows: int
-    """Samples of a thread at the same time."""
+    """Samples per thread at the same time."""
     lanes: int
-    """Threads of a network."""
+    """Threads per network."""
     group: int
-    """Networks of a block of threads."""
+    """Networks per block of threads."""
     threads: int
-    """Of a block: those that have no sample help to load."""
+    """Threads per block; those without a sample help to load."""
 
     @classmethod
     def of(cls, n_samples: int, networks: Networks, card: Card) -> _Passes:
@@ -129,7 +129,7 @@ class _Passes(NamedTuple):
             1,
         )
         least = -(-length // (THREADS * rows))
-        # A few passes more may leave fewer threads without a sample.
+        # A few more passes may leave fewer threads without a sample.
         return max(
             (cls._of_passes(passes, rows, length, networks) for passes in range(least, least + 8)),
             key=lambda x: x.group * length / (x.threads * -(-length // (x.lanes * rows))),
@@ -138,7 +138,7 @@ class _Passes(NamedTuple):
     @classmethod
     def _of_passes(cls, passes: int, rows: int, length: int, networks: Networks) -> _Passes:
         lanes = -(-length // (passes * rows))
-        if passes > 1:  # of whole runs
+        if passes > 1:  # passes have whole runs
             multiple = RUN // rows
             lanes = -(-lanes // multiple) * multiple
         of_network = networks.vectors * VECTOR_BYTES
@@ -149,20 +149,20 @@ class _Passes(NamedTuple):
 
 
 class _Sheet(NamedTuple):
-    """How a launch of gradients divides its work: as cuda/mlp_grad.cu says it."""
+    """The division of work in a launch of gradients, as described in cuda/mlp_grad.cu."""
 
     rows: int
-    """Samples of a thread at the same time."""
+    """Samples per thread at the same time."""
     lanes: int
-    """Threads of a network."""
+    """Threads per network."""
     group: int
-    """Networks of a block of threads."""
+    """Networks per block of threads."""
     vectors: int
-    """Those of shared memory, for weights and sheets of a network."""
+    """Vectors of shared memory for a network's weights and sheets."""
 
     @classmethod
     def of(cls, n_samples: int, networks: Networks) -> _Sheet | None:
-        """Return the largest sheets that there is room for, or None."""
+        """Return the largest sheets that fit, or None."""
         vector = VECTOR_BYTES // networks.working.itemsize
         n_rows = 2 + sum(x.inputs + x.biased + x.outputs for x in networks.layers)
         rows = next((x for x in (2, 1) if x in networks.rows and networks.words(x) <= _WORDS), 0)
@@ -188,11 +188,11 @@ class _Sheet(NamedTuple):
 
 
 def plan_grad(targets: Strided, factor: Strided | None, *others: Any) -> Launch:
-    """Return the launch that writes losses and gradients of networks for which there is a sheet.
+    """Return the launch that writes losses and gradients of networks for which a sheet fits.
 
     `others` are the totals of the weight and the bias of each layer, or None: (blocks, N, S,
-    inputs * outputs) and (blocks, N, S, outputs), for as many layers as there can be; the other
-    arguments of `plan_loss`, with None for totals of losses that are not asked for.
+    inputs * outputs) and (blocks, N, S, outputs), padded to the maximal number of layers; then the
+    other arguments of `plan_loss`. Totals of losses are None if not requested.
     """
     totals = others[: 2 * MOST_LAYERS]
     samples, losses, _, inputs, _, *layers, networks, loss, _card, address = others[len(totals) :]
@@ -231,7 +231,7 @@ def plan_grad(targets: Strided, factor: Strided | None, *others: Any) -> Launch:
 
 
 def fits_gradients(networks: Networks, n_samples: int) -> bool:
-    """Whether gradients are found in one launch."""
+    """Return whether one launch can compute the gradients."""
     return _Sheet.of(n_samples, networks) is not None
 
 
@@ -248,9 +248,9 @@ def plan_judge(
     card: Card,
     address: Callable[[Strided], int],
 ) -> Launch:
-    """Return the launch that judges outputs by their sums, neither of them empty.
+    """Return the launch that computes losses of outputs from non-empty arrays of their sums.
 
-    `sums` and `slopes` have these axes; `totals` are (blocks, N, S), float64.
+    `axes` are those of `sums` and `slopes`; `totals` are (blocks, N, S), float64.
     """
     lengths = dict(zip(axes, sums.shape, strict=True))
     n_samples, n_subnets = lengths["b"], lengths.get("s", 1)
@@ -285,8 +285,8 @@ def plan_layer_sums(
 ) -> Launch:
     """Return the launch that writes sums over samples of products to the totals of a layer.
 
-    `axes` are those of `before`; without networks among them, these are samples. `delta` is (N, S,
-    K, B), totals are (blocks, N, S, inputs * outputs) and (blocks, N, S, outputs).
+    `axes` are those of `before`; if they do not include networks, it is samples. `delta` is
+    (N, S, K, B); totals are (blocks, N, S, inputs * outputs) and (blocks, N, S, outputs).
     """
     n_sets, n_subnets, n_outputs, n_samples = delta.shape
     name = TYPES[delta.dtype.char]

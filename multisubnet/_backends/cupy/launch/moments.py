@@ -1,4 +1,4 @@
-"""Launches of the closed form: sums of a pass over the samples, moments, losses by them."""
+"""Launches of the closed form: sums of a pass over the samples, moments, and the losses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NONE = 0, 0, 0, 0, 0
 
 
 def _memory(dtype: np.dtype, *arrays: Strided | None) -> str:
-    """Return how arrays are read: rounded to a dtype, then as float64."""
+    """Return the way arrays are read: rounded to a dtype, then as float64."""
     name = TYPES[dtype.char]
     direct = all(x is None or x.dtype == dtype for x in arrays)
     return f"Widening<{f'Direct<{name}, 1>' if direct else f'Converting<{name}>'}>"
@@ -44,10 +44,10 @@ def plan_moment_sums(
     card: Card,
     address: Callable[[Strided], int],
 ) -> Launch:
-    """Return the launch that writes what a formula gives, over blocks, to `totals`.
+    """Return the launch that writes the values of a formula over blocks to `totals`.
 
-    Of samples (B, F), targets (B, F) or (B, 1), sample_weight (B,) or None, and what is known,
-    float64 of shape (moments, F). Totals are of shape (blocks, outputs, F), and not empty.
+    The operands are samples (B, F), targets (B, F) or (B, 1), sample_weight (B,) or None, and the
+    known moments, float64 (moments, F). Totals have the shape (blocks, outputs, F), not empty.
     """
     n_blocks, outputs, n_features = totals.shape
     length = samples.shape[0]
@@ -74,9 +74,9 @@ def plan_moments(
     card: Card,
     address: Callable[[Strided], int],
 ) -> Launch:
-    """Return the launch that writes what a step of cuda/moments.cu finds, to (moments, F).
+    """Return the launch that writes the result of a step of cuda/moments.cu to (moments, F).
 
-    Totals are of shape (blocks, outputs, F), what is known of (moments, F); counts are two numbers.
+    Totals have the shape (blocks, outputs, F), known moments (moments, F); counts are two numbers.
     """
     n_features = found.shape[1]
     n_blocks, fields = 0, list(_NONE)
@@ -93,7 +93,7 @@ def plan_moments(
 
 
 def tiles(n_features: int) -> int:
-    """Return in how many tiles features are judged."""
+    """Return the number of tiles into which features are divided."""
     return -(-n_features // (geometry.BLOCK_THREADS * LEAVES))
 
 
@@ -111,10 +111,10 @@ def plan_judge(
     card: Card,
     address: Callable[[Strided], int],
 ) -> Launch:
-    """Return the launch that judges sets by moments (moments, F).
+    """Return the launch that computes the losses of sets from moments (moments, F).
 
-    The loss is of shape (N, F) if it is one of each feature, or (N, tiles), of which there is one
-    if the sum over features is whole.
+    The loss has the shape (N, F) if it is per feature, else (N, tiles), with a single tile if the
+    sum over features is complete.
     """
     n_sets, n_features = loss.shape[0], weight.shape[1]
     n_tiles = tiles(n_features)

@@ -1,4 +1,4 @@
-"""What all launches are made of: element types, fields of operands, arguments of templates.
+"""Parts of all launches: element types, fields of operands, template arguments.
 
 Every kernel takes one struct, packed here and declared in the kernel's source.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
 
-# The element types of cuda/types.cuh, by their NumPy dtype character, in the order of its list.
+# The element types of cuda/types.cuh by their NumPy dtype character, in the order listed there.
 TYPES = {
     "?": "boolean",
     "b": "int8",
@@ -33,18 +33,18 @@ TYPES = {
     "D": "complex128",
     "E": "bfloat16",
 }
-# NumPy has two characters for one 64-bit (or, on Windows, 32-bit) integer.
+# NumPy has two characters for one 64-bit (on Windows, 32-bit) integer.
 TYPES |= {char: np.dtype(char).name for char in "lL"}
 CODES = {char: list(dict.fromkeys(TYPES.values())).index(name) for char, name in TYPES.items()}
 
 VECTOR_BYTES = 16
-SECTOR = 32  # bytes, in which memory is written
+SECTOR = 32  # bytes; the unit in which memory is written
 
 OPERAND_BYTES = struct.calcsize("<Q4q")
 
 
 class Strided(Protocol):
-    """What is asked of an array: NumPy and CuPy both have it."""
+    """The attributes of an array that are used; NumPy and CuPy arrays both have them."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -57,7 +57,7 @@ class Strided(Protocol):
 class Launch(NamedTuple):
     """A kernel instance (a C++ name expression), its grid and block, and its argument struct.
 
-    The struct begins with arrays, of `array_bytes` each, the first of which are their addresses.
+    The struct begins with arrays of `array_bytes` each, whose first field is their address.
     """
 
     kernel: str
@@ -66,11 +66,11 @@ class Launch(NamedTuple):
     argument: bytes | bytearray
     array_bytes: int = OPERAND_BYTES
     shared_bytes: int = 0
-    """Of a block's shared memory, beside what the kernel declares."""
+    """The size of a block's dynamic shared memory."""
 
 
 def serves(dtype: np.dtype, out: np.dtype) -> bool:
-    """Whether the kernels have these dtypes."""
+    """Return whether the kernels support these dtypes."""
     return dtype.char in TYPES and out.char in TYPES
 
 
@@ -80,7 +80,7 @@ def functor(key: str) -> str:
 
 
 def memory_of(name: str, lanes: int | None) -> str:
-    """Return how arrays are accessed: so many elements at once, or one of whatever dtype."""
+    """Return the C++ name of the access to arrays: vectors, or single converted elements."""
     return f"Converting<{name}>" if lanes is None else f"Direct<{name}, {lanes}>"
 
 
@@ -97,7 +97,7 @@ def operands_of(
     """Return the fields of each Operand, the arguments of the kernel template, and the lanes."""
     fields: list[int] = []
     direct = True
-    misaligned = 0  # the low bits of whatever a 16-byte access would have to be a multiple of
+    misaligned = 0  # low bits of all values that a 16-byte access requires to be multiples
     n_features = 0
     for name, array in arrays.items():
         of_array = fields_of(name, array, address)
@@ -134,19 +134,19 @@ def fields_of(
 
 
 def check_places(name: str, array: Strided, start: int, strides: Iterable[int]) -> None:
-    """Raise unless the GPU can read elements of an array at this address, with these strides."""
+    """Raise unless the GPU can read elements of an array at this address with these strides."""
     itemsize = array.dtype.itemsize
     if not array.dtype.isnative:
         raise TypeError(f"{name} has dtype {array.dtype.str} in another byte order than the GPU's")
     if functools.reduce(operator.or_, strides, start) % itemsize:
         raise ValueError(
             f"{name} is not aligned to the {itemsize} bytes of its {array.dtype} "
-            f"elements, as a GPU needs it: pass a copy"
+            f"elements, which a GPU requires: pass a copy"
         )
 
 
 def strides_of(name: str, array: Strided) -> tuple[int, int, int]:
-    """Strides over sets, samples and features; 0 along an axis of length 1 or not there."""
+    """Strides over sets, samples and features; 0 along an axis of length 1 or a missing axis."""
     strides = tuple(
         0 if length == 1 else stride
         for length, stride in zip(array.shape, array.strides, strict=True)

@@ -28,8 +28,8 @@ from multisubnet._backends.cupy.launch.operands import (
 
 SUMS = struct.Struct("<" + "Q4q" * len(OPERANDS) + "Qd3q")
 _FINISH = struct.Struct("<" + "Q4q" * 2 + "Qd3q")
-_SHORT = 20  # operations of the recipe of a term, up to which loads of `sums` would be waited for
-LEAVES = 8  # of a tree, that a thread adds up alone, as in cuda/trees.cuh
+_SHORT = 20  # with shorter recipes of terms, threads of `sums` would wait for loads
+LEAVES = 8  # of a tree that a thread adds alone, as in cuda/trees.cuh
 
 
 def plan_sums(
@@ -48,7 +48,7 @@ def plan_sums(
 ) -> Launch:
     """Return the launch that writes sums over blocks to `totals`, C-contiguous and not empty.
 
-    Its shape is (blocks, outputs, kept, F), that of operands (kept, summed, F).
+    It has the shape (blocks, outputs, kept, F); operands have (kept, summed, F).
     """
     n_blocks, _, n_kept, n_features = totals.shape
     arrays = sample, weight, bias, target, factor
@@ -76,10 +76,10 @@ def plan_sums(
 
 
 def _rows_of_sums(shape: tuple[int, int, int], dtype: np.dtype, card: Card) -> int:
-    """Return how many kept indices a thread of `sums` owns, of a `shape` of (kept, summed, F).
+    """Return how many kept indices a thread of `sums` handles, for a `shape` (kept, summed, F).
 
-    One, if there would not be as many threads as the card has room for. Of float64, whose
-    arithmetic takes at least twice the time, half as many make up for what they share.
+    It is one if there would otherwise be fewer threads than the card has room for. For float64,
+    whose arithmetic takes at least twice as long, half as many are enough to pay for shared loads.
     """
     n_kept, length, n_features = shape
     most = VECTOR_BYTES // dtype.itemsize
@@ -90,8 +90,8 @@ def _rows_of_sums(shape: tuple[int, int, int], dtype: np.dtype, card: Card) -> i
 def _steps_of_sums(terms: Summands, kinds: str, dtype: np.dtype) -> int:
     """Return how many terms along the summed axis a thread of `sums` loads at once.
 
-    Where a term takes long, other threads have enough to do while one waits. What is loaded for
-    each row takes registers, and so do long terms.
+    If a term takes long, other threads have enough to do while one waits. The values loaded for
+    each row take registers, and so do long terms.
     """
     fewer = 2 if EACH in kinds else 1
     is_short = len(terms.program(dtype).operations) * fewer <= _SHORT
@@ -106,10 +106,10 @@ def plan_finish(
     card: Card,
     address: Callable[[Strided], int],
 ) -> Launch:
-    """Return the launch that writes the sums of blocks' totals, divided, to a non-empty `out`.
+    """Return the launch that writes the divided sums of block totals to a non-empty `out`.
 
-    Totals are of shape (blocks, kept, F), `out` of (kept, F); or, if there is one block, of
-    (kept,), for the sums over features.
+    Totals have the shape (blocks, kept, F), `out` (kept, F); or, if there is one block, (kept,),
+    for sums over features.
     """
     count, n_kept, n_features = totals.shape
     along, over_kept, over_features = totals.strides
@@ -128,7 +128,7 @@ def plan_finish(
 
 
 def count_lanes(count: int) -> int:
-    """Return how many threads join so many numbers by a tree."""
+    """Return how many threads add this many numbers by a tree."""
     if not count:
         return 1
     return min(geometry.BLOCK_THREADS, 1 << (-(-count // LEAVES) - 1).bit_length())
