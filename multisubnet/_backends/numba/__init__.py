@@ -1,1 +1,1 @@
-"""The CPU engine. Nothing is imported here: Numba is loaded only if it is used."""
+"""The CPU engine. Nothing is imported here: Numba is loaded on first use."""

@@ -1,13 +1,13 @@
-"""The CPU engine's compiled code: one function, compiled for each dtype when it is first needed.
+"""The CPU engine's compiled code: one function, compiled for each dtype on first use.
 
-The result is seen as runs, one after the other in memory. Along a run one operand, `flat`, lies as
-the run does; another, `period`, repeats after F elements; the bias, `third`, does one or the other:
+The result consists of contiguous runs. Along a run, one operand, `flat`, is contiguous as well;
+another, `period`, repeats after F elements; the bias, `third`, does one or the other:
 
-    set_axis=0: a run is a set (B x F)      flat: samples    period: weight     bias: as weight
-    set_axis=1: a run is a sample (N x F)   flat: weight     period: samples    bias: as weight
+    set_axis=0: a run is a set (B x F)      flat: samples    period: weight     bias: like weight
+    set_axis=1: a run is a sample (N x F)   flat: weight     period: samples    bias: like weight
 
-Short rows are repeated in a tile, so that the innermost loop is long; and so are short runs, of
-which a tile holds several. Addresses and lengths are in bytes.
+Short rows are repeated in a tile to make the innermost loop long. Short runs are combined, several
+in a tile. Addresses and lengths are in bytes.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from multisubnet._backends.numba.llvm.affine_row import affine_row
 from multisubnet._backends.numba.llvm.memory import copy, fence, splat, stream_line
 from multisubnet._backends.numba.llvm.pieces import hand_out, piece
 
-_SHORT_ROW = 2048  # bytes, below which rows are repeated in a tile
-_SHORT_SELECTED = 256  # below which rows of sets that are selected are put together in one
+_SHORT_ROW = 2048  # bytes; shorter rows are repeated in a tile
+_SHORT_SELECTED = 256  # bytes; shorter rows of selected sets are combined into one
 _SHORT_RUN = 1024
 _TILE = 4096
-_SLOT = _TILE + 2 * LINE  # a tile; a line by which it goes on; a line that filling it may overrun
+_SLOT = _TILE + 2 * LINE  # a tile; a line that continues it; a line that filling it may overrun
 _scratch = memory.stack(LINE + 3 * _SLOT)
 
 
 @njit(inline="never")
 def _repeat(target, row, row_bytes, length, end):
-    """Fill `length` bytes with copies of a row; read nothing from `end` on, overrun by a line."""
+    """Fill `length` bytes with copies of a row; do not read beyond `end`; may overrun by a line."""
     if row_bytes <= LINE and row + LINE <= end:
         splat(target, row, row_bytes, length)
         return
@@ -49,14 +49,14 @@ def _repeat(target, row, row_bytes, length, end):
 
 @njit(inline="always")
 def _fill_tile(tile, row, step, n_rows, row_bytes, length, end):
-    """Fill a tile with rows `step` apart, each over and over in `length` bytes."""
+    """Fill a tile with rows `step` apart, each repeated to fill `length` bytes."""
     for i in range(n_rows):
         _repeat(tile + i * length, row + i * step, row_bytes, length, end)
 
 
 @njit(inline="always")
 def _put(line, address, start, stop):
-    """Write the bytes start to stop of a line that was put together in `line` to its place."""
+    """Write the bytes start to stop of a line assembled in `line` to its destination."""
     if start == 0 and stop == LINE:
         stream_line(address, line)
     elif stop > start:
@@ -65,7 +65,7 @@ def _put(line, address, start, stop):
 
 @piece
 def affine(recipe: str):
-    """Return the function that is compiled for the activation whose key `recipe` begins with."""
+    """Return the function compiled for the activation whose key `recipe` begins with."""
 
     def affine_piece(
         index,
@@ -83,8 +83,8 @@ def affine(recipe: str):
         """Write a piece of `out`, which is C-contiguous: `length` elements of `height` runs.
 
         `samples` is (B, F) or (N * B, F), `weight` and `bias` are (N, F) or (1, F), `out` is
-        (N, B, F) if `sets_first`, else (B, N, F); in that case samples are (B, F), and weight
-        and bias (N, F). If `streamed`, whole lines of the result are written past the cache.
+        (N, B, F) if `sets_first`, else (B, N, F). In the latter case samples are (B, F), and weight
+        and bias (N, F). If `streamed`, whole lines of the result bypass the cache.
         """
         column, row = divmod(index, -(-out.shape[0] // height))
         first, start = row * height, column * length
@@ -108,13 +108,13 @@ def affine(recipe: str):
             period, period_step = samples.ctypes.data, row_bytes
             period_end = period + samples.size * itemsize
 
-        line = _scratch()  # where a line of the result is put together from parts
+        line = _scratch()  # assembles a line of the result from parts
         flat_tile = line + LINE
         period_tile = flat_tile + _SLOT
         third_tile = period_tile + _SLOT
 
-        # Tiles hold `runs_at_once` rows, each over and over in `repeat_bytes`. Those of one row go
-        # on for a line behind their end, for lines of the result that begin before it.
+        # Tiles hold `runs_at_once` rows, each repeated in `repeat_bytes`. Tiles with one row
+        # continue for one more line, for lines of the result that begin before their end.
         runs_at_once, beyond = 1, 0
         tiled = False
         repeat_bytes = period_bytes = row_bytes
@@ -127,15 +127,15 @@ def affine(recipe: str):
                 _repeat(flat_tile, flat, run_bytes, period_bytes, flat + run_bytes)
                 flat = flat_tile
         elif row_bytes < _SHORT_ROW and run_bytes >= 4 * row_bytes:
-            # Long tiles take time to fill, short ones to go through again and again.
+            # Long tiles take time to fill; short ones take many passes.
             tiled = True
             long = min(_TILE, max(1024, int((run_bytes * 256) ** 0.5)), run_bytes)
             period_bytes = max(long - long % row_bytes, row_bytes)
             beyond = LINE
             repeat_bytes = period_bytes + beyond
 
-        in_period_tile = in_third_tile = -1  # the address of the first row that a tile holds
-        address = -1  # that of the line of the result of which `line` has the bytes begun to filled
+        in_period_tile = in_third_tile = -1  # the address of the first row in a tile
+        address = -1  # of the line of the result whose bytes begun to filled are in `line`
         begun = filled = 0
         for run in range(first, last, runs_at_once):
             n_rows = min(runs_at_once, last - run)
@@ -189,7 +189,7 @@ def affine(recipe: str):
                     target = line + filled
                     filled += n_bytes
                 elif LINE <= n_bytes < end - j:
-                    n_bytes -= n_bytes % LINE  # what is left over is done with what follows
+                    n_bytes -= n_bytes % LINE  # the rest is handled with the bytes that follow
                 affine_row(
                     out,
                     target,
@@ -219,12 +219,12 @@ def affine(recipe: str):
 
 @piece
 def affine_select(recipe: str):
-    """Return the same for `affine_select`."""
+    """Return the function of `affine_select` for the activation whose key `recipe` begins with."""
 
     def affine_select_piece(
         index, samples, weight, bias, set_index, out, has_bias, height, parameter
     ):
-        """Write `height` samples of `out`, whose sets are all there."""
+        """Write `height` samples of `out`; all their set indices are in range."""
         first = index * height
         last = min(first + height, out.shape[0])
         row_bytes = out.shape[1] * out.itemsize
@@ -323,7 +323,8 @@ _ENTRIES = {"affine": _affine, "affine_select": _affine_select}
 def compiled(name: str, dtype: np.dtype, key: str, has_parameter: bool) -> Any:
     """Return `affine` or `affine_select` for a dtype and an activation.
 
-    The result of `threads.share` comes first; the activation's parameter comes last, if it has one.
+    Its arguments begin with the result of `threads.share`, and end with the activation's parameter
+    if it has one.
     """
     program = None if key == "linear" else program_of(key, dtype)
     function = _ENTRIES[name](f"{name} {key} {fingerprint(program)}", has_parameter)

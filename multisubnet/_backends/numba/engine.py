@@ -1,8 +1,8 @@
-"""The CPU engine: compiled code on all cores, at the speed at which the machine can write.
+"""The CPU engine: compiled code on all cores, as fast as the machine can write.
 
-Here a result is divided into pieces and the pieces among threads; affine_loops.py has the code that
-they run. What that code does not read (another dtype, byte order or stride) goes through
-it in blocks that stay in a core's cache.
+This module divides a result into pieces, and the pieces among threads that run the code of
+affine_loops.py. Operands that this code cannot read (another dtype, byte order or stride) are
+copied in blocks that stay in a core's cache.
 """
 
 from __future__ import annotations
@@ -39,47 +39,47 @@ mlp_sample_sums = mlp_sum_engine.mlp_sample_sums
 
 _DTYPES = frozenset("?bBhHiIlLqQfd")
 
-# Bytes of a result from which it is written past the cache, for each thread. docs/cpu.md has the
-# measurements behind these.
+# Results from this number of bytes per thread on bypass the cache. docs/cpu.md has the measurements
+# behind these constants.
 _STREAMED = 6 << 20
-_REUSED = 1 << 18  # the most bytes of an operand that all runs read again: they stay in a cache
+_REUSED = 1 << 18  # the most bytes of an operand that all runs read again, to keep it in a cache
 _PIECE = 1 << 16  # the least bytes of a piece of the result
-_PIECES = 16  # for each thread, so that a thread that was held up does not hold up the others
-_LONG_PIECE = 1 << 21  # elements of the longest piece: some milliseconds
-_JUDGED = 1 << 13  # parameters of the sets of a piece
-_BLOCK = 1 << 14  # elements of a block that goes through scratch arrays
-_CAST = 1 << 20  # elements of targets up to which they are cast whole
-_SMALL = 1 << 18  # bytes of the result and of the samples up to which no plan is made
+_PIECES = 16  # per thread, so that a delayed thread does not delay the others
+_LONG_PIECE = 1 << 21  # the most elements of a piece: some milliseconds
+_JUDGED = 1 << 13  # parameters of the sets of a piece, for losses
+_BLOCK = 1 << 14  # elements of a block that is copied to scratch arrays
+_CAST = 1 << 20  # the most elements of targets that are cast as a whole
+_SMALL = 1 << 18  # the most bytes of result and samples for which no plan is made
 
-# Importing Numba takes a third of a second, and compiling a function for a dtype and an activation
-# a second, once on a machine. It is done when that many elements of them went through NumPy (those
-# of a recipe count for more), results that take NumPy less than some microseconds not counted.
+# Importing Numba takes a third of a second; compiling a function for a dtype and an activation
+# takes a second, once per machine. It happens after NumPy has computed this many elements (those
+# with recipes count more), not counting results that take NumPy less than some microseconds.
 _WORTH_LOADING = 1 << 24
 _WORTH_COUNTING = 1 << 12
-_OPERATIONS = 16  # of networks, which take longer to compile, for one element
+_OPERATIONS = 16  # operations that count as one element for networks, which take longer to compile
 
-# By function, dtype.char and activation.key: what is compiled; elements that went through NumPy.
+# By function, dtype.char and activation.key: compiled functions; elements computed by NumPy.
 _evaluate: dict[tuple[Any, ...], Callable[..., None]] = {}
 _elements: dict[tuple[Any, ...], int] = {}
 
 
 @functools.cache
 def why_unavailable() -> str | None:
-    """Return what is missing, or None. Finding out imports Numba."""
+    """Return why Numba cannot be used, or None. This imports Numba."""
     try:
         with loading.lock():
             import numba
     except ImportError as error:
         return f"Numba cannot be imported ({error}); pip install numba"
-    except Exception as error:  # versions that do not fit together fail in many ways
+    except Exception as error:  # incompatible versions fail in many ways
         return f"importing Numba failed: {type(error).__name__}: {error}"
     if numba.config.DISABLE_JIT:
-        return "NUMBA_DISABLE_JIT is set, by which Numba compiles nothing"
+        return "NUMBA_DISABLE_JIT is set, which disables Numba's compiler"
     return None
 
 
 def serves(dtype: np.dtype, out: np.dtype) -> bool:
-    """Whether there is compiled code for this dtype; NumPy casts results to that of `out`."""
+    """Return whether there is code for this dtype; NumPy casts results to the dtype of `out`."""
     return dtype.char in _DTYPES
 
 
@@ -89,7 +89,7 @@ def gains(
     shape: tuple[int, ...],
     what: Activation | Summands | MlpCall | MlpSums | None,
 ) -> bool:
-    """Whether the engine is worth its start-up, now that a result of this shape is asked for."""
+    """Return whether starting the engine pays off, given a request for a result of this shape."""
     kind = name, dtype.char, what and what.key
     if kind in _evaluate or kind[1:] in mlp_engine.prepared:
         return True
@@ -99,7 +99,7 @@ def gains(
     if isinstance(what, MlpCall | MlpSums):
         size = what.n_operations // _OPERATIONS
     elif what is not None:
-        size *= 1 + what.program(dtype).cost // 2  # it takes NumPy that much longer
+        size *= 1 + what.program(dtype).cost // 2  # NumPy takes that much longer
     if size < _WORTH_COUNTING:
         return False
     elements = _elements[kind] = _elements.get(kind, 0) + size
@@ -124,7 +124,7 @@ def affine(call: AffineCall, out: np.ndarray) -> None:
             run = n_samples * n_features
             evaluate(0, 1, 0, samples, weight, third, out, has_bias, True, n_sets, run, False)
             return
-        except TypeError:  # an operand is not contiguous, or not aligned
+        except TypeError:  # an operand is not contiguous or not aligned
             pass
     if not out.size:
         return
@@ -132,7 +132,7 @@ def affine(call: AffineCall, out: np.ndarray) -> None:
     plain = all(is_plain(array, dtype) for array in (samples, weight, third))
     by_samples = out.transpose(1, 0, 2)
     if plain and samples.ndim == 2 and len(weight) == len(third) == n_sets:
-        # With one sample both orders are the same, and there the run is the longer one.
+        # With one sample, both orders are the same, and runs of sets are longer.
         sets_first = n_samples > 1 and is_plain(out, dtype)
         whole = out if sets_first else by_samples
     else:
@@ -146,7 +146,7 @@ def affine(call: AffineCall, out: np.ndarray) -> None:
     kind = _threads.kind(out.nbytes, "affine", activation and activation.key)
     n_awake = _threads.count_awake()
     threads = _threads.count(out.nbytes // _PIECE, kind)
-    # The caches of threads that must be woken first have nothing of the last result.
+    # The caches of sleeping threads hold nothing of the last result.
     streamed = out.nbytes >= _STREAMED * min(threads, n_awake)
     reads_again = outer > 1 and samples.ndim == 2 and run * dtype.itemsize > _REUSED
     height, length = _piece_shape(outer, run, reads_again, dtype.itemsize, threads)
@@ -182,7 +182,7 @@ def sums(
     length: int,
     totals: np.ndarray,
 ) -> None:
-    """Write the sums of terms over each block of `length` to `totals`, as `_numpy.sums` does."""
+    """Write the sums of terms over each block of `length` to `totals`, like `numpy.sums`."""
     kinds = terms.kinds(operands, dtype)
     kind = "sums", dtype.char, terms.key
     try:
@@ -200,7 +200,7 @@ def sums(
 def finish(
     totals: np.ndarray, out: np.ndarray, divisor: float, divisor_array: np.ndarray | None
 ) -> None:
-    """Do what `_numpy.finish` does."""
+    """Write the divided sums of block totals to `out`, like `numpy.finish`."""
     _numpy.finish(totals, out, divisor, divisor_array, _over_features)
 
 
@@ -217,7 +217,7 @@ def _over_features(values: np.ndarray) -> np.ndarray:
 
 
 def moments(operands: tuple[Any, ...], dtype: np.dtype, found: np.ndarray) -> bool:
-    """Do what `_closed_form.moments` does and return True, or False if there is no code for it."""
+    """Do the same as `closed_form.moments` and return True, or return False without code for it."""
     samples, targets, sample_weight = operands
     if not samples.size:
         return False
@@ -240,7 +240,7 @@ def moments(operands: tuple[Any, ...], dtype: np.dtype, found: np.ndarray) -> bo
 def judge(
     operands: tuple[Any, ...], dtype: np.dtype, outs: list[np.ndarray], divisor: float
 ) -> bool:
-    """Do what `_closed_form.judge` does and return True, or False if there is no code for it."""
+    """Do the same as `closed_form.judge` and return True, or return False without code for it."""
     weight, bias, found = operands
     loss, *gradients = outs
     n_sets, n_features = len(loss), weight.shape[1]
@@ -294,14 +294,14 @@ def _with_parameter(evaluate: Callable[..., None], parameter: float) -> Callable
 def _piece_shape(
     outer: int, run: int, reads_again: bool, itemsize: int, threads: int
 ) -> tuple[int, int]:
-    """Return how many runs of `outer` make a piece, and how many elements of their `run`."""
+    """Return how many runs of `outer`, and how many elements of their `run`, make a piece."""
     size = max(min(outer * run // (threads * _PIECES), _LONG_PIECE), _PIECE // itemsize)
     length = _REUSED // itemsize if reads_again else min(run, size)
     return min(max(size // length, 1), outer), length
 
 
 def _in_blocks(evaluate: Callable[..., None], call: AffineCall, out: np.ndarray) -> None:
-    """Evaluate in blocks of which every operand is made contiguous and of one dtype."""
+    """Evaluate in blocks, copying each operand of a block to contiguous memory of one dtype."""
     samples, weight, bias, dtype, activation, _ = call
     samples = samples if samples.ndim == 3 else samples[None]
     weight = weight[:, None]

@@ -1,4 +1,4 @@
-"""What Numba compiles, with its cache on disk."""
+"""Compilation by Numba, with its cache on disk."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from multisubnet._arithmetic import (
 )
 from multisubnet._backends.numba import lines, llvm, loading
 
-# Besides the file of a function, machine code is made from these. The recipes' programs differ from
-# function to function: each adds its own to the fingerprint.
+# Machine code depends on these modules, in addition to the file of the function. Programs of
+# recipes differ between functions, and each function adds its own to the fingerprint.
 _MODULES = lines, moments, names, output_loss, recipe, summands, summation_order
 FILES = [
     *(Path(inspect.getfile(module)) for module in _MODULES),
@@ -34,8 +34,8 @@ FILES = [
 def fingerprint(*programs: Any) -> int:
     """Return a number that changes with FILES and with programs.
 
-    Numba's cache on disk looks at the file of the function alone. As part of a constant of the
-    function, the fingerprint becomes part of the key that Numba looks for.
+    Numba's disk cache checks only the file of the function. As part of a constant of the function,
+    the fingerprint becomes part of the cache key.
     """
     return zlib.crc32(repr(programs).encode(), _fingerprint_of_files())
 
@@ -53,7 +53,7 @@ def jit(function: Callable[..., Any], signature: Any, **options: Any) -> Any:
 
 
 def address_of(function: Callable[..., Any], signature: Any) -> int:
-    """Return the address of the same as a C function, which stays for as long as the process."""
+    """Compile a C function, and return its address, which is valid as long as the process lives."""
     compiled = _compile(functools.partial(cfunc, signature), function, signature)
     _kept.append(compiled)
     return compiled.address
@@ -62,9 +62,9 @@ def address_of(function: Callable[..., Any], signature: Any) -> int:
 def _compile(decorator: Callable[..., Any], function: Callable[..., Any], signature: Any) -> Any:
     """Compile a function.
 
-    Numba names the files of its cache after the function, and two processes that add to one file at
-    once may leave there the code of one under the key of the other. So each function is named after
-    its constants and its signature, too, and has a file of its own.
+    Numba names cache files after the function. If two processes add to one file at the same time,
+    it can end up with the code of one under the key of the other. Each function is therefore named
+    after its constants and its signature, and has its own file.
     """
     constants = [cell.cell_contents for cell in function.__closure__ or ()]
     named = signature, [x for x in constants if isinstance(x, str | int)]
@@ -72,7 +72,7 @@ def _compile(decorator: Callable[..., Any], function: Callable[..., Any], signat
     with loading.lock():
         try:
             return decorator(cache=True)(function)
-        except Exception as error:  # no place for a cache, or a damaged one: of many types
+        except Exception as error:  # no writable cache, or a damaged one; the types vary
             logging.getLogger(__name__).debug("compiling without Numba's cache: %r", error)
             return decorator()(function)
 

@@ -1,16 +1,16 @@
-"""What compiled code takes: arrays as they lie, in lines of the cache."""
+"""The form in which compiled code takes arrays, and sizes in cache lines."""
 
 from __future__ import annotations
 
 import numpy as np
 
 LINE = 64  # bytes
-ROWS = 4  # of a line of columns, to the sums of which is added at once
+ROWS = 4  # of a line of columns, whose sums are updated together
 
-AT_ONCE = 4  # samples, of one set or of several, whose networks have units as lanes
+AT_ONCE = 4  # samples, of one or several sets, for networks whose lanes are units
 
 
 def is_plain(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether the compiled code can take an array as it is."""
+    """Return whether the compiled code can read an array directly."""
     flags = array.flags
     return array.dtype == dtype and flags.c_contiguous and flags.aligned

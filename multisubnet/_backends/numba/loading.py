@@ -1,7 +1,7 @@
-"""The lock that is held while code is imported or compiled.
+"""The lock held while code is imported or compiled.
 
-A process is not forked meanwhile: the child would wait for ever for a lock of the interpreter's
-imports, of Numba or of LLVM that was held by a thread which the child does not have.
+It prevents a fork of the process meanwhile. Otherwise the child could wait forever for a lock of
+the interpreter's imports, of Numba or of LLVM, held by a thread that the child does not have.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def lock() -> threading.RLock:
 
 @functools.cache
 def _register() -> None:
-    # A fork takes the lock that was registered last first. That of logging, which imports and
+    # A fork takes the most recently registered lock first. The lock of logging, which imports and
     # compilers need, must be taken after this one.
     import logging  # noqa: F401
 

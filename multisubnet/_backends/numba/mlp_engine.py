@@ -1,4 +1,4 @@
-"""The CPU engine for networks with hidden layers: the work is divided into pieces for threads."""
+"""The CPU engine for networks with hidden layers: divides the work into pieces for threads."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._backends.numba import loading, threads
 from multisubnet._backends.numba.lines import AT_ONCE, is_plain
 
-_FEATURES_BYTES = 1 << 18  # of samples that are gone through by all sets of a piece
-_ROWS_BYTES = 1 << 16  # of values that wait until they are written
+_FEATURES_BYTES = 1 << 18  # of samples that all sets of a piece read again
+_ROWS_BYTES = 1 << 16  # of values that wait to be written
 _BLOCK = 1024  # the most samples of a block
 _WORTH = 1 << 22  # products that are worth another thread
-_PIECES = 8  # for each thread
-_FEW = 16  # samples of a set, up to which lanes may be units
-_OF_UNITS = 1.25  # times as long takes a vector of units as one of samples
-_OF_SET = 20  # vectors in whose time samples of a set are brought into lanes
-_PART_BYTES = 1 << 18  # of weights that are cast at once
-_SELECTED_BYTES = 1 << 18  # of samples and of values that are put in the order of their sets
+_PIECES = 8  # per thread
+_FEW = 16  # the most samples of a set for which lanes may be units
+_OF_UNITS = 1.25  # the time of a vector of units, relative to one of samples
+_OF_SET = 20  # the time to bring the samples of a set into lanes, in vectors
+_PART_BYTES = 1 << 18  # of weights that are cast together
+_SELECTED_BYTES = 1 << 18  # of samples and values that are sorted by set
 
 
-# dtype.char and key of the networks that are compiled.
+# dtype.char and key of compiled networks.
 prepared: set[tuple[Any, ...]] = set()
 
 
 class _Layout(NamedTuple):
-    """How much is taken at once, and where in scratch memory what stands, in bytes."""
+    """The amounts of work done together, and the offsets of scratch memory, in bytes."""
 
     block: int
     tile: int
@@ -44,7 +44,7 @@ class _Layout(NamedTuple):
 
 
 def mlp(call: MlpCall, out: np.ndarray) -> None:
-    """Do what `numpy_mlp.mlp` does."""
+    """Write the values of networks to `out`, like `numpy_mlp.mlp`."""
     dtype = call.working_dtype
     if not _has_code(call):
         numpy_mlp.mlp(call, out)
@@ -60,7 +60,7 @@ def mlp(call: MlpCall, out: np.ndarray) -> None:
             try:
                 _evaluate(call, whole, _one_piece(call.n_sets, call.n_samples))
                 return
-            except TypeError:  # a weight is not contiguous, or not aligned
+            except TypeError:  # a weight is not contiguous or not aligned
                 pass
         elif count > 1 and all(is_plain(x, dtype) for x in call.arrays[1:]):
             n_pieces = min(count * _PIECES, 2 * call.n_products // _WORTH)
@@ -75,7 +75,7 @@ def mlp(call: MlpCall, out: np.ndarray) -> None:
 
 
 def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
-    """Do what `numpy_mlp.mlp_select` does."""
+    """Write the values of one set per sample to `out`, like `numpy_mlp.mlp_select`."""
     dtype = call.working_dtype
     plain = out.size and call.dtype == dtype and _has_code(call) and _are_plain(call, dtype)
     if not plain or ((set_index < 0) | (set_index >= call.n_sets)).any():
@@ -90,7 +90,7 @@ def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
         index = set_index[those].astype(np.int64)
         order = np.argsort(index, kind="stable")
         index = index[order]
-        # Samples of one set, from each place where another set begins.
+        # Samples of one set, starting wherever another set begins.
         begins = np.flatnonzero(np.diff(index, prepend=-1))
         ends = np.append(begins[1:], len(index))
         runs = np.stack([index[begins], index[begins] + 1, begins, ends], 1)
@@ -98,7 +98,7 @@ def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
         values = np.empty((len(index), *call.shape[2:]), dtype)
         runs_of = call._replace(samples=samples, n_samples=-(-len(index) // len(begins)))
         whole = values[:, None] if call.additive else values
-        # All sets write to the same rows: the stride of the axis of sets is 0.
+        # All sets write to the same rows: the stride of the set axis is 0.
         same = np.lib.stride_tricks.as_strided(
             whole, (call.n_sets, *whole.shape), (0, *whole.strides)
         )
@@ -112,20 +112,20 @@ def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
 
 
 def _has_code(call: MlpCall) -> bool:
-    """Whether these are networks for which there is compiled code, which rounds sums once."""
+    """Return whether there is compiled code for these networks, which rounds sums once."""
     dtype = call.working_dtype
     is_rounded_once = dtype == call.dtype or not call.additive
     return dtype.char in "fd" and is_rounded_once and call.n_subnets > 0
 
 
 def _are_plain(call: MlpCall, dtype: np.dtype) -> bool:
-    """Whether the operands are as the compiled code takes them."""
+    """Return whether the compiled code can read the operands directly."""
     samples, *others = call.arrays
     return all(is_plain(x, dtype) for x in others) and _has_plain_rows(samples, dtype)
 
 
 def _has_plain_rows(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether an array has a dtype, is aligned, and contiguous but for its sets and samples."""
+    """Return whether an array has a dtype, is aligned, and contiguous except for its first axes."""
     flags = array.flags
     if array.dtype != dtype or not flags.aligned:
         return False
@@ -141,7 +141,7 @@ def _has_plain_rows(array: np.ndarray, dtype: np.dtype) -> bool:
 
 
 def _pieces(n_sets: int, n_samples: int, wanted: int) -> Iterator[tuple[int, int, int, int]]:
-    """Cut sets and samples into some so many rectangles (first, last, start, stop)."""
+    """Split sets and samples into about `wanted` rectangles (first, last, start, stop)."""
     sets = max(n_sets // wanted, 1)
     blocks = -(-n_samples // _BLOCK)
     rows = max(blocks * -(-n_sets // sets) // wanted, 1) * _BLOCK
@@ -152,16 +152,16 @@ def _pieces(n_sets: int, n_samples: int, wanted: int) -> Iterator[tuple[int, int
 
 @functools.lru_cache(64)
 def _one_piece(n_sets: int, n_samples: int) -> np.ndarray:
-    """Return a piece that is all there is."""
+    """Return a single piece that covers everything."""
     piece = np.array([[0, n_sets, 0, n_samples]])
     piece.flags.writeable = False
     return piece
 
 
 def _evaluate(call: MlpCall, out: np.ndarray, pieces: np.ndarray) -> None:
-    """Write pieces, with the first and last set and sample of each, to `out` (N, B, S, P).
+    """Write pieces, given by first and last set and sample, to `out` (N, B, S, P).
 
-    The call's `n_samples` are those of a set, of whose number the layout is made.
+    The call's `n_samples` are those of one set; the layout depends on their number.
     """
     samples = call.samples if call.samples.ndim == 3 else call.samples[None]
     evaluate, parameters, no_intercept, layout = _prepare(
@@ -179,7 +179,7 @@ def _evaluate(call: MlpCall, out: np.ndarray, pieces: np.ndarray) -> None:
 def _prepare(
     key: tuple[Any, ...], dtype: np.dtype, n_features: int, n_samples: int, n_subnets: int
 ) -> tuple[Callable[..., None], np.ndarray, np.ndarray, _Layout]:
-    """Return the function, its parameters, what stands for no intercept, and the layout."""
+    """Return the function, its parameters, a stand-in for an absent intercept, and the layout."""
     with loading.lock():
         from multisubnet._backends.numba.llvm.layers import Plan
 
@@ -203,7 +203,7 @@ def _prepare(
 def _count_vectors(sizes: tuple[int, ...], n_samples: int, lanes: int) -> tuple[int, bool]:
     """Return how many vectors of samples to evaluate at once, and False.
 
-    If it takes less time when lanes are units, return how many samples, and True.
+    If lanes of units take less time, return how many samples, and True.
     """
     if n_samples <= lanes:
         of_samples = 1
@@ -221,12 +221,12 @@ def _count_vectors(sizes: tuple[int, ...], n_samples: int, lanes: int) -> tuple[
 
 
 def _count_chunks(n_units: int, lanes: int) -> int:
-    """Return how many vectors, each half as long as the one before, have the units of a layer."""
+    """Return how many vectors, each half as long as the previous, cover the units of a layer."""
     return n_units // lanes + (n_units % lanes).bit_count()
 
 
 def _layout_of_items(sizes: tuple[int, ...], vectors: int, itemsize: int, lanes: int) -> _Layout:
-    """Return the layout for items, of as many samples as there are vectors."""
+    """Return the layout for items with as many samples as there are vectors."""
     sums_at = -(-(AT_ONCE // vectors) * (1 + 2 * vectors) * 8 // 64) * 64
     hidden_at = sums_at + -(-AT_ONCE * sizes[-1] * 8 // 64) * 64
     padded = -(-max(sizes) // lanes) * lanes
@@ -243,7 +243,7 @@ def _layout(
     at_once: int,
     lanes: int,
 ) -> _Layout:
-    """Return the layout for samples of which `at_once` are evaluated, in vectors of `lanes`."""
+    """Return the layout for samples, `at_once` of them evaluated in vectors of `lanes`."""
     padded = max(-(-n_features // lanes), 1) * lanes
     needed = -(-n_samples // at_once) * at_once
     most = min(_FEATURES_BYTES // (padded * itemsize), _BLOCK, needed)
@@ -269,7 +269,7 @@ def _function(plan: Any, dtype: np.dtype) -> Callable[..., None]:
 
 @functools.cache
 def _lanes(dtype: np.dtype) -> int:
-    """Return how many numbers are in a vector of the processor that is compiled for."""
+    """Return the number of lanes in a vector of the target processor."""
     with loading.lock():
         from numba.core.registry import cpu_target
 
@@ -279,7 +279,7 @@ def _lanes(dtype: np.dtype) -> int:
 
 
 def _evaluate_in_parts(call: MlpCall, out: np.ndarray) -> None:
-    """Evaluate parts whose operands are made as the compiled code takes them."""
+    """Evaluate parts, copying operands to the form that the compiled code reads."""
     dtype = call.working_dtype
     n_weights = sum(weight[:1, :1].size for weight, _ in call.layers)
     subnets = max(call.n_subnets, 1)

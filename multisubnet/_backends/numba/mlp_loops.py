@@ -1,4 +1,4 @@
-"""The CPU engine's compiled code for networks with hidden layers, one function for each plan."""
+"""The CPU engine's compiled code for networks with hidden layers: one function per plan."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from multisubnet._backends.numba.llvm.transposes import (
 
 
 def _over_samples(plan: str, lanes: int, additive: bool):
-    """Return the function that is compiled for a plan, which has these lanes."""
+    """Return the function for a plan whose lanes are samples."""
 
     def mlp(
         samples,
@@ -44,9 +44,10 @@ def _over_samples(plan: str, lanes: int, additive: bool):
         """Write pieces of `out`: the sets first to last of the samples start to stop of each.
 
         `samples` is (N or 1, B, F), `out` (N, B, S, P), or (N, B, 1, P) for sums; `block` samples
-        and `tile` networks are taken at once. `scratch` has, from a multiple of a line on, a row of
-        the block for each feature; from `rows_at` on, for each output of a tile; from `sums_at` on,
-        in float64, for each output of a network; and from `hidden_at` on, memory for hidden values.
+        and `tile` networks are processed together. `scratch` has, starting at a multiple of a line,
+        a row of the block for each feature; from `rows_at` on, one for each output of a tile; from
+        `sums_at` on, in float64, one for each output of a network; from `hidden_at` on, hidden
+        values.
         """
         itemsize = out.itemsize
         row = block * itemsize
@@ -128,7 +129,7 @@ def _over_samples(plan: str, lanes: int, additive: bool):
 
 
 def _over_units(plan: str, vectors: int, additive: bool):
-    """Return the function that is compiled for a plan of which lanes are units."""
+    """Return the function for a plan whose lanes are units."""
     length = 1 + 2 * vectors  # of an item
 
     def mlp(
@@ -147,10 +148,10 @@ def _over_units(plan: str, vectors: int, additive: bool):
         pieces,
         arrays,
     ):
-        """Write pieces of `out`, as the function over samples does.
+        """Write pieces of `out`, like the function over samples.
 
-        `scratch` has, from a multiple of a line on, items; from `sums_at` on, a float64 for each
-        output of each sample of the items; and from `hidden_at` on, memory for hidden values.
+        `scratch` has, starting at a multiple of a line, items; from `sums_at` on, a float64 for
+        each output of each sample of the items; from `hidden_at` on, hidden values.
         """
         n_subnets, n_outputs = wiring.shape[0], out.shape[3]
         begin = -scratch.ctypes.data % 64
@@ -166,7 +167,7 @@ def _over_units(plan: str, vectors: int, additive: bool):
         n = last = b = start = stop = 0
         while left > 0:
             for i in range(AT_ONCE // vectors):
-                if left <= 0:  # the first item again, which changes nothing
+                if left <= 0:  # repeats the first item, which changes nothing
                     for j in range(length):
                         items[i * length + j] = items[j]
                     continue

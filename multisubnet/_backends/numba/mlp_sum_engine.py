@@ -1,4 +1,4 @@
-"""The CPU engine for losses of networks with hidden layers: pieces of the work, for threads."""
+"""The CPU engine for losses of networks with hidden layers: divides the work for threads."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from multisubnet._backends.numba import loading, mlp_engine, threads
 from multisubnet._backends.numba.lines import LINE
 
 _WORTH = 1 << 22  # products that are worth another thread
-_PIECES = 8  # for each thread
-_MOST_PARAMETERS = 1 << 16  # of a network, of which a thread holds some lines
-_MOST_LABELS = 16  # outputs of a categorical loss, all of which are in registers at once
-_MOST_INPUTS = 1 << 10  # of a network, of which a thread holds some kilobytes
-_PART_BYTES = 1 << 22  # of an operand that are cast at once
-_STEPS = 8  # of a run, whose values stay in the first cache
-_SUMS = {64: 16, 32: 8, 16: 8}  # that are made in the registers of a processor, by a vector's bytes
-_OF_RUNS = 1.25  # times as long takes a vector of runs as one of sets
+_PIECES = 8  # per thread
+_MOST_PARAMETERS = 1 << 16  # of a network; a thread holds some lines for each
+_MOST_LABELS = 16  # outputs of a categorical loss, which are all in registers together
+_MOST_INPUTS = 1 << 10  # of a network; a thread holds some kilobytes for each
+_PART_BYTES = 1 << 22  # of an operand that are cast together
+_STEPS = 8  # of a run, whose values stay in the L1 cache
+_SUMS = {64: 16, 32: 8, 16: 8}  # computed in registers at once, by the bytes of a vector
+_OF_RUNS = 1.25  # the time of a vector of runs, relative to one of sets
 
 _Piece = tuple[int, int, int, int, int, int]  # the first and last set, network and block
 
 
 def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
-    """Do what `numpy_mlp_sums.mlp_sums` does."""
+    """Write totals of losses and gradients, like `numpy_mlp_sums.mlp_sums`."""
     if not _has_code(sums):
         numpy_mlp_sums.mlp_sums(sums, totals)
         return
@@ -42,7 +42,7 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
     count = threads.count(sums.n_products // _WORTH, kind)
     if _are_usable(sums):
         pieces = sorted(_pieces(sums, lanes, count), key=_size, reverse=True)
-        # Small ones last: all threads end together.
+        # Small pieces last, so that all threads end together.
         threads.run(_evaluator(sums, totals), pieces, count, kind)
         return
     networks, sets = _counts_of_part(sums, lanes)
@@ -71,7 +71,7 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
 
 
 def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
-    """Do what `numpy_mlp_sums.mlp_sample_sums` does."""
+    """Write totals of gradients of inputs, like `numpy_mlp_sums.mlp_sample_sums`."""
     call, dtype = sums.call, sums.call.dtype
     if (
         not (_has_code(sums) and _are_usable(sums))
@@ -114,7 +114,7 @@ def _has_gradients(totals: MlpTotals) -> bool:
 
 
 def _has_code(sums: MlpSums) -> bool:
-    """Whether there is compiled code for sums."""
+    """Return whether there is compiled code for sums."""
     call = sums.call
     n_parameters = sum(weight[0, 0].size for weight, _ in call.layers if weight.size)
     return (
@@ -126,7 +126,7 @@ def _has_code(sums: MlpSums) -> bool:
 
 
 def _are_usable(sums: MlpSums) -> bool:
-    """Whether the compiled code can read the operands as they are."""
+    """Return whether the compiled code can read the operands directly."""
     call, dtype = sums.call, sums.call.dtype
     others = [call.samples, sums.targets, *([] if sums.factor is None else [sums.factor])]
     return all(_has_numbers(x, dtype) for x in others) and all(
@@ -135,19 +135,19 @@ def _are_usable(sums: MlpSums) -> bool:
 
 
 def _has_numbers(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether numbers are of a dtype, and aligned."""
+    """Return whether an array has a dtype and is aligned."""
     return array.dtype == dtype and array.flags.aligned
 
 
 def _is_usable(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether, besides, those of a set and network are one after the other."""
+    """Return whether, in addition, the numbers of a set and network are contiguous."""
     if not _has_numbers(array, dtype):
         return False
     return array.ndim < 3 or array[:1, :1].flags.c_contiguous
 
 
 def _pieces(sums: MlpSums, lanes: int, count: int) -> Iterator[_Piece]:
-    """Cut the work for so many threads."""
+    """Split the work for `count` threads."""
     call = sums.call
     groups = -(-call.n_sets // lanes)
     each = groups * call.n_subnets * sums.n_blocks // (_PIECES * count if count > 1 else 1)
@@ -164,13 +164,13 @@ def _pieces(sums: MlpSums, lanes: int, count: int) -> Iterator[_Piece]:
 
 
 def _size(piece: _Piece) -> int:
-    """Return how many networks of sets there are in a piece, times its blocks."""
+    """Return the number of networks of sets in a piece, times its blocks."""
     n, n_last, s, s_last, block, block_last = piece
     return (n_last - n) * (s_last - s) * (block_last - block)
 
 
 def _counts_of_part(sums: MlpSums, lanes: int) -> tuple[int, int]:
-    """Return the networks and the sets of a part that is cast; no networks if one is too much."""
+    """Return the networks and sets of a part that is cast; no networks if one is too large."""
     call = sums.call
     of_network = sum(weight[0, 0].size for weight, _ in call.layers)
     own = lanes if call.samples.ndim == 3 or len(sums.targets) > 1 else 1
@@ -182,7 +182,7 @@ def _counts_of_part(sums: MlpSums, lanes: int) -> tuple[int, int]:
 
 
 def _part(totals: MlpTotals, cuts: tuple[slice, ...]) -> MlpTotals:
-    """Return where the totals of some blocks, sets and networks are written."""
+    """Return the part of the outputs for some blocks, sets and networks."""
 
     def cut(x: Any) -> Any:
         return None if x is None else x[cuts]
@@ -192,7 +192,7 @@ def _part(totals: MlpTotals, cuts: tuple[slice, ...]) -> MlpTotals:
 
 
 def _with_own_features(sums: MlpSums) -> MlpSums:
-    """Return sums whose samples have the features that their networks see, in this order."""
+    """Return sums whose samples contain the features that their networks see, in order."""
     call = sums.call
     if _is_usable(call.samples, call.dtype):
         return sums
@@ -224,10 +224,10 @@ def _evaluator(sums: MlpSums, totals: MlpTotals) -> Callable[..., None]:
 
 
 def _tables(sums: MlpSums, totals: MlpTotals, code: _Code) -> tuple[np.ndarray, np.ndarray]:
-    """Return where operands of layers are, and where totals are written."""
+    """Return tables of the addresses of layers' operands and of totals."""
 
     def address(array: np.ndarray) -> int:
-        return array.__array_interface__["data"][0]  # in less time than array.ctypes.data
+        return array.__array_interface__["data"][0]  # faster than array.ctypes.data
 
     given, wanted = [], []
     for places, layer, outs in zip(code.offsets, sums.call.layers, totals.layers, strict=True):
@@ -252,7 +252,7 @@ def _views(sums: MlpSums, code: _Code) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _lanes_are_runs(sums: MlpSums) -> bool:
-    """Whether fewer lanes are idle if they are runs than if they are sets."""
+    """Return whether fewer lanes are idle if they are runs than if they are sets."""
     call = sums.call
     lanes = mlp_engine._lanes(call.dtype)
     blocks, rest = divmod(call.n_samples, BLOCK)
@@ -263,7 +263,7 @@ def _lanes_are_runs(sums: MlpSums) -> bool:
 
 
 class _Code(NamedTuple):
-    """What is compiled, and what is read from its plan."""
+    """A compiled function, and properties of its plan."""
 
     evaluate: Callable[..., None]
     parameters: np.ndarray
@@ -271,13 +271,13 @@ class _Code(NamedTuple):
     n_sums: int
     n_targets: int
     lengths: tuple[int, ...]
-    """Of parts of memory, all but the last one, which is for float64."""
+    """The sizes of parts of memory, all but the last, which is for float64."""
     totals: int
-    """How many float64 each set of a piece takes, or all of them together."""
+    """The number of float64 per set of a piece, or for all sets together."""
     each: bool
 
     def allocate(self, dtype: np.dtype, n_sets: int) -> list[np.ndarray]:
-        """Return memory, which begins with a line of the cache."""
+        """Return memory that begins at a cache line."""
         of_totals = self.totals * (n_sets if self.each else 1)
         size = sum(self.lengths) * dtype.itemsize
         memory = np.empty(size + 8 * of_totals + LINE, np.uint8)
@@ -301,7 +301,7 @@ def _prepare(
     own_targets: bool,
     of_samples: bool = False,
 ) -> _Code:
-    """Compile what there is a call for."""
+    """Compile the code for a call."""
     with loading.lock():
         from multisubnet._backends.numba.llvm.network_sums import SumsPlan
 
@@ -316,7 +316,7 @@ def _prepare(
         *(lanes, _SUMS[lanes * dtype.itemsize], _STEPS),
         of_samples=of_samples,
     )
-    # What is read and written a vector at a time goes beyond the end, by less than `lanes` lines.
+    # Vector-wise reads and writes go beyond the end, by less than `lanes` lines.
     steps = (RUN * x for x in (sizes[0], plan.n_targets, 1))
     lines = plan.n_parameters + lanes, *steps, plan.scratch, plan.n_sums + lanes
     each = lanes_are_runs and not of_samples

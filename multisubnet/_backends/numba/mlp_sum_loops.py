@@ -14,25 +14,25 @@ from multisubnet._backends.numba.llvm.network_sums import SumsPlan, add_run
 from multisubnet._backends.numba.llvm.run_totals import take_sums, take_sums_of_runs
 from multisubnet._backends.numba.llvm.transposes import columns_of, fill, write_columns
 
-# What both functions take:
+# Arguments common to both functions:
 #   samples               (N or 1, B, F)
-#   wiring                (S, d), the numbers of features
+#   wiring                (S, d), the feature numbers
 #   targets               (N or 1, B, S, targets)
 #   factor                (B,)
 #   parameters            those of the activations
-#   given                 of each array of weights or biases: its address, the steps in bytes to the
-#                         next set and network, how many numbers a network has of it, and where they
-#                         are among its parameters
-#   wanted                of each array of totals: its address, the steps to the next block, set and
-#                         network, how many numbers a network has in it, and where they are among
-#                         its sums
+#   given                 for each array of weights or biases: its address, the steps in bytes to
+#                         the next set and network, the count of its numbers in a network, and their
+#                         offset among the network's parameters
+#   wanted                for each array of totals: its address, the steps to the next block, set
+#                         and network, the count of its numbers in a network, and their offset among
+#                         the network's sums
 #   memory                lines for parameters, inputs, targets, factors, scratch memory and sums
 #   totals                lines for float64
-#   pieces                of each one the first and the last set, network and block
+#   pieces                for each one, the first and the last set, network and block
 
 
 def _over_sets(plan: str, known: SumsPlan, double_lanes: int) -> Any:
-    """Return the function that is compiled for a plan of which lanes are sets."""
+    """Return the function for a plan whose lanes are sets."""
     lanes, n_sums, n_targets = known.lanes, known.n_sums, known.n_targets
     own_samples, own_targets, weighted = known.own_samples, known.own_targets, known.weighted
 
@@ -136,13 +136,13 @@ def _over_sets(plan: str, known: SumsPlan, double_lanes: int) -> Any:
 
 
 def _over_runs(plan: str, known: SumsPlan) -> Any:
-    """Return the function that is compiled for a plan of which lanes are runs."""
+    """Return the function for a plan whose lanes are runs."""
     lanes, n_sums, n_targets = known.lanes, known.n_sums, known.n_targets
     own_samples, own_targets, weighted = known.own_samples, known.own_targets, known.weighted
     padded = -(-n_sums // lanes) * lanes
 
     def sums(samples, wiring, targets, factor, parameters, given, wanted, memory, totals, pieces):
-        """Write totals of blocks. There are lines of float64 for all sets of a piece."""
+        """Write totals of blocks. There are float64 lines for all sets of a piece."""
         itemsize = samples.itemsize
         n_samples, n_inputs = samples.shape[1], wiring.shape[1]
         weights, inputs, marks, factors, scratch, of_runs = memory
@@ -222,7 +222,7 @@ def _over_runs(plan: str, known: SumsPlan) -> Any:
 
 
 def _of_samples(plan: str, known: SumsPlan) -> Any:
-    """Return the function that is compiled for gradients of samples, which are lanes."""
+    """Return the function for gradients of samples, which are the lanes."""
     lanes, n_targets = known.lanes, known.n_targets
     own_samples, own_targets = known.own_samples, known.own_targets
     at_once = RUN * lanes
@@ -230,8 +230,8 @@ def _of_samples(plan: str, known: SumsPlan) -> Any:
     def sums(samples, wiring, targets, parameters, given, memory, totals, out, pieces, n_sets):
         """Write totals of blocks of sets (blocks, B, S, d), or gradients (N, B, S, d).
 
-        The latter are those of samples (N, B, F). A piece is the first and last network, sample,
-        and block or set.
+        The latter are for samples (N, B, F). A piece is the first and last network, sample, and
+        block or set.
         """
         itemsize = samples.itemsize
         n_inputs = wiring.shape[1]

@@ -1,4 +1,4 @@
-"""What is done in float64, compiled: sums over features, and the closed form of moments.py."""
+"""Compiled code in float64: sums over features, and the closed form of moments.py."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def _specialized_moments(weighted: bool, wide: bool, fingerprint: int):
     )
 
     def moments(samples, targets, sample_weight, weight_sizes, found):
-        """Write the moments of `_closed_form.moments` to `found`, of shape (moments, F).
+        """Write the moments of `closed_form.moments` to `found`, of shape (moments, F).
 
-        Targets have the shape of samples, (B, F); sample_weight has (B,), or is not read, nor is
-        weight_sizes, which is it without signs.
+        Targets have the shape of samples, (B, F). sample_weight (B,), and its absolute values
+        weight_sizes, are not read unless `weighted`.
         """
         n_samples, n_features = samples.shape
         row_bytes = n_features * samples.itemsize
@@ -123,7 +123,7 @@ def _specialized_moments(weighted: bool, wide: bool, fingerprint: int):
 
 @njit(error_model="numpy")
 def _find_fits(rows, fits):
-    """Write 1 over the power of two of the largest size in each column, as `_closed_form.fits`."""
+    """Write 1 over the power of two of the largest value of each column, like `fits`."""
     fits[:] = 0.0
     for i in range(len(rows)):
         for f in range(rows.shape[1]):
@@ -140,7 +140,7 @@ def _find_fits(rows, fits):
 
 @njit(error_model="numpy")
 def _add_up(rows):
-    """Add up rows, neighbours level by level, into the first one."""
+    """Add rows into the first one, neighbours level by level."""
     count = len(rows)
     while count > 1:
         for i in range(count // 2):
@@ -153,7 +153,7 @@ def _add_up(rows):
 
 @piece
 def judge(what: str):
-    """Return the function that is compiled for what `map_rows` is to do."""
+    """Return the function compiled for the given work of `map_rows`."""
     _, inputs, results, _ = what.split(":")
     per_feature = results.startswith("d")
     of_moments = (0,) * inputs.count("d")
@@ -163,7 +163,7 @@ def judge(what: str):
         """Write the losses of `n_sets` sets, and their gradients.
 
         Weight and bias are (N, F) or (1, F), losses (N, F) or (N, 1), gradients (N, F), or (1, F)
-        where nobody reads them.
+        if they are not used.
         """
         start = index * n_sets
         stop = min(start + n_sets, len(losses))
@@ -243,14 +243,14 @@ def _specialized_over_features(fingerprint: int):
 
 @functools.cache
 def compiled_over_features() -> Any:
-    """Return the function that adds up rows of float64, each by a binary tree."""
+    """Return the function that adds rows of float64, each by a binary tree."""
     signature = types.void(types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "C"))
     return jit(_specialized_over_features(fingerprint()), signature)
 
 
 @functools.cache
 def compiled_moments(dtype: np.dtype, weighted: bool) -> Any:
-    """Return the function that finds the moments of samples of a dtype."""
+    """Return the function that computes the moments of samples of a dtype."""
     operand = types.Array(from_dtype(dtype), 2, "C", readonly=True)
     weights = types.Array(from_dtype(dtype), 1, "C", readonly=True)
     found = types.Array(types.float64, 2, "C")
@@ -261,7 +261,7 @@ def compiled_moments(dtype: np.dtype, weighted: bool) -> Any:
 
 @functools.cache
 def compiled_judge(dtype: np.dtype, weighted: bool, per_feature: bool, with_gradient: bool) -> Any:
-    """Return the function that judges sets of a dtype by moments."""
+    """Return the function that computes losses of sets of a dtype from moments."""
     operand = types.Array(from_dtype(dtype), 2, "C", readonly=True)
     out, real = types.Array(from_dtype(dtype), 2, "C"), types.Array(types.float64, 2, "C")
     share = types.intp, types.intp, types.intp

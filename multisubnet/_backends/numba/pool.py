@@ -1,17 +1,16 @@
-"""Pieces of work handed to other threads in compiled code, without the interpreter's lock.
+"""Pieces of work passed to other threads in compiled code, without the interpreter's lock.
 
-A pool is some words of memory, and helpers: threads that call `serve` and stay there. Whoever has
-work calls `run`: it claims a slot, writes there what is to be done, and publishes a ticket, the
-range of pieces that nobody has taken. The caller takes pieces from the front and helpers from the
-back, by replacing the ticket: a thread that comes late finds none, or those of a later job, and is
-right to take either. So nobody waits for a thread that has not begun, and each thread finds the
-same part of the work in its cache from one call to the next.
+A pool is a few words of memory, and helpers: threads that call `serve` and stay there. A caller
+with work calls `run`. It claims a slot, writes a description of the work there, and publishes a
+ticket: the range of pieces not yet taken. The caller takes pieces from the front and helpers from
+the back, by replacing the ticket. A late thread finds no pieces, or those of a later job, and may
+take either. Nobody therefore waits for a thread that has not begun, and each thread finds the same
+part of the work in its cache from one call to the next.
 
-A helper with nothing to do watches a word for some time, and then sleeps until it is woken. To be
-woken takes as long as a small call, or longer. So the pool learns how long waking takes, and how
-long the pieces of each kind of work take, and a caller wakes helpers only if enough time is left.
-If helpers cost more than they gain (other processes may need the processors), callers do without
-them for a while.
+An idle helper watches a word for some time, and then sleeps until woken. Waking takes as long as a
+small call, or longer. The pool therefore learns how long waking takes, and how long the pieces of
+each kind of work take, and a caller wakes helpers only if enough time is left. If helpers cost more
+than they gain (other processes may need the processors), callers do without them for a while.
 """
 
 from __future__ import annotations
@@ -36,55 +35,55 @@ from multisubnet._backends.numba.llvm.atomics import (
 from multisubnet._backends.numba.llvm.memory import stack
 from multisubnet._backends.numba.llvm.pieces import call_run
 
-# Where the words of a pool are, in bytes. Those that several threads write have lines of their own.
+# Offsets of a pool's words, in bytes. Words written by several threads have their own lines.
 RUN = 0  # the address of `run`
 EPOCH = 64  # changes when work is published
 SLEEPERS = 128  # how many helpers sleep
-STOP = 192  # not 0: helpers are to return
+STOP = 192  # not 0: helpers must return
 ABANDONED = 200  # not 0: this is a forked process, without its parent's helpers
 MAIN = 208  # the identity of the thread that handles signals
 SPIN = 216  # nanoseconds that a helper watches before it sleeps
-N_HELPERS = 224  # how many there is a place for
-LOOKS = 232  # nanoseconds from one look at signals to the next
-WAKE_COST, ARRIVAL = 256, 264  # nanoseconds, as learned: to wake a helper, until it is there
-ALONE_UNTIL, LOSSES = 272, 280  # when helpers may be asked again; how often they cost time lately
+N_HELPERS = 224  # the number of places for helpers
+LOOKS = 232  # nanoseconds between two checks for signals
+WAKE_COST, ARRIVAL = 256, 264  # learned nanoseconds: to wake a helper; until it arrives
+ALONE_UNTIL, LOSSES = 272, 280  # the time until which callers work alone; recent slowdowns
 CPUS = 320  # the processors that helpers may use, as bits
 CPU_WORDS = 16
 KINDS = CPUS + 8 * CPU_WORDS
 N_KINDS = 256
 
-# Of each kind of work: what it is; nanoseconds that it takes on one thread, as learned.
+# For each kind of work: its number; the learned nanoseconds on one thread.
 KEY, TIME = 0, 8
 KIND = 16
 
 SLOTS = KINDS + N_KINDS * KIND
 
-# Of each slot.
+# For each slot:
 TICKET, DONE, FAILED, OWNED, FUNCTION, ARGUMENTS, CPU = 0, 64, 72, 128, 136, 144, 152
 SLOT = 192
 N_SLOTS = 16
 
 FIRST_WAKE_COST, FIRST_ARRIVAL = 15_000, 60_000  # nanoseconds, until they are learned
 
-# Of each helper: whether it sleeps; when it was woken; its thread, in the system's numbers; the
-# processor that it is kept from; what to call to sleep and to wake it, if there is no futex; the
-# processor that it was last seen on.
+# For each helper: whether it sleeps; when it was woken; its thread id in the system; the processor
+# it must avoid; the objects to call to sleep and to wake it, if there is no futex; the processor
+# where it was last seen.
 HELPERS = SLOTS + N_SLOTS * SLOT
 ASLEEP, WOKEN_AT, THREAD, AVOIDED, GET, PUT, SEEN_ON = 0, 8, 16, 24, 32, 40, 48
 HELPER = 64
 
-# A ticket: the first piece that nobody has taken, the end of these, and for how many helpers.
+# A ticket: the first piece not taken, the end of the pieces, and the number of helpers wanted.
 MOST_PIECES = (1 << 24) - 1
 MOST_SEATS = (1 << 14) - 1
 
-_SPIN_TURN = 16  # pauses from one look at the clock to the next
-_HELD_UP = 50_000  # nanoseconds without the processor, after which a helper sleeps at once
+_SPIN_TURN = 16  # pauses between two reads of the clock
+_HELD_UP = 50_000  # nanoseconds without the processor after which a helper sleeps at once
 _PATIENCE = 20_000  # nanoseconds that a caller spins for helpers before it yields
 _LONGEST_ALONE = 100_000_000
-_LONG = 20_000_000  # nanoseconds of work that helpers are asked for whatever was lost before
+_LONG = 20_000_000  # nanoseconds of work for which helpers are used despite earlier losses
 _LEAST_LOSS = 50_000  # nanoseconds
 _MOST_LOSSES = 6
-_LEAST_SHARED = 50_000  # nanoseconds of work that is shared with helpers who are awake
+_LEAST_SHARED = 50_000  # nanoseconds of work that is shared with awake helpers
 
 IS_LINUX = sys.platform.startswith("linux")
 FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine(), 0) if IS_LINUX else 0
@@ -126,14 +125,14 @@ def _end(ticket):
 
 @njit
 def _learn(address, nanoseconds):
-    """Let a learned time approach one that was measured; an accident counts for little."""
+    """Move a learned time towards a measurement; outliers count for little."""
     known = load(address)
     store(address, known + (min(nanoseconds, 4 * known) - known) // 8)
 
 
 @njit
 def _learn_least(address, nanoseconds):
-    """Let a learned time approach the least that is measured: what is undisturbed."""
+    """Move a learned time towards the smallest measurement, the undisturbed one."""
     known = load(address)
     if known == 0:
         store(address, nanoseconds)
@@ -144,7 +143,7 @@ def _learn_least(address, nanoseconds):
 
 @njit
 def _call_object(function):
-    """Call GET or PUT of a helper, as a queue's."""
+    """Call GET or PUT of a helper, methods of a queue."""
     state = _take_gil()
     argument = _integer(1)
     result = _call_python(function, argument)
@@ -158,7 +157,7 @@ def _call_object(function):
 
 @njit
 def _sleep(pool, helper, seen):
-    """Sleep until this helper is woken, unless there is news by now."""
+    """Sleep until this helper is woken, unless there is news already."""
     store(helper + ASLEEP, 1)
     add(pool + SLEEPERS, 1)
     if load(pool + EPOCH) != seen or load(pool + STOP) != 0:
@@ -175,9 +174,9 @@ def _sleep(pool, helper, seen):
 
 @njit
 def _keep_from(pool, helper, cpu):
-    """Have a helper run on another processor than its caller.
+    """Make a helper run on another processor than its caller.
 
-    Some systems let a thread that wakes run where its waker runs, though other processors idle.
+    Some systems run a woken thread where its waker runs, although other processors are idle.
     """
     if load(helper + AVOIDED) == cpu or cpu >= 64 * CPU_WORDS:
         return
@@ -196,7 +195,7 @@ def _keep_from(pool, helper, cpu):
 
 @njit
 def _part_from(pool, seats, cpu):
-    """Move helpers that watch on their caller's processor, where they do not run."""
+    """Move awake helpers away from their caller's processor, where they do not get to run."""
     for i in range(min(seats, load(pool + N_HELPERS))):
         helper = pool + HELPERS + i * HELPER
         if load(helper + SEEN_ON) == cpu and load(helper + ASLEEP) == 0:
@@ -205,7 +204,7 @@ def _part_from(pool, seats, cpu):
 
 @njit
 def _wake(pool, count):
-    """Wake so many of those who sleep."""
+    """Wake this many sleeping helpers."""
     for i in range(load(pool + N_HELPERS)):
         helper = pool + HELPERS + i * HELPER
         if count <= 0:
@@ -225,13 +224,13 @@ def _wake(pool, count):
 
 @njit
 def _wake_some(pool, seats, left):
-    """Wake as many helpers as pay, where so many nanoseconds of work are left; whether any."""
+    """Wake as many helpers as pay off for the remaining work; return whether any were woken."""
     sleepers = load(pool + SLEEPERS)
     cost = load(pool + WAKE_COST) + load(pool + ARRIVAL)
     count = min(sleepers, seats, left // (2 * cost + 1))
     if count <= 0:
         if load(pool + ARRIVAL) > FIRST_ARRIVAL:
-            # A delay as long as that may have been an accident: in time it is tried again.
+            # Such a delay may have been an outlier: try again after a while.
             _learn(pool + ARRIVAL, FIRST_ARRIVAL)
         return False
     began = now()
@@ -242,7 +241,7 @@ def _wake_some(pool, seats, left):
 
 @njit
 def _help(pool, helper, slot):
-    """Take pieces of a job, if there are any, from the back; return whether there were."""
+    """Take the pieces of a job from the back; return whether there were any."""
     joined = False
     seat = 1 << 48
     while True:
@@ -269,7 +268,7 @@ def _help(pool, helper, slot):
 
 
 def _serve(pool, number):
-    """Help whoever publishes work, until STOP; `number` says which helper this is."""
+    """Work for all callers until STOP; `number` is the index of this helper."""
     helper = pool + HELPERS + number * HELPER
     store(helper + AVOIDED, -1)
     store(helper + SEEN_ON, -1)
@@ -309,25 +308,25 @@ def _record(pool, kind):
 
 
 def _call_up(pool, count, kind):
-    """Return whether some of so many helpers may help with a kind of work, and wake them if so."""
+    """Return whether helpers may help with a kind of work, and wake up to `count` if so."""
     record = _record(pool, kind)
     time = load(record + TIME)
     if 0 < time < _LONG and now() < load(pool + ALONE_UNTIL):
         return False
     if time == 0:
         _wake(pool, count)
-        return True  # its pieces will tell how long it takes
+        return True  # its pieces will show how long it takes
     if load(pool + SLEEPERS) < count:
-        add(pool + EPOCH, 1)  # they watch for longer
+        add(pool + EPOCH, 1)  # helpers watch for longer
         return time > _LEAST_SHARED
     if _wake_some(pool, count, time):
         return True
-    store(record + TIME, time + time // 128)  # in time it is tried again
+    store(record + TIME, time + time // 128)  # leads to another try after a while
     return False
 
 
 def _dismiss(pool):
-    """Have all helpers return."""
+    """Make all helpers return."""
     store(pool + STOP, 1)
     add(pool + EPOCH, 1)
     _wake(pool, load(pool + N_HELPERS))
@@ -335,7 +334,7 @@ def _dismiss(pool):
 
 @njit
 def _claim(pool):
-    """Return a slot that nobody uses, or 0."""
+    """Return a free slot, or 0."""
     for i in range(N_SLOTS):
         slot = pool + SLOTS + i * SLOT
         if load(slot + OWNED) == 0 and replace(slot + OWNED, 0, 1):
@@ -345,7 +344,7 @@ def _claim(pool):
 
 @njit
 def _take(ticket_at):
-    """Take the first piece that nobody has, or return -1."""
+    """Take the first free piece, or return -1."""
     while True:
         ticket = load(ticket_at)
         if _first(ticket) >= _end(ticket):
@@ -356,7 +355,7 @@ def _take(ticket_at):
 
 @njit
 def _handle_signals(pool):
-    """Let Python handle signals, if this thread is to; return not 0 if a handler raised."""
+    """Let Python handle signals if this thread must; return not 0 if a handler raised."""
     if _thread_identity() != load(pool + MAIN):
         return 0
     state = _take_gil()
@@ -367,7 +366,7 @@ def _handle_signals(pool):
 
 @njit
 def _judge(pool, nanoseconds, alone):
-    """Do without helpers for a while if a call with them took longer than it takes alone."""
+    """Stop using helpers for a while if a call with them took longer than one without."""
     losses = load(pool + LOSSES)
     loss = nanoseconds - alone
     if loss > _LEAST_LOSS:
@@ -379,7 +378,7 @@ def _judge(pool, nanoseconds, alone):
 
 @njit
 def _wait(pool, slot, others):
-    """Wait until others have done the pieces that they took; return whether they ever will."""
+    """Wait until others have done their pieces; return False if they never will."""
     began = now()
     while load(slot + DONE) != others:
         if now() - began < _PATIENCE:
@@ -392,10 +391,10 @@ def _wait(pool, slot, others):
 
 
 def _run(pool, function, arguments, n_pieces, helpers):
-    """Do pieces 0 to n_pieces, with up to so many helpers; return 0, or why they are not done.
+    """Do pieces 0 to n_pieces, with up to `helpers` helpers; return 0, or why they are not done.
 
-    -1: a Python exception is set in this thread; 1: a piece failed. `helpers` also has the kind of
-    the work, or 0, in the bits from the 16th on.
+    -1: a Python exception is set in this thread; 1: a piece failed. The bits of `helpers` from the
+    16th on are the kind of the work, or 0.
     """
     seats, kind = helpers & 0xFFFF, helpers >> 16
     began = checked = now()
@@ -430,7 +429,7 @@ def _run(pool, function, arguments, n_pieces, helpers):
         last, time = time, now()
         longest = max(longest, time - last)
         if not woken and done > 1 and load(pool + SLEEPERS) >= seats:
-            # The first piece finds less in the caches than the others will.
+            # The first piece finds less in the caches than later ones.
             mean = (time - started - longest) // (done - 1)
             woken = _wake_some(pool, seats, (n_pieces - done) * mean)
         if status == 0 and time - checked > load(pool + LOOKS):
@@ -477,7 +476,7 @@ def _entry(fingerprint: int) -> Any:
 
 @functools.cache
 def compile_run() -> int:
-    """Return the address of `run`."""
+    """Compile `run`, and return its address."""
     return address_of(_named(_run), _c_int(*[_word] * 5))
 
 
@@ -489,29 +488,29 @@ def compile_python_piece() -> int:
 
 @functools.cache
 def compile_serve() -> Any:
-    """Return `serve`, for Python."""
+    """Return `serve` for Python."""
     return jit(_named(_serve), types.void(_word, _word))
 
 
 @functools.cache
 def compile_call_up() -> Any:
-    """Return `call_up`, for Python."""
+    """Return `call_up` for Python."""
     return jit(_named(_call_up), types.boolean(_word, _word, _word))
 
 
 @functools.cache
 def compile_dismiss() -> Any:
-    """Return `dismiss`, for Python."""
+    """Return `dismiss` for Python."""
     return jit(_named(_dismiss), types.void(_word))
 
 
 @functools.cache
 def compile_run_pieces() -> Any:
-    """Return `run` for Python, with its errors raised."""
+    """Return `run` for Python, raising its errors."""
     return jit(_entry(fingerprint()), types.void(*[_word] * 5))
 
 
 def _named(function: Any) -> Any:
-    """Give a function a name that changes with what is compiled in from other files."""
+    """Give a function a name that changes with the code compiled in from other files."""
     function.__qualname__ = f"{function.__name__}_{fingerprint()}"
     return function

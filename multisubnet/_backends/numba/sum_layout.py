@@ -1,8 +1,8 @@
-"""Sums on the CPU engine: how operands are laid out for vectors of neighbouring features.
+"""Sums on the CPU engine: the layout of operands for vectors of neighbouring features.
 
-A column is a kept index and a feature. Rows of features are short and of any length: as many kept
-indices as fill whole lines together, a group, stand side by side, and lines reach from one to the
-next. Operands that do not depend on the kept index are rows that begin anew after their end.
+A column is a kept index and a feature. Rows of features are short and of any length. A group is the
+smallest number of kept indices that fill whole lines; they are adjacent, and lines span them.
+Operands that do not depend on the kept index are rows that repeat after their end.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from multisubnet._backends.numba import loading
 from multisubnet._backends.numba import threads as _threads
 from multisubnet._backends.numba.lines import LINE, ROWS, is_plain
 
-_WIDTH = 64  # the most features that are computed together
+_WIDTH = 64  # the most features computed together
 _COLUMNS = 1 << 14  # whose totals stay in a cache
-_EACH_ELEMENTS = 1 << 18  # of an operand that depends on all, and is copied
-_STREAMED_BYTES = 1 << 14  # of rows that are gone through again and again
-_PARTS = 4  # for each thread
-_TILES = 8  # for each thread, so that these are divided among threads, rather than panels
-_PIECES = 32  # for each thread
+_EACH_ELEMENTS = 1 << 18  # of a copied operand that depends on all axes
+_STREAMED_BYTES = 1 << 14  # of rows that are read again and again
+_PARTS = 4  # per thread
+_TILES = 8  # per thread; with this many, tiles are divided among threads instead of panels
+_PIECES = 32  # per thread
 _PIECE = 1 << 16  # the least operations, on lines, of a piece: some microseconds
 _LONG_PIECE = 1 << 24  # the most: some milliseconds
 
 
 class Sums:
-    """Operands and totals of sums, and what computes them.
+    """Operands and totals of sums, and the function that computes them.
 
-    `evaluate` is made by `_compiled.compiled_sums` for operands of these `kinds`.
+    `evaluate` comes from `sum_loops.compiled_sums`, for operands of these `kinds`.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Sums:
         self.lanes = LINE // dtype.itemsize
 
     def write(self, cost: int) -> None:
-        """Write all totals; a term costs that many operations."""
+        """Write all totals; `cost` is the number of operations per term."""
         _, _, n_kept, n_features = self.totals.shape
         operations = self.length * (cost + 4)  # of a line of columns
         worth = n_kept * n_features // self.lanes * operations // _PIECE
@@ -93,7 +93,7 @@ class Sums:
         return min(most, -(-each_thread // unit) * unit)
 
     def _panels(self) -> Iterator[tuple[int, slice]]:
-        """Cut the summed and the features' axis into blocks' numbers and slices."""
+        """Split the summed axis and the features into block numbers and slices."""
         n_blocks, _, _, n_features = self.totals.shape
         for number in range(n_blocks):
             for start in range(0, n_features, _WIDTH):
@@ -104,7 +104,7 @@ class Sums:
         return self.lanes // math.gcd(self.lanes, width)
 
     def _stride(self, width: int) -> int:
-        """Return the length of a streamed row: a line may begin at each of its features."""
+        """Return the length of a streamed row, in which a line may begin at any feature."""
         return width if width % self.lanes == 0 else width + self.lanes - 1
 
     def _indices(self, number: int) -> slice:
@@ -112,7 +112,7 @@ class Sums:
 
     @without_warnings
     def _packed(self, number: int, features: slice) -> dict[str, np.ndarray]:
-        """Return the operands of a block that do not depend on the kept index, flat."""
+        """Return the operands of a block that do not depend on the kept index, flattened."""
         indices = self._indices(number)
         n_indices, width = indices.stop - indices.start, features.stop - features.start
         with loading.lock():
@@ -153,7 +153,7 @@ class Sums:
     ) -> None:
         """Write the totals of a block for some kept indices and features.
 
-        With several threads, a tile of columns takes so many `operations`.
+        With several threads, a tile of columns takes this many `operations`.
         """
         if packed is None:
             packed = self._packed(number, features)
@@ -193,7 +193,7 @@ class Sums:
             totals[...] = sums.reshape(len(sums), -1, width)[:, :n_kept]
 
     def _grouped(self, held: Any, n_kept: int, shape: tuple[int, int, int]) -> np.ndarray:
-        """Return an operand (kept, F) with zeros behind it in its last group, flat."""
+        """Return an operand (kept, F), flattened and padded with zeros to whole groups."""
         n_groups, group, width = shape
         if np.shape(held) == (n_groups * group, width) and is_plain(held, self.dtype):
             return held.reshape(-1)
@@ -203,7 +203,7 @@ class Sums:
 
 
 def _grouped_each(each: np.ndarray, shape: tuple[int, int, int], dtype: np.dtype) -> np.ndarray:
-    """Return an operand (kept, summed, F) with the rows of a group side by side, flat."""
+    """Return an operand (kept, summed, F), flattened, with the rows of a group side by side."""
     n_groups, group, width = shape
     array = np.zeros((n_groups, each.shape[1], group, width), dtype)
     for i in range(group):

@@ -18,7 +18,7 @@ from multisubnet._backends.numba.llvm.sum_runs import add_runs
 
 @piece
 def sums(what: str):
-    """Return the function for terms; `what` has what each operand depends on, and their key."""
+    """Return the function for terms; `what` has the operands' dependences and the terms' key."""
     many, one = f"{ROWS}:{what}", f"1:{what}"
 
     def sums_piece(
@@ -39,10 +39,10 @@ def sums(what: str):
         """Write the sums of terms to `n_tiles` tiles of `totals`: ROWS groups of a line of columns.
 
         Totals are (outputs, groups, columns). A column is a kept index and a feature, of `width`
-        features. Held operands have the shape of an output; streamed ones have a row of `stride`
-        elements for each of `length` indices, in which the features come again after `width`;
-        others are (groups, length, columns). All are given flat. The summed indices are taken
-        `at_once`, so that their rows stay in a cache.
+        features. Held operands have the shape of an output. Streamed ones have a row of `stride`
+        elements for each of `length` indices, in which the features repeat after `width`. Others
+        are (groups, length, columns). All are flattened. The summed indices are processed `at_once`
+        at a time, so that their rows stay in a cache.
         """
         itemsize = sample.itemsize
         lanes = LINE // itemsize
@@ -107,9 +107,9 @@ def _sums(what: str):
 
 
 def compiled_sums(terms: Summands, dtype: np.dtype, kinds: str) -> Any:
-    """Return the function for sums of terms in a dtype, of operands that depend on these things.
+    """Return the function for sums of terms in a dtype, of operands with these dependences.
 
-    The result of `threads.share` comes first.
+    Its arguments begin with the result of `threads.share`.
     """
     files = fingerprint(terms.program(dtype))
     function = _sums(f"sums {kinds}:{terms.key}:{files}")
@@ -124,7 +124,7 @@ def compiled_sums(terms: Summands, dtype: np.dtype, kinds: str) -> Any:
 
 @functools.cache
 def compiled_pack(dtype: np.dtype) -> Any:
-    """Return the function that copies rows of a dtype and goes on with what they begin with."""
+    """Return the function that copies rows of a dtype and repeats their beginning after the end."""
     files = fingerprint()
 
     def pack(rows, packed):

@@ -1,10 +1,10 @@
 """Threads of this process that take pieces of a caller's work.
 
-The threads are Python's own; they stay in compiled code (pool.py), where pieces are handed over
-without the interpreter's lock. Numba's threading layers are not used: docs/cpu.md has the figures.
+The threads are Python threads that stay in compiled code (pool.py), where pieces are passed on
+without the interpreter's lock. Numba's threading layers are not used; docs/cpu.md has the figures.
 
-To divide work, decorate what makes a compiled piece function with `llvm.pieces.piece`, and call
-`llvm.pieces.hand_out` in a function that is compiled by `jit.jit`::
+To divide work, decorate the maker of a compiled piece function with `llvm.pieces.piece`, and call
+`llvm.pieces.hand_out` in a function compiled by `jit.jit`::
 
     @piece
     def double(what):
@@ -20,9 +20,9 @@ To divide work, decorate what makes a compiled piece function with `llvm.pieces.
     n_threads = threads.count(n_pieces, kind)
     jit(double_all, signature)(*threads.share(n_pieces, n_threads, kind), array, length)
 
-A piece should take 5 microseconds or more, and at most some milliseconds: between pieces a call
-notices Ctrl-C. No piece writes what another one reads or writes. `run` does the same for pieces
-that are calls of a Python function.
+A piece should take at least 5 microseconds, and at most some milliseconds: a call notices Ctrl-C
+between pieces. A piece must not write memory that another piece reads or writes. `run` does the
+same for pieces that are calls of a Python function.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ import numpy as np
 
 from multisubnet._backends.numba import loading
 
-_SPIN = 200_000  # nanoseconds that a thread looks out for more work before it sleeps
-_LOOKS = 40_000_000  # nanoseconds from one look at signals to the next, in a call
+_SPIN = 200_000  # nanoseconds that an idle thread watches for work before it sleeps
+_LOOKS = 40_000_000  # nanoseconds between two checks for signals in a call
 _MOST_KINDS = (1 << 46) - 1
 
 _is_alone: ContextVar[bool] = ContextVar("multisubnet_is_alone", default=False)
@@ -51,9 +51,9 @@ _is_alone: ContextVar[bool] = ContextVar("multisubnet_is_alone", default=False)
 
 @contextlib.contextmanager
 def single_threaded() -> Iterator[None]:
-    """Let the caller's thread work alone inside a ``with`` block, unless the environment says how.
+    """Use only the caller's thread inside a ``with`` block, unless the environment says otherwise.
 
-    For callers who give work to all cores themselves.
+    For callers that distribute work to all cores themselves.
     """
     token = _is_alone.set(True)
     try:
@@ -63,7 +63,7 @@ def single_threaded() -> Iterator[None]:
 
 
 def limit() -> int:
-    """Return how many threads may work on a call: of MULTISUBNET_NUM_THREADS, Numba, the cores."""
+    """Return how many threads may work on a call, from MULTISUBNET_NUM_THREADS, Numba and cores."""
     asked = os.environ.get("MULTISUBNET_NUM_THREADS")
     if asked:
         if not asked.isdecimal() or int(asked) < 1:
@@ -71,37 +71,37 @@ def limit() -> int:
         return min(int(asked), _count_cores())
     if _is_alone.get():
         return 1
-    # Asking Numba outright would start its own threads; only its user's set_num_threads has.
+    # Asking Numba directly would start its threads; only a user's set_num_threads has done so.
     parallel = sys.modules.get("numba.np.ufunc.parallel")
     if getattr(parallel, "_is_initialized", False):
         return min(parallel.get_num_threads(), _count_cores())  # type: ignore[union-attr]
-    # While another thread imports Numba, there is a part of it.
+    # While another thread imports Numba, the module is incomplete.
     config = getattr(sys.modules.get("numba"), "config", None)
     return min(getattr(config, "NUMBA_NUM_THREADS", _count_cores()), _count_cores())
 
 
 @functools.cache
 def _count_cores() -> int:
-    """Return how many cores this process may use; which they are is asked once."""
+    """Return how many cores this process may use; determined once."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def kind(size: int, *what: Hashable) -> int:
-    """Return a number for work of about the same size that does the same, of which time is learned.
+    """Return a number for work of the same sort and about the same size, whose time is learned.
 
-    `size` is that of what the time grows with.
+    `size` is the quantity that the time is proportional to.
     """
     length = max(size.bit_length() - 2, 0)
     return hash((what, length, size >> length)) & _MOST_KINDS
 
 
 def count(worth: int, kind: int = 0) -> int:
-    """Return how many threads to put to work that is worth so many.
+    """Return how many threads to use for work that is worth `worth` of them.
 
-    Helpers that sleep are woken if that pays by the time that such work took so far: they come
-    while the caller still prepares the work.
+    Sleeping helpers are woken if the time learned for such work makes it pay. They start while the
+    caller still prepares the work.
     """
     threads = 1 if worth <= 1 else min(limit(), worth)
     if kind and threads > 1 and not _get_pool().call_up(threads - 1, kind):
@@ -110,12 +110,12 @@ def count(worth: int, kind: int = 0) -> int:
 
 
 def count_awake() -> int:
-    """Return how many threads, the caller's among them, can begin at once."""
+    """Return how many threads, including the caller's, can begin at once."""
     return 1 + _pool.count_awake() if _pool is not None else 1
 
 
 def share(n_pieces: int, threads: int, kind: int = 0) -> tuple[int, int, int]:
-    """Return what `hand_out` takes first: a pool, the number of pieces, how many helpers to ask.
+    """Return the first arguments of `hand_out`: a pool, the number of pieces, and of helpers.
 
     If the work has a `kind`, the pool learns how long it takes.
     """
@@ -154,7 +154,7 @@ def run(work: Callable[..., None], pieces: Iterable[tuple], threads: int, kind: 
         pool.compile_run_pieces()(address, function, id(do_piece), n_pieces, helpers)
     except RuntimeError:
         if errors:
-            raise errors[0] from None  # it was raised in another thread
+            raise errors[0] from None  # the error was raised in another thread
         raise
     finally:
         errors.clear()
@@ -169,7 +169,7 @@ class _Pool:
 
         most = max(os.cpu_count() or 1, 8)
         self._words = np.zeros((pool.HELPERS + most * pool.HELPER) // 8 + 8, np.int64)
-        # Threads may look at it until the process ends, longer than the interpreter's objects live.
+        # Threads may read it until the process ends, after the interpreter has freed its objects.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._words))
         self.address = -(-self._words.ctypes.data // 64) * 64
         self._most = most
@@ -196,7 +196,7 @@ class _Pool:
         self._words[(self.address - self._words.ctypes.data + offset) // 8] = value
 
     def grow(self, size: int) -> int:
-        """Have at least so many threads, if there can be; return how many of these there are."""
+        """Start threads up to this number, if possible; return how many of them there are."""
         if len(self._threads) >= size:
             return size
         with _lock:
@@ -208,11 +208,11 @@ class _Pool:
         return min(len(self._threads), size)
 
     def call_up(self, count: int, kind: int) -> bool:
-        """Return whether some of so many threads may help with a kind of work; wake them if so."""
+        """Return whether up to `count` threads may help with a kind of work; wake them if so."""
         return self._call_up(self.address, self.grow(count), kind)
 
     def count_awake(self) -> int:
-        """Return how many threads do not sleep."""
+        """Return how many threads are awake."""
         return len(self._threads) - int(self[self._module.SLEEPERS])
 
     def _start(self) -> None:
@@ -225,7 +225,7 @@ class _Pool:
         thread = threading.Thread(
             target=self._serve, args=(self.address, number), name="multisubnet", daemon=True
         )
-        self._threads.append(thread)  # before it starts: an interrupt must not make us lose count
+        self._threads.append(thread)  # before it starts, so that an interrupt cannot lose it
         try:
             thread.start()
         except RuntimeError:
@@ -233,20 +233,20 @@ class _Pool:
             raise
 
     def dismiss(self) -> None:
-        """Send the threads away, and wait until they have gone."""
+        """Make the threads return, and wait until they have."""
         self._module.compile_dismiss()(self.address)
         for thread in self._threads:
             thread.join(1.0)
 
     def abandon(self) -> None:
-        """Let a call in this process, a child of the threads' own, wait for them no more."""
+        """Make calls in this process, a fork of the threads' process, stop waiting for them."""
         self[self._module.ABANDONED] = 1
 
 
 _pool: _Pool | None = None
 _lock = threading.Lock()
 _is_exiting = False
-_sleeps_in_python = False  # as it has to be where there is no futex
+_sleeps_in_python = False  # must be true if there is no futex
 
 
 def _get_pool() -> _Pool:
@@ -261,7 +261,7 @@ def _get_pool() -> _Pool:
 
 @atexit.register
 def _exit() -> None:
-    """Have no thread in compiled code while the interpreter takes it down."""
+    """Remove all threads from compiled code before the interpreter shuts down."""
     global _pool, _is_exiting
     with _lock:
         _is_exiting = True
@@ -271,7 +271,7 @@ def _exit() -> None:
 
 
 def _forget_after_fork() -> None:
-    """The child has none of its parent's threads, and the lock may be held by one of them."""
+    """Reset the pool: a child has none of its parent's threads, and the lock may be held."""
     global _pool, _lock
     if _pool is not None:
         _pool.abandon()

@@ -1,1 +1,1 @@
-"""The LLVM instructions that the loops are made of."""
+"""The LLVM instructions that the loops consist of."""

@@ -16,7 +16,7 @@ _UNROLLED = 4  # lines in the innermost loop
 
 
 def _affine(builder, dtype, x, y, z):
-    """Emit x * y + z, or x * y where z is None: each operation rounded once, integers wrapping."""
+    """Emit x * y + z, or x * y if z is None: each operation rounded once, integers wrapping."""
     if isinstance(dtype, types.Float):
         product = builder.fmul(x, y)
         return product if z is None else builder.fadd(product, z)
@@ -33,7 +33,7 @@ def _truth(builder, x):
 
 
 def _resized(builder, vector, n: int):
-    """Emit a vector of n numbers, of which those that the given one does not have are 0."""
+    """Emit a vector of n numbers; those missing in the given one are 0."""
     count = vector.type.count
     which = [min(i, count) for i in range(n)]
     zeros = ir.Constant(vector.type, None)
@@ -42,11 +42,12 @@ def _resized(builder, vector, n: int):
 
 @intrinsic(prefer_literal=True)
 def affine_row(typingctx, out, target, x, y, z, length, has_z, streaming, activation, parameter):
-    """Write activation(x * y + z), or of x * y, for `length` elements of the dtype of `out`.
+    """Write activation(x * y + z), or activation(x * y), for `length` elements.
 
-    They are written at `target`, which may lie exactly over an operand. With `streaming` it starts
-    at a line and has whole lines, and is written past the cache; `fence` must follow before others
-    read it. `activation` is a constant that begins with the key of a recipe.
+    They have the dtype of `out` and are written at `target`, which may coincide with an operand.
+    With `streaming`, the result starts at a line, consists of whole lines and bypasses the cache;
+    `fence` must follow before others read it. `activation` is a constant that begins with the key
+    of a recipe.
     """
     dtype = out.dtype
     itemsize = 1 if isinstance(dtype, types.Boolean) else dtype.bitwidth // 8
@@ -70,7 +71,7 @@ def affine_row(typingctx, out, target, x, y, z, length, has_z, streaming, activa
 
             results = []
             for i in places:
-                # Numba can take an unaligned array for an aligned one.
+                # Numba may treat an unaligned array as aligned.
                 operands = [builder.load(at(a, i), align=1) for a in (x, y)]
                 operands.append(builder.load(at(z, i), align=1) if with_z else None)
                 results.append(_affine(builder, dtype, *operands))
@@ -99,7 +100,7 @@ def affine_row(typingctx, out, target, x, y, z, length, has_z, streaming, activa
             lines(unrolled, whole, 1, with_z, streams)
             if streams:
                 return
-            # What is left over is fewer lanes than a line's: a half, a quarter, and so on of them.
+            # The rest has fewer lanes than a line: emit a half, a quarter and so on.
             n = lanes // 2
             while n:
                 rest = builder.and_(length, INT64(n))

@@ -19,7 +19,7 @@ def _pointer(builder, address):
 
 @intrinsic
 def load(typingctx, address):
-    """Return a word, and see what was stored before it was."""
+    """Return a word with acquire semantics: earlier stores of its writer are visible."""
 
     def codegen(context, builder, signature, arguments):
         return builder.load_atomic(_pointer(builder, *arguments), "seq_cst", 8)
@@ -29,7 +29,7 @@ def load(typingctx, address):
 
 @intrinsic
 def store(typingctx, address, value):
-    """Store a word; a thread that loads it sees what was stored before it."""
+    """Store a word with release semantics: a thread that loads it sees all earlier stores."""
 
     def codegen(context, builder, signature, arguments):
         address, value = arguments
@@ -41,7 +41,7 @@ def store(typingctx, address, value):
 
 @intrinsic
 def add(typingctx, address, value):
-    """Add to a word, and return what it was before."""
+    """Add to a word, and return its previous value."""
 
     def codegen(context, builder, signature, arguments):
         address, value = arguments
@@ -52,7 +52,7 @@ def add(typingctx, address, value):
 
 @intrinsic
 def replace(typingctx, address, old, new):
-    """Store `new` in a word if it is `old`; return whether it was."""
+    """Store `new` in a word if it equals `old`; return whether it did."""
 
     def codegen(context, builder, signature, arguments):
         address, old, new = arguments
@@ -65,7 +65,7 @@ def replace(typingctx, address, old, new):
 
 @intrinsic
 def pause(typingctx):
-    """Tell the processor that this thread waits for a word to change."""
+    """Tell the processor that this thread is spinning."""
 
     def codegen(context, builder, signature, arguments):
         if is_x86():
@@ -90,7 +90,7 @@ def call_piece(typingctx, function, arguments, index):
 
 @intrinsic
 def now(typingctx):
-    """Return nanoseconds of a clock that does not go back."""
+    """Return the nanoseconds of a monotonic clock."""
 
     def codegen(context, builder, signature, arguments):
         two = ir.ArrayType(INT64, 2)
@@ -100,7 +100,9 @@ def now(typingctx):
             clock = cgutils.get_or_insert_function(builder.module, kind, name)
             builder.call(clock, [place])
             ticks = builder.load(cgutils.gep_inbounds(builder, place, 0, 0))
-            return builder.mul(ticks, INT64(100))  # of 10 MHz, in all of today's Windows
+            return builder.mul(
+                ticks, INT64(100)
+            )  # ticks of 10 MHz, in all current Windows versions
         kind, name = ir.FunctionType(INT32, [INT32, two.as_pointer()]), "clock_gettime"
         clock = cgutils.get_or_insert_function(builder.module, kind, name)
         builder.call(clock, [INT32(time.CLOCK_MONOTONIC), place])

@@ -1,10 +1,10 @@
-"""Vector instructions for Numba: networks with hidden layers, on a few samples of each set.
+"""Vector instructions for Numba: networks with hidden layers, for a few samples per set.
 
-Vector lanes are units of a layer, whose weights of one input are next to each other: a weight is
-read once, and an input is a number that is spread over a vector. So no lane is idle, though a set
-may have one sample. Each unit still adds its products in the order of the inputs. Vectors that wait
-for their last sum are hidden behind others: some networks, or samples of a network, are evaluated
-at once. What is left of a layer after whole vectors is done by shorter ones, down to one unit.
+Vector lanes are units of a layer, whose weights of one input are contiguous: each weight is read
+once, and each input is broadcast to a vector. No lane is idle, even if a set has a single sample.
+Each unit still adds its products in the order of the inputs. To hide the latency of these sums,
+several networks, or samples of a network, are evaluated together. The rest of a layer after whole
+vectors uses shorter vectors, down to one unit.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from multisubnet._backends.numba.llvm.layers import LayerEmitter, Plan
 from multisubnet._backends.numba.llvm.transposes import emit_places
 from multisubnet._backends.numba.llvm.vectors import INT64, emit_splat
 
-_STRAIGHT = 32  # vectors of weights of a layer, up to which there is no loop over inputs
-_CHUNKS = 4  # whole vectors of units, up to which there is no loop over them
+_STRAIGHT = 32  # vectors of weights of a layer; more need a loop over inputs
+_CHUNKS = 4  # whole vectors of units; more need a loop over them
 
 
 @intrinsic(prefer_literal=True)
@@ -33,11 +33,11 @@ def evaluate_items(
     """Evaluate network s on the samples of some items, in the dtype of `array`.
 
     An item is a row of int64 at `items`: a set, then the addresses of the rows of its samples, then
-    those of their rows in the result; there are as many samples as the plan has vectors, and as
-    many items as make that AT_ONCE samples. `arrays` are weights and biases, `wiring` the address
-    of the numbers of the network's features, `parameters` that of the activations' parameters
-    (float64), and `hidden` that of scratch memory. If the plan is additive, values are added to
-    float64 at `totals`, a row of all outputs for each sample.
+    those of their rows in the result. There are as many samples as the plan has vectors, and as
+    many items as give AT_ONCE samples. `arrays` are weights and biases, `wiring` is the address of
+    the network's feature numbers, `parameters` that of the activations' parameters (float64), and
+    `hidden` that of scratch memory. If the plan is additive, values are added to float64 at
+    `totals`, one row of all outputs per sample.
     """
     dtype = array.dtype
     known = Plan.read(plan.literal_value)
@@ -64,7 +64,7 @@ def evaluate_items(
 
 
 class _Operand(NamedTuple):
-    """The addresses of an operand's part for each item, and where those of the next call may be."""
+    """The addresses of an operand's part for each item, and probable ones for the next call."""
 
     now: Sequence[Any]
     later: Sequence[Any]
@@ -74,7 +74,7 @@ class _Items(LayerEmitter):
     """Emits a network for items."""
 
     def read_items(self, items):
-        """Read their sets, and the addresses of their samples and results, sample by sample."""
+        """Read the sets, and the addresses of samples and results, sample by sample."""
         vectors = self.plan.vectors
         self.sets, self.samples, self.outs = [], [], []
         for item in range(AT_ONCE // vectors):
@@ -88,13 +88,13 @@ class _Items(LayerEmitter):
     def emit(self, places, later, s, wiring, parameters, hidden, totals):
         """Emit all layers.
 
-        `places` are the addresses of weights and biases for each item, and `later` where those of
-        the first item of the next call probably are.
+        `places` are the addresses of weights and biases for each item; `later` are the probable
+        ones for the first item of the next call.
         """
         step = INT64(self.itemsize)
         sizes, last = self.plan.sizes, len(self.plan.biased) - 1
         padded = -(-max(sizes) // self.plan.lanes) * self.plan.lanes
-        width = padded * self.itemsize  # of the values of a sample
+        width = padded * self.itemsize  # bytes of a sample's values
         operands = iter(self._operands(places, later))
 
         def feature(row, i):
@@ -114,7 +114,7 @@ class _Items(LayerEmitter):
                 self.store(self.offset(rows[row], (k, self.itemsize)), vector)
 
             self._layer(number, values, write, weights, biases, activate)
-            # LLVM would take values out of the vectors that were stored, in the pipes that add.
+            # Otherwise LLVM extracts values from the stored vectors, in the pipes that add.
             read = [_hide(self.builder, row) for row in rows]
 
             def value(row, i, read=read):
@@ -140,9 +140,9 @@ class _Items(LayerEmitter):
         return add if self.plan.additive else write
 
     def _layer(self, number, values, write, weights, biases, activate):
-        """Emit a layer, from the addresses ``values(row, i)``; ``write(row, k, vector)`` takes it.
+        """Emit a layer from the addresses ``values(row, i)``, using ``write(row, k, vector)``.
 
-        A row is one of all samples that are evaluated at once, and k the first unit of a vector.
+        A row is one of all samples evaluated together, and k the first unit of a vector.
         """
         lanes, n_out = self.plan.lanes, self.plan.sizes[number + 1]
         whole = n_out // lanes * lanes
@@ -159,7 +159,7 @@ class _Items(LayerEmitter):
             k += width
 
     def _chunk(self, number, k, width, values, write, weights, biases, activate):
-        """Emit `width` units of a layer, from unit k on, for all rows."""
+        """Emit `width` units of a layer, starting at unit k, for all rows."""
         builder, vectors = self.builder, self.plan.vectors
         n_in, n_out = self.plan.sizes[number : number + 2]
         vector = ir.VectorType(self.real, width)
@@ -202,7 +202,7 @@ class _Items(LayerEmitter):
                 self.prefetch(at)
         is_straight = n_in * -(-n_out // self.plan.lanes) <= _STRAIGHT
         every = list(range(len(firsts)))
-        # Item by item, which is how memory is read ahead; a loop needs sums that do not wait.
+        # Item by item, so that memory is prefetched; a loop needs sums that do not wait.
         groups = [[item] for item in every] if is_straight else [every]
         sums = [total for items in groups for total in sums_of(items)]
         for row, values_of_row in enumerate(activate(sums)):
@@ -213,6 +213,6 @@ class _Items(LayerEmitter):
 
 
 def _hide(builder, address):
-    """Return the same address, which LLVM does not know to be the same."""
+    """Return the same address, without LLVM knowing that it is the same."""
     kind = ir.FunctionType(INT64, [INT64])
     return builder.call(ir.InlineAsm(kind, "", "=r,0"), [address])

@@ -1,4 +1,4 @@
-"""Layers of networks, whatever lies in the lanes: their sums, and their activations."""
+"""Layers of networks for any contents of the lanes: their sums, and their activations."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ DOUBLE = ir.DoubleType()
 
 
 class Plan(NamedTuple):
-    """What is known of networks when they are compiled.
+    """The properties of networks that are known at compile time.
 
     `sizes` are the inputs and the outputs of each layer, `activations` their keys, `biased` whether
-    there is a bias; `lanes` are those of a vector. If lanes are samples, a tile has `vectors` of
-    them; if `lanes_are_units`, so many samples share the weights that are loaded.
+    there is a bias; `lanes` is the number of lanes of a vector. If lanes are samples, a tile has
+    this many `vectors` of them; if `lanes_are_units`, this many samples share the loaded weights.
     """
 
     sizes: tuple[int, ...]
@@ -40,7 +40,7 @@ class Plan(NamedTuple):
 
     @staticmethod
     def read(text: str) -> Plan:
-        """Return the plan of which this is the text, perhaps with more behind it."""
+        """Return the plan that a text begins with."""
         sizes, activations, biased, numbers = (x.split(",") for x in text.split()[0].split(";"))
         additive, lanes, vectors, lanes_are_units = map(int, numbers)
         return Plan(
@@ -55,7 +55,7 @@ class Plan(NamedTuple):
 
 
 class LayerEmitter:
-    """Emits sums and activations; `builder` is at the place where they belong."""
+    """Emits sums and activations at the position of `builder`."""
 
     def __init__(self, builder: ir.IRBuilder, dtype: Any, real: ir.Type, plan: Plan):
         self.builder, self.dtype, self.real, self.plan = builder, dtype, real, plan
@@ -64,9 +64,9 @@ class LayerEmitter:
     def add_inputs(
         self, sums: list[Any], begin: int, n_in: int, is_straight: bool, add_input: Callable
     ) -> list[Any]:
-        """Return sums to which the inputs from `begin` on are added, one after the other.
+        """Return the sums with the inputs from `begin` on added, one after the other.
 
-        ``add_input(i, sums)`` returns them with input i added; i is a number, or a value in a loop.
+        ``add_input(i, sums)`` returns them with input i added; i is an int, or a value in a loop.
         """
         builder = self.builder
         looped = 0 if is_straight else (n_in - begin) // _STEP * _STEP
@@ -91,7 +91,7 @@ class LayerEmitter:
         return sums
 
     def activation(self, key: str, parameters: ir.Value, number: int) -> Callable:
-        """Return what emits the activation of a layer for some vectors of one type."""
+        """Return a function that emits the activation of a layer for vectors of one type."""
         builder = self.builder
         if key == "linear":
             return lambda vectors: vectors
@@ -137,13 +137,13 @@ class LayerEmitter:
         self.builder.store(self.builder.fadd(total, vector), pointer, align=8)
 
     def feature(self, row: ir.Value, wiring: ir.Value, i: Any, step: ir.Value) -> ir.Value:
-        """Return the address in a row of the feature, `step` bytes long, that is input i."""
+        """Return the address, in a row of features of `step` bytes, of input i."""
         at = self.builder.inttoptr(self.offset(wiring, (i, 8)), INT64.as_pointer())
         number = self.builder.load(at)
         return self.builder.add(row, self.builder.mul(number, step))
 
     def prefetch(self, at: ir.Value) -> None:
-        """Begin to read a line into the second cache, if there is memory at the address."""
+        """Prefetch a line into the L2 cache, if there is memory at the address."""
         kind = ir.FunctionType(ir.VoidType(), [INT8.as_pointer(), INT32, INT32, INT32])
         name = "llvm.prefetch.p0i8"
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)

@@ -1,4 +1,4 @@
-"""Copies, stores past the cache, fences and scratch memory on the stack."""
+"""Copies, stores that bypass the cache, fences, and scratch memory on the stack."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def copy(typingctx, target, source, n_bytes):
 
 @intrinsic
 def splat(typingctx, target, source, step, n_bytes):
-    """Write the line at `source` at every `step` of `n_bytes`, the later over the earlier."""
+    """Write the line at `source` at every `step` of `n_bytes`; later lines overwrite earlier."""
 
     def codegen(context, builder, signature, arguments):
         target, source, step, n_bytes = arguments
@@ -42,7 +42,7 @@ def splat(typingctx, target, source, step, n_bytes):
 
 @intrinsic
 def stream_line(typingctx, target, source):
-    """Copy one line past the cache; both addresses are multiples of LINE."""
+    """Copy one line, bypassing the cache; both addresses are multiples of LINE."""
 
     def codegen(context, builder, signature, arguments):
         line = ir.VectorType(INT64, LINE // 8)
@@ -56,7 +56,7 @@ def stream_line(typingctx, target, source):
 
 @intrinsic
 def fence(typingctx):
-    """Make streamed lines visible before whatever is stored after them."""
+    """Make streamed lines visible before anything stored later."""
 
     def codegen(context, builder, signature, arguments):
         if is_x86():
@@ -75,7 +75,7 @@ def emit_call(builder, name):
 
 
 def stack(n_bytes):
-    """Return a function for compiled code: the address of that many bytes of its stack frame."""
+    """Return a function for compiled code that returns the address of this many stack bytes."""
 
     @intrinsic
     def on_stack(typingctx):

@@ -11,7 +11,7 @@ from multisubnet._backends.numba.lines import LINE
 from multisubnet._backends.numba.llvm.programs import emit_program
 from multisubnet._backends.numba.llvm.vectors import INT32, INT64, emit_splat
 
-LANES = LINE // 8  # of float64 in a line, and rows that are done at once
+LANES = LINE // 8  # float64 in a line, and rows processed together
 DOUBLE = ir.DoubleType()
 DOUBLES = ir.VectorType(DOUBLE, LANES)
 
@@ -20,10 +20,10 @@ DOUBLES = ir.VectorType(DOUBLE, LANES)
 def add_run(typingctx, array, places, weights, n_rows, length, what):
     """Add the sums of terms over some rows of `length` elements to rows of float64.
 
-    `places` are the addresses of what the terms depend on, then of the sums; `weights` is that of
-    the rows' weights. `what` is a constant: the name of a function of moments.py; for each of
-    its inputs whether it is in each row, in the dtype of `array` (a), or one for all rows, in
-    float64 (d); and "weight" or nothing.
+    `places` are the addresses of the inputs of the terms, then of the sums; `weights` is the
+    address of the rows' weights. `what` is a constant: the name of a function of moments.py; for
+    each of its inputs, whether it is in each row, in the dtype of `array` (a), or shared by all
+    rows, in float64 (d); and "weight" or nothing.
     """
     name, inputs, last = what.literal_value.split(":")[:3]
     names, program = row_program(name, last)
@@ -76,13 +76,13 @@ def add_run(typingctx, array, places, weights, n_rows, length, what):
 
 @intrinsic(prefer_literal=True)
 def map_rows(typingctx, array, places, steps, n_rows, length, divisor, what):
-    """Do a program of float64 for `length` elements of a few rows, at most LANES.
+    """Run a program of float64 for `length` elements of at most LANES rows.
 
-    `places` are the addresses of the first rows, and `steps` lead from there to the next ones.
-    `what` is a constant: the name of a function of moments.py; for each of its inputs whether
-    it is a row of float64 (d) or of the dtype of `array` (a); for each of its results whether it is
-    written to such a row, or (+) the sums of a line's columns are, for each row one, to a line of
-    float64. All results but the first one are divided by `divisor`.
+    `places` are the addresses of the first rows, and `steps` the distances to the next ones. `what`
+    is a constant: the name of a function of moments.py; for each of its inputs, whether it is a row
+    of float64 (d) or of the dtype of `array` (a); for each of its results, whether it is written to
+    such a row, or (+) summed over the columns of a line, giving a line of float64 with one sum per
+    row. All results but the first are divided by `divisor`.
     """
     name, inputs, results = what.literal_value.split(":")[:3]
     names, program = row_program(name, "divisor")
@@ -97,7 +97,7 @@ def map_rows(typingctx, array, places, steps, n_rows, length, divisor, what):
         last = builder.sub(n_rows, INT64(1))
 
         def at_row(row):
-            """Return the addresses for a row, or for the last one there is."""
+            """Return the addresses for a row, or for the last row if there are fewer."""
             there = builder.icmp_signed("<", INT64(row), last)
             row = builder.select(there, INT64(row), last)
             return [
@@ -136,9 +136,9 @@ def map_rows(typingctx, array, places, steps, n_rows, length, divisor, what):
 
 
 class _Line:
-    """A line of float64 in rows, from the column `index` on; with a mask, not all of it is there.
+    """A line of float64 in rows, starting at column `index`; a mask marks the valid part.
 
-    Elements of rows have a type; what is not there is read as 0, and not written.
+    Elements of rows have a type. Invalid ones are read as 0, and not written.
     """
 
     def __init__(self, builder, index, mask):
@@ -162,9 +162,9 @@ class _Line:
             self._masked("store", pointer, [line], [])
 
     def store_sums(self, lines, row):
-        """Store for each of LANES lines the sum of its columns, by a binary tree."""
+        """Store the sum of the columns of each of LANES lines, by a binary tree."""
         if self.mask is not None:
-            nothing = ir.Constant(DOUBLES, [-0.0] * LANES)  # which changes no sum
+            nothing = ir.Constant(DOUBLES, [-0.0] * LANES)  # adding -0.0 changes no sum
             lines = [self.builder.select(self.mask, line, nothing) for line in lines]
         while len(lines) > 1:
             lines = [self._sums_of_pairs(*lines[i : i + 2]) for i in range(0, len(lines), 2)]
@@ -197,7 +197,7 @@ class _Line:
 
 
 def _for_lines(builder, length, emit):
-    """Call `emit` with a `_Line` for the whole lines of rows of that length, and for their rest."""
+    """Call `emit` with a `_Line` for the whole lines of rows of that length, and for the rest."""
     whole = builder.and_(length, INT64(-LANES))
     with cgutils.for_range_slice(builder, INT64(0), whole, INT64(LANES), INT64) as (index, _):
         emit(_Line(builder, index, None))

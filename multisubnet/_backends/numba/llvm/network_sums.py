@@ -1,14 +1,14 @@
 """Vector instructions for Numba: losses of networks with hidden layers, and their gradients.
 
-The summed samples come in runs, of which each step is one sample. Vector lanes are sets, for which
-a step is the same sample; or they are runs of one set, each at the same step of its own. So a lane
-adds in the order of its run, and the code for both is one: what lanes share is spread over a vector
-when it is loaded.
+Samples are summed in runs, and each step of a run is one sample. Vector lanes are either sets, with
+the same sample at each step, or runs of one set, each at the same step of its own run. Each lane
+thus adds in the order of its run, and both cases share the code: values common to all lanes are
+broadcast when loaded.
 
-A run is taken in chunks of some steps. Layer by layer, values and derivatives are written to
-scratch memory, then slopes from the last layer to the first, over the derivatives. Then products of
-values and slopes are added up, a square of weights at once, of which the sums stay in registers. No
-operation has a fast-math flag, so that nothing is contracted or reassociated.
+A run is processed in chunks of steps. Values and derivatives of each layer are written to scratch
+memory, then slopes from the last layer to the first, in place of the derivatives. Then the products
+of values and slopes are added, a square of weights at a time, with the sums in registers. No
+operation has a fast-math flag, so nothing is contracted or reassociated.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from multisubnet._arithmetic.summation_order import RUN
 from multisubnet._backends.numba.llvm.programs import SHORT, emit_program
 from multisubnet._backends.numba.llvm.vectors import INT64, emit_splat
 
-_UNITS = 4  # of a layer, whose sums are made at once
-_STRAIGHT = 8  # products of a sum, up to which it is emitted without a loop
-_STEP = 4  # of them in a loop
-_ROWS = 4  # of vectors, for which a long recipe is evaluated by a call
+_UNITS = 4  # units of a layer whose sums are computed together
+_STRAIGHT = 8  # products of a sum that are emitted without a loop
+_STEP = 4  # products per iteration of a loop
+_ROWS = 4  # vectors per call of a long recipe's function
 
 _DOUBLE = ir.DoubleType()
 
 
 class SumsPlan(NamedTuple):
-    """What is known of networks and of what is summed up when they are compiled.
+    """The properties of networks and of their sums that are known at compile time.
 
-    `sizes`, `activations` and `biased` are those of `Plan`, `loss` that of `OutputLoss`. Losses are
-    summed up if there are `terms`; the sum of a loss is behind those of `gradients`. With
-    `of_samples`, the sums are of gradients of inputs, over sets that are given one after the other;
-    lanes are samples then, and `lanes_are_runs`. `sums` is how many are made at once, `steps` the
-    length of a chunk.
+    `sizes`, `activations` and `biased` are those of `Plan`, and `loss` is that of `OutputLoss`.
+    Losses are summed if there are `terms`; the sum of a loss follows those of `gradients`. With
+    `of_samples`, the sums are gradients of inputs, over sets that are given one after the other;
+    lanes are then samples, and `lanes_are_runs` is true. `sums` is the number of sums computed
+    together, `steps` the length of a chunk.
     """
 
     sizes: tuple[int, ...]
@@ -68,12 +68,12 @@ class SumsPlan(NamedTuple):
 
     @staticmethod
     def read(text: str) -> SumsPlan:
-        """Return the plan of which this is the representation, perhaps with more behind it."""
+        """Return the plan that a text begins with."""
         return SumsPlan(*ast.literal_eval(text.split("|")[0]))
 
     @property
     def text(self) -> str:
-        """A representation of the plan."""
+        """The plan as a text."""
         return repr(tuple(self))
 
     @property
@@ -87,35 +87,35 @@ class SumsPlan(NamedTuple):
 
     @property
     def n_parameters(self) -> int:
-        """How many weights and biases a network has."""
+        """The number of weights and biases of a network."""
         shapes = zip(self.sizes, self.sizes[1:], self.biased, strict=False)
         return sum((n_in + biased) * n_out for n_in, n_out, biased in shapes)
 
     @property
     def n_sums(self) -> int:
-        """How many sums there are."""
+        """The number of sums."""
         if self.of_samples:
             return self.sizes[0] * RUN
         return self.gradients * self.n_parameters + self.terms
 
     @property
     def n_values(self) -> int:
-        """How many values a loss is the sum of."""
+        """The number of values that a loss is the sum of."""
         return 1 if self.loss == CATEGORICAL else self.sizes[-1]
 
     @property
     def n_targets(self) -> int:
-        """How many targets a sample has."""
+        """The number of targets of a sample."""
         return self.n_values
 
     @property
     def scratch(self) -> int:
-        """How many vectors a chunk takes."""
+        """The number of vectors that a chunk takes."""
         return self._places[-1]
 
     @property
     def _places(self) -> list[int]:
-        """Return where, in vectors, values of each layer, slopes of each, and losses begin."""
+        """Return the offsets, in vectors, of the values and slopes of each layer, and of losses."""
         hidden = self.sizes[1:-1]
         if not self.gradients:
             hidden = (max(hidden, default=0),) * 2
@@ -123,26 +123,26 @@ class SumsPlan(NamedTuple):
         return [self.steps * sum(lengths[:i]) for i in range(len(lengths) + 1)]
 
     def values_at(self, layer: int) -> int:
-        """Return where the values of a hidden layer begin, the first one being 1."""
+        """Return the offset of the values of a hidden layer; the first one is 1."""
         return self._places[layer - 1 if self.gradients else layer % 2]
 
     def slopes_at(self, layer: int) -> int:
-        """Return where the slopes of a layer begin; those of the last one take its sums' place."""
+        """Return the offset of the slopes of a layer; the last layer's replace its sums."""
         is_last = layer == len(self.sizes) - 1
         return self._places[-3 if is_last else len(self.sizes) - 3 + layer]
 
     @property
     def terms_at(self) -> int:
-        """Where the values of losses begin."""
+        """The offset of the values of losses."""
         return self._places[-2]
 
     def layer_program(self, number: int, dtype: np.dtype) -> Program | None:
-        """Return the program of a hidden layer's activation, and of its derivative if needed."""
+        """Return the program of a hidden layer's activation, with its derivative if needed."""
         key = self.activations[number]
         return None if key == "linear" else _value_and_slope(key, self.gradients, dtype)
 
     def last_program(self, dtype: np.dtype) -> Program:
-        """Return the program of the loss, if there is one, and of its slope if needed."""
+        """Return the program of the loss, if there is one, with its slope if needed."""
         loss = OutputLoss(self.loss, self.activations[-1], self.sizes[-1])
         return loss.program(dtype, self.terms, self.gradients)
 
@@ -180,13 +180,13 @@ def add_run(
     n_steps,
     plan,
 ):
-    """Add the terms of a run of each lane to its sums, in the dtype of `array`.
+    """Add the terms of one run per lane to the lane's sums, in the dtype of `array`.
 
-    All are addresses: of the weights and biases (numbers for each lane, or one if lanes are runs);
-    of inputs and targets, for each of them the RUN steps; of factors for each step (numbers for
-    each lane, or one if lanes are sets, unless they have their own); if lanes are runs, of their
-    lengths (int64); of the activations' parameters (float64); of scratch memory; and of the sums,
-    for each lane. The longest run has `n_steps`; up to RUN are read.
+    All arguments are addresses: of the weights and biases (one number per lane, or a single one if
+    lanes are runs); of each input and target, with RUN steps; of factors for each step (one number
+    per lane, or a single one if lanes are sets without their own factors); of the lengths of runs
+    (int64) if lanes are runs; of the activations' parameters (float64); of scratch memory; and of
+    the sums, per lane. The longest run has `n_steps`; up to RUN steps are read.
     """
     dtype = array.dtype
     known = SumsPlan.read(plan.literal_value)
@@ -200,7 +200,7 @@ def add_run(
 
 
 class _Run:
-    """Emits what is done for a run of each lane."""
+    """Emits the code for one run per lane."""
 
     def __init__(self, builder, dtype: np.dtype, real, plan: SumsPlan):
         self.builder, self.dtype, self.real, self.plan = builder, dtype, real, plan
@@ -288,7 +288,7 @@ class _Run:
             if slope:
                 self._store(slope[0], self._place(self.plan.slopes_at(number + 1), unit, t))
 
-    # What the loss makes of the last one.
+    # The loss, from the last layer.
 
     def _judge(self, program: Program) -> None:
         """Emit the values of the loss and its slopes, from the sums of the last layer."""
@@ -364,7 +364,7 @@ class _Run:
                         self._write(plan.slopes_at(number), *place, total)
 
     def _add_slope(self, i, t, slope) -> None:
-        """Add the slope of an input to the sum for this sample."""
+        """Add the slope of an input to this sample's sum."""
         builder = self.builder
         number = builder.add(builder.mul(i, INT64(RUN)), builder.add(self.begin, t))
         at = builder.add(self.sums, builder.mul(number, INT64(self.size)))
@@ -406,9 +406,10 @@ class _Run:
                 self._add_up(at, square, value, slope)
 
     def _add_up(self, at, square: list, value, slope) -> None:
-        """Emit the sums, over a chunk, of a square of products, or of slopes alone.
+        """Emit the sums over a chunk for a square of products, or for slopes alone.
 
-        A row of it has the number of its value, or None, and how far from `at` a sum is.
+        A row of the square has the number of its value, or None, and the offset of its sum from
+        `at`.
         """
         builder = self.builder
         base = builder.add(self.sums, builder.mul(at, INT64(self.size)))
@@ -431,10 +432,10 @@ class _Run:
             for place, total in zip(row, of_row, strict=True):
                 self._store(builder.load(total), place)
 
-    # What all of them need.
+    # Shared parts.
 
     def _sum_up(self, length: int, products: Callable[[Any], list], sums: list | None) -> list:
-        """Return sums with the products of some numbers added, in the order of these."""
+        """Return sums with the products of some indices added, in order."""
         builder = self.builder
 
         def added(i, sums):
@@ -470,7 +471,7 @@ class _Run:
         return sums
 
     def _tiles(self, length: int, most: int) -> Iterator[tuple[Any, int]]:
-        """Emit a loop over the beginnings of tiles of an axis; give these, and their widths."""
+        """Emit a loop over the tiles of an axis; yield their beginnings and widths."""
         whole = length - length % most
         if whole == most:
             yield INT64(0), most
@@ -482,7 +483,7 @@ class _Run:
             yield INT64(whole), length - whole
 
     def _steps(self, units: int) -> Iterator[tuple[Any, int]]:
-        """Emit a loop over tiles of steps, some of which may be beyond the last one."""
+        """Emit a loop over tiles of steps; some steps may lie beyond the last one."""
         steps = 1 << ((self.plan.sums // units).bit_length() - 1)
         steps = min(steps, 8, self.plan.steps)
         with cgutils.for_range_slice(self.builder, INT64(0), self.count, INT64(steps), INT64) as (
@@ -500,7 +501,7 @@ class _Run:
         return found
 
     def _call(self, program: Program, rows: list[dict], shared: dict) -> list:
-        """Emit the call of a function: long programs are not copied to all places."""
+        """Emit a function call, so that long programs are not copied to every place."""
         builder = self.builder
         names, n_results = list(rows[0]), len(program.results)
         number = zlib.crc32(repr(program).encode())
@@ -531,7 +532,7 @@ class _Run:
             value = self.builder.fptrunc(value, self.real)
         return emit_splat(self.builder, value, self.vector)
 
-    # Where things are.
+    # Addresses.
 
     def _weight_at(self, number):
         size = self.itemsize if self.plan.lanes_are_runs else self.size
@@ -543,7 +544,7 @@ class _Run:
         return self._load(self.builder.add(at, INT64(number * self.size)))
 
     def _value(self, number: int, i, t):
-        """Return the input i of a layer at step t of the chunk."""
+        """Return input i of a layer at step t of the chunk."""
         if number > 0:
             return self._read(self.plan.values_at(number), i, t)
         return self._of_step(self.inputs, self.plan.own_samples, i, t)
@@ -575,7 +576,7 @@ class _Run:
         self._store(self._unless_ended(value, t), self._place(first, unit, t))
 
     def _unless_ended(self, value, t):
-        """Return a value, but 0 in lanes of which the run has ended, so that they add nothing."""
+        """Return a value, but 0 in lanes whose run has ended, so that they add nothing."""
         if not self.plan.lanes_are_runs or self.plan.of_samples:
             return value
         builder = self.builder

@@ -1,11 +1,11 @@
 """Vector instructions for Numba: networks with hidden layers.
 
-Vector lanes are samples. A network goes over a tile of up to four vectors of samples at once, and
-in each layer over four units: sixteen sums, each of which adds its products one after the other,
-while the processor has others to go on with. Weights are scalars, spread over a vector when they
-are loaded: half a load for each product and sum. Widths are known: short layers are emitted without
-loops, and their values stay in registers as far as these go; those of longer layers stay in the
-first cache. No operation has a fast-math flag, so that nothing is contracted or reassociated.
+Vector lanes are samples. A network processes a tile of up to four vectors of samples at a time, and
+in each layer four units. These are sixteen sums, each of which adds its products in order, so the
+processor always has independent work. Weights are scalars that are broadcast when loaded: half a
+load per product and sum. Widths are known at compile time. Short layers are emitted without loops,
+and their values stay in registers as far as possible; those of longer layers stay in the L1 cache.
+No operation has a fast-math flag, so nothing is contracted or reassociated.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from numba.np.numpy_support import as_dtype
 from multisubnet._backends.numba.llvm.layers import LayerEmitter, Plan
 from multisubnet._backends.numba.llvm.vectors import INT64, emit_load_splat
 
-_UNITS = 4  # of a layer, whose sums are made at once
-_STRAIGHT = 272  # products of a layer, up to which it is emitted without loops
+_UNITS = 4  # units of a layer whose sums are computed together
+_STRAIGHT = 272  # products of a layer that are emitted without loops
 
 
 @intrinsic(prefer_literal=True)
@@ -29,11 +29,11 @@ def evaluate_network(
     """Evaluate a network on some samples, in the dtype of `array`.
 
     `samples` is the address of rows of `row` bytes, one per feature, and `wiring` that of the
-    numbers (int64) of those that the network sees; `places` are the addresses of its weights and
-    biases, layer by layer, `parameters` that of the activations' parameters (float64), and `hidden`
-    that of scratch memory. Values are written to rows of `row` bytes at `out`, one for each output;
-    if the plan is additive, they are added to rows of float64 of twice that length. Rows are
-    written up to a multiple of the tile's length.
+    numbers (int64) of the network's features; `places` are the addresses of its weights and biases,
+    layer by layer, `parameters` is that of the activations' parameters (float64), and `hidden` that
+    of scratch memory. Values are written to rows of `row` bytes at `out`, one per output. If the
+    plan is additive, they are added to rows of float64 of twice that length. Rows are written up to
+    a multiple of the tile's length.
     """
     dtype = array.dtype
     known = Plan.read(plan.literal_value)
@@ -109,7 +109,7 @@ class _Network(LayerEmitter):
         return add if self.plan.additive else write
 
     def _layer(self, number, inputs, write, weight, bias, activate):
-        """Emit a layer: `inputs(i)` are vectors, and `write(k, vectors)` takes those of unit k."""
+        """Emit a layer: `inputs(i)` returns vectors, `write(k, vectors)` takes those of unit k."""
         n_in, n_out = self.plan.sizes[number : number + 2]
         if is_straight(n_in, n_out):
             for k in range(0, n_out, _UNITS):
@@ -126,13 +126,13 @@ class _Network(LayerEmitter):
             self._units(whole, units, n_in, n_out, inputs, write, weight, bias, activate)
 
     def _units(self, k, units, n_in, n_out, inputs, write, weight, bias, activate):
-        """Emit some units of a layer, from unit k on."""
+        """Emit some units of a layer, starting at unit k."""
         builder, vectors = self.builder, self.plan.vectors
         first = self.offset(weight, (k, self.itemsize))
         row = n_out * self.itemsize
 
         def add_input(i, sums):
-            """Return the sums, those of one unit after those of another, with input i added."""
+            """Return the sums, unit by unit, with input i added."""
             found = inputs(i)
             is_known = not isinstance(i, ir.Value)
             at, begin = (first, i * row) if is_known else (self.offset(first, (i, row)), 0)
@@ -171,7 +171,7 @@ class _Network(LayerEmitter):
 
 
 class _Values:
-    """The values of a hidden layer: in registers, or in scratch memory if they are many."""
+    """The values of a hidden layer: in registers, or in scratch memory if there are many."""
 
     def __init__(self, network: _Network, hidden, plan: Plan, number: int):
         self.network = network
@@ -194,5 +194,5 @@ class _Values:
 
 
 def is_straight(n_in: int, n_out: int) -> bool:
-    """Whether a layer is emitted without loops."""
+    """Return whether a layer is emitted without loops."""
     return n_in * n_out <= _STRAIGHT

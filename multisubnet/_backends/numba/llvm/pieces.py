@@ -1,4 +1,4 @@
-"""Calls of compiled functions for each piece of some work, by whatever threads take them."""
+"""Calls of a compiled function for each piece of work, on any of the threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAKERS: dict[str, Callable[[str], Callable[..., None]]] = {}
 
 
 def piece(maker: Callable[[str], Callable[..., None]]) -> Callable[[str], Callable[..., None]]:
-    """Decorate what makes a piece function of a constant: `hand_out` finds it by its name."""
+    """Decorate a function that makes piece functions from a constant; `hand_out` looks it up."""
     _MAKERS[maker.__name__] = maker
     return maker
 
@@ -24,12 +24,12 @@ def piece(maker: Callable[[str], Callable[..., None]]) -> Callable[[str], Callab
 def hand_out(typingctx, pool, n_pieces, seats, what, arguments):
     """Call ``function(index, *arguments)`` for all pieces, on this thread and up to `seats` more.
 
-    `what` is a constant: the name of a maker, a space, and what it makes the function of. A single
-    piece is done right here.
+    `what` is a constant: the name of a maker, a space, and the constant passed to the maker. A
+    single piece is done on this thread.
     """
     name, _, rest = what.literal_value.partition(" ")
     function = _MAKERS[name](rest)
-    # Of functions in several cached files that have one name, LLVM takes the first it has seen.
+    # If functions in several cached files have the same name, LLVM uses the first one it saw.
     function.__qualname__ = f"{function.__name__}_{zlib.crc32(what.literal_value.encode())}"
     of_piece = types.void(types.intp, *arguments)
 
@@ -38,7 +38,7 @@ def hand_out(typingctx, pool, n_pieces, seats, what, arguments):
         compiled = context.compile_subroutine(builder, function, of_piece)
         place = cgutils.alloca_once_value(builder, given)
 
-        # The same as a C function: int piece(void *arguments, intptr_t index).
+        # The function in C form: int piece(void *arguments, intptr_t index).
         kind = ir.FunctionType(INT32, [INT64, INT64])
         in_c = ir.Function(builder.module, kind, f"{builder.function.name}.piece")
         in_c.linkage = "internal"
@@ -81,7 +81,7 @@ def _run(context, builder, pool, *arguments):
 
 
 def _raise(context, builder, status):
-    """Raise the exception that is set in this thread where a status says so, or another."""
+    """Raise the exception set in this thread if a status says so, or another one on failure."""
     zero = INT32(0)
     with builder.if_then(builder.icmp_signed("!=", status, zero), likely=False):
         with builder.if_then(builder.icmp_signed("<", status, zero)):

@@ -8,13 +8,13 @@ from numba.core import cgutils
 from multisubnet._arithmetic.recipe import Program
 from multisubnet._backends.numba.llvm.vectors import emit_splat
 
-SHORT = 8  # operations of a recipe of which that many copies are made
+SHORT = 8  # operations of a recipe that is inlined in many copies
 
 
 def emit_program(builder, program: Program, rows):
-    """Emit a program's operations on rows of named vectors, and return the results of each row.
+    """Emit a program for rows of named vectors, and return the results of each row.
 
-    Each operation is done for all rows before the next: few of them wait for each other.
+    Each operation is done for all rows before the next, so that few of them wait for each other.
     """
     real = next(iter(rows[0].values())).type
     word = ir.IntType(8 * program.dtype.itemsize)
@@ -65,9 +65,9 @@ def emit_program(builder, program: Program, rows):
 
 
 def recipe_function(module, program: Program, key: str, real, lanes: int, count: int):
-    """Return a function of the module, from lines of numbers and the parameter to as many lines.
+    """Return a function in the module, from lines of numbers and the parameter to as many lines.
 
-    Long recipes are not inlined: they are needed in a dozen places, and take longer than a call.
+    Long recipes are not inlined: they are used in a dozen places, and take longer than a call.
     """
     line = ir.VectorType(real, lanes)
     name = f"multisubnet.{key}.{program.dtype.char}.{lanes}.{count}"

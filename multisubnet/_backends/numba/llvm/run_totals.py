@@ -1,4 +1,4 @@
-"""Vector instructions for Numba: sums of runs become totals in float64."""
+"""Vector instructions for Numba: adding the sums of runs to totals in float64."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DOUBLE = ir.DoubleType()
 
 @intrinsic(prefer_literal=True)
 def take_sums(typingctx, array, sums, totals, count, lanes):
-    """Add `count` vectors of sums, of the dtype of `array`, to totals in float64; make them 0."""
+    """Add `count` vectors of sums, of the dtype of `array`, to totals in float64; clear them."""
     dtype, n_lanes = array.dtype, lanes.literal_value
 
     def codegen(context, builder, signature, arguments):
@@ -37,9 +37,9 @@ def take_sums(typingctx, array, sums, totals, count, lanes):
 
 @intrinsic(prefer_literal=True)
 def take_sums_of_runs(typingctx, array, sums, totals, count, n_runs, lanes):
-    """Add vectors of the sums of some runs, one after the other, to totals; make the sums 0.
+    """Add vectors of the sums of some runs, one after the other, to totals; clear the sums.
 
-    Up to a multiple of `lanes`, sums and totals are read and written.
+    Sums and totals are read and written up to a multiple of `lanes`.
     """
     dtype, n_lanes = array.dtype, lanes.literal_value
 

@@ -18,12 +18,12 @@ from multisubnet._backends.numba.llvm.vectors import INT64, emit_splat
 def add_runs(typingctx, array, places, begins, steps, out, start, stop, parameter, what):
     """Add the sums of runs of terms to the float64 totals of a tile: rows of a line of columns.
 
-    `places` are the addresses of the operands, in the order of OPERANDS, and `begins` how far from
-    there the tile is, in held, streamed and other operands. `steps` lead to the next row of a held
-    operand, to the next summed index of a streamed one, to the next row and index of others; `out`
-    has the address of the first row's totals, the step to the next row and that to the next output.
-    All are in bytes. The summed indices are start to stop, start being the beginning of a run.
-    `what` is a constant: the rows, for each operand what it depends on, and the key of the terms.
+    `places` are the addresses of the operands, in the order of OPERANDS, and `begins` the offsets
+    of the tile from there, in held, streamed and other operands. `steps` lead to the next row of a
+    held operand, to the next summed index of a streamed one, and to the next row and index of
+    others; `out` has the address of the first row's totals, the step to the next row and the step
+    to the next output. All are in bytes. The summed indices are start to stop, where start begins a
+    run. `what` is a constant: the rows, the dependence of each operand, and the key of the terms.
     """
     dtype = array.dtype
     count, kinds, key = what.literal_value.split(":")[:3]

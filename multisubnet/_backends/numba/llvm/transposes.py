@@ -1,4 +1,4 @@
-"""Vector instructions for Numba: rows of samples become rows of features, and back."""
+"""Vector instructions for Numba: transposes between rows of samples and rows of features."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _DOUBLE = ir.DoubleType()
 
 
 class _Square:
-    """Emits operations on squares of as many rows as a vector has lanes."""
+    """Emits operations on squares with as many rows as a vector has lanes."""
 
     def __init__(self, builder, real, itemsize: int, lanes: int):
         self.builder, self.itemsize, self.lanes = builder, itemsize, lanes
         self.vector = ir.VectorType(real, lanes)
 
     def at(self, address, row, step, column=None):
-        """Return the address of an element, of which the row is `step` bytes from the next."""
+        """Return the address of an element, where rows are `step` bytes apart."""
         address = self.builder.add(address, self.builder.mul(row, step))
         if column is None:
             return address
@@ -34,7 +34,7 @@ class _Square:
         self.builder.store(vector, pointer, align=self.itemsize)
 
     def mask(self, count):
-        """Return which lanes are the first `count`."""
+        """Return a mask of the first `count` lanes."""
         kind = ir.VectorType(INT64, self.lanes)
         numbers = ir.Constant(kind, list(range(self.lanes)))
         return self.builder.icmp_signed("<", numbers, emit_splat(self.builder, count, kind))
@@ -61,7 +61,7 @@ class _Square:
     def interleaved(self, vectors):
         """Return vectors in which the elements of the given ones alternate.
 
-        Of as many vectors as there are lanes, that is the transpose.
+        If there are as many vectors as lanes, that is the transpose.
         """
         numbers = list(range(self.lanes))
         kind = ir.VectorType(INT32, self.lanes)
@@ -92,7 +92,7 @@ def square_of(context, builder, dtype, lanes) -> _Square:
 def columns_of(typingctx, array, source, step, n_rows, n_columns, out, row, lanes):
     """Write the columns of rows, `step` bytes apart, to rows of `row` bytes at `out`.
 
-    Beyond them, rows and columns up to a multiple of `lanes` are written.
+    Rows and columns are written up to a multiple of `lanes`.
     """
     dtype, n_lanes = array.dtype, lanes.literal_value
 
@@ -126,7 +126,7 @@ def columns_of(typingctx, array, source, step, n_rows, n_columns, out, row, lane
 def write_columns(typingctx, array, source, row, n_rows, n_columns, out, step, lanes):
     """Write the columns of rows of `row` bytes to rows at `out` that are `step` bytes apart.
 
-    Up to a multiple of `lanes`, rows and columns are read, but not written.
+    Rows and columns are read, but not written, up to a multiple of `lanes`.
     """
     dtype, n_lanes = array.dtype, lanes.literal_value
 
@@ -137,7 +137,7 @@ def write_columns(typingctx, array, source, row, n_rows, n_columns, out, step, l
         dense = builder.icmp_signed("==", row_bytes, step)
 
         def alternate(count):
-            """Emit what becomes one row after the other without a gap."""
+            """Emit the values that form contiguous rows without gaps."""
             with square.for_squares(n_columns) as (column, _):
                 vectors = [
                     square.load(square.at(source, INT64(i), row, column)) for i in range(count)
@@ -240,7 +240,7 @@ def narrow(typingctx, array, source, out, count):
 
 @intrinsic
 def places_of(typingctx, arrays, n, s):
-    """Return the addresses of what arrays (N or 1, S, ...) have of set n and network s."""
+    """Return the addresses of set n and network s in arrays (N or 1, S, ...)."""
 
     def codegen(context, builder, signature, arguments):
         found = emit_places(context, builder, arrays, *arguments)
@@ -250,7 +250,7 @@ def places_of(typingctx, arrays, n, s):
 
 
 def emit_places(context, builder, arrays, given, n, s):
-    """Emit the addresses of what a tuple `given` of arrays has of set n and network s."""
+    """Emit the addresses of set n and network s in a tuple `given` of arrays."""
     found = []
     for kind, value in zip(arrays, cgutils.unpack_tuple(builder, given), strict=True):
         array = context.make_array(kind)(context, builder, value)

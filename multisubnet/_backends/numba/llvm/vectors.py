@@ -1,9 +1,9 @@
-"""Vector instructions for Numba, and why the loops are made of them.
+"""Vector instructions for Numba, and why the loops consist of them.
 
-Numba leaves it to LLVM whether a loop is vectorized, and LLVM does not vectorize the non-temporal
-stores with which large results are written past the cache. So the innermost loop is written as
-LLVM vectors of 64 bytes (a cache line; LLVM splits them on lesser processors). Its operations carry
-no fast-math flags, so that nothing is contracted or reassociated. Addresses are plain integers.
+Numba leaves vectorization to LLVM, and LLVM does not vectorize the non-temporal stores with which
+large results bypass the cache. The innermost loop is therefore written with LLVM vectors of 64
+bytes (a cache line; LLVM splits them on processors with shorter vectors). Its operations have no
+fast-math flags, so nothing is contracted or reassociated. Addresses are plain integers.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def emit_splat(builder, value, line):
 
 
 def emit_load_splat(builder, address, offset: int, vector, itemsize: int):
-    """Emit a vector of the number at an address, plus a constant offset in bytes.
+    """Emit a vector of the number at an address plus a constant offset in bytes.
 
-    Of the instructions that load and spread a number over 64 bytes, Zen 4 executes those of the
-    floating-point domain in the pipes that add and multiply, those of the integer domain beside
-    them. LLVM takes the former, whatever the types, so the instruction is written out. No function
-    that uses this writes to the memory that it reads so.
+    Several instructions load a number and broadcast it to 64 bytes. Zen 4 executes those of the
+    floating-point domain in the pipes that add and multiply, and those of the integer domain beside
+    them. LLVM always uses the former, so the instruction is written out. Memory read in this way is
+    not written by the same function.
     """
     if vector.count * itemsize == 64 and is_x86():
         binding.initialize_native_asmparser()
