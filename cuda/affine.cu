@@ -3,12 +3,12 @@
 
 // _backends/cupy/launch/affine.py packs this.
 struct Affine {
-    Operand samples, weight, bias, out;   // bias.data is null where nothing is added
+    Operand samples, weight, bias, out;   // bias.data is null without a bias
     float64 parameter;                    // of the activation
     int64 n_sets, n_samples, n_features;
 };
 
-// A thread owns one sample and LANES features and walks over the sets, so that shared samples are
+// A thread handles one sample and LANES features and walks over the sets, so that shared samples are
 // read once. x counts (sample, vector of features), y counts sets.
 template <typename T, typename Activation, typename Memory>
 __global__ void __launch_bounds__(256) affine(const Affine p) {

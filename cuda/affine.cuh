@@ -1,9 +1,9 @@
-// What kernels that evaluate subnetworks share: arrays, access to them, and the evaluation.
+// Shared by the kernels that evaluate subnetworks: arrays, access to them, and the evaluation.
 #pragma once
 #include "activations.cuh"
 
-// An array as the kernel sees it. Strides are in bytes, over sets, samples and features; along an
-// axis that the array does not have, or that it shares, the stride is 0.
+// An array as the kernel sees it. Strides are in bytes, over sets, samples and features. The stride is 0
+// along an axis that the array lacks or shares.
 struct Operand {
     char *data;
     int64 set, sample, feature;
@@ -14,7 +14,7 @@ struct Operand {
     }
 };
 
-// How a thread touches memory: LANES neighbouring features of type T at once...
+// Access to memory: LANES neighbouring features of type T at once...
 template <typename T, int LANES_> struct Direct {
     static constexpr int LANES = LANES_;
     typedef Vector<T, LANES> Value;
@@ -27,7 +27,7 @@ template <typename T, int LANES_> struct Direct {
     }
 };
 
-// ...or one element of any dtype, converted to T on its way in and from T on its way out.
+// ...or one element of any dtype, converted to T when read and from T when written.
 template <typename T> struct Converting {
     static constexpr int LANES = 1;
     typedef Vector<T, 1> Value;
@@ -61,7 +61,7 @@ template <typename T> struct Converting {
     }
 };
 
-// What, added to a number, changes nothing: a bias that is not there.
+// The value of an absent bias: adding it changes nothing.
 template <typename T> struct nothing { DEVICE T value() { return T(); } };
 template <> struct nothing<float16> { DEVICE float16 value() { return {uint16(0x8000u)}; } };
 template <> struct nothing<bfloat16> { DEVICE bfloat16 value() { return {uint16(0x8000u)}; } };
@@ -71,7 +71,7 @@ template <typename R> struct nothing<complex<R>> {
     DEVICE complex<R> value() { return {nothing<R>::value(), nothing<R>::value()}; }
 };
 
-// What stands for a set that there is not: NaN, or 0 where there is none.
+// The result for an out-of-range set: NaN, or 0 in types without NaN.
 template <typename T> struct missing { DEVICE T value() { return T(); } };
 template <> struct missing<float16> { DEVICE float16 value() { return {uint16(0x7e00u)}; } };
 template <> struct missing<bfloat16> { DEVICE bfloat16 value() { return {uint16(0x7fc0u)}; } };
@@ -83,7 +83,7 @@ template <typename R> struct missing<complex<R>> {
     DEVICE complex<R> value() { return {missing<R>::value(), missing<R>::value()}; }
 };
 
-// Writes 16 bytes, past what caches are better used for.
+// Writes 16 bytes, bypassing the caches.
 template <typename T, int LANES> DEVICE void stream(char *address, const Vector<T, LANES> &value) {
     static_assert(sizeof(value) == 16, "a vector of 16 bytes");
 #ifdef __CUDA_ARCH__
@@ -96,7 +96,7 @@ template <typename T, int LANES> DEVICE void stream(char *address, const Vector<
 #endif
 }
 
-// No activation; those of activations.cuh, which is printed, have the same function, of float32 and float64.
+// No activation. Those of the generated activations.cuh have the same function, for float32 and float64.
 struct Linear {
     template <typename T> DEVICE T of(T x, T) { return x; }
 };
@@ -117,18 +117,18 @@ template <typename Activation> DEVICE bfloat16 activated(bfloat16 z, float64 par
     return to_bfloat16(Activation::of(widen(z), to_float32(parameter)));
 }
 
-// The slope of a loss, times that of the activation.
+// The slope of a loss, multiplied by that of the activation.
 template <typename Derivative> struct Chained {
     template <typename T> DEVICE T of(T slope, T z, float64 parameter) {
         return mul(slope, activated<Derivative>(z, parameter));
     }
 };
-struct LinearDerivative;  // of which a source may have no more
+struct LinearDerivative;  // may be the only derivative in a source
 template <> struct Chained<LinearDerivative> {
     template <typename T> DEVICE T of(T slope, T, float64) { return slope; }
 };
 
-// activation(sample * weight + bias) of neighbouring features, in set n.
+// activation(sample * weight + bias) of neighbouring features, for set n.
 template <typename Activation, typename Memory>
 DEVICE typename Memory::Value evaluated(const typename Memory::Value &sample, const Operand &weights,
                                         const Operand &biases, int64 n, int64 f, float64 parameter) {

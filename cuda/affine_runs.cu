@@ -1,34 +1,34 @@
-// out[n, b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f]), where `out` has runs that lie
-// whole in memory: the rows of a set (its samples), or those of a sample (its sets).
+// out[n, b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f]), where `out` has contiguous
+// runs: the rows of a set (its samples), or those of a sample (its sets).
 //
-// It takes as long as the result takes to be written, if each element costs few loads: 16 bytes are
-// written at once, and what is loaded is held in registers. A thread owns vectors at the same
-// features of a few rows, and walks over runs. What depends on rows is loaded before the walk; what
-// depends on the run, once for all these rows. The first vector of a run begins at a multiple of 32
-// bytes, the unit in which memory is written; the elements before it and after the last one have
-// threads of their own.
+// The kernel takes as long as writing the result, if each element costs few loads: 16 bytes are written
+// at once, and loaded values stay in registers. A thread handles vectors at the same features of a few
+// rows, and walks over runs. Values that depend on rows are loaded before the walk; values that depend
+// on the run, once for all these rows. The first vector of a run begins at a multiple of 32 bytes, the
+// unit in which memory is written; separate threads handle the elements before it and after the last
+// vector.
 //
-// Loads for each element, where a thread walks over WALK runs and has ROWS vectors of LANES elements:
+// Loads per element, if a thread walks over WALK runs and has ROWS vectors of LANES elements:
 //
-//     runs of sets       1 / WALK + 2 / ROWS     where all is aligned, a LANES-th of it
+//     runs of sets       1 / WALK + 2 / ROWS     divided by LANES if everything is aligned
 //     runs of samples    2 / WALK + 1 / ROWS
-//     sets with samples of their own    1 + 2 / ROWS
+//     sets with their own samples    1 + 2 / ROWS
 #include "runs.cuh"
 
-// _backends/cupy/launch/affine.py packs this. Strides of operands are those over runs, rows and features.
+// _backends/cupy/launch/affine.py packs this. Operands have strides over runs, rows and features.
 struct AffineRuns {
-    Operand samples, weight, bias, out;   // bias.data is null where nothing is added
+    Operand samples, weight, bias, out;   // bias.data is null without a bias
     float64 parameter;                    // of the activation
     int64 n_runs, n_rows, n_features;
-    int64 period, rows_of_period;         // vectors, and rows, after which features come again
-    int64 n_vectors;                      // threads that own vectors
+    int64 period, rows_of_period;         // vectors, and rows, after which features repeat
+    int64 n_vectors;                      // threads that handle vectors
 };
 
-// What runs belong to: samples, sets, or sets that have samples of their own.
+// The axis of the runs: samples, sets, or sets with their own samples.
 enum Order { SAMPLES_FIRST, SETS_FIRST, OWN_SAMPLES };
 
-// Rows of a thread. Recipes take so long that loads do not matter, and they need the registers; and
-// so do samples that are loaded again and again.
+// Rows per thread. Recipes take so long that loads do not matter, and need the registers. The same
+// holds for samples that are loaded repeatedly.
 template <typename Activation, Order ORDER, int LANES> struct rows {
     static constexpr int count = 1;
 };
@@ -37,10 +37,10 @@ template <Order ORDER, int LANES> struct rows<Linear, ORDER, LANES> {
     static constexpr int count = ORDER == OWN_SAMPLES && most > 1 ? most / 2 : most;
 };
 
-// x counts vectors of a group of rows, then elements at the ends of a run; y counts runs. The runs of
-// a thread begin equally far from a sector.
+// x counts vectors of a group of rows, then elements at the ends of a run; y counts runs. All runs of a
+// thread begin at the same distance from a sector.
 //
-// The launch bounds are those within which no architecture spills.
+// Within these launch bounds, no architecture spills.
 template <typename T, typename Activation, Order ORDER, bool WIDE>
 __global__ void __launch_bounds__(256, sizeof(T) == 1 ? 1 : 2) affine_runs(const AffineRuns p) {
     constexpr int LANES = 16 / sizeof(T), ROWS = rows<Activation, ORDER, LANES>::count;
@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(256, sizeof(T) == 1 ? 1 : 2) affine_runs(const
     Place place;
     place.row = e / p.n_features;
     place.feature = e - place.row * p.n_features;
-    int count = 0;  // of rows that there are
+    int count = 0;  // rows that exist
 #pragma unroll
     for (int r = 0; r < ROWS; ++r) count += first + r * p.period < n_whole;
     if (!count) return;

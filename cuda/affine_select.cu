@@ -3,12 +3,12 @@
 
 // _backends/cupy/launch/affine.py packs this.
 struct AffineSelect {
-    Operand samples, weight, bias, set_index, out;  // bias.data is null where nothing is added
+    Operand samples, weight, bias, set_index, out;  // bias.data is null without a bias
     float64 parameter;                              // of the activation
     int64 n_sets, n_samples, n_features;
 };
 
-// A thread owns one sample and LANES features.
+// A thread handles one sample and LANES features.
 template <typename T, typename Activation, typename Memory>
 __global__ void __launch_bounds__(256) affine_select(const AffineSelect p) {
     const int64 vectors = p.n_features / Memory::LANES;

@@ -1,34 +1,35 @@
 // out[b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f]) with n = set_index[b], where `out`
-// lies whole in memory.
+// is contiguous.
 //
-// It is written as by affine_runs.cu: in vectors of 16 bytes from a multiple of 32 bytes on, and the
-// few elements at the ends by threads of their own. A thread owns vectors at the same features of a
-// few rows, and divides once to find them. The sets of all of them are read first, then what
-// belongs to these, so that a thread waits twice.
+// It is written as in affine_runs.cu: in vectors of 16 bytes starting at a multiple of 32 bytes, with
+// separate threads for the few elements at the ends. A thread handles vectors at the same features of a
+// few rows, and divides once to find them. It first reads the sets of all of them, then the data of
+// these sets, so that it waits twice.
 //
-// Loads for each element, of LANES in a vector:
+// Loads per element, with LANES elements in a vector:
 //
 //     F a multiple of LANES, all aligned    4 / LANES
+//     any F                                 4, or 3 + 1 / LANES if samples are contiguous
 //     any F                                 4, or where samples lie whole 3 + 1 / LANES
 #include "runs.cuh"
 
 // _backends/cupy/launch/affine.py packs this.
 struct AffineSelectRuns {
-    Operand samples, weight, bias, set_index, out;  // bias.data is null where nothing is added
+    Operand samples, weight, bias, set_index, out;  // bias.data is null without a bias
     float64 parameter;                              // of the activation
     int64 n_sets, n_samples, n_features;
     int64 period, rows_of_period;  // vectors, and rows, between the vectors of a thread
-    int64 n_vectors;               // threads that own vectors
+    int64 n_vectors;               // threads that handle vectors
 };
 
-// Vectors of a thread. Recipes need the registers.
+// Vectors per thread. Recipes need the registers.
 template <typename Activation, int LANES> struct rows { static constexpr int count = 1; };
 template <int LANES> struct rows<Linear, LANES> {
     static constexpr int count = LANES < 4 ? 4 : 16 / LANES;
 };
 
-// The set of sample b, or -1 where there is no such set. FOR_EACH_DTYPE has the integers from int8, 1,
-// to uint64, 8: the signed ones are odd. (A switch over all dtypes would be as long as all else.)
+// The set of sample b, or -1 if its index is out of range. FOR_EACH_DTYPE numbers the integers from
+// int8, 1, to uint64, 8; odd ones are signed. (A switch over all dtypes would double the code.)
 DEVICE int64 set_of(const AffineSelectRuns &p, int64 b) {
     const char *at = p.set_index.at(0, b, 0);
     const int log2_size = static_cast<int>(p.set_index.dtype - 1) / 2;
@@ -42,7 +43,7 @@ DEVICE int64 set_of(const AffineSelectRuns &p, int64 b) {
     return n < p.n_sets ? n : -1;
 }
 
-// LANES elements of weight or bias in row n, or what stands for those of no set.
+// LANES elements of weight or bias in row n, or the values that replace an out-of-range set.
 template <typename T, int LANES>
 DEVICE Vector<T, LANES> of_set(const Operand &x, int64 n, int64 f, T otherwise) {
     Vector<T, LANES> found;
@@ -52,7 +53,7 @@ DEVICE Vector<T, LANES> of_set(const Operand &x, int64 n, int64 f, T otherwise) 
     return found;
 }
 
-// Neighbouring features of a sample, with set n.
+// Neighbouring features of a sample, for set n.
 template <typename Activation, typename T, int LANES>
 DEVICE Vector<T, LANES> with_set(const AffineSelectRuns &p, const Vector<T, LANES> &sample, int64 n,
                                  int64 f) {
@@ -69,7 +70,7 @@ DEVICE Vector<T, LANES> with_set(const AffineSelectRuns &p, const Vector<T, LANE
 
 // x counts vectors of a group of rows, then elements at the ends.
 //
-// The launch bounds are those within which no architecture spills.
+// Within these launch bounds, no architecture spills.
 template <typename T, typename Activation, bool WIDE>
 __global__ void __launch_bounds__(256, sizeof(T) == 1 ? 1 : 2)
     affine_select_runs(const AffineSelectRuns p) {
@@ -102,7 +103,7 @@ __global__ void __launch_bounds__(256, sizeof(T) == 1 ? 1 : 2)
     Place place;
     place.row = e / p.n_features;
     place.feature = e - place.row * p.n_features;
-    int count = 0;  // of vectors that there are
+    int count = 0;  // vectors that exist
 #pragma unroll
     for (int r = 0; r < ROWS; ++r) count += first + r * p.period < n_whole;
     auto place_of = [&](int r) -> Place {

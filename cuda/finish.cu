@@ -1,19 +1,19 @@
 // out[n, f] = the sum over blocks of totals[k, n, f], or over features of totals[0, n, k], divided
 //
-// What is added up lies along the sample axis of the totals, which may be written over.
+// The summands lie along the sample axis of the totals, which may be overwritten.
 #include "trees.cuh"
 
 // multisubnet/_backends/cupy/launch/sums.py packs this.
 struct Finish {
     Operand totals, out;
-    const float64 *divisor_array;       // one number, by which is divided as well; or null
+    const float64 *divisor_array;       // one number that also divides; or null
     float64 divisor;
-    int64 count, n_kept, n_features;    // what is added up, for each of n_kept * n_features
+    int64 count, n_kept, n_features;    // summands, for each of n_kept * n_features results
 };
 
-constexpr int THREADS = 256;  // of a block
+constexpr int THREADS = 256;  // per block
 
-// Threads that differ in threadIdx.y own one element of the result.
+// Threads with the same threadIdx.x share one element of the result.
 __global__ void __launch_bounds__(THREADS, 2) finish(const Finish p) {
     __shared__ float64 exchanged[THREADS];
     int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;

@@ -1,32 +1,32 @@
-// loss[n, f] of the closed form, or loss[n], that added up over features, divided; and its gradients
+// The losses of the closed form, loss[n, f], or loss[n], their sum over features, divided; and gradients
 #include "moments.cuh"
 #include "trees.cuh"
 
 // multisubnet/_backends/cupy/launch/moments.py packs this.
 struct Judge {
-    Operand weight, bias, moments;        // of moments, rows are along the set axis
-    Operand loss;                         // tiles of features, of which there are several, along features
-    Operand grad_weight, grad_bias;       // where data is null: none
+    Operand weight, bias, moments;        // the rows of moments are along the set axis
+    Operand loss;                         // if there are several tiles of features, along features
+    Operand grad_weight, grad_bias;       // data is null if not requested
     float64 divisor;
     int64 n_sets, n_features, n_tiles;    // features, and tiles of them
     int64 width;                          // of a tile, a power of two
     int64 per_feature;
 };
 
-constexpr int THREADS = 256;  // of a block
+constexpr int THREADS = 256;  // per block
 constexpr int MOST = THREADS * LEAVES;
 
-// A number of Memory's, in float64.
+// An element read through Memory, in float64.
 template <typename Memory> DEVICE float64 wide(const Operand &x, int64 n, int64 f) {
     return Convert<float64>::from(Memory::load(x, n, 0, f).lane[0]);
 }
 
-// Threads differ in threadIdx.y. A block owns a tile of features of as many sets as make LEAVES
-// elements for each thread. They are evaluated so that neighbouring threads have neighbouring features,
-// and then added up in the order of the tree, by threads that have neighbouring LEAVES.
+// Threads differ in threadIdx.y. A block handles a tile of features of as many sets as give each thread
+// LEAVES elements. Neighbouring threads evaluate neighbouring features. The results are then added in
+// the order of the tree, by threads with neighbouring LEAVES.
 template <typename Memory, typename Formula>
 __global__ void __launch_bounds__(THREADS, 2) judge(const Judge p) {
-    __shared__ float64 losses[MOST + THREADS];  // padded, so that not all threads read the same bank
+    __shared__ float64 losses[MOST + THREADS];  // padded, so that threads read different banks
     __shared__ float64 exchanged[THREADS];
     const int thread = threadIdx.y, threads = blockDim.y;
     const int width = static_cast<int>(p.width);

@@ -1,8 +1,8 @@
-// out[n, b, s, p]: the values of N sets of S networks with hidden layers, each sample's in the
-// registers of a thread; or, ADDITIVE, out[n, b, p], their sums over s
+// out[n, b, s, p]: the values of N sets of S networks with hidden layers, with each sample's values in
+// the registers of a thread; or, ADDITIVE, out[n, b, p], their sums over s
 #include "mlp.cuh"
 
-// Writes the values that a thread has for its samples.
+// Writes a thread's values for its samples.
 template <typename Out, typename T, int OUT, int ROWS>
 DEVICE void write_rows(const Mlp &p, int64 n, int64 s, int64 b, const T (&values)[OUT][ROWS],
                        bool exists) {
@@ -19,7 +19,7 @@ DEVICE void write_rows(const Mlp &p, int64 n, int64 s, int64 b, const T (&values
     }
 }
 
-// Threads differ in threadIdx.y. A block takes a group of networks for the samples of a part.
+// Threads differ in threadIdx.y. A block handles a group of networks for a part of the samples.
 template <typename T, typename In, typename Out, int ROWS, bool ADDITIVE, typename... Layers>
 __global__ void __launch_bounds__(THREADS) mlp(const Mlp p) {
     constexpr int IN = Ends<Layers...>::IN, OUT = Ends<Layers...>::OUT;

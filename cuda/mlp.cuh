@@ -1,32 +1,32 @@
-// What kernels share that have the weights of networks in shared memory, and values of a sample in the
+// Shared by kernels that keep the weights of networks in shared memory, and the values of a sample in the
 // registers of a thread
 //
-// The weights of a few networks lie in the shared memory of a block: layer by layer its biases, then
-// its weights in the order of their inputs, which is the order in which a thread adds up. Threads
-// read them 16 bytes at a time, mostly all of a warp the same ones, for ROWS samples at once. Loops
-// over units are unrolled; those of a wide layer are computed in turns, TURN at a time.
+// The shared memory of a block holds the weights of a few networks: for each layer the biases, then the
+// weights in the order of inputs, the order in which a thread adds. Threads read them 16 bytes at a time
+// for ROWS samples; usually all threads of a warp read the same ones. Loops over units are unrolled. Wide
+// layers are computed in turns of TURN units.
 #pragma once
 #include "networks.cuh"
 
 constexpr int MOST_LAYERS = 8;
-constexpr int THREADS = 128;  // of a block, at most
+constexpr int THREADS = 128;  // per block, at most
 
 // _backends/cupy/launch/mlp.py packs this.
 struct Mlp {
     Tensor samples, out, intercept;
     Tensor inputs;                      // (networks, units), int64; null: s * IN + i
-    Tensor set_index;                   // over sets, of each the set whose weights it has; or null
+    Tensor set_index;                   // over sets: the set whose weights each one uses; or null
     Tensor layers[2 * MOST_LAYERS];     // weight and bias of each
     float64 parameters[MOST_LAYERS];    // of the activations
     int64 n_sets, n_samples, n_subnets; // of the result
-    int64 n_weights;                    // sets that there are for set_index
-    int64 n_groups, n_parts;            // of networks, and of samples: each pair is work for a block
+    int64 n_weights;                    // number of sets for set_index
+    int64 n_groups, n_parts;            // of networks and of samples: each pair is work for a block
     int64 group, span;                  // networks (or, ADDITIVE, sets) of a group; samples of a part
-    int64 lanes;                        // threads for each network
+    int64 lanes;                        // threads per network
     int64 networks_first;               // whether neighbouring threads have neighbouring networks
 };
 
-// TURN is 0 if all units are computed at once, else a multiple of the numbers in 16 bytes. Inputs lie
+// TURN is 0 if all units are computed at once, else a multiple of the numbers in 16 bytes. Inputs are
 // PITCH numbers apart.
 template <int IN_, int OUT_, typename Activation_, bool BIASED_, int TURN_ = 0> struct Layer {
     static constexpr int IN = IN_, OUT = OUT_, BIASED = BIASED_, TURN = TURN_;
@@ -35,8 +35,8 @@ template <int IN_, int OUT_, typename Activation_, bool BIASED_, int TURN_ = 0> 
     typedef Activation_ Activation;
 };
 
-// 16 bytes of weights, how many of them a layer takes, and all layers of a network: an odd number,
-// so that neighbouring networks lie in different banks.
+// 16 bytes of weights; how many of them a layer needs, and all layers of a network: an odd number, so
+// that neighbouring networks are in different banks.
 template <typename T> using Packed = Vector<T, 16 / sizeof(T)>;
 template <typename T, typename Layer> DEVICE constexpr int vectors_of() {
     return (Layer::SIZE * int(sizeof(T)) + 15) / 16;
@@ -45,8 +45,8 @@ template <typename T, typename... Layers> DEVICE constexpr int vectors_of_networ
     return (0 + ... + vectors_of<T, Layers>()) | 1;
 }
 
-// How many such vectors a thread needs, in front of the weights of its block, for the values of layers
-// that are computed in turns.
+// How many such vectors a thread needs, before the weights of its block, for the values of layers that are
+// computed in turns.
 template <typename T, int ROWS, typename... Layers> DEVICE constexpr int vectors_of_thread() {
     const int of_layers[] = {(Layers::TURN ? Layers::PITCH : 0)...};
     int most = 0;
@@ -54,7 +54,7 @@ template <typename T, int ROWS, typename... Layers> DEVICE constexpr int vectors
     return most * ROWS * int(sizeof(T)) / 16;
 }
 
-// Shared memory: vectors of threads, if there are any, and then weights.
+// Shared memory: vectors of threads, if any, followed by weights.
 template <typename T> DEVICE Packed<T> *weights_of_block() {
 #ifdef __CUDA_ARCH__
     extern __shared__ Vector<uint32, 4> dynamic_memory[];
@@ -64,8 +64,7 @@ template <typename T> DEVICE Packed<T> *weights_of_block() {
 #endif
 }
 
-// The threads of a block copy the weights of one network to shared memory. Of a set that there is
-// not, they are 0.
+// The threads of a block copy the weights of one network to shared memory; 0 for an out-of-range set.
 template <typename T, typename In, int NUMBER, typename First, typename... Rest>
 DEVICE void stage(const Mlp &p, Packed<T> *to, int64 n, int64 s) {
     const Tensor &weight = p.layers[2 * NUMBER], &bias = p.layers[2 * NUMBER + 1];
@@ -81,11 +80,11 @@ DEVICE void stage(const Mlp &p, Packed<T> *to, int64 n, int64 s) {
         stage<T, In, NUMBER + 1, Rest...>(p, to + vectors_of<T, First>(), n, s);
 }
 
-// What a layer sees in the samples of a thread: the features of a network...
+// The inputs of a layer in the samples of a thread: the features of a network...
 template <typename T, typename In, int ROWS> struct Features {
     const Tensor *samples;
     char *at[ROWS];       // feature 0, or that of input 0
-    const int64 *inputs;  // null: features are neighbours
+    const int64 *inputs;  // null: features are contiguous
 
     __forceinline__ __device__ void load(int i, T (&values)[ROWS]) const {
         const int64 skipped = (inputs ? inputs[i] : i) * samples->unit;
@@ -94,7 +93,7 @@ template <typename T, typename In, int ROWS> struct Features {
             values[row] = number_at<T, In>(*samples, at[row] + skipped);
     }
 };
-// ...or the values of the layer before.
+// ...or the values of the previous layer.
 template <typename T, int UNITS, int ROWS> struct Values {
     T of[UNITS][ROWS];
 
@@ -117,7 +116,7 @@ DEVICE void activate(Values<T, UNITS, ROWS> &z, float64 parameter) {
     }
 }
 
-// Computes UNITS units of a layer, whose inputs lie PITCH numbers apart.
+// Computes UNITS units of a layer whose inputs are PITCH numbers apart.
 template <int UNITS, typename Layer, typename T, int ROWS, typename Before>
 DEVICE void units_of(const Packed<T> *weights, const Before &before, float64 parameter,
                      Values<T, UNITS, ROWS> &z) {
@@ -146,8 +145,8 @@ DEVICE void units_of(const Packed<T> *weights, const Before &before, float64 par
     activate<typename Layer::Activation>(z, parameter);
 }
 
-// Units that are computed in turns go through shared memory, in which a thread can count them: in
-// registers it cannot.
+// Units that are computed in turns go through shared memory, because registers cannot be indexed by a
+// variable.
 template <typename Layer, typename T, int ROWS, typename Before>
 DEVICE void layer_of(const Packed<T> *weights, const Before &before, float64 parameter,
                      Values<T, Layer::OUT, ROWS> &z) {
@@ -174,7 +173,7 @@ DEVICE void layer_of(const Packed<T> *weights, const Before &before, float64 par
     }
 }
 
-// Gives the values of the last layer for the samples of a thread to `take`.
+// Passes the values of the last layer for the samples of a thread to `take`.
 template <typename T, int ROWS, int NUMBER, typename First, typename... Rest, typename Before,
           typename Take>
 DEVICE void evaluate(const Mlp &p, const Packed<T> *weights, const Before &before,
@@ -197,7 +196,7 @@ template <typename Only> struct Ends<Only> {
 // Copies the weights of a group of networks, or of networks s of a group of sets.
 template <typename T, typename In, bool ADDITIVE, typename... Layers>
 DEVICE void stage_group(const Mlp &p, Packed<T> *weights, int64 first, int64 s) {
-    __syncthreads();  // nobody reads the weights of before any more
+    __syncthreads();  // the previous weights are no longer read
     const int64 n_networks = ADDITIVE ? p.n_sets : p.n_sets * p.n_subnets;
     int64 n = first;
     if (!ADDITIVE) {
@@ -216,7 +215,7 @@ DEVICE void stage_group(const Mlp &p, Packed<T> *weights, int64 first, int64 s) 
     __syncthreads();
 }
 
-// The features of the samples of a thread, `lanes` apart; behind the last sample it is there again.
+// The features of the samples of a thread, `lanes` apart; the last sample is repeated beyond the end.
 template <typename T, typename In, int ROWS, int IN>
 DEVICE Features<T, In, ROWS> features_of(const Mlp &p, int64 n, int64 s, int64 b) {
     Features<T, In, ROWS> x;

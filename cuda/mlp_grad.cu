@@ -1,9 +1,9 @@
 // totals[block, n, s, j, k] = the sums over blocks of samples of the gradients of networks with hidden
 // layers, and totals[block, n, s] those of their losses
 //
-// For some samples of a network at a time, its threads go forward and back with ROWS of them each, and
-// write what is multiplied to a sheet in shared memory: a row for each input and each delta of a layer.
-// Then threads own tiles of parameters, and add up their products along the rows, run by run.
+// For some samples of a network at a time, each of its threads goes forward and back with ROWS samples.
+// It writes the factors of the products to a sheet in shared memory: a row for each input and each delta
+// of a layer. Then threads handle tiles of parameters, and add their products along the rows, run by run.
 #include "mlp.cuh"
 #include "outputs.cuh"
 
@@ -11,19 +11,19 @@
 struct MlpGrad {
     Judged judged;
     Tensor totals[2 * MOST_LAYERS];  // float64, of weight (j * OUT + k) and bias of each layer; or null
-    Mlp mlp;                         // its `out`, or null, is of losses; all have blocks for samples
+    Mlp mlp;                         // its `out` is for losses, or null; samples are replaced by blocks
 };
 
 constexpr int RUN = 32, BLOCK = 4096;
-constexpr int TILE_J = 2, TILE_K = 4;  // of the parameters of a layer, biases being those of an input 1
+constexpr int TILE_J = 2, TILE_K = 4;  // parameters of a layer; biases are those of an input 1
 
-// A layer and the derivative of its activation, which is Linear if there is none.
+// A layer and the derivative of its activation, Linear if there is none.
 template <typename Layer, typename Derivative_> struct Both : Layer {
     typedef Derivative_ Derivative;
 };
 template <typename First, typename...> struct Head { typedef First Layer; };
 
-// The sheet: of each layer its inputs, 1 if there are biases, and delta; then 1, and the loss.
+// The sheet: for each layer its inputs, 1 if there are biases, and delta; then 1, and the loss.
 template <typename Layer> DEVICE constexpr int rows_of() {
     return Layer::IN + Layer::BIASED + Layer::OUT;
 }
@@ -37,7 +37,7 @@ template <typename... Layers> DEVICE constexpr int tiles_of_network() {
     return (1 + ... + tiles_of<Layers>());
 }
 
-// A row of the sheet below another one is `pitch` numbers apart; samples of a thread `lanes`.
+// Rows of the sheet are `pitch` numbers apart, samples of a thread `lanes`.
 template <typename T, int ROWS> struct Column {
     T *at;
     int pitch, lanes;
@@ -47,7 +47,7 @@ template <typename T, int ROWS> struct Column {
 #pragma unroll
         for (int row = 0; row < ROWS; ++row) values[row] = at[i * pitch + row * lanes];
     }
-    // What is there for no sample is 0, which changes no sum.
+    // Values for missing samples are 0, which changes no sum.
     __forceinline__ __device__ void store(int i, const T (&values)[ROWS]) const {
 #pragma unroll
         for (int row = 0; row < ROWS; ++row)
@@ -60,7 +60,7 @@ template <typename T, int ROWS> struct Column {
     }
 };
 
-// delta of input j of a layer, from those of its outputs: from left to right.
+// delta of input j of a layer, from those of its outputs, from left to right.
 template <typename Layer, typename T, int ROWS>
 DEVICE void back(const Packed<T> *weights, const Values<T, Layer::OUT, ROWS> &delta, int j,
                  T (&sum)[ROWS]) {
@@ -81,7 +81,7 @@ DEVICE void back(const Packed<T> *weights, const Values<T, Layer::OUT, ROWS> &de
 }
 
 // Goes forward from a layer, whose inputs are in the sheet, and back to the delta of its outputs.
-// `judge` makes slopes of the sums of the last layer.
+// `judge` turns the sums of the last layer into slopes.
 template <typename T, int ROWS, int NUMBER, typename First, typename... Rest, typename Before,
           typename Judge>
 DEVICE void there_and_back(const Mlp &p, const Packed<T> *weights, const Column<T, ROWS> &sheet,
@@ -100,7 +100,7 @@ DEVICE void there_and_back(const Mlp &p, const Packed<T> *weights, const Column<
         const Column<T, ROWS> next = sheet.below(rows_of<First>());
         Values<T, First::OUT, ROWS> h = delta;
         if constexpr (!is_linear<Derivative>::value) {
-            // delta has the place of the derivative until it is known.
+            // delta replaces the derivative once it is known.
             activate<Derivative>(delta, p.parameters[NUMBER]);
 #pragma unroll
             for (int k = 0; k < First::OUT; ++k) own.store(k, delta.of[k]);
@@ -212,7 +212,7 @@ DEVICE void add_runs(const Tile &tile, const T *sheet, int pitch, int columns, b
             if (float64 *const to = place(j, k)) *to = totals[j][k];
 }
 
-// Writes 1 in the rows for biases, and for the loss.
+// Writes 1 to the rows for biases and for the loss.
 template <typename T, typename First, typename... Rest>
 DEVICE void write_ones(T *sheet, int pitch, int columns) {
     if (First::BIASED)
@@ -224,7 +224,7 @@ DEVICE void write_ones(T *sheet, int pitch, int columns) {
         for (int i = threadIdx.y; i < columns; i += blockDim.y) sheet[i] = T(1);
 }
 
-// Threads differ in threadIdx.y. A block takes a group of networks for a block of samples.
+// Threads differ in threadIdx.y. A block handles a group of networks for a block of samples.
 template <typename T, typename In, typename Targets, typename Factor, int ROWS, typename Judge,
           typename... Layers>
 __global__ void __launch_bounds__(THREADS) mlp_grad(const MlpGrad q) {
@@ -283,7 +283,7 @@ __global__ void __launch_bounds__(THREADS) mlp_grad(const MlpGrad q) {
             }
             __syncthreads();
             const int there = end - begin < columns ? static_cast<int>(end - begin) : columns;
-            // Whole vectors: behind the last sample there are zeros.
+            // Whole vectors: zeros follow the last sample.
             constexpr int LANES = 16 / sizeof(T);
             const int wide = (there + LANES - 1) / LANES * LANES;
 #pragma unroll 1

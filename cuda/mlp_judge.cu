@@ -1,5 +1,5 @@
-// totals[block, n, s] = the sums over blocks of samples of the losses of outputs that lie in memory, and
-// their slopes
+// totals[block, n, s] = the sums over blocks of samples of the losses of outputs in memory; and their
+// slopes
 #include "outputs.cuh"
 
 // _backends/cupy/launch/mlp_sums.py packs this.
@@ -7,16 +7,16 @@ struct MlpJudge {
     Judged judged;
     Tensor sums;        // of the last layer
     Tensor slopes;      // or null
-    Tensor totals;      // float64, with blocks in the place of samples; or null
+    Tensor totals;      // float64, with blocks in place of samples; or null
     float64 parameter;  // of the activation
     int64 n_sets, n_samples, n_subnets, n_outputs;
-    int64 is_first;     // whether totals begin with these samples; or there are some already
+    int64 is_first;     // whether totals begin with these samples, rather than continue
 };
 
 constexpr int RUN = 32, BLOCK = 4096, THREADS = 128;
 
-// x counts networks, y the runs of a block of samples that are added up at the same time; blockIdx.y
-// counts blocks of samples.
+// x counts networks, y the runs of a block of samples that are added at the same time; blockIdx.y counts
+// blocks of samples.
 template <typename T, typename Judge>
 __global__ void __launch_bounds__(THREADS, 4) mlp_judge(const MlpJudge p) {
     __shared__ T runs[THREADS];
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(THREADS, 4) mlp_judge(const MlpJudge p) {
             }
             *mine = of_run;
             if (blockDim.y > 1) __syncthreads();
-            // A run that is not there adds 0 to what is never -0.
+            // A missing run adds 0 to a number that is never -0.
             if (threadIdx.y == 0)
 #pragma unroll 1
                 for (int y = 0; y < static_cast<int>(blockDim.y); ++y)

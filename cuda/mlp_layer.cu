@@ -1,26 +1,25 @@
-// after[n, b, s, k]: the values of one layer of N sets of S networks, whatever its widths are
+// after[n, b, s, k]: the values of one layer of N sets of S networks, of any width
 //
-// With the weights transposed and a derivative it is the way back from delta to that of the layer before.
-// Networks for which there are not enough registers, or not enough shared memory, go from layer to
-// layer through memory.
+// With transposed weights and a derivative, it is the step back from delta to that of the previous layer.
+// Networks that need more registers or shared memory than there are go through memory layer by layer.
 #include "networks.cuh"
 
 // _backends/cupy/launch/mlp.py packs this.
 struct MlpLayer {
     Tensor before, after;  // samples, or the values of a layer
     Tensor inputs;         // (networks, units), int64: the features that the first layer sees; or null
-    Tensor set_index;      // over samples, of each the set whose weights it has; or null
+    Tensor set_index;      // for each sample, the set whose weights it uses; or null
     Tensor weight, bias;
-    Tensor sums;           // by whose derivative results are multiplied; or null
+    Tensor sums;           // their derivatives multiply the results; or null
     float64 parameter;     // of the activation, or of the derivative
     int64 n_sets, n_samples, n_subnets, n_inputs, n_outputs;
-    int64 n_weights;       // sets that there are for set_index
+    int64 n_weights;       // number of sets for set_index
     int64 neighbours;      // input 0 of network s is feature s * neighbours
     int64 columns;         // threads that share the samples of a network
 };
 
-// A thread owns UNITS units of ROWS samples of a network, `columns` apart; behind the last unit and
-// the last sample these are there again. x counts networks and their samples, y counts units.
+// A thread handles UNITS units of ROWS samples of a network, `columns` apart; beyond the last unit and
+// the last sample it repeats these. x counts networks and their samples, y counts units.
 template <typename T, typename In, typename Out, typename Activation, int UNITS, int ROWS,
           typename Derivative = Linear>
 __global__ void __launch_bounds__(128) mlp_layer(const MlpLayer p) {
@@ -31,7 +30,7 @@ __global__ void __launch_bounds__(128) mlp_layer(const MlpLayer p) {
     const int64 set = p.set_index.data ? set_at(p.set_index, b, p.n_weights) : n;
     const int64 first = static_cast<int64>(blockIdx.y) * UNITS;
 
-    // Where unit u begins behind the first one, and rows behind each other.
+    // The distances of unit u from the first one, and of rows from each other.
     auto unit = [&](int u) { return first + u < p.n_outputs ? first + u : p.n_outputs - 1; };
     auto sample = [&](int row) {
         const int64 of_row = b + row * p.columns;

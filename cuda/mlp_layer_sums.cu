@@ -1,5 +1,5 @@
 // totals[block, n, s, j, k] = the sums over blocks of samples of h[j] * delta[k], and of delta[k], of one
-// layer of N sets of S networks, whatever its widths are
+// layer of N sets of S networks, of any width
 #include "networks.cuh"
 
 // _backends/cupy/launch/mlp_sums.py packs this.
@@ -7,17 +7,17 @@ struct MlpLayerSums {
     Tensor before;        // h: samples, or the values of a layer
     Tensor delta;
     Tensor inputs;        // (networks, units), int64: the features that the first layer sees; or null
-    Tensor weight, bias;  // totals: float64, with blocks in the place of samples, j * n_outputs + k in
-                          // that of units; or null
+    Tensor weight, bias;  // totals: float64, with blocks in place of samples, and j * n_outputs + k in
+                          // place of units; or null
     int64 n_sets, n_samples, n_subnets, n_inputs, n_outputs;
     int64 neighbours;     // input 0 of network s is feature s * neighbours
-    int64 is_first;       // whether totals begin with these samples; or there are some already
+    int64 is_first;       // whether totals begin with these samples, rather than continue
 };
 
 constexpr int64 RUN = 32, BLOCK = 4096;
 
-// A thread owns a sum, of which there are n_inputs + 1 rows for each network: the last one is that of
-// biases. blockIdx.y counts blocks of samples.
+// A thread handles one sum; each network has n_inputs + 1 rows of them, the last one for biases.
+// blockIdx.y counts blocks of samples.
 template <typename T, typename In>
 __global__ void __launch_bounds__(128, 4) mlp_layer_sums(const MlpLayerSums p) {
     int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;

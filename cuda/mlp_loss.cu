@@ -1,4 +1,4 @@
-// totals[block, n, s] = the sums over blocks of samples of the losses of networks with hidden layers,
+// totals[block, n, s] = the sums over blocks of samples of the losses of networks with hidden layers, with
 // each sample's values in the registers of a thread
 #include "mlp.cuh"
 #include "outputs.cuh"
@@ -6,19 +6,19 @@
 // _backends/cupy/launch/mlp_sums.py packs this.
 struct MlpLoss {
     Judged judged;
-    Mlp mlp;  // its `out` has blocks in the place of samples; a part of the samples is a block
+    Mlp mlp;  // its `out` has blocks in place of samples; a part of the samples is a block
 };
 
 constexpr int RUN = 32;
 
-// Threads differ in threadIdx.y. A block takes a group of networks for a block of samples, in passes of
-// `lanes` * ROWS of these, whose losses lie in shared memory. A pass that is not the last one has whole
-// runs, each of which a thread adds up; then one adds up the runs of a network.
+// Threads differ in threadIdx.y. A block handles a group of networks for a block of samples, in passes of
+// `lanes` * ROWS samples, whose losses are in shared memory. All passes but the last have whole runs. A
+// thread adds each run; then one thread adds the runs of a network.
 template <typename T, typename In, typename Targets, typename Factor, int ROWS, typename Judge,
           typename... Layers>
 __global__ void __launch_bounds__(THREADS) mlp_loss(const MlpLoss q) {
     constexpr int IN = Ends<Layers...>::IN, OUT = Ends<Layers...>::OUT, LAST = sizeof...(Layers) - 1;
-    __shared__ T terms[THREADS * (ROWS + 1)];  // of a network one after the other, runs 33 apart
+    __shared__ T terms[THREADS * (ROWS + 1)];  // network by network, with runs 33 apart
     __shared__ T runs[THREADS];
     const Mlp &p = q.mlp;
     Packed<T> *const weights = weights_of_block<T>();
@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(THREADS) mlp_loss(const MlpLoss q) {
         int64 end = (block + 1) * p.span;
         if (end > p.n_samples) end = p.n_samples;
         stage_group<T, In, false, Layers...>(p, weights, first, 0);
-        float64 total = 0.0;  // of the network whose number is that of the thread
+        float64 total = 0.0;  // of the network with the thread's number
 #pragma unroll 1
         for (int64 begin = block * p.span; begin < end; begin += pass) {
             if (g < group && network < n_networks && begin + lane < end)

@@ -1,18 +1,18 @@
-// out[n, b, p]: the sums over networks of values that lie in memory, some networks at a time
+// out[n, b, p]: the sums over networks of values in memory, for some networks at a time
 #include "networks.cuh"
 
 // _backends/cupy/launch/mlp.py packs this.
 struct MlpSum {
     Tensor values, out;
-    Tensor intercept;            // what sums begin with, if there are no totals yet; or null: 0
-    Tensor set_index;            // over samples, of each the set whose weights it has; or null
-    Tensor totals;               // float64: what they were, and are to be; or null: all is in `values`
+    Tensor intercept;            // initial values of the sums, if there are no totals yet; null: 0
+    Tensor set_index;            // for each sample, the set whose weights it uses; or null
+    Tensor totals;               // float64: sums so far, also written; null if all are in `values`
     int64 n_sets, n_samples, n_subnets, n_outputs;
-    int64 n_weights;             // sets that there are for set_index
-    int64 is_first, is_last;     // of the pieces of the networks
+    int64 n_weights;             // number of sets for set_index
+    int64 is_first, is_last;     // among the pieces of the networks
 };
 
-// A thread owns one sum.
+// A thread handles one sum.
 template <typename T, typename In, typename Out>
 __global__ void __launch_bounds__(128) mlp_sum(const MlpSum p) {
     const int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;

@@ -1,15 +1,15 @@
-// Moments of the closed form: what is made of the totals of a pass over the samples, for each feature
+// Moments of the closed form, computed from the totals of a pass over the samples, for each feature
 //
-// The functions are those of multisubnet/_functions/closed_form.py; formulas are printed from
+// The functions are those of multisubnet/_functions/closed_form.py; the formulas are generated from
 // multisubnet/_arithmetic/moments.py.
 #include "moments.cuh"
 #include "trees.cuh"
 
 // multisubnet/_backends/cupy/launch/moments.py packs this. Rows are along the set axis.
 struct Moments {
-    Operand totals;         // rows of what is joined along the sample axis
-    Operand known, found;   // rows of what was known before, and of what comes of it
-    const float64 *counts;  // the sum of weights, and that of their sizes; or null
+    Operand totals;         // rows to be joined along the sample axis
+    Operand known, found;   // rows of known moments, and of new ones
+    const float64 *counts;  // the sum of weights, and that of their absolute values; or null
     float64 n_samples;
     int64 n_blocks, n_features;
 
@@ -23,7 +23,7 @@ struct Moments {
 
 DEVICE bool equal(float64 a, float64 b) { return less_equal(a, b) && less_equal(b, a); }
 
-// 1 over the largest power of two, but a normal one, up to a size; 1 of others.
+// 1 over the largest normal power of two that does not exceed a size; 1 if there is none.
 DEVICE float64 fit(float64 size) {
     uint64 exponent = bits(size) & 0x7ff0000000000000ull;
     if (exponent == 0) exponent = 0x0010000000000000ull;
@@ -31,7 +31,7 @@ DEVICE float64 fit(float64 size) {
     return div(1.0, from_bits(exponent));
 }
 
-// Each has so many totals, which are joined by a tree.
+// Each step has this many totals, which are joined by a tree.
 template <typename How> struct Totals {
     typedef How Join;
     static constexpr int COUNT = 2;
@@ -56,7 +56,7 @@ struct Means {
         for (int i = 0; i < COUNT; ++i) p.find(i, f, div(total[i], count));
     }
 };
-// Slope and spread, of totals of the spread and of the product.
+// Slope and spread, from the totals of the spread and of the product.
 struct Slopes {
     typedef Sum Join;
     static constexpr int COUNT = 2;
@@ -67,7 +67,7 @@ struct Slopes {
         p.find(1, f, spread);
     }
 };
-// What is left over; with that which comes of the signs of weights if there are five totals.
+// Residuals; with five totals, also those that depend on the signs of weights.
 template <int N> struct Rests {
     typedef Sum Join;
     static constexpr int COUNT = N;
@@ -75,7 +75,7 @@ template <int N> struct Rests {
         const float64 signed_count = p.counts ? p.counts[0] : p.n_samples;
         const float64 count = equal(signed_count, 0.0) && p.counts ? missing<float64>::value()
                                                                    : signed_count;
-        // Without negative weights, the last three are 0 but for roundings.
+        // Without negative weights, the last three are 0 up to rounding.
         const bool has_negative = p.counts && !equal(signed_count, p.counts[1]);
         for (int i = 0; i < COUNT; ++i) {
             const float64 mean = div(total[i], count);
@@ -83,7 +83,7 @@ template <int N> struct Rests {
         }
     }
 };
-// The moments by which sets are judged, of all that is known.
+// The moments from which losses are computed, from all known ones.
 template <typename Formula, bool SIGNED> struct Settling {
     typedef Sum Join;
     static constexpr int COUNT = 0;
@@ -98,7 +98,7 @@ template <typename Formula, bool SIGNED> struct Settling {
         for (int i = 9; i < 11; ++i) p.find(i - 2, f, div(p.row(p.known, i, f), in[1]));
     }
 };
-// Variance and standard deviation, of mean squares (the totals) and means (known) of distances.
+// Variance and standard deviation, from mean squares (totals) and means (known) of distances.
 struct Spread {
     typedef Sum Join;
     static constexpr int COUNT = 0;
@@ -111,9 +111,9 @@ struct Spread {
     }
 };
 
-constexpr int THREADS = 256;  // of a block
+constexpr int THREADS = 256;  // per block
 
-// Threads that differ in threadIdx.y own a feature.
+// Threads with the same threadIdx.x share a feature.
 template <typename Step> __global__ void __launch_bounds__(THREADS, 2) moments(const Moments p) {
     __shared__ float64 exchanged[THREADS];
     int64 f = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;

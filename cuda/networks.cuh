@@ -1,11 +1,11 @@
-// What kernels of networks with hidden layers share: arrays, and access to their numbers.
+// Shared by the kernels of networks with hidden layers: arrays, and access to their numbers.
 #pragma once
 #include "affine.cuh"
 
 // An array as the kernel sees it. Strides are in bytes, over sets, samples (of a weight: inputs),
-// networks, and features or units; along an axis that the array lacks, or that it shares, they are 0.
+// networks, and features or units. They are 0 along an axis that the array lacks or shares.
 struct Tensor {
-    char *data;  // null: there is no such array
+    char *data;  // null: the array is absent
     int64 set, sample, network, unit;
     int64 dtype;
 
@@ -17,9 +17,8 @@ struct Tensor {
 // The values of a unit for the samples of a thread.
 template <typename T, int ROWS> struct Unit { T of[ROWS]; };
 
-// Stands for a long activation: a function that is called, for all samples of a thread at once. Its
-// code for each of a thread's many values would take seconds to compile, and more room than caches
-// have.
+// Replaces a long activation by a function call for all samples of a thread at once. Inlined for each of
+// a thread's many values, it would take seconds to compile, and exceed the instruction caches.
 template <typename Activation> struct Called;
 
 template <typename Activation> struct Applied {
@@ -40,17 +39,17 @@ template <typename Activation> struct Applied<Called<Activation>> {
 template <typename Function> struct is_linear { static constexpr bool value = false; };
 template <> struct is_linear<Linear> { static constexpr bool value = true; };
 
-// The number at an address inside an array, in the dtype T of the arithmetic.
+// The number at an address in an array, in the dtype T of the arithmetic.
 template <typename T, typename Memory> DEVICE T number_at(const Tensor &x, char *address) {
     return Convert<T>::from(Memory::load({address, 0, 0, 0, x.dtype}, 0, 0, 0).lane[0]);
 }
 
-// The dtype to which results are rounded, those that Memory writes.
+// The dtype of results: the one that Memory writes.
 template <typename Memory> struct written;
 template <typename R, int LANES> struct written<Direct<R, LANES>> { typedef R type; };
 template <typename R> struct written<Converting<R>> { typedef R type; };
 
-// Writes a result, rounded once; what stands for those of a set that there is not, if it is one's.
+// Writes a result, rounded once, or the value that replaces it for an out-of-range set.
 template <typename Memory, typename T>
 DEVICE void write_at(const Tensor &x, char *address, const T *values, bool exists) {
     typedef typename written<Memory>::type R;
@@ -61,7 +60,7 @@ DEVICE void write_at(const Tensor &x, char *address, const T *values, bool exist
     Memory::store({address, 0, 0, 0, x.dtype}, 0, 0, 0, value);
 }
 
-// The set of sample b, or -1 if there is no such set.
+// The set of sample b, or -1 if its index is out of range.
 DEVICE int64 set_at(const Tensor &set_index, int64 b, int64 n_sets) {
     const int64 n = number_at<int64, Converting<int64>>(set_index, set_index.at(0, b, 0, 0));
     return n >= 0 && n < n_sets ? n : -1;

@@ -3,11 +3,11 @@
 #include "losses.cuh"
 #include "networks.cuh"
 
-// A loss of all outputs together; others are of one output each.
+// A loss of all outputs together; other losses are of one output each.
 template <typename Loss> struct Together;
 
-// Takes WIDTH outputs at once: returns the loss of their predictions, and writes over their sums what
-// it changes by with these.
+// Takes WIDTH outputs at once: returns the loss of their predictions, and overwrites their sums with the
+// slopes.
 template <typename Loss, typename Activation, typename Derivative, int WIDTH_> struct Judge {
     static constexpr int WIDTH = WIDTH_;
     static_assert(WIDTH == 1, "one output after the other");
@@ -32,14 +32,14 @@ struct Judge<Together<Loss>, Activation, Derivative, WIDTH_> {
     }
 };
 
-// What a kernel judges by. `Targets` and `Factor` say how these are read.
+// The operands of a loss. `Targets` and `Factor` say how they are read.
 struct Judged {
     Tensor targets;
     Tensor factor;  // over samples; null: 1
 };
 
-// Judges a sample of a network by the sums of its OUT outputs, which become slopes; returns the term of
-// the loss.
+// Computes the loss of a sample of a network from the sums of its OUT outputs, which become slopes;
+// returns the term of the loss.
 template <typename Judge, typename Targets, typename Factor, int OUT, typename T>
 DEVICE T judged(const Judged &p, T (&z)[OUT], int64 n, int64 b, int64 s, float64 parameter) {
     T term = T(), factor = T(1);

@@ -1,10 +1,10 @@
-// What kernels share that write vectors of 16 bytes to a result that lies whole in memory.
+// Shared by kernels that write vectors of 16 bytes to a contiguous result.
 #pragma once
 #include "affine.cuh"
 
-constexpr int SECTOR = 32;  // bytes, in which memory is written
+constexpr int SECTOR = 32;  // bytes; the unit in which memory is written
 
-// A row and a feature, from which it goes on to the next element.
+// A row and a feature, which can advance to the next element.
 struct Place {
     int64 row, feature;
     __forceinline__ __device__ void advance(int64 n_features) {
@@ -15,7 +15,7 @@ struct Place {
     }
 };
 
-// LANES elements of an operand in run n. What does not depend on rows has a row stride of 0.
+// LANES elements of an operand in run n. Operands that do not depend on rows have a row stride of 0.
 template <typename T, int LANES>
 DEVICE Vector<T, LANES> elements(const Operand &x, int64 n, Place place, int64 n_features) {
     Vector<T, LANES> found;
@@ -27,7 +27,7 @@ DEVICE Vector<T, LANES> elements(const Operand &x, int64 n, Place place, int64 n
     return found;
 }
 
-// The same of an operand whose rows may lie one after the other: then at once, if they are aligned.
+// The same for an operand whose rows may be contiguous: it is then read at once if aligned.
 template <typename T, int LANES>
 DEVICE Vector<T, LANES> of_rows(const Operand &x, int64 n, Place place, int64 n_features) {
     constexpr int64 SIZE = sizeof(T);

@@ -1,27 +1,26 @@
-// totals[k, o, n, f] = the sum over block k of the summed axis of term o, in the order that
-// multisubnet/_arithmetic/summands.py gives, of which RUN and BLOCK are
+// totals[k, o, n, f] = the sum over block k of the summed axis of term o, in the order defined by RUN and
+// BLOCK of multisubnet/_arithmetic/summation_order.py
 //
 // The terms are those of activation(sample * weight + bias) and a target. Among the strides of an
-// operand, `set` is that of the axis that is kept and `sample` that of the one that is summed up,
-// whichever of the two they are.
+// operand, `set` is that of the kept axis and `sample` that of the summed axis, whichever they are.
 #include "losses.cuh"
 #include "moments.cuh"
 #include "trees.cuh"
 
 // _backends/cupy/launch/sums.py packs this.
 struct Sums {
-    Operand sample, weight, bias, target, factor;  // where data is null: 1, 1, -0.0, 1, 1
+    Operand sample, weight, bias, target, factor;  // if data is null: 1, 1, -0.0, 1, 1
     float64 *totals;
     float64 parameter;                             // of the activation
     int64 n_kept, length, n_features;
 };
 
 constexpr int64 RUN = 32, BLOCK = 4096;
-constexpr int THREADS = 256;  // of a block
+constexpr int THREADS = 256;  // per block
 constexpr int64 TILE = 32;    // features
 
-// What an operand depends on: the kept index; the summed one; both; the summed one, and not the
-// feature; or no term has it. Dependence in _arithmetic/summands.py has the same letters.
+// The axes that an operand depends on: the kept one; the summed one; both; the summed one, but not the
+// features; or none. Dependence in _arithmetic/summands.py has the same letters.
 enum Dependence : char { HELD = 'h', STREAMED = 's', EACH = 'e', SCALAR = 'f', UNUSED = '-' };
 
 // The values of an operand of this KIND in the rows of a thread.
@@ -29,7 +28,7 @@ template <typename T, char KIND, int ROWS, typename Memory> struct Rows {
     static constexpr bool IS_HELD = KIND == HELD;
     static constexpr bool IS_SHARED = KIND == STREAMED || KIND == SCALAR;
     T of[ROWS];
-    char *at[ROWS];  // where the summed index is 0
+    char *at[ROWS];  // address of summed index 0
 
     __forceinline__ __device__ void begin(const Operand &x, T missing, const int64 *n, int64 f) {
 #pragma unroll
@@ -47,7 +46,7 @@ template <typename T, char KIND, int ROWS, typename Memory> struct Rows {
     }
 };
 
-// The size of a number.
+// The absolute value of a number.
 DEVICE float64 size(float64 x) { return from_bits(bits(x) & 0x7fffffffffffffffull); }
 
 struct Sizes {
@@ -66,7 +65,7 @@ struct Weights {
     }
 };
 
-// The terms that there are, in this order.
+// The possible terms, in this order.
 enum Output { LOSS = 1, ERROR = 2, SLOPE_SAMPLE = 4, SLOPE = 8, SLOPE_WEIGHT = 16 };
 DEVICE constexpr int count_of(int outputs) {
     return outputs ? (outputs & 1) + count_of(outputs >> 1) : 0;
@@ -102,8 +101,8 @@ struct Terms {
     }
 };
 
-// What is added up for moments of the closed form. The first input is the sample, the second one the
-// target, others are rows of p.weight, along the set axis.
+// The summands of moments of the closed form. The first input is the sample, the second the target; the
+// others are rows of p.weight, along the set axis.
 template <typename Formula, bool WEIGHTED, bool SIGNED> struct MomentTerms {
     static constexpr int COUNT = Formula::GIVES;
     float64 known[Formula::TAKES];
@@ -126,7 +125,7 @@ template <typename Formula, bool WEIGHTED, bool SIGNED> struct MomentTerms {
     }
 };
 
-// Elements of any dtype, rounded to that of Memory first.
+// Elements of any dtype, first rounded to that of Memory.
 template <typename Memory> struct Widening {
     typedef Vector<float64, 1> Value;
     DEVICE Value load(const Operand &x, int64 n, int64 b, int64 f) {
@@ -134,19 +133,17 @@ template <typename Memory> struct Widening {
     }
 };
 
-// A thread owns ROWS kept indices and one feature, so that what does not depend on the kept index is
-// read once for all of them. x counts (tiles of features, groups of kept indices, features of a tile),
-// so that a block of threads reads the same few features for many kept indices, from its cache.
-// blockIdx.y counts blocks of the summed axis. Where there is little else to do at once, the runs of a
-// block are divided among threads that differ in threadIdx.y; the first of these adds up the runs'
-// totals, in order.
+// A thread handles ROWS kept indices and one feature, so that values that do not depend on the kept index
+// are read once for all of them. x counts (tiles of features, groups of kept indices, features of a
+// tile), so that a block of threads reads the same few features for many kept indices, from its cache.
+// blockIdx.y counts blocks of the summed axis. If there is little other work, the runs of a block are
+// divided among threads that differ in threadIdx.y; the first of these adds the totals of runs, in order.
 //
-// STEPS terms of a run are loaded at the same time. Loads for each term: 1 / ROWS of each operand that
-// does not depend on the kept index, 1 of each that depends on both indices. Instructions for each term,
-// of which the arithmetic of absolute_error without an activation takes 5, are in docs/gpu.md.
+// STEPS terms of a run are loaded at the same time. Loads per term: 1 / ROWS for each operand that does
+// not depend on the kept index, 1 for each that depends on both indices. docs/gpu.md has the instructions
+// per term; the arithmetic of absolute_error without an activation takes 5 of them.
 //
-// The launch bounds allow for 128 registers, within
-// which no architecture spills.
+// The launch bounds allow 128 registers, within which no architecture spills.
 template <typename T, typename Terms, int ROWS, int STEPS, char SAMPLE, char WEIGHT, char BIAS,
           char TARGET, char FACTOR, typename Memory>
 __global__ void __launch_bounds__(THREADS, 2) sums(const Sums p) {
@@ -160,7 +157,7 @@ __global__ void __launch_bounds__(THREADS, 2) sums(const Sums p) {
     x -= tile * n_groups * TILE;
     const int64 group = x / width;
     const int64 f = tile * TILE + x - group * width;
-    int64 n[ROWS];  // beyond the last one, the last one again
+    int64 n[ROWS];  // the last one is repeated if there are fewer
 #pragma unroll
     for (int row = 0; row < ROWS; ++row) {
         n[row] = group * ROWS + row;
@@ -206,7 +203,7 @@ __global__ void __launch_bounds__(THREADS, 2) sums(const Sums p) {
                         of_run[o][row] = Terms::join(of_run[o][row], terms[o]);
                 }
             }
-            // A run that is not there any more adds 0 to what is never -0.
+            // A missing run adds 0 to a number that is never -0.
             const int place = threadIdx.y * blockDim.x + threadIdx.x;
             if (blockDim.y > 1) {
 #pragma unroll

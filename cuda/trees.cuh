@@ -1,5 +1,5 @@
-// What is joined by a binary tree, most of it sums: neighbours level by level, an odd last one being
-// carried up. In the place of what is not there is that which changes nothing.
+// Joining by a binary tree, usually sums: neighbours level by level, with an odd last one carried up.
+// Missing values are replaced by the neutral element.
 #pragma once
 #include "affine.cuh"
 
@@ -9,13 +9,13 @@ struct Sum {
     static constexpr float64 NOTHING = -0.0;
     DEVICE float64 of(float64 a, float64 b) { return add(a, b); }
 };
-// Of sizes, which are no less than +0: NaN is the largest.
+// For sizes, which are at least +0: NaN is the largest.
 struct Largest {
     static constexpr float64 NOTHING = 0.0;
     DEVICE float64 of(float64 a, float64 b) { return bits(a) < bits(b) ? b : a; }
 };
 
-// What comes of a thread's leaves, which is written over them.
+// The result for a thread's leaves, which are overwritten.
 template <typename Join> DEVICE float64 of_leaves(float64 *leaf) {
 #pragma unroll
     for (int half = 1; half < LEAVES; half *= 2)
@@ -24,9 +24,9 @@ template <typename Join> DEVICE float64 of_leaves(float64 *leaf) {
     return leaf[0];
 }
 
-// What comes of threads that are neighbours: `lanes` of them, a power of two, of which this is number
-// `lane`. The first one gets it. `mine` is a place of this thread in shared memory, that of the next
-// one being `stride` behind it. All threads of a block call this at the same time.
+// The result for neighbouring threads: `lanes` of them, a power of two, where this is number `lane`. The
+// first thread gets it. `mine` is this thread's place in shared memory; that of the next thread is
+// `stride` behind it. All threads of a block call this at the same time.
 template <typename Join>
 DEVICE float64 of_lanes(float64 x, float64 *mine, int lane, int lanes, int stride) {
     if (lanes == 1) return x;
@@ -39,9 +39,9 @@ DEVICE float64 of_lanes(float64 x, float64 *mine, int lane, int lanes, int strid
     return x;
 }
 
-// What comes of `count` numbers along the sample axis of x, in column (n, f), +0 of none. Threads that
-// differ in threadIdx.y do it together, the first of which gets it: LEAVES each. Where there are more,
-// they take what so comes about for leaves, in turn, and write over x.
+// The result for `count` numbers along the sample axis of x, in column (n, f); +0 for none. Threads that
+// differ in threadIdx.y compute it together, with LEAVES numbers each, and the first one gets it. If there
+// are more numbers, intermediate results become leaves in turn, and x is overwritten.
 template <typename Join>
 DEVICE float64 of_column(const Operand &x, int64 n, int64 f, int64 count, bool is_there,
                          float64 *exchanged) {
@@ -49,7 +49,7 @@ DEVICE float64 of_column(const Operand &x, int64 n, int64 f, int64 count, bool i
     float64 *const mine = exchanged + lane * blockDim.x + threadIdx.x;
     float64 result = 0.0;
     for (int64 done = 0; count; count = done > 1 ? done : 0) {
-        if (done && lanes > 1) __syncthreads();  // lest what was written is not there yet
+        if (done && lanes > 1) __syncthreads();  // waits until intermediate results are written
         done = 0;
         for (int64 first = 0; first < count; first += LEAVES * lanes, ++done) {
             float64 leaf[LEAVES];

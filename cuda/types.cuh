@@ -1,7 +1,7 @@
-// The element types of arrays, as the kernels name them, and how wide a thread reads them.
+// The element types of arrays, as the kernels name them, and the widths in which threads read them.
 //
-// Compiled by NVRTC for the GPU and by a C++ compiler for the tests on the host: no header of
-// either world is included here.
+// Compiled by NVRTC for the GPU and by a C++ compiler for the tests on the host, so that no header of
+// either is included here.
 #pragma once
 
 #define DEVICE static __forceinline__ __device__
@@ -17,15 +17,15 @@ typedef unsigned long long uint64;
 typedef float float32;
 typedef double float64;
 
-struct boolean { uint8 byte; };      // a C++ bool may hold 0 and 1 only; a byte of an array, anything
+struct boolean { uint8 byte; };      // a C++ bool can only be 0 or 1; a byte in an array can be anything
 struct float16 { uint16 bits; };
 struct bfloat16 { uint16 bits; };    // the upper half of a float32
 template <typename R> struct alignas(2 * sizeof(R)) complex { R re, im; };
 typedef complex<float32> complex64;
 typedef complex<float64> complex128;
 
-// All element types. The position in this list is the `dtype` of an Operand: _backends/cupy/launch/operands.py
-// has the same list in the same order.
+// All element types. The position in this list is the `dtype` of an Operand;
+// _backends/cupy/launch/operands.py has the same list in the same order.
 #define FOR_EACH_DTYPE(X)                                                                          \
     X(0, boolean) X(1, int8) X(2, uint8) X(3, int16) X(4, uint16) X(5, int32) X(6, uint32)         \
     X(7, int64) X(8, uint64) X(9, float16) X(10, float32) X(11, float64) X(12, complex64)          \
@@ -41,5 +41,5 @@ template <> struct kind_of<float32> { static constexpr Kind value = FLOATING; };
 template <> struct kind_of<float64> { static constexpr Kind value = FLOATING; };
 template <typename R> struct kind_of<complex<R>> { static constexpr Kind value = COMPLEX; };
 
-// Lanes that one thread loads, computes and stores together: 16 bytes is the widest access there is.
+// Lanes that one thread loads, computes and stores together; the widest access is 16 bytes.
 template <typename T, int LANES> struct alignas(LANES * sizeof(T)) Vector { T lane[LANES]; };

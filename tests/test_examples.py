@@ -36,7 +36,7 @@ def test_search():
     )
     assert run.returncode == 0, run.stderr
     output = run.stdout
-    assert re.search(r"10,000 random sets.*\n  judged in .* sets per second\n", output), output
+    assert re.search(r"10,000 random sets.*\n  evaluated in .* sets per second\n", output), output
     assert int(re.search(r"at most (\d+) MB", output)[1]) < 1000
     losses_found = [float(x) for x in re.findall(r"^  loss ([\d.]+), accuracy", output, re.M)]
     random, put_together, *searched = losses_found

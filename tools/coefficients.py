@@ -2,10 +2,10 @@
 
     python tools/coefficients.py > multisubnet/_arithmetic/coefficients.py
 
-Each polynomial interpolates its function at Chebyshev nodes, in 200 bits, which comes within a
-small factor of the best polynomial of its degree (Trefethen, Approximation Theory and
-Approximation Practice, 2013, chapter 16). Its coefficients are then rounded to the format. The
-comment behind each says how far the rounded polynomial is from the function.
+Each polynomial interpolates its function at Chebyshev nodes, in 200 bits, which is within a small
+factor of the best polynomial of its degree (Trefethen, Approximation Theory and Approximation
+Practice, 2013, chapter 16). The coefficients are then rounded to the format. The comment behind
+each polynomial gives the distance of the rounded polynomial from the function.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from mpmath import mp, mpf
 mp.prec = 200
 FORMATS = {"float32": (np.float32, 24), "float64": (np.float64, 53)}
 
-# The degrees are the least with which an error stays well below the rounding of the result.
+# The lowest degrees whose error is well below the rounding of the result.
 EXP_DEGREE = {"float32": 5, "float64": 10}
 LOG_DEGREE = {"float32": 3, "float64": 7}
 TAIL_DEGREE = {"float32": 9, "float64": 22}
-# The tail is smooth in t / (t + shift); and, times t, it is rounded to 0 from t = end on.
+# The tail is smooth in t / (t + shift). The tail times t rounds to 0 from t = end on.
 TAIL_SHIFT = {"float32": 4, "float64": 5}
 TAIL_END = {"float32": 15, "float64": 40}
 
 
 def rounded(x: mpf, dtype: type, bits: int | None = None, to=mpmath.nint) -> mpf:
-    """Return x rounded to a dtype, or to as many bits."""
+    """Return x rounded to a dtype, or to this many bits."""
     if bits is None:
-        # float() rounds to float64; a second rounding to float32 moves a coefficient by less than
-        # what interpolation leaves open.
+        # float() rounds to float64. A second rounding to float32 moves a coefficient by less than
+        # the interpolation error.
         return mpf(float(dtype(float(x))))
     scale = mpf(2) ** (bits - 1 - int(mpmath.floor(mpmath.log(abs(x), 2))))
     return to(x * scale) / scale
 
 
 def interpolated(f: Callable[[mpf], mpf], low: mpf, high: mpf, degree: int) -> list[mpf]:
-    """Return the coefficients, from the constant up, of a polynomial near f on [low, high]."""
+    """Return the coefficients, from the constant up, of a polynomial close to f on [low, high]."""
     n = degree + 1
     middle, radius = (low + high) / 2, (high - low) / 2
     nodes = [middle + radius * mpmath.cos(mp.pi * (2 * i + 1) / (2 * n)) for i in range(n)]
@@ -67,7 +67,7 @@ def log_rest(z: mpf) -> mpf:
 def tail_rest(shift: int) -> Callable[[mpf], mpf]:
     """Return (Phi(-t) exp(t^2/2) (1 + t) - 1/2) / u as a function of 2u - 1.
 
-    There u is t / (t + shift).
+    Here u = t / (t + shift).
     """
 
     def function(q: mpf) -> mpf:
@@ -119,7 +119,7 @@ def main() -> None:
         two_words("gelu_slope", slope, digits // 2)
         two_words("gelu_cubic", slope * mpf("0.044715"), digits // 2)
         scale = mpf("1.0507009873554804934193349852946")
-        # Rounded down, so that a product is infinite only where that with both words is.
+        # Rounded down, so that a product overflows only if the product of both words does.
         high = rounded(scale, dtype, digits, to=mpmath.floor)
         show("selu_scale_high", high)
         show("selu_scale_low", rounded(scale - high, dtype))

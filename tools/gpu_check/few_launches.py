@@ -1,8 +1,8 @@
-"""A few launches for tools that look at each one.
+"""A few launches for tools that inspect each one.
 
-few_launches.py all         of each kernel, small, results compared: for compute-sanitizer
-few_launches.py profiled    of the kernels that the goals are about, between the calls that
-                            start and stop a profiler
+few_launches.py all         each kernel, small, with results compared: for compute-sanitizer
+few_launches.py profiled    the kernels of the performance goals, between the calls that start
+                            and stop a profiler
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import multisubnet as ms
 from multisubnet.testing import assert_same_bits
 
 RNG = np.random.default_rng(1)
-_SIZES = (1, 16), (16, 16), (16, 1)  # of the layers of networks that are profiled
+_SIZES = (1, 16), (16, 16), (16, 1)  # layers of the profiled networks
 
 
 def launch_all() -> None:
-    """Launch each kernel on odd shapes, each array with memory of its own."""
+    """Launch each kernel on odd shapes, with separate memory for each array."""
     cupy.cuda.set_allocator(None)
     shapes = (3, 5, 7), (5, 70, 30), (2, 33, 16), (4, 100, 1), (1, 1, 1), (3, 130, 33), (40, 9, 64)
     for (n, b, f), dtype in itertools.product(shapes, ("f4", "f8", "f2")):
@@ -32,7 +32,7 @@ def launch_all() -> None:
         operands = samples, weight, bias
         for activation, axis in itertools.product((None, "tanh"), (0, 1)):
             compare(ms.affine, *operands, activation=activation, set_axis=axis)
-        for offset in (1, 3):  # results that begin between sectors
+        for offset in (1, 3):  # results that start between sectors
             out = cupy.zeros(n * b * f + offset, dtype)[offset:].reshape(n, b, f)
             ms.affine(*map(cupy.asarray, operands), out=out)
             assert_same_bits(out, ms.affine(*operands))
@@ -47,7 +47,7 @@ def launch_all() -> None:
 
 
 def launch_profiled() -> None:
-    """Launch the kernels that the goals are about, once they are compiled."""
+    """Launch the kernels of the performance goals, after compiling them."""
 
     def operands(n: int, b: int, f: int) -> list[Any]:
         shapes = (b, f), (n, f), (n, f), (b, f)

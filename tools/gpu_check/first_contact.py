@@ -1,6 +1,6 @@
-"""Say what there is, and compare the bits of each family of kernels with those of the CPU.
+"""Describe the machine, and compare the bits of each family of kernels with those of the CPU.
 
-Without a GPU that can be used it prints "no GPU: why".
+Without a usable GPU it prints "no GPU: why".
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _COMMANDS = (
     ["uname", "-r"],
     ["nproc"],
 )
-_IS_REHEARSAL = "GPU_CHECK_REHEARSAL" in os.environ  # small arrays, where kernels are simulated
+_IS_REHEARSAL = "GPU_CHECK_REHEARSAL" in os.environ  # small arrays, for simulated kernels
 
 _RNG = np.random.default_rng(0)
 N, B, F = (3, 40, 5) if _IS_REHEARSAL else (7, 301, 30)
@@ -45,7 +45,7 @@ Call = tuple[str, Callable[..., Any], tuple[np.ndarray, ...], dict[str, Any]]
 
 
 def main() -> None:
-    """Print what was found, and end with status 1 if bits differ."""
+    """Print the results, and exit with status 1 if any bits differ."""
     describe()
     config = ms.show_config("dicts")["Backends"]["cupy"]
     if "cupy" not in ms.available_backends():
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def describe() -> None:
-    """Print versions, the machine, and what warns on import, which tests take for an error."""
+    """Print versions, the machine, and import warnings, which tests treat as errors."""
     print(f"python {sys.version.split()[0]}")
     for package in _PACKAGES:
         try:
@@ -89,7 +89,7 @@ def describe() -> None:
 
 
 def compare(function: Callable[..., Any], *operands: np.ndarray, **options: Any) -> float:
-    """Return the seconds of a call on the GPU; raise if its bits are not those of the CPU."""
+    """Return the seconds of a call on the GPU; raise if its bits differ from those of the CPU."""
     import cupy
 
     def call(move: Callable[[np.ndarray], Any]) -> tuple[Any, ...]:
@@ -110,7 +110,7 @@ def compare(function: Callable[..., Any], *operands: np.ndarray, **options: Any)
 
 
 def calls() -> Iterator[Call]:
-    """Yield the name, the function, the operands and the options of calls."""
+    """Yield the name, the function, the operands and the options of each call."""
     operands = SAMPLES, WEIGHT, BIAS
     for dtype in ("f4", "f8", "f2", "c8", "c16", "i4", "u1", "i8", "?"):
         cast = tuple((9 * x).astype(dtype) for x in operands)
@@ -154,7 +154,7 @@ def calls() -> Iterator[Call]:
 
 
 def networks(samples: Any, *weights: Any, set_index: Any = None, **options: Any) -> Any:
-    """Evaluate networks without biases, or one set for each sample."""
+    """Evaluate networks without biases, optionally with one set per sample."""
     if set_index is None:
         return ms.mlp(samples, weights, **options)
     return ms.mlp_select(samples, weights, set_index, **options)
@@ -169,7 +169,7 @@ def calls_of_networks() -> Iterator[Call]:
         yield f"mlp 1-{width}-4 {dtype}", networks, arrays, {}
         yield f"mlp 1-{width}-4 {dtype}, added up", networks, arrays, {"additive": True}
         yield f"mlp_select 1-{width}-4 {dtype}", networks, arrays, {"set_index": INDEX}
-    sizes = (1, 64), (64, 64), (64, 1)  # computed in turns
+    sizes = (1, 64), (64, 64), (64, 1)  # layers computed in turns
     wide = [_RNG.normal(size=(N, F, *size)).astype("f4") for size in sizes]
     for name in ("relu", "tanh"):
         yield f"mlp 1-64-64-1 {name}", networks, (SAMPLES, *wide), {"activation": name}

@@ -1,6 +1,7 @@
-"""Run pytest such that SIGINT ends it with its summary, also in the background of a script.
+"""Run pytest so that SIGINT ends it with its summary, even in the background of a script.
 
-There SIGINT is ignored at first, and a run that is cut would not say what has failed.
+A shell starts background jobs with SIGINT ignored, and an interrupted run would not report its
+failures.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Print a short table of a check, and write its figures as one JSON file.
 
-table.py LOGS OUT    the folder in which the steps left their output, and that of the results
+table.py LOGS OUT    the folder with the output of the steps, and the folder for results
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_LINES = {  # of the output of steps, those that matter
+_LINES = {  # patterns of the lines to show from the output of steps
     "first_contact": r"^(FAIL|import .* with -W|\d+ of \d+ are)",
     "tests": r"^(FAILED|ERROR)|\d+ (passed|failed|skipped)",
     "pytorch": r"^(FAILED|ERROR|SKIPPED)|\d+ (passed|failed|skipped)",
@@ -26,7 +26,7 @@ _LINES = {  # of the output of steps, those that matter
     "initcheck": r"SUMMARY|AssertionError",
     "synccheck": r"SUMMARY|AssertionError",
 }
-_MOST_LINES = 12  # of a step
+_MOST_LINES = 12  # per step
 _METRICS = {
     "gpu__time_duration.sum": "time",
     "dram__throughput.avg.pct_of_peak_sustained_elapsed": "DRAM %",
@@ -35,7 +35,7 @@ _METRICS = {
     "launch__registers_per_thread": "registers",
 }
 _OURS = "multisubnet"
-_COLUMNS = {  # of the table, and the contenders that they are about
+_COLUMNS = {  # columns of the table, and the contenders that they compare with
     "of fill": ("fill by a kernel",),
     "of memset": ("fill by cudaMemsetAsync",),
     "CuPy": ("cupy.ElementwiseKernel",),
@@ -74,7 +74,7 @@ def main(logs: Path, out: Path) -> None:
 
 
 def notable(logs: Path, name: str) -> list[str]:
-    """Return the lines of a step's output that matter."""
+    """Return the lines to show from a step's output."""
     file = logs / f"{name}.log"
     if name not in _LINES or not file.exists():
         return []
@@ -83,7 +83,7 @@ def notable(logs: Path, name: str) -> list[str]:
 
 
 def merged(logs: Path) -> dict[str, Any]:
-    """Return what the benchmarks wrote, in their order."""
+    """Return the results of the benchmarks, in order."""
     results: dict[str, Any] = {}
     files = (sorted(logs.glob(f"{step}/*.json")) for step in ("timings", "networks", "peers"))
     for file in itertools.chain(*files):
@@ -95,7 +95,7 @@ def merged(logs: Path) -> dict[str, Any]:
 
 
 def print_timings(timings: list[dict[str, Any]]) -> None:
-    """Print a row for each task: the time, the rate, and that against others."""
+    """Print a row per task: the time, the rate, and the rate relative to others."""
     tasks: dict[str, dict[str, Any]] = {}
     for timing in timings:
         size = "x".join(map(str, timing["size"]))
@@ -122,7 +122,7 @@ def print_timings(timings: list[dict[str, Any]]) -> None:
 
 
 def print_profile(file: Path) -> None:
-    """Print what ncu says of each launch."""
+    """Print ncu's figures for each launch."""
     if not file.exists():
         return
     lines = [line for line in file.read_text(errors="replace").splitlines() if line.startswith('"')]
