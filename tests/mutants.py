@@ -724,7 +724,7 @@ MUTANTS = [
     Mutant(
         "weights that are overwritten while they are read, on the GPU",
         "cuda/mlp.cuh",
-        "    __syncthreads();  // nobody reads the weights of before any more",
+        "    __syncthreads();  // the previous weights are no longer read",
         "",
         "test_mlp_kernels.py -k host",
     ),

@@ -33,5 +33,5 @@ def test_sweep(options):
     assert re.search(r"300,000 sets, 0.07 GB of parameters", output), output
     mean, lowest = re.search(r"loss: ([\d.]+) on average, ([\d.]+) of set \d+", output).groups()
     assert float(lowest) < float(mean)
-    assert f"judged alone: {lowest}, the same bits: True" in output
+    assert f"evaluated alone: {lowest}, the same bits: True" in output
     assert int(re.search(r"at most (\d+) MB", output)[1]) < 800
