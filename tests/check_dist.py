@@ -1,7 +1,7 @@
-"""Build the wheel and the sdist, install each in a clean environment, and try it outside of here.
+"""Build the wheel and the sdist, install each in a clean environment, and try it elsewhere.
 
-`make dist` runs this. The CUDA sources must be found, the example must come out, and NVIDIA's
-namespace `cuda` must not be hidden.
+`make dist` runs this. The CUDA sources must be found, the example must give its result, and
+NVIDIA's namespace `cuda` must not be hidden.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
             subprocess.run(install, check=True)
             print(built.name, end=" ", flush=True)
             subprocess.run([python, "-c", TRIAL, *modules()], check=True, cwd=directory)
-            # CuPy is large: that of this environment is borrowed.
+            # CuPy is large, so this environment's copy is used.
             cupy = importlib.util.find_spec("cupy")
             if cupy is not None and cupy.origin is not None:
                 environment = os.environ | {"PYTHONPATH": str(Path(cupy.origin).parent.parent)}

@@ -1,4 +1,4 @@
-"""What the tests run on: each backend that can run here, behind one callable."""
+"""Fixtures: the backends that can run here, behind one callable, and shared strategies."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ collect_ignore = ["typing"]  # programs for a type checker, some of them wrong
 
 choice._MODULES["host"] = "cuda_on_host"
 
-# Keras takes TensorFlow where nobody says otherwise before it is imported.
+# Keras uses TensorFlow unless another backend is selected before the import.
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-# Programs that tests start and interrupt inherit it if SIGINT is ignored, as in the background of a
+# Programs that tests start and interrupt would inherit an ignored SIGINT, as in the background of a
 # shell.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How many problems a property test draws, if it does not say so itself. With fewer than four, `few`
-# takes some of long lists of parameters only.
+# The number of problems that a property test draws by default. With fewer than four, `few` takes
+# only some of long parameter lists.
 EXAMPLES = int(os.environ.get("MULTISUBNET_TEST_EXAMPLES", "3"))
 ALL_PARAMETERS = 4
 hypothesis.settings.register_profile(
@@ -65,7 +65,7 @@ def pytest_report_header():
     return drawn
 
 
-@pytest.hookimpl(trylast=True)  # of the tests that were not deselected
+@pytest.hookimpl(trylast=True)  # after deselection
 def pytest_collection_modifyitems(items):
     unavailable = choice.why_unavailable()
     if unavailable["cupy"] and device.count() and any(x.get_closest_marker("gpu") for x in items):
@@ -92,12 +92,12 @@ def pytest_collection_modifyitems(items):
     ]
 )
 def backend(request):
-    """The library's functions on one backend, that take and return NumPy arrays."""
+    """The library's functions on one backend, with NumPy arrays as arguments and results."""
     return OnGpu() if request.param == "cupy" else OnHost(request.param.split()[0])
 
 
 class OnHost:
-    """A function like `affine`, and as attributes all of the library's, on NumPy arrays."""
+    """Callable as `affine`; its attributes are all functions of the library, on NumPy arrays."""
 
     def __init__(self, name):
         self.name = name
@@ -119,7 +119,7 @@ class OnHost:
 
 
 class OnGpu(OnHost):
-    """The same on CuPy arrays, made of NumPy arrays and brought back."""
+    """The same on CuPy arrays; operands are moved to the GPU and results back."""
 
     def __init__(self):
         super().__init__(None)
@@ -136,7 +136,7 @@ class OnGpu(OnHost):
 
     @classmethod
     def moved(cls, operand):
-        if isinstance(operand, list | tuple):  # layers, perhaps
+        if isinstance(operand, list | tuple):  # layers, for example
             return type(operand)(map(cls.moved, operand))
         return to_device(operand) if isinstance(operand, np.ndarray) else operand
 
@@ -150,7 +150,7 @@ class OnGpu(OnHost):
 
 
 def each(result, do):
-    """Return what a function makes of each array of a result, a tuple perhaps, with None in it."""
+    """Apply a function to each array of a result, which may be a tuple that contains None."""
     if isinstance(result, tuple):
         return tuple(each(x, do) for x in result)
     return None if result is None else do(result)
@@ -158,7 +158,7 @@ def each(result, do):
 
 @st.composite
 def normals(draw, dtype, shape, *, special_values=False):
-    """Draw an array of normally distributed numbers: the bits of their sum show its order."""
+    """Draw an array of normally distributed numbers, whose sums depend on the order."""
     dtype = np.dtype(dtype)
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     array = rng.normal(size=shape) * draw(st.sampled_from([1, 1, 1e-3, 30]))
@@ -166,7 +166,7 @@ def normals(draw, dtype, shape, *, special_values=False):
         floating = _dtypes.is_floating(dtype)
         array = array.astype(dtype) if floating else np.rint(array * 9).astype(dtype)
     if special_values and floating:
-        # bfloat16 has the exponents of float32, the largest of which becomes infinite in it.
+        # bfloat16 has float32's exponents; the largest numbers of float32 round to infinity.
         finfo = np.finfo(np.float32 if _dtypes.is_bfloat16(dtype) else dtype)
         special = [0.0, finfo.smallest_subnormal, finfo.tiny / 3, finfo.max, np.inf, np.nan]
         special = np.outer([1, -1], special).astype(dtype).ravel()
@@ -176,7 +176,7 @@ def normals(draw, dtype, shape, *, special_values=False):
 
 
 def labels(loss, numbers):
-    """Return numbers as targets that a loss is defined for; NaN stays NaN."""
+    """Turn numbers into targets for which a loss is defined; NaN stays NaN."""
     numbers = np.asarray(numbers)
     one, zero = numbers.dtype.type(1), numbers.dtype.type(0)
     with np.errstate(all="ignore"):
@@ -192,7 +192,7 @@ def labels(loss, numbers):
     return numbers
 
 
-# N, B and F about the sizes of tiles, groups, lines and runs.
+# N, B and F close to the sizes of tiles, groups, lines and runs.
 shapes_of_sums = st.tuples(
     st.integers(0, 6) | st.sampled_from([4, 15, 16, 17, 33]),
     st.integers(0, 40) | st.sampled_from([31, 32, 33, 63, 64, 65, 100]),
@@ -211,9 +211,9 @@ def problems_of_sums(
     shared=None,
     special_values=False,
 ):
-    """Draw operands of functions that sum up; what is None is drawn as well.
+    """Draw operands of functions that compute sums; optional ones may be None.
 
-    `ndim` is that of samples, `shared` has what of weight and bias all sets share.
+    `ndim` is that of samples; `shared` names the parameters that all sets share.
     """
     n_sets, n_samples, n_features = draw(shapes)
     shape = (n_sets, n_samples, n_features)[3 - (ndim or draw(st.sampled_from([2, 3]))) :]
@@ -240,7 +240,7 @@ def shape_of(problem):
 
 @pytest.fixture
 def cupy_on_host():
-    """Arrays and kernels on the host in CuPy's place; a list of the streams of launches."""
+    """Replace CuPy by arrays and kernels on the host; gives a list of the launches' streams."""
     import cupy_on_host
 
     if shutil.which("g++") is None:

@@ -1,8 +1,8 @@
 """A backend for the tests: the CUDA sources, compiled for the CPU by g++.
 
-The same .cu files go through the same launch geometry as on a GPU, so that a machine without one
-tests the kernels' indexing and arithmetic. MULTISUBNET_TEST_HOST_BUILD=sanitized has every memory
-access and every undefined operation checked; the process then needs libasan preloaded.
+The .cu files and the launch geometry are the same as on a GPU, so a machine without one tests the
+kernels' indexing and arithmetic. MULTISUBNET_TEST_HOST_BUILD=sanitized checks every memory access
+and undefined operation; the process then needs libasan preloaded.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from multisubnet._backends.cupy.networks import Networks
 
 ARRAYS = "numpy"
 BUILDS = {
-    "fast": ["-O1", "-march=native"],  # to compile takes longer than to run
+    "fast": ["-O1", "-march=native"],  # compiling takes longer than running
     "sanitized": ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
 }
 _FLAGS = ["-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-fno-strict-aliasing"]
 _WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused-function"]
 _HERE = Path(__file__).parent
 
-# As an H100 is.
+# As on an H100.
 CARD = geometry.Card(multiprocessors=132, threads=2048)
 
 serves = _operands.serves
@@ -49,7 +49,7 @@ launches = 0
 
 @contextlib.contextmanager
 def on_card(card):
-    """Launch as on another card, here and on a GPU."""
+    """Plan launches for another card, here and on a GPU."""
     with (
         mock.patch.dict(globals(), CARD=card),
         mock.patch.object(engine, "_card", return_value=card),
@@ -92,7 +92,7 @@ def affine_select(call, set_index, out):
 
 
 def _kernels_of_dtype(kernel, activation):
-    """Return the instances of a kernel's template for its dtype, which are compiled at once."""
+    """Return the instances of a kernel's template for its dtype, to compile together."""
     name, type_name = re.match(r"(\w+)<(\w+)", kernel).groups()
     key = "linear" if activation is None else activation.key
     return tuple(x for x in kernels(name, key) if x.startswith(f"{name}<{type_name},"))
@@ -159,9 +159,9 @@ def address(array):
 
 
 def run(launch, kernels=None, first=(0, 0), last=None):
-    """Run the blocks [first, last) of a launch, all of them unless told otherwise.
+    """Run the blocks [first, last) of a launch; by default all of them.
 
-    `kernels` are those that are compiled together with that of the launch.
+    `kernels` are compiled together with the kernel of the launch.
     """
     global launches
     launches += 1
@@ -178,7 +178,7 @@ class Dim3(ctypes.Structure):
 
 
 def _is_plain(array):
-    """Whether it could be an array on a GPU as it is."""
+    """Return whether the array could be on a GPU as it is."""
     places = (address(array), *array.strides)
     return array.dtype.isnative and not any(place % array.dtype.itemsize for place in places)
 
@@ -189,7 +189,7 @@ def _plain(array):
 
 @functools.cache
 def _library(kernels, build):
-    """Compile kernels of one file, or find them compiled."""
+    """Compile kernels of one file, or load them if already compiled."""
     name = kernels[0].split("<")[0]
     argument = name.title().replace("_", "")
     table = "\n".join(f'    {{"{kernel}", launch<{argument}, {kernel}>}},' for kernel in kernels)

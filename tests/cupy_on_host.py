@@ -1,15 +1,15 @@
-"""CuPy's place taken by arrays in host memory, and kernels that g++ compiled, for tests.
+"""A replacement for CuPy in tests: arrays in host memory, and kernels compiled by g++.
 
-What the package does around its kernels (adapters of other libraries, Dask's tasks) runs here
-without a GPU, and is held to what is true on one:
+The code around the kernels (adapters of other libraries, Dask's tasks) runs here without a GPU. The
+replacement enforces the rules that hold on one:
 
-- CuPy's own kernels take float32 subnormals for zeros. An operation of CuPy that rounds to, or
-  computes in, a floating dtype narrower than float64 is an AssertionError. Bytes may be moved.
-- What needs a number on the host, the truth of an array or the places of a mask, waits for the GPU
-  (and cannot be captured in a graph). It is an AssertionError.
-- Host and device arrays do not mix.
+- CuPy's own kernels flush float32 subnormals to zero. A CuPy operation that rounds to, or computes
+  in, a floating dtype narrower than float64 raises AssertionError. Moving bytes is allowed.
+- Operations that need a number on the host, such as the truth value of an array or the places of a
+  mask, wait for the GPU (and cannot be captured in a graph). They raise AssertionError.
+- Host and device arrays cannot be mixed.
 
-Operations of CuPy that do compute are listed in `computed`.
+`computed` lists the CuPy operations that are implemented.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class ndarray(np.ndarray):
             _wait(self)
         keys = key if isinstance(key, tuple) else (key,)
         if not any(x is ... for x in keys):
-            keys = *keys, ...  # an element is an array, too
+            keys = *keys, ...  # an element is also an array
         return super().__getitem__(keys)
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=(), **options):
@@ -166,7 +166,7 @@ def empty(shape, dtype=float):
 def _array(strides, shape, dtype, pointer):
     size = 0 if 0 in shape else sum((n - 1) * abs(s) for n, s in zip(shape, strides, strict=True))
     buffer = (ctypes.c_char * (size + dtype.itemsize)).from_address(pointer.ptr) if size else b""
-    if not size:  # of one element, or of none
+    if not size:  # a single element, or none
         buffer = (ctypes.c_char * dtype.itemsize).from_address(pointer.ptr or id(pointer))
     array = np.ndarray.__new__(ndarray, shape, dtype, buffer, 0, strides)
     array._memory = pointer.mem
@@ -284,7 +284,7 @@ def _cupy():
 
 @contextlib.contextmanager
 def installed():
-    """Have this in CuPy's place, and the streams of all launches in the list that is given."""
+    """Install the replacement, and record the streams of all launches in the given list."""
     streams = []
 
     def run(launch):

@@ -1,4 +1,4 @@
-"""GPUs that are there, and NumPy arrays on them, lying in memory as they did."""
+"""The GPUs of this machine, and NumPy arrays copied there with their memory layout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def count() -> int:
-    """Return how many NVIDIA GPUs the driver finds, without CuPy's help; 0 without a driver."""
+    """Return the number of NVIDIA GPUs the driver finds, without CuPy; 0 without a driver."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -20,12 +20,12 @@ def count() -> int:
 
 
 def to_device(array: np.ndarray):
-    """Return a CuPy array of the same values and strides; what no GPU has, made native."""
+    """Return a CuPy array with the same values and strides, converted to native byte order."""
     return OnDevice(array).array
 
 
 class OnDevice:
-    """A CuPy array, and the memory from its first byte to its last: what it skips included."""
+    """A CuPy array, with the memory from its first byte to its last, including gaps."""
 
     def __init__(self, array: np.ndarray):
         import cupy
@@ -47,7 +47,7 @@ class OnDevice:
         self._kept = array
 
     def bring_back(self, array: np.ndarray) -> None:
-        """Write the device's memory over that of the array which this was made from."""
+        """Copy the device's memory back to the array that this was made from."""
         if self._host.size:
             self._host[...] = self.memory.get()
             if self._kept is not array:

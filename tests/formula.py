@@ -1,4 +1,4 @@
-"""The definition, in NumPy's plainest words: what every backend must equal, bit for bit."""
+"""The definition in plain NumPy, which every backend must match bit for bit."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def mlp(
         if additive:
             n_outputs = layers[-1][0].shape[3]
             total = np.zeros((*x.shape[:2], n_outputs))
-            if intercept is not None:  # where the sum starts: it may be -0.0
+            if intercept is not None:  # the initial value of the sum, which may be -0.0
                 total[...] = intercept.astype(working).astype(float)[:, None]
             for values in results:
                 total = total + values
@@ -127,7 +127,7 @@ def _product(a, b):
 
 
 def activated(z, activation):
-    """Do what the recipe says as it is read, in float32 for float16 and bfloat16."""
+    """Apply a recipe literally, in float32 for float16 and bfloat16."""
     if z.dtype == bool or activation.key == "linear":
         return z
     x = z.astype(np.float32) if z.dtype.itemsize == 2 and z.dtype.kind not in "iu" else z
@@ -140,7 +140,7 @@ def activated(z, activation):
 
 
 def judged(prediction, target, loss):
-    """Return the loss and its derivative, as their recipes are read."""
+    """Return the loss and its derivative, applying their recipes literally."""
     recipes = loss_recipes.LOSSES[loss]
     given = Number(prediction), Number(target), form_of(prediction.dtype)
     with np.errstate(all="ignore"):
@@ -158,7 +158,7 @@ def is_bfloat16(dtype):
 
 
 def result_type(*arrays):
-    """Return the dtype that arrays have in common: the least that has all of their values."""
+    """Return the common dtype of arrays: the smallest one that holds all of their values."""
     names = {array.dtype.name for array in arrays}
     if "bfloat16" not in names:
         return np.result_type(*arrays).newbyteorder("=")
@@ -172,15 +172,14 @@ def cast(values, dtype):
     if not is_bfloat16(dtype) or is_bfloat16(values.dtype):
         return values.astype(dtype)
     x = values.astype(float)
-    _, exponent = np.frexp(x)  # of a fraction from 1/2 to 1
+    _, exponent = np.frexp(x)  # the fraction is from 1/2 to 1
     step = np.ldexp(1.0, np.maximum(exponent, -125) - 8)
     with np.errstate(over="ignore"):
         rounded = (np.rint(x / step) * step).astype(np.float32)
     return (rounded.view(np.uint32) >> np.uint32(16)).astype(np.uint16).view(dtype)
 
 
-# Sums, for which operands are cast to float32 if they are float16, bfloat16 and float32, else to
-# float64.
+# Sums: operands are cast to float32 if they are float16, bfloat16 or float32, else to float64.
 
 
 def mean_loss(*operands, **kwargs):
@@ -256,7 +255,7 @@ def closed_form(x, w, b, t, factor, weighted):
     value = spread * distance * distance + offset * offset + rest
     by_weight, by_bias = spread * distance + offset * mean_x, offset
     if weighted:
-        some = size != count  # without negative weights these are 0 but for roundings
+        some = size != count  # without negative weights these are 0 up to rounding
         drift, tilt, shift = (mean(y) * some for y in (x, x * left_over, left_over))
         tilt, shift = tilt * unit_t, shift * unit_t
         value = value + 2.0 * (distance * (offset * drift - tilt) - offset * shift)
@@ -267,7 +266,7 @@ def closed_form(x, w, b, t, factor, weighted):
 
 
 def units(columns):
-    """Return the power of two of the largest size in each column, if squares may not fit."""
+    """Return the power of two of the largest value in each column, if squares may overflow."""
     largest = abs(columns.astype(float)).max(0, initial=0.0)
     if columns.dtype == np.float32:
         return np.ones_like(largest)
@@ -350,7 +349,7 @@ def broadcast(samples, weight, bias):
 
 
 def factors(weights, dtype, length):
-    """Return weights of a mean, and by what it is divided."""
+    """Return the weights of a mean, and its divisor."""
     if weights is None:
         return np.ones(1, dtype), float(length)
     largest = abs(weights.astype(float)).max(initial=0.0)
@@ -376,7 +375,7 @@ def slope_of(z, activation, slope):
 
 
 def summed(terms):
-    """Add up terms along the first axis: runs of 32, blocks of 4096 in float64, a tree of these."""
+    """Sum terms along the first axis: runs of 32, blocks of 4096 in float64, then a tree."""
     length, *shape = terms.shape
     blocks = np.zeros((-(-length // 4096), *shape))
     for i in range(0, length, 32):
@@ -388,7 +387,7 @@ def summed(terms):
 
 
 def tree(values):
-    """Add up neighbours, then neighbours of these, and so on; an odd last one is carried up."""
+    """Add neighbours level by level; an odd last one is carried up."""
     if not len(values):
         return np.zeros(values.shape[1:])
     values = list(values)
@@ -399,13 +398,13 @@ def tree(values):
 
 
 class Number:
-    """An array that does what a recipe asks of a Real, Bits or Boolean, at once."""
+    """An array with the operations of Real, Bits and Boolean, evaluated immediately."""
 
     def __init__(self, array):
         self.array = np.asarray(array)
 
     def _like(self, other):
-        """The other operand; Python's numbers are rounded to this one's dtype."""
+        """The other operand; Python numbers are rounded to this array's dtype."""
         return other.array if isinstance(other, Number) else self.array.dtype.type(other)
 
     def constant(self, value):

@@ -1,6 +1,6 @@
-"""The definition of losses and gradients of networks with hidden layers, in plainest words.
+"""The definition of losses and gradients of networks with hidden layers, in plain NumPy.
 
-Every backend must equal it, bit for bit. A value of one unit is an array (N, B).
+Every backend must match it bit for bit. The values of a unit are an array (N, B).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ CATEGORICAL = "categorical_crossentropy_from_logits"
 
 
 class Network(NamedTuple):
-    """One network of each set: of each layer its weights [j][k], and values of its units."""
+    """One network of each set: weights [j][k] of each layer, and values of its units."""
 
     weights: list[Any]
     sums: list[Any]
-    values: list[Any]  # of the inputs first
+    values: list[Any]  # inputs first
 
 
 class Model(NamedTuple):
@@ -174,7 +174,7 @@ def mlp_mean_loss_and_grad(
         if t.ndim == 1:
             t = np.broadcast_to(t[:, None, None], (n_samples, n_subnets, wide))
         elif additive or (t.ndim == 2 and n_outputs > 1 and loss != CATEGORICAL):
-            t = np.broadcast_to(t[:, None], (n_samples, n_subnets, wide))  # of S = 1
+            t = np.broadcast_to(t[:, None], (n_samples, n_subnets, wide))  # for S = 1
         t = t.reshape(n_samples, n_subnets, wide)
 
         def weighted(x):

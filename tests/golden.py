@@ -1,8 +1,8 @@
 """Golden bits: the SHA-256 of results for a fixed table of inputs.
 
-Backends that agree may still be wrong together. The hashes in golden.json say what the bits are;
-where a change of them is meant, `python tests/golden.py` writes them anew, and the change needs a
-line in the CHANGELOG, because users' bits change.
+Backends that agree may still be wrong together. The hashes in golden.json define the bits. After an
+intended change, `python tests/golden.py` rewrites them. It needs a line in the CHANGELOG, because
+users' bits change.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ ACTIVATIONS = [
     )
     for function in (activation, activation.derivative)
 ]
-ACTIVATION_OF = {"binary_crossentropy": "sigmoid", "poisson": "softplus"}  # they want p > 0
+ACTIVATION_OF = {"binary_crossentropy": "sigmoid", "poisson": "softplus"}  # they need p > 0
 FILE = Path(__file__).with_suffix(".json")
 
 
 def operands(dtype: str) -> list[np.ndarray]:
-    """Return samples, weight and bias: half special values, half evenly drawn bits."""
+    """Return samples, weight and bias: half special values, half uniformly drawn bits."""
     dtype = np.dtype(dtype)
     shapes = [(37, 53), (11, 53), (11, 53)]
     parts = 2 if dtype.kind == "c" else 1
@@ -68,7 +68,7 @@ def _of_bits(bits: np.ndarray, dtype: np.dtype, parts: int) -> np.ndarray:
     finfo = np.finfo(numbers.dtype)
     special = [0.0, 1.0, finfo.tiny, finfo.smallest_subnormal, finfo.tiny / 2, finfo.max, np.inf]
     special = np.array([sign * x for x in [*special, np.nan] for sign in (1, -1)], numbers.dtype)
-    # Every other number has its exponent near that of 1, where sums are rounded.
+    # Every other number has an exponent near that of 1, so that sums are rounded.
     numbers = np.where(bits & np.uint64(1), numbers, _moderate(bits, numbers.dtype))
     numbers[::5] = special[(bits[::5] >> np.uint64(5)) % np.uint64(len(special))]
     return numbers.view(dtype)
@@ -88,7 +88,7 @@ def moderate(dtype: str, *shapes: tuple[int, ...]) -> list[np.ndarray]:
 
 
 def digest(array: np.ndarray) -> str:
-    """Return the SHA-256 of an array's little-endian bytes, every NaN being the same."""
+    """Return the SHA-256 of an array's little-endian bytes, with all NaNs made equal."""
     array = np.ascontiguousarray(array)
     if array.dtype.kind in "fc":
         parts = array.view(array.real.dtype)
@@ -97,7 +97,7 @@ def digest(array: np.ndarray) -> str:
 
 
 def digest_of_all(arrays: tuple[np.ndarray, ...]) -> str:
-    """Return the SHA-256 of some arrays of floats, one after the other."""
+    """Return the SHA-256 of several float arrays, in order."""
     return digest(np.concatenate([array.ravel() for array in arrays], dtype=float))
 
 
@@ -123,7 +123,7 @@ def _of_affine(functions) -> dict[str, str]:
             hashes[f"affine {dtype} {activation!r}"] = digest(result)
     for dtype in ("int16", "float16", "float32", "complex64"):
         samples, weight, bias = operands(dtype)
-        index = np.arange(len(samples)) ** 2 % (len(weight) + 2)  # some of which are not there
+        index = np.arange(len(samples)) ** 2 % (len(weight) + 2)  # some are out of range
         result = functions.affine_select(samples, weight, bias, index, check=False)
         hashes[f"affine_select {dtype}"] = digest(result)
     return hashes
@@ -140,7 +140,7 @@ def _of_mlp(functions) -> dict[str, str]:
         layers = list(zip(rest[::2], rest[1::2], strict=True))
         layers[1] = layers[1][0]  # without a bias
         inputs = np.arange(2 * n_subnets).reshape(n_subnets, 2) ** 2 % 6
-        index = np.arange(len(samples)) ** 2 % (n_sets + 2)  # some of which are not there
+        index = np.arange(len(samples)) ** 2 % (n_sets + 2)  # some are out of range
         for activation in ("relu", ("tanh", "elu")):
             options = {"activation": activation, "output_activation": "sigmoid", "inputs": inputs}
             name = f"{dtype} {activation}"
@@ -204,7 +204,7 @@ def _of_mlp_sums(functions) -> dict[str, str]:
 
 
 def table_of_bfloat16(functions=ms) -> dict[str, str]:
-    """Return the hash of every case of bfloat16, which needs ml_dtypes; results are in float32."""
+    """Return the hash of every bfloat16 case (needs ml_dtypes); results are in float32."""
     hashes = {}
     samples, weight, bias = of_bfloat16(operands("float32"))
     integers, halves = operands("int8")[1], operands("float16")[2]
@@ -219,7 +219,7 @@ def table_of_bfloat16(functions=ms) -> dict[str, str]:
     for activation in ACTIVATIONS:
         result = functions.affine(samples, weight, bias, activation=activation)
         note(f"affine {activation!r}", result)
-    index = np.arange(len(samples)) ** 2 % (len(weight) + 2)  # some of which are not there
+    index = np.arange(len(samples)) ** 2 % (len(weight) + 2)  # some are out of range
     note("affine_select", functions.affine_select(samples, weight, bias, index, check=False))
     for dtype in ("int32", "float64"):
         out = np.empty((11, 37, 53), weight.dtype)
@@ -242,7 +242,7 @@ def table_of_bfloat16(functions=ms) -> dict[str, str]:
 
 
 def of_bfloat16(arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """Return the upper halves of float32's."""
+    """Return the upper halves of float32 numbers."""
     bits = ((x.view(np.uint32) >> np.uint32(16)).astype(np.uint16) for x in arrays)
     return [x.view("bfloat16") for x in bits]
 
@@ -279,7 +279,7 @@ def _judgement(functions, data, weighted, loss, activation) -> str:
     weight, bias, samples, targets, factors = data
     options = {"loss": loss, "activation": activation}
     options["sample_weight"] = abs(factors) if weighted else None
-    # The bits that there were before targets that a loss is not defined for were an error.
+    # These bits predate the check of targets.
     with mock.patch.object(loss_problem, "check_targets"):
         found = functions.mean_loss_and_grad(samples, weight, bias, targets, **options)
     return digest_of_all(found)

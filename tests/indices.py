@@ -1,4 +1,4 @@
-"""Indices of sets, of every integer dtype, around the sizes that its numbers end at."""
+"""Set indices of every integer dtype, close to the limits of the dtype."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COUNTS = [1, 2, 5, 300, 40000, *(2**bits + d for bits in (7, 8, 15, 16) for d in
 
 @st.composite
 def indices(draw, wrong=False):
-    """Draw N and an index, as an array of any dtype, with sets that there are not if `wrong`."""
+    """Draw N and an index, an array of any dtype; with `wrong`, some are out of range."""
     n_sets, dtype = draw(st.sampled_from(COUNTS)), np.dtype(draw(st.sampled_from(DTYPES)))
     limits = np.iinfo(dtype)
     last = min(n_sets - 1, limits.max)
@@ -26,12 +26,12 @@ def indices(draw, wrong=False):
 
 
 def is_there(n_sets, index):
-    """Return which of an index are sets."""
+    """Return which indices are in range."""
     return np.array([0 <= int(i) < n_sets for i in index], bool)
 
 
 def selected(n_sets, index):
-    """Return the rows of weights (N, 1), 1, 2, 3, ..., and NaN for sets that there are not."""
+    """Return the rows of weights (N, 1), 1, 2, 3, ..., and NaN for out-of-range indices."""
     rows = [int(i) + 1.0 if 0 <= int(i) < n_sets else np.nan for i in index]
     return np.array(rows, np.float32).reshape(-1, 1)
 

@@ -1,9 +1,9 @@
-"""A memory pool that has memory left exactly when CuPy's own would: the simplest one that does.
+"""The simplest memory pool that has memory left exactly when CuPy's own would.
 
-As in CuPy 14.2: a block belongs to the handle of the stream on which it was allocated, and only
-allocations on that stream use it again; a smaller one splits it; the limit counts all blocks, those
-that are free as well; only a block that is free as a whole can be given back. The driver gives the
-handle of a stream that is gone to the next one.
+As in CuPy 14.2, a block belongs to the handle of the stream on which it was allocated, and only
+allocations on that stream reuse it. A smaller allocation splits it. The limit counts all blocks,
+including free ones. Only a completely free block can be returned to the driver. The driver reuses
+the handle of a destroyed stream for the next one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Pool:
     def __init__(self, limit: int):
         self.limit = limit
         self._blocks: list[_Block] = []
-        self._streams: list[Any] = []  # at each place, which is its handle, a stream or None
+        self._streams: list[Any] = []  # indexed by handle: a stream or None
 
     def malloc(self, size: int) -> Any:
         size = -(-size // _UNIT) * _UNIT
@@ -102,7 +102,7 @@ class _Part:
 
 
 class _Owner:
-    """What an array's memory holds on to: frees it when the array is gone."""
+    """The owner of an array's memory: frees it when the array is deleted."""
 
     def __init__(self, memory: Any, part: _Part):
         self.memory, self.part = memory, part

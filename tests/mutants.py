@@ -1,9 +1,9 @@
-"""Break the code on purpose, one place at a time: the tests must see each of the breakages.
+"""Break the code on purpose, one place at a time: the tests must notice each breakage.
 
 `make mutants` runs this. Each mutant is made in a copy of the tree, and its tests run there. If it
-survives, a test is missing. There are mutants of each kind of rule: the order of operations and
+survives, a test is missing. There are mutants for each kind of rule: the order of operations and
 sums, rounding, tails, indices, barriers, cached code and plans, files that are complete or absent.
-Constants and texts have none: those would only freeze them.
+There are none for constants and texts, because those would only freeze them.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-_LONGEST = 1800  # seconds, for the tests of a mutant: one that waits for ever is seen, too
+_LONGEST = 1800  # seconds for the tests of a mutant; also detects endless waiting
 
 
 class Mutant(NamedTuple):
-    """A breakage: `old` stands once in `file`, and becomes `new`; `tests` is what sees it first."""
+    """A breakage: `old` occurs once in `file` and becomes `new`; `tests` notice it first."""
 
     what: str
     file: str
@@ -834,7 +834,7 @@ MUTANTS = [
 def run_tests(tests: str, mutant: Mutant | None, built: str) -> subprocess.CompletedProcess[str]:
     """Run some tests on a copy of the tree with one breakage, or none.
 
-    `built` is a folder for compiled kernels, which are found there by what they are made from.
+    `built` is a folder for compiled kernels, keyed by their sources.
     """
     with tempfile.TemporaryDirectory() as directory:
         tree = Path(directory) / "multisubnet"
@@ -861,7 +861,7 @@ def run_tests(tests: str, mutant: Mutant | None, built: str) -> subprocess.Compl
 
 
 def main() -> None:
-    """Test every mutant, or those with names that are given, and say which survive."""
+    """Test every mutant, or those named, and report which survive."""
     mutants = [x for x in MUTANTS if x.what in sys.argv[1:]] or MUTANTS
     survivors, failures = [], {}
     with tempfile.TemporaryDirectory() as built, ThreadPoolExecutor(os.cpu_count()) as pool:

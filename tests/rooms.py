@@ -1,4 +1,4 @@
-"""Which files of the package import which: what tests of its layout look at."""
+"""The imports between files of the package, for tests of its layout."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def files() -> list[Path]:
 
 
 def imports_of(file: Path) -> set[Path]:
-    """Return the files of the package that a file imports, at any place in it, itself left out.
+    """Return the files of the package that a file imports, anywhere in it, except itself.
 
-    What is for type checkers alone is no import.
+    Imports for type checkers do not count.
     """
     found = set()
     for node in _nodes(ast.parse(file.read_text(encoding="utf-8"))):
@@ -43,7 +43,7 @@ def _nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _file_of(name: str) -> Path:
-    """Return the file of a module, or of the module that has a name."""
+    """Return the file of a module, or of the module that defines a name."""
     path = PACKAGE.parent.joinpath(*name.split("."))
     if path.with_suffix(".py").is_file():
         return path.with_suffix(".py")

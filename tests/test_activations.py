@@ -1,4 +1,4 @@
-"""Activations: the same bits on every backend, close to their true values, and what users name."""
+"""Activations: the same bits on every backend, accuracy, and the names that users give."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ids = repr
 
 
 def at(backend, activation, x):
-    """Apply an activation to each number of a 1-D array, by whole rows."""
+    """Apply an activation to each number of a 1-D array, in whole rows."""
     n_features = 64
     samples = np.resize(x, (-(-len(x) // n_features), n_features))
     weight = np.ones((1, n_features), x.dtype)
@@ -45,7 +45,7 @@ def at(backend, activation, x):
 
 
 def test_each_name_has_a_recipe():
-    assert [*RECIPES] == [*_activation.NAMES]  # in the order of messages
+    assert [*RECIPES] == [*_activation.NAMES]  # the order used in messages
 
 
 @pytest.mark.parametrize("name", few(RECIPES, 8))
@@ -68,7 +68,7 @@ def test_agreement_over_every_float16(backend, activation):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", BOTH, ids=ids)
 def test_agreement_over_the_whole_range(backend, activation, dtype):
-    # Evenly spaced bits; and numbers near 0, in the same order as their bits.
+    # Uniformly spaced bits; and numbers near 0, in the order of their bits.
     n, width = 20_000, 8 * np.dtype(dtype).itemsize
     bits = np.arange(n, dtype=np.uint64) * np.uint64((1 << width) // n)
     x = np.concatenate(
@@ -102,7 +102,7 @@ def test_into_out(backend, data, problem, activation):
     assert (whole[..., ::2] == 42).all()
 
 
-# Where recipes switch, or have their hardest values.
+# Points where recipes switch, or have their hardest values.
 HARD = [0.0, 1e-30, 1e-8, 1e-3, 0.1, 0.34, 0.3466, 0.35, 0.5, 0.69, 0.7, 1.0, 1.278, 2.0, 3.0, 4.0]
 HARD += [5.0, 6.0, 8.6, 9.02, 10.0, 12.9, 13.5, 15.0, 18.7, 20.0, 37.5, 40.0, 86.5, 87.5, 88.6]
 
@@ -110,7 +110,7 @@ HARD += [5.0, 6.0, 8.6, 9.02, 10.0, 12.9, 13.5, 15.0, 18.7, 20.0, 37.5, 40.0, 86
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", BOTH, ids=ids)
 def test_accuracy(activation, dtype):
-    # `make exhaustive` looks at every float32.
+    # `make exhaustive` tests every float32.
     rng = np.random.default_rng(0)
     finfo = np.finfo(dtype)
     far = 103 if dtype == "float32" else 745
@@ -146,7 +146,7 @@ def test_nan_gives_nan(backend, activation, dtype):
 
 
 INF = np.inf
-LIMITS = {  # at -inf, 0 and inf; then of the derivative
+LIMITS = {  # at -inf, 0 and inf; then those of the derivative
     "linear": (-INF, 0, INF, 1, 1, 1),
     "relu": (0, 0, INF, 0, 0, 1),
     "relu6": (0, 0, 6, 0, 0, 0),

@@ -1,4 +1,4 @@
-"""Arrays of other libraries go to their adapter, and to no other one."""
+"""Arrays of other libraries go to their own adapter only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Tensor:
 
 
 class Special(Tensor):
-    """One of its kind."""
+    """An array of the same library."""
 
 
 class Lazy:
@@ -29,7 +29,7 @@ class Lazy:
 
 @pytest.fixture
 def calls():
-    """What two adapters were called with, of libraries that are imported."""
+    """The arguments with which two adapters were called, for imported libraries."""
     seen = []
 
     def taking(name):

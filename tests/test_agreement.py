@@ -1,4 +1,4 @@
-"""Every backend equals the formula, bit for bit, on whatever Hypothesis thinks of."""
+"""Every backend equals the formula bit for bit, on problems drawn by Hypothesis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ set_axes = st.sampled_from([0, 1])
 
 
 def normals(dtype, n_sets, n_samples, n_features):
-    """Return a problem in which nearly every rounding shows, as it rarely does in drawn values."""
+    """Return a problem in which nearly every rounding matters, which is rare in drawn values."""
     rng = np.random.default_rng(0)
     shapes = [(n, n_features) for n in (n_samples, n_sets, n_sets)]
     if np.dtype(dtype).kind == "c":
@@ -44,8 +44,8 @@ def test_affine(backend, problem, set_axis):
     data=st.data(),
 )
 def test_affine_past_every_block(backend, problem, set_axis, data):
-    # With few blocks to fill the card, and few threads in each, they walk over many sets; vectors
-    # of features that come again soon are those of several rows.
+    # With few blocks per card and few threads per block, threads walk over many sets, and vectors
+    # of features that repeat soon belong to several rows.
     with tiles.small(data.draw):
         result = backend(*problem, set_axis=set_axis)
     assert_same_bits(result, formula.affine(*problem, set_axis=set_axis))
@@ -60,7 +60,7 @@ def test_affine_of_one_set_is_its_part_of_all(backend, problem):
 
 @st.composite
 def outs(draw, shape, dtype):
-    """Draw an `out`, and the array of which it is a part."""
+    """Draw an `out`, and the array that it is a part of."""
     castable = [d for d in DTYPES if np.can_cast(dtype, d, "same_kind")]
     out_dtype = np.dtype(draw(st.sampled_from(castable)))
     if draw(st.booleans()):
@@ -135,7 +135,7 @@ def test_affine_into_out_that_overlaps_an_operand(
 @pytest.mark.large
 @pytest.mark.parametrize("name", ["samples", "weight", "bias", "out"])
 def test_affine_beyond_32_bit_offsets(backend, name):
-    # Two sets (or samples) more than 2^31 bytes apart; the pages between are never touched.
+    # Two sets (or samples) more than 2^31 bytes apart; pages between them are never touched.
     far = (1 << 31) + 16
     memory = np.empty(far + 1024, np.int8)
 

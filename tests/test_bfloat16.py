@@ -1,4 +1,4 @@
-"""bfloat16: float32's operations, each rounded to its upper half, on every backend."""
+"""bfloat16: float32's operations, each result rounded to its upper half, on every backend."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_activations_of_every_number(backend):
 @given(problem=selections(dtypes=["bfloat16"]) | selections(dtypes=NARROW, mixed_dtypes=True))
 def test_affine_select(backend, problem):
     samples, weight, bias, index = problem
-    index = index.astype(np.int64) + (np.arange(len(index)) % 3 == 0) * 7  # no set there
+    index = index.astype(np.int64) + (np.arange(len(index)) % 3 == 0) * 7  # out of range
     result = backend.affine_select(samples, weight, bias, index, activation="elu", check=False)
     desired = formula.affine_select(samples, weight, bias, index, activation="elu")
     assert_same_bits(result, desired)
@@ -97,11 +97,11 @@ def test_other_dtypes_into_out_of_bfloat16(backend, problem):
     desired = formula.affine(*problem)
     out = np.full(desired.shape, 42, BFLOAT16)
     backend(*problem, out=out)
-    if desired.dtype.name not in ("int64", "uint64"):  # which float64 does not have
+    if desired.dtype.name not in ("int64", "uint64"):  # float64 cannot hold all of these
         assert_same_bits(out, formula.cast(desired, BFLOAT16))
 
 
-# What lies about halfway between two numbers of bfloat16, but not quite, is rounded once.
+# Values almost halfway between two bfloat16 numbers are rounded once.
 
 
 @given(
@@ -174,7 +174,7 @@ def test_stats(backend, problem):
 
 
 def test_a_sum_in_float64_is_rounded_once(backend):
-    # Over two runs of samples: halfway between two numbers of bfloat16, and a little more.
+    # Over two runs of samples: halfway between two bfloat16 numbers, and a little more.
     cotangent = np.zeros((1, 64, 1), np.float32)
     cotangent[0, [0, 32], 0] = 1 + 2.0**-8, 2.0**-40
     one = np.ones((1, 1), BFLOAT16)
@@ -182,7 +182,7 @@ def test_a_sum_in_float64_is_rounded_once(backend):
     assert_same_bits(found, np.array([[1 + 2.0**-7]], BFLOAT16))
 
 
-# What has bfloat16 in common with other dtypes.
+# The common dtype of bfloat16 and others.
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_the_dtype_in_common(others, expected):
     "dtype", ["float8_e4m3fnuz", "float8_e4m3b11fnuz", "float8_e5m2", "int4", "int1", "uint1"]
 )
 def test_other_dtypes_of_ml_dtypes_are_refused(dtype):
-    # The characters of some are those of NumPy's own dtypes, or bfloat16's.
+    # Some have the characters of NumPy's own dtypes, or of bfloat16.
     if not hasattr(ml_dtypes, dtype):
         pytest.skip(f"ml_dtypes {ml_dtypes.__version__} has no {dtype}")
     array = np.ones((2, 3)).astype(getattr(ml_dtypes, dtype))
@@ -282,7 +282,7 @@ def test_a_file_whose_dtype_is_not_there_says_what_is_missing(tmp_path, monkeypa
 
 
 def test_results_in_files(tmp_path):
-    # None of 16 bits that nobody could read.
+    # There are no 16-bit files that nothing could read.
     result = np.ones((2, 3), BFLOAT16)
     for name in ("result.npy", "result.npz"):
         with pytest.raises(ValueError, match=r"loss has dtype bfloat16, which .npy and .npz"):

@@ -1,4 +1,4 @@
-"""The command line: what it computes, and what it says where it cannot."""
+"""The command line: its results, and its error messages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PREDICT = ["predict", "x.npy", "w.npz", "-o", "out.npy"]
 
 @pytest.fixture(autouse=True)
 def files(tmp_path, monkeypatch):
-    """A folder with inputs, which is the current one."""
+    """A folder with inputs, as the current directory."""
     monkeypatch.chdir(tmp_path)
     np.save("x.npy", SAMPLES)
     np.save("y.npy", TARGETS)
@@ -233,7 +233,7 @@ def test_losses_in_a_file(capsys, suffix, best):
 
 
 def errors(arguments, capsys):
-    """Return the one line that an error is told in."""
+    """Return the single line of an error message."""
     before = sorted(os.listdir())
     assert main(arguments) == 1
     told = capsys.readouterr()
@@ -366,7 +366,7 @@ GIB = 1 << 30
     [(16 * GIB, None, GIB), (2 * GIB, None, GIB // 2), (16 * GIB, 3 * GIB, 3 * GIB // 4)],
 )
 def test_the_memory_that_is_taken_by_itself(tmp_path, monkeypatch, machine, group, limit):
-    """A quarter of what there is, also in a container, and at most 1 GiB."""
+    """A quarter of the available memory, also in a container, and at most 1 GiB."""
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/meminfo").write_text(f"MemAvailable: {machine // 1024} kB\n")
     (tmp_path / "proc/self/statm").write_text("9999 10000 999 0 0 0 0\n")
@@ -465,7 +465,7 @@ CLOSED = [">&-", "2>&-", "<&- >&- 2>&-"]
     ],
 )
 def test_closed_streams(closed, command, code):
-    """As cron and daemons start programs: what would be printed goes nowhere, and nowhere else."""
+    """As started by cron and daemons: output goes nowhere."""
     line = f"exec '{sys.executable}' -m multisubnet {command} {closed}"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True)
@@ -527,7 +527,7 @@ def test_a_number_of_sets_of_many_digits(capsys, best):
 
 @pytest.mark.parametrize("upper", [str.upper, str.title])
 def test_ends_of_names_in_upper_case(upper):
-    """As cameras, old systems and Windows write them."""
+    """As written by cameras, old systems and Windows."""
     for end in (".npz", ".safetensors"):
         SETS.save(f"sets{upper(end)}")
         assert ms.WeightSets.load(f"sets{upper(end)}") == SETS
@@ -542,7 +542,7 @@ def test_ends_of_names_in_upper_case(upper):
 
 
 def test_main_in_a_thread():
-    """Where no handler of signals can be set."""
+    """A thread cannot install signal handlers."""
     codes = []
     thread = threading.Thread(target=lambda: codes.append(main(PREDICT)))
     thread.start()

@@ -1,4 +1,4 @@
-"""squared_error of linear subnetworks, by its closed form: nothing cancels, on any backend."""
+"""squared_error of linear subnetworks in closed form: no cancellation on any backend."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_agreement_however_it_is_cut_into_pieces(backend, data, case):
 
 @functools.cache
 def many(n_samples, n_features, dtype):
-    """Return operands and weights of many samples, and what should come of them."""
+    """Return operands and weights of many samples, and the expected results."""
     operands, factors = operands_of(2, n_samples, n_features, dtype)
     return operands, factors, formula.mean_loss_and_grad(*operands, sample_weight=factors)
 
@@ -86,7 +86,7 @@ def test_many_samples(name, shape, dtype):
     with ms.use_backend(name):
         result = ms.mean_loss_and_grad(*operands, sample_weight=factors)
         assert_all_same_bits(result, desired)
-        # Not all of the CPU engine takes arrays that are not contiguous.
+        # The CPU engine does not take all arrays that are not contiguous.
         operands = [np.repeat(x, 2, axis=0)[::2] for x in operands]
         result = ms.mean_loss_and_grad(*operands, sample_weight=factors)
         assert_all_same_bits(result, desired)
@@ -97,7 +97,7 @@ def test_many_samples(name, shape, dtype):
     [(1, 3 << 12, "float64"), (1, 1 << 14, "float32"), (2, 1 << 12, "float32")],
 )
 def test_chunks_of_samples(backend, n_features, elements, dtype):
-    # Of one to four blocks of eight, and of one feature; in float64 the order of sums shows.
+    # One to four blocks of eight, with one feature; in float64 the order of sums matters.
     operands, factors, desired = many(28_700, n_features, dtype)
     with tiles.of(moment_elements=elements, moment_width=1):
         result = backend.mean_loss_and_grad(*operands, sample_weight=factors)
@@ -112,7 +112,7 @@ def test_many_sets(backend):
 
 
 def exactly(samples, weight, bias, targets, factors):
-    """Return the loss of each subnetwork and its gradients without a rounding, then rounded."""
+    """Return the exact loss of each subnetwork and its gradients, rounded at the end."""
     x, w, b, t, factor = (
         np.vectorize(Fraction, otypes=[object])(array.astype(float))
         for array in (samples, weight[:, None], bias[:, None], targets, factors[:, None])
@@ -127,13 +127,13 @@ def exactly(samples, weight, bias, targets, factors):
 
 
 def spread_out(n_samples, mean=0.0, dtype="float64"):
-    """Return operands of 3 sets, 4 features of this mean and of a standard deviation of 1."""
+    """Return operands of 3 sets and 4 features with this mean and standard deviation 1."""
     rng = np.random.default_rng(n_samples)
     samples = mean + rng.normal(size=(n_samples, 4))
     targets = 0.5 * mean - 3 * samples + 0.1 * rng.normal(size=(n_samples, 4))
     weight = rng.normal(size=(3, 4))
     bias = -mean * weight
-    # The second set fits but for a little, the last one as well as can be.
+    # The second set fits almost perfectly, the last one as well as possible.
     x, t = samples.astype(np.longdouble), targets.astype(np.longdouble)
     centred = x - x.mean(0)
     weight[2] = (centred * t).mean(0) / (centred * centred).mean(0)
@@ -150,12 +150,12 @@ def spread_out(n_samples, mean=0.0, dtype="float64"):
 def test_close_to_the_exact_result(dtype, mean, weighted, n_samples):
     operands, factors = spread_out(n_samples, mean, dtype)
     loss, *gradients, size = exactly(*operands, factors if weighted else np.ones(n_samples))
-    # Gradients are rounded to the dtype of the weight in the end.
+    # Gradients are finally rounded to the dtype of the weight.
     operands = [x.astype(float) for x in operands]
     options = {"sample_weight": factors if weighted else None, "per_feature": True}
     result, *of_result = ms.mean_loss_and_grad(*operands, **options)
     assert (result >= 0).all()
-    # The root of the loss is off by some roundings of itself, and of terms that cancel in it.
+    # The root of the loss has the error of some roundings of itself, and of cancelling terms.
     rounding = 32 * np.finfo(float).eps
     error = rounding * size
     root = np.sqrt(loss)

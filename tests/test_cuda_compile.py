@@ -1,4 +1,4 @@
-"""The kernels as NVRTC compiles them for CuPy: no GPU is needed to read what comes out."""
+"""The kernels as NVRTC compiles them for CuPy, which can be examined without a GPU."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ needs_nvrtc = pytest.mark.skipif(not ARCHITECTURES, reason="NVRTC is not install
 
 
 def keys_of(template):
-    """Return the activations with which a kernel is looked at."""
+    """Return the activations for which a kernel is examined."""
     return KEYS if template == "affine" else ["linear", "tanh", "gelu_tanh_derivative"]
 
 
@@ -53,7 +53,7 @@ def of_sums(loss, activation, outputs, dtype, layout="losses", *, weighted=False
 
 
 def few_sums(dtype):
-    """Return instances for whatever is summed up."""
+    """Return instances for all kinds of sums."""
     mean_and_spread = "squared_error", "tanh", ("loss", "error"), dtype, "statistics"
     return [
         of_sums("product", "linear", ("loss",), dtype, "total"),
@@ -115,7 +115,7 @@ def of_closed_form():
 
 
 def compiled(target, names, source=None):
-    """Compile kernels as CuPy does: it puts -ftz=true behind our options, and the last one wins."""
+    """Compile kernels as CuPy does: it appends -ftz=true to our options, and the last one wins."""
     options = ("-std=c++17", "-ftz=true", f"-arch={target}", "--ptxas-options=-v")
     source = source or sources.source(names[0].split("<")[0] + ".cu", tuple(names))
     program = nvrtc.createProgram(source, "kernels.cu", (), ())
@@ -135,7 +135,7 @@ def ptx(names, source=None):
 
 
 def broken_promises(text):
-    """Return the instructions that flush, contract, approximate or leave the registers."""
+    """Return the instructions that flush, contract, approximate or use local memory."""
     return set(
         re.findall(r"\S*\.ftz\S*|\bfma\S*|\bmad\.\S*f\d\d|\S*\.approx\S*|\S+\.local\S*", text)
     )
@@ -154,10 +154,10 @@ def broken_promises(text):
 def test_every_kernel_stays_in_registers(arch, template):
     keys = ["linear"]
     if arch in (ARCHITECTURES[0], ARCHITECTURES[-1]):
-        # All of them take minutes: with fewer examples than by default, it is one of the longest.
+        # All of them take minutes; with few examples, only the longest ones are compiled.
         keys = keys_of(template) if EXAMPLES >= 200 else ["linear", "gelu_derivative"]
     names = few([name for key in keys for name in affine.kernels(template, key)], 12)
-    # Two blocks of 256 threads fit in a multiprocessor; one, where a thread has 16 bytes of a row.
+    # Two blocks of 256 threads fit on a multiprocessor, or one if a thread has 16 bytes of a row.
     of_bytes = [name for name in names if re.match(r"affine\w*_runs<(boolean|u?int8),", name)]
     assert most_registers(arch, [name for name in names if name not in of_bytes]) <= 128
     if of_bytes:
@@ -168,7 +168,7 @@ def test_every_kernel_stays_in_registers(arch, template):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("arch", few(ARCHITECTURES, 2))
 def test_sums_stay_in_registers(arch, dtype):
-    # Two blocks of 256 threads fit in a multiprocessor.
+    # Two blocks of 256 threads fit on a multiprocessor.
     every = arch in (ARCHITECTURES[0], 80, 90, 100, ARCHITECTURES[-1])
     assert most_registers(arch, few(many_sums(dtype), 12) if every else few_sums(dtype)) <= 128
 
@@ -180,7 +180,7 @@ def test_finish_and_the_closed_form_stay_in_registers(arch):
         assert most_registers(arch, names) <= 128
 
 
-NETWORKS = {  # registers that a thread may take: multiprocessors have 65,536
+NETWORKS = {  # registers per thread; multiprocessors have 65,536
     ((1, 8, 8, 1), "f4", False): 128,
     ((1, 16, 16, 1), "f4", False): 168,
     ((1, 16, 16, 1), "f4", True): 168,
@@ -233,7 +233,7 @@ def test_networks_that_go_through_memory_stay_in_registers(arch):
 
 
 CATEGORICAL = "categorical_crossentropy_from_logits"
-LOSSES_OF_NETWORKS = {  # registers that a thread may take
+LOSSES_OF_NETWORKS = {  # registers per thread
     ((1, 8, 8, 1), "squared_error", "f4"): 128,
     ((1, 16, 16, 1), "squared_error", "f4"): 168,
     ((1, 16, 16, 1), "log_cosh", "f8"): 168,
@@ -326,7 +326,7 @@ def test_weights_are_read_16_bytes_at_a_time_for_all_samples_of_a_thread(sizes, 
     bytes_ = np.dtype(dtype).itemsize
     text = ptx([launch.kernel])
     loads = re.findall(r"ld\.shared(\S*)", text)
-    # Biases and weights of each layer, once; of its last vector, what is there.
+    # Biases and weights of each layer, once; the last vector may be partial.
     whole, vector = 16 // bytes_, f".v{16 // bytes_}.f{8 * bytes_}"
     counts = [(a + 1) * b for a, b in itertools.pairwise(sizes)]
     assert loads.count(vector) == sum(count // whole for count in counts)
@@ -341,11 +341,11 @@ def test_weights_are_read_16_bytes_at_a_time_for_all_samples_of_a_thread(sizes, 
 
 
 def most_registers(arch, names):
-    """Return the most registers of a thread of some kernels, that use no other memory."""
+    """Return the maximal number of registers per thread of kernels that do not spill."""
     log = nvrtc.getProgramLog(compiled(f"sm_{arch}", names))
     spills = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes", log)
     registers = re.findall(r"Used (\d+) registers", log)
-    assert len(registers) == len(names) <= len(spills)  # called functions have spills of their own
+    assert len(registers) == len(names) <= len(spills)  # called functions have their own spills
     assert set(spills) == {("0", "0", "0")}, log
     return max(map(int, registers))
 
@@ -372,7 +372,7 @@ def test_sums_neither_flush_nor_contract_nor_approximate():
 @needs_nvrtc
 @pytest.mark.parametrize("name", [*few_sums("f4"), *few_sums("f8"), of_finish()])
 def test_indices_are_divided_before_anything_is_read(name):
-    # By the number of features; for sums, by those of the threads and the features of a tile.
+    # By the number of features; for sums, by the threads and features of a tile.
     text = ptx([name])
     divisions = [match.start() for match in re.finditer(r"(?:div|rem)\.[su]64", text)]
     assert len(divisions) == (2 if name.startswith("sums") else 1)
@@ -383,7 +383,7 @@ def test_indices_are_divided_before_anything_is_read(name):
 @pytest.mark.parametrize(
     ("layout", "outputs", "reads"),
     [
-        ("losses", ("loss",), {"s": 2, "h": 2}),  # of samples and targets; of weight and bias
+        ("losses", ("loss",), {"s": 2, "h": 2}),  # samples and targets; weight and bias
         ("losses on own samples", ("loss",), {"s": 1, "h": 2, "e": 1}),
         ("statistics", ("loss", "error"), {"s": 2, "h": 2}),
         ("gradients", ("slope_sample", "slope"), {"s": 1, "h": 2, "e": 1}),
@@ -411,7 +411,7 @@ def test_a_thread_reads_once_what_its_rows_share(layout, outputs, reads, dtype, 
     ],
 )
 def test_that_would_be_seen(plain, instruction):
-    # The operators that the kernels do without do what these tests look for.
+    # The plain operators contain the instructions that these tests search for.
     source = f"template <int> __global__ void plain(const float *in, float *out) {{ {plain} }}"
     assert instruction in broken_promises(ptx(["plain<0>"], source))
 
@@ -426,19 +426,19 @@ def test_a_thread_reads_and_writes_all_its_lanes_at_once(name):
     widths = {"boolean": 1, "float16": 2, "bfloat16": 2, "complex64": 8, "complex128": 16}
     width = int(lanes) * (widths.get(type_name) or int(re.search(r"\d+", type_name)[0]) // 8)
     accesses = re.findall(r"(?:ld|st)\.global(?:\.v(\d))?\.\w(\d+)", ptx([name]))
-    assert len(accesses) >= 5  # a sample for all sets, or one for each; a weight; a bias; a result
+    assert len(accesses) >= 5  # a sample for all sets, or one per set; weight; bias; result
     assert {int(count or 1) * int(bits) // 8 for count, bits in accesses} == {width}
 
 
 def loops(text):
-    """Return the bodies of a kernel's loops, in PTX or in machine code."""
+    """Return the bodies of a kernel's loops, in PTX or machine code."""
     labels = {match[1]: match.start() for match in re.finditer(r"^(\$L\w+|\.L_x_\d+):", text, re.M)}
     branches = re.finditer(r"(?i)\bbra\b[^;]*?(\$L\w+|\.L_x_\d+)\)?\s*;", text)
     return [text[labels[m[1]] : m.end()] for m in branches if labels[m[1]] < m.start()]
 
 
 def walks(text, store):
-    """Return the loops in which this is stored, and no other such loop is."""
+    """Return the loops that store such values; no other loops do."""
     found = [loop for loop in loops(text) if re.search(store, loop)]
     assert found
     return [loop for loop in found if not any(other in loop and other != loop for other in found)]
@@ -459,7 +459,7 @@ def test_what_a_thread_of_affine_runs_does_for_a_run(name):
     of_vector = 1 if wide == "true" else lanes
     loads = of_vector if order == "SAMPLES_FIRST" else 2 * of_vector
     if order == "OWN_SAMPLES":
-        loads += rows * (lanes + (lanes > 1))  # as a vector, or one after the other
+        loads += rows * (lanes + (lanes > 1))  # as a vector, or one by one
     for walk in walks(text, "st.global.cs"):
         assert re.findall(r"st\.\S*", walk) == ["st.global.cs.v4.b32"] * rows
         assert walk.count("ld.global") <= loads
@@ -474,7 +474,7 @@ def test_a_thread_of_affine_select_runs_writes_vectors(name):
     size = SIZES.get(type_name) or int(re.search(r"\d+", type_name)[0]) // 8
     stores = re.findall(r"st\.global\S*", text)
     assert stores.count("st.global.cs.v4.b32") == affine._rows("SETS_FIRST", 16 // size)
-    # By the period and for its place in the result; or, of an element at an end, for that.
+    # By the period, and for the place in the result; or for the place of an element at an end.
     assert len(re.findall(r"(?:div|rem)\.[su]64", text)) <= 3
 
 
@@ -483,7 +483,7 @@ def test_a_thread_of_affine_select_runs_writes_vectors(name):
     ("dtype", "most"), [("float32", 4), ("float64", 2), ("float16", 8), ("bfloat16", 8)]
 )
 def test_what_affine_select_runs_loads(dtype, most):
-    # For a vector a sample, a weight and a bias, of 16 bytes each, where all is aligned.
+    # Per vector: a sample, a weight and a bias, of 16 bytes each if everything is aligned.
     text = ptx([f"affine_select_runs<{dtype}, Linear, true>"])
     vectors = re.findall(r"ld\.global\.v(\d)\.\w(\d+)", text)
     rows = affine._rows("SETS_FIRST", most)
@@ -492,7 +492,7 @@ def test_what_affine_select_runs_loads(dtype, most):
 
 @needs_nvrtc
 def test_instructions_for_each_element():
-    # Of the walk in float32, where a thread writes 16 elements.
+    # In the float32 walk, in which a thread writes 16 elements.
     for flags, most in [
         ("SETS_FIRST, true", 5.5),
         ("SETS_FIRST, false", 8),
@@ -514,7 +514,7 @@ def nvdisasm():
 
 def machine_code(arch, name, directory):
     cubin = directory / "kernel.cubin"
-    # CuPy's binding leaves out the last byte.
+    # CuPy's binding drops the last byte.
     cubin.write_bytes(nvrtc.getCUBIN(compiled(f"sm_{arch}", [name])) + b"\0")
     command = [nvdisasm(), "--print-code", cubin]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -529,7 +529,7 @@ def instructions(code):
 @pytest.mark.skipif(nvdisasm() is None, reason="nvdisasm is not installed")
 @pytest.mark.parametrize("arch", few(sorted({80, 90, 100} & set(ARCHITECTURES)), 2))
 @pytest.mark.parametrize(
-    ("kind", "loads", "most"),  # loads of a step, instructions for each element
+    ("kind", "loads", "most"),  # loads of a step, instructions per element
     [
         ("float32, Linear, SETS_FIRST, true", 2, 7),
         ("float32, Linear, SETS_FIRST, false", 8, 11),
@@ -561,7 +561,7 @@ def test_machine_code_of_affine_runs(arch, kind, loads, most, tmp_path):
 @pytest.mark.skipif(nvdisasm() is None, reason="nvdisasm is not installed")
 @pytest.mark.parametrize("arch", few(sorted({80, 90, 100} & set(ARCHITECTURES)), 2))
 @pytest.mark.parametrize(
-    ("of", "loads", "most"),  # loads and instructions for each term, of float32 and of float64
+    ("of", "loads", "most"),  # loads and instructions per term, for float32 and float64
     [
         (("absolute_error", "linear", ("loss",), "losses"), (1 / 2, 1), (9, 12)),
         (("huber", "linear", ("loss",), "losses"), (1 / 2, 1), (14, 18)),
@@ -581,7 +581,7 @@ def test_machine_code_of_sums(arch, of, loads, most, dtype, tmp_path):
     rows, steps = map(int, re.search(r">, (\d), (\d), ", name).groups())
     assert rows == {"f4": 4, "f8": 2}[dtype]
     of_float64 = dtype == "f8"
-    # The loop over the terms of a run, and that over the last ones where it does several at once.
+    # The loop over the terms of a run, and the one over the remaining terms if it takes several.
     of_runs = [instructions(loop) for loop in walks(machine_code(arch, name, tmp_path), r"\bLDG")]
     assert len(of_runs) <= 2
     names = max(of_runs, key=len)
@@ -589,6 +589,6 @@ def test_machine_code_of_sums(arch, of, loads, most, dtype, tmp_path):
     assert sum(name.startswith("LDG") for name in names) == loads[of_float64] * terms
     assert len(names) <= most[of_float64] * terms, len(names) / terms
     assert not any(re.match(r"LD[LS]?\.|ST|BAR", name) for name in names)
-    # The quotient of two floats begins with MUFU, and calls what does the rare ones: tanh has one.
+    # The quotient of two floats starts with MUFU and calls a function for rare cases, as in tanh.
     quotients = [name for name in names if re.match("MUFU|CALL", name)]
     assert bool(quotients) == (activation == "tanh")

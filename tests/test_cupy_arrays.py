@@ -1,4 +1,4 @@
-"""What happens to CuPy arrays outside of this package's kernels: their bytes are moved."""
+"""Operations on CuPy arrays outside of this package's kernels only move bytes."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def layers(move, width=2):
 
 
 def flat(result):
-    """Return the arrays of a result, in tuples perhaps, one after the other."""
+    """Return the arrays of a result, which may be nested tuples, in order."""
     if isinstance(result, tuple):
         return tuple(x for part in result for x in flat(part))
     return () if result is None else (result,)
@@ -115,7 +115,7 @@ def test_no_operation_of_cupys_touches_results(call, move):
 
 
 def test_plans_tell_zero_from_minus_zero(move, monkeypatch):
-    # A plan is kept, and what it is kept under must tell them apart, though they are equal.
+    # Cached plans must tell them apart, although they are equal.
     planned = []
 
     def plan(array, number, card, address):
@@ -187,7 +187,7 @@ def test_sets_move_as_results_do(cupy_on_host, monkeypatch):
     assert sets.to("cupy").weight is sets.to("cuda:0").weight is sets.weight
     with pytest.raises(ValueError, match="'cuda:1'; expected one of the GPUs here, 0 to 0"):
         sets.to("cuda:1")
-    # An array of another device is copied to that which is asked for.
+    # An array on another device is copied to the requested one.
     monkeypatch.setattr(sys.modules["cupy"].cuda.runtime, "getDeviceCount", lambda: 2)
     assert sets.to("cuda:1").weight is not sets.weight
     assert_same_bits(sets.to("numpy").bias, BIAS)

@@ -1,4 +1,4 @@
-"""Files that are damaged, or made to do damage: an error names them, and memory is bounded."""
+"""Damaged or malicious files: an error names them, and memory use is bounded."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ NETWORKS = ms.WeightSets.from_layers(
     intercept=[[0.5], [1.0]],
 )
 ARRAY = np.arange(12.0).reshape(3, 4)
-BOUND = 16 << 20  # bytes that reading a damaged file of a few kilobytes may take
+BOUND = 16 << 20  # bytes of memory for reading a damaged file of a few kilobytes
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    """The bytes of whole files, by name."""
+    """The bytes of valid files, by name."""
     folder = tmp_path_factory.mktemp("good")
     SETS.save(folder / "sets.npz")
     SETS.save(folder / "sets.safetensors")
@@ -56,7 +56,7 @@ numbers = st.integers(0, 255) | st.sampled_from([0, 1, 0x20, 0x7F, 0x80, 0xFF])
 
 @st.composite
 def damages(draw, content):
-    """Draw bytes that were some others, before something happened to them."""
+    """Draw bytes that are a damaged version of others."""
     bad = bytearray(content)
     places = st.integers(0, len(content) - 1)
     for _ in range(draw(st.integers(1, 4))):
@@ -66,7 +66,7 @@ def damages(draw, content):
             bad[place % len(bad)] ^= 1 << draw(st.integers(0, 7))
         elif how == "byte":
             bad[place % len(bad)] = draw(numbers)
-        elif how == "length":  # a field of a header that says how long something is
+        elif how == "length":  # a length field of a header
             form = draw(st.sampled_from(["<H", "<I", "<Q"]))
             largest = 256 ** struct.calcsize(form) - 1
             value = draw(st.integers(0, largest) | st.sampled_from([largest, largest // 2 + 1]))
@@ -84,7 +84,7 @@ def damages(draw, content):
 
 
 class Traced:
-    """How much memory a block of code took at once."""
+    """The peak memory of a block of code."""
 
     def __enter__(self):
         tracemalloc.start()
@@ -110,9 +110,9 @@ def same(loaded, name):
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 def test_damage_is_told_or_harmless(tmp_path, good, name, data):
-    """The same numbers as before, or one line that names the file.
+    """Either the same numbers as before, or one line that names the file.
 
-    .npy and .csv files have no checksum, so that other numbers may be in them.
+    .npy and .csv files have no checksum, so their numbers may change.
     """
     path = tmp_path / name
     path.write_bytes(data.draw(damages(good[name])))
@@ -149,12 +149,12 @@ def test_the_command_line_says_it_in_one_line(tmp_path, good, name, data):
     assert all(name in line for line in lines)
 
 
-# Names that decide what a file is.
+# Names that determine the kind of a file.
 
 
 @given(data=st.data())
 def test_no_two_flips_make_it_a_file_of_others(tmp_path, data):
-    """One in a name of the metadata, by which the checksum would be overlooked, one elsewhere."""
+    """One flip in a metadata name, to bypass the checksum, and one elsewhere."""
     path = tmp_path / "sets.safetensors"
     SETS.save(path)
     content = bytearray(path.read_bytes())
@@ -189,7 +189,7 @@ def test_metadata_of_ours_that_are_not_whole(tmp_path, metadata):
 
 @pytest.mark.parametrize("end", [".npz", ".safetensors"])
 def test_names_are_looked_at_before_arrays_are_read(tmp_path, end):
-    """Of a model of some other kind, gigabytes of arrays would be read to say that it is one."""
+    """Otherwise gigabytes of arrays would be read before another kind of model is refused."""
     path = tmp_path / f"model{end}"
     arrays = {name: np.zeros((1 << 20, 4), np.float32) for name in ("weight", "layer2", "layer3")}
     if end == ".npz":
@@ -207,11 +207,11 @@ def test_names_are_looked_at_before_arrays_are_read(tmp_path, end):
     assert traced.peak < arrays["layer2"].nbytes + (4 << 20)
 
 
-# Headers that claim more than there is.
+# Headers that claim more data than there is.
 
 
 def zipped(head, blank, n_blank):
-    """Return the bytes of a .npz file: an entry that begins with `head` and goes on with blanks."""
+    """Return the bytes of a .npz file with an entry that begins with `head`, then has blanks."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed, check, size = packer.compress(head), zlib.crc32(head), len(head)
     piece = blank * (1 << 20)
@@ -234,7 +234,7 @@ def zipped(head, blank, n_blank):
 @pytest.mark.parametrize("version", [1, 2, 3])
 @given(data=st.data())
 def test_a_long_header_is_not_read(tmp_path, version, data):
-    """Blanks are deflated to a thousandth, so that a small file may have a header of gigabytes."""
+    """Blanks are deflated to a thousandth, so a small file can have a header of gigabytes."""
     n_claimed = data.draw(st.integers(10_001, 2 ** (16 if version == 1 else 32) - 1))
     n_blank = min(n_claimed, data.draw(st.sampled_from([0, 30_000, 24 << 20])))
     head = b"\x93NUMPY" + bytes([version, 0])
@@ -256,7 +256,7 @@ def test_a_long_header_of_tensors_is_not_read(tmp_path, data):
     length = data.draw(st.integers(0, 2**64 - 1) | st.integers(0, 1 << 28))
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", length))
-        file.truncate(data.draw(st.integers(8, 1 << 28)))  # a hole, which takes no room
+        file.truncate(data.draw(st.integers(8, 1 << 28)))  # a hole, which takes no disk space
     with Traced() as traced, pytest.raises(ValueError, match=r"sets.safetensors"):
         ms.WeightSets.load(path)
     assert traced.peak < BOUND
@@ -315,7 +315,7 @@ def test_headers_of_tensors_that_are_none(tmp_path, text):
 
 
 def test_a_note_is_no_array(tmp_path):
-    """A list of what it has would take ten times its memory."""
+    """A list of its contents would take ten times its memory."""
     np.savez(tmp_path / "s.npz", weight=ARRAY, activation=np.zeros(1 << 20), format_version=1)
     with Traced() as traced, pytest.raises(ValueError, match=r"activation in .*s.npz has shape"):
         ms.WeightSets.load(tmp_path / "s.npz")

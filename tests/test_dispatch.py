@@ -1,4 +1,4 @@
-"""Choosing a backend: the order of precedence, and what happens where one is missing."""
+"""The choice of a backend: precedence, and behaviour without a backend."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from multisubnet._backends.numba import engine as _engine
 
 
 def run(code, **environment):
-    """Run Python code in a process of its own, and return what it prints."""
+    """Run Python code in a separate process, and return its output."""
     import os
 
     done = subprocess.run(
@@ -37,7 +37,7 @@ def run(code, **environment):
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """Which backends were asked to run."""
+    """The backends that were asked to run."""
     calls = []
     real = choice.load
 
@@ -127,8 +127,8 @@ def test_a_broken_cupy_leaves_the_cpu_alone(tmp_path):
 
 
 def test_a_warning_on_import_does_not_hide_the_gpu(tmp_path):
-    # Under filters that make errors of warnings, as those of pytest here are: a test that needs a
-    # GPU would be skipped.
+    # With filters that turn warnings into errors, as in pytest here, a test that needs a GPU would
+    # be skipped.
     (tmp_path / "cupy.py").write_text(
         "import types, warnings\n"
         "warnings.warn('something is deprecated', DeprecationWarning, stacklevel=2)\n"
@@ -267,7 +267,7 @@ def test_a_cupy_that_is_being_imported_is_not_there_yet(monkeypatch):
 
 @pytest.mark.parametrize("command", ["demo", "info"])
 def test_commands(command, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # where the demo writes its picture
+    monkeypatch.chdir(tmp_path)  # the demo writes its picture there
     monkeypatch.setenv("PYTHONPATH", str(Path(ms.__file__).parents[1]))
     code = f"from multisubnet.__main__ import main; main([{command!r}])"
     printed = run(code)
@@ -284,13 +284,13 @@ def test_commands(command, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("variable", "is_told"),
     [
-        ("NUMBA_DISABLE_JIT=1", "NUMBA_DISABLE_JIT is set"),  # as debuggers and coverage want it
+        ("NUMBA_DISABLE_JIT=1", "NUMBA_DISABLE_JIT is set"),  # set by debuggers and coverage
         ("NUMBA_NUM_THREADS=0", "importing Numba failed"),
         ("NUMBA_CACHE_DIR=/dev/null/nothing", None),
     ],
 )
 def test_settings_of_numba_that_it_cannot_run_with(variable, is_told):
-    """Then it is not there: NumPy computes what nobody asked it for."""
+    """Numba is then unavailable, and NumPy computes calls without an explicit choice."""
     pytest.importorskip("numba")
     code = """if True:
         import numpy as np, multisubnet as ms

@@ -1,6 +1,6 @@
-"""The documentation is whole: its examples run, it has every public name, its links lead somewhere.
+"""The documentation is complete: examples run, every public name is there, links are valid.
 
-Examples are those of doctest, and commands after a ``$`` in ```console blocks, with their output.
+Examples are doctests, and commands after a ``$`` in ```console blocks, with their output.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 FRAMEWORKS = "dask", "jax", "keras", "torch"
-# What examples may import, and may not be installed.
+# Modules that examples may import, and that may not be installed.
 OPTIONAL = (
     *("array_api_strict", "cma", "dask", "evosax", "h5py", "jax"),
     *("keras", "matplotlib", "scipy", "sklearn", "torch", "zarr"),
 )
-IMPORTED_BY = {"matplotlib": "plot"}  # our module that imports it
+IMPORTED_BY = {"matplotlib": "plot"}  # the module of ours that imports it
 COMMAND = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ |```).*\n)*)", re.M)
 
 
@@ -49,7 +49,7 @@ def text_of(page):
 
 
 def examples_of(page):
-    """Return the examples and the commands of a page in their order."""
+    """Return the examples and the commands of a page, in order."""
     text = text_of(page)
     examples = doctest.DocTestParser().get_examples(text, page.name)
     for block in re.finditer(r"^```console\n(.*?)^```$", text, re.M | re.S):
@@ -61,7 +61,7 @@ def examples_of(page):
 
 
 def shell(command):
-    """Run ``multisubnet`` of this checkout, which must succeed, and print what it says."""
+    """Run ``multisubnet`` of this checkout, check its exit code, and print its output."""
     program, *arguments = shlex.split(command)
     assert program == "multisubnet", command
     run = subprocess.run(
@@ -76,7 +76,7 @@ def shell(command):
 
 
 def first_import(examples, modules):
-    """Return where examples import one of these modules, or our module for it, or None."""
+    """Return a place where examples import one of these modules, or our module for it, or None."""
     places = rf"(?:import|from) (?:multisubnet\.|multisubnet import )?(?:{'|'.join(modules)})\b"
     found = (i for i, example in enumerate(examples) if re.match(places, example.source))
     return next(found, None)
@@ -92,7 +92,7 @@ def run(examples, page, monkeypatch, tmp_path):
     assert not result.failed, report.getvalue()
 
 
-@pytest.mark.filterwarnings("ignore:Could not import matplotlib:UserWarning")  # says cma
+@pytest.mark.filterwarnings("ignore:Could not import matplotlib:UserWarning")  # from cma
 @pytest.mark.parametrize("page", filtered(examples_of), ids=stem)
 def test_examples(page, monkeypatch, tmp_path):
     examples = examples_of(page)[: first_import(examples_of(page), ["cupy"])]

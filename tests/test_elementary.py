@@ -1,4 +1,4 @@
-"""The elementary functions that no activation shows by itself."""
+"""The elementary functions that no activation tests alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMATS = {"float32": Format(coefficients.FLOAT32), "float64": Format(coefficien
 
 
 def log_of(x):
-    """Carry out the recipe, in both ways that there are without a backend's kernels."""
+    """Run a recipe, in both ways that work without a backend's kernels."""
     form = FORMATS[x.dtype.name]
     program = recipe.trace(lambda value: (log(value, form),), x.dtype, ("x",))
     with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""Bad input: one error that names the argument, what it was and what was expected."""
+"""Bad input: one error names the argument, its value and what was expected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files on systems that lack something, beside files of strangers, and after killed runs."""
+"""File systems with missing features, folders shared with other users, and killed runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INPUTS = {"x.npy", "y.npy", "w.npz"}
 
 @pytest.fixture(autouse=True)
 def files(tmp_path, monkeypatch):
-    """A folder with inputs, which is the current one."""
+    """A folder with inputs, as the current directory."""
     monkeypatch.chdir(tmp_path)
     np.save("x.npy", SAMPLES)
     np.save("y.npy", SAMPLES)
@@ -55,11 +55,11 @@ all_writers = pytest.mark.parametrize(("write", "end"), WRITERS)
 
 
 def left():
-    """Return what is there but the inputs."""
+    """Return the files other than the inputs."""
     return set(os.listdir()) - INPUTS
 
 
-# File systems that lack something.
+# File systems with missing features.
 
 
 def refusing(code):
@@ -91,7 +91,7 @@ def of_files_only(function, code):
     ],
 )
 def test_what_a_file_system_lacks(monkeypatch, write, end, owner, name, codes):
-    """The file is written as it would be with NumPy, twice, since the second time one is there."""
+    """The file is written as with NumPy; twice, because the second time it exists."""
     for code in codes:
         monkeypatch.setattr(owner, name, refusing(code))
         write(f"out{end}")
@@ -109,7 +109,7 @@ def test_folders_that_cannot_be_synced(monkeypatch, write, end):
 
 @all_writers
 def test_a_folder_that_cannot_be_read(monkeypatch, write, end):
-    """Mode 0300: files can be made in it. (For root, who may read it, the system is simulated.)"""
+    """Mode 0300 allows creating files. (For root, who may read it, the system is simulated.)"""
     of_os = os.open
 
     def unreadable(path, flags, *more):
@@ -140,7 +140,7 @@ def test_a_file_system_without_figures_of_free_space(monkeypatch):
 @all_writers
 @pytest.mark.parametrize("stem", ["x" * 243, "\u91cd" * 81, "\u91cd" * 80 + "xx"])
 def test_names_as_long_as_they_can_be(write, end, stem):
-    """A name of 255 bytes is longest: what stands beside it has to have a shorter one."""
+    """The longest name has 255 bytes; a companion file needs a shorter one."""
     name = stem[: 255 - len(end)] + end
     write(name)
     write(name)
@@ -158,7 +158,7 @@ def test_a_long_name_does_not_hide_an_interrupted_run(monkeypatch, stem):
         assert main([*PREDICT, name]) == 1
     parts = left()
     assert len(parts) == 2
-    predict(other)  # whose part would have the same name, if that was only cut
+    predict(other)  # its part would have the same name if names were only cut
     assert left() == parts | {other}
     assert main([*PREDICT, name]) == 1
     assert main([*PREDICT, name, "--resume"]) == 0
@@ -176,14 +176,14 @@ def fails_for(end):
     return call
 
 
-# Beside files of strangers.
+# Folders shared with other users.
 
 
 @pytest.mark.parametrize("is_there", [True, False])
 @pytest.mark.parametrize("end", [".part", ".part.json"])
 @pytest.mark.parametrize("more", [[], ["--resume"]])
 def test_nothing_is_written_through_a_link(tmp_path_factory, end, is_there, more):
-    """Anybody can put a link into /tmp that points to a file of yours."""
+    """Anyone can create a link in /tmp that points to a file of yours."""
     victim = tmp_path_factory.mktemp("home") / "victim"
     if is_there:
         victim.write_bytes(b"")
@@ -230,7 +230,7 @@ def test_a_private_file_is_private_while_it_is_written(monkeypatch):
     assert set(modes) == {0o600}
 
 
-# After runs that were killed.
+# After killed runs.
 
 KILLED = """
 import os, signal, sys
@@ -250,7 +250,7 @@ def save_elsewhere(name, *more):
 def test_what_killed_runs_leave_is_removed_by_the_next(name):
     for _ in range(2):
         assert save_elsewhere(name, "killed").returncode == -signal.SIGKILL
-        assert len(left()) == 1  # that of the run before was removed
+        assert len(left()) == 1  # the file of the previous run was removed
     (temporary,) = left()
     with open(temporary, "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # as if it was still being written
@@ -281,7 +281,7 @@ def test_files_of_others_are_not_taken_for_left():
 
 
 def test_many_that_save_at_once():
-    """A file that was made, and not locked yet, may be taken for one that was left."""
+    """A file that was created but is not locked yet may look like a leftover."""
     code = "import sys, multisubnet as ms\nfor i in range(100):\n    "
     code += (
         "ms.WeightSets([[float(sys.argv[1])]] * 2).save('out.npz'); ms.WeightSets.load('out.npz')"

@@ -1,4 +1,4 @@
-"""Sets of weights and arrays in files: they come back bit for bit, and bad files do no harm."""
+"""Weight sets and arrays in files: saved bit for bit, and bad files do no harm."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SUFFIXES = [".npz", ".safetensors"]
 
 @st.composite
 def arrays_of_any_bits(draw, dtype, shape):
-    """Draw an array of random bytes: NaN of all payloads, infinities, subnormals."""
+    """Draw an array of random bytes: NaNs with any payload, infinities, subnormals."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     size = int(np.prod(shape))
     if dtype == "bool":
         return rng.integers(2, size=shape).astype(bool)
-    if dtype == "longdouble":  # most of its bytes mean nothing
+    if dtype == "longdouble":  # most of its bytes are padding
         return rng.normal(size=shape).astype(dtype)
     return np.frombuffer(rng.bytes(size * np.dtype(dtype).itemsize), dtype).reshape(shape)
 
@@ -102,7 +102,7 @@ def test_a_tensor_file_of_others_is_linear(tmp_path):
 
 
 def loads_or_says_so(path, sets):
-    """Whether a file still gives the same sets; if not, ValueError names it, on one line."""
+    """Return whether a file gives the same sets; if not, ValueError names it on one line."""
     try:
         loaded = ms.WeightSets.load(path)
     except ValueError as error:
@@ -124,7 +124,7 @@ SAVED = ms.WeightSets(
 
 @pytest.fixture(scope="module", params=SUFFIXES)
 def saved(request, tmp_path_factory):
-    """The path of a file, and its bytes."""
+    """The path of a file, and its contents."""
     path = tmp_path_factory.mktemp("saved") / f"sets{request.param}"
     SAVED.save(path)
     return path, path.read_bytes()
@@ -147,7 +147,7 @@ def test_a_file_that_was_damaged_is_refused(saved, data):
 
 
 def test_no_bit_of_a_directory_can_flip_unseen(saved):
-    """A flipped bit there could hide the bias, or the activation."""
+    """A flipped bit there could hide the bias or the activation."""
     path, good = saved
     directory = range(good.index(b"PK\1\2"), len(good)) if path.suffix == ".npz" else range(400)
     refused = 0
@@ -178,7 +178,7 @@ def test_something_else_is_refused(tmp_path, suffix, content, start):
 
 
 class Evil:
-    """What unpickling it would make a file of."""
+    """An object that creates a file when it is unpickled."""
 
     marker = "executed"
 
@@ -204,19 +204,19 @@ def test_pickles_are_never_executed(tmp_path, monkeypatch):
     assert not os.path.exists(Evil.marker)
     with open("pickle.npy", "rb") as file:
         pickle.load(file).close()
-    assert os.path.exists(Evil.marker)  # as it would have been
+    assert os.path.exists(Evil.marker)  # unpickling does create it
 
 
 def npz(path, members, method=zipfile.ZIP_STORED):
-    """Write an archive of named bytes."""
+    """Write an archive of named byte strings."""
     with warnings.catch_warnings(), zipfile.ZipFile(path, "w", method) as archive:
-        warnings.simplefilter("ignore")  # of names that are there twice
+        warnings.simplefilter("ignore")  # about duplicate names
         for name, content in members:
             archive.writestr(name, content)
 
 
 def npy(array=None, header=None):
-    """Return an array as the bytes of a .npy file, or a header with nothing after it."""
+    """Return an array as the bytes of a .npy file, or only a header."""
     if header is not None:
         text = header.encode()
         return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text
@@ -387,7 +387,7 @@ def test_what_numpy_has_not_is_refused_by_name(tmp_path):
         ms.WeightSets.load(path)
 
 
-# What the system says.
+# Errors of the system.
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -577,7 +577,7 @@ def test_tables(tmp_path, text, expected):
         assert len(array_files.read(path, "", True)) <= len(expected)
 
 
-# What a first line may be: with --header it is one, with --no-header numbers are data.
+# Ambiguous first lines: --header makes them a header, --no-header makes numbers data.
 MAY_BE_EITHER = ["0", "0,1", "0,1,2", "1,2", "7,8", "2019,2020,2021", "400,410,420", " 3 , 4 "]
 IS_NEITHER = [
     *("NA,NA", ",", "-,-", "nan,x", "a,", ",a", "1,a", "a,1", ",0,1", "id,2019,2020", "n/a,N/A"),
@@ -612,7 +612,7 @@ cells |= st.text(alphabet="abz019,;. \t-+_eE#\"'\u00e9\u0663", max_size=4)
 
 @given(rows=st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(cells, min_size=n, max_size=n))))
 def test_no_line_of_a_table_is_lost(tmp_path, rows):
-    """Every row with a number is data, or an error, unless a header is asked for."""
+    """Every row with a number is data or an error, unless a header is requested."""
     path = tmp_path / "table.csv"
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv_module.writer(file).writerows(rows)

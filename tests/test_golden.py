@@ -11,7 +11,7 @@ from conftest import few
 
 @pytest.fixture
 def committed(backend, monkeypatch):
-    """The hashes, of activations that are drawn where each has to be compiled."""
+    """The committed hashes; compiled backends draw some of the activations."""
     some = golden.ACTIVATIONS if backend.name == "numpy" else few(golden.ACTIVATIONS, 12)
     left_out = tuple(f" {x!r}" for x in golden.ACTIVATIONS if x not in some)
     monkeypatch.setattr(golden, "ACTIVATIONS", some)

@@ -1,4 +1,4 @@
-"""The check of a GPU, tools/gpu_check.sh, as far as a machine without a GPU can tell."""
+"""The GPU check, tools/gpu_check.sh, as far as it can be tested without a GPU."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NETWORKS = TIMINGS | {
     ]
 }
 
-# Stands in for python3: what each step of the script would do.
+# Replaces python3: imitates each step of the script.
 PYTHON = """#!/bin/bash
 case "$*" in
     *table.py*) exec {python} "$@" ;;
@@ -56,7 +56,7 @@ esac
 
 
 def start(tmp_path, *, first_contact="exit 0", peers="exit 0", **environment):
-    """Return the process, with `python3` that does what is given."""
+    """Start the script, with a `python3` that behaves as given."""
     python = tmp_path / "python"
     text = PYTHON.format(
         python=sys.executable,
@@ -68,7 +68,7 @@ def start(tmp_path, *, first_contact="exit 0", peers="exit 0", **environment):
     python.write_text(text)
     python.chmod(0o755)
     given = {"PYTHON": str(python), "GPU_CHECK_OUT": str(tmp_path / "out")}
-    given |= {"GPU_CHECK_PARTS": "ABCE"}  # not what is installed: ncu
+    given |= {"GPU_CHECK_PARTS": "ABCE"}  # without D, which needs ncu
     given |= {"TMPDIR": str(tmp_path)}
     return subprocess.Popen(
         ["bash", SCRIPT],
@@ -80,7 +80,7 @@ def start(tmp_path, *, first_contact="exit 0", peers="exit 0", **environment):
 
 
 def run(tmp_path, **options):
-    """Return the status, what was printed, and the seconds that it took."""
+    """Return the exit status, the output, and the seconds taken."""
     began = time.perf_counter()
     process = start(tmp_path, **options)
     printed, errors = process.communicate(timeout=60)
@@ -90,7 +90,7 @@ def run(tmp_path, **options):
 
 
 def is_running(text):
-    """Whether there is a process with this in its command."""
+    """Return whether there is a process whose command contains this."""
     return text in subprocess.run(["ps", "-wweo", "args"], capture_output=True, text=True).stdout
 
 
@@ -146,7 +146,7 @@ def test_without_a_gpu(tmp_path):
 
 
 def test_time_limits_hold(tmp_path):
-    # All processes of a step that hangs end, and the table is still printed in time.
+    # All processes of a hanging step end, and the table is still printed in time.
     hang = f"(sleep 50; touch {tmp_path}/late) & sleep 60"
     status, printed, seconds = run(
         tmp_path, peers=hang, GPU_CHECK_SECONDS="26", GPU_CHECK_PARTS="CE"
@@ -174,7 +174,7 @@ def test_tests_that_are_cut_say_what_failed(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_interrupted_check_leaves_nothing_running(tmp_path, number):
-    if signal.getsignal(number) is signal.SIG_IGN:  # as SIGHUP is under nohup
+    if signal.getsignal(number) is signal.SIG_IGN:  # as for SIGHUP under nohup
         pytest.skip("the signal is ignored here, and a shell cannot trap what it inherits so")
     (tmp_path / "hang").write_text("sleep 60")
     process = start(tmp_path, first_contact=f"bash {tmp_path}/hang", GPU_CHECK_PARTS="A")

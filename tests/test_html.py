@@ -1,4 +1,4 @@
-"""What notebooks show of sets of weights is XML, whatever they are."""
+"""The notebook display of weight sets is valid XML for any sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOSTILE = ("<script>alert(1)</script>", "\"'&amp;]]>", "\x00\x1b\ud800\n")
 
 
 def shown(sets):
-    """Return the cells of the table by their titles, the bars, and the text below them."""
+    """Return the cells of the table by title, the bars, and the text below them."""
     tree = ET.fromstring(sets._repr_html_())
     cells = {row.find("th").text: row.find("td").text for row in tree.iter("tr")}
     path = tree.find(f"{SVG}svg/{SVG}path")
@@ -24,7 +24,7 @@ def shown(sets):
 
 
 def heights(bars):
-    """Return the heights of bars by their number."""
+    """Return the heights of bars by their index."""
     found = (bar.replace("h", ",").split("v")[:2] for bar in bars.split("M")[1:])
     return {int(x.split(",")[0]) // 6: -float(y.split(",")[0]) for x, y in found}
 

@@ -1,4 +1,4 @@
-"""The folder cuda/ must not stand in the way of NVIDIA's namespace of that name."""
+"""The folder cuda/ must not hide NVIDIA's namespace of that name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_source_has_its_headers_once_and_says_where_lines_come_from():
     assert "#include" not in text
     assert "#pragma once" not in text
     assert text.count("struct boolean") == 1
-    assert re.findall(r"struct (\w*(?:Tanh|Sigmoid)\w*)", text) == ["Tanh"]  # and no other recipe
+    assert re.findall(r"struct (\w*(?:Tanh|Sigmoid)\w*)", text) == ["Tanh"]  # no other recipe
     lines = text.splitlines()
     name, number = "", 0
     for line in lines:
@@ -46,6 +46,6 @@ def test_a_source_has_its_headers_once_and_says_where_lines_come_from():
 
 
 def test_modules_of_tests_have_names_of_their_own():
-    """As pytest imports them: of two with one name, only the first would be collected."""
+    """pytest would collect only the first of two modules with the same name."""
     names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
     assert len(names) == len(set(names))

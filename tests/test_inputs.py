@@ -1,4 +1,4 @@
-"""What `affine` takes and gives back: array_likes, dtypes, shapes, memory, floating-point modes."""
+"""Operands and results of `affine`: array_likes, dtypes, shapes, memory, floating-point modes."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_no_backend_warns_or_asks_seterr(backend, dtype):
 
 
 def peak(function):
-    """Return the most bytes that Python and NumPy held at once during a call, beyond its start."""
+    """Return the peak memory of Python and NumPy during a call, above its start."""
     tracemalloc.start()
     try:
         function()
@@ -184,11 +184,11 @@ def test_in_place_nothing_is_copied():
 
 
 def set_flush_to_zero():
-    """Switch this thread to flushing subnormals, as libraries built with -ffast-math do."""
+    """Make this thread flush subnormals, as libraries built with -ffast-math do."""
     import ctypes
 
     libm = ctypes.CDLL("libm.so.6")
-    environment = (ctypes.c_uint32 * 8)()  # fenv_t of glibc on x86-64: its last word is MXCSR
+    environment = (ctypes.c_uint32 * 8)()  # fenv_t of glibc on x86-64; its last word is MXCSR
     libm.fegetenv(environment)
     environment[7] |= 0x8040
     libm.fesetenv(environment)
@@ -259,7 +259,7 @@ def test_an_out_that_overlaps_itself(strides):
 
 
 def test_an_out_that_is_interleaved_is_none_that_overlaps_itself():
-    # Rows of 4 elements, 3 elements apart: each second element of them is another row's.
+    # Rows of 4 elements, 3 elements apart: every second element belongs to another row.
     out = np.lib.stride_tricks.as_strided(np.zeros(60), (2, 3, 4), (240, 8, 24))
     desired = ms.affine(np.ones((3, 4)), np.arange(8.0).reshape(2, 4))
     ms.affine(np.ones((3, 4)), np.arange(8.0).reshape(2, 4), out=out)

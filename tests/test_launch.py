@@ -1,4 +1,4 @@
-"""Launch geometry: plain Python, and what it makes the kernels do at their limits."""
+"""Launch geometry: plain Python, and its effect on kernels at the limits."""
 
 from __future__ import annotations
 
@@ -29,10 +29,8 @@ needs_compiler = pytest.mark.skipif(
 
 
 H100 = cuda_on_host.CARD
-SMALL = _geometry.Card(
-    multiprocessors=1, threads=1
-)  # of which there is always enough to do for all
-# The largest that there are, a small one, and a part of one.
+SMALL = _geometry.Card(multiprocessors=1, threads=1)  # with enough work for all threads
+# The largest card, a small one, and a part of one.
 CARDS = [H100, _geometry.Card(192, 2048), _geometry.Card(20, 1024), _geometry.Card(14, 2048), SMALL]
 cards = pytest.mark.parametrize("card", CARDS, ids=lambda card: f"{card[0]}x{card[1]}")
 
@@ -51,7 +49,7 @@ def test_geometry_covers_the_work_within_the_limits_of_cuda(card, across, along,
 
 @cards
 def test_geometry_fills_a_card_from_either_side(card):
-    # With two waves of threads, but for what splitting a walk evenly takes away.
+    # With two waves of threads, except for what an even split of a walk takes away.
     for across, along in [(1, 10**6), (10**6, 1), (64, 10**5), (10**4, 10**4)]:
         (grid_x, grid_y), _ = _geometry.plan_grid(across, along, card)
         enough = card.multiprocessors * card.threads / 128
@@ -71,10 +69,10 @@ def test_geometry_of_sums_has_threads_for_all_there_is_to_do_at_once(card, acros
         assert grid_x < 1 << 31
     runs = min(-(-length // RUN), BLOCK // RUN)
     assert block_y <= runs
-    # All threads have as many runs, but for the last ones.
+    # All threads have the same number of runs, except the last ones.
     passes = -(-runs // block_y)
     assert (block_y - 1) * passes < runs
-    # Half of the threads, where twice as many would leave most of these without a second run.
+    # Half of the threads, if twice as many would leave most of them without a second run.
     busy = min(across * n_blocks * runs, card.multiprocessors * card.threads)
     assert across * n_blocks * block_y >= busy / (1 if passes == 1 else 2)
     assert block_x * block_y >= min(across * runs, 32) / 2
@@ -82,7 +80,7 @@ def test_geometry_of_sums_has_threads_for_all_there_is_to_do_at_once(card, acros
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_sums_of_a_data_set_keep_all_threads_busy(dtype):
-    # 18 runs of breast cancer's 569 samples: a thread for each, of as many rows as can be.
+    # The 569 breast-cancer samples have 18 runs: one thread per run, with as many rows as possible.
     shape = 1000, 569, 30
     rows = sums._rows_of_sums(shape, np.dtype(dtype), H100)
     assert rows == 16 // np.dtype(dtype).itemsize
@@ -94,7 +92,7 @@ def test_sums_of_a_data_set_keep_all_threads_busy(dtype):
 
 
 def test_sums_of_few_runs_are_divided_evenly():
-    # 18 runs for 16 threads would be two for two of them: it is nine threads with two.
+    # 16 threads would leave only two with a second run; nine threads have two runs each.
     card = _geometry.Card(multiprocessors=16, threads=1000)
     _, (block_x, block_y) = _geometry.plan_sums_grid(1000, 1, 18 * RUN, card)
     assert block_y == 9
@@ -109,8 +107,8 @@ def test_sums_of_few_runs_are_divided_evenly():
     ids=str,
 )
 def test_sums_fill_a_card_whatever_their_shape(shape, dtype):
-    # In blocks of at least a warp: two for each multiprocessor, and the threads that these have
-    # room for; or as many as there are runs to add up.
+    # In blocks of at least a warp: two per multiprocessor, and as many threads as it has room for,
+    # or as many as there are runs to add.
     n_kept, length, n_features = shape
     rows = sums._rows_of_sums(shape, np.dtype(dtype), H100)
     across = -(-n_kept // rows) * n_features
@@ -123,7 +121,7 @@ def test_sums_fill_a_card_whatever_their_shape(shape, dtype):
 
 
 def test_a_gpu_sums_up_many_results_at_once(monkeypatch):
-    # For a million sets of one feature, on one sample, one launch and not eight.
+    # For a million sets of one feature on one sample: one launch, not eight.
     launched = []
     monkeypatch.setattr(cuda_on_host, "ARRAYS", "cupy")
     monkeypatch.setattr(cuda_on_host, "run", launched.append)
@@ -142,7 +140,7 @@ def test_a_gpu_sums_up_many_results_at_once(monkeypatch):
     most_in_y=st.sampled_from([1, 3, 65535]),
 )
 def test_geometry_of_sums_takes_each_run_once(card, n_kept, n_features, length, most_in_y):
-    # What a thread does in cuda/sums.cu; columns are independent of runs.
+    # Follows a thread in cuda/sums.cu; columns are independent of runs.
     n_blocks = -(-length // BLOCK)
     across = -(-n_kept // 4) * n_features
     with tiles.of(gpu_rows=most_in_y):
@@ -161,7 +159,7 @@ def test_geometry_of_sums_takes_each_run_once(card, n_kept, n_features, length, 
     assert sorted(runs) == [(i, min(i + RUN, length)) for i in range(0, length, RUN)]
 
 
-# The axes of operands of sums, of which there are the kept one, the summed one and features.
+# The axes of operands of sums: the kept one, the summed one, and features.
 LAYOUTS = {
     "losses": {"sample": "sf", "weight": "kf", "bias": "kf", "target": "sf"},
     "losses on own samples": {"sample": "ksf", "weight": "kf", "bias": "kf", "target": "s"},
@@ -173,7 +171,7 @@ LAYOUTS = {
 
 
 def launch_of_sums(terms, dtype, *, layout="losses", of_operands=None, shape=(5, 5, 2)):
-    """Return a launch of sums as where there is much to do, and where its results will be."""
+    """Return a launch of sums as for large work, and the places of its results."""
     axes = LAYOUTS[layout] | ({"factor": "s"} if terms.weighted else {})
     lengths = dict(zip("ksf", shape, strict=True))
     operands = {
@@ -207,7 +205,7 @@ SUM = Summands("product", "linear", ("loss",), False)
     most_in_y=st.sampled_from([1, 2, 65535]),
 )
 def test_each_term_is_in_one_sum(shape, card, most_runs, most_in_y):
-    # Of integers, whose sums are exact in any order.
+    # With integers, whose sums are exact in any order.
     sample = np.random.default_rng(0).integers(1, 1 << 30, shape).astype(float)
     with tiles.of(gpu_runs=most_runs, gpu_rows=most_in_y):
         launch, totals = launched_sums(SUM, {"sample": sample}, "f8", shape, card)
@@ -233,10 +231,10 @@ def test_finish_has_threads_for_each_element(card, count, n_kept, n_features, ov
     assert one == 1
     assert x * y <= 256
     assert grid * x >= math.prod(shape) > (grid - 1) * x
-    # Eight for each thread: no more threads than that takes, nor fewer if they fit in a block.
+    # Eight per thread: no more threads than that takes, and no fewer if they fit in a block.
     assert y == 256 or 8 * y >= count
     assert y == 1 or 4 * y < count
-    # Small blocks on all multiprocessors; a warp at least, if there is one.
+    # Small blocks on all multiprocessors; at least a warp if there is one.
     assert grid >= min(math.prod(shape) // 4, 4 * card.multiprocessors) or x * y <= 32
     assert x * y >= min(32, math.prod(shape) * y)
 
@@ -254,7 +252,7 @@ def test_finish_has_threads_for_each_element(card, count, n_kept, n_features, ov
     data=st.data(),
 )
 def test_finish_is_the_tree_however_it_is_cut(shape, card, threads, over_features, data):
-    # In leaves of a thread, lanes of a block and tiles, of which there are several with few lanes.
+    # In leaves of a thread, lanes of a block, and tiles; with few lanes there are several tiles.
     if over_features:
         shape = (data.draw(st.sampled_from([1, 1, 2, 9])), shape[1], shape[0])
     rng = np.random.default_rng(0)
@@ -271,7 +269,7 @@ def test_finish_is_the_tree_however_it_is_cut(shape, card, threads, over_feature
 @needs_compiler
 @pytest.mark.parametrize("n_tiles", [9, 10, 11, 70])
 def test_lanes_wait_for_what_came_of_tiles(n_tiles):
-    # Of more tiles than the first lane has leaves, the last of which another lane reads next.
+    # There are more tiles than the first lane has leaves; another lane reads the last one next.
     totals = np.random.default_rng(0).normal(size=(32 * n_tiles, 1, 1))
     desired, out = np.empty((1, 1)), np.empty((1, 1))
     numpy.finish(totals, desired, 1.0, None)
@@ -288,7 +286,7 @@ def test_finish_of_nothing_is_zero():
 
 
 class Array(NamedTuple):
-    """What is asked of an array."""
+    """The attributes of an array that launches use."""
 
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -296,7 +294,7 @@ class Array(NamedTuple):
 
 
 def aligned(shape, dtype, offset=0):
-    """An array that starts `offset` bytes past a multiple of 16."""
+    """An array that starts `offset` bytes after a multiple of 16."""
     dtype = np.dtype(dtype)
     buffer = np.zeros(int(np.prod(shape)) * dtype.itemsize + 64, np.uint8)
     start = -cuda_on_host.address(buffer) % 16 + offset
@@ -315,7 +313,7 @@ def aligned_arrays(dtype, n_features):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_which_kernel_writes_a_result(dtype):
-    # As of affine_runs<float32, Linear, SETS_FIRST, true>, without type and activation.
+    # As in affine_runs<float32, Linear, SETS_FIRST, true>, without type and activation.
     def of(*arrays):
         return kernel(*arrays).split("<")[0], kernel(*arrays)[:-1].split(", ", 2)[2]
 
@@ -329,13 +327,13 @@ def test_which_kernel_writes_a_result(dtype):
     of_one_sample = of(samples[:1], weight, bias, aligned((5, 1, 2 * lanes), dtype))
     assert of_one_sample == ("affine_runs", "SAMPLES_FIRST, true")
 
-    # Neither sets nor samples lie whole, and then features do not.
+    # Neither sets nor samples are contiguous, then features are not either.
     pieces = aligned((5, 6, 2 * lanes), dtype)[:, ::2]
     assert kernel(samples, weight, bias, pieces).startswith("affine<")
     assert kernel(samples, weight, bias, pieces).endswith(f", {lanes}>>")
     strided = aligned((5, 3, 4 * lanes), dtype)[:, :, ::2]
     assert kernel(samples, weight, bias, strided).endswith(", 1>>")
-    # The last vector of a row would have a feature too many, though each begins where it should.
+    # The last vector of a row would have one feature too many, though each vector is aligned.
     cut = (array[..., :-1] for array in (samples, weight, bias, pieces))
     assert kernel(*cut).endswith(", 1>>")
 
@@ -392,12 +390,12 @@ def test_an_array_between_multiples_of_its_itemsize_is_refused():
 
 @needs_compiler
 @pytest.mark.large
-@pytest.mark.parametrize(("lanes", "step"), [(16, 1), (1, 2)])  # runs, and no runs
+@pytest.mark.parametrize(("lanes", "step"), [(16, 1), (1, 2)])  # with and without runs
 def test_threads_beyond_32_bit_indices(tmp_path, lanes, step):
-    # The last block of a launch that counts past 2^32 writes the last samples, and only those.
+    # The last block of a launch with more than 2^32 threads writes only the last samples.
     n_samples = lanes * ((1 << 32) + 300)
     samples = np.lib.stride_tricks.as_strided(np.int8([[3]]), (n_samples, 1), (0, 1))
-    # A file with holes.
+    # A sparse file.
     out = np.memmap(tmp_path / "out", np.int8, "w+", shape=(1, n_samples, step))[:, :, :1]
     weight = np.int8([[5]])
     launch = affine.plan_affine(
@@ -414,7 +412,7 @@ def test_threads_beyond_32_bit_indices(tmp_path, lanes, step):
 @needs_compiler
 @pytest.mark.large
 def test_summed_indices_beyond_32_bits():
-    # A row of blocks, of which the last one is the last of more than 2^32 terms.
+    # A row of blocks; the last one ends after more than 2^32 terms.
     length = (1 << 32) + 300
     sample = np.empty((1, length, 1), np.int8)  # few of its pages are touched
     sample[0, -300:] = 3
@@ -429,7 +427,7 @@ def test_summed_indices_beyond_32_bits():
 @pytest.mark.large
 @pytest.mark.parametrize("shape", [(1, (1 << 32) + 300), ((1 << 32) + 300, 1)])
 def test_sums_beyond_32_bit_indices(tmp_path, shape):
-    # The last block of a launch writes the last results, and only those, to files with holes.
+    # The last block of a launch writes only the last results, to sparse files.
     n_kept, n_features = shape
     three = np.array([[[3.0]]])
     sample = np.lib.stride_tricks.as_strided(three, (n_kept, 1, n_features), (0, 0, 0))
@@ -453,7 +451,7 @@ def test_sums_beyond_32_bit_indices(tmp_path, shape):
 
 @needs_compiler
 def test_the_host_backend_runs_kernels():
-    # Where g++ is, the property tests of "host" must not have been empty.
+    # If g++ is here, the property tests of "host" must not have been empty.
     import multisubnet as ms
 
     before = cuda_on_host.launches

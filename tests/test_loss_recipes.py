@@ -1,4 +1,4 @@
-"""Losses of single predictions: close to their true values, with the same bits on every backend."""
+"""Losses of single predictions: accuracy, and the same bits on every backend."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_every_loss_has_a_recipe_and_a_truth():
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_agreement_over_the_whole_range(backend, loss, dtype):
-    # Evenly spaced bits; and numbers near 0 and 1, or 0 and 1 themselves.
+    # Uniformly spaced bits; and numbers near 0 and 1, or exactly 0 and 1.
     n, width = 3_000, 8 * np.dtype(dtype).itemsize
     bits = np.arange(n, dtype=np.uint64) * np.uint64((1 << width) // n)
     rng = np.random.default_rng(0)
@@ -50,14 +50,14 @@ def test_agreement_over_the_whole_range(backend, loss, dtype):
     t = rng.choice([-1, 0, 1, 0.5, 1e-3, -3.25, 100, np.inf, np.nan], p.size).astype(dtype)
     with np.errstate(all="ignore"):
         t = np.where(rng.random(p.size) < 0.3, p + p.dtype.type(0.25) * t, t)
-    with mock.patch.object(loss_problem, "check_targets"):  # of any targets
+    with mock.patch.object(loss_problem, "check_targets"):  # allows any targets
         found = at(backend, loss, p, t)
     for actual, desired in zip(found, at(formula, loss, p, t), strict=True):
         assert_same_bits(actual, desired)
 
 
 HARD = [0.0, 1e-30, 1e-8, 1e-7, 1e-4, 0.1, 0.49, 0.5, 0.51, 0.7, 0.7072, 1.0, 1.5, 2.0, 20.0, 100.0]
-TARGETS = {  # where they are not near the predictions
+TARGETS = {  # for losses whose targets are not close to predictions
     "binary_crossentropy": [0, 1, 0.5, 0.3, 1e-6, 0.999],
     "binary_crossentropy_from_logits": [0, 1, 0.5, 0.3, 1e-6, 0.999],
     "hinge": [-1, 1],
@@ -69,7 +69,7 @@ def log_of(p):
     return abs(np.log(p + 1e-7))
 
 
-# Of what size the roundings are where terms of either sign can cancel: a loss, then a derivative.
+# The size of roundings if terms of opposite signs can cancel: in a loss, then in a derivative.
 SIZES = {
     "poisson": lambda p, t: (max(p, t, t * log_of(p)), 1 + t / (p + 1e-7)),
     "binary_crossentropy_from_logits": lambda p, t: (0, max(t, 1 / (1 + np.exp(-p)))),

@@ -1,4 +1,4 @@
-"""mean_loss and mean_loss_and_grad: in one order on every backend, and close to what they mean."""
+"""mean_loss and mean_loss_and_grad: one order of sums on every backend, and accuracy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REALS = ["bool", "int8", "uint16", "int64", "float16", "float32", "float64"]
 
 
 class Case(NamedTuple):
-    """What has compiled code of its own; all pairs of these are among the CASES, or nearly all."""
+    """A case with its own compiled code; CASES cover (nearly) all pairs of values."""
 
     loss: str
     activation: str | None
@@ -108,7 +108,7 @@ def test_the_loss_alone_is_that_beside_the_gradient(backend, case, data):
 @settings(max_examples=max(EXAMPLES // 2, 2))
 @given(data=st.data(), dtypes=st.sampled_from([["float16", "float32"], REALS]))
 def test_agreement_of_mixed_dtypes(backend, data, dtypes):
-    # Labels do not make float64 of float32 work.
+    # Labels do not promote float32 work to float64.
     case = Case("huber", "elu", "", 2, True, True)
     operands, options = data.draw(judgements(case, dtypes=dtypes))
     result = backend.mean_loss_and_grad(*operands, **options)
@@ -195,7 +195,7 @@ def test_shared_parameters_are_those_of_every_set(backend):
     assert_all_same_bits(shared, own)
 
 
-# As they are written in books.
+# Textbook formulas.
 BY_NUMPY = {
     "squared_error": lambda p, t: (p - t) ** 2,
     "absolute_error": lambda p, t: abs(p - t),
@@ -217,7 +217,7 @@ def sigmoid(z):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_float32_is_close_to_float64(loss, ndim, weighted):
     (samples, weight, bias, targets), factors = operands_of(3, 10_000, 4, "float32", ndim)
-    weight /= 4  # a probability of almost 1 says little of that of the opposite
+    weight /= 4  # a probability close to 1 says little about its complement
     targets = labels(loss, targets)
     factors = factors if weighted else None
     result = ms.mean_loss(
@@ -239,7 +239,7 @@ def test_float32_is_close_to_float64(loss, ndim, weighted):
 @pytest.mark.parametrize("per_feature", [False, True])
 def test_gradients_are_the_limits_of_differences(loss, activation, ndim, per_feature):
     if loss in ("binary_crossentropy", "poisson"):
-        activation = "sigmoid"  # of which they want what is positive
+        activation = "sigmoid"  # these losses need positive predictions
     (samples, weight, bias, targets), factors = operands_of(3, 40, 5, ndim=ndim)
     targets = labels(loss, targets)
     options = {"loss": loss, "activation": activation, "sample_weight": factors}
@@ -399,7 +399,7 @@ def test_no_backend_warns_or_asks_seterr(backend, case):
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize(("loss", "activation"), [("squared_error", None), ("huber", "relu")])
 def test_no_array_of_all_predictions(backend, activation, loss):
-    operands, _ = operands_of(200, 1000, 100, "float32")  # of which there are 80 MB
+    operands, _ = operands_of(200, 1000, 100, "float32")  # with 80 MB of predictions
 
     def call():
         with ms.use_backend(backend):
@@ -412,7 +412,7 @@ def test_no_array_of_all_predictions(backend, activation, loss):
 @pytest.mark.parametrize("loss", ["squared_error", "huber"])
 @pytest.mark.parametrize("activation", ["tanh", "relu6", "elu", "linear"])
 def test_an_activation_may_be_a_derivative(loss, activation):
-    # Its value is asked for here, and it has no derivative itself.
+    # Only its value is used here; it has no derivative itself.
     (*operands, targets), _ = operands_of(3, 10, 4)
     slope = ms.Activation(activation).derivative
     result = ms.mean_loss(*operands, targets, loss=loss, activation=slope, per_feature=True)
@@ -525,7 +525,7 @@ def test_labels_that_a_loss_is_not_defined_for(loss, targets, message):
     column = message.replace(r"\] is", r", 0\] is")
     with pytest.raises(ValueError, match=column):
         ms.WeightSets(w).best(1, x, np.array(targets)[:, None], loss=loss)
-    # Far down among many, whatever is read at once.
+    # Late among many, in any step of the check.
     many = np.resize(labels(loss, np.array([0.0, 1.0])), (70_000, 2))
     many[69_999, 1] = targets[-1] if loss == "poisson" else 7
     with pytest.raises(ValueError, match=r"targets\[69999, 1\] is"):

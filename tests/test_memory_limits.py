@@ -1,4 +1,4 @@
-"""Limits of memory, as the system counts it: a process stays below, or one line says why not."""
+"""Memory limits, as the system counts: a process stays below them, or one line says why not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from multisubnet._files import array_files
 ROOT = Path(__file__).parent.parent
 MIB = 1 << 20
 
-# A small process between: the pages of the one that starts a program count as the program's, too.
+# A small process between: pages of the process that starts a program count for the program, too.
 BETWEEN = """
 import json, os, subprocess, sys
 process = subprocess.Popen(
@@ -33,7 +33,7 @@ print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024, tol
 
 
 def run(folder, *command, **environment):
-    """Run Python, and return its exit code, the peak of its memory and what it says."""
+    """Run Python, and return its exit code, its peak memory and its error output."""
     done = subprocess.run(
         [sys.executable, "-c", BETWEEN, sys.executable, *command],
         cwd=folder,
@@ -45,14 +45,14 @@ def run(folder, *command, **environment):
 
 
 def large(path, shape, order="C", dtype=np.float32):
-    """Make a .npy file that begins and ends with 1 and has a hole between, which takes no disk."""
+    """Create a .npy file that begins and ends with 1, with a hole between, which takes no disk."""
     array = np.lib.format.open_memmap(path, "w+", dtype, shape, order == "F")
     array[(0,) * len(shape)] = array[(-1,) * len(shape)] = 1
     array.flush()
 
 
 def predict(folder, limit, *arguments):
-    """Return whether the command did it within a limit; if not, it says so in one line."""
+    """Return whether the command succeeds within a limit; if not, it must fail in one line."""
     command = ["-m", "multisubnet", "predict", *arguments, "--memory-limit", f"{limit}MiB"]
     code, peak, told = run(folder, *command)
     if code == 0:
@@ -62,7 +62,7 @@ def predict(folder, limit, *arguments):
         assert code == 1
         assert told.startswith("multisubnet: error: ")
         assert told.count("\n") == 1
-        assert peak <= max(limit, 64) * MIB  # what Python and NumPy take by themselves
+        assert peak <= max(limit, 64) * MIB  # Python and NumPy alone take 64 MiB
     return code == 0
 
 
@@ -74,7 +74,7 @@ def save_weights(path, n_sets, n_features, order="C"):
         np.savez(path, weight=weight, bias=weight)
 
 
-# Samples that lie in files in another order than they are needed in.
+# Samples in files in another order than the one needed.
 
 
 @pytest.mark.parametrize("limit", [64, 330])
@@ -100,14 +100,14 @@ def test_samples(tmp_path, shape, order, n_sets, more, limit):
     os.remove(tmp_path / "o.npy")
 
 
-# What is read whole.
+# Inputs that are read completely.
 
 
 @pytest.mark.parametrize("end", [".npz", ".safetensors"])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize(("limit", "fits"), [(64, False), (140, False), (240, True)])
 def test_weights(tmp_path, end, order, limit, fits):
-    """Of 114 MiB: they are not copied, unless they have to be put into another order."""
+    """114 MiB of weights, which are copied only if they must be reordered."""
     if order == "F" and end == ".safetensors":
         pytest.skip("the format has one order")
     large(tmp_path / "s.npy", (2, 30))
@@ -132,14 +132,14 @@ def test_samples_that_are_read_whole(tmp_path, end):
 
 @pytest.mark.parametrize("end", [".npz", ".safetensors"])
 def test_results_that_are_written_whole(tmp_path, end):
-    """Of 76 MiB: NumPy would write them through buffers."""
+    """76 MiB of results; NumPy would write them through buffers."""
     large(tmp_path / "s.npy", (500_000, 20))
     save_weights(tmp_path / "w.npz", 2, 20)
     for limit, fits in ((64, False), (100, False), (150, True)):
         assert predict(tmp_path, limit, "s.npy", "w.npz", "-o", f"o{end}") == fits
 
 
-# Anything at any limit.
+# Any action at any limit.
 
 
 @settings(max_examples=max(EXAMPLES // 20, 3))
@@ -161,7 +161,7 @@ def test_anything_within_any_limit(tmp_path, data):
         assert array_files.read(tmp_path / out, "any")[-1, -1, -1] > 1
 
 
-# The same in Python: what is in memory besides what was there before.
+# The same in Python: memory in addition to what was used before.
 
 EXTRA = """
 import os, sys

@@ -1,4 +1,4 @@
-"""What an error says of an operand that is no array of numbers, or of a name that there is not."""
+"""Error messages about operands that are not arrays of numbers, and about unknown names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MASKED = np.ma.array([1.0, 2.0], mask=[True, False])
 
 
 class Frame:
-    """A table of columns, as NumPy sees that of pandas: as objects."""
+    """A table of columns, in the form in which NumPy sees a pandas frame: as objects."""
 
     columns = "age", "city"
 
@@ -26,7 +26,7 @@ class Frame:
 
 
 class Sparse:
-    """A sparse matrix: NumPy takes it for one object."""
+    """A sparse matrix, which NumPy treats as a single object."""
 
     def toarray(self):
         return X
@@ -52,7 +52,7 @@ NULLABLE = SimpleNamespace(kind="i", __str__=lambda self: "Int64")
         ([[1, 10**30]], r"samples has dtype object.*numpy.asarray\(samples, float\)"),
         (np.array([[Sparse()]]), r"samples\[0, 0\] is .*Sparse"),
     ],
-    ids=lambda x: x if isinstance(x, str) else type(x).__name__,  # the same ones in each process
+    ids=lambda x: x if isinstance(x, str) else type(x).__name__,  # the same in each process
 )
 def test_what_is_no_array_of_numbers(operand, message):
     with pytest.raises(TypeError, match=message):

@@ -1,4 +1,4 @@
-"""Networks with hidden layers: every backend equals the definition, bit for bit."""
+"""Networks with hidden layers: every backend equals the definition bit for bit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FLOATS = ["float32", "float64"]
 
 
 class Architecture(NamedTuple):
-    """What code is compiled from: few of these, that tests need not wait for it."""
+    """The parts that determine compiled code; few, because compiling takes time."""
 
     sizes: tuple[int, ...]
     hidden: Any
@@ -40,8 +40,8 @@ WIDE = Architecture((9, 70, 3), "hard_sigmoid", None, (True, False))
 INTEGERS = Architecture((2, 3, 2), "relu", "relu6", (True, False))
 FEW = SMALL, INTEGERS
 ARCHITECTURES = AFFINE, SMALL, MIXED, PARAMETERS, LOOPS, WIDE
-SINGLE = AFFINE, MIXED, PARAMETERS, WIDE  # in float32 alone
-APART = AFFINE, WIDE  # and not added up
+SINGLE = AFFINE, MIXED, PARAMETERS, WIDE  # in float32 only
+APART = AFFINE, WIDE  # not additive
 
 
 class Networks(NamedTuple):
@@ -65,7 +65,7 @@ def networks(
     samples_ndim=None,
     special_values=True,
 ):
-    """Draw networks, their samples, and the options of `mlp` but for set_axis."""
+    """Draw networks, their samples, and the options of `mlp` except set_axis."""
     n_sets, n_samples, n_subnets = (
         draw(st.integers(0, most)) for most in (max_sets, max_samples, max_subnets)
     )
@@ -107,7 +107,7 @@ def networks(
 
 
 def contiguous(operand):
-    """Return an operand, or those of a tuple, as new arrays of native byte order."""
+    """Return an operand, or those of a tuple, as new arrays in native byte order."""
     if operand is None or isinstance(operand, tuple):
         return operand and tuple(map(contiguous, operand))
     return operand.astype(operand.dtype.newbyteorder("="), order="C")
@@ -123,7 +123,7 @@ def sets_of(problem):
 
 
 def expected(problem, set_axis=0):
-    """Return what the definition gives; without networks, an array with no values."""
+    """Return the result of the definition; without networks, an array with no values."""
     samples, layers, options = problem
     n_subnets = (layers[0][0] if isinstance(layers[0], tuple) else layers[0]).shape[1]
     if n_subnets or options.get("additive"):
@@ -141,7 +141,7 @@ def assert_agrees(result, problem, set_axis=0):
 
 
 def networks_of_normals(widths, n_subnets, **options):
-    """Return float32 networks in which nearly every rounding shows."""
+    """Return float32 networks in which nearly every rounding matters."""
     rng = np.random.default_rng(0)
 
     def draw(*shape):
@@ -244,7 +244,7 @@ def test_into_out_that_overlaps_an_operand(shift, operand, additive):
     [((9, 70, 3), "float64", False), ((2, 20, 23, 1), "float32", True)],
 )
 def test_few_samples_of_each_set(sizes, dtype, additive):
-    # Lanes are units: vectors of all lengths, with and without loops, items left over.
+    # Lanes are units: vectors of all lengths, with and without loops, leftover items.
     rng = np.random.default_rng(0)
     inputs = rng.integers(5, size=(3, sizes[0]))
     with tiles.of(engine_few=1 << 30, engine_units=1 << 30), ms.use_backend("numba"):
@@ -268,7 +268,7 @@ def test_few_samples_of_each_set(sizes, dtype, additive):
 @given(problem=networks(samples_ndim=2), data=st.data())
 def test_select(backend, problem, data):
     samples, layers, options = problem
-    if data.draw(st.booleans()):  # what compiled code takes as it is
+    if data.draw(st.booleans()):  # the form that compiled code reads directly
         samples = np.ascontiguousarray(samples, samples.dtype.newbyteorder("="))
         layers = [contiguous(layer) for layer in layers]
         options = options | {"intercept": contiguous(options.get("intercept"))}
@@ -293,7 +293,7 @@ def test_select(backend, problem, data):
 
 @pytest.mark.parametrize("additive", [False, True])
 def test_select_on_many_samples(backend, additive):
-    # In no order, on arrays that lie as compiled code takes them.
+    # Unordered, on arrays in the form that compiled code reads directly.
     rng = np.random.default_rng(0)
     weights = [rng.normal(size=(9, 2, *shape)).astype("f4") for shape in [(1, 5), (5, 3), (3, 1)]]
     layers = [(w, rng.normal(size=(9, 2, w.shape[3])).astype("f4")) for w in weights]
@@ -397,7 +397,7 @@ def test_eight_inputs_of_a_wide_layer(backend):
 
 
 def test_all_sets_of_large_problems(backend):
-    # Past the pieces of every backend, with threads.
+    # Beyond the pieces of every backend, with threads.
     rng = np.random.default_rng(0)
     for n_sets, n_samples, n_features in [(70, 500, 7), (9, 3000, 1), (3000, 3, 2)]:
         layers = [
@@ -416,7 +416,7 @@ def test_all_sets_of_large_problems(backend):
 @pytest.mark.parametrize("name", ["samples", "weight", "bias", "out"])
 @pytest.mark.parametrize("additive", [False, True])
 def test_mlp_beyond_32_bit_offsets(backend, name, additive):
-    # Two sets more than 2^31 bytes apart; the pages between are never touched.
+    # Two sets more than 2^31 bytes apart; pages between them are never touched.
     far = (1 << 31) + 16
     memory = np.empty(far + 1024, np.uint8)
 

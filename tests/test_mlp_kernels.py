@@ -1,4 +1,4 @@
-"""Networks on a GPU: how their work is divided, in kernels and among them."""
+"""Networks on a GPU: the division of their work, in kernels and among them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_agreement_of_networks_that_go_through_memory(backend, problem, card, sc
 @on_kernels
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_the_order_and_the_dtype_of_sums_over_networks(backend, dtype):
-    # In float64 the order shows, in float32 sums that are rounded more than once.
+    # In float64 the order matters; in float32, additional rounding.
     rng = np.random.default_rng(0)
     samples = rng.normal(size=(50, 9)).astype(dtype)
     layers = [
@@ -88,7 +88,7 @@ def test_many_layers_and_wide_sums_go_through_memory():
 
 
 def plan_of(n_sets, n_subnets, sizes, *, additive=False, dtype="f4", hidden="relu", last=None):
-    """Return the networks of an architecture, all layers of which have biases."""
+    """Return the networks of an architecture with biases in all layers."""
     dtype = np.dtype(dtype)
     working = np.dtype("f4") if dtype == np.float16 else dtype
     n_hidden = len(sizes) - 2
@@ -99,7 +99,7 @@ def plan_of(n_sets, n_subnets, sizes, *, additive=False, dtype="f4", hidden="rel
 
 
 def contiguous(shape, dtype):
-    """Return what is asked of a C-contiguous array."""
+    """Return the attributes of a C-contiguous array that launches use."""
     strides = [np.dtype(dtype).itemsize]
     for length in shape[:0:-1]:
         strides.insert(0, strides[0] * length)
@@ -199,7 +199,7 @@ def test_threads_are_busy(shape, sizes, rows):
     plan, division = planned(*shape, sizes)
     assert plan.fits
     assert division.rows == rows
-    # Threads that have samples, of all that run: but for 15 %, unless weights fill a block first.
+    # At least 85 % of running threads have samples, unless weights fill a block first.
     blocks = division.n_groups * division.n_parts
     assert blocks >= 3 * H100.multiprocessors
     used = n_sets * n_subnets * n_samples / rows
@@ -214,12 +214,12 @@ def test_threads_are_busy(shape, sizes, rows):
     [
         ((1, 32, 32, 1), "f4", True, True),
         ((1, 32, 32, 1), "f8", False, True),
-        ((300, 4), "f4", False, True),  # features are loaded one by one
+        ((300, 4), "f4", False, True),  # features are loaded one at a time
         ((1, 64, 64, 1), "f4", False, True),  # computed in turns
         ((1, 64, 64, 64, 1), "f4", False, False),  # too many weights
         ((1, 48, 48, 1), "f8", False, True),
         ((1, 64, 64, 1), "f8", False, False),
-        ((1, 8, 64), "f4", True, False),  # of which a thread has 64 sums in float64
+        ((1, 8, 64), "f4", True, False),  # a thread has 64 float64 sums
         ((1, 3, 1), "i4", False, False),
     ],
 )

@@ -20,7 +20,7 @@ from multisubnet._backends import numpy_mlp_sums
 from multisubnet._functions import mlp_summation
 from multisubnet.testing import assert_same_bits, problems
 
-# One architecture, loss and dtype is code of its own: few of these.
+# Each combination of architecture, loss and dtype is compiled separately, so there are few.
 SMALL = Architecture((1, 5, 3, 1), "relu", None, (True, True, True))
 MIXED = Architecture((3, 9, 2, 4), ("elu", "linear"), "softsign", (False, True, False))
 CLASSES = Architecture((2, 4, 3), "tanh", None, (True, True))
@@ -36,7 +36,7 @@ CASES = [
 
 
 def flat(result):
-    """Return the arrays of a result, in tuples perhaps, one after the other."""
+    """Return the arrays of a result, which may be nested tuples, in order."""
     if isinstance(result, tuple):
         return [x for part in result for x in flat(part)]
     return [] if result is None else [result]
@@ -92,7 +92,7 @@ def add_targets(draw, problem, loss, dtype, weighted):
 def judged_networks(draw, case, backend, **more):
     """Draw samples, layers and targets, and all options.
 
-    Each pair of additive and weighted is code of its own: compiled backends have one per case.
+    Each pair of additive and weighted is compiled separately: compiled backends get one per case.
     """
     architecture, loss, dtype = case
     problem = draw(networks(more.pop("dtypes", [dtype]), [architecture], **more))
@@ -218,7 +218,7 @@ def test_one_layer_has_the_bits_of_affine(backend, problem, data):
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_biases_that_are_one_number(backend, number):
-    """A bias of stride 0 along its units: every operand may have any strides."""
+    """A bias with stride 0 along its units: operands may have any strides."""
     rng = np.random.default_rng(0)
     layers = [
         (rng.normal(size=(2, 1, a, b)).astype("f4"), rng.normal(size=(2, 1, b)).astype("f4"))
@@ -233,7 +233,7 @@ def test_biases_that_are_one_number(backend, number):
 
 
 def random_networks(sizes, n_sets, n_subnets, n_samples, seed=0, dtype=np.float64):
-    """Return samples, layers, and a generator of more numbers."""
+    """Return samples, layers, and a generator of further numbers."""
     rng = np.random.default_rng(seed)
     layers = [
         (
@@ -307,7 +307,7 @@ def test_vjp_is_a_central_difference(ndim):
             slope = (above - product()) / (2 * step)
             array[index] = value
             np.testing.assert_allclose(gradient[index], slope, rtol=1e-6, atol=1e-8)
-    assert (found.grad_samples[..., 1] == 0).all()  # which no network sees
+    assert (found.grad_samples[..., 1] == 0).all()  # no network sees this feature
 
 
 def test_close_to_the_truth(backend):
@@ -348,10 +348,10 @@ def test_categorical_crossentropy_keeps_its_digits():
 
 
 def test_several_blocks_of_everything_are_added_by_trees(backend):
-    """Blocks of samples and of sets, and parameters that all sets share."""
+    """Blocks of samples and of sets, and parameters shared by all sets."""
     samples, layers, rng = random_networks((1, 2, 1), 4200, 2, 3)
     layers = [(layers[0][0], layers[0][1][:1]), layers[1]]
-    cotangent = rng.normal(size=(4200, 3, 2, 1))  # float64 shows the order
+    cotangent = rng.normal(size=(4200, 3, 2, 1))  # in float64 the order matters
     desired = formula_networks.mlp_vjp(samples, layers, cotangent)
     for limit in (1, 1 << 24):
         with (

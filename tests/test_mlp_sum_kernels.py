@@ -1,4 +1,4 @@
-"""Losses and gradients of networks on a GPU: how their work is divided."""
+"""Losses and gradients of networks on a GPU: the division of their work."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_work_is_divided_within_limits(card, n_sets, n_samples, n_subnets, width
     of_pass = shape.lanes * shape.rows
     assert of_pass >= length or of_pass % 32 == 0
     assert shape.group * shape.lanes <= shape.threads <= 128
-    # As many places as the kernel has for terms of a pass, and for its runs.
+    # The kernel has this many places for the terms of a pass, and for its runs.
     n_runs = -(-of_pass // 32)
     assert shape.group * (of_pass + n_runs) <= 128 * (shape.rows + 1)
     assert shape.group * n_runs <= 128

@@ -1,4 +1,4 @@
-"""WeightSets of models: those of libraries that are not here are played by small classes."""
+"""WeightSets from models: small classes imitate libraries that are not installed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXPECTED = "; expected one affine function of each of F features"
 
 
 class Variable:
-    """A variable of Keras: its value is a method away."""
+    """A Keras variable: a method returns its value."""
 
     def __init__(self, name, value):
         self.name = self.path = name
@@ -30,7 +30,7 @@ class Variable:
 
 
 class Layer:
-    """A layer of Keras."""
+    """A Keras layer."""
 
     def __init__(self, function=None, **values):
         self.weights = [Variable(name, value) for name, value in values.items()]
@@ -54,7 +54,7 @@ class Layer:
 
 
 class Model(Layer):
-    """A model of Keras, of layers one after the other."""
+    """A Keras model that applies layers in order."""
 
     def __init__(self, *layers):
         self.layers = layers
@@ -73,18 +73,18 @@ class Model(Layer):
 
 
 class InputLayer(Layer):
-    """What Keras puts in front."""
+    """Keras' input layer."""
 
     def __init__(self):
         super().__init__(lambda x: x)
 
 
 class Dropout(InputLayer):
-    """What does nothing when a model predicts."""
+    """A layer that does nothing in predictions."""
 
 
 class Tensor:
-    """A parameter of torch: it is detached and brought to the CPU before it is an array."""
+    """A torch parameter, which must be detached and moved to the CPU to become an array."""
 
     def __init__(self, array, dtype="torch.float32"):
         self.array, self.dtype, self.shape = np.asarray(array), dtype, np.shape(array)
@@ -111,7 +111,7 @@ class OnHost(Tensor):
 
 
 class Module:
-    """A module of torch."""
+    """A torch module."""
 
     def __init__(self, function=None, buffers=(), dtype="torch.float32", **parameters):
         self.parameters = {name: Tensor(x, dtype) for name, x in parameters.items()}
@@ -136,14 +136,14 @@ class Module:
 
 
 class Estimator:
-    """An estimator of scikit-learn."""
+    """A scikit-learn estimator."""
 
     def __init__(self, coef, intercept):
         self.coef_, self.intercept_ = coef, intercept
 
 
 class Stacked:
-    """A layer of ours."""
+    """A layer of this package."""
 
     def to_weight_sets(self):
         return ms.WeightSets([WEIGHT, WEIGHT + 1], [BIAS, BIAS + 1])
@@ -404,7 +404,7 @@ def test_an_activation_of_a_layer():
         return made
 
     with pytest.raises(ValueError, match="a Layer with the activation tanh, which Activation does"):
-        ms.WeightSets.from_models([layer(tanh)])  # somebody's own
+        ms.WeightSets.from_models([layer(tanh)])  # a user's own tanh
     tanh.__module__ = "keras.src.activations.activations"
     sets = ms.WeightSets.from_models([layer(tanh), Model(layer(tanh))])
     assert sets.activation == ms.Activation("tanh")

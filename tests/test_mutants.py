@@ -1,4 +1,4 @@
-"""The breakages of `make mutants` still have their place in the code."""
+"""The breakages of `make mutants` still match the code."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import pytest
 
 @pytest.mark.parametrize("mutant", mutants.MUTANTS, ids=lambda mutant: mutant.what)
 def test_the_place_of_a_mutant_is_there_once(mutant):
-    # Where a change moved the code, the mutant has to move with it.
+    # If a change moves the code, the mutant must move with it.
     text = (mutants.ROOT / mutant.file).read_text()
     assert text.count(mutant.old) == 1

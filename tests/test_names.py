@@ -1,4 +1,4 @@
-"""Names of features, outputs and sets: kept with the sets, in files, and compared with columns."""
+"""Names of features, outputs and sets: stored with the sets and in files, and checked."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_networks_of_some_inputs_may_know_further_features():
 
 
 class Frame:
-    """A table like those of pandas and polars; these are tested with the frameworks."""
+    """A table like those of pandas and polars, which are tested with the frameworks."""
 
     def __init__(self, columns, values):
         self._columns, self._values = columns, values
@@ -208,7 +208,7 @@ def test_models_of_scikit_learn_bring_their_names():
     x, labels = rng.normal(size=(60, 3)), np.arange(60) % 3
     models = [sklearn.LogisticRegression().fit(x + i, labels) for i in range(2)]
     for model in models:
-        model.feature_names_in_ = np.array(FEATURES, object)  # as fit sets it, of a frame
+        model.feature_names_in_ = np.array(FEATURES, object)  # as set by fit on a frame
     sets = ms.WeightSets.from_models(models)
     assert sets.feature_names == FEATURES
     assert sets.output_names == ("0", "1", "2")

@@ -60,7 +60,7 @@ def test_what_is_saved_is_plain_data(tmp_path):
 
 
 def saved(sets):
-    """Return the arrays and the notes of sets, as a .npz file has them."""
+    """Return the arrays and the notes of sets, as stored in a .npz file."""
     arrays = dict(sets._parameters.arrays)
     if sets.inputs is not None:
         arrays["inputs"] = sets.inputs
@@ -150,7 +150,7 @@ def test_theta_there_and_back(problem, axis):
         inputs=sets.inputs,
         additive=sets.additive,
     )
-    if sets.n_networks:  # else nothing says how many there are
+    if sets.n_networks:  # otherwise their number is unknown
         assert again == sets
 
 
@@ -203,7 +203,7 @@ def test_wrong_theta(arguments, options, error, message):
         ms.WeightSets.from_theta(*arguments, **options)
 
 
-# The command line: its tests have a folder with SAMPLES of two features.
+# The command line: its tests use a folder with SAMPLES of two features.
 
 NETWORKS = ms.WeightSets.from_layers([(w[:, :2], b if b is None else b[:, :2]) for w, b in LAYERS])
 
@@ -255,7 +255,7 @@ def test_chunks_and_resuming(capsys):
 
 
 def _interrupt(sets, samples, start):
-    """Leave what an interrupted run leaves."""
+    """Create the files that an interrupted run leaves."""
     from multisubnet._cli import resumable_file
 
     job = resumable_file._job(sets._prediction(samples, 0))

@@ -1,4 +1,4 @@
-"""WeightSets of models of dense layers: estimators of scikit-learn, lists and mappings."""
+"""WeightSets from models of dense layers: scikit-learn estimators, lists and mappings."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_an_activation_that_is_there(sklearn):
     assert ms.WeightSets.from_models([model], "relu").activation == ms.Activation("relu")
     with pytest.raises(ValueError, match=r"has the activation .*'relu'.* in its hidden layers"):
         ms.WeightSets.from_models([model], "tanh")
-    model.out_activation_ = "logistic"  # what it is not in a regressor, whose outputs show it
+    model.out_activation_ = "logistic"  # never set in a regressor; its outputs show it
     sets = ms.WeightSets.from_models([model])
     model.predict = lambda x: 2 * sets.predict(x)[0, :, 0, 0]
     with pytest.raises(ValueError, match="whose outputs are not those of its dense layers"):
@@ -211,7 +211,7 @@ def test_lists_of_networks_side_by_side():
     sets = ms.WeightSets.from_models([grouped], activation="relu")
     assert (sets.n_networks, sets.layer_sizes) == (3, (1, 4, 2))
     assert all(np.array_equal(a[0], b) for a, b in zip(_arrays(sets), grouped, strict=True))
-    # As get_weights() of branches: level by level.
+    # Like get_weights() of branches: level by level.
     branches = [
         x for pair in (grouped[:2], grouped[2:]) for s in range(3) for x in (p[s] for p in pair)
     ]

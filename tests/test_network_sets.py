@@ -1,4 +1,4 @@
-"""WeightSets of networks with layers: those of one weight and one bias, and more of them."""
+"""WeightSets of networks with layers, compared with those of one weight and one bias."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def moved_layers(layers, moved):
 
 
 def sets_of(problem, moved):
-    """Return sets, samples and what `mlp` makes of them, with N first and second."""
+    """Return sets, samples and the result of `mlp`, with N first and second."""
     options = dict(problem.options)
     if options.get("intercept") is not None:
         options["intercept"] = moved(options["intercept"])

@@ -1,4 +1,4 @@
-"""The CPU engine: its paths forced on small problems, its threads, its caches, its machine code."""
+"""The CPU engine: its paths forced on small problems, threads, caches, machine code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from multisubnet._backends.numba import jit, sum_loops  # noqa: E402
 
 @contextlib.contextmanager
 def forced(**sizes):
-    """Use the engine, with other thresholds than its own."""
+    """Use the engine with smaller thresholds."""
     sizes = {f"engine_{name}": size for name, size in sizes.items()}
     with tiles.of(**sizes), ms.use_backend("numba"):
         yield
@@ -88,7 +88,7 @@ def test_every_path(problem, set_axis, sizes):
     sizes=paths,
 )
 def test_every_place_of_the_result(problem, set_axis, offset, sizes):
-    # Wherever in a cache line the result begins and ends, its neighbours are left alone.
+    # For any start and end of the result in a cache line, its neighbours stay unchanged.
     desired = formula.affine(*problem, set_axis=set_axis)
     memory = np.full(desired.size + 200, 1, desired.dtype)
     expected = memory.copy()
@@ -128,7 +128,7 @@ for odd in {order}:
     "order", ["[unaligned, swapped, read_only]", "[read_only, unaligned, swapped]"]
 )
 def test_arrays_that_numba_confuses(order):
-    # Once it has seen a read-only array, Numba takes other byte orders for the native one.
+    # After a read-only array, Numba treats other byte orders as native.
     assert run(ODD_ARRAYS.format(order=order)).split() == ["2", "1"] * 3
 
 
@@ -265,7 +265,7 @@ def test_worker_threads_keep_subnormals_whatever_their_first_caller_did():
         with forced(piece=1000):
             results.append(ms.affine(tiny, tiny[:100] * 0 + 0.5))
 
-    with mock.patch.object(_threads, "_pool", None):  # a thread inherits the mode of its parent
+    with mock.patch.object(_threads, "_pool", None):  # threads inherit the mode of their parent
         thread = threading.Thread(target=flushing)
         thread.start()
         thread.join()
@@ -290,7 +290,7 @@ def test_sums_keep_subnormals_whatever_their_caller_does(piece):
             results.append(ms.mean_loss(*operands, targets, loss="absolute_error"))
             results.append(ms.affine_vjp(*operands, cotangent, wrt="samples")[0])
 
-    with mock.patch.object(_threads, "_pool", None):  # a thread inherits the mode of its parent
+    with mock.patch.object(_threads, "_pool", None):  # threads inherit the mode of their parent
         thread = threading.Thread(target=flushing)
         thread.start()
         thread.join()
@@ -449,7 +449,7 @@ def test_small_calls_are_not_counted(monkeypatch):
 
 
 def test_activations_of_networks_count(monkeypatch):
-    """They take NumPy longer than the products of narrow networks."""
+    """NumPy needs more time for them than for the products of narrow networks."""
     counted = {}
     monkeypatch.setattr(_numba, "_evaluate", {})
     monkeypatch.setattr(_numba, "_elements", counted)
@@ -509,7 +509,7 @@ def test_the_cache_is_used_and_notices_a_change(tmp_path, evaluate):
     (tmp_path / "changed.py").write_text("# another version of what is compiled in")
     changed = f"jit.FILES[-1] = Path({str(tmp_path / 'changed.py')!r})"
     assert run(code.format(changed), **environment) == "0"
-    # Each has an index of its own: processes that add to the same one mix up its entries.
+    # Each has its own index: processes that add to the same one mix up its entries.
     assert len(list((tmp_path / "cache").rglob("*.nbi"))) == 2
 
 
@@ -529,7 +529,7 @@ def test_the_cache_notices_a_changed_byte_in_each_file(tmp_path, monkeypatch):
     assert len(found) == 1 + len(jit.FILES)
 
 
-# They only make programs, which are part of fingerprints themselves.
+# They only make programs, which are part of fingerprints.
 OF_PROGRAMS = {"activation", "activation_recipes", "coefficients", "elementary", "loss_recipes"}
 
 
@@ -565,13 +565,13 @@ print("same bits")
 
 
 def operations(activations):
-    """Return the operations that a recipe of some activations has, in float32."""
+    """Return the operations in the recipes of some activations, in float32."""
     programs = [x.program(np.dtype("f4")) for x in activations if x.name != "linear"]
     return {(x.name, x.kind) for program in programs for x in program.operations}
 
 
 def test_a_processor_without_wide_vectors():
-    # Some activations and losses will do: they have the operations of all.
+    # Some activations and losses suffice: they use all operations.
     assert operations(golden.ACTIVATIONS[2::7]) == operations(golden.ACTIVATIONS)
     paths = f"import sys; sys.path.insert(0, {str(golden.FILE.parent)!r})\n"
     assert run(paths + GENERIC, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="") == "same bits"
@@ -583,7 +583,7 @@ def test_a_processor_without_wide_vectors():
 def test_the_machine_code_streams_and_does_not_contract(dtype, activation):
     from multisubnet._backends.numba import affine_loops as _compiled
 
-    # From the cache it would come without code.
+    # The cache would give it without code.
     signature = _compiled._signature("affine", np.dtype(dtype), has_parameter=False)
     function = _compiled._affine(f"affine {activation} uncached", has_parameter=False)
     (code,) = numba.njit([signature])(function).inspect_asm().values()
@@ -592,7 +592,7 @@ def test_the_machine_code_streams_and_does_not_contract(dtype, activation):
     assert "sfence" in code
     assert re.search(r"v?mulp[sd].*[yz]?mm", code)
     if activation != "linear":
-        # The recipe is in vectors: nothing else divides.
+        # The recipe is vectorized, and nothing else divides.
         assert re.search(r"v?divp[sd]", code)
         assert not re.search(r"v?divs[sd]", code)
 
@@ -605,7 +605,7 @@ def test_the_machine_code_of_sums_is_in_vectors_and_does_not_contract(dtype, key
     kinds = "shhs" + ("f" if terms.weighted else "-")
 
     def uncached(function, signature):
-        return numba.njit([signature])(function)  # from the cache it would come without code
+        return numba.njit([signature])(function)  # the cache would give it without code
 
     with mock.patch.object(sum_loops, "jit", uncached):
         function = sum_loops.compiled_sums(terms, np.dtype(dtype), kinds)
@@ -614,4 +614,4 @@ def test_the_machine_code_of_sums_is_in_vectors_and_does_not_contract(dtype, key
     for vectors, scalars in (("mulp[sd]", "muls[sd]"), ("addp[sd]", "adds[sd]")):
         assert re.search(rf"v?{vectors}", code)
         assert not re.search(rf"v?{scalars}", code)
-    assert ("cvtps2pd" in code) == (dtype == "float32")  # totals of runs are added up in float64
+    assert ("cvtps2pd" in code) == (dtype == "float32")  # totals of runs are added in float64

@@ -1,4 +1,4 @@
-"""The CPU engine's sums of networks: two layouts of vector lanes, of which nothing is seen."""
+"""The CPU engine's sums of networks: both layouts of vector lanes give the same bits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from multisubnet._backends.numba import mlp_sum_engine as engine
 
 LAYOUTS = {"lanes are sets": 1e9, "lanes are runs": 0.0}
 HIDDEN = "relu", "tanh"
-# Widths that are no multiples of what is taken at once; a sum that is long enough for a loop.
+# Widths that are not multiples of vectors or tiles; one sum is long enough for a loop.
 SIZES = 2, 9, 5, 3
 
 
@@ -43,7 +43,7 @@ def problem(
     dtype: str = "float32",
     shared: bool = False,
 ) -> MlpSums:
-    """Return sums; `own` says whether sets have samples and targets of their own."""
+    """Return sums; with `own`, sets have their own samples and targets."""
     rng = np.random.default_rng(n_sets * 10_000 + n_samples)
 
     def normal(*shape: int) -> np.ndarray:
@@ -69,7 +69,7 @@ def problem(
 
 
 def empty_totals(sums: MlpSums, loss: bool = True, gradients: bool = True) -> MlpTotals:
-    """Return arrays for totals, in which NaN is left if they are not written."""
+    """Return arrays for totals, filled with NaN to show elements that are not written."""
     front = sums.n_blocks, sums.call.n_sets, sums.call.n_subnets
 
     def empty(array: np.ndarray | None) -> Any:
@@ -83,7 +83,7 @@ def empty_totals(sums: MlpSums, loss: bool = True, gradients: bool = True) -> Ml
 
 
 def arrays_of(totals: MlpTotals) -> list[np.ndarray]:
-    """Return the arrays of totals that are there."""
+    """Return the arrays of totals that are not None."""
     every = [totals.loss, *(x for layer in totals.layers for x in layer)]
     return [x for x in every if x is not None]
 
@@ -100,7 +100,7 @@ def assert_same(sums: MlpSums, **asked: bool) -> None:
 
 @pytest.fixture(params=LAYOUTS.values(), ids=LAYOUTS)
 def layout(request):
-    """Take one of the two, however many sets and samples there are."""
+    """Force one of the two layouts, for any number of sets and samples."""
     with tiles.of(engine_lanes=request.param):
         yield
 
@@ -142,7 +142,7 @@ def test_samples_and_cotangents_of_each_set(layout):
     }
     assert_same(problem(11, 70, shared=True, **options))
     sums = problem(9, 45, **options)
-    # As slopes of additive networks have them: one for all networks of a set, one after the other.
+    # As for slopes of additive networks: the same cotangent for all networks of a set.
     slopes = np.ascontiguousarray(sums.targets.transpose(0, 3, 1, 2))[..., :1].transpose(0, 2, 3, 1)
     assert_same(sums._replace(targets=slopes))
     dense = np.ascontiguousarray(slopes.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
@@ -165,7 +165,7 @@ def test_what_is_not_finite_stays_with_its_set_and_run(layout):
     sums.call.samples[99] = 0.0
     assert_same(sums)
     sums = problem(2, 4096 + 70)
-    # In the block before one in which the run of a lane, of 16, 8 or 4, ends earlier.
+    # In the block before one in which the run of some lane, of 16, 8 or 4, ends earlier.
     sums.call.samples[[3674, 3930, 4058]] = np.inf
     assert_same(sums)
 
@@ -201,7 +201,7 @@ def test_operands_of_other_dtypes_and_strides(part_bytes):
 
 
 def assert_same_of_other_operands() -> None:
-    """Assert it for operands that are no arrays as the compiled code takes them."""
+    """Check operands that the compiled code cannot read directly."""
     sums = problem(17, 4100, 3)
     call = sums.call
     assert_same(sums._replace(targets=sums.targets.astype(np.float64)))
@@ -219,7 +219,7 @@ def assert_same_of_other_operands() -> None:
 
 
 def assert_same_of_samples(sums: MlpSums) -> None:
-    """Assert that gradients of samples are those of the reference, bit for bit."""
+    """Assert that gradients of samples equal the reference, bit for bit."""
     call = sums.call
     first = call.n_sets if call.samples.ndim == 3 else -(-call.n_sets // 4096)
     shape = first, call.n_samples, call.n_subnets, call.sizes[0]
@@ -239,7 +239,7 @@ def test_gradients_of_samples(own_samples, monkeypatch):
     }
     for n_sets, n_samples in [(1, 1), (3, 513), (32, 40), (70, 33)]:
         sums = problem(n_sets, n_samples, **options)
-        sums.call.samples[..., 0] = -1e30  # slopes that are 0 and -0
+        sums.call.samples[..., 0] = -1e30  # gives slopes 0 and -0
         with tiles.of(engine_sums=1):
             assert_same_of_samples(sums)
     if not own_samples:

@@ -1,4 +1,4 @@
-"""Sets and activations as objects: copied, pickled, weakly referred to, in arrays of objects."""
+"""Sets and activations as objects: copies, pickles, weak references, object arrays."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Plain(ms.WeightSets):
 
 
 class Labelled(ms.WeightSets):
-    """With an attribute, a slot, and arguments of its own."""
+    """A subclass with an attribute, a slot, and its own arguments."""
 
     __slots__ = ("__dict__", "slot")
 
@@ -109,7 +109,7 @@ def test_numbers_that_are_arrays_without_axes():
 
 
 def test_bytes_of_bools():
-    """A byte of a bool array may be any; those but 0 are True."""
+    """A byte in a bool array can have any value; all but 0 are True."""
     rng = np.random.default_rng(0)
     any_bytes = rng.integers(0, 4, (5, 3), np.uint8).view(bool)
     bools = any_bytes.view(np.uint8) != 0

@@ -1,4 +1,4 @@
-"""What a caller on a GPU relies on: graphs, streams, devices, threads, memory pools."""
+"""Guarantees for callers on a GPU: graphs, streams, devices, threads, memory pools."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def smooth(function, *operands):
 
 
 def layers(move):
-    """Return the layers of networks 1-3-2, with a bias for all sets."""
+    """Return the layers of 1-3-2 networks, with a bias for all sets."""
     hidden, last = np.resize(WEIGHT, (N, F, 1, 3)), np.resize(WEIGHT, (N, F, 3, 2))
     return [(move(hidden), move(np.resize(BIAS, (1, F, 3)))), move(last)]
 
 
 def flat(result):
-    """Return the arrays of a result, in tuples perhaps, one after the other."""
+    """Return the arrays of a result, which may be nested tuples, in order."""
     if isinstance(result, tuple):
         return tuple(x for part in result for x in flat(part))
     return () if result is None else (result,)
@@ -45,7 +45,7 @@ def flat(result):
 
 COTANGENT_OF_UNITS = RNG.normal(size=(N, 9, F, 3)).astype("f4")
 
-# Every public function that computes, of arrays that `move` brings to where it is to run.
+# Every public function that computes, with arrays moved by `move` to where it should run.
 CALLS = {
     "affine": smooth(ms.affine, SAMPLES, WEIGHT, BIAS),
     "affine of float64 and float32": smooth(ms.affine, SAMPLES, WEIGHT.astype("f8"), BIAS),
@@ -93,20 +93,20 @@ every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 
 
 def of_call(call, move):
-    """Return the arrays that a call returns."""
+    """Return the arrays in the result of a call."""
     result = call(move)
     return result if isinstance(result, tuple) else (result,)
 
 
 def assert_is_right(call, results):
-    """Raise unless arrays on a GPU have the bits that the CPU has."""
+    """Raise unless arrays on a GPU have the bits of the CPU."""
     for result, desired in zip(results, of_call(call, np.asarray), strict=True):
         assert type(result) is cupy.ndarray
         assert_same_bits(result.get(), desired)
 
 
 class Moved:
-    """Arrays that were moved to the GPU before: the same each time."""
+    """Arrays moved to the GPU before; the same ones each time."""
 
     def __init__(self):
         self.arrays = {}
@@ -155,7 +155,7 @@ def test_on_a_second_device(call):
         with cupy.cuda.Device(1):
             return cupy.asarray(array)
 
-    results = of_call(call, move)  # while the first one is current
+    results = of_call(call, move)  # while the first device is current
     assert {result.device.id for result in results} == {1}
     with cupy.cuda.Device(1):
         assert_is_right(call, results)
@@ -163,7 +163,7 @@ def test_on_a_second_device(call):
 
 @contextlib.contextmanager
 def without_pool():
-    """Allocate each array anew."""
+    """Allocate a new array each time."""
     before = cupy.cuda.get_allocator()
     cupy.cuda.set_allocator(None)
     try:
@@ -180,8 +180,8 @@ def test_without_a_memory_pool(call):
 
 @every_call
 def test_in_little_memory(call):
-    # Beside the operands there is room for results and totals of blocks, and for no more copies
-    # of the operands than one.
+    # Apart from the operands, there is room for results, totals of blocks and at most one copy of
+    # the operands.
     move = Moved()
     of_call(call, move)
     pool = cupy.get_default_memory_pool()
@@ -209,7 +209,7 @@ def test_too_little_memory_is_an_error_and_no_more():
 
 
 def test_from_several_threads():
-    # Each on a stream of its own; a kernel may be compiled by two of them at the same time.
+    # Each on its own stream; two of them may compile a kernel at the same time.
     calls = [*CALLS.values()] * 2
 
     def run(call):
@@ -234,7 +234,7 @@ def test_nothing_waits(call, monkeypatch):
         (cupy.cuda.Event, "synchronize"),
         (cupy.ndarray, "get"),
     ]:
-        with contextlib.suppress(TypeError):  # a type of C may not be changed
+        with contextlib.suppress(TypeError):  # extension types cannot be patched
             monkeypatch.setattr(place, name, lambda *_, name=name: waited.append(name))
     of_call(call, move)
     assert waited == []

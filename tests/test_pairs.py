@@ -1,4 +1,4 @@
-"""The packed form, and back."""
+"""Conversion to and from the packed form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of sets: the lines that are drawn are those of the predictions."""
+"""Plots of sets: the lines drawn are those of the predictions."""
 
 from __future__ import annotations
 

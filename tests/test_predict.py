@@ -1,4 +1,4 @@
-"""Predictions in chunks: the same bits, within the memory that is allowed, wherever they go."""
+"""Predictions in chunks: the same bits, within the memory limit, to any destination."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAGE = mmap.PAGESIZE
 
 @pytest.fixture(params=["numpy", pytest.param("cupy", marks=pytest.mark.gpu)])
 def moved(request):
-    """A function that moves a NumPy array to where it is computed."""
+    """A function that moves a NumPy array to the device that computes."""
     to = to_device if request.param == "cupy" else lambda array: array
     return lambda array: None if array is None else to(array)
 
@@ -37,7 +37,7 @@ def on_host(array):
 
 
 class Target:
-    """What has slice assignment and nothing else; it may keep the blocks."""
+    """An object with slice assignment and nothing else; it may keep the blocks."""
 
     def __init__(self):
         self.blocks = []
@@ -80,7 +80,7 @@ def test_chunks_change_no_bit(moved, problem, set_axis, rows):
     sets, samples = sets_of(problem, moved)
     whole = on_host(ms.affine(samples, sets.weight, sets.bias, set_axis=set_axis))
     options = {"set_axis": set_axis}
-    # What so many rows of features take: two blocks of them, and the values of an evaluation.
+    # The memory for this many rows of features: two blocks, and the values of an evaluation.
     limit = rows * max(whole.shape[2], 1) * (2 * whole.itemsize + 16 * 8)
     assert_same_bits(on_host(sets.predict(samples, **options)), whole)
 
@@ -105,7 +105,7 @@ def test_chunks_change_no_bit(moved, problem, set_axis, rows):
         again[first, second] = on_host(block)
         places.append((first.start, second.start))
     assert_same_bits(again, whole)
-    assert places == sorted(places)  # as they lie in the result
+    assert places == sorted(places)  # in the order of the result
 
 
 @given(
@@ -118,7 +118,7 @@ def test_chunks_lie_whole_in_the_result_one_after_another(shape, elements):
     found = [places[chunk].ravel() for chunk in chunks.chunks(shape, elements)]
     assert_same_bits(np.concatenate([np.empty(0, int), *found]), places.ravel())
     assert all(len(chunk) <= elements for chunk in found)
-    # No more of them than must be: two neighbours do not fit in one, but at the ends of rows.
+    # As few chunks as possible: two neighbours do not fit in one, except at the ends of rows.
     row = shape[1] * shape[2]
     if shape[0] and row:
         rows = elements // row
@@ -151,7 +151,7 @@ def test_memory_stays_within_the_limit(backend, activation, dtype):
         return held
 
     def settled_peak(run):
-        run()  # what is compiled and started once is not counted
+        run()  # compiling and starting is not counted
         return peak(run)
 
     with ms.use_backend(backend):
@@ -194,7 +194,7 @@ def test_a_memmap_is_flushed_and_released_chunk_by_chunk(tmp_path):
         release(array)
         released.append(pages())
 
-    limit = (1 + 16) * 4 * PAGE  # of four pages of numbers, and of what an evaluation holds
+    limit = (1 + 16) * 4 * PAGE  # four pages of numbers, and the values of an evaluation
     with mock.patch.object(mapped, "release", noting):
         for target in (out, np.asarray(out), out[::-1]):
             out[:] = 0
@@ -204,7 +204,7 @@ def test_a_memmap_is_flushed_and_released_chunk_by_chunk(tmp_path):
             sets.predict(samples, out=target, memory_limit=limit)
             assert len(resident) > 2
             if sys.platform == "linux":
-                assert 0 < max(resident) <= 6 * PAGE  # and a page at either end
+                assert 0 < max(resident) <= 6 * PAGE  # plus a page at either end
                 assert max(released) <= 2 * PAGE
             assert_same_bits(np.array(target), sets.predict(samples))
     del out, target
@@ -274,7 +274,7 @@ def test_a_result_that_does_not_fit():
         assert sets.predict(samples[:200]).shape == (1000, 200, 100)
     with pytest.raises(MemoryError, match=r"has 391 KiB, but 3.91 KiB are allowed by memory_limit"):
         sets.predict(samples[:1], memory_limit=4000)
-    # Nothing is asked, and nothing refused, below 64 MiB.
+    # Below 64 MiB nothing is checked, and nothing refused.
     with mock.patch.object(amounts, "available", side_effect=AssertionError):
         sets.predict(samples[:10])
         sets.predict(samples[:10].tolist())
@@ -316,7 +316,7 @@ def test_what_cannot_be_written_to():
             sets.predict(samples, out=out)
     with pytest.raises(ValueError, match="set_axis must be 0 or 1"):
         sets.predict_chunks(samples, set_axis=2)
-    shaped = Shaped([1, 1, 2])  # as h5py and Zarr have it, or a list
+    shaped = Shaped([1, 1, 2])  # as in h5py and Zarr, or a list
     sets.predict(samples, out=shaped)
     assert len(shaped.blocks) == 1
 
@@ -524,12 +524,12 @@ def test_pages_of_a_map_are_within_the_limit(tmp_path, layout, set_axis):
 
     def noted(array):
         first, end = byte_bounds(array)
-        is_page_by_page = layout == "some rows"  # of which there are pages between them
+        is_page_by_page = layout == "some rows"  # with pages between them
         held.append(array.nbytes if is_page_by_page else end - first)
         flush(array)
 
     out = MAPS[layout](new)
-    evaluation = 16 * 8 << 15  # bytes of what it holds at once besides
+    evaluation = 16 * 8 << 15  # bytes that it also holds at once
     limit = 500_000
     with mock.patch.object(mapped, "flush", noted):
         options = {
@@ -545,7 +545,7 @@ def test_pages_of_a_map_are_within_the_limit(tmp_path, layout, set_axis):
 
 
 class Clipping:
-    """A dataset that converts in its own way what has another dtype, as HDF5 does."""
+    """A dataset that converts other dtypes in its own way, as HDF5 does."""
 
     def __init__(self, shape, dtype):
         self.array, self.shape, self.dtype = np.zeros(shape, dtype), shape, np.dtype(dtype)
@@ -585,7 +585,7 @@ def test_an_hdf5_dataset_of_another_dtype(tmp_path):
 
 @given(data=st.data())
 def test_mapped_results_in_any_order(tmp_path, data):
-    """Axes in any order, elements apart, backwards, of another dtype, in chunks of any size."""
+    """Axes in any order, gaps, reversed axes, another dtype, chunks of any size."""
     shape = n_sets, _, n_features = data.draw(st.tuples(*[st.integers(1, 7)] * 3))
     samples = np.random.default_rng(0).normal(size=shape[1:]).astype(np.float32)
     if data.draw(st.booleans()):

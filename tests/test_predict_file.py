@@ -1,4 +1,4 @@
-"""Predictions in files: the same bytes however often a run ends before it is done."""
+"""Predictions in files: the same bytes however often a run is interrupted."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from multisubnet._sets import prediction as _prediction
 from multisubnet.testing import activations, problems
 
 ROOT = Path(__file__).parent.parent
-SHAPE = N_SETS, N_SAMPLES, N_FEATURES = 40, 50, 3  # of 48,128 bytes of float64, with the header
+SHAPE = N_SETS, N_SAMPLES, N_FEATURES = 40, 50, 3  # 48,128 bytes in float64, with the header
 
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """A folder with inputs, which is the current one, and what is to come out."""
+    """A folder with inputs, as the current directory, and the expected result."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(resumable_file, "CHECKPOINT_BYTES", 5_000)
     monkeypatch.setattr(resumable_file, "_HASHED", 64)
@@ -54,11 +54,11 @@ PREDICT = [*INPUTS, "--chunk", "2"]
 
 
 def left(folder="."):
-    """Return what is there but the inputs."""
+    """Return the files other than the inputs."""
     return sorted(set(os.listdir(folder)) - {"samples.npy", "weights.npz", "expected.npy"})
 
 
-@settings(max_examples=max(EXAMPLES // 4, 5))  # each of them waits for the disk
+@settings(max_examples=max(EXAMPLES // 4, 5))  # each example waits for the disk
 @given(
     problem=problems(dtypes=["bool", "int16", "float16", "float32", "float64", "complex64"]),
     activation=st.none() | activations(),
@@ -95,7 +95,7 @@ class Failing:
 @settings(max_examples=max(EXAMPLES // 4, 5))
 @given(data=st.data())
 def test_a_run_that_failed_is_gone_on_with(files, data):
-    """At any call, several times, with chunks of other sizes each time."""
+    """At any call, several times, with other chunk sizes each time."""
     computed = []
     of_block = _prediction.Prediction.block
 
@@ -138,7 +138,7 @@ def test_a_run_that_failed_is_gone_on_with(files, data):
     assert N_SETS - rows_safe <= sum(computed) <= N_SETS - rows_safe + 9
 
 
-# A process that kills itself at one of the calls by which bytes get to the disk.
+# A process that kills itself at one of the calls that write to disk.
 KILLED = """
 import os, signal, sys
 from multisubnet._cli import resumable_file
@@ -196,14 +196,14 @@ def test_killed_between_its_two_last_steps(files):
         patch.setattr(resumable_file._Record, "remove", lambda self: None)
         assert main(PREDICT) == 0
     assert left() == ["out.npy", "out.npy.part.json"]
-    os.remove("out.npy")  # the record says that all is safe, and nothing is there
+    os.remove("out.npy")  # the record says that everything is safe, but there is no file
     assert main([*PREDICT, "--resume"]) == 0
     assert Path("out.npy").read_bytes() == files
     assert left() == ["out.npy"]
 
 
 def test_what_is_recorded_is_on_the_disk(files, monkeypatch):
-    """So that a machine that loses its power loses nothing that is said to be safe."""
+    """A power failure must not lose anything that is recorded as safe."""
     on_disk, recorded = [0], []
     fsync, replace = os.fsync, os.replace
 
@@ -241,7 +241,7 @@ def test_the_next_chunk_is_computed_while_one_is_written(files, monkeypatch):
         is_header, is_last = block.ndim == 1, self._end + block.nbytes == len(files)
         if not is_header:
             assert computed.acquire(timeout=20)
-            if not is_last:  # what is written must not be what the next chunk was computed into
+            if not is_last:  # the next chunk must not have overwritten the one being written
                 assert computed.acquire(timeout=20)
                 computed.release()
         write(self, block)
@@ -261,7 +261,7 @@ def test_the_system_is_not_left_with_pages_to_keep(files, monkeypatch):
     ends = [start + length for start, length in advised]
     assert ends == sorted(ends)
     assert ends[-1] == len(files)
-    reached = 0  # by what was on the disk before
+    reached = 0  # end of the bytes that were on disk before
     for start, length in advised:
         assert start <= reached
         reached = max(reached, start + length)
@@ -272,7 +272,7 @@ def test_the_system_is_not_left_with_pages_to_keep(files, monkeypatch):
 
 @pytest.fixture
 def interrupted(files, monkeypatch, capsys):
-    """A run that ended in the middle; returns what its files are."""
+    """A run that was interrupted in the middle; returns the state of its files."""
     with pytest.MonkeyPatch.context() as patch:
         fails = Failing(resumable_file._Writing.append, 9, OSError(28, "No space left on device"))
         patch.setattr(resumable_file._Writing, "append", lambda *a: fails(*a))
@@ -355,7 +355,7 @@ def test_a_run_that_differs_is_refused(interrupted, capsys, change, more, messag
 
 
 def changing(call, change):
-    """A method that changes an input at one of its calls, and then does what it did."""
+    """A method that changes an input at one of its calls, and then does its work."""
 
     def do(self, *arguments, **keywords):
         nonlocal call
@@ -385,7 +385,7 @@ def in_place(content):
 @settings(max_examples=max(EXAMPLES // 10, 3))
 @given(call=st.integers(1, 19))
 def test_an_input_that_changes(files, change, out, call):
-    """A result of samples of before and after is none, and nothing is left to go on with."""
+    """A result that mixes old and new samples is invalid, and nothing is left to resume."""
     make_inputs(Path())
     command = ["predict", "samples.npy", "weights.npz", "-o", out]
     command += ["--chunk", "2"] if out == "out.npy" else []
@@ -443,7 +443,7 @@ def test_an_input_that_changes_while_it_is_read_whole(files, monkeypatch, end):
 
 
 def test_a_file_that_another_takes_the_place_of_is_whole(files, monkeypatch):
-    """As editors and this program replace files: the one that was opened stays what it was."""
+    """Editors, and this program, replace files: an open file stays unchanged."""
 
     def replace():
         np.save("other.npy", np.zeros((N_SAMPLES, N_FEATURES)))
@@ -497,7 +497,7 @@ def test_two_runs_at_once(interrupted, capsys, more):
     assert {name: Path(name).read_bytes() for name in left()} == interrupted
 
 
-# Disks, and what was there before.
+# Disk space, and existing files.
 
 
 def test_no_room_on_the_disk(files, monkeypatch, capsys):
@@ -570,9 +570,9 @@ def test_a_limit_that_leaves_nothing(files, capsys):
 
 @pytest.mark.parametrize("shape", [(70, 100_000, 10), (1, 100_000_000, 1)])
 def test_memory_stays_within_the_limit(tmp_path, shape):
-    """The peak of the process, as the system counts it, with Numba where that is installed.
+    """The peak memory of the process, as the system counts it, with Numba if installed.
 
-    It counts pages of the samples, too, where they are mapped.
+    It includes pages of mapped samples.
     """
     n_sets, *of_samples = shape
     samples = np.lib.format.open_memmap(
@@ -582,7 +582,7 @@ def test_memory_stays_within_the_limit(tmp_path, shape):
     samples.flush()
     ms.WeightSets(np.ones((n_sets, shape[2]), np.float32)).save(tmp_path / "weights.npz")
     command = [sys.executable, "-m", "multisubnet", *INPUTS, "--memory-limit", "400M"]
-    # A small process between: what this one has would be counted as well, until the program begins.
+    # A small process between: the memory of this one would count until the program begins.
     between = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
     between += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The layout of the package: rooms that import only rooms below them, and no circle of files."""
+"""The layout of the package: rooms import only rooms below them, and imports have no cycles."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_package_fits_on_a_screen():
 
 
 def test_packages_that_are_not_public_are_empty():
-    """So that a file loads what it imports, and nothing else."""
+    """A file then loads only what it imports."""
     for file in rooms.PACKAGE.glob("_*/**/__init__.py"):
         (docstring,) = ast.parse(file.read_text(encoding="utf-8")).body
         assert isinstance(docstring.value, ast.Constant)

@@ -1,6 +1,6 @@
-"""The kernels on the host once more, each access and operation checked by sanitizers.
+"""The kernels on the host again, with sanitizers that check each access and operation.
 
-AddressSanitizer must be in the process before NumPy allocates, hence a process of its own.
+AddressSanitizer must be loaded before NumPy allocates, so the tests use a separate process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 from conftest import ALL_PARAMETERS, EXAMPLES, few
 
 ROOT = Path(__file__).parent.parent
-MANY = EXAMPLES >= ALL_PARAMETERS  # each needs kernels of its own, which take a second to compile
+MANY = EXAMPLES >= ALL_PARAMETERS  # each needs its own kernels, which take a second to compile
 pytestmark = pytest.mark.skipif(
     cuda_on_host.why_unavailable() is not None or not sys.platform.startswith("linux"),
     reason="needs g++ on Linux",
@@ -62,7 +62,7 @@ def test_the_agreement_tests_of_sums_under_sanitizers():
 def test_the_agreement_tests_of_networks_under_sanitizers():
     chosen = "host and (agreement_of or select_on_many)" if MANY else "host and agreement_of"
     files = "test_mlp.py", "test_mlp_kernels.py", "test_mlp_sum_kernels.py"
-    done = sanitized(*files, "-k", chosen, examples=3 if MANY else 1)  # a kernel for each network
+    done = sanitized(*files, "-k", chosen, examples=3 if MANY else 1)  # one kernel per network
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
 
@@ -130,7 +130,7 @@ def test_overrun():
 
 
 def errors(tmp_path, code):
-    """Return what the sanitizers say about a test that is to fail."""
+    """Return the sanitizers' output for a test that must fail."""
     (tmp_path / "test_overrun.py").write_text(code)
     done = sanitized(
         "-s", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), str(tmp_path)
@@ -160,7 +160,7 @@ def test_that_an_overrun_of_sums_is_seen(tmp_path, length, in_y, wrong, block, e
     assert error in errors(tmp_path, code)
 
 
-# Each thread of a block gives a number to the one before it, some times.
+# Each thread of a block passes a number to the previous one, several times.
 TURNS = """
 struct Turns {{ int *out; }};
 

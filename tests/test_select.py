@@ -1,4 +1,4 @@
-"""affine_select: the rows of affine, on every backend, and nothing read that is not there."""
+"""affine_select: the rows of affine on every backend, and no reads out of bounds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from multisubnet.testing import DTYPES, activations, arrays, assert_same_bits, p
 
 @st.composite
 def selections(draw, *, dtypes=DTYPES, mixed_dtypes=False):
-    """Draw operands of affine_select: those of affine, with an index for each sample."""
+    """Draw operands of affine_select: those of affine, and an index for each sample."""
     operands = draw(problems(dtypes=dtypes, mixed_dtypes=mixed_dtypes, max_features=300))
     samples = operands.samples
     if samples.ndim == 3:
@@ -65,7 +65,7 @@ def test_a_set_that_is_not_there_gives_nan(backend, problem, draw):
 
 
 def test_a_negative_index_of_few_bits_is_no_set(backend):
-    # Not even that set whose number has the same bits.
+    # Not even the set whose number has the same bits.
     index = np.array([-1, 5, -100, 127] * 4, np.int8)
     result = backend.affine_select(np.ones((16, 4)), np.ones((300, 4)), None, index, check=False)
     assert_same_bits(result, np.where(index[:, None] < 0, np.nan, np.ones((16, 4))))
@@ -127,7 +127,7 @@ def test_into_out_over_an_operand(backend, which):
 
 
 def test_on_many_samples(backend):
-    # Past the blocks of every backend, with threads.
+    # Beyond the blocks of every backend, with threads.
     rng = np.random.default_rng(0)
     samples, weight, bias = (
         rng.normal(size=shape).astype("f4") for shape in [(70_000, 5), (9, 5), (9, 5)]

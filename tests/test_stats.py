@@ -21,7 +21,7 @@ EVERY = ("mean", "var", "std")
 
 
 class Case(NamedTuple):
-    """What has compiled code of its own."""
+    """A case with its own compiled code."""
 
     activation: str | None
     dtype: str
@@ -202,7 +202,7 @@ def test_no_backend_warns_or_asks_seterr(backend):
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_no_array_of_all_predictions(backend):
-    (*operands, _), _ = operands_of(1000, 200, 100, "float32")  # of which there are 80 MB
+    (*operands, _), _ = operands_of(1000, 200, 100, "float32")  # with 80 MB of predictions
 
     def call():
         with ms.use_backend(backend):

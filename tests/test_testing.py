@@ -1,4 +1,4 @@
-"""What the library offers to its users' tests must itself see differences."""
+"""The helpers offered to users' tests must themselves notice differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flat parameter vectors, and back."""
+"""Conversion to and from flat parameter vectors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ axes = st.sampled_from([0, 1])
 
 
 def is_view(part, whole):
-    """Whether an array is of another's memory; one of no items has none to share."""
+    """Return whether an array shares another's memory; empty arrays share none."""
     return np.shares_memory(part, whole) or (not part.size and part.base is not None)
 
 

@@ -1,4 +1,4 @@
-"""Threads of the CPU engine: interrupts, forks, exits, many callers, and how many there are."""
+"""Threads of the CPU engine: interrupts, forks, exits, many callers, and their number."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from test_dispatch import run
 
 pytest.importorskip("numba")
 
-# Three threads, however few cores there are and however little work, and a look at signals after
-# each piece.
+# Three threads for any number of cores and any amount of work, and a check for signals after each
+# piece.
 START = """
 import faulthandler, os, random, signal, sys, threading, time, timeit
 import numpy as np, multisubnet as ms
@@ -63,7 +63,7 @@ def test_interrupted_calls_end_and_write_no_more(again):
     assert run(program, MULTISUBNET_NUM_THREADS="3").split() == ["True", "0"]
 
 
-# Repeated interrupts go on until they are switched off, which they can interrupt, too.
+# Repeated interrupts continue until they are switched off, which they can also interrupt.
 UNTIL_QUIET = """except Stop:
             while True:
                 try:

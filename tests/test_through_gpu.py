@@ -1,4 +1,4 @@
-"""NumPy arrays through the GPU, in chunks: none is lost, and short memory is made do with."""
+"""NumPy arrays through the GPU, in chunks: all arrive, and little memory is enough."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from multisubnet.testing import assert_same_bits, problems
 pytestmark = pytest.mark.gpu
 cupy = pytest.importorskip("cupy")
 cupyx = pytest.importorskip("cupyx")
-memory_pool = pytest.importorskip("memory_pool")  # which imports cupy
+memory_pool = pytest.importorskip("memory_pool")  # imports cupy
 
 
 @given(
@@ -71,7 +71,7 @@ def large():
 
 @pytest.fixture(params=["CuPy's pool", "one like it"])
 def memory(request):
-    """Limit the GPU memory there is for arrays, besides those that are there."""
+    """Limit the GPU memory for arrays, beyond those that exist."""
     if request.param == "one like it":
         with contextlib.ExitStack() as stack:
             yield lambda size: stack.enter_context(
@@ -118,7 +118,7 @@ def test_memory_that_is_short_later_on(large):
         ms.use_backend("cupy"),
     ):
         assert_same_bits(ms.affine(*operands), desired)
-    # What had arrived is not computed again: that was two chunks, when a fourth one was begun.
+    # The two chunks that had arrived before the fourth began are not computed again.
     assert chunks == [10, 10, 10, 10] + [5] * 16
 
 
@@ -136,8 +136,8 @@ def test_a_set_that_does_not_fit(large, memory):
 @pytest.mark.parametrize("shape", [(2, 1000, 16), (2, 7, 16), (3, 2, 16), (2, 1, 16)])
 @pytest.mark.parametrize("set_axis", [0, 1])
 def test_rows_larger_than_a_chunk_take_no_more_pinned_memory(shape, set_axis, monkeypatch):
-    # CuPy rounds it up to a power of two and keeps it: with all of a row of 5 GB in it, twice, it
-    # would be 16 GiB.
+    # CuPy rounds it up to a power of two and keeps it: two buffers for a whole row of 5 GB would
+    # take 16 GiB.
     n_sets, n_samples, n_features = shape
     chunk_bytes, sizes = 1 << 9, []
     real = cupyx.empty_pinned

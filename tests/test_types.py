@@ -1,4 +1,4 @@
-"""Type checkers accept right uses, and see mistakes, without a run."""
+"""Type checkers accept correct uses, and find mistakes, without running them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _output(*command: str) -> str:
     done = subprocess.run(
         [program, *command[1:]], cwd=ROOT, env=environment, capture_output=True, text=True
     )
-    if done.returncode not in (0, 1):  # as when pyright cannot load its own files
+    if done.returncode not in (0, 1):  # for example if pyright cannot load its own files
         pytest.skip(f"{command[0]} does not run here: {done.stderr.strip()[-200:]}")
     return done.stdout
 

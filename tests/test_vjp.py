@@ -21,7 +21,7 @@ OPERANDS = ("samples", "weight", "bias")
 
 
 class Case(NamedTuple):
-    """What has compiled code of its own."""
+    """A case with its own compiled code."""
 
     activation: str | None
     dtype: str
@@ -80,7 +80,7 @@ several_blocks = st.tuples(
 @settings(max_examples=max(EXAMPLES // 20, 2))
 @given(data=st.data(), case=st.sampled_from(CASES[:4]))
 def test_agreement_over_several_blocks(backend, data, case):
-    # Of sets, for the gradient of the samples, or of samples, for that of weight and bias.
+    # Blocks of sets for the gradient of samples, or of samples for that of weight and bias.
     operands, options = data.draw(pullbacks(case, shapes=several_blocks))
     result = backend.affine_vjp(*operands, **options)
     assert_all_same_bits(result, formula.affine_vjp(*operands, **options))
@@ -222,7 +222,7 @@ def test_gradients_are_torchs(activation, ndim, shared):
     z = (x * w + b).requires_grad_()
     result = getattr(torch.nn.functional, activation)(z) if activation else z
     (result * c).sum().backward()
-    # A derivative is as exact as its own size or 1/4 allow.
+    # The error of a derivative is relative to the larger of its size and 1/4.
     size = torch.maximum(abs(z.grad), abs(c) / 4)
     for gradient, operand, times in zip(gradients, operands, (w, x, 1 + 0 * x), strict=True):
         desired = (z.grad * times).sum_to_size(operand.shape)

@@ -1,4 +1,4 @@
-"""How far a call walks through the package: what a reader follows, and a small call waits for."""
+"""The number of calls and files in a call: what a reader follows, and a small call waits for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ X = np.ones((2, 2), np.float32)
 OUT = np.empty((2, 2, 2), np.float32)
 SETS = ms.WeightSets(X, X)
 
-# The most calls of functions of the package, and the most files that they are in.
+# The maximal number of calls of the package's functions, and of the files that contain them.
 WALKS = {
     "affine": (lambda: ms.affine(X, X, X), 10, 6),
     "affine, tanh, out": (lambda: ms.affine(X, X, X, activation="tanh", out=OUT), 30, 11),

@@ -82,7 +82,7 @@ def test_nobody_writes_to_them():
     ):
         assert made == sets
     theta = ms.WeightSets(WEIGHT).to_theta()
-    theta[:] = 0  # a new array, without biases, too
+    theta[:] = 0  # a new array, even without biases
     theta = sets.to_theta(axis=1)
     from_theta = ms.WeightSets.from_theta(theta, 2, axis=1, activation="tanh")
     theta[:] = 0
@@ -321,7 +321,7 @@ def test_how_many_are_the_best(k):
 
 
 def test_arrays_have_the_dtypes_that_calls_know_at_once():
-    """A dtype that is equal but another object sends each call by the general rules."""
+    """An equal but different dtype object would send each call through the general rules."""
     swapped = WEIGHT.astype(">f4")
     for sets in (
         ms.WeightSets(WEIGHT, BIAS),

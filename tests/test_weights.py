@@ -1,4 +1,4 @@
-"""Weights of samples and of sets: their ratios count, whatever their size, sign and dtype."""
+"""Weights of samples and sets: only ratios matter, for any size, sign and dtype."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_variance_by_negative_weights_can_be_negative(backend):
 
 
 def exactly(x, w, b, t, factors):
-    """Return the loss and its gradients of one feature, and how large what they consist of is."""
+    """Return the loss and its gradients of one feature, and the size of their terms."""
     x, w, b, t, factors = (
         np.array([Fraction(float(number)) for number in array], object)
         for array in (x, w, b, t, factors)
@@ -178,7 +178,7 @@ def test_close_to_the_exact_result(backend, rng, of_samples, signs, of_weights):
 @settings(max_examples=max(EXAMPLES, 2))
 @given(rng=seeds(), dtype=st.sampled_from(["float32", "float64"]), has_bias=st.booleans())
 def test_agreement_at_the_limits(backend, rng, dtype, has_bias):
-    """All backends agree on what is huge, tiny, subnormal, infinite or NaN, and on signs."""
+    """All backends agree on huge, tiny, subnormal, infinite and NaN values, and on signs."""
 
     def drawn(*shape):
         array = rng.normal(size=shape) * 10.0 ** rng.integers(-3, 3)
@@ -230,7 +230,7 @@ def test_samples_near_the_limits(backend, scale):
 
 
 def test_targets_near_the_limits(backend):
-    # An exact fit has no loss, any other an infinite one.
+    # An exact fit has loss 0, any other an infinite loss.
     x = np.tile([[1e306], [-1e306], [0.5e306]], (400, 1))
     result = backend.mean_loss(x, np.array([[1.0], [0.5]]), None, x[:, 0])
     assert_same_bits(result, [0.0, np.inf])

@@ -1,7 +1,7 @@
-"""Sizes by which work is cut: tiles of a cache, blocks of threads, chunks of memory.
+"""Sizes that divide work: tiles of a cache, blocks of threads, chunks of memory.
 
-They decide on speed and never on a bit. `small` draws small ones, so that small problems go past
-each edge that large ones have; `of` sets some. Code that cuts its work adds a line to SIZES.
+They affect speed, but never a bit. `small` draws small ones, so that small problems cross the same
+edges as large ones; `of` sets some. Code that divides its work adds a line to SIZES.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from multisubnet._backends.numba import engine, mlp_engine, mlp_sum_engine, sum_
 from multisubnet._functions import closed_form, mlp, summation
 from multisubnet._sets import prediction
 
-SIZES = {  # by name: what holds it, what it is called there, and small values
+SIZES = {  # by name: the module, the constant's name, and small values
     "numpy_block": (numpy, "_BLOCK", [50, 4096]),
     "numpy_recipe_block": (numpy, "_RECIPE_BLOCK", [50]),
     "numpy_terms": (numpy, "_TERMS", [200, 3000]),
@@ -48,7 +48,7 @@ SIZES = {  # by name: what holds it, what it is called there, and small values
     "gpu_threads": (geometry, "BLOCK_THREADS", [32, 128]),
     "gpu_warp": (geometry, "WARP", [1]),
     "gpu_runs": (geometry, "MOST_RUNS", [1, 2]),
-    "gpu_rows": (geometry, "MAX_GRID_Y", [32, 96]),  # multiples of 32, as grids are
+    "gpu_rows": (geometry, "MAX_GRID_Y", [32, 96]),  # multiples of 32, like grids
     "gpu_scratch": (networks, "_SCRATCH_BYTES", [1, 5000]),
     "gpu_sums_scratch": (network_sums, "_SCRATCH_BYTES", [1, 5000]),
     "gpu_products": (launch_mlp, "MOST_PRODUCTS", [1]),
@@ -59,7 +59,7 @@ SIZES = {  # by name: what holds it, what it is called there, and small values
     "least_bytes": (summation, "_LEAST_BYTES", [1 << 9, 1 << 12]),
     "most_bytes": (summation, "_MOST_BYTES", [1 << 9, 1 << 12]),
     "moment_width": (closed_form, "_WIDTH", [3, 16]),
-    "moment_elements": (closed_form, "_ELEMENTS", []),  # of at least a block of all features
+    "moment_elements": (closed_form, "_ELEMENTS", []),  # at least a block of all features
     "statistics_bytes": (mlp, "_STATS_BYTES", [1, 1000]),
     "prediction_bytes": (prediction, "_CHUNK_BYTES", [100_000]),
 }
@@ -67,13 +67,13 @@ SIZES = {  # by name: what holds it, what it is called there, and small values
 
 @contextlib.contextmanager
 def of(card=cuda_on_host.CARD, **sizes):
-    """Have some sizes for a while, on a card; all is planned anew."""
+    """Set some sizes temporarily, on a card; everything is planned again."""
     with contextlib.ExitStack() as stack:
         for name, size in sizes.items():
             module, attribute, _ = SIZES[name]
             stack.enter_context(mock.patch.object(module, attribute, size))
         stack.enter_context(cuda_on_host.on_card(card))
-        # Work of an unknown kind is shared however little time it takes.
+        # Work of an unknown kind is shared even if it takes little time.
         stack.enter_context(mock.patch.object(threads, "kind", return_value=0))
         mlp_engine._prepare.cache_clear()
         stack.callback(mlp_engine._prepare.cache_clear)
@@ -81,7 +81,7 @@ def of(card=cuda_on_host.CARD, **sizes):
 
 
 def small(draw):
-    """Draw small sizes, or those that there are, and a card; and have them for a while."""
+    """Draw small sizes or the real ones, and a card, and set them temporarily."""
     sizes = {
         name: draw(st.sampled_from([getattr(module, attribute), *values]), label=name)
         for name, (module, attribute, values) in SIZES.items()

@@ -1,4 +1,4 @@
-"""The true values of activations, losses and their derivatives, by mpmath in 200 bits."""
+"""The true values of activations, losses and their derivatives, from mpmath with 200 bits."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def true_loss(loss, p, t):
 
 
 def true(activation, x, parameter):
-    """Return the true value for one float x, with a parameter as it was rounded."""
+    """Return the true value for a float x and a rounded parameter."""
     function = TRUTH[activation.name][activation.is_derivative]
     x = mpf(float(x))
     if activation.parameter is None:

@@ -1,4 +1,4 @@
-"""Arrays of the array API standard and of DLPack alone: taken, and returned as they came."""
+"""Arrays of the array API standard, and arrays with DLPack alone, as operands and results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def numpy_of(array):
 
 
 def assert_same(result, desired):
-    """Check that arrays, of tuples perhaps, are strict ones with the bits of others."""
+    """Check that arrays, or tuples of them, are array_api_strict's, with the expected bits."""
     if not isinstance(desired, tuple):
         result, desired = (result,), (desired,)
     for one, other in zip(each(tuple(result), numpy_of), desired, strict=True):
@@ -43,7 +43,7 @@ def assert_same(result, desired):
 @settings(max_examples=EXAMPLES)
 @given(problem=problems(dtypes=DTYPES), set_axis=st.sampled_from([0, 1]), some=st.integers(0, 6))
 def test_affine(problem, set_axis, some):
-    # Any of the operands may be NumPy arrays.
+    # Any of the operands may be a NumPy array.
     arrays = [x if some == i else strict(x) for i, x in enumerate(problem)]
     if all(x is None or isinstance(x, np.ndarray) for x in arrays):
         arrays[0] = strict(arrays[0])
@@ -108,7 +108,7 @@ def test_nothing_is_copied():
 
 
 def test_as_scientific_code_calls_it():
-    # Code that is written for any namespace, as SciPy's and scikit-learn's is.
+    # Code for any namespace, as in SciPy and scikit-learn.
     def worst_prediction(x, weight, bias):
         xp = x.__array_namespace__()
         centred = x - xp.mean(x, axis=0)
@@ -129,7 +129,7 @@ def test_the_device_comes_back():
 
 
 class OnlyDLPack:
-    """An array of a library that has no more than this."""
+    """An array whose library has nothing else."""
 
     def __init__(self, array, device=(1, 0)):
         self.array, self.device_of_dlpack = array, device
@@ -161,7 +161,7 @@ def test_arrays_that_cannot_be_taken():
 
 
 class ArrayLike:
-    """What has `__array__` as well, and no namespace: pyarrow's arrays, for one."""
+    """An array that also has `__array__`, but no namespace, such as pyarrow's."""
 
     def __array__(self, dtype=None, copy=None):
         return np.array([[2.0]])

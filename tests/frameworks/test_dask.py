@@ -1,4 +1,4 @@
-"""Dask arrays: lazy, and with the bits of NumPy arrays, whatever the chunks are."""
+"""Dask arrays: lazy, with the bits of NumPy arrays for any chunks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CLOSED_FORM = [
     for case in (*CASES[:2], *CASES[3:5])
 ]
 
-# N, B and F: some with more than one block of samples, whose chunks may be of any size.
+# N, B and F; some with more than one block of samples, in chunks of any size.
 SHAPES = st.tuples(st.integers(0, 6), st.integers(0, 70), st.integers(0, 5)) | st.tuples(
     st.integers(1, 4), st.sampled_from([4096, 8193, 12289, 21000]), st.integers(1, 3)
 )
@@ -46,7 +46,7 @@ def synchronous():
 
 @st.composite
 def chunks_of(draw, length):
-    """Draw chunks of an axis: of one size, or of several, with an empty one among them perhaps."""
+    """Draw chunks of an axis: of one size, or of several, possibly with an empty one."""
     sizes = [s for s in (1, 7, 31, 33, 4095, 4096, 4097, 8192) if length // 40 <= s < length]
     if not sizes or draw(st.booleans()) is False:
         return (length,)
@@ -68,14 +68,14 @@ def chunked(draw, array):
 
 @st.composite
 def some_chunked(draw, *arrays):
-    """Draw Dask arrays of some NumPy arrays, at least of one; the others stay as they are."""
+    """Draw Dask arrays for at least one of some NumPy arrays; the others stay unchanged."""
     there = [i for i, array in enumerate(arrays) if array is not None]
     chosen = draw(st.sets(st.sampled_from(there), min_size=1))
     return [draw(chunked(array)) if i in chosen else array for i, array in enumerate(arrays)]
 
 
 def assert_lazy_and_same(lazy, desired):
-    """Check what is known before and after Dask arrays are computed; None stays None."""
+    """Check properties before and after Dask arrays are computed; None stays None."""
     assert len(lazy) == len(desired)
     for one, other in zip(lazy, desired, strict=True):
         if other is None:
@@ -342,7 +342,7 @@ def test_a_task_works_on_one_thread(monkeypatch):
     assert seen == [1, 1, *[min(2, threads._count_cores())] * 2]
 
 
-@pytest.mark.parametrize("n_features", [30, 200])  # more than are computed at once
+@pytest.mark.parametrize("n_features", [30, 200])  # 200 are not computed together
 def test_all_tasks_work_on_one_thread(monkeypatch, n_features):
     monkeypatch.delenv("MULTISUBNET_NUM_THREADS", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 8)
@@ -416,7 +416,7 @@ def test_tasks_run_on_the_backend_that_was_chosen_for_the_call():
 
 @pytest.mark.parametrize("per_thread", [False, True])
 def test_tasks_on_a_gpu_wait_for_those_of_other_threads(cupy_on_host, monkeypatch, per_thread):
-    # The legacy stream, and a default stream for each thread, are streams 1 and 2 of CUDA.
+    # The legacy stream and a per-thread default stream are streams 1 and 2 of CUDA.
     import cupy
     import cupy_on_host as stand_in
 

@@ -1,4 +1,4 @@
-"""A cluster of two worker processes, one of which dies: the same bits."""
+"""A cluster of two worker processes, one of which dies: the bits stay the same."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def client():
 
 
 def done(dask_scheduler):
-    """Return how many sums there are of chunks of samples."""
+    """Return the number of tasks that sum over chunks of samples."""
     tasks = dask_scheduler.tasks.values()
     return sum("losses" in str(task.key) and task.state == "memory" for task in tasks)
 
 
 def test_a_worker_that_dies_changes_nothing(client):
     def held_back(block, block_id):
-        # The last samples are there only when a worker is gone: until then nothing can be done.
+        # The last samples appear only when a worker is dead; until then nothing can finish.
         if block_id[0] == 6:
             distributed.Event("worker is gone").wait()
         return block

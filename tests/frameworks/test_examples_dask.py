@@ -1,4 +1,4 @@
-"""The example of Dask runs, and shows what it is there to show."""
+"""The Dask example runs, and gives the expected results."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 def test_sweep(options):
     for module in ("resource", "dask.array", "distributed", "sklearn"):
         pytest.importorskip(module)
-    # By a shell between: a program's peak of memory begins with that of the process that starts it,
-    # which holds other libraries here.
+    # Through a shell: a program's peak memory starts at that of the process that started it, and
+    # this process holds other libraries.
     program = ["sh", "-c", '"$0" "$@"; exit $?', sys.executable, "examples/dask_sweep.py"]
     run = subprocess.run(
         [*program, "--quick", *options],

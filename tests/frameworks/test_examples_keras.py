@@ -1,4 +1,4 @@
-"""The example with Keras runs, and prints what the forum was told."""
+"""The Keras examples run, and give the expected results."""
 
 from __future__ import annotations
 

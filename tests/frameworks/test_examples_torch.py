@@ -1,4 +1,4 @@
-"""The examples with PyTorch run, and show what they are there to show."""
+"""The PyTorch examples run, and give the expected results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Public classes say that they are where users import them from, and stay there in pickles."""
+"""Public classes name the module that users import them from, also in pickles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames and series of pandas and polars as samples, targets and weights of samples."""
+"""Data frames and series of pandas and polars as samples, targets and sample weights."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_frame_is_evaluated_as_its_numbers_are(library):
     best, losses = SETS.best(1, samples, frame_of(library, {"y": data[0]}))
     assert_same_bits(losses, SETS.best(1, SAMPLES, data[0])[1])
     assert best.feature_names == COLUMNS
-    # Functions of arrays take frames as arrays, whatever the names are.
+    # Functions of arrays take frames as arrays, with any column names.
     assert_same_bits(ms.affine(samples, SETS.weight, activation="tanh"), SETS.predict(SAMPLES))
 
 

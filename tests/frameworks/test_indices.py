@@ -22,7 +22,7 @@ def ones(index):
 
 
 def counts(n_sets, index):
-    """Return the gradient of the sum with respect to weights: how often a set was taken."""
+    """Return the gradient of the sum with respect to weights: how often each set was selected."""
     there = index[is_there(n_sets, index)].astype(np.int64)
     return np.bincount(there, minlength=n_sets).astype(np.float32)[:, None]
 
@@ -115,7 +115,7 @@ def test_an_empty_index(empty):
         assert ms.affine_select(module.asarray(x), module.asarray(w), None, empty).shape == (0, 3)
 
 
-# Integers beside JAX arrays, without 64 bits.
+# Integers mixed with JAX arrays, without 64 bits.
 
 
 @given(

@@ -1,4 +1,4 @@
-"""JAX arrays: the bits of the package where they are there, JAX' own arithmetic where not."""
+"""JAX arrays: concrete ones give the bits of the package, traced ones use JAX's arithmetic."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from multisubnet.jax import _arrays
 from multisubnet.testing import activations, assert_same_bits, problems
 
 NARROW = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32")
-NARROW += ("float16", "float32", "complex64")  # what JAX has without x64
+NARROW += ("float16", "float32", "complex64")  # the dtypes of JAX without x64
 SMOOTH = ("linear", "tanh", "gelu")
 
 
@@ -42,7 +42,7 @@ def to_jax(operands):
 
 
 def assert_same(actual, desired):
-    """Raise unless a JAX array has the bits of a NumPy array, rounded to what JAX has."""
+    """Raise unless a JAX array has the bits of a NumPy array rounded to JAX's dtype."""
     assert isinstance(actual, jax.Array)
     with np.errstate(over="ignore"):
         desired = desired.astype(jax.dtypes.canonicalize_dtype(desired.dtype))
@@ -58,7 +58,7 @@ def table(seed=0, shape=(5, 40, 7), dtype="float32"):
     return samples, weight, bias, rng.random((n_samples, n_features)).astype(dtype)
 
 
-# Arrays that are there
+# Concrete arrays.
 
 
 @given(problem=problems(dtypes=NARROW, mixed_dtypes=True), set_axis=st.sampled_from([0, 1]))
@@ -147,7 +147,7 @@ def test_results_are_handed_over_without_a_copy(monkeypatch):
         return inner(*args, **kwargs)
 
     monkeypatch.setattr(ms, "affine", spied)
-    for n_samples in range(100, 116):  # memory may happen to be aligned
+    for n_samples in range(100, 116):  # memory may be aligned by chance
         samples, weight, bias, _ = to_jax(table(shape=(3, n_samples, 50)))
         result = msj.affine(samples, weight, bias)
         of_samples, of_result = outs.pop()
@@ -234,7 +234,7 @@ assert (jax.jit(ms.affine)(spread, w) == 1).all()
     assert "samples is spread over 4 devices: gather it" in run.stdout
 
 
-# On a GPU: arrays of JAX on the CPU that pass for some on a GPU, and kernels on the host.
+# On a GPU: JAX arrays on the CPU that pretend to be on a GPU, and kernels on the host.
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ def on_gpu(cupy_on_host, monkeypatch):
 
 
 def test_results_on_a_gpu_are_rounded_by_kernels(on_gpu, x64):
-    # CuPy would take float32 subnormals for zeros. Losses and statistics are float64 at first.
+    # CuPy would flush float32 subnormals. Losses and statistics are float64 at first.
     samples, weight, bias, targets = table()
     tiny = [x * np.float32(1e-20) for x in (samples, weight, bias, targets)]
     options = {"loss": "squared_error", "activation": "relu"}
@@ -340,12 +340,12 @@ class TestOnGpu:
         np.testing.assert_allclose(result, ms.affine(*operands), rtol=1e-5, atol=1e-5)
 
 
-# Transformations
+# Transformations.
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_activations_inside(x64, name):
-    """Values and derivatives are near those of the package, at kinks, too."""
+    """Values and derivatives are close to those of the package, also at kinks."""
     z = np.linspace(-8, 8, 257).astype("float64" if x64 else "float32")[:, None]  # 0, 1, 3, 6
     one = np.ones((1, 1), z.dtype)
     activation = ms.Activation(name)
@@ -423,7 +423,7 @@ def test_losses_inside(loss, weighted):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_losses_at_kinks(loss):
-    """Derivatives at kinks, and beyond what probabilities can be, are those of the package."""
+    """Derivatives at kinks, and for invalid probabilities, are those of the package."""
     p = np.float32([[-0.5], [0.0], [0.25], [1.0], [2.0], [-1.0]])
     for t in np.unique(labels(loss, np.array([-1.0, 0.0, 1.0]))):
         operands = np.ones((1, 1), "f4"), p, None, np.full((1, 1), t, "f4")
@@ -435,7 +435,7 @@ def test_losses_at_kinks(loss):
 
 def test_the_other_functions_inside():
     samples, weight, bias, _ = table()
-    set_index = np.arange(40) % 7 - 1  # of which -1 and 5 are no sets
+    set_index = np.arange(40) % 7 - 1  # -1 and 5 are out of range
     selected = jax.jit(lambda i, *j: ms.affine_select(*j, i, activation="tanh"))(
         set_index, samples, weight, bias
     )
@@ -485,7 +485,7 @@ def test_integers_have_no_gradient():
     assert gradient(weight).tolist() == [[6.0, 9.0]] * 2
 
 
-# Sizes that nobody knows yet, and none at all.
+# Symbolic sizes, and empty arrays.
 
 FUNCTIONS = {
     "affine": lambda x, w, b, t: ms.affine(x, w, b, activation="tanh"),
@@ -583,7 +583,7 @@ def test_weights_that_float32_does_not_have(scale, compiled):
     assert np.isnan(zero(samples)).all()
 
 
-# Any transformations one after the other, beside those of the formula in JAX' own operations.
+# Any sequence of transformations, compared with the formula in JAX operations.
 
 
 def totalled(function):
@@ -634,7 +634,7 @@ PAIRS = {
 @settings(max_examples=max(EXAMPLES // 4, 10))
 def test_transformations_of_transformations(name, steps):
     if "export" in steps:
-        steps = [*(step for step in steps if step != "export"), "export"]  # it has no derivatives
+        steps = [*(step for step in steps if step != "export"), "export"]  # has no derivatives
     with jax.enable_x64(True):
         ours, others = PAIRS[name]
         for step in steps:

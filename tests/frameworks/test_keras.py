@@ -1,4 +1,4 @@
-"""The Keras layer, on one backend of Keras; test_keras_backends.py runs this on all of them."""
+"""The Keras layer with one Keras backend; test_keras_backends.py runs this with all of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRAINS = pytest.mark.skipif(BACKEND == "numpy", reason="Keras does not train wit
 ON_TORCH = pytest.mark.skipif(BACKEND != "torch", reason="of PyTorch alone")
 
 pytestmark = [
-    # What run_layer_test does, and what Keras and its backends say on their own account.
+    # Warnings of run_layer_test, of Keras and of its backends.
     pytest.mark.filterwarnings("ignore:.shuffle=True. was passed, but will be ignored"),
     pytest.mark.filterwarnings("ignore:::keras"),
     pytest.mark.filterwarnings("ignore:::tensorflow"),
@@ -80,7 +80,7 @@ def test_the_example_of_the_forum():
 
 
 class TestOfKeras(TestCase):
-    """What Keras demands of its own layers."""
+    """Keras' own requirements for layers."""
 
     def run_test(self, init_kwargs, n_weights=2, n_losses=0):
         self.run_layer_test(
@@ -186,7 +186,7 @@ def test_fans_are_those_of_one_weight(mode, distribution, shape):
     layer.build((None, shape[1]))
     for drawn in (on_host(layer.kernel), on_host(layer.bias)):
         assert drawn.std() == pytest.approx(math.sqrt(2), rel=0.05)
-        assert len(np.unique(drawn)) > 0.99 * drawn.size  # no set has another's draws
+        assert len(np.unique(drawn)) > 0.99 * drawn.size  # sets do not share draws
 
 
 def test_what_is_drawn_by_default_is_what_a_dense_layer_of_one_feature_draws():
@@ -237,7 +237,7 @@ def test_a_set_learns_as_if_it_were_alone():
     sets = ms.WeightSets(draw(2, 3), draw(2, 3), "tanh")
     stacked = model_of(StackedAffine.from_weight_sets(sets, kernel_regularizer="l2"))
     alone = model_of(StackedAffine.from_weight_sets(sets[1], kernel_regularizer="l2"))
-    # A sum over sets: a mean would divide the gradient of each by their number.
+    # A sum over sets: a mean would divide each gradient by their number.
     for model, wanted in ((stacked, targets), (alone, targets[:, 1:])):
         model.compile(
             keras.optimizers.SGD(0.1),
@@ -286,7 +286,7 @@ def test_activations_without_a_name_in_keras():
         StackedAffine(3, ms.Activation("tanh").derivative)
 
 
-# Many models become one.
+# Stacking many models.
 
 
 def test_stacked_models_predict_what_each_does():
@@ -334,7 +334,7 @@ def test_what_is_no_keras_model():
 
 
 class Affine(keras.layers.Layer):
-    """What people write themselves: variables that nobody named."""
+    """A user's layer, with variables that have no names."""
 
     def __init__(self, function=None):
         super().__init__()
@@ -446,7 +446,7 @@ def test_an_activation_that_does_not_show_can_be_given():
     assert ms.WeightSets.from_models([model], "tanh").activation == ms.Activation("tanh")
 
 
-# Who computes.
+# The backend that computes.
 
 
 @pytest.mark.skipif(BACKEND not in ("torch", "numpy"), reason="Keras compiles what it computes")
@@ -457,7 +457,7 @@ def test_the_engine_predicts_where_it_can(activation, use_bias):
     layer = StackedAffine(64, activation, use_bias, bias_initializer="random_normal")
     model = model_of(layer, n_features=33)
     samples = draw(100, 33)
-    with ms.use_backend("numpy"):  # which is asked for: then there is no engine
+    with ms.use_backend("numpy"):  # an explicit choice disables the engine
         without = model.predict(samples, verbose=0)
     with ms.use_backend("numba"):
         found = model.predict(samples, verbose=0)
@@ -485,7 +485,7 @@ def test_the_engine_leaves_alone_what_pytorch_records():
         assert inputs.grad.abs().sum() > 0
         assert layer.kernel.value.grad.shape == (64, 33)
         with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of torch, about itself
+            warnings.simplefilter("ignore", DeprecationWarning)  # from torch itself
             mapped = torch.func.vmap(layer)(samples[:, None])[:, 0]
             traced = torch.jit.trace(layer, (samples,), check_trace=False)(2 * samples)
             compiled = torch.compile(layer.call, backend="eager", fullgraph=True)(2 * samples)

@@ -1,4 +1,4 @@
-"""The tests of Keras' layers on each backend of Keras: a process has one, from its beginning."""
+"""The tests of Keras' layers with each Keras backend, each in a separate process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WeightSets of modules of PyTorch and models of Keras that are chains of dense layers."""
+"""WeightSets from PyTorch modules and Keras models that are chains of dense layers."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_modules_that_are_refused(nn):
 
 
 class Branches:
-    """Modules of PyTorch that evaluate a network for each feature."""
+    """PyTorch modules that evaluate one network per feature."""
 
     def __init__(self, nn, forward, d=1):
         class Module(nn.Module):
@@ -113,7 +113,7 @@ class Branches:
 
 
 class Transposed:
-    """A module of PyTorch that swaps networks and their outputs."""
+    """A PyTorch module that permutes networks and their outputs."""
 
     def __init__(self, nn):
         class Module(nn.Module):
@@ -290,7 +290,7 @@ def test_shared_layers_are_read_and_not_written(nn):
     module.nets = module.nets[:1]
     sets = ms.WeightSets.from_models([module])
     assert (sets.n_networks, sets.layer_sizes, sets.inputs) == (3, (1, 4, 1), None)
-    sets.write_to(module)  # as they are
+    sets.write_to(module)  # unchanged
     other = ms.WeightSets.from_layers(
         [(2 * w + np.arange(3.0)[:, None, None], b) for w, b in sets.layers]
     )
@@ -392,7 +392,7 @@ def test_models_that_are_refused(keras):
 
 
 def convolved(layer):
-    """Return networks for each feature as convolutions, which have a multiplier or groups."""
+    """Return networks per feature as convolutions, with a multiplier or groups."""
 
     def make(keras):
         layers = keras.layers
@@ -439,7 +439,7 @@ def einsum_dense(keras):
 
 
 def sliced(keras):
-    """The model of one input, whose columns have branches of their own."""
+    """A model with one input, whose columns go to separate branches."""
     layers = keras.layers
     x = keras.Input((3,))
     take = layers.Lambda(lambda x: x[:, 2:])
@@ -524,7 +524,7 @@ def test_grouped_and_sliced_models_of_keras(keras, kind):
 
 
 def with_random_weights(model):
-    """Return a model whose biases are not 0, either."""
+    """Return a model with biases that are not 0."""
     model.set_weights([RNG.normal(size=x.shape).astype("f4") for x in model.weights])
     return model
 

@@ -1,4 +1,4 @@
-"""WeightSets of modules of PyTorch: those that are per-feature, and those that only look so."""
+"""WeightSets from PyTorch modules: those that are per-feature, and those that only look so."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def seeded():
 
 
 class Affine(nn.Module):
-    """A weight and a bias for each feature, and whatever else."""
+    """One weight and one bias per feature, with an arbitrary function."""
 
     def __init__(self, n_features=3, use_bias=True, function=None, dtype=None):
         super().__init__()
@@ -47,7 +47,7 @@ def test_modules_and_their_state(dtype, use_bias):
         assert sets.bias is None
         return
     assert_same_bits(sets.bias[1], modules[1].bias.detach().numpy())
-    as_tuple = modules[2].weight, modules[2].bias  # that require a gradient
+    as_tuple = modules[2].weight, modules[2].bias  # these require a gradient
     assert ms.WeightSets.from_models([as_tuple]) == sets[2]
 
 
@@ -140,7 +140,7 @@ def test_a_set_is_written_to_a_module():
     assert torch.equal(target.weight, modules[1].weight)
     assert torch.equal(target.bias, modules[1].bias)
     state = target.state_dict()
-    sets.write_to(state, 0)  # whose tensors are the module's
+    sets.write_to(state, 0)  # its tensors are the module's
     assert torch.equal(target.weight, modules[0].weight)
     linear = nn.Linear(1, 1)
     ms.WeightSets([[2.0]], [[3.0]]).write_to(linear)

@@ -1,4 +1,4 @@
-"""PyTorch's and Keras' names of activations and losses stand for the functions that they have."""
+"""PyTorch's and Keras' names of activations and losses stand for the same functions here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OTHERWISE = {"mse", "mae", "l1", "huber", "smooth_l1", "logcosh", "bce", "LogCos
 
 
 def of_torch(name):
-    """Return a function of PyTorch by its name, also that of a class, or None."""
+    """Return a PyTorch function by its name, or a class's function, or None."""
     if hasattr(torch.nn, name):
         return getattr(torch.nn, name)()
     return getattr(torch.nn.functional, name, None)
@@ -75,7 +75,7 @@ def check_categorical(name):
 
 
 def test_slopes_of_leaky_relu_differ_between_the_libraries():
-    """So a name alone is refused."""
+    """The name alone is therefore refused."""
     x = np.array([-1.0])
     slopes = [
         torch.nn.LeakyReLU()(torch.from_numpy(x)).item(),

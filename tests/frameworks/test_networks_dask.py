@@ -1,4 +1,4 @@
-"""Networks with hidden layers of Dask arrays: lazy, and with the bits of NumPy arrays."""
+"""Networks with hidden layers for Dask arrays: lazy, with the bits of NumPy arrays."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from test_dask import assert_lazy_and_same, error_of, nothing_computed, some_chu
 
 from multisubnet.dask import _network_tasks
 
-__all__ = ["synchronous"]  # a fixture that all tests have
+__all__ = ["synchronous"]  # a fixture for all tests
 
 CATEGORICAL = "categorical_crossentropy_from_logits"
 PARTS = EXAMPLES // 2 + 1
-TINY = 1e-300  # times weights, of which only the ratios count: float32 has no such numbers
+TINY = 1e-300  # scales weights; float32 cannot hold it, but only the ratios matter
 
 
 class Kind(NamedTuple):
@@ -40,7 +40,7 @@ class Kind(NamedTuple):
     options: dict
     biased: tuple[bool, ...] = (True, True)
     loss: str = "squared_error"
-    shape: tuple = ()  # of the targets, beside B
+    shape: tuple = ()  # of the targets, without B
 
 
 KINDS = [
@@ -82,7 +82,7 @@ def leaves(result):
     return [result.loss, *itertools.chain(*result.grad_layers), result.grad_intercept]
 
 
-# N and B: some with more than one block of samples.
+# N and B; some with more than one block of samples.
 SHAPES = st.tuples(st.integers(0, 5), st.integers(0, 70)) | st.tuples(
     st.integers(1, 3), st.sampled_from([4096, 8193, 12289])
 )
@@ -90,7 +90,7 @@ SHAPES = st.tuples(st.integers(0, 5), st.integers(0, 70)) | st.tuples(
 
 @st.composite
 def problems(draw, shapes=SHAPES, per_set=True):
-    """Draw a kind, its arrays, and the same with some Dask arrays among them."""
+    """Draw a kind, its arrays, and the same with some of them as Dask arrays."""
     kind = draw(st.sampled_from(KINDS))
     arrays = arrays_of(
         kind,
@@ -118,7 +118,7 @@ def test_mlp(data, problem, set_axis):
     desired = ms.mlp(samples, layers_of(parameters), intercept=intercept, **options)
     with nothing_computed():
         result = ms.mlp(lazy[0], layers_of(lazy[1]), intercept=lazy[2], **options)
-    if isinstance(result, np.ndarray):  # the targets alone are lazy
+    if isinstance(result, np.ndarray):  # only the targets are lazy
         return
     assert_lazy_and_same([result], [desired])
 
@@ -190,7 +190,7 @@ def test_statistics(data, problem, statistics, weighted):
         result = ms.mlp_stats(
             lazy[0], layers_of(lazy[1]), set_weight=weights, intercept=lazy[2], **options
         )
-    if result and isinstance(result[0], np.ndarray):  # the targets alone are lazy
+    if result and isinstance(result[0], np.ndarray):  # only the targets are lazy
         return
     assert_lazy_and_same(result, desired)
 

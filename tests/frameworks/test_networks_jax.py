@@ -1,4 +1,4 @@
-"""Networks with hidden layers as JAX arrays: eager ones have the bits of NumPy arrays."""
+"""Networks with hidden layers for JAX arrays: concrete ones give the bits of NumPy arrays."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def arrays_of(options):
 
 
 def assert_same(found, desired):
-    """Raise unless JAX arrays have the bits of NumPy arrays, rounded to what JAX has."""
+    """Raise unless JAX arrays have the bits of NumPy arrays rounded to JAX's dtype."""
     found, desired = flat(found), flat(desired)
     assert len(found) == len(desired)
     for one, other in zip(found, desired, strict=True):
@@ -53,7 +53,7 @@ def assert_close(found, desired, rtol=1e-5):
 
 
 def some(n_sets=3, n_subnets=2, sizes=(1, 5, 2), seed=0):
-    """Return samples, and layers of which the last bias is shared."""
+    """Return samples, and layers with a shared last bias."""
     rng = np.random.default_rng(seed)
     layers = [
         (

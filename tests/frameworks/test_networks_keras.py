@@ -1,4 +1,4 @@
-"""Networks with hidden layers in Keras; test_keras_backends.py runs this on all its backends."""
+"""Networks with hidden layers in Keras; test_keras_backends.py runs this with all backends."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_the_operations_of_other_backends(name):
 
 
 class TestOfKeras(TestCase):
-    """What Keras demands of its own layers."""
+    """Keras' own requirements for layers."""
 
     def run_test(self, init_kwargs, shape, n_weights, n_losses=0):
         self.run_layer_test(
@@ -208,7 +208,7 @@ def test_fans_are_those_of_one_network(mode):
     for number, fan in enumerate(fans):
         drawn = on_host(layer.kernels[number])
         assert drawn.std() == pytest.approx((2 / fan) ** 0.5, rel=0.05)
-        assert len(np.unique(drawn)) > 0.99 * drawn.size  # no set has another's draws
+        assert len(np.unique(drawn)) > 0.99 * drawn.size  # sets do not share draws
         assert on_host(layer.biases[number]).std() == pytest.approx((2 / 9) ** 0.5, rel=0.05)
     again = StackedMLP.from_config(layer.get_config())
     again.build((None, 1))
@@ -246,11 +246,11 @@ def test_features_of_integers():
     np.testing.assert_allclose(on_host(outputs), expected, rtol=1e-5, atol=1e-5)
 
 
-# Losses, and training.
+# Losses and training.
 
 
 def test_targets_of_as_many_samples_as_there_are_sets():
-    # Keras' own losses broadcast: each set has the targets of one sample.
+    # Keras' own losses broadcast: each set would get the targets of one sample.
     predictions, targets = draw(3, 3, 2), draw(3, 2) + 1
     of_each = (predictions - targets[:, None]) ** 2
     plain = on_host(keras.losses.MeanSquaredError()(targets, predictions))
@@ -351,7 +351,7 @@ def test_a_set_learns_as_if_it_were_alone(n_samples, tmp_path):
     assert loaded.layers[-1].to_weight_sets() == learned[1]
 
 
-# Many models become one.
+# Stacking many models.
 
 
 def chain():

@@ -1,4 +1,4 @@
-"""Networks with hidden layers as tensors: the bits of arrays, gradients, operators, a module."""
+"""Networks with hidden layers for tensors: bits of arrays, gradients, operators, a module."""
 
 from __future__ import annotations
 
@@ -288,7 +288,7 @@ def test_no_gradient_of_targets_or_statistics():
         mean.sum().backward()
 
 
-# The module
+# The module.
 
 
 def test_the_module():

@@ -1,4 +1,4 @@
-"""Tensors of PyTorch: the same bits as arrays, gradients, and what follows what is done to them."""
+"""PyTorch tensors: the bits of arrays, gradients, tracing and transforms."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from multisubnet.testing import activations, assert_same_bits, problems
 from multisubnet.torch import _affine_ops, _arrays, _loss_ops, _select_ops
 
 pytestmark = [
-    # What torch.compile and forward-mode derivatives emit when they are first used.
+    # Warnings of torch.compile and forward-mode derivatives on first use.
     pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
 ]
 
@@ -34,7 +34,7 @@ OPERANDS = ("samples", "weight", "bias")
 
 
 def tensor(array, transposed=False):
-    """Return a tensor of an array's values; transposed ones lie the other way round in memory."""
+    """Return a tensor with an array's values; transposed ones have the other memory order."""
     if array is None:
         return None
     array = array.astype(array.dtype.newbyteorder("="))
@@ -44,7 +44,7 @@ def tensor(array, transposed=False):
 
 
 def assert_same(result, expected):
-    """Whether tensors have the bits of arrays."""
+    """Return whether tensors have the bits of arrays."""
     if isinstance(expected, tuple):
         assert isinstance(result, tuple)
         assert len(result) == len(expected)
@@ -65,7 +65,7 @@ def draw(*shape, dtype=torch.float32, requires_grad=False, seed=0):
 
 @pytest.fixture
 def model():
-    """Samples, weight and bias of 4 sets, 5 samples and 3 features; the latter require grad."""
+    """Samples, weight and bias of 4 sets, 5 samples and 3 features; parameters require grad."""
     return draw(5, 3), draw(4, 3, requires_grad=True), draw(4, 3, requires_grad=True, seed=1)
 
 
@@ -365,7 +365,7 @@ def test_gradients_of_select(shared, activation):
         draw(1 if "weight" in shared else 6, 3, **double),
         draw(1 if "bias" in shared else 6, 3, **double, seed=1),
     )
-    index = torch.from_numpy(np.random.default_rng(0).integers(5, size=40))  # none of the last set
+    index = torch.from_numpy(np.random.default_rng(0).integers(5, size=40))  # never the last set
     index[:7] = 2
 
     def function(*operands):
@@ -413,7 +413,7 @@ def test_gradients_of_losses(per_feature, shared):
     losses = mst.mean_loss(x, w, b, t, **options)
     losses.sum().backward()
     arrays = [y.detach().numpy() for y in (x, w, b, t)]
-    if per_feature:  # what mean_loss_and_grad gives is of a feature's loss, or of their mean
+    if per_feature:  # mean_loss_and_grad gives gradients of a feature's loss, or of their mean
         options["per_feature"] = True
     expected = ms.mean_loss_and_grad(*arrays, **options)
     assert_same(losses, expected[0])
@@ -582,7 +582,7 @@ def test_fake_tensors_have_the_dtype_of_results(dtypes, activation):
 
 @pytest.fixture
 def compiled():
-    """torch.compile, which has forgotten what it compiled before."""
+    """torch.compile, with empty caches."""
     torch._dynamo.reset()
     return lambda function, **options: torch.compile(
         function, fullgraph=True, backend="aot_eager", **options
@@ -740,7 +740,7 @@ def test_weight_sets(has_bias, activation):
 
 
 class PerFeature(torch.nn.Module):
-    """What from_modules is there for."""
+    """A module of the kind that from_modules is meant for."""
 
     def __init__(self, n_features=3, bias=True, **others):
         super().__init__()
@@ -821,7 +821,7 @@ class Current:
 
 @pytest.fixture
 def as_on_gpu(cupy_on_host, monkeypatch):
-    """Tensors on the CPU that pass for some on a GPU; a list of the streams of launches."""
+    """Tensors on the CPU that pretend to be on a GPU; gives a list of the launches' streams."""
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Current)
     monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
     monkeypatch.setattr(_arrays, "apply", as_on_cuda)
@@ -841,7 +841,7 @@ def as_on_cuda(function, operands, **options):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "complex64", "int64", "bool"])
 def test_results_on_a_gpu_lie_in_memory_of_tensors(as_on_gpu, monkeypatch, dtype):
-    """So that PyTorch knows of it: record_stream does nothing for memory that came by DLPack."""
+    """PyTorch must know of it: record_stream has no effect on memory from DLPack."""
     allocated = {}
     real = torch.empty
 

@@ -1,4 +1,4 @@
-"""bfloat16 in PyTorch's tensors has the bits that ml_dtypes' arrays have."""
+"""bfloat16 tensors of PyTorch have the bits of ml_dtypes' arrays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
 def tensor(array):
-    """Return a tensor of an array's values that lies in memory in the same order."""
+    """Return a tensor with an array's values and memory order."""
     if array is None:
         return None
     if array.dtype != BFLOAT16:

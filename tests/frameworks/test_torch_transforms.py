@@ -1,4 +1,4 @@
-"""Every transform of torch.func and torch.autograd, every tracer: right, or NotImplementedError."""
+"""Every transform of torch.func and torch.autograd, and every tracer: right, or an error."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def plain(x, w, b):
     return torch.tanh(x * w[:, None] + b[:, None])
 
 
-# A function of samples, weight and bias by this package, and by PyTorch.
+# Functions of samples, weight and bias, in this package and in PyTorch.
 FUNCTIONS = {
     "affine": (lambda x, w, b: mst.affine(x, w, b, activation="tanh"), plain),
     "affine_select": (
@@ -62,7 +62,7 @@ def compiled(function, **options):
 
 
 def recorded(function, w=WEIGHT):
-    """Return the derivative that backward() finds."""
+    """Return the derivative from backward()."""
     w = w.clone().requires_grad_()
     return torch.autograd.grad(total(function)(w), w)[0]
 
@@ -84,7 +84,7 @@ class Subclass(torch.Tensor):
     pass
 
 
-# What is done to a function of weight. `functional` is its module of older transforms.
+# Transforms of a function of weight. `functional` is the older module of transforms.
 functional = torch.autograd.functional
 RIGHT = {
     "vmap": lambda f: torch.func.vmap(f)(BATCH),
@@ -111,7 +111,7 @@ RIGHT = {
         lambda w: torch.utils.checkpoint.checkpoint(f, w, use_reentrant=False)
     ),
 }
-NEVER = {  # forward mode, and second derivatives
+NEVER = {  # unsupported: forward mode, and second derivatives
     "jvp": lambda f: torch.func.jvp(f, (WEIGHT,), (TANGENT,))[1],
     "jacfwd": lambda f: torch.func.jacfwd(f)(WEIGHT),
     "linearize": lambda f: torch.func.linearize(f, WEIGHT)[1](TANGENT),
@@ -182,9 +182,9 @@ def test_transforms_are_right(name, transform):
 @pytest.mark.parametrize("transform", NEVER)
 def test_forward_mode_and_second_derivatives_are_an_error(name, transform):
     ours, others = map(of_weight, FUNCTIONS[name])
-    if transform == "functional.jvp" and "loss" in name:  # the backward pass of the backward pass,
+    if transform == "functional.jvp" and "loss" in name:  # differentiates the backward pass,
         torch.testing.assert_close(NEVER[transform](ours), NEVER[transform](others))
-        return  # which multiplies a gradient by a cotangent
+        return  # which only multiplies a gradient by a cotangent
     with pytest.raises(NotImplementedError):
         NEVER[transform](ours)
 
@@ -197,7 +197,7 @@ def test_what_has_no_tangent_is_computed_in_forward_mode():
     torch.testing.assert_close(got, TANGENT.sum() * mst.affine(SAMPLES, WEIGHT).sum())
 
 
-# Any transforms one after the other, with respect to any operands.
+# Any sequence of transforms, with respect to any operands.
 
 STEPS = {
     "grad": lambda f, n: torch.func.grad(total(f), argnums=n),
@@ -249,7 +249,7 @@ def test_transforms_of_transforms(name, steps, wrt):
     torch.testing.assert_close(flat(got), flat(others(*operands)))
 
 
-# Compiled, traced and exported: the top-level functions, the module, sizes that data decide.
+# Compiled, traced and exported: public functions, the module, data-dependent sizes.
 
 TOP = {
     "affine": lambda x, w, b: ms.affine(x, w, b, activation="tanh"),
@@ -292,7 +292,7 @@ def test_all_functions_are_traced(name):
     ):
         if name in ("affine_select", "affine_vjp", "mean_loss", "mean_loss_and_grad"):
             if "symbolic" in trace.__code__.co_consts:
-                continue  # PyTorch takes no constant tensors there
+                continue  # PyTorch does not accept constant tensors there
         assert torch.equal(trace(TOP[name])(*others), TOP[name](*others))
 
 
@@ -328,7 +328,7 @@ def test_numbers_of_sets_that_data_decide(name, has_bias, requires_grad):
         assert torch.equal(*gradients)
 
 
-# Gradients of narrow dtypes are rounded once, after the cotangent.
+# Gradients in narrow dtypes are rounded once, after the multiplication by the cotangent.
 
 
 @settings(deadline=None)

@@ -17,7 +17,7 @@ assert_type(weight, HostArray)
 
 
 class DeviceArray:
-    """Stands for the arrays of CuPy and PyTorch, which need not be installed here."""
+    """Represents arrays of CuPy and PyTorch, which need not be installed here."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -29,7 +29,7 @@ class DeviceArray:
         return np.ones(3)
 
 
-# Arrays of NumPy and sequences give arrays of NumPy, arrays of others their own.
+# NumPy arrays and sequences give NumPy arrays; other arrays give their own type.
 assert_type(ms.affine([[3, 7]], [[2, 9]], [[1.5, 2]], activation="relu"), HostArray)
 assert_type(ms.affine(samples, np.ones((2, 3)), set_axis=1), HostArray)
 ms.affine(samples, weight, bias).mean(axis=0)

@@ -1,4 +1,4 @@
-"""Mistakes that type checkers must see: on each line that says so, and on no other."""
+"""Mistakes that type checkers must report: on each line marked wrong, and on no other."""
 
 import numpy as np
 
