@@ -273,7 +273,7 @@ MUTANTS = [
         "cuda/affine_select.cu",
         "if (n < 0 || n >= p.n_sets) {",
         "if (n < 0 || n > p.n_sets) {",
-        "test_select.py -k 'not_there and host'",
+        "test_select.py -k 'out_of_range_set and host'",
     ),
     Mutant(
         "runs of another length, on the GPU",
@@ -308,14 +308,14 @@ MUTANTS = [
         "cuda/sums.cu",
         " = of_run[o][row];\n                __syncthreads();\n",
         " = of_run[o][row];\n",
-        "test_losses.py -k 'cut_into_pieces and host'",
+        "test_losses.py -k 'division_into_pieces and host'",
     ),
     Mutant(
         "a run that is written over before it was read",
         "cuda/sums.cu",
         "            if (blockDim.y > 1) __syncthreads();\n",
         "",
-        "test_losses.py -k 'cut_into_pieces and host'",
+        "test_losses.py -k 'division_into_pieces and host'",
     ),
     Mutant(
         "a loss that is not weighted",
@@ -406,7 +406,7 @@ MUTANTS = [
         "multisubnet/_files/npy.py",
         "if header.n_bytes != n_bytes:",
         "if header.n_bytes > n_bytes:",
-        "test_files.py -k what_is_not_sets_of_weights",
+        "test_files.py -k files_without_weight_sets",
     ),
     Mutant(
         "a temporary file that stays after a failure",
@@ -426,7 +426,7 @@ MUTANTS = [
         self._record.write(self.safe)
         atomic.sync(self._file.fileno())
 """,
-        "test_predict_file.py -k what_is_recorded",
+        "test_predict_file.py -k recorded_bytes",
     ),
     Mutant(
         "two runs that write one file",
@@ -576,7 +576,7 @@ MUTANTS = [
         "multisubnet/_backends/numba/mlp_sum_loops.py",
         "of_set[row, f] if is_there else zero",
         "of_set[row, f] if is_there else inputs[at]",
-        "test_numba_mlp_sums.py -k not_finite",
+        "test_numba_mlp_sums.py -k non_finite",
     ),
     Mutant(
         "a run lost",

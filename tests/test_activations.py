@@ -191,7 +191,7 @@ def test_odd_ones_keep_the_sign_of_zero(name):
     assert_same_bits(result, np.array([0.0, -0.0]))
 
 
-def test_what_is_representable_is_not_zero():
+def test_representable_values_are_not_zero():
     x = np.float32([-100, -103])
     assert (at(ms.affine, "sigmoid", x) > 0).all()
     assert (at(ms.affine, "silu", np.float32([-100, -107])) < 0).all()
@@ -285,7 +285,7 @@ def test_an_activation_names_what_it_was_called_with():
             r"activation must be one of .*, gelu, gelu_tanh, not 'tan' \(did you mean 'tanh'\?\)",
         ),
         (("LeakyReLU",), ValueError, r"Activation\('leaky_relu', negative_slope="),
-        (("Softmax",), ValueError, "mixes outputs.*; use 'linear'"),
+        (("Softmax",), ValueError, "combines outputs.*; use 'linear'"),
         ((3,), TypeError, "name of an activation must be a str, not 3"),
         (("tanh", {"alpha": 1}), TypeError, "'tanh' has no parameter 'alpha': it has none"),
         (("elu", {"slope": 1}), TypeError, "'elu' has no parameter 'slope': it has only 'alpha'"),

@@ -84,12 +84,12 @@ def test_keywords_decide_as_well(calls):
             getattr(ms.WeightSets(x), name)(Tensor())
 
 
-def test_what_an_adapter_has_not(calls):
+def test_functions_missing_in_an_adapter(calls):
     with pytest.raises(TypeError, match="affine_vjp does not take arrays of other: pass NumPy"):
         ms.affine_vjp(Lazy(), [[1.0]], None, [[[1.0]]])
 
 
-def test_what_is_packed_is_converted_where_an_adapter_has_no_function(calls):
+def test_packed_weights_are_converted_without_an_adapter_function(calls):
     class Convertible(Lazy):
         def __array__(self, dtype=None, copy=None):
             return np.array([[1.0, 2.0]])

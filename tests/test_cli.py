@@ -142,7 +142,7 @@ def test_a_table_with_other_columns(capsys, header, difference, command):
     assert not Path("p.npy").exists()
 
 
-def test_a_result_that_is_there_is_replaced():
+def test_an_existing_result_is_replaced():
     Path("out.npy").write_text("before")
     assert main(PREDICT) == 0
     assert_same_bits(np.load("out.npy"), SETS.predict(SAMPLES))
@@ -168,7 +168,7 @@ def test_progress(capsys, monkeypatch, out):
 
 
 @pytest.mark.parametrize("out", ["out.npy", "out.csv"])
-def test_a_prediction_says_what_it_wrote(capsys, out):
+def test_predict_reports_its_output(capsys, out):
     assert main(["predict", "x.npy", "w.npz", "-o", out]) == 0
     told = capsys.readouterr().out
     shape = str(SETS.predict(SAMPLES).shape)
@@ -301,7 +301,7 @@ def test_permission_denied(capsys):
     assert "Permission denied" in errors(PREDICT, capsys)
 
 
-def test_a_backend_that_is_not_there(capsys, monkeypatch):
+def test_a_missing_backend(capsys, monkeypatch):
     monkeypatch.setitem(ms._backends.choice._MODULES, "cupy", "no_backend")
     missing = type(sys)("no_backend")
     missing.why_unavailable = lambda: "there is no GPU"
@@ -365,7 +365,7 @@ GIB = 1 << 30
     ("machine", "group", "limit"),
     [(16 * GIB, None, GIB), (2 * GIB, None, GIB // 2), (16 * GIB, 3 * GIB, 3 * GIB // 4)],
 )
-def test_the_memory_that_is_taken_by_itself(tmp_path, monkeypatch, machine, group, limit):
+def test_the_default_memory_limit(tmp_path, monkeypatch, machine, group, limit):
     """A quarter of the available memory, also in a container, and at most 1 GiB."""
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/meminfo").write_text(f"MemAvailable: {machine // 1024} kB\n")
@@ -386,7 +386,7 @@ def test_the_memory_that_is_taken_by_itself(tmp_path, monkeypatch, machine, grou
             commands._free_bytes(1, engine)
 
 
-def test_a_small_machine_is_not_refused(monkeypatch):
+def test_a_small_machine_works(monkeypatch):
     monkeypatch.setattr(amounts, "available", lambda: 1000)
     assert commands._free_bytes(None, 0) == commands._LEAST_BYTES
     monkeypatch.setattr(amounts, "available", lambda: None)
@@ -433,7 +433,7 @@ def test_the_program():
     assert done.stderr == "multisubnet: error: none.npz: No such file or directory\n"
 
 
-def test_nobody_reads_what_is_printed():
+def test_a_closed_output_pipe():
     ms.WeightSets(np.ones((50_000, 2))).save("w.npz")
     command = [sys.executable, "-m", "multisubnet", "loss", "x.npy", "w.npz", "y.npy"]
     process = subprocess.Popen(
@@ -488,7 +488,7 @@ def test_a_full_disk_that_is_printed_to(command):
 
 
 @pytest.mark.parametrize("command", ["nothing", "predict x.npy none.npz -o out.npy"])
-def test_errors_that_nobody_reads(command):
+def test_a_closed_error_pipe(command):
     reading, writing = os.pipe()
     os.close(reading)
     done = program(*command.split(), stderr=writing)

@@ -63,7 +63,7 @@ def test_agreement_over_several_blocks(backend, data, case):
 
 @settings(max_examples=max(EXAMPLES // 4, 2))
 @given(data=st.data(), case=SOME)
-def test_agreement_however_it_is_cut_into_pieces(backend, data, case):
+def test_agreement_for_any_division_into_pieces(backend, data, case):
     operands, options = data.draw(judgements(case))
     with tiles.small(data.draw):
         assert_agreement(backend, operands, options)
@@ -204,7 +204,7 @@ def test_a_feature_of_one_value(backend, dtype, value):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("operand", ["samples", "targets"])
-def test_what_is_not_finite_stays_in_its_feature(backend, bad, operand):
+def test_non_finite_values_stay_in_their_feature(backend, bad, operand):
     (samples, weight, bias, targets), _ = operands_of(3, 50, 40)
     clean = backend.mean_loss_and_grad(samples, weight, bias, targets, per_feature=True)
     {"samples": samples, "targets": targets}[operand][17, 33] = bad
@@ -271,7 +271,7 @@ def test_the_number_of_threads_does_not_matter(monkeypatch):
     has_bias=st.booleans(),
     per_feature=st.booleans(),
 )
-def test_kernels_however_features_are_cut_into_tiles(
+def test_kernels_for_any_division_into_tiles(
     shape, threads, card, dtypes, weighted, has_bias, per_feature
 ):
     n_sets, n_samples, n_features = shape

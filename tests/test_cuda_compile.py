@@ -286,7 +286,7 @@ def test_gradients_of_networks_stay_in_registers(arch, networks):
 
 @needs_nvrtc
 @pytest.mark.parametrize("arch", few(ARCHITECTURES, 2))
-def test_what_judges_and_adds_up_in_memory_stays_in_registers(arch):
+def test_losses_and_sums_in_memory_stay_in_registers(arch):
     assert most_registers(arch, JUDGES) <= 168
     assert most_registers(arch, LAYER_SUMS) <= 128
 
@@ -410,7 +410,7 @@ def test_a_thread_reads_once_what_its_rows_share(layout, outputs, reads, dtype, 
         ("double x = in[0]; *out = float(x * x + x);", "fma.rn.f64"),
     ],
 )
-def test_that_would_be_seen(plain, instruction):
+def test_forbidden_instructions_would_be_found(plain, instruction):
     # The plain operators contain the instructions that these tests search for.
     source = f"template <int> __global__ void plain(const float *in, float *out) {{ {plain} }}"
     assert instruction in broken_promises(ptx(["plain<0>"], source))
@@ -449,7 +449,7 @@ SIZES = {"boolean": 1, "float16": 2, "bfloat16": 2, "complex64": 8, "complex128"
 
 @needs_nvrtc
 @pytest.mark.parametrize("name", few(affine.kernels("affine_runs", "linear"), 30))
-def test_what_a_thread_of_affine_runs_does_for_a_run(name):
+def test_instructions_of_affine_runs_per_run(name):
     pattern = r"affine_runs<(\w+), \w+, (\w+), (\w+)>"
     type_name, order, wide = re.fullmatch(pattern, name).groups()
     size = SIZES.get(type_name) or int(re.search(r"\d+", type_name)[0]) // 8
@@ -482,7 +482,7 @@ def test_a_thread_of_affine_select_runs_writes_vectors(name):
 @pytest.mark.parametrize(
     ("dtype", "most"), [("float32", 4), ("float64", 2), ("float16", 8), ("bfloat16", 8)]
 )
-def test_what_affine_select_runs_loads(dtype, most):
+def test_loads_of_affine_select_runs(dtype, most):
     # Per vector: a sample, a weight and a bias, of 16 bytes each if everything is aligned.
     text = ptx([f"affine_select_runs<{dtype}, Linear, true>"])
     vectors = re.findall(r"ld\.global\.v(\d)\.\w(\d+)", text)

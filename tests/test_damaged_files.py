@@ -109,7 +109,7 @@ def same(loaded, name):
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-def test_damage_is_told_or_harmless(tmp_path, good, name, data):
+def test_damage_is_reported_or_harmless(tmp_path, good, name, data):
     """Either the same numbers as before, or one line that names the file.
 
     .npy and .csv files have no checksum, so their numbers may change.
@@ -180,7 +180,7 @@ def test_no_two_flips_make_it_a_file_of_others(tmp_path, data):
         {"crc32": "00000000", "activation": "{}"},
     ],
 )
-def test_metadata_of_ours_that_are_not_whole(tmp_path, metadata):
+def test_incomplete_metadata(tmp_path, metadata):
     path = tmp_path / "sets.safetensors"
     safetensors.write(path, {"weight": np.ones((1, 2))}, metadata)
     with pytest.raises(ValueError, match=r"sets.safetensors is damaged: its metadata has "):
@@ -188,7 +188,7 @@ def test_metadata_of_ours_that_are_not_whole(tmp_path, metadata):
 
 
 @pytest.mark.parametrize("end", [".npz", ".safetensors"])
-def test_names_are_looked_at_before_arrays_are_read(tmp_path, end):
+def test_names_are_checked_before_arrays_are_read(tmp_path, end):
     """Otherwise gigabytes of arrays would be read before another kind of model is refused."""
     path = tmp_path / f"model{end}"
     arrays = {name: np.zeros((1 << 20, 4), np.float32) for name in ("weight", "layer2", "layer3")}
@@ -303,7 +303,7 @@ HEADERS = [
         "",
     ],
 )
-def test_headers_of_tensors_that_are_none(tmp_path, text):
+def test_invalid_headers_of_tensors(tmp_path, text):
     path = tmp_path / "sets.safetensors"
     content = text.encode("latin-1")
     path.write_bytes(struct.pack("<Q", len(content)) + content + bytes(8))
@@ -314,7 +314,7 @@ def test_headers_of_tensors_that_are_none(tmp_path, text):
         assert "\n" not in str(caught.value)
 
 
-def test_a_note_is_no_array(tmp_path):
+def test_a_note_is_not_an_array(tmp_path):
     """A list of its contents would take ten times its memory."""
     np.savez(tmp_path / "s.npz", weight=ARRAY, activation=np.zeros(1 << 20), format_version=1)
     with Traced() as traced, pytest.raises(ValueError, match=r"activation in .*s.npz has shape"):

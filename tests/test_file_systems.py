@@ -90,7 +90,7 @@ def of_files_only(function, code):
         (fcntl, "flock", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL]),
     ],
 )
-def test_what_a_file_system_lacks(monkeypatch, write, end, owner, name, codes):
+def test_missing_features_of_file_systems(monkeypatch, write, end, owner, name, codes):
     """The file is written as with NumPy; twice, because the second time it exists."""
     for code in codes:
         monkeypatch.setattr(owner, name, refusing(code))
@@ -123,7 +123,7 @@ def test_a_folder_that_cannot_be_read(monkeypatch, write, end):
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
-def test_real_errors_of_a_folder_are_told(monkeypatch, code):
+def test_errors_of_a_folder_are_reported(monkeypatch, code):
     monkeypatch.setattr(os, "fsync", of_files_only(os.fsync, code))
     with pytest.raises(OSError, match=os.strerror(code)):
         SETS.save("out.npz")
@@ -247,7 +247,7 @@ def save_elsewhere(name, *more):
 
 
 @pytest.mark.parametrize("name", ["out.npz", "x" * 251 + ".npz"])
-def test_what_killed_runs_leave_is_removed_by_the_next(name):
+def test_leftovers_of_killed_runs_are_removed(name):
     for _ in range(2):
         assert save_elsewhere(name, "killed").returncode == -signal.SIGKILL
         assert len(left()) == 1  # the file of the previous run was removed
@@ -263,7 +263,7 @@ def test_what_killed_runs_leave_is_removed_by_the_next(name):
     assert ms.WeightSets.load(name) == SETS
 
 
-def test_without_locks_nothing_is_taken_for_left(monkeypatch):
+def test_without_locks_no_file_counts_as_leftover(monkeypatch):
     assert save_elsewhere("out.npz", "killed").returncode == -signal.SIGKILL
     before = left()
     monkeypatch.setattr(fcntl, "flock", refusing(errno.ENOLCK))
@@ -271,7 +271,7 @@ def test_without_locks_nothing_is_taken_for_left(monkeypatch):
     assert left() == before | {"out.npz"}
 
 
-def test_files_of_others_are_not_taken_for_left():
+def test_files_of_others_do_not_count_as_leftovers():
     names = {".out.npz.tmp", ".out.npz.1234.tmp", ".out.npz.1234abcd.tmpx", "out.npz.1234abcd.tmp"}
     for name in names:
         Path(name).touch()
@@ -280,7 +280,7 @@ def test_files_of_others_are_not_taken_for_left():
     assert left() == names | {"out.npz", ".out.npz.0000abcd.tmp"}
 
 
-def test_many_that_save_at_once():
+def test_many_processes_that_save_at_once():
     """A file that was created but is not locked yet may look like a leftover."""
     code = "import sys, multisubnet as ms\nfor i in range(100):\n    "
     code += (

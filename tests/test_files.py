@@ -61,7 +61,7 @@ def test_sets_come_back_bit_for_bit(tmp_path, data, suffix):
     assert not loaded.weight.flags.writeable
 
 
-def test_what_is_saved_is_plain_data(tmp_path):
+def test_files_contain_plain_data(tmp_path):
     activation = ms.Activation("elu", alpha=0.1).derivative
     sets = ms.WeightSets([[1.5, 2.0]], [[0.0, 1.0]], activation)
     sets.save(tmp_path / "sets.npz")
@@ -232,7 +232,7 @@ HEADER = "{{'descr': {}, 'fortran_order': False, 'shape': {}}}\n"
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ([], "has nothing; expected sets of weights: the array weight"),
+        ([], "has nothing; expected weight sets: the array weight"),
         ([("weights.npy", ONE)], "has weights; expected"),
         ([("weight.npy", ONE), ("biases.npy", ONE)], "has biases, weight; expected"),
         ([("weight.npy", ONE), ("../../bias.npy", ONE)], r"has \.\./\.\./bias, weight"),
@@ -250,7 +250,7 @@ HEADER = "{{'descr': {}, 'fortran_order': False, 'shape': {}}}\n"
         ([("weight.npy", ONE), ("format_version.npy", npy(np.array(1)))], "both or neither"),
     ],
 )
-def test_what_is_not_sets_of_weights(tmp_path, members, message):
+def test_files_without_weight_sets(tmp_path, members, message):
     path = tmp_path / "sets.npz"
     npz(path, members)
     with pytest.raises(ValueError, match=message) as caught:
@@ -278,7 +278,7 @@ NOTES = '{"name": "elu", "parameter": 1.0, "is_derivative": false}'
     ],
 )
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_notes_that_are_none(tmp_path, suffix, activation, version, message):
+def test_invalid_notes(tmp_path, suffix, activation, version, message):
     path = tmp_path / f"sets{suffix}"
     weight = np.ones((1, 2))
     if suffix == ".npz":
@@ -347,7 +347,7 @@ def test_an_entry_that_lies_about_its_size(tmp_path):
         ms.WeightSets.load(path)
 
 
-def test_what_does_not_fit_in_memory(tmp_path, monkeypatch):
+def test_arrays_that_do_not_fit_in_memory(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "sets.npz", weight=np.zeros((1000, 1000)))
     assert (tmp_path / "sets.npz").stat().st_size < 20_000
     ms.WeightSets(np.zeros((100, 1000))).save(tmp_path / "sets.safetensors")

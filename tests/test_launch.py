@@ -251,7 +251,7 @@ def test_finish_has_threads_for_each_element(card, count, n_kept, n_features, ov
     over_features=st.booleans(),
     data=st.data(),
 )
-def test_finish_is_the_tree_however_it_is_cut(shape, card, threads, over_features, data):
+def test_finish_is_the_tree_for_any_division(shape, card, threads, over_features, data):
     # In leaves of a thread, lanes of a block, and tiles; with few lanes there are several tiles.
     if over_features:
         shape = (data.draw(st.sampled_from([1, 1, 2, 9])), shape[1], shape[0])

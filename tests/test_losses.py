@@ -138,7 +138,7 @@ def test_more_blocks_than_a_grid_has_rows(backend, rows):
 
 @settings(max_examples=max(EXAMPLES // 2, 2))
 @given(data=st.data(), case=st.sampled_from(CASES[:4]))
-def test_agreement_however_it_is_cut_into_pieces(backend, data, case):
+def test_agreement_for_any_division_into_pieces(backend, data, case):
     operands, options = data.draw(judgements(case))
     with tiles.small(data.draw):
         result = backend.mean_loss_and_grad(*operands, **options)

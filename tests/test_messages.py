@@ -54,7 +54,7 @@ NULLABLE = SimpleNamespace(kind="i", __str__=lambda self: "Int64")
     ],
     ids=lambda x: x if isinstance(x, str) else type(x).__name__,  # the same in each process
 )
-def test_what_is_no_array_of_numbers(operand, message):
+def test_operands_that_are_not_arrays_of_numbers(operand, message):
     with pytest.raises(TypeError, match=message):
         ms.affine(operand, W)
 
@@ -146,7 +146,7 @@ def test_options_by_position(function, arguments, message):
         (lambda: ms.set_backend("nmba"), "did you mean 'numba'"),
     ],
 )
-def test_names_that_are_not_there(call, message):
+def test_unknown_names(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 

@@ -223,5 +223,5 @@ def test_threads_are_busy(shape, sizes, rows):
         ((1, 3, 1), "i4", False, False),
     ],
 )
-def test_what_fits_in_registers(sizes, dtype, additive, fits):
+def test_networks_that_fit_in_registers(sizes, dtype, additive, fits):
     assert plan_of(5, 5, sizes, additive=additive, dtype=dtype).fits is fits

@@ -341,7 +341,7 @@ def test_other_structures_are_refused_by_name(case):
         ((WEIGHT, np.array([None] * 3)), r"models\[1\].bias has dtype object"),
     ],
 )
-def test_what_is_no_model(model, message):
+def test_items_that_are_not_models(model, message):
     with pytest.raises(TypeError, match=message):
         ms.WeightSets.from_models([(WEIGHT, BIAS), model])
 
@@ -438,7 +438,7 @@ def test_weights_of_any_value(special):
     assert_same_bits(sets.weight, weight[None])
 
 
-def test_shapes_of_what_is_no_array():
+def test_shapes_of_non_arrays():
     assert (
         _models._described({"a": [[1, 2]], "b": None, 3: 1})
         == "a of shape (1, 2), b, 3 of shape ()"

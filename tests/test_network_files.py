@@ -39,12 +39,12 @@ def test_networks_come_back_bit_for_bit(tmp_path, problem, suffix):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("sets", [MANY, SUMS, OF_PAIRS], ids=["many", "sums", "inputs"])
-def test_all_there_is_is_kept(tmp_path, sets, suffix):
+def test_everything_is_saved(tmp_path, sets, suffix):
     sets.save(tmp_path / f"sets{suffix}")
     assert ms.WeightSets.load(tmp_path / f"sets{suffix}") == sets
 
 
-def test_what_is_saved_is_plain_data(tmp_path):
+def test_files_contain_plain_data(tmp_path):
     SUMS.save(tmp_path / "sets.npz")
     tanh = '{"name": "tanh", "parameter": null, "is_derivative": false}'
     layers = ["layers.0.activation", "layers.0.bias", "layers.0.weight"]
@@ -73,12 +73,12 @@ def saved(sets):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"layers.0.weight": None}, "expected sets of weights"),
+        ({"layers.0.weight": None}, "expected weight sets"),
         ({"layers.1.weight": np.ones((4, 3, 4, 2))}, r"layers\[1\]\[0\] has shape \(4, 3, 4, 2\)"),
-        ({"layers.3.weight": np.ones((4, 3, 2, 2))}, "expected sets of weights"),
-        ({"layers.0.biass": np.ones((4, 3, 5))}, "expected sets of weights"),
+        ({"layers.3.weight": np.ones((4, 3, 2, 2))}, "expected weight sets"),
+        ({"layers.0.biass": np.ones((4, 3, 5))}, "expected weight sets"),
         ({"layers.0.bias": np.ones((3, 3, 5))}, r"layers\[0\]\[1\] has shape \(3, 3, 5\)"),
-        ({"weight": np.ones((4, 3))}, "expected sets of weights"),
+        ({"weight": np.ones((4, 3))}, "expected weight sets"),
         ({"layers.0.weight": np.ones((4, 3))}, r"layers\[0\]\[0\] has shape \(4, 3\)"),
         (
             {"layers.0.activation": "tanh"},
@@ -115,7 +115,7 @@ def test_files_that_are_no_networks(tmp_path, suffix, change, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_changed_byte_is_told(tmp_path):
+def test_a_changed_byte_is_reported(tmp_path):
     path = tmp_path / "sets.safetensors"
     SUMS.save(path)
     good = path.read_bytes()
@@ -130,7 +130,7 @@ def test_a_changed_byte_is_told(tmp_path):
 
 @given(problem=networks(REAL, special_values=False, samples_ndim=2), axis=st.sampled_from([0, 1]))
 @settings(max_examples=max(EXAMPLES, 1))
-def test_theta_there_and_back(problem, axis):
+def test_theta_round_trip(problem, axis):
     sets, _, _ = sets_of(problem, np.asarray)
     theta = sets.to_theta(axis=axis)
     assert theta.flags.c_contiguous

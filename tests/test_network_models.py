@@ -136,12 +136,12 @@ def test_lists_and_mappings():
         ([([1.0], [2.0]), WEIGHTS[:2]], {}, "sets are networks with layers and one weight and"),
     ],
 )
-def test_what_is_refused(models, options, message):
+def test_refused_arguments(models, options, message):
     with pytest.raises(ValueError, match=message):
         ms.WeightSets.from_models(models, **options)
 
 
-def test_an_activation_that_is_there(sklearn):
+def test_an_activation_of_the_model(sklearn):
     model = fitted(sklearn.neural_network.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2), ONE)
     assert ms.WeightSets.from_models([model], "relu").activation == ms.Activation("relu")
     with pytest.raises(ValueError, match=r"has the activation .*'relu'.* in its hidden layers"):
@@ -156,7 +156,7 @@ def test_an_activation_that_is_there(sklearn):
         ms.WeightSets.from_models([model])
 
 
-def test_what_cannot_be_written_to(sklearn):
+def test_objects_that_cannot_be_written_to(sklearn):
     model = fitted(sklearn.neural_network.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2), ONE)
     sets = ms.WeightSets.from_models([model])
     other = fitted(sklearn.neural_network.MLPRegressor(hidden_layer_sizes=(5,), max_iter=2), ONE)

@@ -136,7 +136,7 @@ def test_a_mapped_result(tmp_path, sets, order):
     assert_same_bits(np.ascontiguousarray(np.load(file)), whole)
 
 
-def test_what_there_is():
+def test_attributes():
     assert repr(SETS) == (
         "WeightSets(N=4, 3 networks 1-5-2, float64 with bias on cpu, Activation('tanh'), "
         "output Activation('sigmoid'), 1.88 KiB)"
@@ -170,7 +170,7 @@ def test_sets_of_one_weight_and_one_bias_have_layers_too():
     assert bias is None
 
 
-def test_nobody_writes_to_them():
+def test_sets_are_immutable():
     weight, inputs = np.ones((2, 2, 2, 1)), np.array([[0, 1], [1, 0]])
     sets = ms.WeightSets.from_layers([weight], inputs=inputs)
     same = ms.WeightSets.from_layers([weight], inputs=inputs)
@@ -267,7 +267,7 @@ def test_errors(do, error, message):
         (ms.WeightSets.from_layers([LAYERS[0], LAYERS[1][0][:, :, :, :1]]), "layer sizes are"),
     ],
 )
-def test_what_cannot_be_joined(other, message):
+def test_sets_that_cannot_be_joined(other, message):
     with pytest.raises(ValueError, match=r"sequence\[1\] is of another model.*" + message):
         ms.WeightSets.concatenate([SETS, other])
 

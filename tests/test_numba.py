@@ -429,7 +429,7 @@ print("numba" in sys.modules, (result == 0).all())
 """
 
 
-def test_it_is_loaded_when_that_is_worth_it():
+def test_the_engine_is_loaded_when_it_pays_off():
     assert run(AUTOMATIC).split() == ["False", "True", "True"]
     assert run(AUTOMATIC_SUMS).split() == ["False", "False", "True", "True"]
     assert run(AUTOMATIC, MULTISUBNET_BACKEND="numpy").split() == ["False", "False", "True"]

@@ -156,7 +156,7 @@ def test_labels():
     assert_same(sums._replace(targets=np.where(sums.targets == 1, 7, sums.targets)))
 
 
-def test_what_is_not_finite_stays_with_its_set_and_run(layout):
+def test_non_finite_values_stay_in_their_set_and_run(layout):
     sums = problem(18, 100)
     (weight, bias), *_ = sums.call.layers
     weight[3, 0, 1, 2], weight[5, 1], weight[17, 1, 0, 0] = np.inf, np.nan, -np.inf
@@ -247,7 +247,7 @@ def test_gradients_of_samples(own_samples, monkeypatch):
         assert_same_of_samples(problem(3, 7, **options | {"sizes": (2, 5, 2)}, shared=True))
 
 
-def test_what_there_is_no_code_for(monkeypatch):
+def test_sums_without_compiled_code(monkeypatch):
     monkeypatch.setattr(engine, "_evaluator", None)
     assert_same(problem(2, 3, sizes=(1, 17), loss=CATEGORICAL, hidden=(), biased=(True,)))
     assert_same(problem(2, 0))

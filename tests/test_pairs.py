@@ -12,7 +12,7 @@ from multisubnet.testing import DTYPES, arrays, assert_same_bits
 
 
 @given(data=st.data(), dtype=st.sampled_from(DTYPES), n=st.integers(0, 5), f=st.integers(0, 5))
-def test_there_and_back(data, dtype, n, f):
+def test_round_trip(data, dtype, n, f):
     pairs = data.draw(arrays(dtype, (n, f, 2)))
     weight, bias = ms.from_pairs(pairs)
     for part in (weight, bias):

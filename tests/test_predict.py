@@ -292,7 +292,7 @@ def test_a_result_that_does_not_fit():
         (100, ValueError, r"leaves 100 bytes; expected at least 2(72|88), for the 2"),
     ],
 )
-def test_what_is_no_limit(limit, error, message):
+def test_invalid_limits(limit, error, message):
     sets = ms.WeightSets([[1.0, 2.0]])
     for call in (
         lambda: sets.predict([[1.0, 2.0]], out=Target(), memory_limit=limit),
@@ -302,7 +302,7 @@ def test_what_is_no_limit(limit, error, message):
             call()
 
 
-def test_what_cannot_be_written_to():
+def test_objects_that_cannot_be_written_to():
     sets = ms.WeightSets([[1.0, 2.0]])
     samples = [[1.0, 2.0]]
     with pytest.raises(TypeError, match="out must be an array or have slice assignment, not int"):
@@ -407,7 +407,7 @@ def test_statistics_of_special_values():
 
 
 @pytest.mark.parametrize("levels", [[1.5], [-0.1], [np.nan], "median", None, [0.5, "x"]])
-def test_what_are_no_quantiles(levels):
+def test_invalid_quantiles(levels):
     with pytest.raises(ValueError, match="quantiles must be numbers from 0 to 1, not"):
         ms.WeightSets([[1.0]]).predict_stats([[1.0]], quantiles=levels)
 

@@ -94,7 +94,7 @@ class Failing:
 
 @settings(max_examples=max(EXAMPLES // 4, 5))
 @given(data=st.data())
-def test_a_run_that_failed_is_gone_on_with(files, data):
+def test_a_failed_run_is_resumed(files, data):
     """At any call, several times, with other chunk sizes each time."""
     computed = []
     of_block = _prediction.Prediction.block
@@ -173,7 +173,7 @@ def run(folder, number, *arguments, signal="SIGKILL"):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-def test_a_run_that_was_killed_is_gone_on_with(tmp_path):
+def test_a_killed_run_is_resumed(tmp_path):
     expected = make_inputs(tmp_path)
     calls = int(run(tmp_path, -1, *PREDICT).stdout.split()[-1])
     assert calls > 60
@@ -202,7 +202,7 @@ def test_killed_between_its_two_last_steps(files):
     assert left() == ["out.npy"]
 
 
-def test_what_is_recorded_is_on_the_disk(files, monkeypatch):
+def test_recorded_bytes_are_on_disk(files, monkeypatch):
     """A power failure must not lose anything that is recorded as safe."""
     on_disk, recorded = [0], []
     fsync, replace = os.fsync, os.replace
@@ -442,7 +442,7 @@ def test_an_input_that_changes_while_it_is_read_whole(files, monkeypatch, end):
         array_files.read(f"s{end}", "samples")
 
 
-def test_a_file_that_another_takes_the_place_of_is_whole(files, monkeypatch):
+def test_a_replaced_file_stays_readable(files, monkeypatch):
     """Editors, and this program, replace files: an open file stays unchanged."""
 
     def replace():
@@ -554,7 +554,7 @@ def test_signals(tmp_path, signal, code, word):
     assert (tmp_path / "out.npy").read_bytes() == expected
 
 
-def test_a_signal_before_anything_is_safe(tmp_path):
+def test_a_signal_before_the_first_checkpoint(tmp_path):
     make_inputs(tmp_path)
     done = run(tmp_path, 5, *PREDICT, signal="SIGINT")
     assert done.returncode == 130

@@ -86,7 +86,7 @@ def test_overrun():
 """
 
 
-def test_that_an_overrun_of_shared_memory_is_seen(tmp_path):
+def test_an_overrun_of_shared_memory_is_reported(tmp_path):
     assert "heap-buffer-overflow" in errors(tmp_path, OVERRUN_OF_SHARED_MEMORY)
 
 
@@ -139,7 +139,7 @@ def errors(tmp_path, code):
     return done.stderr + done.stdout
 
 
-def test_that_the_sanitizers_are_awake(tmp_path):
+def test_the_sanitizers_are_active(tmp_path):
     assert "heap-buffer-overflow" in errors(tmp_path, OVERRUN)
 
 
@@ -155,7 +155,7 @@ def test_that_the_sanitizers_are_awake(tmp_path):
         2,
     ),
 )
-def test_that_an_overrun_of_sums_is_seen(tmp_path, length, in_y, wrong, block, error):
+def test_an_overrun_of_sums_is_reported(tmp_path, length, in_y, wrong, block, error):
     code = OVERRUN_OF_SUMS.format(length=length, in_y=in_y, wrong=wrong, block=block)
     assert error in errors(tmp_path, code)
 

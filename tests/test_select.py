@@ -52,7 +52,7 @@ def test_agreement_with_an_activation(backend, problem, activation):
     problem=selections(dtypes=["bool", "int32", "float16", "float32", "complex64"]),
     draw=st.data(),
 )
-def test_a_set_that_is_not_there_gives_nan(backend, problem, draw):
+def test_an_out_of_range_set_gives_nan(backend, problem, draw):
     samples, weight, bias, index = problem
     wrong = draw.draw(arrays("int64", index.shape, layouts=["contiguous"]))
     index = np.where(np.arange(len(index)) % 3 == 0, wrong, index.astype(np.int64))
@@ -187,7 +187,7 @@ def test_indices_of_every_dtype(backend, drawn):
 
 
 @given(drawn=indices(wrong=True))
-def test_sets_that_there_are_not_in_every_dtype(backend, drawn):
+def test_out_of_range_sets_in_every_dtype(backend, drawn):
     n_sets, index = drawn
     samples = np.ones((len(index), 1), np.float32)
     result = backend.affine_select(samples, weights(n_sets), None, index, check=False)

@@ -92,7 +92,7 @@ def test_agreement_over_several_blocks(backend, data, case):
 
 @settings(max_examples=max(EXAMPLES // 4, 2))
 @given(data=st.data(), case=st.sampled_from(CASES))
-def test_agreement_however_it_is_cut_into_pieces(backend, data, case):
+def test_agreement_for_any_division_into_pieces(backend, data, case):
     operands, options = data.draw(ensembles(case))
     with tiles.small(data.draw):
         result = backend.affine_stats(*operands, **options)

@@ -37,7 +37,7 @@ def test_differences_are_seen(actual, desired, message):
         assert_same_bits(actual, desired)
 
 
-def test_what_is_not_defined_is_not_compared():
+def test_undefined_bits_are_not_compared():
     payload = np.array([0x7FC00001, 0xFFC00000], np.uint32).view(np.float32)
     assert_same_bits(payload, np.float32([np.nan, np.nan]))
     assert_same_bits(np.array([complex(np.nan, 1)]), np.array([complex(-np.nan, 1)]))

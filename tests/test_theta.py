@@ -20,7 +20,7 @@ def is_view(part, whole):
 
 
 @given(st.data(), st.sampled_from(DTYPES), counts, counts, st.booleans(), axes)
-def test_there_and_back(data, dtype, n, f, use_bias, axis):
+def test_round_trip(data, dtype, n, f, use_bias, axis):
     p = 2 * f if use_bias else f
     theta = data.draw(arrays(dtype, (p, n) if axis else (n, p)))
     weight, bias = ms.from_theta(theta, f, use_bias=use_bias, axis=axis)
@@ -43,7 +43,7 @@ def test_there_and_back(data, dtype, n, f, use_bias, axis):
 
 
 @given(st.data(), st.sampled_from(DTYPES), st.sampled_from(DTYPES), counts, counts, axes)
-def test_back_and_there(data, dtype, other, n, f, axis):
+def test_reverse_round_trip(data, dtype, other, n, f, axis):
     n_weight, n_bias = data.draw(st.sampled_from([(n, n), (1, n), (n, 1)]))
     weight = data.draw(arrays(dtype, (n_weight, f)))
     bias = data.draw(arrays(other, (n_bias, f)))
@@ -139,7 +139,7 @@ def test_other_axes_are_refused(axis):
         ms.to_theta(np.ones((2, 2)), axis=axis)
 
 
-def test_what_is_not_numbers():
+def test_operands_that_are_not_numbers():
     with pytest.raises(TypeError, match="theta has dtype <U1"):
         ms.from_theta([["a", "b"]], 1)
     with pytest.raises(ValueError, match="theta is not an array_like of numbers"):

@@ -64,7 +64,7 @@ def test_arrays_are_copied_whole(library, given_operands):
     assert sets == ms.WeightSets(weight, bias)
 
 
-def test_nobody_writes_to_them():
+def test_sets_are_immutable():
     weight = WEIGHT.copy()
     sets = ms.WeightSets(weight, weight)
     weight[:] = 0
@@ -89,7 +89,7 @@ def test_nobody_writes_to_them():
     assert from_theta == ms.WeightSets(WEIGHT, WEIGHT, "tanh")
 
 
-def test_what_there_is(library):
+def test_attributes(library):
     sets = ms.WeightSets(there(library, WEIGHT), there(library, BIAS), "swish")
     assert sets.activation == ms.Activation("silu")
     assert ms.WeightSets(WEIGHT).activation == ms.Activation("linear")
@@ -157,7 +157,7 @@ def test_iteration_is_over_single_sets():
         ("a", TypeError, "not 'a'"),
     ],
 )
-def test_what_is_no_index(library, index, error, message):
+def test_invalid_indices(library, index, error, message):
     with pytest.raises(error, match=message):
         ms.WeightSets(there(library, WEIGHT))[index]
 
@@ -192,7 +192,7 @@ def test_duplicates(library, duplicate):
         assert not again.weight.flags.writeable
 
 
-def test_to_and_fro(library):
+def test_moves_between_devices(library):
     sets = ms.WeightSets(there(library, WEIGHT), there(library, BIAS), "relu")
     moved = sets.to("numpy")
     assert moved == sets
@@ -238,7 +238,7 @@ def test_concatenate(library):
         ),
     ],
 )
-def test_what_cannot_be_joined(sequence, error, message):
+def test_sets_that_cannot_be_joined(sequence, error, message):
     with pytest.raises(error, match=message):
         ms.WeightSets.concatenate(sequence)
 
@@ -253,7 +253,7 @@ def test_what_cannot_be_joined(sequence, error, message):
         (([["a"]],), TypeError, "weight has dtype"),
     ],
 )
-def test_what_are_no_sets(arguments, error, message):
+def test_invalid_sets(arguments, error, message):
     with pytest.raises(error, match=message):
         ms.WeightSets(*arguments)
 

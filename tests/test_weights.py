@@ -56,7 +56,7 @@ def test_the_size_of_weights_does_not_matter(backend, rng, dtype, exponent, loss
     dtype=st.sampled_from(["float16", "float32", "float64"]),
     exponent=st.integers(-1000, 900),
 )
-def test_nor_that_of_weights_of_sets(backend, rng, dtype, exponent):
+def test_the_size_of_set_weights_does_not_matter(backend, rng, dtype, exponent):
     *operands, _ = operands_of(rng, dtype, n_sets=40)
     likelihood = rng.uniform(0.5, 1, 40)
     options = {"statistics": ("mean", "var", "std")}

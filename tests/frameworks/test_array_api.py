@@ -120,7 +120,7 @@ def test_as_scientific_code_calls_it():
     assert float(result) == float(worst_prediction(samples, weight, bias))
 
 
-def test_the_device_comes_back():
+def test_the_device_is_kept():
     there = xp.Device("device1")
     samples, weight = xp.ones((5, 3), device=there), xp.ones((2, 3), device=there)
     assert ms.affine(samples, weight).device == there
@@ -146,7 +146,7 @@ def test_dlpack_without_a_namespace_gives_numpy_arrays():
     assert_same_bits(result, np.full((1, 2, 1), 2.0))
 
 
-def test_arrays_that_cannot_be_taken():
+def test_unsupported_arrays():
     x = np.ones((2, 1))
     with pytest.raises(
         TypeError, match=r"weight \(OnlyDLPack\) is not on the CPU, but on device 3"
@@ -172,14 +172,14 @@ class ArrayLike:
     __dlpack_device__ = __dlpack__
 
 
-def test_what_is_no_business_of_this():
+def test_other_objects_are_ignored():
     for x in (np.float64(2.0), np.ones(1), 2.0, None, [1.0], ArrayLike(), memoryview(b"")):
         assert frameworks.of([x]) is None
     assert ms.affine(ArrayLike(), [[3.0]]).tolist() == [[[6.0]]]
 
 
 @pytest.mark.gpu
-def test_cupy_arrays_are_no_business_of_this():
+def test_cupy_arrays_are_ignored():
     import cupy
 
     x = cupy.ones((2, 1))
@@ -188,7 +188,7 @@ def test_cupy_arrays_are_no_business_of_this():
         ms.affine(xp.ones((2, 1)), x)
 
 
-def test_the_class_decides_and_is_looked_at_once():
+def test_the_class_decides_and_is_checked_once():
     x = xp.ones((1, 1))
     of_type = functools.partial(frameworks.of, [x])
     assert of_type() == "array_api"

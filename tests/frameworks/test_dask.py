@@ -304,7 +304,7 @@ def test_bad_arguments_are_named_at_once():
         assert errors[0] == errors[1]
 
 
-def test_what_only_dask_arrays_have():
+def test_properties_of_dask_arrays():
     x, lazy = np.ones((5, 3)), da.ones((5, 3), chunks=2)
     with pytest.raises(TypeError, match=r"out cannot be given .* dask\.array\.store or to_zarr"):
         ms.affine(lazy, x, out=np.empty((5, 5, 3)))

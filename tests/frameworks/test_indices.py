@@ -42,7 +42,7 @@ def test_torch(drawn, shared):
 
 
 @given(drawn=indices(wrong=True))
-def test_torch_with_sets_that_there_are_not(drawn):
+def test_torch_with_out_of_range_sets(drawn):
     n_sets, index = drawn
     there = is_there(n_sets, index)
     assume(not there.all())
@@ -78,7 +78,7 @@ def test_jax(drawn, x64, beside):
 
 
 @given(drawn=indices(wrong=True), x64=st.booleans(), form=st.sampled_from(["jax", "numpy", "list"]))
-def test_jax_with_sets_that_there_are_not(drawn, x64, form):
+def test_jax_with_out_of_range_sets(drawn, x64, form):
     n_sets, index = drawn
     there = is_there(n_sets, index)
     assume(not there.all())

@@ -138,7 +138,7 @@ def test_eager_sums(data, problem):
                     assert_same(result, desired)
 
 
-def test_results_are_handed_over_without_a_copy(monkeypatch):
+def test_results_are_not_copied(monkeypatch):
     outs = []
     inner = ms.affine
 
@@ -175,7 +175,7 @@ def test_numpy_arrays_beside_are_taken_as_jax_takes_them():
     assert_same(sets.predict(jnp.asarray(samples)), sets.predict(samples))
 
 
-def test_what_is_refused():
+def test_refused_arguments():
     samples, weight, bias, targets = to_jax(table())
     for function in (ms.affine, jax.jit(ms.affine)):
         with pytest.raises(TypeError, match=r"weight has dtype int4.*weight.astype\('float32'"):

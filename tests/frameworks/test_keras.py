@@ -189,7 +189,7 @@ def test_fans_are_those_of_one_weight(mode, distribution, shape):
         assert len(np.unique(drawn)) > 0.99 * drawn.size  # sets do not share draws
 
 
-def test_what_is_drawn_by_default_is_what_a_dense_layer_of_one_feature_draws():
+def test_default_draws_are_those_of_a_dense_layer_of_one_feature():
     layer = StackedAffine(50)
     layer.build((None, 40))
     drawn = np.abs(on_host(layer.kernel))
@@ -206,7 +206,7 @@ def test_other_initializers_are_left_alone():
 @pytest.mark.parametrize("name", ["kernel_initializer", "bias_initializer"])
 @pytest.mark.parametrize("initializer", ["orthogonal", "identity"])
 def test_initializers_of_matrices(name, initializer):
-    with pytest.raises(ValueError, match=f"{name} is .*, which makes matrices"):
+    with pytest.raises(ValueError, match=f"{name} is .*, which creates matrices"):
         StackedAffine(3, **{name: initializer})
 
 
@@ -321,12 +321,12 @@ def test_stacked_models_have_one_policy():
     stacked = stack_models(half)
     assert stacked.layers[-1].dtype_policy.name == "mixed_float16"
     with pytest.raises(
-        ValueError, match=r"models\[2\] has the dtype policy 'float32' and models\[0\]"
+        ValueError, match=r"models\[2\] has the dtype policy 'float32', but models\[0\]"
     ):
         stack_models([*half, model_of(einsum_dense())])
 
 
-def test_what_is_no_keras_model():
+def test_items_that_are_not_keras_models():
     with pytest.raises(TypeError, match=r"models\[1\] is a tuple; expected a keras.Model"):
         stack_models([einsum_dense(), ([1.0], [2.0])])
     with pytest.raises(ValueError, match="models is empty"):

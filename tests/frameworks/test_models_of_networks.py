@@ -274,7 +274,10 @@ def test_branches_of_torch_that_are_refused(nn):
             "with a softmax in a branch",
         ),
         (lambda nets, x: nets[0][0](x[:, :1])[:, :1].relu(), "with weights that it does not use"),
-        (lambda nets, x: nets[0][2](nets[0][0](x)[:, [0, 0, 1, 2]]), "over some of the values"),
+        (
+            lambda nets, x: nets[0][2](nets[0][0](x)[:, [0, 0, 1, 2]]),
+            "over only some of the values",
+        ),
         (lambda nets, x: 1 / 0, "that cannot be called on samples of shape .* division by zero"),
     ):
         module = Branches(nn, forward).make()
@@ -559,7 +562,7 @@ def test_grouped_and_sliced_models_that_are_refused(keras):
     shared = layers.Dense(2)
     for inputs, outputs, message in (
         (x, layers.Dense(1)(layers.Concatenate()(branches())), "with Dense over the values of sev"),
-        (x, layers.Dense(1)(layers.Dense(4)(x)[:, :2]), "with Dense over some of the values"),
+        (x, layers.Dense(1)(layers.Dense(4)(x)[:, :2]), "with Dense over only some of the values"),
         (x, layers.Multiply()(branches()), "with Multiply, which is neither"),
         (x, layers.Lambda(lambda x: x**2)(layers.Dense(2)(x)), "with Lambda, which is neither"),
         (

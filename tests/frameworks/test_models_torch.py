@@ -94,7 +94,7 @@ def with_random_weights(module):
     ],
     ids=repr,
 )
-def test_what_looks_per_feature_and_is_not(module, found):
+def test_modules_that_only_look_per_feature(module, found):
     module = with_random_weights(module)
     with pytest.raises(ValueError, match=rf"^models\[1\] is a \w+ {found}"):
         ms.WeightSets.from_models([Affine(), module])

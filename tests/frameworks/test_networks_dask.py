@@ -340,7 +340,7 @@ def test_bad_arguments_are_named_at_once():
         ms.mlp_vjp(lazy, layers, targets)
 
 
-def test_values_are_looked_at_when_they_are_computed():
+def test_values_are_checked_when_computed():
     kind = KINDS[0]
     samples, parameters, _, targets = arrays_of(kind, 3, 5)
     layers, lazy = layers_of(parameters), da.from_array(samples, 2)

@@ -171,7 +171,7 @@ def test_vmap_over_sets():
     assert_close(of_each(layers), ms.mlp(samples, layers))
 
 
-def test_what_is_refused():
+def test_refused_arguments():
     samples, layers = some()
     with pytest.raises(TypeError, match="out is given"):
         ms.mlp(jnp.asarray(samples), layers, out=np.empty(3))

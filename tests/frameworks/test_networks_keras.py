@@ -175,7 +175,7 @@ def test_shapes_are_known_before_there_are_numbers():
         ((1, (1, 2)), {"output_activation": "softmax"}, ValueError, "softmax"),
         ((1, (1, 2)), {"output_activation": keras.activations.mish}, ValueError, "mish.*that mult"),
         ((1, (1, 2)), {"output_activation": LEAKY.derivative}, TypeError, "not its derivative"),
-        ((1, (1, 2)), {"kernel_initializer": "orthogonal"}, ValueError, "which makes matrices"),
+        ((1, (1, 2)), {"kernel_initializer": "orthogonal"}, ValueError, "which creates matrices"),
     ],
 )
 def test_bad_arguments(arguments, options, error, message):
@@ -403,7 +403,7 @@ def test_stacked_models_can_be_stacked_again():
     half = model_of(keras.layers.Dense(5, "silu", dtype="mixed_bfloat16"), n_features=4)
     stacked = stack_models([half, half])
     assert stacked.layers[-1].dtype_policy.name == "mixed_bfloat16"
-    with pytest.raises(ValueError, match=r"models\[1\] has the dtype policy 'mixed_bfloat16' and"):
+    with pytest.raises(ValueError, match=r"models\[1\] has the dtype policy 'mixed_bfloat16', but"):
         stack_models([model_of(keras.layers.Dense(5, "silu"), n_features=4), half])
     layers = keras.layers.Dense(5, "silu"), keras.layers.Dense(3)
     without_softmax = model_of(*layers, n_features=4)

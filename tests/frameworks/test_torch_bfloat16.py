@@ -117,7 +117,7 @@ def test_weight_sets_of_a_module():
     assert_same_bits(bits(module(x)), sets.predict(bits(x), set_axis=1))
 
 
-def test_what_is_missing_is_named(monkeypatch):
+def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
     with pytest.raises(ImportError, match=r"samples is bfloat16, .* 'pip install ml_dtypes'"):
         mst.affine(draw(5, 3), torch.ones(4, 3))

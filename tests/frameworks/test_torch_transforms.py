@@ -189,7 +189,7 @@ def test_forward_mode_and_second_derivatives_are_an_error(name, transform):
         NEVER[transform](ours)
 
 
-def test_what_has_no_tangent_is_computed_in_forward_mode():
+def test_operands_without_tangents_work_in_forward_mode():
     def function(w):
         return (w * mst.affine(SAMPLES, WEIGHT).sum()).sum()
 
