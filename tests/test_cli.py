@@ -136,7 +136,7 @@ def test_a_table_with_other_columns(capsys, header, difference, command):
     more = ["-o", "p.npy"] if command == "predict" else ["y.npy"]
     assert main([command, "x.csv", "w.npz", *more]) == 1
     assert capsys.readouterr().err == (
-        "multisubnet: error: x.csv:1: samples has other columns than feature_names says: "
+        "multisubnet: error: x.csv:1: the columns of samples do not match feature_names: "
         f"{difference}\n"
     )
     assert not Path("p.npy").exists()
@@ -267,9 +267,9 @@ def errors(arguments, capsys):
         ("predict three.npy w.npz -o out.npz", "weight has shape (4, 2); expected (N, F)"),
         ("predict complex.npy w.npz -o out.npy", "Activation('tanh') is not defined for results"),
         ("predict cut.npy w.npz -o out.npy", "cut.npy is truncated"),
-        ("predict x.npy cut.npz -o out.npy", "cut.npz is not a whole .npz file"),
+        ("predict x.npy cut.npz -o out.npy", "cut.npz is not a complete .npz file"),
         ("predict bad.csv w.npz -o out.npy", "bad.csv:2: could not convert string 'x'"),
-        ("predict years.csv w.npz -o out.npy", "2019,2020 may be names or numbers; say which, w"),
+        ("predict years.csv w.npz -o out.npy", "2019,2020 may be names or numbers; use --h"),
         ("predict x.npy w.npz -o out.npy --memory-limit 1MiB", "expected at least"),
         ("predict x.npy w.npz -o out.npy --memory-limit 150MiB --backend numba", "may take"),
         ("loss x.npy w.npz none.npy", "none.npy: No such file or directory"),

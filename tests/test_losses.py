@@ -512,7 +512,7 @@ OUTSIDE = [
     ("hinge", [True, False], r"targets\[1\] is False"),
     ("hinge", [-1, 0.5], r"targets\[1\] is 0.5"),
     ("hinge", [-1, 2], r"targets\[1\] is 2"),
-    ("poisson", [3, -1], r"targets\[1\] is -1; poisson is defined for numbers from 0 on"),
+    ("poisson", [3, -1], r"targets\[1\] is -1; poisson is defined for numbers that are not neg"),
 ]
 
 

@@ -175,7 +175,9 @@ def test_columns_are_features(make):
         lambda x: sets.best(1, x, targets)[1],
     ):
         np.testing.assert_array_equal(call(frame), call(values))
-        with pytest.raises(ValueError, match=r"samples has other columns .* in another order"):
+        with pytest.raises(
+            ValueError, match=r"columns of samples do not match .* in another order"
+        ):
             call(others)
 
 
@@ -183,7 +185,7 @@ def test_columns_are_features(make):
     ("columns", "message"),
     [
         (("age", "x", "höhe"), "unknown columns: 'x'; missing columns: "),
-        (("age", "höhe"), "other columns than feature_names says: missing columns: "),
+        (("age", "höhe"), "do not match feature_names: missing columns: "),
         ((*FEATURES, *"abcdefg"), "unknown columns: 'a', 'b', 'c', 'd', 'e', ...$"),
     ],
 )

@@ -86,7 +86,7 @@ def saved(sets):
         ),
         ({"layers.1.activation": None}, "layers.0.activation"),
         ({"additive": "maybe"}, "additive in .* is 'maybe'; expected true or false"),
-        ({"additive": "false"}, "intercept needs additive=True"),
+        ({"additive": "false"}, "intercept requires additive=True"),
         ({"inputs": np.array([[0], [1]])}, r"inputs has shape \(2, 1\)"),
         ({"inputs": np.array([[0], [1], [-2]])}, r"inputs\[2, 0\] is -2"),
         ({"inputs": np.array([[0], [1], [2**64 - 1]], np.uint64)}, "no sets of weights"),

@@ -123,7 +123,7 @@ def test_lists_and_mappings():
     ("models", "options", "message"),
     [
         ([WEIGHTS], {}, "2 layers and no activation; expected activation= for hidden layers"),
-        ([WEIGHTS[1:]], {"activation": "relu"}, "a bias that follows no weight"),
+        ([WEIGHTS[1:]], {"activation": "relu"}, "a bias that does not follow a weight"),
         ([WEIGHTS[:1] + WEIGHTS[:1]], {"activation": "relu"}, r"shapes \(3, 4\), \(3, 4\)"),
         ([[np.ones((3, 4)), np.ones(3)]], {}, r"shape \(3, 4\) and a bias of shape \(3,\)"),
         ([{"0.weight": WEIGHTS[0], "0.scale": WEIGHTS[1]}], {}, "0.scale, which is neither"),
@@ -170,7 +170,7 @@ def test_objects_that_cannot_be_written_to(sklearn):
         ms.WeightSets([[1.0]]).write_to(([2.0], None))
     with pytest.raises(ValueError, match=r"model is of another structure .* biases are False and"):
         ms.WeightSets([[1.0]]).write_to({"weight": [2.0], "bias": [1.0]})
-    with pytest.raises(TypeError, match="expected the number of one set"):
+    with pytest.raises(TypeError, match="expected the index of one set"):
         ms.WeightSets([[1.0]]).write_to({"weight": [2.0]}, slice(0, 0))
 
 

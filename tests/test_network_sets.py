@@ -236,7 +236,7 @@ def test_equality_is_of_all_there_is():
         (
             lambda: ms.WeightSets.from_layers(LAYERS, intercept=[[1.0, 2.0]]),
             ValueError,
-            "intercept needs additive=True",
+            "intercept requires additive=True",
         ),
         (lambda: ms.WeightSets.from_layers([np.ones((2, 3))]), ValueError, r"shape \(2, 3\)"),
         (lambda: SETS.predict(SAMPLES[:, :2]), ValueError, "samples have F = 2"),
@@ -268,7 +268,7 @@ def test_errors(do, error, message):
     ],
 )
 def test_sets_that_cannot_be_joined(other, message):
-    with pytest.raises(ValueError, match=r"sequence\[1\] is of another model.*" + message):
+    with pytest.raises(ValueError, match=r"sequence\[1\] belongs to another model.*" + message):
         ms.WeightSets.concatenate([SETS, other])
 
 

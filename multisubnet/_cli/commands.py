@@ -230,6 +230,6 @@ def _elements(prediction: Prediction, free: int, rows: int | None) -> int:
     if most < row:
         raise ValueError(
             f"{row} values of one set and sample do not fit in the memory that --memory-limit "
-            f"leaves: give more"
+            f"leaves: increase it"
         )
     return min(most, max(_BUFFER_BYTES // itemsize, row))

@@ -91,7 +91,7 @@ def _is_header(row: list[str], has_header: bool | None) -> bool:
         return False
     if all(numbers):
         raise ValueError(
-            f"{','.join(row)[:40]} may be names or numbers; say which, with --header or --no-header"
+            f"{','.join(row)[:40]} may be names or numbers; use --header or --no-header"
         )
     cell = row[numbers.index(False)]
     raise ValueError(

@@ -211,7 +211,7 @@ def _as_value_error(path: Path) -> Iterator[None]:
     try:
         yield
     except _OF_DAMAGED as error:
-        raise ValueError(f"{path} is not a whole .npz file: {_line(error)}") from None
+        raise ValueError(f"{path} is not a complete .npz file: {_line(error)}") from None
 
 
 def _line(error: Exception) -> str:

@@ -96,7 +96,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _damaged(path: Path, why: str) -> ValueError:
-    return ValueError(f"{path} is not a whole .safetensors file: {why}")
+    return ValueError(f"{path} is not a complete .safetensors file: {why}")
 
 
 def _tensor(path: Path, name: str, entry: Any) -> _Tensor:

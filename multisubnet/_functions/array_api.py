@@ -73,7 +73,7 @@ def _as_numpy(name: str, array: Any) -> np.ndarray:
     if kind not in _ON_HOST:
         raise TypeError(
             f"{name} ({type(array).__name__}) is not on the CPU, but on device {number} of kind "
-            f"{int(kind)} (DLPack's numbers): give a CuPy array, cupy.from_dlpack({name}), or move "
+            f"{int(kind)} (DLPack's numbers): pass a CuPy array, cupy.from_dlpack({name}), or move "
             f"it to the CPU"
         )
     try:
@@ -88,14 +88,13 @@ def _check_alike(name: str, array: Any, example: Any) -> None:
     """Raise unless two arrays belong to the same library and device."""
     if _namespace_of(array) is not _namespace_of(example):
         raise TypeError(
-            f"{name} is a {type(array).__module__}.{type(array).__name__}, and there is a "
-            f"{type(example).__module__}.{type(example).__name__} among the operands before it: "
-            f"convert one of them"
+            f"{name} is a {type(array).__module__}.{type(array).__name__}, but an operand before "
+            f"it is a {type(example).__module__}.{type(example).__name__}: convert one of them"
         )
     here, there = (getattr(x, "device", None) for x in (array, example))
     if here != there:
         raise TypeError(
-            f"{name} is on {here}, and there is an operand before it on {there}: move one of them"
+            f"{name} is on {here}, but an operand before it is on {there}: move one of them"
         )
 
 

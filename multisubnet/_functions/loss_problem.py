@@ -33,11 +33,11 @@ LOSSES = (
 )
 # The lowest and highest target, whether values between them are allowed, and a description.
 DOMAINS: dict[str, tuple[float, float, bool, str]] = {
-    "hinge": (-1.0, 1.0, False, "-1 and 1: give numpy.where(targets > 0, 1, -1)"),
-    "poisson": (0.0, np.inf, True, "numbers from 0 on"),
+    "hinge": (-1.0, 1.0, False, "-1 and 1: use numpy.where(targets > 0, 1, -1)"),
+    "poisson": (0.0, np.inf, True, "numbers that are not negative"),
 }
 for _loss in ("binary_crossentropy", "binary_crossentropy_from_logits"):
-    _expected = "numbers from 0 to 1: of two labels give targets == the second one"
+    _expected = "numbers from 0 to 1: for two labels, use targets == second_label"
     DOMAINS[_loss] = 0.0, 1.0, True, _expected
 _CHECKED_AT_ONCE = 1 << 16  # number of targets per step of the check
 # Names of the same losses, with the same defaults, in Keras and PyTorch.
@@ -60,7 +60,7 @@ ALIASES = {
     "Poisson": "poisson",
     **dict.fromkeys(("cross_entropy", "CrossEntropyLoss"), CATEGORICAL),
 }
-_OF_LOGITS = f"give logits and the numbers of classes, and use {CATEGORICAL!r} in mlp_mean_loss"
+_OF_LOGITS = f"pass logits and class numbers, and use {CATEGORICAL!r} in mlp_mean_loss"
 _DIFFERENT = {
     "l2": "it is half the squared error in some libraries, and all of it in others; use "
     "'squared_error', which is all of it",
@@ -74,7 +74,7 @@ _DIFFERENT = {
         f"it takes probabilities by default; {_OF_LOGITS}",
     ),
     **dict.fromkeys(("nll_loss", "nllloss"), f"it takes logarithms; {_OF_LOGITS}"),
-    "cross_entropy": "it judges all outputs of a network together; use mlp_mean_loss",
+    "cross_entropy": "it combines all outputs of a network; use mlp_mean_loss",
 }
 _DIFFERENT |= {
     "l2_loss": _DIFFERENT["l2"],

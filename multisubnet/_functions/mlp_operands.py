@@ -53,7 +53,7 @@ def read(
     """Return the namespace, the validated call, and other operands as arrays of that namespace."""
     others = {} if others is None else others
     if "intercept" in named and not additive:
-        raise ValueError("intercept needs additive=True: without it, networks are not added up")
+        raise ValueError("intercept requires additive=True")
     xp: ModuleType = np
     if out is not None or others or set(map(type, named.values())) != _ARRAYS_OF_NUMPY:
         xp = namespaces.namespace(named | others | {"out": out})

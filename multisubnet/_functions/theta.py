@@ -173,7 +173,7 @@ def to_theta(weight: Any, bias: Any = None, *, axis: SetAxis = 0) -> Any:
     if xp is not np and weight.dtype != bias.dtype:
         raise TypeError(
             f"weight has dtype {weight.dtype} and bias {bias.dtype}: convert one of them "
-            f"(CuPy's own conversion takes float32 subnormals for zeros)"
+            f"(CuPy's own conversion flushes float32 subnormals to zero)"
         )
     shape = (2 * n_features, n_sets) if axis else (n_sets, 2 * n_features)
     with namespaces.device_of(weight), np.errstate(all="ignore"):  # for signaling NaNs

@@ -193,7 +193,7 @@ class Forms(Container[ArrayT]):
         """
         one = self[validation.as_int(i) if validation.as_int(i) is not None else i]
         if len(one) != 1:
-            raise TypeError(f"i is {i!r}; expected the number of one set")
+            raise TypeError(f"i is {i!r}; expected the index of one set")
         _models.write_model(model, one._parameters)
 
     def to_pairs(self) -> ArrayT:

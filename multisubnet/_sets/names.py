@@ -140,7 +140,7 @@ def check_columns(found: tuple[str, ...], feature_names: tuple[str, ...]) -> Non
     """Raise ValueError unless the columns of a table are the features, in order."""
     if found != feature_names:
         raise ValueError(
-            f"samples has other columns than feature_names says: "
+            f"the columns of samples do not match feature_names: "
             f"{difference_of('columns', found, feature_names)}"
         )
 

@@ -87,7 +87,7 @@ def _of_list(arrays: list[Any], given: Any) -> Chain:
         elif last is not None and last.weight.ndim == array.ndim + 1:
             pairs[-1] = last._replace(bias=array, bias_key=key)
         else:
-            raise NotAChain("with a bias that follows no weight of one dimension more")
+            raise NotAChain("with a bias that does not follow a weight with one more dimension")
     return _of_arrays(arrays, pairs, given)
 
 

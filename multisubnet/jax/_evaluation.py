@@ -113,7 +113,7 @@ def affine_select(
         return evaluate_into(ms.affine_select, operands, shape, dtype, **options)
     if check:
         raise TypeError(
-            "check is True, but a transformation of JAX does not know the indices yet: check=False"
+            "check is True, but indices are unknown in a JAX transformation: use check=False"
         )
     return _formulas.affine_select(*traced(operands), applied, dtype)
 

@@ -146,7 +146,7 @@ def mlp_select(
         return evaluate_into(function, operands, call.shape[1:], dtype, check=check)
     if check:
         raise TypeError(
-            "check is True, but a transformation of JAX does not know the indices yet: check=False"
+            "check is True, but indices are unknown in a JAX transformation: use check=False"
         )
     return formulas.mlp_select(
         *networks.arrays(), *traced(networks.others), call.activations, call.additive, dtype

@@ -211,7 +211,7 @@ class StackedAffine(keras.layers.Layer):
         if sets.activation.key != "linear":
             if activation is not None:
                 raise ValueError(
-                    f"sets have the activation {sets.activation!r} already; expected no other one, "
+                    f"sets have the activation {sets.activation!r} already; expected none, "
                     f"not {activation!r}"
                 )
             activation = sets.activation

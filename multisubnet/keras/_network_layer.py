@@ -147,7 +147,7 @@ class StackedMLP(keras.layers.Layer):
                 f"{n_layers} of them, one per layer"
             )
         if intercept and not additive:
-            raise ValueError("intercept needs additive=True: without it, networks are not added up")
+            raise ValueError("intercept requires additive=True")
         rows = None if inputs is None else np.asarray(inputs).tolist()
         self.inputs = None if rows is None else tuple(map(tuple, rows))
         self.additive = bool(additive)

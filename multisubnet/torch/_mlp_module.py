@@ -126,7 +126,7 @@ class StackedMLP(nn.Module):
                 f"n_sets and n_subnetworks must not be negative, as in {n_sets} and {n_subnetworks}"
             )
         if intercept and not additive:
-            raise ValueError("intercept needs additive=True: without it, networks are not added up")
+            raise ValueError("intercept requires additive=True")
         self.n_sets: int = n_sets
         self.n_subnetworks: int = n_subnetworks
         self.set_axis: SetAxis = validation.axis("set_axis", set_axis)

@@ -219,7 +219,7 @@ class StackedAffine(nn.Module):
             if not isinstance(module, nn.Module):
                 raise TypeError(f"{found}, not a torch.nn.Module")
             if isinstance(module, StackedAffine):
-                raise TypeError(f"{found}, of several sets: WeightSets.concatenate joins such")
+                raise TypeError(f"{found}, which has several sets: use WeightSets.concatenate")
             models.check(f"modules[{number}]", module, resolve(activation))
         pairs = [_parameters(module) for module in modules]
         kinds = [

@@ -169,7 +169,7 @@ def test_shapes_are_known_before_there_are_numbers():
         ((1, (1, 0)), {}, ValueError, "layer_sizes has 0; expected a positive integer"),
         ((1, (1,)), {}, ValueError, r"layer_sizes is \(1,\); expected"),
         ((1, (1, 2)), {"n_subnetworks": 1.0}, ValueError, "n_subnetworks has 1.0"),
-        ((1, (1, 2)), {"intercept": True}, ValueError, "intercept needs additive=True"),
+        ((1, (1, 2)), {"intercept": True}, ValueError, "intercept requires additive=True"),
         ((1, (1, 2)), {"use_bias": [True] * 2}, ValueError, "use_bias has 2 entries"),
         ((1, (1, 2)), {"activation": ["relu"]}, ValueError, "activation has 1 entries"),
         ((1, (1, 2)), {"output_activation": "softmax"}, ValueError, "softmax"),
