@@ -100,7 +100,8 @@ class NetworkLoss(NetworkProblem):
         self.per_subnetwork = bool(per_subnetwork)
         if self.per_subnetwork and self.call.additive:
             raise ValueError(
-                "per_subnetwork=True cannot be combined with additive=True: a sum of networks has one loss"
+                "per_subnetwork=True cannot be combined with additive=True: a sum of networks "
+                "has one loss"
             )
         problem.expect_shape("targets", self.others["targets"], self._shapes_of_targets())
         n_samples = self.call.n_samples

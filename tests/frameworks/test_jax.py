@@ -190,7 +190,7 @@ def test_refused_arguments():
         msj.affine([[1.0]], [[1.0]])
     with pytest.raises(IndexError, match=r"set_index\[3\] is 9"):
         ms.affine_select(samples, weight, bias, jnp.zeros(40, int).at[3].set(9))
-    with pytest.raises(TypeError, match="check is True, but a transformation"):
+    with pytest.raises(TypeError, match="check is True, but indices are unknown"):
         jax.jit(lambda x: ms.affine_select(x, weight, bias, np.zeros(40, int), check=True))(samples)
     tangent = ms.Activation("tanh").derivative
     with pytest.raises(TypeError, match="has no derivative"):
