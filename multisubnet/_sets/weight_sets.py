@@ -172,10 +172,6 @@ class WeightSets(Forms[ArrayT]):
         progress : bool or callable, optional
             Show a progress bar (needs tqdm), or call a function with (done, total), counted in
             sets.
-            or an object is computed in chunks of 256 MiB.
-        progress : bool or callable, optional
-            Whether to show a bar, with tqdm; or a function that is called with (done, total), in
-            sets.
 
         Returns
         -------
