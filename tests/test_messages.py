@@ -39,7 +39,7 @@ NULLABLE = SimpleNamespace(kind="i", __str__=lambda self: "Int64")
     ("operand", "message"),
     [
         (None, "samples is None; expected an array_like of numbers"),
-        ("tanh", "samples is a str.*by their names, such as activation='tanh'"),
+        ("tanh", "samples is a str.*pass options by name, such as activation='tanh'"),
         ((x for x in X), r"samples is a generator.*list\(samples\)"),
         ({1, 2}, r"samples is a set.*list\(samples\)"),
         ({"a": [1.0]}.values(), r"samples is a dict_values.*list\(samples\)"),

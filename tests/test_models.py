@@ -388,7 +388,7 @@ def test_an_activation_that_is_given():
         ms.WeightSets.from_models(models, activation=relu)
     with pytest.raises(ValueError, match=r"models\[0\] is a Module .* activation linear or relu"):
         ms.WeightSets.from_models([hidden], activation=relu)
-    with pytest.raises(ValueError, match="it mixes outputs"):
+    with pytest.raises(ValueError, match="it combines outputs"):
         ms.WeightSets.from_models([plain], activation="softmax")
     with pytest.raises(TypeError, match="activation must be None, a name or"):
         ms.WeightSets.from_models([plain], activation=np.tanh)

@@ -479,7 +479,7 @@ def test_without_resume_a_part_is_refused(interrupted, capsys):
     assert main(PREDICT) == 1
     error = capsys.readouterr().err
     assert "out.npy.part is left from an unfinished run" in error
-    assert "continue it with --resume, or remove it to start over" in error
+    assert "continue it with --resume, or delete it to start over" in error
     assert {name: Path(name).read_bytes() for name in left()} == interrupted
 
 

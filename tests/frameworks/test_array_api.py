@@ -124,7 +124,9 @@ def test_the_device_is_kept():
     there = xp.Device("device1")
     samples, weight = xp.ones((5, 3), device=there), xp.ones((2, 3), device=there)
     assert ms.affine(samples, weight).device == there
-    with pytest.raises(TypeError, match=r"weight is on .*CPU_DEVICE.* operand before it on .*dev"):
+    with pytest.raises(
+        TypeError, match=r"weight is on .*CPU_DEVICE.* operand before it is on .*dev"
+    ):
         ms.affine(samples, xp.ones((2, 3)))
 
 

@@ -67,7 +67,7 @@ def einsum_dense(n_features=3, **options):
 def test_a_version_that_is_too_old(monkeypatch):
     monkeypatch.setattr(keras, "__version__", "3.8.0")
     monkeypatch.delitem(sys.modules, "multisubnet.keras")
-    with pytest.raises(ImportError, match=r"multisubnet.keras needs Keras 3.9 or newer, and 3.8.0"):
+    with pytest.raises(ImportError, match=r"multisubnet.keras needs Keras 3.9 or newer, but 3.8.0"):
         importlib.import_module("multisubnet.keras")
 
 

@@ -575,7 +575,7 @@ def test_grouped_and_sliced_models_that_are_refused(keras):
         (x, layers.Add()([shared(x), shared(x), layers.Dense(2)(x)[:, ::-1]]), "with Add of diff"),
         (grid, layers.Dense(2)(grid), "with Dense, which uses the same weights in several places"),
         (grid, layers.Conv1D(2, 2)(grid), r"with Conv1D of values of shape \(4, 3\), where"),
-        (grid, layers.EinsumDense("abc,cd->adb", (2, 4))(grid), "uses the same weights at several"),
+        (grid, layers.EinsumDense("abc,cd->adb", (2, 4))(grid), "uses the same weights in several"),
     ):
         with pytest.raises(ValueError, match=message):
             ms.WeightSets.from_models([keras.Model(inputs, outputs)])

@@ -407,7 +407,7 @@ def test_stacked_models_can_be_stacked_again():
         stack_models([model_of(keras.layers.Dense(5, "silu"), n_features=4), half])
     layers = keras.layers.Dense(5, "silu"), keras.layers.Dense(3)
     without_softmax = model_of(*layers, n_features=4)
-    with pytest.raises(ValueError, match="some models end in a softmax, and others do not"):
+    with pytest.raises(ValueError, match="some models end in a softmax, but others do not"):
         stack_models([classifier(), without_softmax])
     affine = StackedAffine.from_weight_sets(ms.WeightSets(draw(2, 4)))
     with pytest.raises(ValueError, match=r"models\[1\] is of another structure than models\[0\]"):
@@ -421,7 +421,7 @@ def test_stacked_models_can_be_stacked_again():
     ("hidden", "message"),
     [
         (("keras",), "multisubnet.keras needs Keras: pip install keras"),
-        (("jax", "torch", "tensorflow"), "needs a backend of Keras, and the one that is chosen"),
+        (("jax", "torch", "tensorflow"), "needs a Keras backend, but the selected one"),
     ],
 )
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])

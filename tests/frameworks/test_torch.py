@@ -790,7 +790,10 @@ def test_from_modules_refuses(module, why):
 
 
 def test_from_modules_takes_modules():
-    for other, why in ((3, "not a torch.nn.Module"), (mst.StackedAffine(2, 3), "of several sets")):
+    for other, why in (
+        (3, "not a torch.nn.Module"),
+        (mst.StackedAffine(2, 3), "which has several sets"),
+    ):
         with pytest.raises(TypeError, match=rf"modules\[1\] is a .*{why}"):
             mst.StackedAffine.from_modules([PerFeature(), other])
 
