@@ -48,13 +48,13 @@ def sweep(n_sets: int) -> None:
     best, lowest, mean = dask.compute(da.argmin(losses), losses.min(), losses.mean())
     seconds = time.perf_counter() - start
     print(f"{n_sets:,} sets, {2 * weight.nbytes / 1e9:.2f} GB of parameters")
-    print(f"  drawn and judged in {seconds:.1f} s: {n_sets / seconds:,.0f} sets per second")
+    print(f"  drawn and evaluated in {seconds:.1f} s: {n_sets / seconds:,.0f} sets per second")
     print(f"  loss: {mean:.4f} on average, {lowest:.4f} of set {best}")
 
     # The winner's parameters are drawn once more, and judged alone, without Dask.
     parameters = dask.compute(weight[best : best + 1], bias[best : best + 1])
     alone = ms.mean_loss(samples, *parameters, labels)[0]
-    print(f"  the best one judged alone: {alone:.4f}, the same bits: {alone == lowest}")
+    print(f"  the best set evaluated alone: {alone:.4f}, the same bits: {alone == lowest}")
 
 
 def main() -> None:

@@ -97,14 +97,14 @@ def judge_random_sets(table: Table, n_sets: int) -> None:
     start = time.perf_counter()
     losses = table.losses(weight, bias)
     seconds = time.perf_counter() - start
-    print(f"  judged in {seconds:.2f} s, {n_sets / seconds:,.0f} sets per second")
+    print(f"  evaluated in {seconds:.2f} s, {n_sets / seconds:,.0f} sets per second")
     best = losses.argmin()
     table.report(weight[best, None], bias[best, None])
     print(f"  the process has had at most {peak_memory() / 1e6:.0f} MB of memory")
 
     # Subnetworks are independent, so the best of each feature make a better set.
     weight, bias = weight[:N_PER_FEATURE], bias[:N_PER_FEATURE]
-    print(f"The best of {len(weight):,} of them for each feature, put together:")
+    print(f"The best of {len(weight):,} of them for each feature, combined:")
     best = table.losses(weight, bias, per_feature=True).argmin(axis=0)[None]
     table.report(np.take_along_axis(weight, best, 0), np.take_along_axis(bias, best, 0))
 
