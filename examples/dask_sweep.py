@@ -1,4 +1,4 @@
-"""Evaluate more sets of weights than fit in memory: draw, judge and drop them, chunk by chunk.
+"""Evaluate more sets of weights than fit in memory: draw, evaluate and drop them by chunk.
 
     python examples/dask_sweep.py            # ten million sets, on the threads of this process
     python examples/dask_sweep.py --cluster  # the same on worker processes, with their dashboard
@@ -40,7 +40,7 @@ def drawn(n_sets: int, n_features: int, stream: int) -> da.Array:
 
 
 def sweep(n_sets: int) -> None:
-    """Judge so many random sets, find the best one, and check it."""
+    """Evaluate random sets, find the best one, and check it."""
     samples, labels = table()
     weight, bias = (drawn(n_sets, samples.shape[1], stream) for stream in (0, 1))
     losses = ms.mean_loss(samples, weight, bias, labels)
@@ -51,7 +51,7 @@ def sweep(n_sets: int) -> None:
     print(f"  drawn and evaluated in {seconds:.1f} s: {n_sets / seconds:,.0f} sets per second")
     print(f"  loss: {mean:.4f} on average, {lowest:.4f} of set {best}")
 
-    # The winner's parameters are drawn once more, and judged alone, without Dask.
+    # Draw the winner's parameters once more, and evaluate them alone, without Dask.
     parameters = dask.compute(weight[best : best + 1], bias[best : best + 1])
     alone = ms.mean_loss(samples, *parameters, labels)[0]
     print(f"  the best set evaluated alone: {alone:.4f}, the same bits: {alone == lowest}")

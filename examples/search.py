@@ -67,7 +67,7 @@ class Table:
 
 
 class Progress:
-    """Prints the best loss so far, every so many generations, while there is time."""
+    """Prints the best loss so far every few generations, until the time is over."""
 
     def __init__(self, generations: int, every: int, seconds: float) -> None:
         self.generations, self.every = generations, every
@@ -88,7 +88,7 @@ class Progress:
 
 
 def judge_random_sets(table: Table, n_sets: int) -> None:
-    """Judge random sets all at once, then feature by feature."""
+    """Evaluate random sets all at once, then feature by feature."""
     print(f"{n_sets:,} random sets, {len(table.samples)} samples, {table.n_features} features:")
     rng = np.random.default_rng(0)
     weight, bias = (
@@ -149,7 +149,7 @@ def search_with_pycma(table: Table, progress: Progress) -> np.ndarray:
 def peak_memory() -> int:
     """Return the most bytes that the process has had."""
     status = Path("/proc/self/status")
-    if status.exists():  # what resource says begins with what the parent had
+    if status.exists():  # resource would include the memory of the parent
         return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1])
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
