@@ -67,7 +67,7 @@ def cube(theme: Theme, name: str) -> None:
     arrow = {"arrowstyle": "->", "color": theme.pale}
     axes.annotate("", (13.6, 5.15), (11.8, 4.15), arrowprops=arrow)
     axes.text(12.4, 4.85, "sets", ha="right", color=theme.ink, style="italic", size=12)
-    write(figure, name, transparent=True)
+    write(figure, name, transparent=theme is DARK)
 
 
 def draw_block(axes: plt.Axes, x: float, block: np.ndarray) -> None:
@@ -204,7 +204,7 @@ def speed(theme: Theme, name: str) -> None:
     axes.tick_params(which="both", colors=theme.ink)
     axes.spines["bottom"].set_color(theme.ink)
     axes.spines["left"].set_visible(False)
-    write(figure, name, transparent=True, Description=tables.speed_table())
+    write(figure, name, transparent=theme is DARK, Description=tables.speed_table())
 
 
 def tutorial(name: str) -> dict[str, Any]:
@@ -257,10 +257,10 @@ def write(figure: plt.Figure, name: str, *, transparent: bool = False, **metadat
 if __name__ == "__main__":
     with plt.rc_context(STYLE):
         cube(LIGHT, "cube.svg")
-        cube(DARK, "cube-dark.svg")
+        cube(DARK, "_static/cube-dark.svg")
         landscape()
         speed(LIGHT, "speed.svg")
-        speed(DARK, "speed-dark.svg")
+        speed(DARK, "_static/speed-dark.svg")
         ensemble()
         ensemble_of_models()
         of_shape_functions("search")

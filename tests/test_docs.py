@@ -161,7 +161,7 @@ def test_figures_are_those_of_committed_results():
     for page in tables.PAGES:
         assert tables.with_table(text_of(page)) == text_of(page), "run docs/tables.py"
         assert "<!-- speed -->\n| 569 samples" in text_of(page)
-    for name in ("speed.svg", "speed-dark.svg"):
+    for name in ("speed.svg", "_static/speed-dark.svg"):
         picture = html.unescape(text_of(DOCS / name))
         assert tables.speed_table() in picture, "run docs/pictures.py"
 
