@@ -212,7 +212,7 @@ def test_the_best_come_first_and_nan_last(capsys):
     assert main(["loss", "x.npy", "w.npz", "y.npy", "--best", "1"]) == 0
     assert capsys.readouterr().out == "2\t0.0\n"
     assert main(["loss", "x.npy", "w.npz", "y.npy", "--best", "6"]) == 1
-    assert "--best is 6, and w.npz has 5 sets" in capsys.readouterr().err
+    assert "--best is 6, but w.npz has only 5 sets" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".csv"])
@@ -260,7 +260,7 @@ def errors(arguments, capsys):
         ("predict x.npy w.npz -o folder.npy", "folder.npy is a folder; expected the name of a"),
         ("predict x.npy w.npz -o /proc/out.npy", "/proc/out.npy.part: "),
         ("predict x.npy w.npz -o link.npy", "link.npy is not a regular file, and cannot be"),
-        ("predict x.npy w.npz -o ./x.npy", "./x.npy is the output and also an input, x.npy"),
+        ("predict x.npy w.npz -o ./x.npy", "./x.npy is both the output and the input x.npy"),
         ("predict three.npy w.npz -o out.npy", "weight has shape (4, 2); expected (N, F)"),
         ("predict three.npy w.npz -o out.npy", "; samples from three.npy, weight and bias from w"),
         ("loss x.npy w.npz three.npy", "weight and bias from w.npz, targets from three.npy"),
@@ -274,7 +274,7 @@ def errors(arguments, capsys):
         ("predict x.npy w.npz -o out.npy --memory-limit 150MiB --backend numba", "may take"),
         ("loss x.npy w.npz none.npy", "none.npy: No such file or directory"),
         ("loss x.npy w.npz three.npy", "targets has shape (1, 3)"),
-        ("loss x.npy w.npz y.npy -o y.npy", "y.npy is the output and also an input, y.npy"),
+        ("loss x.npy w.npz y.npy -o y.npy", "y.npy is both the output and the input y.npy"),
         ("loss x.npy w.npz y.npy -o out.txt", "out.txt must end in one of"),
         ("loss x.npy w.npz y.npy -o none/out.csv", "there is no folder"),
     ],
@@ -349,7 +349,7 @@ def test_a_result_that_does_not_fit(capsys, monkeypatch):
     monkeypatch.setattr(commands, "_free_bytes", lambda *limits: 90)
     for out in ("out.npz", "out.csv", "out.safetensors"):
         told = errors(["predict", "x.npy", "w.npz", "-o", out], capsys)
-        assert "predictions of shape (4, 3, 2) have 96 bytes, and only 90 bytes" in told
+        assert "predictions of shape (4, 3, 2) have 96 bytes, but only 90 bytes" in told
         assert "write them to a .npy file, or give a larger --memory-limit" in told
     assert "do not fit" in errors(PREDICT, capsys)
     monkeypatch.setattr(commands, "_free_bytes", lambda *limits: 900)
@@ -382,7 +382,7 @@ def test_the_default_memory_limit(tmp_path, monkeypatch, machine, group, limit):
     for engine in (0, commands._ENGINE_BYTES):
         assert commands._free_bytes(None, engine) == limit - held - engine
         assert commands._free_bytes(2 * GIB, engine) == 2 * GIB - held - engine
-        with pytest.raises(ValueError, match="--memory-limit is 1 bytes, and the program"):
+        with pytest.raises(ValueError, match="--memory-limit is 1 bytes, but the program"):
             commands._free_bytes(1, engine)
 
 
@@ -522,7 +522,7 @@ def test_numbers_of_many_digits(digits):
 @pytest.mark.parametrize("best", [DIGITS, "9" * 5000])
 def test_a_number_of_sets_of_many_digits(capsys, best):
     assert main(["loss", "x.npy", "w.npz", "y.npy", "--best", best]) == 1
-    assert "and w.npz has 4 sets" in capsys.readouterr().err
+    assert "but w.npz has only 4 sets" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("upper", [str.upper, str.title])

@@ -62,8 +62,8 @@ def test_operands_that_are_not_arrays_of_numbers(operand, message):
 @pytest.mark.parametrize(
     ("operand", "message"),
     [
-        ([[1, 2], [3]], r"samples\[0\] has 2 items, and samples\[1\] has 1 items"),
-        ([[1, 2], 3], r"samples\[0\] has 2 items, and samples\[1\] has no items"),
+        ([[1, 2], [3]], r"samples\[0\] has 2 items, but samples\[1\] has 1 items"),
+        ([[1, 2], 3], r"samples\[0\] has 2 items, but samples\[1\] has no items"),
         ([[[1, 2], [1]], [[1, 2], [1]]], r"samples\[0\]\[0\] has 2 .* samples\[0\]\[1\] has 1"),
     ],
     ids=str,

@@ -64,7 +64,7 @@ def test_on_the_gpu():
         weight, bias = ms.from_pairs(form)
         assert type(weight) is type(bias) is cupy.ndarray
         assert_same_bits(ms.to_pairs(weight, bias), pairs)
-    with pytest.raises(TypeError, match="weight has dtype float64 and bias float32"):
+    with pytest.raises(TypeError, match="weight has dtype float64, but bias has float32"):
         ms.to_pairs(weight, bias.astype(np.float32))
     with pytest.raises(TypeError, match="is on the GPU"):
         ms.to_pairs(weight, bias.get())

@@ -505,7 +505,7 @@ def test_no_room_on_the_disk(files, monkeypatch, capsys):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     assert main(PREDICT) == 1
     error = capsys.readouterr().err
-    assert "out.npy needs 47 KiB more, and 39.1 KiB are free in" in error
+    assert "out.npy needs 47 KiB more, but only 39.1 KiB are free in" in error
     assert left() == []
 
 
@@ -565,7 +565,7 @@ def test_a_signal_before_the_first_checkpoint(tmp_path):
 def test_a_limit_that_leaves_nothing(files, capsys):
     assert main([*INPUTS, "--memory-limit", "15M"]) == 1
     error = capsys.readouterr().err
-    assert "--memory-limit is 15 MiB, and the program with its inputs may take" in error
+    assert "--memory-limit is 15 MiB, but the program with its inputs may take" in error
 
 
 @pytest.mark.parametrize("shape", [(70, 100_000, 10), (1, 100_000_000, 1)])
