@@ -1,6 +1,6 @@
-"""A first look: one call for all sets beside a loop over sets, and the best of many sets.
+"""A first look: one call for all sets compared with a loop over sets, and a search for the best.
 
-Each line is printed as soon as it is known, also into a pipe.
+Each line is printed at once, even into a pipe.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from multisubnet._functions.mlp_mean_loss import mlp_mean_loss
 from multisubnet._sets.weight_sets import WeightSets
 
 PICTURE = "multisubnet-demo.png"
-_LOOP_SECONDS = 3.0  # after these, the rest of a loop is extrapolated
+_LOOP_SECONDS = 3.0  # a loop is measured for this long, and the rest extrapolated
 
 print = functools.partial(print, flush=True)
 Layers = list[tuple[np.ndarray, np.ndarray]]
@@ -38,21 +38,21 @@ class _Table(NamedTuple):
 
 
 class _Loop(NamedTuple):
-    """The usual way: a function that predicts with one set, by its number."""
+    """The usual way: a function that predicts with one set, given its number."""
 
     name: str
     predict: Callable[[int], np.ndarray]
 
 
 def demo() -> None:
-    """Compare, search, and draw; see the module."""
+    """Run the comparison and the search, and draw the plot; see the module."""
     print("Many sets of weights of one small model: a loop over sets, and one call\n")
     table = _table()
     n_samples, n_features = table.samples.shape
     rng = np.random.default_rng(0)
 
     def draw(n_sets: int, *widths: int) -> Layers:
-        """Return random layers of a network per feature."""
+        """Return random layers of one network per feature."""
         sizes = itertools.pairwise((1, *widths))
         return [
             (
@@ -63,7 +63,7 @@ def demo() -> None:
         ]
 
     print(f"{table.name}: {n_samples} samples of {n_features} features\n")
-    # The engine at once, and not only when it has become worth loading.
+    # Use the engine from the first call; by default it is loaded only when it pays off.
     with use_backend("numba" if why_unavailable()["numba"] is None else None):
         _compare_and_search(table, draw)
     _print_backends()
@@ -76,7 +76,7 @@ def _compare_and_search(table: _Table, draw: Callable[..., Layers]) -> None:
     weight, bias = (array.reshape(1000, n_features) for array in layers[0])
     print("1,000 sets of one weight and one bias per feature")
     _compare(samples, layers, "affine", lambda: affine(samples, weight, bias)[..., None])
-    # NumPy alone takes many times as long: the demo should end within a minute there, too.
+    # NumPy alone is many times slower; fewer sets keep the demo within a minute.
     n_sets, n_searched = (1000, 10_000) if why_unavailable()["numba"] is None else (200, 2000)
     layers = draw(n_sets, 16, 1)
     print(f"\n{n_sets:,} sets of small networks, 1-16-1, one per feature")
@@ -96,7 +96,7 @@ def _compare_and_search(table: _Table, draw: Callable[..., Layers]) -> None:
     sets = WeightSets.from_layers(layers, additive=True, feature_names=table.feature_names)
     right = np.mean((sets[best].predict(samples)[0, :, 0] > 0) == diagnoses)
     print(
-        f"  all losses in {_text(seconds)}; the least is {losses[best]:.3f}, of set {best}, which "
+        f"  all losses in {_text(seconds)}; the lowest is {losses[best]:.3f}, of set {best}, which "
         f"classifies {right:.0%} of the samples correctly"
     )
     print(f"  {_draw(sets, losses, samples)}\n")
@@ -158,7 +158,7 @@ def _compare(
 
 
 def _loop(samples: np.ndarray, layers: Layers) -> _Loop:
-    """Return the usual loop, in Keras or PyTorch if one is installed, else in NumPy."""
+    """Return the usual loop, in Keras or PyTorch if installed, else in NumPy."""
     for make in (_keras_loop, _torch_loop):
         try:
             return make(samples, layers)
@@ -247,7 +247,7 @@ def _print_backends() -> None:
             "on all cores and give the same bits.",
             end="",
         )
-    print(" `multisubnet info` says more.")
+    print(" See `multisubnet info` for details.")
 
 
 def _is_installed(module: str) -> bool:
