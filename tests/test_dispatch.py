@@ -274,7 +274,7 @@ def test_commands(command, tmp_path, monkeypatch):
     if command == "demo":
         assert printed.count("times as") == 2
         assert printed.startswith("Many sets of weights")
-        assert "the least is" in printed
+        assert "the lowest is" in printed
         assert "Backends that can run here: numpy" in printed
     else:
         assert "Backends:" in printed
