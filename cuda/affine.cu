@@ -8,8 +8,8 @@ struct Affine {
     int64 n_sets, n_samples, n_features;
 };
 
-// A thread handles one sample and LANES features and walks over the sets, so that shared samples are
-// read once. x counts (sample, vector of features), y counts sets.
+// A thread handles one sample and LANES features and walks over the sets, so that shared samples
+// are read once. x counts (sample, vector of features), y counts sets.
 template <typename T, typename Activation, typename Memory>
 __global__ void __launch_bounds__(256) affine(const Affine p) {
     const int64 vectors = p.n_features / Memory::LANES;

@@ -2,8 +2,8 @@
 #pragma once
 #include "activations.cuh"
 
-// An array as the kernel sees it. Strides are in bytes, over sets, samples and features. The stride is 0
-// along an axis that the array lacks or shares.
+// An array as the kernel sees it. Strides are in bytes, over sets, samples and features. The stride
+// is 0 along an axis that the array lacks or shares.
 struct Operand {
     char *data;
     int64 set, sample, feature;
@@ -96,7 +96,8 @@ template <typename T, int LANES> DEVICE void stream(char *address, const Vector<
 #endif
 }
 
-// No activation. Those of the generated activations.cuh have the same function, for float32 and float64.
+// No activation. Those of the generated activations.cuh have the same function, for float32 and
+// float64.
 struct Linear {
     template <typename T> DEVICE T of(T x, T) { return x; }
 };

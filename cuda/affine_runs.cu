@@ -1,12 +1,12 @@
 // out[n, b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f]), where `out` has contiguous
 // runs: the rows of a set (its samples), or those of a sample (its sets).
 //
-// The kernel takes as long as writing the result, if each element costs few loads: 16 bytes are written
-// at once, and loaded values stay in registers. A thread handles vectors at the same features of a few
-// rows, and walks over runs. Values that depend on rows are loaded before the walk; values that depend
-// on the run, once for all these rows. The first vector of a run begins at a multiple of 32 bytes, the
-// unit in which memory is written; separate threads handle the elements before it and after the last
-// vector.
+// The kernel takes as long as writing the result, if each element costs few loads: 16 bytes are
+// written at once, and loaded values stay in registers. A thread handles vectors at the same
+// features of a few rows, and walks over runs. Values that depend on rows are loaded before the
+// walk; values that depend on the run, once for all these rows. The first vector of a run begins at
+// a multiple of 32 bytes, the unit in which memory is written; separate threads handle the elements
+// before it and after the last vector.
 //
 // Loads per element, if a thread walks over WALK runs and has ROWS vectors of LANES elements:
 //
@@ -37,8 +37,8 @@ template <Order ORDER, int LANES> struct rows<Linear, ORDER, LANES> {
     static constexpr int count = ORDER == OWN_SAMPLES && most > 1 ? most / 2 : most;
 };
 
-// x counts vectors of a group of rows, then elements at the ends of a run; y counts runs. All runs of a
-// thread begin at the same distance from a sector.
+// x counts vectors of a group of rows, then elements at the ends of a run; y counts runs. All runs
+// of a thread begin at the same distance from a sector.
 //
 // Within these launch bounds, no architecture spills.
 template <typename T, typename Activation, Order ORDER, bool WIDE>

@@ -1,10 +1,10 @@
-// out[b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f]) with n = set_index[b], where `out`
-// is contiguous.
+// out[b, f] = activation(samples[b, f] * weight[n, f] + bias[n, f]) with n = set_index[b], where
+// `out` is contiguous.
 //
-// It is written as in affine_runs.cu: in vectors of 16 bytes starting at a multiple of 32 bytes, with
-// separate threads for the few elements at the ends. A thread handles vectors at the same features of a
-// few rows, and divides once to find them. It first reads the sets of all of them, then the data of
-// these sets, so that it waits twice.
+// It is written as in affine_runs.cu: in vectors of 16 bytes starting at a multiple of 32 bytes,
+// with separate threads for the few elements at the ends. A thread handles vectors at the same
+// features of a few rows, and divides once to find them. It first reads the sets of all of them,
+// then the data of these sets, so that it waits twice.
 //
 // Loads per element, with LANES elements in a vector:
 //

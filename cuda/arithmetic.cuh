@@ -2,8 +2,8 @@
 // Nothing is contracted to a fused multiply-add, and subnormals are kept.
 //
 // On the GPU this requires inline PTX. CuPy always compiles with -ftz=true, and then operators,
-// comparisons, conversions and even intrinsics flush float32 subnormals. PTX instructions written without
-// .ftz do not. On the host it requires -ffp-contract=off.
+// comparisons, conversions and even intrinsics flush float32 subnormals. PTX instructions written
+// without .ftz do not. On the host it requires -ffp-contract=off.
 #pragma once
 #include "types.cuh"
 
@@ -151,13 +151,14 @@ DEVICE float16 to_float16(float64 x) {
 DEVICE float16 to_float16(float32 x) { return to_float16(widen(x)); }
 #endif
 
-// Products and sums of two float16 are exact in float32, or so close that rounding them to float16 gives
-// the correctly rounded result (24 bits >= 2 * 11 + 2: Figueroa, 1995).
+// Products and sums of two float16 are exact in float32, or so close that rounding them to float16
+// gives the correctly rounded result (24 bits >= 2 * 11 + 2: Figueroa, 1995).
 DEVICE float16 mul(float16 a, float16 b) { return to_float16(mul(widen(a), widen(b))); }
 DEVICE float16 add(float16 a, float16 b) { return to_float16(add(widen(a), widen(b))); }
 
-// bfloat16 is the upper half of a float32. Instructions that round to it need sm_80, and instructions
-// that add and multiply without fusing need sm_90; a few integer instructions work on all GPUs.
+// bfloat16 is the upper half of a float32. Instructions that round to it need sm_80, and
+// instructions that add and multiply without fusing need sm_90; a few integer instructions work on
+// all GPUs.
 DEVICE float32 widen(bfloat16 x) { return from_bits(static_cast<uint32>(x.bits) << 16); }
 DEVICE bfloat16 to_bfloat16(float32 x) {
     const uint32 all = bits(x);
@@ -166,8 +167,8 @@ DEVICE bfloat16 to_bfloat16(float32 x) {
     return {static_cast<uint16>((all + 0x7fffu + (all >> 16 & 1u)) >> 16)};
 }
 
-// Rounds to odd first: a number that float32 lacks becomes its neighbour toward zero, with the last bit
-// set. Rounding that to bfloat16 equals rounding once (Boldo and Melquiond, 2008).
+// Rounds to odd first: a number that float32 lacks becomes its neighbour toward zero, with the last
+// bit set. Rounding that to bfloat16 equals rounding once (Boldo and Melquiond, 2008).
 DEVICE bfloat16 to_bfloat16(float64 x) {
     const float32 narrow = to_float32(x);
     const uint64 magnitude = bits(x) & 0x7fffffffffffffffull;
@@ -176,8 +177,8 @@ DEVICE bfloat16 to_bfloat16(float64 x) {
     return to_bfloat16(from_bits((bits(narrow) - (rounded > magnitude)) | 1u));
 }
 
-// Integers of up to 53 bits are exact in float64. For larger ones, a single bit that is too low to matter
-// in bfloat16 records whether any lower bits are set.
+// Integers of up to 53 bits are exact in float64. For larger ones, a single bit that is too low to
+// matter in bfloat16 records whether any lower bits are set.
 DEVICE bfloat16 to_bfloat16(uint64 magnitude, bool negative) {
     if (magnitude >> 53) {
         const uint64 left_over = magnitude & 0xfffu;
@@ -191,7 +192,8 @@ DEVICE bfloat16 to_bfloat16(uint64 magnitude, bool negative) {
 DEVICE bfloat16 mul(bfloat16 a, bfloat16 b) { return to_bfloat16(mul(widen(a), widen(b))); }
 DEVICE bfloat16 add(bfloat16 a, bfloat16 b) { return to_bfloat16(add(widen(a), widen(b))); }
 
-// Integers wrap. They are computed unsigned, in 32 or 64 bits, because signed overflow is undefined.
+// Integers wrap. They are computed unsigned, in 32 or 64 bits, because signed overflow is
+// undefined.
 template <int BYTES> struct wrapping { typedef uint32 type; };
 template <> struct wrapping<8> { typedef uint64 type; };
 template <typename T> DEVICE T mul(T a, T b) {

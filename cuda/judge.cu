@@ -1,4 +1,5 @@
-// The losses of the closed form, loss[n, f], or loss[n], their sum over features, divided; and gradients
+// The losses of the closed form, loss[n, f], or loss[n], their sum over features, divided; and
+// gradients
 #include "moments.cuh"
 #include "trees.cuh"
 
@@ -21,9 +22,9 @@ template <typename Memory> DEVICE float64 wide(const Operand &x, int64 n, int64 
     return Convert<float64>::from(Memory::load(x, n, 0, f).lane[0]);
 }
 
-// Threads differ in threadIdx.y. A block handles a tile of features of as many sets as give each thread
-// LEAVES elements. Neighbouring threads evaluate neighbouring features. The results are then added in
-// the order of the tree, by threads with neighbouring LEAVES.
+// Threads differ in threadIdx.y. A block handles a tile of features of as many sets as give each
+// thread LEAVES elements. Neighbouring threads evaluate neighbouring features. The results are then
+// added in the order of the tree, by threads with neighbouring LEAVES.
 template <typename Memory, typename Formula>
 __global__ void __launch_bounds__(THREADS, 2) judge(const Judge p) {
     __shared__ float64 losses[MOST + THREADS];  // padded, so that threads read different banks

@@ -1,5 +1,5 @@
-// out[n, b, s, p]: the values of N sets of S networks with hidden layers, with each sample's values in
-// the registers of a thread; or, ADDITIVE, out[n, b, p], their sums over s
+// out[n, b, s, p]: the values of N sets of S networks with hidden layers, with each sample's values
+// in the registers of a thread; or, ADDITIVE, out[n, b, p], their sums over s
 #include "mlp.cuh"
 
 // Writes a thread's values for its samples.

@@ -1,10 +1,10 @@
-// Shared by kernels that keep the weights of networks in shared memory, and the values of a sample in the
-// registers of a thread
+// Shared by kernels that keep the weights of networks in shared memory, and the values of a sample
+// in the registers of a thread
 //
-// The shared memory of a block holds the weights of a few networks: for each layer the biases, then the
-// weights in the order of inputs, the order in which a thread adds. Threads read them 16 bytes at a time
-// for ROWS samples; usually all threads of a warp read the same ones. Loops over units are unrolled. Wide
-// layers are computed in turns of TURN units.
+// The shared memory of a block holds the weights of a few networks: for each layer the biases, then
+// the weights in the order of inputs, the order in which a thread adds. Threads read them 16 bytes
+// at a time for ROWS samples; usually all threads of a warp read the same ones. Loops over units
+// are unrolled. Wide layers are computed in turns of TURN units.
 #pragma once
 #include "networks.cuh"
 
@@ -26,8 +26,8 @@ struct Mlp {
     int64 networks_first;               // whether neighbouring threads have neighbouring networks
 };
 
-// TURN is 0 if all units are computed at once, else a multiple of the numbers in 16 bytes. Inputs are
-// PITCH numbers apart.
+// TURN is 0 if all units are computed at once, else a multiple of the numbers in 16 bytes. Inputs
+// are PITCH numbers apart.
 template <int IN_, int OUT_, typename Activation_, bool BIASED_, int TURN_ = 0> struct Layer {
     static constexpr int IN = IN_, OUT = OUT_, BIASED = BIASED_, TURN = TURN_;
     static constexpr int PITCH = TURN ? (OUT + TURN - 1) / (TURN ? TURN : 1) * TURN : OUT;
@@ -35,8 +35,8 @@ template <int IN_, int OUT_, typename Activation_, bool BIASED_, int TURN_ = 0> 
     typedef Activation_ Activation;
 };
 
-// 16 bytes of weights; how many of them a layer needs, and all layers of a network: an odd number, so
-// that neighbouring networks are in different banks.
+// 16 bytes of weights; how many of them a layer needs, and all layers of a network: an odd number,
+// so that neighbouring networks are in different banks.
 template <typename T> using Packed = Vector<T, 16 / sizeof(T)>;
 template <typename T, typename Layer> DEVICE constexpr int vectors_of() {
     return (Layer::SIZE * int(sizeof(T)) + 15) / 16;
@@ -45,8 +45,8 @@ template <typename T, typename... Layers> DEVICE constexpr int vectors_of_networ
     return (0 + ... + vectors_of<T, Layers>()) | 1;
 }
 
-// How many such vectors a thread needs, before the weights of its block, for the values of layers that are
-// computed in turns.
+// How many such vectors a thread needs, before the weights of its block, for the values of layers
+// that are computed in turns.
 template <typename T, int ROWS, typename... Layers> DEVICE constexpr int vectors_of_thread() {
     const int of_layers[] = {(Layers::TURN ? Layers::PITCH : 0)...};
     int most = 0;
@@ -64,7 +64,8 @@ template <typename T> DEVICE Packed<T> *weights_of_block() {
 #endif
 }
 
-// The threads of a block copy the weights of one network to shared memory; 0 for an out-of-range set.
+// The threads of a block copy the weights of one network to shared memory; 0 for an out-of-range
+// set.
 template <typename T, typename In, int NUMBER, typename First, typename... Rest>
 DEVICE void stage(const Mlp &p, Packed<T> *to, int64 n, int64 s) {
     const Tensor &weight = p.layers[2 * NUMBER], &bias = p.layers[2 * NUMBER + 1];
@@ -145,8 +146,8 @@ DEVICE void units_of(const Packed<T> *weights, const Before &before, float64 par
     activate<typename Layer::Activation>(z, parameter);
 }
 
-// Units that are computed in turns go through shared memory, because registers cannot be indexed by a
-// variable.
+// Units that are computed in turns go through shared memory, because registers cannot be indexed by
+// a variable.
 template <typename Layer, typename T, int ROWS, typename Before>
 DEVICE void layer_of(const Packed<T> *weights, const Before &before, float64 parameter,
                      Values<T, Layer::OUT, ROWS> &z) {
@@ -215,7 +216,8 @@ DEVICE void stage_group(const Mlp &p, Packed<T> *weights, int64 first, int64 s) 
     __syncthreads();
 }
 
-// The features of the samples of a thread, `lanes` apart; the last sample is repeated beyond the end.
+// The features of the samples of a thread, `lanes` apart; the last sample is repeated beyond the
+// end.
 template <typename T, typename In, int ROWS, int IN>
 DEVICE Features<T, In, ROWS> features_of(const Mlp &p, int64 n, int64 s, int64 b) {
     Features<T, In, ROWS> x;

@@ -1,9 +1,10 @@
-// totals[block, n, s, j, k] = the sums over blocks of samples of the gradients of networks with hidden
-// layers, and totals[block, n, s] those of their losses
+// totals[block, n, s, j, k] = the sums over blocks of samples of the gradients of networks with
+// hidden layers, and totals[block, n, s] those of their losses
 //
-// For some samples of a network at a time, each of its threads goes forward and back with ROWS samples.
-// It writes the factors of the products to a sheet in shared memory: a row for each input and each delta
-// of a layer. Then threads handle tiles of parameters, and add their products along the rows, run by run.
+// For some samples of a network at a time, each of its threads goes forward and back with ROWS
+// samples. It writes the factors of the products to a sheet in shared memory: a row for each input
+// and each delta of a layer. Then threads handle tiles of parameters, and add their products along
+// the rows, run by run.
 #include "mlp.cuh"
 #include "outputs.cuh"
 

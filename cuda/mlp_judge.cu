@@ -1,5 +1,5 @@
-// totals[block, n, s] = the sums over blocks of samples of the losses of outputs in memory; and their
-// slopes
+// totals[block, n, s] = the sums over blocks of samples of the losses of outputs in memory; and
+// their slopes
 #include "outputs.cuh"
 
 // _backends/cupy/launch/mlp_sums.py packs this.
@@ -15,8 +15,8 @@ struct MlpJudge {
 
 constexpr int RUN = 32, BLOCK = 4096, THREADS = 128;
 
-// x counts networks, y the runs of a block of samples that are added at the same time; blockIdx.y counts
-// blocks of samples.
+// x counts networks, y the runs of a block of samples that are added at the same time; blockIdx.y
+// counts blocks of samples.
 template <typename T, typename Judge>
 __global__ void __launch_bounds__(THREADS, 4) mlp_judge(const MlpJudge p) {
     __shared__ T runs[THREADS];

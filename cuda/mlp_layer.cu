@@ -1,7 +1,8 @@
 // after[n, b, s, k]: the values of one layer of N sets of S networks, of any width
 //
-// With transposed weights and a derivative, it is the step back from delta to that of the previous layer.
-// Networks that need more registers or shared memory than there are go through memory layer by layer.
+// With transposed weights and a derivative, it is the step back from delta to that of the previous
+// layer. Networks that need more registers or shared memory than there are go through memory layer
+// by layer.
 #include "networks.cuh"
 
 // _backends/cupy/launch/mlp.py packs this.
@@ -18,8 +19,8 @@ struct MlpLayer {
     int64 columns;         // threads that share the samples of a network
 };
 
-// A thread handles UNITS units of ROWS samples of a network, `columns` apart; beyond the last unit and
-// the last sample it repeats these. x counts networks and their samples, y counts units.
+// A thread handles UNITS units of ROWS samples of a network, `columns` apart; beyond the last unit
+// and the last sample it repeats these. x counts networks and their samples, y counts units.
 template <typename T, typename In, typename Out, typename Activation, int UNITS, int ROWS,
           typename Derivative = Linear>
 __global__ void __launch_bounds__(128) mlp_layer(const MlpLayer p) {

@@ -1,5 +1,5 @@
-// totals[block, n, s, j, k] = the sums over blocks of samples of h[j] * delta[k], and of delta[k], of one
-// layer of N sets of S networks, of any width
+// totals[block, n, s, j, k] = the sums over blocks of samples of h[j] * delta[k], and of delta[k],
+// of one layer of N sets of S networks, of any width
 #include "networks.cuh"
 
 // _backends/cupy/launch/mlp_sums.py packs this.

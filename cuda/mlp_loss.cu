@@ -1,5 +1,5 @@
-// totals[block, n, s] = the sums over blocks of samples of the losses of networks with hidden layers, with
-// each sample's values in the registers of a thread
+// totals[block, n, s] = the sums over blocks of samples of the losses of networks with hidden
+// layers, with each sample's values in the registers of a thread
 #include "mlp.cuh"
 #include "outputs.cuh"
 
@@ -11,9 +11,9 @@ struct MlpLoss {
 
 constexpr int RUN = 32;
 
-// Threads differ in threadIdx.y. A block handles a group of networks for a block of samples, in passes of
-// `lanes` * ROWS samples, whose losses are in shared memory. All passes but the last have whole runs. A
-// thread adds each run; then one thread adds the runs of a network.
+// Threads differ in threadIdx.y. A block handles a group of networks for a block of samples, in
+// passes of `lanes` * ROWS samples, whose losses are in shared memory. All passes but the last have
+// whole runs. A thread adds each run; then one thread adds the runs of a network.
 template <typename T, typename In, typename Targets, typename Factor, int ROWS, typename Judge,
           typename... Layers>
 __global__ void __launch_bounds__(THREADS) mlp_loss(const MlpLoss q) {

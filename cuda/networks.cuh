@@ -17,8 +17,9 @@ struct Tensor {
 // The values of a unit for the samples of a thread.
 template <typename T, int ROWS> struct Unit { T of[ROWS]; };
 
-// Replaces a long activation by a function call for all samples of a thread at once. Inlined for each of
-// a thread's many values, it would take seconds to compile, and exceed the instruction caches.
+// Replaces a long activation by a function call for all samples of a thread at once. Inlined for
+// each of a thread's many values, it would take seconds to compile, and exceed the instruction
+// caches.
 template <typename Activation> struct Called;
 
 template <typename Activation> struct Applied {

@@ -6,8 +6,8 @@
 // A loss of all outputs together; other losses are of one output each.
 template <typename Loss> struct Together;
 
-// Takes WIDTH outputs at once: returns the loss of their predictions, and overwrites their sums with the
-// slopes.
+// Takes WIDTH outputs at once: returns the loss of their predictions, and overwrites their sums
+// with the slopes.
 template <typename Loss, typename Activation, typename Derivative, int WIDTH_> struct Judge {
     static constexpr int WIDTH = WIDTH_;
     static_assert(WIDTH == 1, "one output after the other");

@@ -15,7 +15,8 @@ struct Place {
     }
 };
 
-// LANES elements of an operand in run n. Operands that do not depend on rows have a row stride of 0.
+// LANES elements of an operand in run n. Operands that do not depend on rows have a row stride of
+// 0.
 template <typename T, int LANES>
 DEVICE Vector<T, LANES> elements(const Operand &x, int64 n, Place place, int64 n_features) {
     Vector<T, LANES> found;

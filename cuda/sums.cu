@@ -1,5 +1,5 @@
-// totals[k, o, n, f] = the sum over block k of the summed axis of term o, in the order defined by RUN and
-// BLOCK of multisubnet/_arithmetic/summation_order.py
+// totals[k, o, n, f] = the sum over block k of the summed axis of term o, in the order defined by
+// RUN and BLOCK of multisubnet/_arithmetic/summation_order.py
 //
 // The terms are those of activation(sample * weight + bias) and a target. Among the strides of an
 // operand, `set` is that of the kept axis and `sample` that of the summed axis, whichever they are.
@@ -19,8 +19,8 @@ constexpr int64 RUN = 32, BLOCK = 4096;
 constexpr int THREADS = 256;  // per block
 constexpr int64 TILE = 32;    // features
 
-// The axes that an operand depends on: the kept one; the summed one; both; the summed one, but not the
-// features; or none. Dependence in _arithmetic/summands.py has the same letters.
+// The axes that an operand depends on: the kept one; the summed one; both; the summed one, but not
+// the features; or none. Dependence in _arithmetic/summands.py has the same letters.
 enum Dependence : char { HELD = 'h', STREAMED = 's', EACH = 'e', SCALAR = 'f', UNUSED = '-' };
 
 // The values of an operand of this KIND in the rows of a thread.
@@ -101,8 +101,8 @@ struct Terms {
     }
 };
 
-// The summands of moments of the closed form. The first input is the sample, the second the target; the
-// others are rows of p.weight, along the set axis.
+// The summands of moments of the closed form. The first input is the sample, the second the target;
+// the others are rows of p.weight, along the set axis.
 template <typename Formula, bool WEIGHTED, bool SIGNED> struct MomentTerms {
     static constexpr int COUNT = Formula::GIVES;
     float64 known[Formula::TAKES];
@@ -133,15 +133,16 @@ template <typename Memory> struct Widening {
     }
 };
 
-// A thread handles ROWS kept indices and one feature, so that values that do not depend on the kept index
-// are read once for all of them. x counts (tiles of features, groups of kept indices, features of a
-// tile), so that a block of threads reads the same few features for many kept indices, from its cache.
-// blockIdx.y counts blocks of the summed axis. If there is little other work, the runs of a block are
-// divided among threads that differ in threadIdx.y; the first of these adds the totals of runs, in order.
+// A thread handles ROWS kept indices and one feature, so that values that do not depend on the kept
+// index are read once for all of them. x counts (tiles of features, groups of kept indices,
+// features of a tile), so that a block of threads reads the same few features for many kept
+// indices, from its cache. blockIdx.y counts blocks of the summed axis. If there is little other
+// work, the runs of a block are divided among threads that differ in threadIdx.y; the first of
+// these adds the totals of runs, in order.
 //
-// STEPS terms of a run are loaded at the same time. Loads per term: 1 / ROWS for each operand that does
-// not depend on the kept index, 1 for each that depends on both indices. docs/gpu.md has the instructions
-// per term; the arithmetic of absolute_error without an activation takes 5 of them.
+// STEPS terms of a run are loaded at the same time. Loads per term: 1 / ROWS for each operand that
+// does not depend on the kept index, 1 for each that depends on both indices. docs/gpu.md has the
+// instructions per term; the arithmetic of absolute_error without an activation takes 5 of them.
 //
 // The launch bounds allow 128 registers, within which no architecture spills.
 template <typename T, typename Terms, int ROWS, int STEPS, char SAMPLE, char WEIGHT, char BIAS,

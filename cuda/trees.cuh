@@ -1,5 +1,5 @@
-// Joining by a binary tree, usually sums: neighbours level by level, with an odd last one carried up.
-// Missing values are replaced by the neutral element.
+// Joining by a binary tree, usually sums: neighbours level by level, with an odd last one carried
+// up. Missing values are replaced by the neutral element.
 #pragma once
 #include "affine.cuh"
 
@@ -24,9 +24,9 @@ template <typename Join> DEVICE float64 of_leaves(float64 *leaf) {
     return leaf[0];
 }
 
-// The result for neighbouring threads: `lanes` of them, a power of two, where this is number `lane`. The
-// first thread gets it. `mine` is this thread's place in shared memory; that of the next thread is
-// `stride` behind it. All threads of a block call this at the same time.
+// The result for neighbouring threads: `lanes` of them, a power of two, where this is number
+// `lane`. The first thread gets it. `mine` is this thread's place in shared memory; that of the
+// next thread is `stride` behind it. All threads of a block call this at the same time.
 template <typename Join>
 DEVICE float64 of_lanes(float64 x, float64 *mine, int lane, int lanes, int stride) {
     if (lanes == 1) return x;
@@ -39,9 +39,9 @@ DEVICE float64 of_lanes(float64 x, float64 *mine, int lane, int lanes, int strid
     return x;
 }
 
-// The result for `count` numbers along the sample axis of x, in column (n, f); +0 for none. Threads that
-// differ in threadIdx.y compute it together, with LEAVES numbers each, and the first one gets it. If there
-// are more numbers, intermediate results become leaves in turn, and x is overwritten.
+// The result for `count` numbers along the sample axis of x, in column (n, f); +0 for none. Threads
+// that differ in threadIdx.y compute it together, with LEAVES numbers each, and the first one gets
+// it. If there are more numbers, intermediate results become leaves in turn, and x is overwritten.
 template <typename Join>
 DEVICE float64 of_column(const Operand &x, int64 n, int64 f, int64 count, bool is_there,
                          float64 *exchanged) {

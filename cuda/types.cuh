@@ -1,7 +1,7 @@
 // The element types of arrays, as the kernels name them, and the widths in which threads read them.
 //
-// Compiled by NVRTC for the GPU and by a C++ compiler for the tests on the host, so that no header of
-// either is included here.
+// Compiled by NVRTC for the GPU and by a C++ compiler for the tests on the host, so that no header
+// of either is included here.
 #pragma once
 
 #define DEVICE static __forceinline__ __device__
@@ -31,7 +31,8 @@ typedef complex<float64> complex128;
     X(7, int64) X(8, uint64) X(9, float16) X(10, float32) X(11, float64) X(12, complex64)          \
     X(13, complex128) X(14, bfloat16)
 
-// Kinds in the order of NumPy's "same_kind" casting: a value is converted to the same kind or upward.
+// Kinds in the order of NumPy's "same_kind" casting: a value is converted to the same kind or
+// upward.
 enum Kind { BOOLEAN, INTEGER, FLOATING, COMPLEX };
 template <typename T> struct kind_of { static constexpr Kind value = INTEGER; };
 template <> struct kind_of<boolean> { static constexpr Kind value = BOOLEAN; };
