@@ -67,7 +67,7 @@ def from_models(models: Iterable[Any], activation: str | Activation | None) -> P
         difference = sets.difference(first)
         if difference is not None:
             raise ValueError(
-                f"models[{i}] is of another structure than models[0]: {difference}; expected the "
+                f"models[{i}] has another structure than models[0]: {difference}; expected the "
                 f"same structure for all"
             )
     joined = {name: _joined(name, [sets.arrays[name] for sets in read]) for name in first.arrays}
@@ -163,7 +163,7 @@ def write_model(model: Any, parameters: Parameters) -> None:
 def _check_structure(parameters: Parameters, of_model: Parameters) -> None:
     difference = parameters.difference(of_model)
     if difference is not None:
-        raise ValueError(f"model is of another structure than the sets: {difference}")
+        raise ValueError(f"model has another structure than the sets: {difference}")
 
 
 def not_a_list(models: Any) -> TypeError:

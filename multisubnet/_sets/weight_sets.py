@@ -272,8 +272,8 @@ class WeightSets(Forms[ArrayT]):
         --------
         >>> import multisubnet as ms
         >>> sets = ms.WeightSets([[2.0], [3.0]], [[1.0], [0.0]])
-        >>> for which, of, block in sets.predict_chunks([[1.0], [2.0]], memory_limit="500 B"):
-        ...     print(which, of, block.tolist())
+        >>> for chosen, rows, block in sets.predict_chunks([[1.0], [2.0]], memory_limit="500 B"):
+        ...     print(chosen, rows, block.tolist())
         slice(0, 1, None) slice(0, 2, None) [[[3.0], [5.0]]]
         slice(1, 2, None) slice(0, 2, None) [[[3.0], [6.0]]]
         """

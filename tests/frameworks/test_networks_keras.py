@@ -410,7 +410,7 @@ def test_stacked_models_can_be_stacked_again():
     with pytest.raises(ValueError, match="some models end in a softmax, but others do not"):
         stack_models([classifier(), without_softmax])
     affine = StackedAffine.from_weight_sets(ms.WeightSets(draw(2, 4)))
-    with pytest.raises(ValueError, match=r"models\[1\] is of another structure than models\[0\]"):
+    with pytest.raises(ValueError, match=r"models\[1\] has another structure than models\[0\]"):
         stack_models([chain(), affine])
 
 

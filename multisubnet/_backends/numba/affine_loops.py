@@ -135,7 +135,7 @@ def affine(recipe: str):
             repeat_bytes = period_bytes + beyond
 
         in_period_tile = in_third_tile = -1  # the address of the first row in a tile
-        address = -1  # of the line of the result whose bytes begun to filled are in `line`
+        address = -1  # of the result line whose bytes `begun` to `filled` are in `line`
         begun = filled = 0
         for run in range(first, last, runs_at_once):
             n_rows = min(runs_at_once, last - run)
