@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
-# Proves and measures on a GPU what can be in nine minutes, and prints a table last.
+# Tests and benchmarks on a GPU, as many as fit in nine minutes; prints a table at the end.
 #
 #     bash tools/gpu_check.sh      or: make gpu-check
 #
 # Needs python3 with NumPy, CuPy, pytest and Hypothesis; uses pytest-xdist, PyTorch, JAX,
-# compute-sanitizer and ncu if they are there. It needs no network, installs nothing, imports the
-# package from this checkout and leaves the settings of the GPU alone. It goes on after a step that
-# fails. Exit status: 0 if all steps passed, 1 if one failed, 3 if no GPU can be used.
+# compute-sanitizer and ncu if available. It needs no network, installs nothing, imports the package
+# from this checkout and does not change the settings of the GPU. A failed step does not stop the
+# others. Exit status: 0 if all steps passed, 1 if one failed, 3 if no GPU can be used.
 #
 #   A  versions; the bits of every family of kernels
 #   B  side by side: tests marked gpu; those of PyTorch and JAX; compute-sanitizer
 #   C  alone on the GPU: timings against fill, memset, copy and CuPy; networks with hidden layers
 #      against torch.compile and JAX
 #   D  ncu of a few launches
-#   E  what time is left for: timings of torch.compile and JAX; tests of more than 2^31 bytes
+#   E  in the remaining time: timings of torch.compile and JAX; tests of more than 2^31 bytes
 #
-# Variables: PYTHON; GPU_CHECK_SECONDS, the time for all (540); GPU_CHECK_OUT, where at most eight
-# files of results go (build/gpu-check); GPU_CHECK_WORKERS, for pytest-xdist (10); GPU_CHECK_EXAMPLES,
-# for property tests (30); GPU_CHECK_PARTS, some of ABCDE; GPU_CHECK_DRY=1 prints the steps, runs none.
+# Variables: PYTHON; GPU_CHECK_SECONDS, the total time (540); GPU_CHECK_OUT, the folder for at most
+# eight files of results (build/gpu-check); GPU_CHECK_WORKERS, for pytest-xdist (10);
+# GPU_CHECK_EXAMPLES, for property tests (30); GPU_CHECK_PARTS, some of ABCDE; GPU_CHECK_DRY=1 only
+# prints the steps.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 here=tools/gpu_check
@@ -27,10 +28,10 @@ out=${GPU_CHECK_OUT:-build/gpu-check}
 examples=${GPU_CHECK_EXAMPLES:-30}
 parts=${GPU_CHECK_PARTS:-ABCDE}
 dry=${GPU_CHECK_DRY:-}
-report_seconds=20 # of all: for the table, and for the last step to end
+report_seconds=20 # of the total: for the table, and for the last step to end
 
 logs=$(mktemp -d)
-stop() { # what still runs, if this is interrupted
+stop() { # ends running steps after an interrupt
     local file
     for file in "$logs"/running.*; do
         [ -e "$file" ] && kill "${file##*.}" 2>/dev/null
@@ -51,8 +52,8 @@ done
 left() { echo $((seconds - report_seconds - SECONDS)); }
 has() { [[ $parts == *$1* ]]; }
 
-# step NAME LIMIT COMMAND...: within LIMIT seconds and what is left; the output goes to a log.
-# What is not done by then gets $signal, or TERM, and $patience seconds, or 3, to end.
+# step NAME LIMIT COMMAND...: runs within LIMIT seconds and the remaining time; output goes to a log.
+# When the time is over, the command gets $signal (default TERM), and $patience (3) seconds to end.
 step() {
     local name=$1 limit=$2 began=$SECONDS status
     shift 2
@@ -75,7 +76,7 @@ step() {
         124 | 137) status="cut after $limit s" ;;
         *) status="failed ($status)" ;;
     esac
-    # All of them skipped, or deselected, is not passed.
+    # If all tests were skipped or deselected, the step has not passed.
     if grep -qE "(skipped|deselected|no tests ran).* in [0-9.]+s" "$logs/$name.log" &&
         ! grep -qE "[0-9] (passed|failed|error)" "$logs/$name.log"; then
         status="no test ran"
@@ -83,7 +84,7 @@ step() {
     echo "$name $((SECONDS - began)) $status" >>"$logs/steps"
 }
 
-# tests NAME LIMIT EXAMPLES ARGUMENTS...: some tests marked gpu.
+# tests NAME LIMIT EXAMPLES ARGUMENTS...: tests marked gpu.
 tests() {
     local name=$1 limit=$2 drawn=$3
     shift 3
@@ -105,7 +106,7 @@ fi
 if has B; then
     spread=()
     "$python" -c "import xdist" 2>/dev/null && spread=(-n "${GPU_CHECK_WORKERS:-10}" --dist worksteal)
-    # JAX on the CPU here, or each worker would take memory of the GPU for it.
+    # JAX uses the CPU here; otherwise each worker would take GPU memory for it.
     JAX_PLATFORMS=cpu tests tests 190 "$examples" tests --ignore=tests/frameworks \
         -m "gpu and not large" --maxfail=40 "${spread[@]}" &
     {
@@ -130,7 +131,7 @@ bench() { # NAME SECONDS ARGUMENTS...
 }
 if has C; then
     bench timings 110 --contenders fill copy ElementwiseKernel
-    # Outputs of networks 1-h-h-1 first, then their losses and gradients as far as time allows.
+    # Outputs of 1-h-h-1 networks first, then their losses and gradients as time allows.
     bench networks 70 --only networks --sizes 100,569,30 1000,1000,30 \
         --contenders "baddbmm, compiled" "jax.jit(vmap"
 fi
