@@ -10,7 +10,6 @@
 //
 //     F a multiple of LANES, all aligned    4 / LANES
 //     any F                                 4, or 3 + 1 / LANES if samples are contiguous
-//     any F                                 4, or where samples lie whole 3 + 1 / LANES
 #include "runs.cuh"
 
 // _backends/cupy/launch/affine.py packs this.

@@ -173,7 +173,7 @@ if sys.argv[1] == "numba":
     ms.set_backend("numba")
     sets[:2].predict(samples)
     sets[:2].predict_stats(samples)
-    for dtype in ("f4", "f8"):  # what is compiled once for all
+    for dtype in ("f4", "f8"):  # compiled once for all
         sets[:2].predict(samples, out=np.empty((F, B, 2), dtype).T)
         sets[:2].predict(samples, out=np.empty((2, B, 2 * F), dtype)[..., ::2])
 else:

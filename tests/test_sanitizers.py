@@ -150,7 +150,7 @@ def test_the_sanitizers_are_active(tmp_path):
             (20, 1, (2, 22, 3), (8, 1), "heap-buffer-overflow"),
             (100, 4, (2, 102, 3), (8, 4), "heap-buffer-overflow"),  # of threads that take turns
             (100, 4, (3, 100, 3), (8, 4), "heap-buffer-overflow"),
-            (100, 4, (2, 100, 3), (128, 4), "out of bounds"),  # of what is shared by a block
+            (100, 4, (2, 100, 3), (128, 4), "out of bounds"),  # of the shared memory of a block
         ],
         2,
     ),

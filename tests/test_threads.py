@@ -144,7 +144,7 @@ RULE = (
     + """
 from multisubnet._backends.numba import pool
 kind = kind_of(7, "some work")
-counts = [threads.count(100, kind)]  # nobody knows yet how long it takes
+counts = [threads.count(100, kind)]  # the time is not known yet
 threads.run(time.sleep, [(1e-3,)] * 20, 3, kind)
 words, record = threads._pool, pool.KINDS + kind % pool.N_KINDS * pool.KIND
 time.sleep(0.1)
