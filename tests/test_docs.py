@@ -170,9 +170,18 @@ def test_the_readme_is_short():
     assert len(text_of(ROOT / "README.md").split()) <= 700
 
 
+def anchors(page):
+    """Return the anchors of a page's headings, as GitHub names them."""
+    headings = re.findall(r"^#+ (.*)$", text_of(page), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *PAGES], ids=stem)
 def test_links_lead_somewhere(page):
-    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text_of(page))
-    for target in targets + re.findall(r'\bsrc(?:set)?="([^"]+)"', text_of(page)):
+    links = re.findall(r"\]\(([^)#\s]+)(?:#([^)\s]+))?[^)]*\)", text_of(page))
+    links += re.findall(r'\bsrc(?:set)?="([^"]+)()"', text_of(page))
+    for target, anchor in links:
         if "://" not in target:
             assert (page.parent / target).exists(), target
+            if anchor:
+                assert anchor in anchors(page.parent / target), f"{target}#{anchor}"
