@@ -4,16 +4,15 @@
     python benchmarks/cpu.py --quick                   some of it, in a hurry
     python benchmarks/cpu.py --only losses             some functions
     python benchmarks/cpu.py --only threads            by threads, pauses, and a busy process
-    python benchmarks/cpu.py --only keras --keras-backend torch
+    KERAS_BACKEND=torch python benchmarks/cpu.py --only keras
     python benchmarks/cpu.py --only affine --sizes 2,2,2 64,32,16    (sets, samples, features)
 
 A full run, or one with --results, writes a JSON file with all medians and quartiles. Networks are
 in networks.py.
 
-Where the system has huge pages for those that ask (Linux), NumPy asks for all its large arrays,
-and so for ours; PyTorch and the C library, from which JAX has its memory, ask only where the
-environment says so. With --huge-pages it does, and fresh results cost them several times less:
-almost all of that time is the system's, which clears the pages.
+On Linux, NumPy asks for huge pages for all its large arrays, and so for ours. PyTorch, and the C
+library from which JAX has its memory, ask if the environment says so, and fresh results then cost
+them several times less: THP_MEM_ALLOC_ENABLE=1 GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 """
 
 from command import main

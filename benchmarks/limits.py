@@ -7,8 +7,6 @@ zeros three times as fast as any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from llvmlite import ir
 from numba import njit
@@ -46,11 +44,11 @@ def fill(kernel: str, out: np.ndarray) -> np.ndarray:
     """Fill `out`, through the cache or past it, on as many threads as it is worth."""
     flat, fill_part = out.reshape(-1), {"plain": _plain, "streaming": _streaming}[kernel]
     n_threads = threads.count(out.nbytes >> 19)
-    step = -(-flat.size // (n_threads * 16)) if n_threads > 1 else flat.size
-    pieces = ((start, min(start + step, flat.size)) for start in range(0, flat.size, step))
     if n_threads == 1:
-        fill_part(flat, *next(pieces))
+        fill_part(flat, 0, flat.size)
     else:
+        step = -(-flat.size // (n_threads * 16))
+        pieces = ((start, min(start + step, flat.size)) for start in range(0, flat.size, step))
         threads.run(lambda *piece: fill_part(flat, *piece), pieces, n_threads)
     return out
 
@@ -85,16 +83,10 @@ def _turn(memory, turns):
     _multiply_and_add(memory.ctypes.data, turns)
 
 
-def products_per_second(clock: Callable[[], float]) -> float:
-    """Return how many float32 products all threads can add to sums in registers."""
-    turns, n_threads = 1_000_000, threads.limit()
+def multiply_and_add(n_products: int) -> None:
+    """Add so many float32 products to sums in registers, on as many threads as it is worth."""
+    n_threads = threads.count(n_products >> 20)
+    turns = -(-n_products // (n_threads * _CHAINS * _LANES))
     memory = np.ones((n_threads, 64), np.float32)
-    _turn(memory[0], 1)
-
-    def seconds() -> float:
-        begin = clock()
-        pieces = ((i,) for i in range(n_threads))
-        threads.run(lambda i: _turn(memory[i], turns), pieces, n_threads)
-        return clock() - begin
-
-    return n_threads * turns * _CHAINS * _LANES / min(seconds() for _ in range(9))
+    pieces = ((i,) for i in range(n_threads))
+    threads.run(lambda i: _turn(memory[i], turns), pieces, n_threads)

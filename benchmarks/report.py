@@ -1,16 +1,73 @@
-"""Tables of what was measured."""
+"""What is reported: the machine and versions, and a table for each task."""
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
-from contenders import OURS, UFUNC
-from rounds import MODES
+import numpy as np
+from contenders.contender import OURS
 from tasks import Task
+
+import multisubnet
 
 Timing = dict[str, Any]
 _PREFIXES = ["n", "µ", "m", "", "k", "M", "G"]
+_PACKAGES = "numpy numba llvmlite numexpr torch triton tabm jax jaxlib keras"
+_PACKAGES += " cupy cupy-cuda12x cupy-cuda13x"
+_VARIABLES = "KERAS_BACKEND GLIBC_TUNABLES THP_MEM_ALLOC_ENABLE MULTISUBNET_NUM_THREADS"
+
+
+def environment() -> dict[str, Any]:
+    """Return the CPU, cores, memory and system, the versions of packages, and variables."""
+    info = Path("/proc/cpuinfo")
+    model = re.search(r"^model name\s*: (.*)$", info.read_text() if info.exists() else "", re.M)
+    memory = None
+    if hasattr(os, "sysconf"):
+        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    versions = {"python": platform.python_version(), "multisubnet": multisubnet.__version__}
+    for package in _PACKAGES.split():
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return {
+        "machine": {
+            "cpu": model[1] if model else platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "memory_gib": memory,
+            "os": platform.platform(),
+        },
+        "versions": versions,
+        "environment": {x: os.environ[x] for x in _VARIABLES.split() if x in os.environ},
+    }
+
+
+def describe_gpu() -> dict[str, Any]:
+    """Return the current GPU, its driver and its memory, as far as CuPy and the system tell."""
+    import cupy
+
+    device, runtime = cupy.cuda.Device(), cupy.cuda.runtime
+    found = runtime.getDeviceProperties(device.id)
+    clock, width = found.get("memoryClockRate"), found.get("memoryBusWidth")
+    driver = Path("/sys/module/nvidia/version")
+    return {
+        "name": found["name"].decode(),
+        "compute_capability": device.compute_capability,
+        "multiprocessors": found.get("multiProcessorCount"),
+        "memory_gib": round(device.mem_info[1] / 2**30, 1),
+        "l2_bytes": found.get("l2CacheSize"),
+        # In kHz and bits; there are two transfers in a cycle.
+        "memory_bytes_per_second": 2 * clock * 1000 * width // 8 if clock and width else None,
+        "driver": driver.read_text().strip() if driver.exists() else None,
+        "cuda_of_driver": runtime.driverGetVersion(),
+        "cuda_runtime": runtime.runtimeGetVersion(),
+        "nvrtc": list(cupy.cuda.nvrtc.getVersion()),
+    }
 
 
 def quantity(value: float, unit: str) -> str:
@@ -21,54 +78,36 @@ def quantity(value: float, unit: str) -> str:
     return f"{value / 1000**exponent:.3g} {_PREFIXES[exponent + 3]}{unit}"
 
 
-def _ratio(above: float | None, below: float | None) -> str:
-    return f"{above / below:.2f}" if above and below else ""
-
-
-def _limit(timings: list[Timing], mode: str) -> float | None:
-    """Return the better fill's seconds."""
-    return min((t["median"] for t in timings if t["is_limit"] and t["mode"] == mode), default=None)
-
-
-def table(task: Task, timings: list[Timing], products_per_second: float | None = None) -> str:
-    """Return a table of all contenders for one task.
-
-    The limit is the better fill, or so many products a second.
-    """
-    n_products = task.n_products * (3 if "grad" in task.function and task.widths else 1)
-    amount, unit = n_products, "Gmul/s"
-    if task.written is not None:
-        amount, unit = task.n_bytes, "GB/s"
-    ours = UFUNC if task.function == "host" else OURS
-    baseline = {t["mode"]: t["median"] for t in timings if t["contender"] == ours}
-    lines = [f"\n{task}", f"{'':37}{'time':>10} {unit:>8} of limit  of ours       MB"]
-    for t in sorted(timings, key=lambda t: MODES.index(t["mode"])):
-        seconds, moves, peak = t["median"], t.get("moves", 1), t["extra_peak"]
-        limit = _limit(timings, t["mode"])
-        limit = n_products / products_per_second if products_per_second else limit
-        lines.append(
-            f"{t['contender']:30}{t['mode']:7}{quantity(seconds, 's'):>10}"
-            f"{moves * amount / seconds / 1e9:9.2f}{_ratio(limit and moves * limit, seconds):>9}"
-            f"{_ratio(seconds, baseline.get(t['mode'])):>9}"
-            f"{'' if peak is None else f'{peak / 1e6:.1f}':>9}{' (fewer sets)' * t['extrapolated']}"
-        )
-    peers = [t for t in timings if OURS not in t["contender"] and t["mode"] == "fresh"]
-    if peers and products_per_second:
-        best = min(peers, key=lambda t: t["median"])
-        lines.append(f"best peer: {best['contender']}, {best['median'] / baseline['fresh']:.1f}")
-    return "\n".join(lines)
-
-
-def table_of_conditions(task: Task, timings: list[Timing]) -> str:
-    """Return a table of how long calls take by threads, pauses, and what runs beside them."""
-    pauses = sorted({t["pause"] for t in timings})
-    lines = [f"\n{task}, by the pause before a call"]
-    lines += [f"{'':50}" + "".join(f"{quantity(pause, 's'):>12}" for pause in pauses)]
-    rows: dict[tuple[Any, ...], dict[float, float]] = {}
+def table(task: Task, timings: list[Timing]) -> str:
+    """Return a table of all contenders for one task."""
+    amount, unit = task.n_products, "Gmul/s"
+    limits: dict[str, float] = {}  # seconds, by mode
     for t in timings:
-        row = t["contender"], t["threads"], t["beside"]
-        rows.setdefault(row, {})[t["pause"]] = t["median"]
-    for (name, threads, beside), found in rows.items():
-        label = f"{name}, {threads} thread{'s' * (threads > 1)}{f', {beside}' if beside else ''}"
-        lines.append(f"{label:50}" + "".join(f"{quantity(found[p], 's'):>12}" for p in pauses))
+        if t["is_limit"]:
+            limits[t["mode"]] = min(t["median"], limits.get(t["mode"], math.inf))
+    if task.written is not None:
+        amount, unit = math.prod(task.written) * np.dtype(task.dtype).itemsize, "GB/s"
+    ours = {t["mode"]: t["median"] for t in timings if t["contender"] == OURS}
+    width = max((len(t["contender"]) for t in timings), default=0) + 1
+    header = f"{'':{width + 7}}{'time':>10} {unit:>8} of limit  of ours       MB     host"
+    lines = [f"\n{task}", header.rstrip()]
+    for t in sorted(timings, key=lambda t: t["mode"], reverse=True):
+        seconds, mode = t["median"], t["mode"]
+        cells = [
+            f"{limits[mode] / seconds:.2f}" if mode in limits else "",
+            f"{seconds / ours[mode]:.2f}" if mode in ours else "",
+            "" if t["extra_peak"] is None else f"{t['extra_peak'] / 1e6:.1f}",
+            quantity(t["host"], "s") if "host" in t else "",
+        ]
+        row = f"{t['contender']:{width}}{mode:7}{quantity(seconds, 's'):>10}"
+        row += f"{amount / seconds / 1e9:9.2f}"
+        lines.append((row + "".join(f"{cell:>9}" for cell in cells)).rstrip())
+    peers = [
+        t
+        for t in timings
+        if OURS not in t["contender"] and t["mode"] == "fresh" and not t["is_limit"]
+    ]
+    if peers and "fresh" in ours:
+        best = min(peers, key=lambda t: t["median"])
+        lines.append(f"best peer: {best['contender']}, {best['median'] / ours['fresh']:.2f}")
     return "\n".join(lines)

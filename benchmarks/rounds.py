@@ -15,23 +15,19 @@ import functools
 import gc
 import itertools
 import math
-import os
 import random
 import re
 import statistics
-import sys
 import time
+import timeit
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contenders import Contender, get_library
-from libraries import Library, Run, forget, free, is_out_of_memory
+from contenders.contender import Contender, Library, forget, free, get_library, is_out_of_memory
 from tasks import Task, agree, expected, mapped, results_of
-
-MODES = "reused", "fresh"
 
 _SAMPLE = 4e-3  # seconds that a sample of a short call takes, in as many calls as that needs
 _SHORT = 0.1  # seconds of a call before which another one, not timed, warms the caches
@@ -62,96 +58,60 @@ class Effort:
     clock: Callable[[], float] = time.perf_counter
 
 
-@dataclass(frozen=True)
-class Condition:
-    """What a call meets: a number of threads, a caller that pauses, a busy core."""
-
-    threads: int
-    pause: float  # seconds
-    beside: str | None = None  # "a busy process"
-
-    @contextlib.contextmanager
-    def inside(self) -> Iterator[None]:
-        """Let this library and PyTorch use so many threads."""
-        torch = sys.modules.get("torch")
-        before = torch.get_num_threads() if torch else 0
-        os.environ["MULTISUBNET_NUM_THREADS"] = str(self.threads)
-        if torch:
-            torch.set_num_threads(self.threads)
-        yield
-        del os.environ["MULTISUBNET_NUM_THREADS"]
-        if torch:
-            torch.set_num_threads(before)
-
-
 @dataclass(kw_only=True)
 class Case:
-    """A contender for a task, with a result that is reused or fresh, and what it took so far."""
+    """A contender for a task, with a result that is reused or fresh, and its times so far."""
 
     contender: Contender
     library: Library
     mode: str
     turns: Iterator[Callable[[], Any]]  # the next call, over and over
     effort: Effort
-    contexts: tuple[Callable[[], Any], ...]  # around all calls
-    condition: Condition | None = None
-    of_host: bool = False  # whether the time to queue calls on a GPU counts
-    scale: float = 1.0  # all sets, over the sets that a call computes
     calls: int = 1  # in a sample
     last: float = 0.0  # seconds of a call
     spent: float = 0.0
     extra_peak: int | None = None  # bytes
-    samples: list[float] = field(default_factory=list)  # seconds for a call on all sets
+    samples: list[float] = field(default_factory=list)  # seconds of a call
     most_calls: int = 1_000_000
 
     def calibrate(self) -> None:
         """Warm up, and find out what memory a call takes and how many calls a sample needs."""
-        with self.inside():
-            if self.contender.is_limit or self.condition:
-                next(self.turns)()  # nothing has called it so, and compiled it
-            if self.library.device == "cpu":
-                self.extra_peak = extra_peak(lambda: self._time(1))
-            else:
-                self._time(1)
-            if self.last > _LONG:
-                self.samples, self.spent = [self.last * self.scale], math.inf
-                return
+        if self.library.device == "cpu":
+            self.extra_peak = extra_peak(lambda: self._time(1))
+        else:
+            self._time(1)
+        if self.last > _LONG:
+            self.samples, self.spent = [self.last], math.inf
+        elif not self.contender.pause:
             end = time.perf_counter() + self.effort.seconds / 3
-            while time.perf_counter() < end or self.calls * self.last < _SAMPLE / 3:
+            while self.calls < self.most_calls and (
+                time.perf_counter() < end or self.calls * self.last < _SAMPLE / 3
+            ):
                 self._time(self.calls)
                 wanted = round(_SAMPLE / max(self.last, 1e-8))
                 self.calls = max(1, min(wanted, 2 * self.calls, self.most_calls))
-                if self.calls == self.most_calls:
-                    break
-            self.calls = 1 if self.condition and self.condition.pause else self.calls
 
     def sample(self) -> None:
         """Take one sample."""
         began = time.perf_counter()
-        with self.inside():
-            if self.last < _SHORT:
-                time.sleep(_REST)
-                self.library.wait(next(self.turns)())
-            if self.condition and self.condition.pause:
-                time.sleep(self.condition.pause)
-            self._time(self.calls)
-        self.samples.append(self.last * self.scale)
+        if self.last < _SHORT:
+            time.sleep(_REST)
+            self.library.wait(next(self.turns)())
+        if self.contender.pause:
+            time.sleep(self.contender.pause)
+        self._time(self.calls)
+        self.samples.append(self.last)
         self.spent += time.perf_counter() - began
 
     def is_due(self, fraction: float) -> bool:
         """Whether to take part in the round that follows this fraction of them."""
-        if self.spent == math.inf:
-            return False
-        return self.spent <= self.effort.seconds * fraction or (
-            len(self.samples) <= _FEWEST * fraction
-        )
+        has_time = self.spent <= self.effort.seconds * fraction
+        return has_time or (self.spent < math.inf and len(self.samples) <= _FEWEST * fraction)
 
     @contextlib.contextmanager
-    def inside(self) -> Iterator[None]:
-        """Enter all contexts."""
-        with contextlib.ExitStack() as stack:
-            for context in self.contexts:
-                stack.enter_context(context())
+    def inside(self, task: Task) -> Iterator[None]:
+        """Enter the contexts of all calls."""
+        with self.library.inside("grad" in task.function), self.contender.inside():
             yield
 
     def summary(self) -> dict[str, Any]:
@@ -159,7 +119,6 @@ class Case:
         quartiles = self.samples * 3
         if len(self.samples) > 1:
             quartiles = statistics.quantiles(self.samples, n=4, method="inclusive")
-        peak = self.extra_peak
         return {
             "mode": self.mode,
             "contender": self.contender.name,
@@ -167,21 +126,15 @@ class Case:
             "quartiles": [quartiles[0], quartiles[2]],
             "samples": len(self.samples),
             "calls": self.calls,
-            "extra_peak": None if peak is None else round(peak * self.scale),
-            "extrapolated": self.scale != 1,
+            "extra_peak": self.extra_peak,
             "is_limit": self.contender.is_limit,
-        } | (dataclasses.asdict(self.condition) if self.condition else {})
+        }
 
     def _time(self, calls: int) -> None:
-        call, wait = next(self.turns), self.library.wait
-        start = self.effort.clock()
-        if self.library.module == "jax":
-            for _ in range(calls):
-                wait(call())
-        else:
-            for _ in range(calls):
-                call()
-        self.last = (self.effort.clock() - start) / calls
+        call = run = next(self.turns)
+        if self.library.returns_early:
+            call = lambda: self.library.wait(run())  # noqa: E731
+        self.last = timeit.Timer(call, timer=self.effort.clock).timeit(calls) / calls
 
 
 @dataclass(kw_only=True)
@@ -189,27 +142,20 @@ class GpuCase(Case):
     """A case whose calls are queued."""
 
     most_calls: int = _QUEUED
-    queueing: float = 0.0  # seconds that this takes for a call
+    queueing: float = 0.0  # seconds that the host takes to queue a call
     late: int = 0  # samples whose first call began before the last was queued
 
     def summary(self) -> dict[str, Any]:
         """Return what all cases tell, and how this one was timed."""
-        has_events = self.library.stream() is not None and not self.of_host
-        return super().summary() | {
-            "moves": self.contender.moves,
-            "clock": "events" if has_events else "host",
-            "late": self.late if has_events else None,
-        }
+        clock = "host" if self.library.stream() is None else "events"
+        return super().summary() | {"clock": clock, "late": self.late, "host": self.queueing}
 
     def _time(self, calls: int) -> None:
         stream = self.library.stream()
-        if self.of_host or stream is None:
+        if stream is None:
             start = time.perf_counter()
-            result = self._queue(calls)
-            if not self.of_host:
-                self.library.wait(result)
+            self.library.wait(self._queue(calls))
             self.last = (time.perf_counter() - start) / calls
-            self.library.wait(result)
             return
         from cupy.cuda import Event, get_elapsed_time
 
@@ -246,7 +192,6 @@ def measure(
     contenders: Sequence[Contender],
     effort: Effort,
     rng: random.Random,
-    conditions: Sequence[Condition | None] = (None,),
     cache: int = 0,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Check and time all contenders that compute a task, on a GPU with a cache of so many bytes.
@@ -256,75 +201,64 @@ def measure(
     gc.collect()
     forget()  # what the task before needed
     xp = get_library("arrays", device).xp
-    operands = mapped(xp.asarray, task.operands())
-    buffers = []
-    if task.written is not None:
-        n_bytes = np.dtype(task.dtype).itemsize * math.prod(task.written)
-        buffers = [xp.zeros(task.written, task.dtype) for _ in range(n_buffers(n_bytes, cache))]
-
-    def turns_of(contender: Contender, n_sets: int) -> Iterator[tuple[str, list[Run]]]:
-        """Give modes, and the calls that take turns."""
-        library = get_library(contender.library, device)
-        some = operands if n_sets == task.size[0] else task.of_sets(operands, slice(n_sets))
-        run = contender.setup(library, task, *mapped(library.adopt, some))
-        if buffers and contender.reuses and conditions[0] is None:
-            buffers[0].fill(np.nan)
-            outs = library.outs(buffers)
-            if contender.moves > 1:
-                pairs = zip(outs, outs[1:] + outs[:1], strict=True)
-                yield "reused", [functools.partial(run, *pair) for pair in pairs]
-            else:
-                yield "reused", [functools.partial(run, out=out) for out in outs]
-            if device == "gpu" and task.function != "host":
-                return
-        yield "fresh", [run]
-
-    def cases_of(contender: Contender) -> Iterator[Case]:
-        """Give what has been checked, and is ready to be timed."""
-        library = get_library(contender.library, device)
-        n_sets = min(task.size[0], contender.at_most_sets or task.size[0])
-        contexts = functools.partial(library.inside, "grad" in task.function), contender.inside
-        with contexts[0](), contexts[1]():
-            for mode, turns in turns_of(contender, n_sets):
-                if contender.is_checked:
-                    check(contender, task, library, turns[0](), n_sets)
-                for condition in conditions:
-                    case = (GpuCase if device == "gpu" else Case)(
-                        contender=contender,
-                        library=library,
-                        mode=mode,
-                        turns=itertools.cycle(turns),
-                        effort=effort,
-                        contexts=(*contexts, *([condition.inside] if condition else [])),
-                        condition=condition,
-                        scale=task.size[0] / n_sets,
-                        of_host=task.function == "host",
-                    )
-                    case.calibrate()
-                    yield case
-
     cases: list[Case] = []
-    left_out: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
+    buffers = []
+    try:
+        operands = mapped(xp.asarray, task.operands())
+        if task.written is not None:
+            n_bytes = np.dtype(task.dtype).itemsize * math.prod(task.written)
+            buffers = [xp.zeros(task.written, task.dtype) for _ in range(n_buffers(n_bytes, cache))]
+    except Exception as error:
+        return [], [left_out(task, None, error)]
     for contender in contenders:
-        if not contender.computes(task, device):
-            continue
-        free()  # what one needed before it was left out
-        try:
-            cases += cases_of(contender)
-        except Exception as error:  # one that fails leaves the others to be measured
-            why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            print(f"{contender.name} is left out of {task}: {why}", flush=True)
-            of = {"task": str(task), "contender": contender.name, "why": why}
-            left_out.append(of | {"memory": is_out_of_memory(error)})
+        if task.function in contender.functions and contender.can(task):
+            free()  # what one needed before it was left out
+            try:
+                cases += _cases_of(contender, task, device, operands, buffers, effort)
+            except Exception as error:  # one that fails leaves the others to be measured
+                others.append(left_out(task, contender, error))
     gc.collect()
     gc.disable()
     for done in range(effort.rounds):
         for case in rng.sample(cases, len(cases)):
             if case.is_due(done / effort.rounds):
-                case.sample()
+                with case.inside(task):
+                    case.sample()
     gc.enable()
-    summaries = [dataclasses.asdict(task) | case.summary() for case in cases]
-    return summaries, left_out
+    return [dataclasses.asdict(task) | case.summary() for case in cases], others
+
+
+def left_out(task: Task, contender: Contender | None, error: Exception | str) -> dict[str, Any]:
+    """Say that a contender, or all of them, did not compute a task."""
+    failed = isinstance(error, Exception) and not is_out_of_memory(error)
+    why = f"{type(error).__name__}: " * (error != str(error)) + " ".join(str(error).split())[:300]
+    name = contender.name if contender else None
+    print(f"{name or 'all'} left out of {task}: {why}", flush=True)
+    return {"task": str(task), "contender": name, "why": why, "failed": failed}
+
+
+def _cases_of(
+    contender: Contender, task: Task, device: str, operands: Any, buffers: list[Any], effort: Effort
+) -> Iterator[Case]:
+    """Yield cases that are checked and ready to be timed."""
+    library = get_library(contender.library, device)
+    case_of = functools.partial(GpuCase if device == "gpu" else Case, effort=effort)
+    case_of = functools.partial(case_of, contender=contender, library=library)
+    with case_of(mode="", turns=iter(())).inside(task):
+        run = contender.setup(library, task, *mapped(library.adopt, operands))
+        modes: dict[str, list[Callable[[], Any]]] = {"fresh": [run]}
+        if buffers and contender.reuses:
+            buffers[0].fill(np.nan)
+            into = [functools.partial(run, out=library.out_of(buffer)) for buffer in buffers]
+            modes = {"reused": into} | (modes if device == "cpu" else {})
+        for mode, calls in modes.items():
+            result = calls[0]()
+            if not contender.is_limit:
+                check(contender, task, library, result)
+            case = case_of(mode=mode, turns=itertools.cycle(calls))
+            case.calibrate()
+            yield case
 
 
 def n_buffers(n_bytes: int, cache: int) -> int:
@@ -335,10 +269,10 @@ def n_buffers(n_bytes: int, cache: int) -> int:
     return min(_MOST_BUFFERS, max(2, 2 * cache // max(1, n_bytes) + 1)) if cache else 1
 
 
-def check(contender: Contender, task: Task, library: Library, result: Any, n_sets: int) -> None:
-    """Fail where a contender computes something else."""
+def check(contender: Contender, task: Task, library: Library, result: Any) -> None:
+    """Raise if a contender computes something else."""
     library.wait(result)
-    some, wanted = expected(task, n_sets)
+    some, wanted = expected(task)
     if contender.is_additive:
         wanted = tuple(array.sum(2) for array in wanted)
     found = []
@@ -351,11 +285,11 @@ def check(contender: Contender, task: Task, library: Library, result: Any, n_set
 
 
 def extra_peak(call: Callable[[], Any]) -> int | None:
-    """Return by how many bytes a call's peak, its result included, is above what was there before.
+    """Return how far a call's peak, its result included, is above the memory before, in bytes.
 
-    Memory that the C library keeps of earlier calls is handed back first, so that it counts where
-    the call takes it again. (What it keeps for other threads than this one it does not hand back:
-    arrays of less than 32 MiB that those make may be missed.) None where the system does not tell.
+    Memory that the C library keeps of earlier calls is handed back first, so that it counts if the
+    call takes it again; what it keeps of other threads, in pieces below 32 MiB, is not. None if the
+    system does not tell.
     """
 
     def resident(name: str) -> int:

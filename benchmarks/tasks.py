@@ -1,4 +1,4 @@
-"""What is computed: a function of the library, at a size, on which numbers; and what is right."""
+"""What is computed: a function of the library, its options and a size; and the right result."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ Size = tuple[int, int, int]  # sets, samples, features
 
 LOSSES = "mean_loss", "mean_loss_and_grad"
 NETWORK_LOSSES = "mlp_mean_loss", "mlp_mean_loss_and_grad"
-_CHECKED = 1 << 22  # elements, or products of networks, of a result that are compared
+NETWORKS = "mlp", *NETWORK_LOSSES
+_CHECKED = 1 << 22  # products of which the results are compared, at most
+_CHECKED_OF_NETWORKS = 1 << 20
 _TOLERANCES = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-4}
-_OF_NETWORKS = 1e-3
+_TOLERANCE_OF_NETWORKS = 1e-3
 
 
 @dataclass(frozen=True)
 class Task:
     """A function of the library, with its options, at a size."""
 
-    function: str  # "predict" is that of WeightSets, "host" what the host takes for affine
+    function: str  # "predict" is that of WeightSets
     size: Size
     activation: str | None = None
     loss: str | None = None
     dtype: str = "float32"
-    set_axis: int = 0  # where N stands in the shape of the result of affine
-    widths: tuple[int, ...] | None = None  # of networks: one per feature, or one of all of them
+    set_axis: int = 0  # of the result of affine
+    widths: tuple[int, ...] | None = None  # of networks: one per feature, or one of all features
 
     def __str__(self) -> str:
         parts = [self.function, self.size, self.loss, self.activation]
@@ -47,15 +49,10 @@ class Task:
         return {name: value for name, value in options.items() if value}
 
     @property
-    def of_library(self) -> str:
-        """The function of the library that computes it."""
-        return "affine" if self.function in ("predict", "host") else self.function
-
-    @property
     def written(self) -> tuple[int, ...] | None:
-        """The shape of the result, where one can be given to be written into."""
+        """The shape of the result, if the function takes `out`."""
         n_sets, n_samples, n_features = self.size
-        if self.of_library == "affine":
+        if self.function in ("affine", "predict"):
             return (n_samples, n_sets, n_features) if self.set_axis else self.size
         return self.size[1:] if self.function == "affine_select" else None
 
@@ -66,23 +63,13 @@ class Task:
 
     @property
     def n_products(self) -> int:
-        """How many products the outputs take, each of which is added to a sum."""
-        of_one = sum(a * b for a, b in itertools.pairwise(self.widths or (1, 1)))
-        return self.size[0] * self.size[1] * self.n_subnets * of_one
+        """How many products the results take, each of which is added to a sum.
 
-    @property
-    def n_bytes(self) -> int:
-        """The bytes of a result; of a loss about none."""
-        of_one = self.widths[-1] if self.widths else 1
-        n_results = math.prod(self.size[:2]) * self.n_subnets * of_one
-        return np.dtype(self.dtype).itemsize * (1 if "loss" in self.function else n_results)
-
-    @property
-    def n_bytes_of_operands(self) -> int:
-        """The bytes of samples, targets and parameters, at most."""
-        of_one = sum(a * b + b for a, b in itertools.pairwise(self.widths or (1, 1)))
-        n_parameters = self.size[0] * self.n_subnets * of_one
-        return 8 * (2 * self.size[1] * self.size[2] + n_parameters)
+        Those of gradients of networks are about twice as many again: of slopes, and of parameters.
+        """
+        of_network = sum(a * b for a, b in itertools.pairwise(self.widths or (1, 1)))
+        times = 3 if self.widths and "grad" in self.function else 1
+        return times * self.size[0] * self.size[1] * self.n_subnets * of_network
 
     def operands(self) -> tuple[Any, ...]:
         """Return samples, weight and bias or layers, and set_index or targets if it takes them."""
@@ -93,25 +80,19 @@ class Task:
             drawn = np.float64 if self.dtype == "float64" else np.float32
             return rng.standard_normal(shape, drawn).astype(self.dtype, copy=False)
 
-        samples = draw(n_samples, n_features)
+        samples, targets, others = draw(n_samples, n_features), (n_samples, n_features), []
         if self.widths:
-            shape = n_sets, self.n_subnets
-            layers = [
-                (draw(*shape, a, b) / np.sqrt(a, dtype=self.dtype), draw(*shape, b))
-                for a, b in itertools.pairwise(self.widths)
-            ]
-            targets = n_samples, self.n_subnets, self.widths[-1]
-            return samples, layers, *([draw(*targets)] if "loss" in self.function else [])
-        parameters = draw(n_sets, n_features), draw(n_sets, n_features)
+            shape, targets = (n_sets, self.n_subnets), (n_samples, self.n_subnets, self.widths[-1])
+            pairs = itertools.pairwise(self.widths)
+            scaled = [(draw(*shape, a, b) / np.float32(a**0.5), draw(*shape, b)) for a, b in pairs]
+            parameters: tuple[Any, ...] = (scaled,)
+        else:
+            parameters = draw(n_sets, n_features), draw(n_sets, n_features)
         if self.function == "affine_select":
-            return samples, *parameters, rng.integers(n_sets, size=n_samples)
-        return samples, *parameters, *([draw(*samples.shape)] if "loss" in self.function else [])
-
-    def of_sets(self, operands: tuple[Any, ...], sets: slice) -> tuple[Any, ...]:
-        """Return the operands of some sets."""
-        n = 2 if self.widths else 3
-        some = mapped(lambda array: array[sets], operands[1:n])
-        return operands[0], *some, *operands[n:]
+            others = [rng.integers(n_sets, size=n_samples)]
+        elif "loss" in self.function:
+            others = [draw(*targets)]
+        return samples, *parameters, *others
 
 
 def mapped(function: Callable[[Any], Any], arrays: Any) -> Any:
@@ -122,46 +103,45 @@ def mapped(function: Callable[[Any], Any], arrays: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=2)
-def expected(task: Task, n_sets: int) -> tuple[slice, tuple[np.ndarray, ...]]:
-    """Return places on the first axis of the results for `n_sets` sets, and what belongs there.
+def expected(task: Task) -> tuple[slice, tuple[np.ndarray, ...]]:
+    """Return places on the first axis of the results, and what belongs there, by float64.
 
-    The reference computes it in float64. Of large results it is some places, the last among them.
+    Of large results they are some places, the last among them.
     """
     by_sample = task.function in ("affine_select", "affine_stats")
-    length = task.size[1] if by_sample else n_sets
-    at_most = _CHECKED // 4 if task.widths else _CHECKED
-    step = max(1, task.n_products // max(1, task.size[0] // n_sets) // at_most)
+    length = task.size[1] if by_sample else task.size[0]
+    step = max(1, task.n_products // (_CHECKED_OF_NETWORKS if task.widths else _CHECKED))
     some = slice((length - 1) % min(step, length), None, step)
 
-    operands = mapped(lambda x: x.astype("f8") if x.dtype.kind == "f" else x, task.operands())
-    operands = task.of_sets(operands, slice(n_sets))
+    samples, *others = mapped(
+        lambda x: x.astype("f8") if x.dtype.kind == "f" else x, task.operands()
+    )
     if by_sample:
-        samples, weight, bias, *index = operands
-        operands = samples[some], weight, bias, *(array[some] for array in index)
+        samples, others[2:] = samples[some], [index[some] for index in others[2:]]
     else:
-        operands = task.of_sets(operands, some)
+        n = 1 if task.widths else 2  # layers; weight and bias
+        others[:n] = mapped(lambda array: array[some], others[:n])
+    function = "affine" if task.function == "predict" else task.function
+    options = {name: value for name, value in task.options.items() if name != "set_axis"}
     with ms.use_backend("numpy"):
-        found = getattr(ms, task.of_library)(
-            *operands, **task.options | ({"set_axis": 0} if task.set_axis else {})
-        )
-    return some, results_of(task, found)
+        return some, results_of(task, getattr(ms, function)(samples, *others, **options))
 
 
 def results_of(task: Task, found: Any) -> tuple[Any, ...]:
     """Return the results that are compared; of networks' gradients the first layer's weight's."""
-    flat = [found]
-    while any(isinstance(x, (tuple, list)) for x in flat):
-        flat = [y for x in flat for y in (x if isinstance(x, (tuple, list)) else [x])]
-    return tuple(flat[:2] if task.widths else flat)
+    if not isinstance(found, (tuple, list)):
+        return (found,)
+    flat = tuple(itertools.chain.from_iterable(results_of(task, part) for part in found))
+    return flat[:2] if task.widths else flat
 
 
 def agree(task: Task, found: tuple[np.ndarray, ...], wanted: tuple[np.ndarray, ...]) -> bool:
     """Whether results are wrong by no more than roundings can explain.
 
-    The distance of losses, gradients and statistics is that of all of them together, since the
+    Losses, gradients and statistics are compared by the norm of all of them together, since the
     gradient of the absolute error may jump between one rounding and another.
     """
-    limit = _OF_NETWORKS if task.widths else _TOLERANCES[task.dtype]
+    limit = _TOLERANCE_OF_NETWORKS if task.widths else _TOLERANCES[task.dtype]
     is_sum = "loss" in task.function or "stats" in task.function
     size: Callable[[Any], Any] = np.linalg.norm if is_sum else np.max
     return [f.shape for f in found] == [w.shape for w in wanted] and all(
@@ -170,71 +150,66 @@ def agree(task: Task, found: tuple[np.ndarray, ...], wanted: tuple[np.ndarray, .
     )
 
 
-# The tasks of groups, by device; the first sizes are those in a hurry.
+# Groups of tasks by device: sizes of --quick, and further ones.
 
-_MIDDLING = [(1000, 569, 30), (1000, 1000, 64)]
-_SHAPES: dict[tuple[str, str], tuple[list[Size], list[Size]]] = {
-    ("cpu", "affine"): (
-        [(2, 2, 2), (64, 32, 16), (100, 1000, 64), (10_000, 64, 16)],
-        [(1_000_000, 1, 8), (2000, 333, 33), (4, 1_000_000, 8), *_MIDDLING],
-    ),
-    ("cpu", "select"): ([(1000, 16_384, 64)], [(1000, 559_240, 30), (1000, 262_144, 64)]),
-    ("cpu", "losses"): ([(100, 569, 30)], _MIDDLING),
-    ("cpu", "stats"): ([(100, 569, 30)], _MIDDLING),
-    ("cpu", "keras"): ([(100, 1000, 64)], [(1000, 1000, 64)]),
-    ("cpu", "threads"): ([(100, 569, 30)], [(300, 569, 30), (1000, 569, 30), (100, 1000, 64)]),
-    ("gpu", "affine"): (
-        [(256, 64, 16), (100, 1000, 64), (2000, 333, 33)],
-        [
-            *[(1000, 35, 30), (1_000_000, 1, 8), (10_000, 64, 16), (4, 1_000_000, 8), *_MIDDLING],
-            *[(10_000, 569, 30), (2000, 4099, 33), (4000, 4096, 64), (100_000, 569, 30)],
-        ],
-    ),
-    ("gpu", "losses"): ([(1000, 569, 30)], [(1000, 1000, 64), (100_000, 569, 30)]),
-    ("gpu", "host"): ([(2, 2, 2)], [(64, 32, 16)]),
-    ("gpu", "networks"): ([(100, 569, 30)], [(1000, 569, 30)]),
+_LARGE = [(1000, 569, 30), (1000, 1000, 64)]
+_SIZES: dict[str, dict[str, tuple[list[Size], list[Size]]]] = {
+    "cpu": {
+        "affine": (
+            [(2, 2, 2), (64, 32, 16), (100, 1000, 64), (10_000, 64, 16)],
+            [(1_000_000, 1, 8), (2000, 333, 33), (4, 1_000_000, 8), *_LARGE],
+        ),
+        "select": ([(1000, 16_384, 64)], [(1000, 559_240, 30), (1000, 262_144, 64)]),
+        "losses": ([(100, 569, 30)], _LARGE),
+        "stats": ([(100, 569, 30)], _LARGE),
+        "keras": ([(100, 1000, 64)], [(1000, 1000, 64)]),
+        "threads": ([(100, 569, 30)], [(300, 569, 30), (1000, 569, 30), (100, 1000, 64)]),
+    },
+    "gpu": {
+        "affine": (
+            [(2, 2, 2), (256, 64, 16), (100, 1000, 64), (2000, 333, 33)],
+            [(64, 32, 16), (1000, 35, 30), (1_000_000, 1, 8), (10_000, 64, 16), (4, 1_000_000, 8)]
+            + [*_LARGE, (10_000, 569, 30), (2000, 4099, 33), (4000, 4096, 64), (100_000, 569, 30)],
+        ),
+        "losses": ([(1000, 569, 30)], [(1000, 1000, 64), (100_000, 569, 30)]),
+        "networks": ([(100, 569, 30)], [(1000, 569, 30)]),
+    },
 }
-_LOSSES = {  # and the activation before them
-    "cpu": [("squared_error", "tanh"), ("squared_error", None), ("squared_error", "sigmoid")]
-    + [("absolute_error", None), ("huber", None)],
-    "gpu": [("squared_error", "tanh"), ("absolute_error", None)],
+_LOSSES = [
+    {"function": function, "loss": loss, "activation": activation}
+    for function in LOSSES
+    for loss, activation in [("squared_error", "tanh"), ("absolute_error", None)]
+    + [("squared_error", None), ("squared_error", "sigmoid"), ("huber", None)]
+]
+_WIDTHS = (1, 16, 16, 1), (1, 8, 8, 1), (1, 32, 32, 1)
+_OPTIONS: dict[str, list[dict[str, Any]]] = {  # of all sizes of a group
+    "affine": [{}],
+    "select": [{"function": "affine_select"}],
+    "losses": _LOSSES,
+    "stats": [{"function": "affine_stats", "activation": "tanh"}],
+    "keras": [{"function": "predict"}],
+    "threads": [{}, {"function": "mean_loss", "loss": "absolute_error"}],
+    "networks": [{"function": f, "widths": w} for f in NETWORKS for w in _WIDTHS],
+}
+_MORE_OF_AFFINE: dict[str, list[dict[str, Any]]] = {  # of large sizes
+    "cpu": [{"activation": name} for name in ("relu", "sigmoid", "tanh")],
+    "gpu": [{"activation": "relu"}, {"activation": "tanh"}, {"set_axis": 1}]
+    + [{"dtype": "float16"}, {"dtype": "float64"}],
 }
 
 
 def groups_of(device: str) -> list[str]:
     """Return the groups of tasks on a device."""
-    return [group for on, group in _SHAPES if on == device]
+    return list(_SIZES[device])
 
 
 def tasks_of(device: str, group: str, sizes: list[Size] | None, quick: bool) -> list[Task]:
-    """Return the tasks of a group, at its own sizes where none are given."""
-    first, more = _SHAPES[device, group]
-    sizes = sizes or (first if quick else sorted({*first, *more}, key=math.prod))
+    """Return the tasks of a group, at its own sizes if none are given."""
+    first, more = _SIZES[device][group]
+    sizes = sizes or (first if quick else sorted([*first, *more], key=math.prod))
+    pairs = [(options, size) for options in _OPTIONS[group] for size in sizes]
     if group == "affine":
-        tasks = [Task("affine", size) for size in sizes]
-        activations = ("relu", "sigmoid", "tanh") if device == "cpu" else ("relu", "tanh")
-        for size in sizes:
-            if size in (_MIDDLING if device == "cpu" else [first[1] if quick else _MIDDLING[1]]):
-                tasks += [Task("affine", size, activation) for activation in activations]
-                if device == "gpu":
-                    tasks += [Task("affine", size, dtype=d) for d in ("float16", "float64")]
-                    tasks.append(Task("affine", size, set_axis=1))
-        return tasks
-    if group == "losses":
-        losses = _LOSSES[device][: 2 if quick else None]
-        return [
-            Task(function, size, activation, loss)
-            for function in LOSSES
-            for size in sizes
-            for loss, activation in losses
+        pairs += [
+            (more, size) for size in sizes if size in _LARGE for more in _MORE_OF_AFFINE[device]
         ]
-    if group == "threads":
-        affine = [Task("affine", size) for size in sizes if math.prod(size) < 10_000_000]
-        return affine + [Task("mean_loss", size, loss="absolute_error") for size in sizes]
-    if group == "networks":
-        functions = "mlp", *NETWORK_LOSSES
-        widths = [(1, h, h, 1) for h in (16, 8, 32)]
-        return [Task(f, size, widths=w) for f in functions for w in widths for size in sizes]
-    function = {"select": "affine_select", "keras": "predict", "stats": "affine_stats"}
-    activation = "tanh" if group == "stats" else None
-    return [Task(function.get(group, group), size, activation) for size in sizes]
+    return [Task(**{"function": "affine", "size": size} | options) for options, size in pairs]

@@ -10,7 +10,7 @@
 #
 #   A  versions; the bits of every family of kernels
 #   B  side by side: tests marked gpu; those of PyTorch and JAX; compute-sanitizer
-#   C  alone on the GPU: timings against fill, memset, copy and CuPy; networks with hidden layers
+#   C  alone on the GPU: timings against fill, memset and CuPy; networks with hidden layers
 #      against torch.compile and JAX
 #   D  ncu of a few launches
 #   E  in the remaining time: timings of torch.compile and JAX; tests of more than 2^31 bytes
@@ -130,7 +130,7 @@ bench() { # NAME SECONDS ARGUMENTS...
         --results "$logs/$name" "$@"
 }
 if has C; then
-    bench timings 110 --contenders fill copy ElementwiseKernel
+    bench timings 110 --contenders fill ElementwiseKernel
     # Outputs of 1-h-h-1 networks first, then their losses and gradients as time allows.
     bench networks 70 --only networks --sizes 100,569,30 1000,1000,30 \
         --contenders "baddbmm, compiled" "jax.jit(vmap"

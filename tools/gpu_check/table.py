@@ -58,8 +58,6 @@ def main(logs: Path, out: Path) -> None:
             print(f"{step['name']}: {line}")
     results = merged(logs)
     print_timings(results.get("timings", []))
-    for call in results.get("host_calls", []):
-        print(f"host call {call['size']} {call['contender']:24}{call['median'] * 1e6:8.1f} us")
     print_profile(logs / "ncu.csv")
     gpu = results.get("machine", {}).get("gpu", {}).get("name", "not timed")
     name = "-".join(
@@ -88,7 +86,7 @@ def merged(logs: Path) -> dict[str, Any]:
     files = (sorted(logs.glob(f"{step}/*.json")) for step in ("timings", "networks", "peers"))
     for file in itertools.chain(*files):
         found = json.loads(file.read_text())
-        for key in ("timings", "host_calls", "left_out", "skipped"):
+        for key in ("timings", "left_out"):
             found[key] = results.get(key, []) + found[key]
         results = results | found
     return results
@@ -105,7 +103,8 @@ def print_timings(timings: list[dict[str, Any]]) -> None:
         of_task = tasks.setdefault(" ".join([timing["function"], size, *words]), {})
         of_task.setdefault(timing["contender"], timing)
     if tasks:
-        print(f"{'task':58}{'time':>11}{'rate':>12}" + "".join(f"{x:>14}" for x in _COLUMNS))
+        heads = "".join(f"{x:>14}" for x in (*_COLUMNS, "on the host"))
+        print(f"{'task':58}{'time':>11}{'rate':>12}{heads}")
     for name, of_task in tasks.items():
         if _OURS not in of_task:
             continue
@@ -118,7 +117,8 @@ def print_timings(timings: list[dict[str, Any]]) -> None:
         for contenders in _COLUMNS.values():
             found = [of_task[x]["median"] / seconds for x in contenders if x in of_task]
             others += f"{found[0]:14.2f}" if found else f"{'':14}"
-        print(f"{name:58}{seconds * 1e6:8.1f} us{rate:7.0f} {unit}{others}")
+        host = f"{ours['host'] * 1e6:11.1f} us" if "host" in ours else ""
+        print(f"{name:58}{seconds * 1e6:8.1f} us{rate:7.0f} {unit}{others}{host}".rstrip())
 
 
 def print_profile(file: Path) -> None:

@@ -1,6 +1,6 @@
 """Print what each activation costs, and what its accuracy costs: a table for docs/same-bits.md.
 
-    python benchmarks/activations.py [accuracy/results/errors.json]
+    python accuracy/speed.py [accuracy/results/errors.json]
 
 The engine evaluates `affine` with each activation into a result that is used again, in interleaved
 rounds. Formulas as they are usually written are timed and judged beside the recipes. With the
@@ -17,14 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from errors import ACTIVATIONS, judged
 
 import multisubnet as ms
 from multisubnet._arithmetic.activation_recipes import RECIPES, Recipes
 from multisubnet._arithmetic.elementary import Format, exp
 from multisubnet._arithmetic.recipe import Real
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "accuracy"))
-from errors import ACTIVATIONS, judged
 
 SIZE = 200, 1000, 64
 ROUNDS = 9
