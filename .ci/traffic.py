@@ -116,8 +116,34 @@ NETWORKS = [
 ]
 
 
+class NetworkSums(NamedTuple):
+    """A call of mlp_mean_loss, or of mlp_mean_loss_and_grad."""
+
+    shape: tuple[int, int, int]  # (N, B, S)
+    sizes: tuple[int, ...]
+    gradient: bool
+    dtype: str = "f4"
+
+
+NETWORK_SUMS = [
+    NetworkSums(shape, sizes, gradient, dtype)
+    for shape, sizes, dtype in [
+        ((4, 569, 10), (1, 8, 8, 1), "f4"),
+        ((4, 569, 10), (1, 16, 16, 1), "f4"),
+        ((2, 569, 6), (1, 32, 32, 1), "f4"),
+        ((30, 64, 1), (8, 16, 16, 4), "f4"),
+        ((4, 300, 10), (1, 16, 16, 1), "f8"),
+    ]
+    for gradient in (False, True)
+]
+# Instructions for each multiply-add: at most so many, threads without a sample among them.
+MOST_INSTRUCTIONS = {False: 5.6, True: 7.8}
+
+
 def main() -> None:
     """Check all cases."""
+    for network_sums in NETWORK_SUMS:
+        check_network_sums(network_sums)
     for networks in NETWORKS:
         check_networks(networks)
     for selection in SELECTIONS:
@@ -301,6 +327,40 @@ def check_networks(case: Networks) -> None:
         f"read, {written / out.nbytes:.2f} times the result written, "
         f"{stats.warp_total * 32 / (n_sets * n_samples * n_subnets):.0f} instructions a network "
         f"and sample"
+    )
+
+
+def check_network_sums(case: NetworkSums) -> None:
+    """Sum up losses of networks, or gradients with them, and count instructions."""
+    n_sets, n_samples, n_subnets = case.shape
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(n_samples, n_subnets * case.sizes[0])).astype(case.dtype)
+    targets = rng.normal(size=(n_samples, n_subnets, case.sizes[-1])).astype(case.dtype)
+    layers = [
+        tuple(cupy.asarray(rng.normal(size=shape).astype(case.dtype)) for shape in shapes)
+        for a, b in itertools.pairwise(case.sizes)
+        for shapes in [((n_sets, n_subnets, a, b), (n_sets, n_subnets, b))]
+    ]
+    function = ms.mlp_mean_loss_and_grad if case.gradient else ms.mlp_mean_loss
+    before = len(simcupy.launches)
+    with mock.patch.object(engine, "_run", wraps=engine._run) as run:
+        function(cupy.asarray(samples), layers, cupy.asarray(targets))
+    kernel = "mlp_grad" if case.gradient else "mlp_loss"
+    (stats,) = (
+        done.stats
+        for call, done in zip(run.call_args_list, simcupy.launches[before:], strict=True)
+        if call.args[0].kernel.startswith(kernel)
+    )
+
+    # Forward; deltas of all layers but the first one's inputs; and products of these and inputs.
+    products = [a * b for a, b in itertools.pairwise(case.sizes)]
+    of_sample = sum(products) + (sum(products[1:]) + sum(products) if case.gradient else 0)
+    n_products = n_sets * n_samples * n_subnets * of_sample
+    instructions = stats.warp_total * 32 / n_products
+    assert instructions <= MOST_INSTRUCTIONS[case.gradient], (case, instructions)
+    print(
+        f"{kernel}, {case}: {instructions:.2f} instructions for each of {of_sample} multiply-adds "
+        f"of a network and sample"
     )
 
 

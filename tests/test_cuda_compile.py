@@ -281,7 +281,8 @@ def test_gradients_of_networks_stay_in_registers(arch, networks):
     sizes, loss, dtype = networks
     skip_if_long(arch, sizes)
     name = launch_of_gradients((10**4, 100, 9), sizes, loss, dtype=dtype, weighted=True).kernel
-    assert most_registers(arch, [name]) <= 255
+    # Where ptxas stops at 168 registers, for a third block in a multiprocessor: see docs/gpu.md.
+    assert most_registers(arch, [name], spilled=56) <= 255
 
 
 @needs_nvrtc
@@ -340,13 +341,13 @@ def test_weights_are_read_16_bytes_at_a_time_for_all_samples_of_a_thread(sizes, 
     assert stores == [f"{width}.f{8 * bytes_}"] * (rows * sizes[-1] // lanes)
 
 
-def most_registers(arch, names):
-    """Return the maximal number of registers per thread of kernels that do not spill."""
+def most_registers(arch, names, *, spilled=0):
+    """Return the maximal number of registers per thread of kernels that may spill so many bytes."""
     log = nvrtc.getProgramLog(compiled(f"sm_{arch}", names))
     spills = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes", log)
     registers = re.findall(r"Used (\d+) registers", log)
     assert len(registers) == len(names) <= len(spills)  # called functions have their own spills
-    assert set(spills) == {("0", "0", "0")}, log
+    assert max(int(size) for sizes in spills for size in sizes) <= spilled, log
     return max(map(int, registers))
 
 
