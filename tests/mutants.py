@@ -389,7 +389,7 @@ MUTANTS = [
     ),
     Mutant(
         "chunks of a result that do not lie whole in it",
-        "multisubnet/_memory/chunks.py",
+        "multisubnet/_sets/chunks.py",
         "second = min(max(elements // n_features, 1), n_second)",
         "second = min(max(elements // n_features // 2, 1), n_second)",
         "test_predict.py -k chunks_lie_whole",

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
+from multisubnet._arrays import amounts
 from multisubnet._cli import commands
 from multisubnet._cli.main import _parser, main
 from multisubnet._files import array_files
 from multisubnet._files import stored as _stored
-from multisubnet._memory import amounts, chunks
+from multisubnet._sets import chunks
 from multisubnet.testing import assert_same_bits
 
 ROOT = Path(__file__).parent.parent

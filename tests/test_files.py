@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import multisubnet as ms
+from multisubnet._arrays import amounts
 from multisubnet._files import array_files, csv, weight_files
-from multisubnet._memory import amounts
 from multisubnet.testing import DTYPES, activations, assert_same_bits
 
 SUFFIXES = [".npz", ".safetensors"]

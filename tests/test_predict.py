@@ -18,8 +18,8 @@ from numpy.lib.array_utils import byte_bounds
 from test_inputs import peak
 
 import multisubnet as ms
-from multisubnet._memory import amounts, chunks, mapped
-from multisubnet._sets import prediction
+from multisubnet._arrays import amounts
+from multisubnet._sets import chunks, mapped, prediction
 from multisubnet.testing import assert_same_bits, problems
 
 PAGE = mmap.PAGESIZE

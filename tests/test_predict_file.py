@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multisubnet as ms
+from multisubnet._arrays import amounts
 from multisubnet._cli import resumable_file
 from multisubnet._cli.main import main
 from multisubnet._files import array_files
-from multisubnet._memory import amounts
 from multisubnet._sets import prediction as _prediction
 from multisubnet.testing import activations, problems
 

@@ -12,18 +12,17 @@ import rooms
 BELOW = {
     "_arithmetic": "",
     "_arrays": "",
-    "_memory": "",
-    "_files": "_arithmetic _arrays _memory",
+    "_files": "_arithmetic _arrays",
     "_backends": "_arithmetic _arrays",
     "_functions": "_backends _arithmetic _arrays",
-    "_sets": "_functions _files _memory _backends _arithmetic _arrays",
+    "_sets": "_functions _files _backends _arithmetic _arrays",
     "testing": "_arithmetic _arrays",
     "__init__.py": "_functions _sets _backends _arithmetic",
     **dict.fromkeys(
         ("torch", "jax", "keras", "dask"),
         "__init__.py _functions _sets _backends _arithmetic _arrays",
     ),
-    "_cli": "__init__.py plot.py _functions _sets _files _memory _backends _arithmetic _arrays",
+    "_cli": "__init__.py plot.py _functions _sets _files _backends _arithmetic _arrays",
     "plot.py": "_functions _sets",
     "__main__.py": "_cli",
 }
@@ -53,7 +52,7 @@ def test_no_files_import_each_other_in_a_circle():
 
 def test_the_package_fits_on_a_screen():
     shown = {entry.name for entry in rooms.PACKAGE.iterdir()} - {"__pycache__"}
-    assert len(shown) <= 17, sorted(shown)
+    assert len(shown) <= 16, sorted(shown)
     lengths = {str(f): len(f.read_text(encoding="utf-8").splitlines()) for f in rooms.files()}
     assert not {name: length for name, length in lengths.items() if length > 650}
 

@@ -1,1 +1,1 @@
-"""Arrays: the library they belong to, their dtypes, and their validity."""
+"""Arrays: the library they belong to, their dtypes, their validity, and the memory they take."""

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from multisubnet._arithmetic.output_loss import CATEGORICAL
+from multisubnet._arrays import amounts
 from multisubnet._backends.choice import choice, use_backend
 from multisubnet._cli import resumable_file
 from multisubnet._files import array_files, atomic
 from multisubnet._files.stored import StoredArray
-from multisubnet._memory import amounts, chunks
+from multisubnet._sets import chunks
 from multisubnet._sets.names import check_columns
 from multisubnet._sets.prediction import Prediction
 from multisubnet._sets.weight_sets import WeightSets

@@ -13,13 +13,13 @@ from typing import Any
 
 import multisubnet
 from multisubnet._arithmetic.activation import Activation
+from multisubnet._arrays import amounts
 from multisubnet._backends.choice import BackendUnavailable, use_backend
 from multisubnet._backends.config import show_config
 from multisubnet._cli import commands as _commands
 from multisubnet._cli.demo import demo
 from multisubnet._functions.loss_problem import named_loss
 from multisubnet._functions.mlp_loss_problem import LOSSES
-from multisubnet._memory import amounts
 
 _FILES = """\
 SAMPLES is a table of shape (samples, features), or of shape (sets, samples, features) with separate

@@ -26,10 +26,10 @@ from typing import Any, Literal
 import numpy as np
 
 import multisubnet
+from multisubnet._arrays import amounts
 from multisubnet._files import atomic, npy
 from multisubnet._files.inputs import InputChanged
 from multisubnet._files.stored import StoredArray
-from multisubnet._memory import amounts
 from multisubnet._sets.prediction import Prediction
 
 CHECKPOINT_BYTES = 1 << 30  # bytes between two checkpoints

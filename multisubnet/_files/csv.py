@@ -14,8 +14,8 @@ from typing import IO
 
 import numpy as np
 
+from multisubnet._arrays import amounts
 from multisubnet._files import atomic, inputs
-from multisubnet._memory import amounts
 
 _GROWTH = 6  # reading a file takes at most this many times its size
 _LONGEST_LINE = 1 << 20  # characters; parsing a line takes some twenty times its size

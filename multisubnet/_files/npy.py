@@ -22,9 +22,8 @@ from typing import IO, Literal, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from multisubnet._arrays import dtypes, validation
+from multisubnet._arrays import amounts, dtypes, validation
 from multisubnet._files import inputs
-from multisubnet._memory import amounts
 
 _PIECE = 1 << 20  # arrays are read in pieces of this size
 _LONGEST_HEADER = 10_000  # bytes; NumPy's own limit for untrusted files

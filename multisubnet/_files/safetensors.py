@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisubnet._arrays import dtypes
+from multisubnet._arrays import amounts, dtypes
 from multisubnet._files import atomic, inputs, npy
-from multisubnet._memory import amounts
 
 _LENGTH = struct.Struct("<Q")
 _LONGEST_HEADER = 1 << 20  # parsed, it takes some twenty times as much memory

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from multisubnet._arrays import amounts
 from multisubnet._files import inputs, npy
-from multisubnet._memory import amounts
 
 
 class StoredArray:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, overload
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
-from multisubnet._arrays import dtypes, joining, namespaces, validation
+from multisubnet._arrays import amounts, dtypes, joining, namespaces, validation
 from multisubnet._arrays.types import ArrayT
 from multisubnet._backends import choice
-from multisubnet._memory import amounts
 from multisubnet._sets import prediction
 from multisubnet._sets.names import Names
 from multisubnet._sets.parameters import Parameters, resolve

@@ -9,12 +9,11 @@ from typing import Any, Generic, NamedTuple
 import numpy as np
 
 from multisubnet._arithmetic.float_mode import without_warnings
-from multisubnet._arrays import namespaces
+from multisubnet._arrays import amounts, namespaces
 from multisubnet._arrays.types import ArrayT
 from multisubnet._functions import evaluation, problem
-from multisubnet._memory import amounts
-from multisubnet._memory.progress import reporting
 from multisubnet._sets.parameters import Parameters, common_dtype, n_cut_axes, n_third
+from multisubnet._sets.progress import reporting
 
 _BLOCK_BYTES = 1 << 26  # for predictions sorted together, if there is no limit
 

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from multisubnet._arithmetic.activation import Activation
-from multisubnet._arrays import dtypes, namespaces, validation
+from multisubnet._arrays import amounts, dtypes, namespaces, validation
 from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions import pairs as _pairs
 from multisubnet._functions import theta as _theta
-from multisubnet._memory import amounts
 from multisubnet._sets import models as _models
 from multisubnet._sets.container import Container, copied
 from multisubnet._sets.names import Names

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from multisubnet._arithmetic.float_mode import without_warnings
-from multisubnet._arrays import namespaces
-from multisubnet._memory import amounts
+from multisubnet._arrays import amounts, namespaces
 from multisubnet._sets.parameters import Parameters
 
 _SAMPLED = 10_000  # weights in the histogram; those on a GPU are copied

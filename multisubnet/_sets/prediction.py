@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from multisubnet._arithmetic.float_mode import without_warnings
-from multisubnet._arrays import dtypes, namespaces, validation
+from multisubnet._arrays import amounts, dtypes, namespaces, validation
 from multisubnet._arrays.types import SetAxis
 from multisubnet._backends import numpy
 from multisubnet._backends.affine_call import AffineCall
 from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._functions import evaluation
-from multisubnet._memory import amounts, chunks, mapped
-from multisubnet._memory.progress import reporting
+from multisubnet._sets import chunks, mapped
 from multisubnet._sets.parameters import Parameters, n_cut_axes, n_third
+from multisubnet._sets.progress import reporting
 
 UNCHECKED_BYTES = 1 << 26  # smaller results are not compared with the available memory
 _CHUNK_BYTES = 1 << 28  # of a result written to `out` in chunks without a limit

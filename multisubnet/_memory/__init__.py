@@ -1,1 +1,0 @@
-"""Available memory, chunks that fit in it, mapped pages, and progress."""
