@@ -71,8 +71,9 @@ DEVICE constexpr int count_of(int outputs) {
     return outputs ? (outputs & 1) + count_of(outputs >> 1) : 0;
 }
 
+// The summands of a set, a sample and a feature: the loss of its prediction, and slopes.
 template <typename Loss, typename Activation, typename Derivative, int OUTPUTS, bool WEIGHTED>
-struct Terms {
+struct AffineSummands {
     static constexpr int COUNT = count_of(OUTPUTS);
     float64 parameter;  // of the activation
 
@@ -103,7 +104,7 @@ struct Terms {
 
 // The summands of moments of the closed form. The first input is the sample, the second the target;
 // the others are rows of p.weight, along the set axis.
-template <typename Formula, bool WEIGHTED, bool SIGNED> struct MomentTerms {
+template <typename Formula, bool WEIGHTED, bool SIGNED> struct MomentSummands {
     static constexpr int COUNT = Formula::GIVES;
     float64 known[Formula::TAKES];
 
@@ -145,10 +146,10 @@ template <typename Memory> struct Widening {
 // instructions per term; the arithmetic of absolute_error without an activation takes 5 of them.
 //
 // The launch bounds allow 128 registers, within which no architecture spills.
-template <typename T, typename Terms, int ROWS, int STEPS, char SAMPLE, char WEIGHT, char BIAS,
+template <typename T, typename Summands, int ROWS, int STEPS, char SAMPLE, char WEIGHT, char BIAS,
           char TARGET, char FACTOR, typename Memory>
 __global__ void __launch_bounds__(THREADS, 2) sums(const Sums p) {
-    __shared__ T exchanged[Terms::COUNT * ROWS * THREADS];
+    __shared__ T exchanged[Summands::COUNT * ROWS * THREADS];
     const int64 n_groups = (p.n_kept + ROWS - 1) / ROWS;
     int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
     const bool is_there = x < n_groups * p.n_features;
@@ -174,16 +175,16 @@ __global__ void __launch_bounds__(THREADS, 2) sums(const Sums p) {
     bias.begin(p.bias, T(-0.0), n, f);
     target.begin(p.target, T(1), n, f);
     factor.begin(p.factor, T(1), n, f);
-    Terms terms_of;
-    terms_of.begin(p, f);
+    Summands summands;
+    summands.begin(p, f);
 
     const int64 n_blocks = (p.length + BLOCK - 1) / BLOCK;
     for (int64 block = blockIdx.y; block < n_blocks; block += gridDim.y) {
         const int64 begin = block * BLOCK;
         const int length = static_cast<int>(p.length - begin < BLOCK ? p.length - begin : BLOCK);
-        float64 totals[Terms::COUNT][ROWS] = {};
+        float64 totals[Summands::COUNT][ROWS] = {};
         for (int first = 0; first < length; first += RUN * blockDim.y) {
-            T of_run[Terms::COUNT][ROWS] = {};
+            T of_run[Summands::COUNT][ROWS] = {};
             const int start = first + RUN * threadIdx.y;
             const int count = length - start < RUN ? length - start : RUN;
 #pragma unroll STEPS
@@ -196,38 +197,38 @@ __global__ void __launch_bounds__(THREADS, 2) sums(const Sums p) {
                 factor.load(p.factor, s);
 #pragma unroll
                 for (int row = 0; row < ROWS; ++row) {
-                    T terms[Terms::COUNT];
-                    terms_of.of(sample.of[row], weight.of[row], bias.of[row], target.of[row],
+                    T terms[Summands::COUNT];
+                    summands.of(sample.of[row], weight.of[row], bias.of[row], target.of[row],
                                 factor.of[row], terms);
 #pragma unroll
-                    for (int o = 0; o < Terms::COUNT; ++o)
-                        of_run[o][row] = Terms::join(of_run[o][row], terms[o]);
+                    for (int o = 0; o < Summands::COUNT; ++o)
+                        of_run[o][row] = Summands::join(of_run[o][row], terms[o]);
                 }
             }
             // A missing run adds 0 to a number that is never -0.
             const int place = threadIdx.y * blockDim.x + threadIdx.x;
             if (blockDim.y > 1) {
 #pragma unroll
-                for (int o = 0; o < Terms::COUNT; ++o)
+                for (int o = 0; o < Summands::COUNT; ++o)
 #pragma unroll
                     for (int row = 0; row < ROWS; ++row)
                         exchanged[(o * ROWS + row) * THREADS + place] = of_run[o][row];
                 __syncthreads();
             }
 #pragma unroll
-            for (int o = 0; o < Terms::COUNT; ++o)
+            for (int o = 0; o < Summands::COUNT; ++o)
 #pragma unroll
                 for (int row = 0; row < ROWS; ++row)
                     totals[o][row] =
-                        Terms::join(totals[o][row], Convert<float64>::from(of_run[o][row]));
+                        Summands::join(totals[o][row], Convert<float64>::from(of_run[o][row]));
             if (threadIdx.y == 0)
 #pragma unroll 1
                 for (int y = 1; y < static_cast<int>(blockDim.y); ++y)
 #pragma unroll
-                    for (int o = 0; o < Terms::COUNT; ++o)
+                    for (int o = 0; o < Summands::COUNT; ++o)
 #pragma unroll
                         for (int row = 0; row < ROWS; ++row)
-                            totals[o][row] = Terms::join(totals[o][row],
+                            totals[o][row] = Summands::join(totals[o][row],
                                 Convert<float64>::from(exchanged[(o * ROWS + row) * THREADS
                                                                  + place + y * blockDim.x]));
             if (blockDim.y > 1) __syncthreads();
@@ -237,8 +238,8 @@ __global__ void __launch_bounds__(THREADS, 2) sums(const Sums p) {
         for (int row = 0; row < ROWS; ++row)
             if (group * ROWS + row < p.n_kept)
 #pragma unroll
-                for (int o = 0; o < Terms::COUNT; ++o)
-                    p.totals[((block * Terms::COUNT + o) * p.n_kept + n[row]) * p.n_features + f] =
+                for (int o = 0; o < Summands::COUNT; ++o)
+                    p.totals[((block * Summands::COUNT + o) * p.n_kept + n[row]) * p.n_features + f] =
                         totals[o][row];
     }
 }

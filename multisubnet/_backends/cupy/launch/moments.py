@@ -55,12 +55,12 @@ def plan_moment_sums(
     fields += fields_of("targets", targets, address), fields_of("factor", sample_weight, address)
     weighted = sample_weight is not None
     kinds = f"'s', '-', '-', 's', '{'f' if weighted else '-'}'"
-    terms = f"MomentTerms<{functor(formula)}, {_bool(weighted)}, {_bool(signed)}>"
+    summands = f"MomentSummands<{functor(formula)}, {_bool(weighted)}, {_bool(signed)}>"
     memory = _memory(dtype, samples, targets, sample_weight)
     grid, block = plan_sums_grid(n_features, n_blocks, length, card)
     argument = SUMS.pack(*itertools.chain(*fields), address(totals), 0.0, 1, length, n_features)
     steps = 4 if outputs == 2 else 2
-    instance = f"sums<float64, {terms}, 1, {steps}, {kinds}, {memory}>"
+    instance = f"sums<float64, {summands}, 1, {steps}, {kinds}, {memory}>"
     return Launch(instance, grid, block, argument)
 
 

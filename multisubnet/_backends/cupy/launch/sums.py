@@ -64,7 +64,7 @@ def plan_sums(
     rows = _rows_of_sums((n_kept, length, n_features), dtype, card)
     steps = _steps_of_sums(terms, kinds, dtype)
     instance = (
-        f"{name}, Terms<{', '.join(functions)}, {outputs}, {weighted}>, {rows}, {steps}, "
+        f"{name}, AffineSummands<{', '.join(functions)}, {outputs}, {weighted}>, {rows}, {steps}, "
         f"{', '.join(map(repr, kinds))}, "
         f"{f'Direct<{name}, 1>' if direct else f'Converting<{name}>'}"
     )
