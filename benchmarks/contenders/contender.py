@@ -22,7 +22,6 @@ OURS = "multisubnet"
 CORES = os.cpu_count() or 1
 CPU, GPU = ("cpu",), ("gpu",)
 SUMS = "affine_stats", *LOSSES
-ONE_LAYER = "affine", "affine_select", *SUMS
 
 Run = Callable[..., Any]  # writes into `out` if it can and is given one; it need not wait
 

@@ -329,7 +329,7 @@ def _torch_gradients(lib, task, *operands):
 # JAX.
 
 
-def _forms(lib: Library, task: Task, *operands: Any) -> list[tuple[Any, tuple[Any, ...]]]:
+def _with_gradients(lib: Library, task: Task, *operands: Any) -> list[tuple[Any, tuple[Any, ...]]]:
     """Return formulas, with gradients if they are asked for, and their operands."""
     forms = _forms_of(lib, task, *operands)
     if task.function != "mean_loss_and_grad":
@@ -346,13 +346,13 @@ def _affine(lib, task, *operands):
 @contender("jax.jit(jax.vmap)", "jax", functions=LOSSES)
 def _losses(lib, task, *operands):
     of_sets = partial(lib.xp.vmap, in_axes=(None, 0, 0, None))
-    forms = _forms(lib, task, *operands)
+    forms = _with_gradients(lib, task, *operands)
     return lib.fastest([lib.compiled(of_sets(of_set), layout) for of_set, layout in forms])
 
 
 @contender("jax.jit(jax.lax.map)", "jax", functions=SUMS, devices=CPU)
 def _map(lib, task, *operands):
-    lax, forms = lib.xp.lax, _forms(lib, task, *operands)
+    lax, forms = lib.xp.lax, _with_gradients(lib, task, *operands)
     if task.function == "affine_stats":
         formula, (x, w, b) = forms[0]
         rows = partial(lax.map, lambda row: formula(row, w[:, 0], b[:, 0]))
@@ -370,65 +370,55 @@ def _map(lib, task, *operands):
 # Keras on the CPU; KERAS_BACKEND says on which backend.
 
 
-def _affine_layer(shape: tuple[int, ...]) -> Any:
-    """Return a layer that broadcasts, whose weights are those of one set or of N."""
+def _broadcasting(n_sets: int, n_features: int) -> tuple[Any, Any]:
+    """Return a model (B, N, F) of a layer that broadcasts, and the layer."""
     import keras
 
     class Affine(keras.layers.Layer):
         def build(self, _):
-            self.kernel = self.add_weight(shape=shape)
-            self.bias = self.add_weight(shape=shape)
+            self.kernel = self.add_weight(shape=(n_sets, n_features))
+            self.bias = self.add_weight(shape=(n_sets, n_features))
 
         def call(self, inputs):
-            inputs = inputs[:, None] if len(shape) == 2 else inputs
-            return inputs * self.kernel + self.bias
+            return inputs[:, None] * self.kernel + self.bias
 
-    return Affine()
-
-
-def _model(layer: Any, n_features: int) -> Any:
-    import keras
-
-    inputs = keras.Input((n_features,))
-    return keras.Model(inputs, layer(inputs))
+    inputs, layer = keras.Input((n_features,)), Affine()
+    return keras.Model(inputs, layer(inputs)), layer
 
 
-def _sets_second(task: Task, result: Any) -> Any:
-    return result.swapaxes(0, 1)
+def _few_sets(task: Task) -> bool:
+    return _is_linear(task) and task.size[0] <= 1000  # a call for one takes some 30 ms
 
 
-def _few_sets(task: Task) -> bool:  # a call for one takes some 30 ms
-    return _is_linear(task) and task.size[0] <= (100 if task.widths else 1000)
+_KERAS: dict[str, Any] = {"devices": CPU, "requires": ("keras",), "reuses": False}
+_KERAS["arranged"] = lambda task, result: result.swapaxes(0, 1)
 
 
-_OPTIONS: dict[str, Any] = {"devices": CPU, "requires": ("keras",), "reuses": False}
-_OF_SETS = _OPTIONS | {"functions": ("predict",), "arranged": _sets_second}
-
-
-@contender("Keras predict per set", functions=("affine", "predict"), can=_few_sets, **_OPTIONS)
+@contender("Keras predict per set", functions=("affine", "predict"), can=_few_sets, **_KERAS)
 def _per_set(lib, task, samples, weight, bias):
-    layer = _affine_layer(weight.shape[1:])
-    model = _model(layer, weight.shape[1])
+    model, layer = _broadcasting(1, weight.shape[1])
     batch_size = len(samples) if task.function == "affine" else None  # 32
 
-    def one(w, b):
-        layer.set_weights([w, b])
+    def one(n):
+        layer.set_weights([weight[n : n + 1], bias[n : n + 1]])
         return model.predict(samples, batch_size=batch_size, verbose=0)
 
-    return lambda: np.stack([one(w, b) for w, b in zip(weight, bias, strict=True)])
+    return lambda: np.concatenate([one(n) for n in range(len(weight))], axis=1)
 
 
-@contender("layer that broadcasts", **_OF_SETS)
-def _broadcasting(lib, task, samples, weight, bias):
-    layer = _affine_layer(weight.shape)
-    model = _model(layer, weight.shape[1])
+@contender("layer that broadcasts", functions=("predict",), **_KERAS)
+def _all_sets(lib, task, samples, weight, bias):
+    model, layer = _broadcasting(*weight.shape)
     layer.set_weights([weight, bias])
     return partial(model.predict, samples, verbose=0)
 
 
-@contender("StackedAffine", **_OF_SETS)
+@contender("StackedAffine", functions=("predict",), **_KERAS)
 def _stacked_affine(lib, task, samples, weight, bias):
+    import keras
+
     from multisubnet.keras import StackedAffine
 
     layer = StackedAffine.from_weight_sets(ms.WeightSets(weight, bias))
-    return partial(_model(layer, weight.shape[1]).predict, samples, verbose=0)
+    inputs = keras.Input((weight.shape[1],))
+    return partial(keras.Model(inputs, layer(inputs)).predict, samples, verbose=0)
