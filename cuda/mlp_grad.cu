@@ -10,7 +10,7 @@
 
 // _backends/cupy/launch/mlp_sums.py packs this.
 struct MlpGrad {
-    Judged judged;
+    LossOperands of_loss;
     Tensor totals[2 * MOST_LAYERS];  // float64, of weight (j * OUT + k) and bias of each layer; or null
     Mlp mlp;                         // its `out` is for losses, or null; samples are replaced by blocks
 };
@@ -82,11 +82,11 @@ DEVICE void back(const Packed<T> *weights, const Values<T, Layer::OUT, ROWS> &de
 }
 
 // Goes forward from a layer, whose inputs are in the sheet, and back to the delta of its outputs.
-// `judge` turns the sums of the last layer into slopes.
+// `to_slopes` turns the sums of the last layer into slopes.
 template <typename T, int ROWS, int NUMBER, typename First, typename... Rest, typename Before,
-          typename Judge>
+          typename ToSlopes>
 DEVICE void there_and_back(const Mlp &p, const Packed<T> *weights, const Column<T, ROWS> &sheet,
-                           const Before &before, const Judge &judge,
+                           const Before &before, const ToSlopes &to_slopes,
                            Values<T, First::OUT, ROWS> &delta) {
     typedef typename First::Activation Activation;
     typedef typename First::Derivative Derivative;
@@ -95,7 +95,7 @@ DEVICE void there_and_back(const Mlp &p, const Packed<T> *weights, const Column<
     layer_of<Plain>(weights, before, 0.0, delta);
     const Column<T, ROWS> own = sheet.below(First::IN + First::BIASED);
     if constexpr (IS_LAST) {
-        judge(delta.of);
+        to_slopes(delta.of);
     } else {
         typedef typename Head<Rest...>::Layer Next;
         const Column<T, ROWS> next = sheet.below(rows_of<First>());
@@ -111,7 +111,7 @@ DEVICE void there_and_back(const Mlp &p, const Packed<T> *weights, const Column<
         for (int k = 0; k < First::OUT; ++k) next.store(k, h.of[k]);
         Values<T, Next::OUT, ROWS> after = {};
         const Packed<T> *const of_next = weights + vectors_of<T, Plain>();
-        there_and_back<T, ROWS, NUMBER + 1, Rest...>(p, of_next, next, h, judge, after);
+        there_and_back<T, ROWS, NUMBER + 1, Rest...>(p, of_next, next, h, to_slopes, after);
 #pragma unroll
         for (int j = 0; j < First::OUT; ++j) {
             back<Next>(of_next, after, j, delta.of[j]);
@@ -226,7 +226,7 @@ DEVICE void write_ones(T *sheet, int pitch, int columns) {
 }
 
 // Threads differ in threadIdx.y. A block handles a group of networks for a block of samples.
-template <typename T, typename In, typename Targets, typename Factor, int ROWS, typename Judge,
+template <typename T, typename In, typename Targets, typename Factor, int ROWS, typename OutputLoss,
           typename... Layers>
 __global__ void __launch_bounds__(THREADS) mlp_grad(const MlpGrad q) {
     constexpr int IN = Ends<Layers...>::IN, OUT = Ends<Layers...>::OUT, LAST = sizeof...(Layers) - 1;
@@ -273,8 +273,8 @@ __global__ void __launch_bounds__(THREADS) mlp_grad(const MlpGrad q) {
                             T z[OUT];
 #pragma unroll
                             for (int k = 0; k < OUT; ++k) z[k] = values[k][row];
-                            terms[row] = judged<Judge, Targets, Factor>(
-                                q.judged, z, n, begin + lane + row * lanes, s, p.parameters[LAST]);
+                            terms[row] = loss_of_sample<OutputLoss, Targets, Factor>(
+                                q.of_loss, z, n, begin + lane + row * lanes, s, p.parameters[LAST]);
 #pragma unroll
                             for (int k = 0; k < OUT; ++k) values[k][row] = z[k];
                         }

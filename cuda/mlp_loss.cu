@@ -5,7 +5,7 @@
 
 // _backends/cupy/launch/mlp_sums.py packs this.
 struct MlpLoss {
-    Judged judged;
+    LossOperands of_loss;
     Mlp mlp;  // its `out` has blocks in place of samples; a part of the samples is a block
 };
 
@@ -14,7 +14,7 @@ constexpr int RUN = 32;
 // Threads differ in threadIdx.y. A block handles a group of networks for a block of samples, in
 // passes of `lanes` * ROWS samples, whose losses are in shared memory. All passes but the last have
 // whole runs. A thread adds each run; then one thread adds the runs of a network.
-template <typename T, typename In, typename Targets, typename Factor, int ROWS, typename Judge,
+template <typename T, typename In, typename Targets, typename Factor, int ROWS, typename OutputLoss,
           typename... Layers>
 __global__ void __launch_bounds__(THREADS) mlp_loss(const MlpLoss q) {
     constexpr int IN = Ends<Layers...>::IN, OUT = Ends<Layers...>::OUT, LAST = sizeof...(Layers) - 1;
@@ -50,8 +50,8 @@ __global__ void __launch_bounds__(THREADS) mlp_loss(const MlpLoss q) {
 #pragma unroll
                             for (int k = 0; k < OUT; ++k) z[k] = values[k][row];
                             terms[g * pitch + i + i / RUN] =
-                                judged<Judge, Targets, Factor>(q.judged, z, n, begin + i, s,
-                                                               p.parameters[LAST]);
+                                loss_of_sample<OutputLoss, Targets, Factor>(
+                                    q.of_loss, z, n, begin + i, s, p.parameters[LAST]);
                         }
                     });
             __syncthreads();

@@ -8,7 +8,7 @@ template <typename Loss> struct Together;
 
 // Takes WIDTH outputs at once: returns the loss of their predictions, and overwrites their sums
 // with the slopes.
-template <typename Loss, typename Activation, typename Derivative, int WIDTH_> struct Judge {
+template <typename Loss, typename Activation, typename Derivative, int WIDTH_> struct OutputLoss {
     static constexpr int WIDTH = WIDTH_;
     static_assert(WIDTH == 1, "one output after the other");
     template <typename T> DEVICE T of(T *z, const T *target, float64 parameter) {
@@ -18,7 +18,7 @@ template <typename Loss, typename Activation, typename Derivative, int WIDTH_> s
     }
 };
 template <typename Loss, typename Activation, typename Derivative, int WIDTH_>
-struct Judge<Together<Loss>, Activation, Derivative, WIDTH_> {
+struct OutputLoss<Together<Loss>, Activation, Derivative, WIDTH_> {
     static constexpr int WIDTH = WIDTH_;
     template <typename T> DEVICE T of(T *z, const T *target, float64 parameter) {
         T predictions[WIDTH], found[1 + WIDTH];
@@ -33,21 +33,22 @@ struct Judge<Together<Loss>, Activation, Derivative, WIDTH_> {
 };
 
 // The operands of a loss. `Targets` and `Factor` say how they are read.
-struct Judged {
+struct LossOperands {
     Tensor targets;
     Tensor factor;  // over samples; null: 1
 };
 
 // Computes the loss of a sample of a network from the sums of its OUT outputs, which become slopes;
 // returns the term of the loss.
-template <typename Judge, typename Targets, typename Factor, int OUT, typename T>
-DEVICE T judged(const Judged &p, T (&z)[OUT], int64 n, int64 b, int64 s, float64 parameter) {
+template <typename OutputLoss, typename Targets, typename Factor, int OUT, typename T>
+DEVICE T loss_of_sample(const LossOperands &p, T (&z)[OUT], int64 n, int64 b, int64 s,
+                        float64 parameter) {
     T term = T(), factor = T(1);
     if (p.factor.data) factor = number_at<T, Factor>(p.factor, p.factor.at(0, b, 0, 0));
 #pragma unroll
-    for (int k = 0; k < OUT; k += Judge::WIDTH) {
+    for (int k = 0; k < OUT; k += OutputLoss::WIDTH) {
         const T target = number_at<T, Targets>(p.targets, p.targets.at(n, b, s, k));
-        const T loss = Judge::of(z + k, &target, parameter);
+        const T loss = OutputLoss::of(z + k, &target, parameter);
         term = k ? add(term, loss) : loss;
     }
     if (!p.factor.data) return term;

@@ -149,9 +149,9 @@ def mlp_sample_sums(sums, totals):
     _network_sums.mlp_sample_sums(sums, totals)
 
 
-def mlp_judge(sums, predictions, loss, slopes):
+def mlp_output_loss(sums, predictions, loss, slopes):
     sums = sums.with_arrays(lambda x: x if _is_plain(x) else _plain(x))
-    _network_sums.mlp_judge(sums, predictions, loss, slopes)
+    _network_sums.mlp_output_loss(sums, predictions, loss, slopes)
 
 
 def address(array):

@@ -773,7 +773,7 @@ MUTANTS = [
     ),
     Mutant(
         "a sum of losses begun anew in each piece of a block",
-        "cuda/mlp_judge.cu",
+        "cuda/mlp_output_loss.cu",
         "if (p.totals.data && !p.is_first) total = *kept;",
         "",
         "test_mlp_sum_kernels.py -k 'pieces and host'",

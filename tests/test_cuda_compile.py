@@ -248,10 +248,11 @@ GRADIENTS_OF_NETWORKS = [
     ((8, 16, 16, 4), CATEGORICAL, "f4"),
     ((1, 32, 32, 1), "squared_error", "f4"),
 ]
-JUDGES = [
-    "mlp_judge<float32, Judge<SquaredError, Linear, LinearDerivative, 1>>",
-    "mlp_judge<float64, Judge<BinaryCrossentropy, Sigmoid, SigmoidDerivative, 1>>",
-    f"mlp_judge<float32, Judge<Together<{functor(CATEGORICAL)}_4>, Tanh, TanhDerivative, 4>>",
+TOGETHER = f"Together<{functor(CATEGORICAL)}_4>"
+OUTPUT_LOSSES = [
+    "mlp_output_loss<float32, OutputLoss<SquaredError, Linear, LinearDerivative, 1>>",
+    "mlp_output_loss<float64, OutputLoss<BinaryCrossentropy, Sigmoid, SigmoidDerivative, 1>>",
+    f"mlp_output_loss<float32, OutputLoss<{TOGETHER}, Tanh, TanhDerivative, 4>>",
 ]
 LAYER_SUMS = [
     "mlp_layer_sums<float32, Direct<float32, 1>>",
@@ -288,7 +289,7 @@ def test_gradients_of_networks_stay_in_registers(arch, networks):
 @needs_nvrtc
 @pytest.mark.parametrize("arch", few(ARCHITECTURES, 2))
 def test_losses_and_sums_in_memory_stay_in_registers(arch):
-    assert most_registers(arch, JUDGES) <= 168
+    assert most_registers(arch, OUTPUT_LOSSES) <= 168
     assert most_registers(arch, LAYER_SUMS) <= 128
 
 
@@ -299,7 +300,7 @@ def test_networks_neither_flush_nor_contract_nor_approximate():
     loss = launch_of_loss((9, 9, 9), (3, 5, 2), CATEGORICAL, weighted=True, last="tanh")
     text = ptx(names) + ptx(LAYERS) + ptx(SUMS_OF_NETWORKS)
     gradients = launch_of_gradients((9, 9, 9), (3, 5, 2), CATEGORICAL, last="tanh")
-    text += ptx([loss.kernel]) + ptx([gradients.kernel]) + ptx(JUDGES) + ptx(LAYER_SUMS)
+    text += ptx([loss.kernel]) + ptx([gradients.kernel]) + ptx(OUTPUT_LOSSES) + ptx(LAYER_SUMS)
     assert broken_promises(text) == set()
     instructions = {"mul.rn.f32", "add.rn.f64", "div.rn.f32", "setp.lt.f32", "cvt.rn.f16.f64"}
     assert instructions <= set(re.findall(r"[\w.]+", text))

@@ -47,8 +47,8 @@ way.
 delta[0][i] of each sample, network and input, and with n // 32 and n // 4096 in place of b // 32
 and b // 4096. If several networks see a feature, their sums are added outside.
 
-**Additive** networks take three steps: `mlp` with `additive`, in W; `mlp_judge`, which computes the
-loss of these sums and its slopes, as above for a linear activation (`term` and
+**Additive** networks take three steps: `mlp` with `additive`, in W; `mlp_output_loss`, which
+computes the loss of these sums and its slopes, as above for a linear activation (`term` and
 slope[p] * factor[b]); and one backward pass with these slopes as the cotangent.
 
 A backend has up to three functions, on its own arrays; NumPy's replace missing ones:
@@ -56,8 +56,8 @@ A backend has up to three functions, on its own arrays; NumPy's replace missing 
 - ``mlp_sums(sums, totals)`` writes the totals of blocks of samples for which `totals` has arrays.
 - ``mlp_sample_sums(sums, totals)`` writes those of blocks of sets, float64 (blocks, B, S, d); for
   samples (N, B, F), delta[0] itself, float64 (N, B, S, d). The loss is "product".
-- ``mlp_judge(sums, predictions, loss, slopes)`` takes predictions (N, B, P) in W, and writes the
-  totals of the loss, (blocks, N, 1) float64, and slopes, (N, B, P) in W; either may be None.
+- ``mlp_output_loss(sums, predictions, loss, slopes)`` takes predictions (N, B, P) in W, and writes
+  the totals of the loss, (blocks, N, 1) float64, and slopes, (N, B, P) in W; either may be None.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ class MlpSums(NamedTuple):
     """Validated operands of a loss of networks, and of its gradients."""
 
     call: MlpCall
-    """The networks, with dtype float32 or float64. They are not additive, except for `mlp_judge`,
-    which computes the loss of the sums of an additive model."""
+    """The networks, with dtype float32 or float64. They are not additive, except for
+    `mlp_output_loss`, which computes the loss of the sums of an additive model."""
     loss: OutputLoss
     targets: Any
     """(N or 1, B, S or 1, P or 1), of any real dtype. The last axis of labels is 1, and so is the

@@ -169,13 +169,13 @@ def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
     numpy_mlp_sums.mlp_sample_sums(sums, totals)
 
 
-def mlp_judge(
+def mlp_output_loss(
     sums: MlpSums, predictions: np.ndarray, loss: np.ndarray | None, slopes: np.ndarray | None
 ) -> None:
     """Write the loss of predictions, and its slopes, to arrays; see mlp_sums.py."""
     from multisubnet._backends import numpy_mlp_sums
 
-    numpy_mlp_sums.mlp_judge(sums, predictions, loss, slopes)
+    numpy_mlp_sums.mlp_output_loss(sums, predictions, loss, slopes)
 
 
 def _over_features(values: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
         part = sums.part(*piece)
         values: list[Any] = list(forward(part.call, _samples_last(part.call)))
         wanted = totals.loss is not None, bool(of_parameters)
-        loss, delta = _judge(part, values[-1][0], *wanted)
+        loss, delta = _evaluate_loss(part, values[-1][0], *wanted)
         place = samples.start // BLOCK, sets, subnets
         if loss is not None:
             _add_runs(totals.loss[place].T, loss)
@@ -69,7 +69,7 @@ def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
                 values: list[Any] = list(
                     forward(part.call, part.call.n_samples >= part.call.n_sets)
                 )
-                _, delta = _judge(part, values[-1][0], False, True)
+                _, delta = _evaluate_loss(part, values[-1][0], False, True)
                 *_, (_, of_inputs) = _backward(part.call, [z for z, _ in values], delta)
                 if over_sets:
                     total = totals[those.start // BLOCK, samples, s : s + 1].transpose(1, 2, 0)
@@ -79,7 +79,7 @@ def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
 
 
 @without_warnings
-def mlp_judge(
+def mlp_output_loss(
     sums: MlpSums, predictions: np.ndarray, loss: np.ndarray | None, slopes: np.ndarray | None
 ) -> None:
     """Write the block totals of the loss of predictions (N, B, P), and its slopes."""
@@ -94,7 +94,7 @@ def mlp_judge(
         for samples in _cut(n_samples, step):
             z = predictions[those, samples].transpose(2, 0, 1)[None]
             part = sums.part(those, samples, slice(0, sums.call.n_subnets))
-            term, delta = _judge(part, z, loss is not None, slopes is not None)
+            term, delta = _evaluate_loss(part, z, loss is not None, slopes is not None)
             if loss is not None:
                 total = loss[samples.start // BLOCK, those].T
                 _add_runs(total, term)
@@ -102,7 +102,9 @@ def mlp_judge(
                 slopes[those, samples] = delta[0].transpose(1, 2, 0)
 
 
-def _judge(sums: MlpSums, z: np.ndarray, wants_loss: bool, wants_slopes: bool) -> tuple[Any, Any]:
+def _evaluate_loss(
+    sums: MlpSums, z: np.ndarray, wants_loss: bool, wants_slopes: bool
+) -> tuple[Any, Any]:
     """Return the terms of the loss, (S, N, B), and delta of the outputs, (S, P, N, B), or None."""
     dtype = z.dtype
     program = sums.loss.program(dtype, wants_loss, wants_slopes)

@@ -20,7 +20,7 @@ from multisubnet._functions.summation import Summing
 
 _TOTALS_BYTES = 1 << 24  # for block totals held at once
 _PREDICTIONS_BYTES = 1 << 23  # for predictions of additive networks; holds at least one set
-FUNCTIONS = "mlp", "mlp_sums", "mlp_sample_sums", "mlp_judge"
+FUNCTIONS = "mlp", "mlp_sums", "mlp_sample_sums", "mlp_output_loss"
 _SLOPES = Summands("product", "linear", ("slope",), False)
 
 
@@ -168,14 +168,16 @@ class NetworkSums:
             sets = slice(n, min(n + step, n_sets))
             part = sums.part(sets, slice(0, n_samples), slice(0, sums.call.n_subnets))
             wants_slopes = outs.has_layers or outs.intercept is not None
-            slopes = self._judge(part, None if outs.loss is None else outs.loss[sets], wants_slopes)
+            slopes = self._evaluate_loss(
+                part, None if outs.loss is None else outs.loss[sets], wants_slopes
+            )
             if outs.intercept is not None:
                 totals = self._sum_slopes(slopes)
                 self._take(totals, outs.intercept, sets, slice(0, n_outputs), n_sets)
             if outs.has_layers:
                 yield n, part.apart(slopes)
 
-    def _judge(self, sums: MlpSums, loss: Any, wants_slopes: bool) -> Any:
+    def _evaluate_loss(self, sums: MlpSums, loss: Any, wants_slopes: bool) -> Any:
         """Write the loss of additive networks if requested, and return the slopes."""
         if sums.loss.loss == "product":
             return sums.targets[:, :, 0]
@@ -184,7 +186,7 @@ class NetworkSums:
         slopes = empty(call.shape, call.dtype) if wants_slopes else None
         totals = None if loss is None else empty((sums.n_blocks, call.n_sets, 1))
         self._run("mlp", call, predictions)
-        self._run("mlp_judge", sums, predictions, totals, slopes)
+        self._run("mlp_output_loss", sums, predictions, totals, slopes)
         if loss is not None:
             self.summing.backend.finish(totals, loss, *self.divisor)
         return slopes

@@ -228,5 +228,5 @@ closed_form = Fused(_run_planned)
 _networks = Networks(_run_planned, empty, _upload)
 mlp, mlp_select = _networks.mlp, _networks.mlp_select
 _network_sums = NetworkSums(_run_planned, empty, _upload)
-mlp_sums, mlp_judge = _network_sums.mlp_sums, _network_sums.mlp_judge
+mlp_sums, mlp_output_loss = _network_sums.mlp_sums, _network_sums.mlp_output_loss
 mlp_sample_sums = _network_sums.mlp_sample_sums

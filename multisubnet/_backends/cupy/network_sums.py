@@ -18,9 +18,9 @@ from multisubnet._backends.cupy.launch.mlp_sums import (
     fits,
     fits_gradients,
     plan_grad,
-    plan_judge,
     plan_layer_sums,
     plan_loss,
+    plan_output_loss,
 )
 from multisubnet._backends.cupy.launch.sums import plan_sums
 from multisubnet._backends.cupy.networks import plan_of, slices, weights_of
@@ -32,7 +32,7 @@ _SLOPES = Summands("product", "linear", ("slope",), False)
 
 
 class NetworkSums:
-    """`mlp_sums`, `mlp_sample_sums` and `mlp_judge` for validated arrays on the GPU.
+    """`mlp_sums`, `mlp_sample_sums` and `mlp_output_loss` for validated arrays on the GPU.
 
     The arguments are those of `Networks`.
     """
@@ -74,7 +74,7 @@ class NetworkSums:
             values = self._forward(part.call, both=bool(gradients))
             loss = None if totals.loss is None else totals.loss[place]
             is_first = samples.start % BLOCK == 0
-            delta = self._judge(part, values[-1][0], loss, bool(gradients), is_first)
+            delta = self._evaluate_loss(part, values[-1][0], loss, bool(gradients), is_first)
             if not gradients:
                 continue
             for number, d in self._backward(part.call, values, delta):
@@ -101,7 +101,7 @@ class NetworkSums:
             for inner in _pieces(part.call):
                 of_piece = part.part(*inner)
                 values = self._forward(of_piece.call, both=True)
-                delta = self._judge(of_piece, values[-1][0], None, True, True)
+                delta = self._evaluate_loss(of_piece, values[-1][0], None, True, True)
                 for _ in self._backward(of_piece.call, values, delta, out[inner]):
                     pass
             if over_sets:
@@ -111,7 +111,7 @@ class NetworkSums:
                 arrays = *(terms if x == "target" else None for x in OPERANDS), place
                 self._launch(plan_sums, arrays, _SLOPES, call.dtype, 0.0, n_sets)
 
-    def mlp_judge(self, sums: MlpSums, predictions: Any, loss: Any, slopes: Any) -> None:
+    def mlp_output_loss(self, sums: MlpSums, predictions: Any, loss: Any, slopes: Any) -> None:
         """Write the block totals of the loss of predictions (N, B, P), and its slopes."""
         if not predictions.size:
             if loss is not None:
@@ -119,7 +119,7 @@ class NetworkSums:
             return
         targets, factor = sums.targets, sums.factor
         arrays = targets, factor, predictions, slopes, loss
-        self._launch(plan_judge, arrays, "nbk", sums.loss, 0.0, True)
+        self._launch(plan_output_loss, arrays, "nbk", sums.loss, 0.0, True)
 
     def _with_inputs(self, sums: MlpSums) -> MlpSums:
         """Return the operands with the features that networks see on the GPU."""
@@ -140,12 +140,12 @@ class NetworkSums:
         arrays = sums.targets, sums.factor, *totals, call.samples, losses, None, call.inputs, None
         self._launch(plan_grad, (*arrays, *weights_of(call)), plan, sums.loss)
 
-    def _judge(self, sums: MlpSums, z: Any, loss: Any, slopes: bool, is_first: bool) -> Any:
+    def _evaluate_loss(self, sums: MlpSums, z: Any, loss: Any, slopes: bool, is_first: bool) -> Any:
         """Write losses of sums (N, S, P, B) if there is an array for them; return the slopes."""
         delta = self._empty(z.shape, z.dtype) if slopes else None
         arrays = sums.targets, sums.factor, z, delta, loss
         parameter = parameter_of(sums.call.activations[-1])
-        self._launch(plan_judge, arrays, "nskb", sums.loss, parameter, is_first)
+        self._launch(plan_output_loss, arrays, "nskb", sums.loss, parameter, is_first)
         return delta
 
     def _forward(self, call: MlpCall, both: bool) -> list[tuple[Any, tuple[Any, str, Any]]]:

@@ -26,18 +26,20 @@ _WORDS = 64  # registers for values in both directions; with this many, nothing 
 _TENSOR = "Q5q"
 _LOSS = struct.Struct("<" + _TENSOR * (7 + 2 * MOST_LAYERS) + f"{MOST_LAYERS}d10q")
 _GRAD = struct.Struct("<" + _TENSOR * (7 + 4 * MOST_LAYERS) + f"{MOST_LAYERS}d10q")
-_JUDGE = struct.Struct("<" + _TENSOR * 5 + "d5q")
+_OUTPUT_LOSS = struct.Struct("<" + _TENSOR * 5 + "d5q")
 _LAYER_SUMS = struct.Struct("<" + _TENSOR * 5 + "7q")
 _TENSOR_BYTES = struct.calcsize("<" + _TENSOR)
 
 
-def judge_of(loss: OutputLoss, slopes: bool) -> str:
+def output_loss_of(loss: OutputLoss, slopes: bool) -> str:
     """Return the template that computes the loss of outputs."""
     function = functor(loss.loss)
     if loss.loss == CATEGORICAL:
         function = f"Together<{function}_{loss.n_outputs}>"
     derivative = f"{loss.activation}_derivative" if slopes else "linear_derivative"
-    return f"Judge<{function}, {functor(loss.activation)}, {functor(derivative)}, {loss.width}>"
+    return (
+        f"OutputLoss<{function}, {functor(loss.activation)}, {functor(derivative)}, {loss.width}>"
+    )
 
 
 def _memories(targets: Strided, factor: Strided | None, working: np.dtype) -> list[str]:
@@ -83,7 +85,7 @@ def plan_loss(
         memory_of(name, 1 if direct else None),
         *_memories(targets, factor, working),
         str(shape.rows),
-        judge_of(loss, slopes=False),
+        output_loss_of(loss, slopes=False),
         *mlp.layers_of(networks, linear=True),
     ]
     n_blocks = totals.shape[0]
@@ -206,7 +208,7 @@ def plan_grad(targets: Strided, factor: Strided | None, *others: Any) -> Launch:
         memory_of(name, 1 if direct else None),
         *_memories(targets, factor, networks.working),
         str(shape.rows),
-        judge_of(loss, slopes=True),
+        output_loss_of(loss, slopes=True),
         *mlp.layers_of(networks, linear=True, derivatives=True),
     ]
     n_blocks = -(-n_samples // BLOCK)
@@ -235,7 +237,7 @@ def fits_gradients(networks: Networks, n_samples: int) -> bool:
     return _Sheet.of(n_samples, networks) is not None
 
 
-def plan_judge(
+def plan_output_loss(
     targets: Strided,
     factor: Strided | None,
     sums: Strided,
@@ -254,8 +256,8 @@ def plan_judge(
     """
     lengths = dict(zip(axes, sums.shape, strict=True))
     n_samples, n_subnets = lengths["b"], lengths.get("s", 1)
-    instance = TYPES[sums.dtype.char], judge_of(loss, slopes is not None)
-    argument = _JUDGE.pack(
+    instance = TYPES[sums.dtype.char], output_loss_of(loss, slopes is not None)
+    argument = _OUTPUT_LOSS.pack(
         *fields_of_tensor("targets", targets, "nbsk", address),
         *fields_of_tensor("sample_weight", factor, "b", address),
         *fields_of_tensor("sums", sums, axes, address),
@@ -268,7 +270,7 @@ def plan_judge(
     y = min(runs, THREADS)
     x = min(THREADS // y, 1 << (across - 1).bit_length())
     grid = -(-across // x), min(-(-n_samples // BLOCK), MAX_GRID_Y)
-    return Launch(f"mlp_judge<{', '.join(instance)}>", grid, (x, y), argument, _TENSOR_BYTES)
+    return Launch(f"mlp_output_loss<{', '.join(instance)}>", grid, (x, y), argument, _TENSOR_BYTES)
 
 
 def plan_layer_sums(

@@ -231,7 +231,7 @@ class _Run:
             for number in range(last + 1):
                 if number < last or "z0" in given:
                     self._forward(number)
-            self._judge(program)
+            self._evaluate_loss(program)
             if plan.gradients:
                 for number in range(last, -1 if plan.of_samples else 0, -1):
                     self._backward(number)
@@ -290,7 +290,7 @@ class _Run:
 
     # The loss, from the last layer.
 
-    def _judge(self, program: Program) -> None:
+    def _evaluate_loss(self, program: Program) -> None:
         """Emit the values of the loss and its slopes, from the sums of the last layer."""
         plan, builder = self.plan, self.builder
         n_outputs, last = plan.sizes[-1], len(plan.sizes) - 1

@@ -3,8 +3,8 @@
 #include "outputs.cuh"
 
 // _backends/cupy/launch/mlp_sums.py packs this.
-struct MlpJudge {
-    Judged judged;
+struct MlpOutputLoss {
+    LossOperands of_loss;
     Tensor sums;        // of the last layer
     Tensor slopes;      // or null
     Tensor totals;      // float64, with blocks in place of samples; or null
@@ -17,12 +17,12 @@ constexpr int RUN = 32, BLOCK = 4096, THREADS = 128;
 
 // x counts networks, y the runs of a block of samples that are added at the same time; blockIdx.y
 // counts blocks of samples.
-template <typename T, typename Judge>
-__global__ void __launch_bounds__(THREADS, 4) mlp_judge(const MlpJudge p) {
+template <typename T, typename OutputLoss>
+__global__ void __launch_bounds__(THREADS, 4) mlp_output_loss(const MlpOutputLoss p) {
     __shared__ T runs[THREADS];
-    constexpr int WIDTH = Judge::WIDTH;
+    constexpr int WIDTH = OutputLoss::WIDTH;
     typedef Direct<T, 1> Memory;
-    const Tensor &targets = p.judged.targets, &factors = p.judged.factor;
+    const Tensor &targets = p.of_loss.targets, &factors = p.of_loss.factor;
     const int64 x = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
     const bool is_there = x < p.n_sets * p.n_subnets;
     const int64 network = is_there ? x : 0, n = network / p.n_subnets, s = network - n * p.n_subnets;
@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(THREADS, 4) mlp_judge(const MlpJudge p) {
                     for (int i = 0; i < WIDTH; ++i)
                         z[i] = number_at<T, Memory>(p.sums, p.sums.at(n, b, s, k + i));
                     const T target = number_at<T, Converting<T>>(targets, targets.at(n, b, s, k));
-                    const T loss = Judge::of(z, &target, p.parameter);
+                    const T loss = OutputLoss::of(z, &target, p.parameter);
                     term = k ? add(term, loss) : loss;
                     if (!p.slopes.data) continue;
 #pragma unroll
