@@ -424,8 +424,8 @@ def test_statistics_need_room_for_all_sets():
     [(5, 5), ("5", 5), ("1.5 KiB", 1536), ("2GB", 2 * 10**9), (" 3 m ", 3 << 20), ("7 B", 7)],
 )
 def test_amounts(amount, n_bytes):
-    assert amounts.parsed("memory_limit", amount) == n_bytes
-    assert amounts.parsed("memory_limit", np.int32(n_bytes % 2**31)) == n_bytes % 2**31
+    assert amounts.parse("memory_limit", amount) == n_bytes
+    assert amounts.parse("memory_limit", np.int32(n_bytes % 2**31)) == n_bytes % 2**31
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class Vocabulary(NamedTuple):
         raise error
 
 
-def some(what: str, given: Any, names: Sequence[str]) -> list[str]:
+def validate(what: str, given: Any, names: Sequence[str]) -> list[str]:
     """Return one or several names as a list, or raise if any is unknown."""
     if not isinstance(given, Iterable):
         raise TypeError(f"{what} is {given!r}; expected some of {', '.join(names)}")

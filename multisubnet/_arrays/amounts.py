@@ -25,7 +25,7 @@ _limit: ContextVar[int | None] = ContextVar("multisubnet_memory_limit", default=
 _SYSTEM = Path("/")  # root of Linux's system files
 
 
-def parsed(name: str, amount: Any) -> int:
+def parse(name: str, amount: Any) -> int:
     """Return an amount of memory in bytes, given as a number or a text like "2 GiB" or "500 MB".
 
     Amounts beyond any machine's memory are reduced to the largest possible one.

@@ -211,7 +211,7 @@ def _command(
 
 def _size(text: str) -> int:
     try:
-        return amounts.parsed("SIZE", text)
+        return amounts.parse("SIZE", text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -74,7 +74,7 @@ def save(path: str | os.PathLike[str], sets: StoredSets) -> None:
     """Write sets with known activations to a file, completely or not at all."""
     suffix = _suffix(path)
     names = _Names.among(sets.arrays)
-    texts = dict(zip(names.activations, map(_text, sets.activations), strict=True))
+    texts = dict(zip(names.activations, map(_as_json, sets.activations), strict=True))
     if "additive" in names.notes:
         texts["additive"] = json.dumps(sets.additive)
     if suffix == ".npz":
@@ -118,7 +118,7 @@ def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the arrays of numbers, and the notes, if present."""
     entries = npy.members(path, lambda names: _validate_names(path, names, has_notes=True))
     notes = {
-        name: _note(path, name, entries.pop(name))
+        name: _read_scalar(path, name, entries.pop(name))
         for name in _Names.among(entries).notes
         if name in entries
     }
@@ -179,14 +179,14 @@ def _validate_names(path: Any, names: list[str], *, has_notes: bool) -> list[str
     return names
 
 
-def _note(path: Any, name: str, array: np.ndarray) -> Any:
+def _read_scalar(path: Any, name: str, array: np.ndarray) -> Any:
     """Return a text or a number that a .npz file stores as an array."""
     if array.ndim:
         raise ValueError(f"{name} in {path} has shape {array.shape}; expected ()")
     return array.item()
 
 
-def _text(activation: Activation | None) -> str:
+def _as_json(activation: Activation | None) -> str:
     """Return an activation as JSON; its parameter reads back as the same number."""
     activation = Activation("linear") if activation is None else activation
     state = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from multisubnet._arithmetic.float_mode import keep_subnormals, without_warnings
-from multisubnet._arithmetic.names import some
+from multisubnet._arithmetic.names import validate
 from multisubnet._arithmetic.summands import Summands
 from multisubnet._arrays import namespaces
 from multisubnet._arrays.frameworks import adapted
@@ -132,7 +132,7 @@ def affine_stats(
 
 def names_of(statistics: Sequence[str]) -> list[str]:
     """Validate the names of statistics, and return them as a list."""
-    return some("statistics", statistics, _STATISTICS)
+    return validate("statistics", statistics, _STATISTICS)
 
 
 def needs_spread(names: list[str]) -> bool:

@@ -119,7 +119,7 @@ def affine_vjp(
 
 def names_of(wrt: Sequence[str]) -> list[str]:
     """Validate the names of the operands to differentiate, and return them as a list."""
-    return names.some("wrt", wrt, _OPERANDS)
+    return names.validate("wrt", wrt, _OPERANDS)
 
 
 def problem_of(samples: Any, weight: Any, bias: Any, cotangent: Any, activation: Any) -> SumProblem:

@@ -151,7 +151,7 @@ def mlp_vjp(
             intercept=intercept,
             wrt=wrt,
         )
-    asked = names.some("wrt", wrt, OPERANDS)
+    asked = names.validate("wrt", wrt, OPERANDS)
     if cotangent is None:
         raise TypeError("cotangent is None; expected an array_like of numbers")
     options = activation, output_activation, inputs, additive

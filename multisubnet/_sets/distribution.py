@@ -45,7 +45,7 @@ def predict_stats(
     levels = _levels(quantiles)
     limit = 3 * _BLOCK_BYTES
     if memory_limit is not None:
-        limit = amounts.parsed("memory_limit", memory_limit)
+        limit = amounts.parse("memory_limit", memory_limit)
     xp, call = parameters.call(samples)
     n_sets, n_samples, *axes = call.shape
     working = problem.working_dtype(common_dtype(call))

@@ -72,7 +72,7 @@ class Prediction(NamedTuple):
     def whole(self, memory_limit: Any, progress: Any) -> Any:
         """Return the result as a new array, if it fits in memory."""
         if memory_limit is not None:
-            limit = amounts.parsed("memory_limit", memory_limit)
+            limit = amounts.parse("memory_limit", memory_limit)
             self._check_fits(limit, "are allowed by memory_limit")
             return self._write(self._empty(), limit - self.n_bytes, progress)
         if self.n_bytes > UNCHECKED_BYTES:
@@ -96,7 +96,7 @@ class Prediction(NamedTuple):
 
     def into(self, out: Any, memory_limit: Any, progress: Any) -> None:
         """Write the result to an array, or to any object with slice assignment."""
-        limit = None if memory_limit is None else amounts.parsed("memory_limit", memory_limit)
+        limit = None if memory_limit is None else amounts.parse("memory_limit", memory_limit)
         if isinstance(out, self.xp.ndarray):
             validation.check_out(self.xp, out, self.shape, self.dtype)
             ordered = out.swapaxes(0, 1) if self.set_axis else out
@@ -122,7 +122,7 @@ class Prediction(NamedTuple):
         """Return an iterator over (slice over sets, slice over samples, block)."""
         limit = _CHUNK_BYTES
         if memory_limit is not None:
-            limit = amounts.parsed("memory_limit", memory_limit)
+            limit = amounts.parse("memory_limit", memory_limit)
         elements = self._elements(limit, 2, progress)  # the caller may still hold the last block
         return (
             (*self._ordered(chunk), self.block(call))

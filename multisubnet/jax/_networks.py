@@ -201,7 +201,7 @@ def mlp_vjp(
     """Compute the vector-Jacobian product: `multisubnet.mlp_vjp`; see `affine_vjp`."""
     options = Options(activation, output_activation, inputs, additive)
     networks = _Networks(samples, layers, intercept, options, cotangent=cotangent)
-    asked = names.some("wrt", wrt, _mlp_vjp.OPERANDS)
+    asked = names.validate("wrt", wrt, _mlp_vjp.OPERANDS)
     if not networks.is_traced:
         return networks.evaluate(ms.mlp_vjp, wrt=asked)
     call = NetworkProblem(networks.named, networks.options, {}).call

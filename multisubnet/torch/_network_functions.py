@@ -149,7 +149,7 @@ def mlp_vjp(
     """
     named = name_operands(samples, layers, intercept)
     networks = ops.encode(named, activation, output_activation, inputs, additive)
-    asked = names.some("wrt", wrt, _mlp_vjp.OPERANDS)
+    asked = names.validate("wrt", wrt, _mlp_vjp.OPERANDS)
     tensors = as_tensors(named | {"cotangent": cotangent})
     found = ops.mlp_vjp(*_arguments(tensors), tensors["cotangent"], networks, join_names(asked))
     rest = iter(found)

@@ -15,10 +15,10 @@ import numpy as np
 from multisubnet._arithmetic.moments import Step, steps_of
 from multisubnet._arithmetic.summation_order import BLOCK
 from multisubnet._backends.cupy.launch.moments import (
+    count_tiles,
     plan_judge,
     plan_moment_sums,
     plan_moments,
-    tiles,
 )
 
 _FLOAT64 = np.dtype(np.float64)
@@ -116,7 +116,7 @@ class Fused:
         if not n_features:
             summing.backend.finish(summing.empty((1, n_sets, 0)), loss, divisor, None)
             return
-        per_feature, n_tiles = loss.ndim == 2, tiles(n_features)
+        per_feature, n_tiles = loss.ndim == 2, count_tiles(n_features)
         losses = loss if per_feature else loss[:, None]
         if not per_feature and n_tiles > 1:
             losses = summing.empty((n_sets, n_tiles))

@@ -205,7 +205,7 @@ class NetworkSums:
             delta = after
 
 
-def _held(call: MlpCall) -> int:
+def _count_in_scratch(call: MlpCall) -> int:
     """Return how many samples of networks fit in scratch memory."""
     of_one = 3 * sum(call.sizes) * call.working_dtype.itemsize
     return max(_SCRATCH_BYTES // of_one, 1)
@@ -216,7 +216,7 @@ def _pieces(call: MlpCall) -> Iterator[tuple[slice, slice, slice]]:
 
     Samples are whole blocks, or whole runs of one block.
     """
-    most = _held(call)
+    most = _count_in_scratch(call)
     unit = BLOCK if most >= BLOCK else RUN
     samples = min(max(most // unit * unit, RUN), max(call.n_samples, 1))
     subnets = min(max(most // samples, 1), max(call.n_subnets, 1))

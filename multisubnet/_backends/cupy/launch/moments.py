@@ -92,7 +92,7 @@ def plan_moments(
     return Launch(f"moments<{step}>", (-(-n_features // x), 1), (x, y), argument)
 
 
-def tiles(n_features: int) -> int:
+def count_tiles(n_features: int) -> int:
     """Return the number of tiles into which features are divided."""
     return -(-n_features // (geometry.BLOCK_THREADS * LEAVES))
 
@@ -117,7 +117,7 @@ def plan_judge(
     sum over features is complete.
     """
     n_sets, n_features = loss.shape[0], weight.shape[1]
-    n_tiles = tiles(n_features)
+    n_tiles = count_tiles(n_features)
     threads = geometry.BLOCK_THREADS
     width = min(threads * LEAVES, max(LEAVES, 1 << (n_features - 1).bit_length()))
 
