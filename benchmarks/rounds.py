@@ -21,6 +21,7 @@ import statistics
 import time
 import timeit
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ class Case:
     library: Library
     mode: str
     turns: Iterator[Callable[[], Any]]  # the next call, over and over
+    context: Callable[[], AbstractContextManager]  # around all calls
     effort: Effort
     calls: int = 1  # in a sample
     last: float = 0.0  # seconds of a call
@@ -107,12 +109,6 @@ class Case:
         """Whether to take part in the round that follows this fraction of them."""
         has_time = self.spent <= self.effort.seconds * fraction
         return has_time or (self.spent < math.inf and len(self.samples) <= _FEWEST * fraction)
-
-    @contextlib.contextmanager
-    def inside(self, task: Task) -> Iterator[None]:
-        """Enter the contexts of all calls."""
-        with self.library.inside("grad" in task.function), self.contender.inside():
-            yield
 
     def summary(self) -> dict[str, Any]:
         """Return the median and quartiles, in seconds, and the memory, in bytes."""
@@ -223,7 +219,7 @@ def measure(
     for done in range(effort.rounds):
         for case in rng.sample(cases, len(cases)):
             if case.is_due(done / effort.rounds):
-                with case.inside(task):
+                with case.context():
                     case.sample()
     gc.enable()
     return [dataclasses.asdict(task) | case.summary() for case in cases], others
@@ -243,9 +239,9 @@ def _cases_of(
 ) -> Iterator[Case]:
     """Yield cases that are checked and ready to be timed."""
     library = get_library(contender.library, device)
-    case_of = functools.partial(GpuCase if device == "gpu" else Case, effort=effort)
-    case_of = functools.partial(case_of, contender=contender, library=library)
-    with case_of(mode="", turns=iter(())).inside(task):
+    context = functools.partial(_context, contender, library, task)
+    common = {"contender": contender, "library": library, "context": context, "effort": effort}
+    with context():
         run = contender.setup(library, task, *mapped(library.adopt, operands))
         modes: dict[str, list[Callable[[], Any]]] = {"fresh": [run]}
         if buffers and contender.reuses:
@@ -256,9 +252,17 @@ def _cases_of(
             result = calls[0]()
             if not contender.is_limit:
                 check(contender, task, library, result)
-            case = case_of(mode=mode, turns=itertools.cycle(calls))
+            case_of = GpuCase if device == "gpu" else Case
+            case = case_of(mode=mode, turns=itertools.cycle(calls), **common)
             case.calibrate()
             yield case
+
+
+@contextlib.contextmanager
+def _context(contender: Contender, library: Library, task: Task) -> Iterator[None]:
+    """Enter the contexts of a library and of a contender."""
+    with library.inside("grad" in task.function), contender.inside():
+        yield
 
 
 def n_buffers(n_bytes: int, cache: int) -> int:
