@@ -513,6 +513,13 @@ MUTANTS = [
         "test_mlp.py::test_agreement -k numba",
     ),
     Mutant(
+        "threads that share scratch memory for networks",
+        "multisubnet/_backends/numba/mlp_loops.py",
+        "if replace(begin + i * size, 0, 1):",
+        "if i == 0:",
+        "test_mlp.py::test_all_sets_of_large_problems -k numba",
+    ),
+    Mutant(
         "samples that are not put back in their order",
         "multisubnet/_backends/numba/mlp_engine.py",
         "values[np.argsort(order)]",

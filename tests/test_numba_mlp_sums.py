@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from multisubnet import Activation
 from multisubnet._arithmetic.output_loss import CATEGORICAL, OutputLoss
 from multisubnet._backends import numpy_mlp_sums
-from multisubnet._backends.mlp_call import MlpCall
+from multisubnet._backends.mlp_call import MlpCall, MlpForm
 from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
 
 pytest.importorskip("numba")
@@ -61,8 +61,8 @@ def problem(
     names = *hidden, last
     activations = tuple(None if name is None else Activation(name) for name in names)
     call = MlpCall(
-        *(samples, layers, activations, None, False, None, np.dtype(dtype)),
-        *(sizes, n_sets, n_samples, n_subnets),
+        *(samples, layers, None, None),
+        MlpForm(activations, biased, False, np.dtype(dtype), sizes, n_sets, n_samples, n_subnets),
     )
     judged_by = OutputLoss(loss, last or "linear", sizes[-1])
     return MlpSums(call, judged_by, targets, abs(normal(n_samples)) if weighted else None)

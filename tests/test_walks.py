@@ -16,6 +16,7 @@ PACKAGE = str(Path(ms.__file__).parent)
 X = np.ones((2, 2), np.float32)
 OUT = np.empty((2, 2, 2), np.float32)
 SETS = ms.WeightSets(X, X)
+LAYER = X[:, :, None, None], X[:, :, None]
 
 # The maximal number of calls of the package's functions, and of the files that contain them.
 WALKS = {
@@ -28,7 +29,8 @@ WALKS = {
     "predict": (lambda: SETS.predict(X), 11, 7),
     "predict, list": (lambda: SETS.predict(X.tolist()), 60, 12),
     "predict, limit": (lambda: SETS.predict(X, memory_limit=4096), 85, 16),
-    "mlp": (lambda: ms.mlp(X, [(X[:, :, None, None], X[:, :, None])]), 60, 12),
+    "mlp": (lambda: ms.mlp(X, [LAYER]), 42, 10),
+    "mlp_mean_loss": (lambda: ms.mlp_mean_loss(X, [LAYER], X), 120, 20),
 }
 
 

@@ -17,7 +17,7 @@ from multisubnet._backends.cupy import host_arrays, network_sums, networks
 from multisubnet._backends.cupy.launch import geometry
 from multisubnet._backends.cupy.launch import mlp as launch_mlp
 from multisubnet._backends.numba import engine, mlp_engine, mlp_sum_engine, sum_layout, threads
-from multisubnet._functions import closed_form, mlp, summation
+from multisubnet._functions import closed_form, mlp, mlp_operands, summation
 from multisubnet._sets import prediction
 
 SIZES = {  # by name: the module, the constant's name, and small values
@@ -37,6 +37,7 @@ SIZES = {  # by name: the module, the constant's name, and small values
     "engine_rows": (sum_layout, "_STREAMED_BYTES", [1, 1 << 12]),
     "engine_sum": (sum_layout, "_PIECE", [1, 100]),
     "engine_samples": (mlp_engine, "_BLOCK", [1, 50]),
+    "engine_piece_rows": (mlp_engine, "_ROWS", [1, 50]),
     "engine_row_bytes": (mlp_engine, "_ROWS_BYTES", [1, 50, 1000]),
     "engine_network": (mlp_engine, "_WORTH", [1, 50, 1000]),
     "engine_few": (mlp_engine, "_FEW", [0, 1 << 30]),
@@ -75,8 +76,10 @@ def of(card=cuda_on_host.CARD, **sizes):
         stack.enter_context(cuda_on_host.on_card(card))
         # Work of an unknown kind is shared even if it takes little time.
         stack.enter_context(mock.patch.object(threads, "kind", return_value=0))
-        mlp_engine._prepare.cache_clear()
-        stack.callback(mlp_engine._prepare.cache_clear)
+        # Forms of calls, too, keep what was planned.
+        for planned in (mlp_engine._prepare, mlp_engine._pieces, mlp_operands._validate):
+            planned.cache_clear()
+            stack.callback(planned.cache_clear)
         yield
 
 

@@ -60,6 +60,10 @@ class AffineCall(_Fields):
         """Return the call for this many sets and samples."""
         return self._replace(shape=(n_sets, n_samples, self.shape[2]))
 
+    def with_dtype(self, dtype: np.dtype) -> AffineCall:
+        """Return the call with another dtype of the result."""
+        return self._replace(dtype=dtype)
+
     def unaliased(self, out: Any) -> AffineCall:
         """Return the call with copies of the arrays that writing to `out` could change.
 

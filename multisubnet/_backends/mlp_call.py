@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,7 +17,81 @@ from multisubnet._arrays import validation
 _FLOAT32 = np.dtype(np.float32)
 
 
-class MlpCall(NamedTuple):
+class MlpForm:
+    """The shapes, dtype and activations of N sets of S networks.
+
+    Calls with the same shapes share one form, so that derived values are computed once.
+    """
+
+    FIELDS = (
+        *("activations", "biased", "additive", "dtype", "sizes"),
+        *("n_sets", "n_samples", "n_subnets"),
+    )
+
+    def __init__(
+        self,
+        activations: tuple[Activation | None, ...],
+        biased: tuple[bool, ...],
+        additive: bool,
+        dtype: np.dtype,
+        sizes: tuple[int, ...],
+        n_sets: int,
+        n_samples: int,
+        n_subnets: int,
+    ):
+        self.activations = activations
+        """The activation of each layer; None is linear."""
+        self.biased = biased
+        """Whether each layer has a bias."""
+        self.additive = additive
+        self.dtype = dtype
+        """The dtype of the result."""
+        self.working_dtype = _FLOAT32 if dtype.char in "eE" else dtype
+        """The dtype of the arithmetic: float32 for float16 and bfloat16, else the result's."""
+        self.sizes = sizes
+        """The number of inputs of a network, then the number of outputs of each layer."""
+        self.n_sets, self.n_samples, self.n_subnets = n_sets, n_samples, n_subnets
+        self.shape = (n_sets, n_samples, *(() if additive else (n_subnets,)), sizes[-1])
+        """The shape of the result: (N, B, S, P), or (N, B, P) if `additive`."""
+        self.key = sizes, activations, biased, additive
+        """The key of the generated code, without the dtype."""
+        products = sum(a * b for a, b in itertools.pairwise(sizes))
+        self.n_products = n_sets * n_samples * n_subnets * products
+        """The number of products in all networks."""
+        self.code: Any = None
+        """Data that a backend keeps for calls of this form."""
+
+    @functools.cached_property
+    def n_operations(self) -> int:
+        """The number of NumPy passes over numbers: products, and operations of activations."""
+        steps = sum(
+            n_units * (activation.program(self.working_dtype).cost if activation else 0)
+            for n_units, activation in zip(self.sizes[1:], self.activations, strict=True)
+        )
+        return self.n_products + math.prod((self.n_sets, self.n_samples, self.n_subnets, steps))
+
+    def replace(self, **changes: Any) -> MlpForm:
+        """Return a form with some fields changed."""
+        return MlpForm(**({name: getattr(self, name) for name in self.FIELDS} | changes))
+
+
+class _Fields(NamedTuple):
+    samples: Any
+    """(B, F) or (N, B, F)."""
+    layers: tuple[tuple[Any, Any], ...]
+    """Weight (N or 1, S, inputs, outputs) and bias (N or 1, S, outputs) or None."""
+    inputs: np.ndarray | None
+    """(S, d), int64, contiguous, on the host: the features that networks see. None: s * d + i."""
+    intercept: Any
+    """(N or 1, P) or None."""
+    form: MlpForm
+
+
+def _of_form(name: str) -> Any:
+    return property(operator.attrgetter(f"form.{name}"))
+
+
+class MlpCall(_Fields):
     """Validated operands of N sets of S networks.
 
     With W, c and act the weight, bias and activation of layer l, and h the inputs or the values of
@@ -30,67 +105,28 @@ class MlpCall(NamedTuple):
     or to +0.0, in the order of s; that sum is rounded to `dtype` once.
     """
 
-    samples: Any
-    """(B, F) or (N, B, F)."""
-    layers: tuple[tuple[Any, Any], ...]
-    """Weight (N or 1, S, inputs, outputs) and bias (N or 1, S, outputs) or None."""
-    activations: tuple[Activation | None, ...]
-    """The activation of each layer; None is linear."""
-    inputs: np.ndarray | None
-    """(S, d), int64, contiguous, on the host: the features that networks see. None: s * d + i."""
-    additive: bool
-    intercept: Any
-    """(N or 1, P) or None."""
-    dtype: np.dtype
-    """The dtype of the result."""
-    sizes: tuple[int, ...]
-    """The number of inputs of a network, then the number of outputs of each layer."""
-    n_sets: int
-    n_samples: int
-    n_subnets: int
+    __slots__ = ()
 
-    @property
-    def function(self) -> str:
-        """The name of the function in backends."""
-        return "mlp"
+    # The name of the function in backends.
+    function = "mlp"
+
+    activations: tuple[Activation | None, ...] = _of_form("activations")
+    additive: bool = _of_form("additive")
+    dtype: np.dtype = _of_form("dtype")
+    working_dtype: np.dtype = _of_form("working_dtype")
+    sizes: tuple[int, ...] = _of_form("sizes")
+    n_sets: int = _of_form("n_sets")
+    n_samples: int = _of_form("n_samples")
+    n_subnets: int = _of_form("n_subnets")
+    shape: tuple[int, ...] = _of_form("shape")
+    key: tuple[Any, ...] = _of_form("key")
+    n_products: int = _of_form("n_products")
+    n_operations: int = _of_form("n_operations")
 
     @property
     def recipe(self) -> MlpCall:
         """The argument by which backends choose code."""
         return self
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """The key of the generated code, without the dtype."""
-        biased = tuple([bias is not None for _, bias in self.layers])
-        return self.sizes, self.activations, biased, self.additive
-
-    @property
-    def working_dtype(self) -> np.dtype:
-        """The dtype of the arithmetic: float32 for float16 and bfloat16, else the result's."""
-        return _FLOAT32 if self.dtype.char in "eE" else self.dtype
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the result: (N, B, S, P), or (N, B, P) if `additive`."""
-        n_outputs = self.sizes[-1]
-        if self.additive:
-            return self.n_sets, self.n_samples, n_outputs
-        return self.n_sets, self.n_samples, self.n_subnets, n_outputs
-
-    @property
-    def n_products(self) -> int:
-        """The number of products in all networks."""
-        return self.n_sets * self.n_samples * self.n_subnets * _count_products(self.sizes)
-
-    @property
-    def n_operations(self) -> int:
-        """The number of NumPy passes over numbers: products, and operations of activations."""
-        steps = sum(
-            n_units * (activation.program(self.working_dtype).cost if activation else 0)
-            for n_units, activation in zip(self.sizes[1:], self.activations, strict=True)
-        )
-        return self.n_products + math.prod((self.n_sets, self.n_samples, self.n_subnets, steps))
 
     @property
     def arrays(self) -> list[Any]:
@@ -111,7 +147,15 @@ class MlpCall(NamedTuple):
 
     def with_lengths(self, n_sets: int, n_samples: int) -> MlpCall:
         """Return the call for this many sets and samples."""
-        return self._replace(n_sets=n_sets, n_samples=n_samples)
+        return self.with_form(n_sets=n_sets, n_samples=n_samples)
+
+    def with_dtype(self, dtype: np.dtype) -> MlpCall:
+        """Return the call with another dtype of the result."""
+        return self if dtype == self.form.dtype else self.with_form(dtype=dtype)
+
+    def with_form(self, **changes: Any) -> MlpCall:
+        """Return the call with some fields of its form changed."""
+        return self._replace(form=self.form.replace(**changes))
 
     def unaliased(self, out: Any) -> MlpCall:
         """Return the call with copies of the arrays that writing to `out` could change."""
@@ -145,9 +189,7 @@ class MlpCall(NamedTuple):
             ),
             inputs=inputs,
             intercept=None if self.intercept is None else of_sets(self.intercept),
-            n_sets=n_sets,
-            n_samples=n_samples,
-            n_subnets=n_subnets,
+            form=self.form.replace(n_sets=n_sets, n_samples=n_samples, n_subnets=n_subnets),
         )
 
     def each_with_its_set(self, samples: slice, set_index: np.ndarray) -> MlpCall:
@@ -160,8 +202,7 @@ class MlpCall(NamedTuple):
             samples=self.samples[samples][:, None],
             layers=tuple((chosen(weight), chosen(bias)) for weight, bias in self.layers),
             intercept=chosen(self.intercept),
-            n_sets=len(set_index),
-            n_samples=1,
+            form=self.form.replace(n_sets=len(set_index), n_samples=1),
         )
 
     @property
@@ -169,17 +210,11 @@ class MlpCall(NamedTuple):
         """The features that networks see, as an array even if `inputs` is None."""
         if self.inputs is not None:
             return self.inputs
-        return _features_in_turn(self.n_subnets, self.sizes[0])
-
-
-@functools.lru_cache(256)
-def _count_products(sizes: tuple[int, ...]) -> int:
-    """Return the number of products that a network computes per sample."""
-    return sum(a * b for a, b in itertools.pairwise(sizes))
+        return features_in_turn(self.n_subnets, self.sizes[0])
 
 
 @functools.lru_cache(64)
-def _features_in_turn(n_subnets: int, n_inputs: int) -> np.ndarray:
+def features_in_turn(n_subnets: int, n_inputs: int) -> np.ndarray:
     """Return the numbers s * n_inputs + i."""
     numbers = np.arange(n_subnets * n_inputs).reshape(n_subnets, n_inputs)
     numbers.flags.writeable = False

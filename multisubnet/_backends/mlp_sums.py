@@ -137,7 +137,7 @@ class MlpSums(NamedTuple):
         activation = self.call.activations[-1]
         key = "linear" if activation is None else activation.key
         return MlpSums(
-            call=self.call._replace(additive=False, intercept=None),
+            call=self.call._replace(intercept=None).with_form(additive=False),
             loss=OutputLoss("product", key, self.loss.n_outputs),
             targets=cotangent[:, :, None],
             factor=None,

@@ -413,7 +413,7 @@ def read_stats(
             f"set_weight has shape {set_weight.shape}; expected (N,) = {(call.n_sets,)}"
         )
     common = dtypes.result_type(*(x.dtype for x in call.arrays))
-    return xp, call._replace(dtype=problem.working_dtype(common)), set_weight
+    return xp, call.with_dtype(problem.working_dtype(common)), set_weight
 
 
 def totals_of_stats(xp: ModuleType, call: MlpCall, set_weight: Any, mean: Any) -> Any:

@@ -35,7 +35,7 @@ class NetworkProblem:
         self.xp, call, self.others = read(named, *options, None, others)
         problem.check_others(self.others)
         common = dtypes.result_type(*(x.dtype for x in call.arrays))
-        self.call = call._replace(dtype=problem.working_dtype(common))
+        self.call = call.with_dtype(problem.working_dtype(common))
 
     @property
     def last_key(self) -> str:
@@ -126,7 +126,7 @@ class NetworkLoss(NetworkProblem):
                 shape = self.call.n_sets, self.call.n_subnets
             outs = self._outputs(summing, gradients, shape, self.dtype)
             NetworkSums(summing, self.divisor, divisor_array).write(sums, outs)
-            return returned(summing, outs)
+            return tuple(returned(summing, outs))
 
     def totals(self, gradients: bool) -> Any:
         """Return the sums over samples, float64 (N, columns); `sample_weight` is used unscaled.
@@ -235,7 +235,9 @@ class NetworkLoss(NetworkProblem):
 
 
 def returned(summing: Summing, outs: Any) -> Any:
-    """Convert arrays of a result, tuples of them or None for the caller."""
+    """Return arrays of a result, tuples or None as arrays of the caller's kind."""
+    if outs is None or summing.backend.ARRAYS == summing.xp.__name__:
+        return outs
     if isinstance(outs, tuple):
         return tuple(returned(summing, x) for x in outs)
-    return None if outs is None else summing.returned(outs)
+    return summing.returned(outs)

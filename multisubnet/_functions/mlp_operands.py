@@ -11,7 +11,7 @@ import numpy as np
 
 from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arrays import dtypes, frameworks, namespaces, validation
-from multisubnet._backends.mlp_call import MlpCall
+from multisubnet._backends.mlp_call import MlpCall, MlpForm
 from multisubnet._functions.affine_operands import as_numpy_arrays
 
 _ARRAYS_OF_NUMPY = {np.ndarray}
@@ -65,7 +65,7 @@ def read(
             }
     samples = named["samples"]
     pairs, intercept = pairs_of(named), named.get("intercept")
-    known = _validate(
+    form = _validate(
         samples.shape,
         tuple([(w.shape, None if b is None else b.shape) for w, b in pairs]),
         None if intercept is None else intercept.shape,
@@ -73,15 +73,10 @@ def read(
         output_activation,
         _common_dtype(named),
         bool(additive),
+        inputs is None,
     )
-    call = MlpCall(
-        samples=samples,
-        layers=pairs,
-        inputs=_wiring(inputs, pairs[0][0].shape, samples.shape[-1]),
-        intercept=intercept,
-        **known,
-    )
-    return xp, call, others
+    wiring = None if inputs is None else _wiring(inputs, pairs[0][0].shape, samples.shape[-1])
+    return xp, MlpCall(samples, pairs, wiring, intercept, form), others
 
 
 def read_parameters(
@@ -120,6 +115,7 @@ def name_operands(samples: Any, layers: Any, intercept: Any) -> dict[str, Any]:
     if not layers:
         raise ValueError("layers is empty; expected at least one (weight, bias) pair")
     named = {"samples": samples}
+    names = _names(len(layers))
     for number, layer in enumerate(layers):
         pair = layer if isinstance(layer, list | tuple) else (layer,)
         if not 1 <= len(pair) <= 2:
@@ -127,7 +123,7 @@ def name_operands(samples: Any, layers: Any, intercept: Any) -> dict[str, Any]:
                 f"layers[{number}] has {len(pair)} items; expected (weight, bias), or a weight "
                 f"that is an array"
             )
-        weight, bias = _names_of(number)
+        weight, bias = names[number]
         named[weight] = pair[0]
         if len(pair) == 2 and pair[1] is not None:
             named[bias] = pair[1]
@@ -136,16 +132,16 @@ def name_operands(samples: Any, layers: Any, intercept: Any) -> dict[str, Any]:
     return named
 
 
-def _names_of(number: int) -> tuple[str, str]:
-    """Return the names of a layer's weight and bias."""
-    return _NAMES[number] if number < len(_NAMES) else _name(number)
-
-
 def _name(number: int) -> tuple[str, str]:
     return f"layers[{number}][0]", f"layers[{number}][1]"
 
 
 _NAMES = [_name(number) for number in range(16)]  # a list: torch.compile cannot trace a cache
+
+
+def _names(n_layers: int) -> list[tuple[str, str]]:
+    """Return the names of the weight and bias of at least this many layers."""
+    return _NAMES if n_layers <= len(_NAMES) else [_name(number) for number in range(n_layers)]
 
 
 def call_by_name(function: Any, named: dict[str, Any], options: Options, **others: Any) -> Any:
@@ -157,10 +153,10 @@ def call_by_name(function: Any, named: dict[str, Any], options: Options, **other
 def pairs_of(named: dict[str, Any]) -> tuple[tuple[Any, Any], ...]:
     """Return the layers from operands by name."""
     pairs = []
-    weight, bias = _names_of(0)
-    while weight in named:
+    for weight, bias in _names(len(named)):
+        if weight not in named:
+            break
         pairs.append((named[weight], named.get(bias)))
-        weight, bias = _names_of(len(pairs))
     return tuple(pairs)
 
 
@@ -168,7 +164,7 @@ def _common_dtype(named: dict[str, Any]) -> np.dtype:
     """Return the common dtype of the operands, in native byte order."""
     dtype = named["samples"].dtype
     same = [x for x in named.values() if x.dtype is dtype]
-    if not (len(same) == len(named) and dtype.num in dtypes.BUILT_IN and dtype.isnative):
+    if not (len(same) == len(named) and dtype in dtypes.NATIVE):
         for name, x in named.items():
             validation.check_dtype(name, x)
         dtype = dtypes.result_type(*(x.dtype for x in named.values()))
@@ -189,20 +185,24 @@ def _validate(
     last: Any,
     dtype: np.dtype,
     additive: bool,
-) -> dict[str, Any]:
-    """Return the fields of a call that follow from shapes, activations and the common dtype."""
+    in_turn: bool,
+) -> MlpForm:
+    """Return the form of a call; with `in_turn`, its shapes must do without `inputs`."""
     n_sets = _count_sets(samples, layers, intercept)
     activations, dtype = activations_of(hidden, last, len(layers), dtype, additive)
-    weights = [weight for weight, _ in layers]
-    return {
-        "activations": activations,
-        "additive": additive,
-        "dtype": dtype,
-        "sizes": (weights[0][2], *[weight[3] for weight in weights]),
-        "n_sets": n_sets,
-        "n_samples": samples[-2],
-        "n_subnets": weights[0][1],
-    }
+    (_, n_subnets, n_inputs, _), _ = layers[0]
+    biased = tuple([bias is not None for _, bias in layers])
+    sizes = n_inputs, *[weight[3] for weight, _ in layers]
+    n_features = samples[-1]
+    if in_turn and not (
+        (n_inputs == 1 and n_subnets == n_features) or (n_subnets == 1 and n_inputs == n_features)
+    ):
+        raise ValueError(
+            f"inputs is missing: layers[0][0] has S = {n_subnets} networks of {n_inputs} inputs, "
+            f"and samples have F = {n_features}; expected S = F networks of one input, one network "
+            f"of F inputs, or inputs of shape ({n_subnets}, {n_inputs})"
+        )
+    return MlpForm(activations, biased, additive, dtype, sizes, n_sets, samples[-2], n_subnets)
 
 
 def _count_sets(
@@ -287,19 +287,9 @@ class _Shapes:
         return ", ".join(f"{name} = {size}" for name, size in sizes.items() if size is not None)
 
 
-def _wiring(inputs: Any, of_weight: tuple[int, ...], n_features: int) -> np.ndarray | None:
-    """Return the features that each network sees, (S, d), or None if they are s * d + i."""
+def _wiring(inputs: Any, of_weight: tuple[int, ...], n_features: int) -> np.ndarray:
+    """Return the features that each network sees, (S, d)."""
     _, n_subnets, n_inputs, _ = of_weight
-    if inputs is None:
-        if (n_inputs == 1 and n_subnets == n_features) or (
-            n_subnets == 1 and n_inputs == n_features
-        ):
-            return None
-        raise ValueError(
-            f"inputs is missing: layers[0][0] has S = {n_subnets} networks of {n_inputs} inputs, "
-            f"and samples have F = {n_features}; expected S = F networks of one input, one network "
-            f"of F inputs, or inputs of shape ({n_subnets}, {n_inputs})"
-        )
     found = validation.as_numpy("inputs", namespaces.on_host(inputs))
     if found.shape != (n_subnets, n_inputs):
         raise ValueError(

@@ -60,7 +60,7 @@ def predict_stats(
             f"for one prediction of each of {n_sets} sets"
         )
     mean, std = parameters.mean_and_std(samples)
-    call = call._replace(dtype=working)
+    call = call.with_dtype(working)
     found = np.full((2 + len(levels), n_samples, *axes), np.nan)
     with reporting(progress, n_samples, "samples") as report:
         for rows, third in _tiles(n_samples, n_columns, columns) if n_sets else ():

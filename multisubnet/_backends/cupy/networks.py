@@ -59,7 +59,7 @@ class Networks:
     def _write_by_layers(self, call: MlpCall, plan: Plan, set_index: Any, out: Any) -> None:
         """Write values of networks of any width, for some of the networks at a time."""
         if set_index is not None:
-            call, out = call._replace(n_sets=1), out[None]
+            call, out = call.with_form(n_sets=1), out[None]
         dtypes = plan.working, plan.dtype
         for n, b, networks in _blocks(call):
             index = None if set_index is None else set_index[b]
@@ -69,7 +69,7 @@ class Networks:
             if plan.additive and len(networks) > 1:
                 totals = self._empty(of_block.shape, _FLOAT64)
             for number, s in enumerate(networks):
-                part = call.part(sets, b, s)._replace(n_sets=n.stop - n.start)
+                part = call.part(sets, b, s).with_form(n_sets=n.stop - n.start)
                 if not plan.additive:
                     self._write_layers(part, plan, index, of_block[:, :, s], "nbsk")
                     continue
@@ -100,9 +100,8 @@ class Networks:
 
 
 def plan_of(call: MlpCall) -> Plan:
-    biased = tuple([bias is not None for _, bias in call.layers])
     return Plan(
-        *(call.sizes, call.activations, biased, call.additive),
+        *call.key,
         *(call.working_dtype, call.dtype, call.n_subnets, call.n_sets),
     )
 

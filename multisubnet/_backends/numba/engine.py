@@ -90,6 +90,8 @@ def gains(
     what: Activation | Summands | MlpCall | MlpSums | None,
 ) -> bool:
     """Return whether starting the engine pays off, given a request for a result of this shape."""
+    if isinstance(what, MlpCall) and what.form.code is not None:
+        return True
     kind = name, dtype.char, what and what.key
     if kind in _evaluate or kind[1:] in mlp_engine.prepared:
         return True

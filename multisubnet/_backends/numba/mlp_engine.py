@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,14 +12,15 @@ import numpy as np
 from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arrays import dtypes
 from multisubnet._backends import numpy_mlp
-from multisubnet._backends.mlp_call import MlpCall
+from multisubnet._backends.mlp_call import MlpCall, MlpForm, features_in_turn
 from multisubnet._backends.numba import loading, threads
-from multisubnet._backends.numba.lines import AT_ONCE, is_plain
+from multisubnet._backends.numba.lines import AT_ONCE, LINE, is_plain
 
 _FEATURES_BYTES = 1 << 18  # of samples that all sets of a piece read again
 _ROWS_BYTES = 1 << 16  # of values that wait to be written
 _BLOCK = 1024  # the most samples of a block
-_WORTH = 1 << 22  # products that are worth another thread
+_ROWS = 256  # the samples of a piece are a multiple of this
+_WORTH = 1 << 21  # products that are worth another thread
 _PIECES = 8  # per thread
 _FEW = 16  # the most samples of a set for which lanes may be units
 _OF_UNITS = 1.25  # the time of a vector of units, relative to one of samples
@@ -33,7 +34,7 @@ prepared: set[tuple[Any, ...]] = set()
 
 
 class _Layout(NamedTuple):
-    """The amounts of work done together, and the offsets of scratch memory, in bytes."""
+    """The amounts of work done together, and the offsets of a thread's scratch memory, in bytes."""
 
     block: int
     tile: int
@@ -43,41 +44,48 @@ class _Layout(NamedTuple):
     size: int
 
 
+class _Code(NamedTuple):
+    """A compiled function for calls of one form, and its arguments besides their arrays."""
+
+    evaluate: Callable[..., None]
+    parameters: np.ndarray
+    no_intercept: np.ndarray
+    layout: tuple[int, ...]
+    n_features: int
+    in_turn: np.ndarray
+    """The wiring of networks without `inputs`."""
+
+
 def mlp(call: MlpCall, out: np.ndarray) -> None:
     """Write the values of networks to `out`, like `numpy_mlp.mlp`."""
-    dtype = call.working_dtype
-    if not _has_code(call):
+    form = call.form
+    dtype = form.working_dtype
+    if not _has_code(form):
         numpy_mlp.mlp(call, out)
         return
     if not out.size:
         return
-    whole = out[:, :, None] if call.additive else out
+    whole = out[:, :, None] if form.additive else out
     if _has_plain_rows(call.samples, dtype) and _has_plain_rows(whole, dtype):
-        kind = threads.kind(call.n_products, "mlp", call.key)
-        count = threads.count(call.n_products // _WORTH, kind)
-        kinds = [x.dtype for x in call.arrays]
-        if count == 1 and kinds.count(dtype) == len(kinds):
-            try:
-                _evaluate(call, whole, _one_piece(call.n_sets, call.n_samples))
-                return
-            except TypeError:  # a weight is not contiguous or not aligned
-                pass
-        elif count > 1 and all(is_plain(x, dtype) for x in call.arrays[1:]):
-            n_pieces = min(count * _PIECES, 2 * call.n_products // _WORTH)
-            pieces = _pieces(call.n_sets, call.n_samples, n_pieces)
-
-            def work(*piece: int) -> None:
-                _evaluate(call, whole, np.array([piece]))
-
-            threads.run(work, pieces, count, kind)
+        n_pieces, count, kind = 1, 1, 0
+        if form.n_operations >= 2 * _WORTH:
+            kind = threads.kind(form.n_operations, "mlp", form.key)
+            count = threads.count(form.n_operations // _WORTH, kind)
+            if count > 1:
+                n_pieces = min(count * _PIECES, 2 * form.n_operations // _WORTH)
+        try:
+            pieces = _pieces(form.n_sets, form.n_samples, n_pieces)
+            _evaluate(call, whole, pieces, count, kind)
             return
+        except TypeError:  # a weight has another dtype, or is not contiguous or not aligned
+            pass
     _evaluate_in_parts(call, out)
 
 
 def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
     """Write the values of one set per sample to `out`, like `numpy_mlp.mlp_select`."""
     dtype = call.working_dtype
-    plain = out.size and call.dtype == dtype and _has_code(call) and _are_plain(call, dtype)
+    plain = out.size and call.dtype == dtype and _has_code(call.form) and _are_plain(call, dtype)
     if not plain or ((set_index < 0) | (set_index >= call.n_sets)).any():
         numpy_mlp.mlp_select(call, set_index, out)
         return
@@ -96,7 +104,8 @@ def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
         runs = np.stack([index[begins], index[begins] + 1, begins, ends], 1)
         samples = call.samples[those][order]
         values = np.empty((len(index), *call.shape[2:]), dtype)
-        runs_of = call._replace(samples=samples, n_samples=-(-len(index) // len(begins)))
+        runs_of = call._replace(samples=samples)
+        runs_of = runs_of.with_form(n_samples=-(-len(index) // len(begins)))
         whole = values[:, None] if call.additive else values
         # All sets write to the same rows: the stride of the set axis is 0.
         same = np.lib.stride_tricks.as_strided(
@@ -111,11 +120,11 @@ def mlp_select(call: MlpCall, set_index: np.ndarray, out: np.ndarray) -> None:
     threads.run(work, starts, threads.count(worth, kind), kind)
 
 
-def _has_code(call: MlpCall) -> bool:
+def _has_code(form: MlpForm) -> bool:
     """Return whether there is compiled code for these networks, which rounds sums once."""
-    dtype = call.working_dtype
-    is_rounded_once = dtype == call.dtype or not call.additive
-    return dtype.char in "fd" and is_rounded_once and call.n_subnets > 0
+    dtype = form.working_dtype
+    is_rounded_once = dtype is form.dtype or not form.additive
+    return dtype.char in "fd" and is_rounded_once and form.n_subnets > 0
 
 
 def _are_plain(call: MlpCall, dtype: np.dtype) -> bool:
@@ -140,46 +149,62 @@ def _has_plain_rows(array: np.ndarray, dtype: np.dtype) -> bool:
     return True
 
 
-def _pieces(n_sets: int, n_samples: int, wanted: int) -> Iterator[tuple[int, int, int, int]]:
+@functools.lru_cache(256)
+def _pieces(n_sets: int, n_samples: int, wanted: int) -> np.ndarray:
     """Split sets and samples into about `wanted` rectangles (first, last, start, stop)."""
     sets = max(n_sets // wanted, 1)
-    blocks = -(-n_samples // _BLOCK)
-    rows = max(blocks * -(-n_sets // sets) // wanted, 1) * _BLOCK
-    for start in range(0, n_samples, rows):
-        for first in range(0, n_sets, sets):
-            yield first, min(first + sets, n_sets), start, min(start + rows, n_samples)
+    blocks = -(-n_samples // _ROWS)
+    rows = max(blocks * -(-n_sets // sets) // wanted, 1) * _ROWS
+    pieces = np.array(
+        [
+            (first, min(first + sets, n_sets), start, min(start + rows, n_samples))
+            for start in range(0, n_samples, rows)
+            for first in range(0, n_sets, sets)
+        ]
+    )
+    pieces.flags.writeable = False
+    return pieces
 
 
-@functools.lru_cache(64)
-def _one_piece(n_sets: int, n_samples: int) -> np.ndarray:
-    """Return a single piece that covers everything."""
-    piece = np.array([[0, n_sets, 0, n_samples]])
-    piece.flags.writeable = False
-    return piece
-
-
-def _evaluate(call: MlpCall, out: np.ndarray, pieces: np.ndarray) -> None:
+def _evaluate(
+    call: MlpCall, out: np.ndarray, pieces: np.ndarray, count: int = 1, kind: int = 0
+) -> None:
     """Write pieces, given by first and last set and sample, to `out` (N, B, S, P).
 
-    The call's `n_samples` are those of one set; the layout depends on their number.
+    `count` threads share the pieces, work of a `kind`. The call's `n_samples` are those of one set;
+    the layout depends on their number. Raises TypeError if the code cannot read an array.
     """
-    samples = call.samples if call.samples.ndim == 3 else call.samples[None]
-    evaluate, parameters, no_intercept, layout = _prepare(
-        *(call.key, call.working_dtype, samples.shape[2], call.n_samples, call.n_subnets)
-    )
-    intercept = no_intercept if call.intercept is None else call.intercept
+    samples, layers, inputs, intercept, form = call
+    if samples.ndim == 2:
+        samples = samples[None]
+    code = form.code
+    if code is None or code.n_features != samples.shape[2]:
+        code = form.code = _prepare(
+            form.key, form.working_dtype, samples.shape[2], form.n_samples, form.n_subnets
+        )
+    arrays = tuple([x for layer in layers for x in layer if x is not None])
+    dtype = form.working_dtype
+    has_intercept = intercept is not None
+    kinds = [x.dtype for x in arrays]
+    if kinds.count(dtype) < len(kinds) or (has_intercept and intercept.dtype != dtype):
+        raise TypeError
+    evaluate, parameters, no_intercept, layout, _, in_turn = code
+    share, step = (0, 1, 0), len(pieces)
+    if count > 1 and step > 1:
+        share, step = threads.share(step, count, kind), 1
     evaluate(
-        *(samples, call.wiring, out, np.empty(layout.size, np.uint8), parameters),
-        *(intercept, call.intercept is not None, *layout[:5], pieces),
-        tuple([x for layer in call.layers for x in layer if x is not None]),
+        *(*share, samples, in_turn if inputs is None else inputs, out),
+        *(np.empty(count * layout[-1], np.uint8), parameters),
+        *(intercept if has_intercept else no_intercept, has_intercept, layout, pieces, step),
+        arrays,
     )
 
 
 @functools.lru_cache(256)
 def _prepare(
     key: tuple[Any, ...], dtype: np.dtype, n_features: int, n_samples: int, n_subnets: int
-) -> tuple[Callable[..., None], np.ndarray, np.ndarray, _Layout]:
-    """Return the function, its parameters, a stand-in for an absent intercept, and the layout."""
+) -> _Code:
+    """Return the function and its arguments, compiled if necessary."""
     with loading.lock():
         from multisubnet._backends.numba.llvm.layers import Plan
 
@@ -197,7 +222,8 @@ def _prepare(
             *(n_features, n_samples, n_subnets, sizes, additive, dtype.itemsize),
             *(lanes * vectors, lanes),
         )
-    return function, parameters, np.zeros((1, 1), dtype), layout
+    in_turn = features_in_turn(n_subnets, sizes[0])
+    return _Code(function, parameters, np.zeros((1, 1), dtype), tuple(layout), n_features, in_turn)
 
 
 def _count_vectors(sizes: tuple[int, ...], n_samples: int, lanes: int) -> tuple[int, bool]:
@@ -230,7 +256,7 @@ def _layout_of_items(sizes: tuple[int, ...], vectors: int, itemsize: int, lanes:
     sums_at = -(-(AT_ONCE // vectors) * (1 + 2 * vectors) * 8 // 64) * 64
     hidden_at = sums_at + -(-AT_ONCE * sizes[-1] * 8 // 64) * 64
     padded = -(-max(sizes) // lanes) * lanes
-    return _Layout(0, 0, 0, sums_at, hidden_at, hidden_at + 2 * AT_ONCE * padded * itemsize + 64)
+    return _sized(0, 0, 0, sums_at, hidden_at, hidden_at + 2 * AT_ONCE * padded * itemsize)
 
 
 def _layout(
@@ -255,8 +281,13 @@ def _layout(
     rows_at = padded * row
     sums_at = rows_at + -(-tile * n_outputs // lanes) * lanes * row
     hidden_at = sums_at + (n_outputs * block * 8 if additive else 0)
-    size = hidden_at + 2 * max(sizes) * at_once * itemsize + 64
-    return _Layout(block, tile, rows_at, sums_at, hidden_at, size)
+    size = hidden_at + 2 * max(sizes) * at_once * itemsize
+    return _sized(block, tile, rows_at, sums_at, hidden_at, size)
+
+
+def _sized(block: int, tile: int, rows_at: int, sums_at: int, hidden_at: int, end: int) -> _Layout:
+    """Return the layout with a size in whole lines, one more for alignment and one for a flag."""
+    return _Layout(block, tile, rows_at, sums_at, hidden_at, -(-end // LINE) * LINE + 2 * LINE)
 
 
 @functools.cache
@@ -299,10 +330,8 @@ def _evaluate_in_parts(call: MlpCall, out: np.ndarray) -> None:
         part = call.part(*cuts).with_arrays(lambda x: np.require(x, dtype, ["C", "A"]))
         target = out[cuts[:2]] if call.additive else out[cuts]
         values = np.empty(target.shape, dtype)
-        whole = _one_piece(part.n_sets, part.n_samples)
-        _evaluate(
-            part._replace(dtype=dtype), values[:, :, None] if call.additive else values, whole
-        )
+        whole = _pieces(part.n_sets, part.n_samples, 1)
+        _evaluate(part.with_dtype(dtype), values[:, :, None] if call.additive else values, whole)
         rounded = values
         if call.dtype != dtype:
             rounded = np.empty(values.shape, call.dtype)

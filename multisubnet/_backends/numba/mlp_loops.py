@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import from_dtype, types
+from numba import from_dtype, njit, types
 
 from multisubnet._arithmetic.activation import program_of
 from multisubnet._backends.numba.jit import fingerprint, jit
-from multisubnet._backends.numba.lines import AT_ONCE
+from multisubnet._backends.numba.lines import AT_ONCE, LINE
+from multisubnet._backends.numba.llvm.atomics import replace, store
 from multisubnet._backends.numba.llvm.few_samples import evaluate_items
 from multisubnet._backends.numba.llvm.layers import Plan
 from multisubnet._backends.numba.llvm.networks import evaluate_network
+from multisubnet._backends.numba.llvm.pieces import hand_out, piece
 from multisubnet._backends.numba.llvm.transposes import (
     columns_of,
     fill,
@@ -22,10 +24,33 @@ from multisubnet._backends.numba.llvm.transposes import (
 )
 
 
-def _over_samples(plan: str, lanes: int, additive: bool):
-    """Return the function for a plan whose lanes are samples."""
+@njit
+def _claim(scratch, size):
+    """Claim one of the areas of `size` bytes, one per thread; return the address of its data.
 
-    def mlp(
+    An area begins with a line for a flag, which is not 0 while a thread uses the area.
+    """
+    begin = (scratch.ctypes.data + LINE - 1) // LINE * LINE
+    while True:
+        for i in range(len(scratch) // size):
+            if replace(begin + i * size, 0, 1):
+                return begin + i * size + LINE
+
+
+@njit
+def _leave(address):
+    """Release the area whose data is at an address."""
+    store(address - LINE, 0)
+
+
+@piece
+def mlp_over_samples(plan: str):
+    """Return the piece function for a plan whose lanes are samples."""
+    known = Plan.read(plan)
+    lanes, additive = known.lanes, known.additive
+
+    def mlp_piece(
+        index,
         samples,
         wiring,
         out,
@@ -33,31 +58,28 @@ def _over_samples(plan: str, lanes: int, additive: bool):
         parameters,
         intercept,
         has_intercept,
-        block,
-        tile,
-        rows_at,
-        sums_at,
-        hidden_at,
+        layout,
         pieces,
+        step,
         arrays,
     ):
-        """Write pieces of `out`: the sets first to last of the samples start to stop of each.
+        """Write `step` of `pieces`: the sets first to last of the samples start to stop of each.
 
         `samples` is (N or 1, B, F), `out` (N, B, S, P), or (N, B, 1, P) for sums; `block` samples
-        and `tile` networks are processed together. `scratch` has, starting at a multiple of a line,
-        a row of the block for each feature; from `rows_at` on, one for each output of a tile; from
-        `sums_at` on, in float64, one for each output of a network; from `hidden_at` on, hidden
-        values.
+        and `tile` networks are processed together. Scratch memory has a row of the block for each
+        feature; from `rows_at` on, one for each output of a tile; from `sums_at` on, in float64,
+        one for each output of a network; from `hidden_at` on, hidden values.
         """
+        block, tile, rows_at, sums_at, hidden_at, size = layout
         itemsize = out.itemsize
         row = block * itemsize
         n_features = samples.shape[2]
         n_subnets, n_outputs = wiring.shape[0], out.shape[3]
-        features = (scratch.ctypes.data + 63) // 64 * 64
+        features = _claim(scratch, size)
         rows, sums, hidden = features + rows_at, features + sums_at, features + hidden_at
         own = samples.shape[0] > 1
-        for piece in range(len(pieces)):
-            first, last, start, stop = pieces[piece]
+        for number in range(index * step, min((index + 1) * step, len(pieces))):
+            first, last, start, stop = pieces[number]
             for b in range(start, stop, block):
                 n_samples = min(block, stop - b)
                 for n in range(first, last):
@@ -124,15 +146,20 @@ def _over_samples(plan: str, lanes: int, additive: bool):
                             out.strides[1],
                             lanes,
                         )
+        _leave(features)
 
-    return mlp
+    return mlp_piece
 
 
-def _over_units(plan: str, vectors: int, additive: bool):
-    """Return the function for a plan whose lanes are units."""
+@piece
+def mlp_over_units(plan: str):
+    """Return the piece function for a plan whose lanes are units."""
+    known = Plan.read(plan)
+    vectors, additive = known.vectors, known.additive
     length = 1 + 2 * vectors  # of an item
 
-    def mlp(
+    def mlp_piece(
+        index,
         samples,
         wiring,
         out,
@@ -140,30 +167,29 @@ def _over_units(plan: str, vectors: int, additive: bool):
         parameters,
         intercept,
         has_intercept,
-        block,
-        tile,
-        rows_at,
-        sums_at,
-        hidden_at,
+        layout,
         pieces,
+        step,
         arrays,
     ):
-        """Write pieces of `out`, like the function over samples.
+        """Write `step` of `pieces`, like the function over samples.
 
-        `scratch` has, starting at a multiple of a line, items; from `sums_at` on, a float64 for
-        each output of each sample of the items; from `hidden_at` on, hidden values.
+        Scratch memory has items; from `sums_at` on, a float64 for each output of each sample of
+        the items; from `hidden_at` on, hidden values.
         """
+        _, _, _, sums_at, hidden_at, size = layout
         n_subnets, n_outputs = wiring.shape[0], out.shape[3]
-        begin = -scratch.ctypes.data % 64
+        own_scratch = _claim(scratch, size)
+        begin = own_scratch - scratch.ctypes.data
         items = scratch[begin : begin + sums_at].view(np.int64)
         sums = scratch[begin + sums_at : begin + hidden_at].view(np.float64)
-        hidden = scratch.ctypes.data + begin + hidden_at
+        hidden = own_scratch + hidden_at
         own = samples.shape[0] > 1
         left = 0
-        for i in range(len(pieces)):
+        for i in range(index * step, min((index + 1) * step, len(pieces))):
             first, last, start, stop = pieces[i]
             left += (last - first) * ((stop - start + vectors - 1) // vectors)
-        piece = -1
+        number = index * step - 1
         n = last = b = start = stop = 0
         while left > 0:
             for i in range(AT_ONCE // vectors):
@@ -175,8 +201,8 @@ def _over_units(plan: str, vectors: int, additive: bool):
                 if b >= stop:
                     n, b = n + 1, start
                     if n >= last:
-                        piece += 1
-                        n, last, start, stop = pieces[piece]
+                        number += 1
+                        n, last, start, stop = pieces[number]
                         b = start
                 items[i * length] = n
                 for j in range(vectors):
@@ -215,6 +241,52 @@ def _over_units(plan: str, vectors: int, additive: bool):
                 for i in range(AT_ONCE):
                     target = items[i // vectors * length + 1 + vectors + i % vectors]
                     narrow(out, sums.ctypes.data + i * n_outputs * 8, target, n_outputs)
+        _leave(own_scratch)
+
+    return mlp_piece
+
+
+def _handing_out(what: str):
+    def mlp(
+        pool,
+        n_pieces,
+        seats,
+        samples,
+        wiring,
+        out,
+        scratch,
+        parameters,
+        intercept,
+        has_intercept,
+        layout,
+        pieces,
+        step,
+        arrays,
+    ):
+        """Write all `pieces` of `out`, `step` per task; `scratch` has an area per thread."""
+        size = layout[5]
+        begin = (scratch.ctypes.data + LINE - 1) // LINE * LINE
+        for i in range(len(scratch) // size):
+            store(begin + i * size, 0)
+        hand_out(
+            pool,
+            n_pieces,
+            seats,
+            what,
+            (
+                samples,
+                wiring,
+                out,
+                scratch,
+                parameters,
+                intercept,
+                has_intercept,
+                layout,
+                pieces,
+                step,
+                arrays,
+            ),
+        )
 
     return mlp
 
@@ -223,10 +295,7 @@ def compile_mlp(plan: Plan, dtype: np.dtype) -> Any:
     """Return the function for a plan and a dtype, float32 or float64."""
     programs = [program_of(key, dtype) for key in plan.activations if key != "linear"]
     text = f"{plan} {fingerprint(*programs)}"
-    if plan.lanes_are_units:
-        function = _over_units(text, plan.vectors, plan.additive)
-    else:
-        function = _over_samples(text, plan.lanes, plan.additive)
+    maker = mlp_over_units if plan.lanes_are_units else mlp_over_samples
     scalar = from_dtype(dtype)
     arrays = []
     for biased in plan.biased:
@@ -234,6 +303,7 @@ def compile_mlp(plan: Plan, dtype: np.dtype) -> Any:
         if biased:
             arrays.append(types.Array(scalar, 3, "C", readonly=True))
     signature = types.void(
+        *[types.intp] * 3,
         types.Array(scalar, 3, "A", readonly=True),
         types.Array(types.int64, 2, "C", readonly=True),
         types.Array(scalar, 4, "A"),
@@ -241,8 +311,9 @@ def compile_mlp(plan: Plan, dtype: np.dtype) -> Any:
         types.Array(types.float64, 1, "C", readonly=True),
         types.Array(scalar, 2, "C", readonly=True),
         types.boolean,
-        *[types.intp] * 5,
+        types.UniTuple(types.intp, 6),
         types.Array(types.int64, 2, "C", readonly=True),
+        types.intp,
         types.BaseTuple.from_types(arrays),
     )
-    return jit(function, signature)
+    return jit(_handing_out(f"{maker.__name__} {text}"), signature)
