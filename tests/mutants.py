@@ -501,8 +501,8 @@ MUTANTS = [
     Mutant(
         "units after the last whole vector left out, where lanes are units",
         "multisubnet/_backends/numba/llvm/few_samples.py",
-        "            k += width\n",
-        "            k += width + (width == 2)\n",
+        "if n_out >> bit & 1]",
+        "if n_out >> bit & 1 and bit != 1]",
         "test_mlp.py::test_few_samples_of_each_set",
     ),
     Mutant(

@@ -241,7 +241,7 @@ def test_into_out_that_overlaps_an_operand(shift, operand, additive):
 
 @pytest.mark.parametrize(
     ("sizes", "dtype", "additive"),
-    [((9, 70, 3), "float64", False), ((2, 20, 23, 1), "float32", True)],
+    [((9, 70, 31), "float64", False), ((2, 20, 23, 1), "float32", True)],
 )
 def test_few_samples_of_each_set(sizes, dtype, additive):
     # Lanes are units: vectors of all lengths, with and without loops, leftover items.

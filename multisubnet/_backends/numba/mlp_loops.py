@@ -38,6 +38,14 @@ def _claim(scratch, size):
 
 
 @njit
+def _next_places(arrays, n, s, n_subnets):
+    """Return the addresses of the weights and biases of the next network."""
+    if s + 1 < n_subnets:
+        return places_of(arrays, n, s + 1)
+    return places_of(arrays, n + 1, 0)
+
+
+@njit
 def _leave(address):
     """Release the area whose data is at an address."""
     store(address - LINE, 0)
@@ -110,6 +118,7 @@ def mlp_over_samples(plan: str):
                                 wiring.ctypes.data + s * wiring.strides[0],
                                 row,
                                 places_of(arrays, n, s),
+                                _next_places(arrays, n, s, n_subnets),
                                 parameters.ctypes.data,
                                 hidden,
                                 sums,
@@ -130,6 +139,7 @@ def mlp_over_samples(plan: str):
                                 wiring.ctypes.data + (s + i) * wiring.strides[0],
                                 row,
                                 places_of(arrays, n, s + i),
+                                _next_places(arrays, n, s + i, n_subnets),
                                 parameters.ctypes.data,
                                 hidden,
                                 rows + i * n_outputs * row,

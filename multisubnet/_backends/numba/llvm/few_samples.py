@@ -23,7 +23,7 @@ from multisubnet._backends.numba.llvm.transposes import emit_places
 from multisubnet._backends.numba.llvm.vectors import INT64, emit_splat
 
 _STRAIGHT = 32  # vectors of weights of a layer; more need a loop over inputs
-_CHUNKS = 4  # whole vectors of units; more need a loop over them
+_CHUNKS = 4  # vectors of units that are summed together
 
 
 @intrinsic(prefer_literal=True)
@@ -145,46 +145,58 @@ class _Items(LayerEmitter):
         A row is one of all samples evaluated together, and k the first unit of a vector.
         """
         lanes, n_out = self.plan.lanes, self.plan.sizes[number + 1]
-        whole = n_out // lanes * lanes
-        if whole > _CHUNKS * lanes:
-            step, stop = INT64(lanes), INT64(whole)
+        group = _CHUNKS * lanes
+        done = n_out // group * group if n_out >= 2 * group else 0
+        if done:
+            step, stop = INT64(group), INT64(done)
             with cgutils.for_range_slice(self.builder, INT64(0), stop, step, INT64) as (k, _):
-                self._chunk(number, k, lanes, values, write, weights, biases, activate)
-            k = whole
-        else:
-            k = 0
-        while k < n_out:
-            width = min(lanes, 1 << (n_out - k).bit_length() - 1)
-            self._chunk(number, k, width, values, write, weights, biases, activate)
-            k += width
+                widths = [lanes] * _CHUNKS
+                self._chunks(number, k, widths, values, write, weights, biases, activate)
+        widths = [lanes] * ((n_out - done) // lanes)
+        widths += [1 << bit for bit in reversed(range(lanes.bit_length() - 1)) if n_out >> bit & 1]
+        for i in range(0, len(widths), _CHUNKS):
+            some = widths[i : i + _CHUNKS]
+            k = done + sum(widths[:i])
+            self._chunks(number, k, some, values, write, weights, biases, activate)
 
-    def _chunk(self, number, k, width, values, write, weights, biases, activate):
-        """Emit `width` units of a layer, starting at unit k, for all rows."""
+    def _chunks(self, number, k, widths, values, write, weights, biases, activate):
+        """Emit units of a layer in vectors of these widths, starting at unit k, for all rows."""
         builder, vectors = self.builder, self.plan.vectors
         n_in, n_out = self.plan.sizes[number : number + 2]
-        vector = ir.VectorType(self.real, width)
+        kinds = [ir.VectorType(self.real, width) for width in widths]
+        begins = [sum(widths[:i]) * self.itemsize for i in range(len(widths))]
         row_bytes = n_out * self.itemsize
         firsts = [self.offset(at, (k, self.itemsize)) for at in weights.now]
         later = weights.later
-        prefetches = not isinstance(k, ir.Value) and k == 0
+
+        def load(at):
+            """Return the vectors that begin at an address."""
+            places = [self.offset(at, (1, begin)) for begin in begins]
+            return [self.load(place, kind) for place, kind in zip(places, kinds, strict=True)]
 
         def sums_of(items):
-            """Return the sums of some items."""
+            """Return the sums of some items, row by row."""
 
             def add_input(i, sums):
                 products = []
                 for item in items:
-                    at = self.offset(firsts[item], (i, row_bytes))
-                    w = self.load(at, vector)
-                    if prefetches and not isinstance(i, ir.Value):
+                    found = load(self.offset(firsts[item], (i, row_bytes)))
+                    if isinstance(i, ir.Value):
+                        at = self.offset(later[item], (i, row_bytes), (k, self.itemsize))
+                        for begin in range(0, sum(widths) * self.itemsize, LINE):
+                            self.prefetch(self.offset(at, (begin, 1)))
+                    elif not isinstance(k, ir.Value) and k == 0:
                         for line in range(
                             -(-i * row_bytes // LINE), -(-(i + 1) * row_bytes // LINE)
                         ):
                             self.prefetch(self.offset(later[item], (line, LINE)))
                     for row in range(item * vectors, (item + 1) * vectors):
                         at = builder.inttoptr(values(row, i), self.real.as_pointer())
-                        h = emit_splat(builder, builder.load(at, align=self.itemsize), vector)
-                        products.append(builder.fmul(h, w))
+                        h = builder.load(at, align=self.itemsize)
+                        spread = {
+                            kind: emit_splat(builder, h, kind) for kind in dict.fromkeys(kinds)
+                        }
+                        products += [builder.fmul(spread[w.type], w) for w in found]
                 if sums is None:
                     return products
                 return [builder.fadd(x, product) for x, product in zip(sums, products, strict=True)]
@@ -193,11 +205,11 @@ class _Items(LayerEmitter):
                 sums, begin = add_input(0, None), 1
             else:
                 of_items = [self.offset(biases.now[item], (k, self.itemsize)) for item in items]
-                sums = [b for at in of_items for b in [self.load(at, vector)] * vectors]
+                sums = [b for at in of_items for b in load(at) * vectors]
                 begin = 0
             return self.add_inputs(sums, begin, n_in, is_straight, add_input)
 
-        if prefetches and biases is not None:
+        if biases is not None and not isinstance(k, ir.Value) and k == 0:
             for at in biases.later:
                 self.prefetch(at)
         is_straight = n_in * -(-n_out // self.plan.lanes) <= _STRAIGHT
@@ -205,8 +217,10 @@ class _Items(LayerEmitter):
         # Item by item, so that memory is prefetched; a loop needs sums that do not wait.
         groups = [[item] for item in every] if is_straight else [every]
         sums = [total for items in groups for total in sums_of(items)]
-        for row, values_of_row in enumerate(activate(sums)):
-            write(row, k, values_of_row)
+        for i, begin in enumerate(begins):
+            for row, vector in enumerate(activate(sums[i :: len(begins)])):
+                at = begin // self.itemsize
+                write(row, builder.add(k, INT64(at)) if isinstance(k, ir.Value) else k + at, vector)
 
     def _load_word(self, at):
         return self.builder.load(self.builder.inttoptr(at, INT64.as_pointer()), align=8)

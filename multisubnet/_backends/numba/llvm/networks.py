@@ -10,11 +10,14 @@ No operation has a fast-math flag, so nothing is contracted or reassociated.
 
 from __future__ import annotations
 
+import itertools
+
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
+from multisubnet._backends.numba.lines import LINE
 from multisubnet._backends.numba.llvm.layers import LayerEmitter, Plan
 from multisubnet._backends.numba.llvm.vectors import INT64, emit_load_splat
 
@@ -24,28 +27,29 @@ _STRAIGHT = 272  # products of a layer that are emitted without loops
 
 @intrinsic(prefer_literal=True)
 def evaluate_network(
-    typingctx, array, samples, wiring, row, places, parameters, hidden, out, n_samples, plan
+    typingctx, array, samples, wiring, row, places, later, parameters, hidden, out, n_samples, plan
 ):
     """Evaluate a network on some samples, in the dtype of `array`.
 
     `samples` is the address of rows of `row` bytes, one per feature, and `wiring` that of the
     numbers (int64) of the network's features; `places` are the addresses of its weights and biases,
-    layer by layer, `parameters` is that of the activations' parameters (float64), and `hidden` that
-    of scratch memory. Values are written to rows of `row` bytes at `out`, one per output. If the
-    plan is additive, they are added to rows of float64 of twice that length. Rows are written up to
-    a multiple of the tile's length.
+    layer by layer, and `later` the probable ones for the next call; `parameters` is that of the
+    activations' parameters (float64), and `hidden` that of scratch memory. Values are written to
+    rows of `row` bytes at `out`, one per output. If the plan is additive, they are added to rows of
+    float64 of twice that length. Rows are written up to a multiple of the tile's length.
     """
     dtype = array.dtype
     known = Plan.read(plan.literal_value)
 
     def codegen(context, builder, signature, arguments):
-        _, samples, wiring, row, places, parameters, hidden, out, n_samples, _ = arguments
+        _, samples, wiring, row, places, later, parameters, hidden, out, n_samples, _ = arguments
         emitter = _Network(builder, as_dtype(dtype), context.get_data_type(dtype), known)
         emitter.emit(
             samples,
             wiring,
             row,
             cgutils.unpack_tuple(builder, places),
+            cgutils.unpack_tuple(builder, later),
             parameters,
             hidden,
             out,
@@ -54,8 +58,9 @@ def evaluate_network(
         return context.get_dummy_value()
 
     address = types.intp
+    every = types.UniTuple(address, len(places))
     signature = types.void(
-        *(array, address, address, types.intp, types.UniTuple(address, len(places))),
+        *(array, address, address, types.intp, every, every),
         *(address, address, address, types.intp, plan),
     )
     return signature, codegen
@@ -69,10 +74,10 @@ class _Network(LayerEmitter):
         self.vector = ir.VectorType(real, plan.lanes)
         self.vector_bytes = plan.lanes * self.itemsize
 
-    def emit(self, samples, wiring, row, places, parameters, hidden, out, n_samples):
+    def emit(self, samples, wiring, row, places, later, parameters, hidden, out, n_samples):
         plan, builder = self.plan, self.builder
-        places = iter(places)
-        layers = [(next(places), next(places) if b else None) for b in plan.biased]
+        places = iter(zip(places, later, strict=True))
+        layers = [(next(places), next(places)[0] if b else None) for b in plan.biased]
         functions = [
             self.activation(key, parameters, number) for number, key in enumerate(plan.activations)
         ]
@@ -109,7 +114,10 @@ class _Network(LayerEmitter):
         return add if self.plan.additive else write
 
     def _layer(self, number, inputs, write, weight, bias, activate):
-        """Emit a layer: `inputs(i)` returns vectors, `write(k, vectors)` takes those of unit k."""
+        """Emit a layer: `inputs(i)` returns vectors, `write(k, vectors)` takes those of unit k.
+
+        `weight` has the address of the weights, and the probable one for the next call.
+        """
         n_in, n_out = self.plan.sizes[number : number + 2]
         if is_straight(n_in, n_out):
             for k in range(0, n_out, _UNITS):
@@ -128,11 +136,16 @@ class _Network(LayerEmitter):
     def _units(self, k, units, n_in, n_out, inputs, write, weight, bias, activate):
         """Emit some units of a layer, starting at unit k."""
         builder, vectors = self.builder, self.plan.vectors
+        weight, later = weight
         first = self.offset(weight, (k, self.itemsize))
         row = n_out * self.itemsize
+        later = self.offset(later, (k, n_in * self.itemsize))
+        turns = itertools.count()
 
         def add_input(i, sums):
             """Return the sums, unit by unit, with input i added."""
+            if next(turns) % (LINE // (_UNITS * self.itemsize)) == 0:
+                self.prefetch(self.offset(later, (i, _UNITS * self.itemsize)))
             found = inputs(i)
             is_known = not isinstance(i, ir.Value)
             at, begin = (first, i * row) if is_known else (self.offset(first, (i, row)), 0)
