@@ -66,6 +66,16 @@ html_title = "multisubnet"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_sidebars = {"changelog": []}  # one page, without others beside it
+html_theme_options = {
+    "icon_links": [
+        {
+            "name": "GitHub",
+            "url": "https://github.com/multisubnet/multisubnet",
+            "icon": "fa-brands fa-github",
+        }
+    ]
+}
 
 
 def without_last_blank_line(app, page, source):
