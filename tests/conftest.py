@@ -33,8 +33,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The number of problems that a property test draws by default. With fewer than four, `few` takes
-# only some of long parameter lists.
-EXAMPLES = int(os.environ.get("MULTISUBNET_TEST_EXAMPLES", "3"))
+# only some of long parameter lists. Two is the least: Hypothesis draws the simplest first.
+EXAMPLES = int(os.environ.get("MULTISUBNET_TEST_EXAMPLES", "2"))
 ALL_PARAMETERS = 4
 hypothesis.settings.register_profile(
     "multisubnet",
@@ -50,9 +50,15 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("multisubnet")
 
 
+def examples(share):
+    """Return the number of examples for a test that takes a share of the default, at least two."""
+    return max(int(EXAMPLES * share), 2)
+
+
 def few(values, count=3):
-    """Return some of the values, evenly spaced, with both ends; `make test-thorough` takes all."""
+    """Return evenly spaced values and both ends; half with two examples, all with four."""
     values = list(values)
+    count = max(count // 2, 2) if EXAMPLES == 2 else count
     if ALL_PARAMETERS <= EXAMPLES or len(values) <= count:
         return values
     return [values[i * (len(values) - 1) // (count - 1)] for i in range(count)]

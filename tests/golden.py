@@ -101,36 +101,50 @@ def digest_of_all(arrays: tuple[np.ndarray, ...]) -> str:
     return digest(np.concatenate([array.ravel() for array in arrays], dtype=float))
 
 
-def table(functions=ms) -> dict[str, str]:
-    """Return the hash of every case."""
-    return (
-        _of_affine(functions) | _of_sums(functions) | _of_mlp(functions) | _of_mlp_sums(functions)
-    )
+def table(functions=ms, names=None) -> dict[str, str]:
+    """Return the hashes of the cases with these names, or of all."""
+    return _table([_of_affine, _of_sums, _of_mlp, _of_mlp_sums], functions, names)
 
 
-def _of_affine(functions) -> dict[str, str]:
-    affine, hashes = functions.affine, {}
-    for dtype in DTYPES:
-        samples, weight, bias = operands(dtype)
-        hashes[f"affine {dtype}"] = digest(affine(samples, weight, bias))
-        hashes[f"affine {dtype} without bias"] = digest(affine(samples, weight))
-    for dtypes in ("float32 int8 float16", "uint8 int64 bool", "complex64 float64 int32"):
-        arrays = [operands(d)[i] for i, d in enumerate(dtypes.split())]
-        hashes[f"affine {dtypes}"] = digest(affine(*arrays))
-    for activation in ACTIVATIONS:
-        for dtype in ("int16", "float16", "float32", "float64"):
-            result = affine(*operands(dtype), activation=activation)
-            hashes[f"affine {dtype} {activation!r}"] = digest(result)
-    for dtype in ("int16", "float16", "float32", "complex64"):
-        samples, weight, bias = operands(dtype)
-        index = np.arange(len(samples)) ** 2 % (len(weight) + 2)  # some are out of range
-        result = functions.affine_select(samples, weight, bias, index, check=False)
-        hashes[f"affine_select {dtype}"] = digest(result)
+def table_of_bfloat16(functions=ms, names=None) -> dict[str, str]:
+    """Return the hashes of cases of bfloat16, which need ml_dtypes."""
+    return _table([_of_bfloat16], functions, names)
+
+
+def _table(groups, functions, names) -> dict[str, str]:
+    hashes = {}
+
+    def case(name: str, find, *args, **options) -> None:
+        if names is None or name in names:
+            found = find(*args, **options)
+            hashes[name] = digest(found) if isinstance(found, np.ndarray) else digest_of_all(found)
+
+    for group in groups:
+        group(functions, case)
     return hashes
 
 
-def _of_mlp(functions) -> dict[str, str]:
-    hashes = {}
+def _of_affine(functions, case) -> None:
+    affine = functions.affine
+    for dtype in DTYPES:
+        samples, weight, bias = operands(dtype)
+        case(f"affine {dtype}", affine, samples, weight, bias)
+        case(f"affine {dtype} without bias", affine, samples, weight)
+    for dtypes in ("float32 int8 float16", "uint8 int64 bool", "complex64 float64 int32"):
+        arrays = [operands(d)[i] for i, d in enumerate(dtypes.split())]
+        case(f"affine {dtypes}", affine, *arrays)
+    for dtype in ("int16", "float16", "float32", "float64"):
+        arrays = operands(dtype)
+        for activation in ACTIVATIONS:
+            case(f"affine {dtype} {activation!r}", affine, *arrays, activation=activation)
+    for dtype in ("int16", "float16", "float32", "complex64"):
+        samples, weight, bias = operands(dtype)
+        index = np.arange(len(samples)) ** 2 % (len(weight) + 2)  # some are out of range
+        arrays = samples, weight, bias, index
+        case(f"affine_select {dtype}", functions.affine_select, *arrays, check=False)
+
+
+def _of_mlp(functions, case) -> None:
     for dtype in ("float16", "float32", "float64"):
         n_sets, n_subnets, sizes = 5, 7, (2, 9, 16, 3)
         shapes = [(37, 6), (n_sets, 3)]
@@ -145,18 +159,14 @@ def _of_mlp(functions) -> dict[str, str]:
             options = {"activation": activation, "output_activation": "sigmoid", "inputs": inputs}
             name = f"{dtype} {activation}"
             sums = options | {"additive": True, "intercept": intercept}
-            hashes[f"mlp {name}"] = digest(functions.mlp(samples, layers, **options))
-            hashes[f"mlp {name} additive"] = digest(functions.mlp(samples, layers, **sums))
-            found = functions.mlp_select(samples, layers, index, **options, check=False)
-            hashes[f"mlp_select {name}"] = digest(found)
-            found = functions.mlp_stats(samples, layers, **options)
-            hashes[f"mlp_stats {name}"] = digest_of_all(found)
-    return hashes
+            case(f"mlp {name}", functions.mlp, samples, layers, **options)
+            case(f"mlp {name} additive", functions.mlp, samples, layers, **sums)
+            select = functools.partial(functions.mlp_select, check=False)
+            case(f"mlp_select {name}", select, samples, layers, index, **options)
+            case(f"mlp_stats {name}", functions.mlp_stats, samples, layers, **options)
 
 
-def _of_mlp_sums(functions) -> dict[str, str]:
-    hashes = {}
-
+def _of_mlp_sums(functions, case) -> None:
     def networks(dtype, n_sets, n_subnets, n_samples, sizes):
         shapes = [(n_samples, 6), (n_sets, sizes[-1]), (n_samples,), (n_samples, n_subnets)]
         shapes += [(n_samples, n_subnets, sizes[-1])]
@@ -168,77 +178,84 @@ def _of_mlp_sums(functions) -> dict[str, str]:
 
     def flat(result):
         arrays = [x for layer in result[1] or () for x in layer if x is not None]
-        return digest_of_all([x for x in (result[0], *arrays, result[2]) if x is not None])
+        return [x for x in (result[0], *arrays, result[2]) if x is not None]
+
+    def judge(*args, **options):
+        with mock.patch.object(loss_problem, "check_targets"):
+            return flat(functions.mlp_mean_loss_and_grad(*args, **options))
+
+    def vjp(*args, **options):
+        return flat(functions.mlp_vjp(*args, **options))
 
     for dtype in ("float16", "float32", "float64"):
         sizes = 2, 5, 4, 3
         samples, layers, targets, intercept, factors, _ = networks(dtype, 5, 7, 100, sizes)
         layers[1] = layers[1][0]  # without a bias
-        options = {"inputs": np.arange(14).reshape(7, 2) ** 2 % 6, "sample_weight": abs(factors)}
+        options = {"inputs": np.arange(14).reshape(7, 2) ** 2 % 6}
         numbers = (np.arange(700) ** 2 % 3).reshape(100, 7)
-        for loss, wanted in [
-            *((loss, targets) for loss in LOSSES),
-            (CATEGORICAL, numbers),
-        ]:
-            activations = {"activation": ("relu", "tanh"), "loss": loss}
-            activations["output_activation"] = ACTIVATION_OF.get(loss)
-            with mock.patch.object(loss_problem, "check_targets"):
-                find = functools.partial(functions.mlp_mean_loss_and_grad, samples, layers)
-                name = f"mlp_mean_loss_and_grad {dtype} {loss}"
-                hashes[name] = flat(find(wanted, **options, **activations))
-                added = {"additive": True, "intercept": intercept}
-                found = find(wanted[:, 0], **options, **activations, **added)
-                hashes[f"{name} additive"] = flat(found)
+        for loss, wanted in [*((loss, targets) for loss in LOSSES), (CATEGORICAL, numbers)]:
+            to_judge = options | {
+                "activation": ("relu", "tanh"),
+                "output_activation": ACTIVATION_OF.get(loss),
+                "loss": loss,
+                "sample_weight": abs(factors),
+            }
+            name = f"mlp_mean_loss_and_grad {dtype} {loss}"
+            case(name, judge, samples, layers, wanted, **to_judge)
+            added = to_judge | {"additive": True, "intercept": intercept}
+            case(f"{name} additive", judge, samples, layers, wanted[:, 0], **added)
         cotangent, own = moderate(dtype, (5, 100, 7, 3), (5, 100, 6))
-        options = {"inputs": options["inputs"], "activation": "silu"}
+        options["activation"] = "silu"
         for name, array in {"shared": samples, "own": own}.items():
-            found = functions.mlp_vjp(array, layers, cotangent, **options)
-            hashes[f"mlp_vjp {dtype} {name} samples"] = flat(found)
+            case(f"mlp_vjp {dtype} {name} samples", vjp, array, layers, cotangent, **options)
     for n_sets, n_samples in [(3, 13_001), (40, 300)]:  # several blocks; many sets
         samples, layers, _, _, _, targets = networks("float32", n_sets, 6, n_samples, (1, 9, 1))
-        for per in (False, True):
-            found = functions.mlp_mean_loss_and_grad(samples, layers, targets, per_subnetwork=per)
-            name = f"mlp_mean_loss_and_grad of {n_sets} sets and {n_samples} samples"
-            hashes[f"{name}, per network" if per else name] = flat(found)
-    return hashes
+        name = f"mlp_mean_loss_and_grad of {n_sets} sets and {n_samples} samples"
+        case(name, judge, samples, layers, targets)
+        case(f"{name}, per network", judge, samples, layers, targets, per_subnetwork=True)
 
 
-def table_of_bfloat16(functions=ms) -> dict[str, str]:
-    """Return the hash of every bfloat16 case (needs ml_dtypes); results are in float32."""
-    hashes = {}
+def _of_bfloat16(functions, case) -> None:
     samples, weight, bias = of_bfloat16(operands("float32"))
     integers, halves = operands("int8")[1], operands("float16")[2]
 
-    def note(name: str, result: np.ndarray) -> None:
-        assert result.dtype == weight.dtype
-        hashes[f"{name} bfloat16"] = digest(result.astype(np.float32))
+    def note(name: str, find, *args, **options) -> None:
+        def of_float32():
+            found = find(*args, **options)
+            assert found.dtype == weight.dtype
+            return found.astype(np.float32)
 
-    note("affine", functions.affine(samples, weight, bias))
-    note("affine without bias", functions.affine(samples, weight))
-    note("affine of int8 weights", functions.affine(samples, integers, bias))
+        case(f"{name} bfloat16", of_float32)
+
+    note("affine", functions.affine, samples, weight, bias)
+    note("affine without bias", functions.affine, samples, weight)
+    note("affine of int8 weights", functions.affine, samples, integers, bias)
     for activation in ACTIVATIONS:
-        result = functions.affine(samples, weight, bias, activation=activation)
-        note(f"affine {activation!r}", result)
+        name = f"affine {activation!r}"
+        note(name, functions.affine, samples, weight, bias, activation=activation)
     index = np.arange(len(samples)) ** 2 % (len(weight) + 2)  # some are out of range
-    note("affine_select", functions.affine_select(samples, weight, bias, index, check=False))
+    note("affine_select", functions.affine_select, samples, weight, bias, index, check=False)
     for dtype in ("int32", "float64"):
         out = np.empty((11, 37, 53), weight.dtype)
-        note(f"affine {dtype} into", functions.affine(*operands(dtype), out=out))
-    hashes["affine bfloat16 bfloat16 float16"] = digest(functions.affine(samples, weight, halves))
+        note(f"affine {dtype} into", functions.affine, *operands(dtype), out=out)
+    case("affine bfloat16 bfloat16 float16", functions.affine, samples, weight, halves)
 
     few = of_bfloat16(moderate("float32", (11, 13), (11, 13), (100, 13), (100, 13), (100,)))
     for loss, activation in [("huber", "tanh"), ("squared_error", None)]:
-        found = _judgement(functions, few, True, loss, activation)
-        hashes[f"mean_loss_and_grad bfloat16 weighted {loss} {activation}"] = found
+        name = f"mean_loss_and_grad bfloat16 weighted {loss} {activation}"
+        case(name, _judgement, functions, few, True, loss, activation)
 
     weight, bias, samples, targets = of_bfloat16(
         moderate("float32", (5, 3, 1, 4), (5, 3, 4), (100, 3), (100, 3, 4))
     )
-    found = functions.mlp_mean_loss_and_grad(
-        samples, [(weight, bias)], targets, output_activation="tanh"
-    )
-    hashes["mlp_mean_loss_and_grad bfloat16"] = digest_of_all([found[0], *found[1][0]])
-    return hashes
+
+    def of_networks():
+        layers = [(weight, bias)]
+        options = {"output_activation": "tanh"}
+        found = functions.mlp_mean_loss_and_grad(samples, layers, targets, **options)
+        return found[0], *found[1][0]
+
+    case("mlp_mean_loss_and_grad bfloat16", of_networks)
 
 
 def of_bfloat16(arrays: list[np.ndarray]) -> list[np.ndarray]:
@@ -247,8 +264,7 @@ def of_bfloat16(arrays: list[np.ndarray]) -> list[np.ndarray]:
     return [x.view("bfloat16") for x in bits]
 
 
-def _of_sums(functions) -> dict[str, str]:
-    hashes = {}
+def _of_sums(functions, case) -> None:
     for dtype in ("float32", "float64"):
         few = moderate(dtype, (11, 13), (11, 13), (100, 13), (100, 13), (100,))
         many = moderate(
@@ -259,30 +275,29 @@ def _of_sums(functions) -> dict[str, str]:
             name = f"{dtype} weighted" if weighted else dtype
             for loss in LOSSES:
                 activation = ACTIVATION_OF.get(loss, "tanh")
-                found = _judgement(functions, few, weighted, loss, activation)
-                hashes[f"mean_loss_and_grad {name} {loss} {activation}"] = found
+                full = f"mean_loss_and_grad {name} {loss} {activation}"
+                case(full, _judgement, functions, few, weighted, loss, activation)
             for loss, activation in [("huber", "tanh"), ("squared_error", None)]:
-                found = _judgement(functions, many, weighted, loss, activation)
-                hashes[f"mean_loss_and_grad {name} {loss} {activation} of many samples"] = found
+                full = f"mean_loss_and_grad {name} {loss} {activation} of many samples"
+                case(full, _judgement, functions, many, weighted, loss, activation)
             options = {"activation": "tanh", "statistics": ("mean", "var", "std")}
             options["set_weight"] = abs(weight[:, 0]) if weighted else None
-            found = functions.affine_stats(samples, weight, bias, **options)
-            hashes[f"affine_stats {name}"] = digest_of_all(found)
+            arrays = samples, weight, bias
+            case(f"affine_stats {name}", functions.affine_stats, *arrays, **options)
         own, cotangent = moderate(dtype, (11, 100, 13), (11, 100, 13))
         for name, array in {"shared": samples, "own": own}.items():
-            found = functions.affine_vjp(array, weight, bias, cotangent, activation="gelu")
-            hashes[f"affine_vjp {dtype} {name} samples"] = digest_of_all(found)
-    return hashes
+            arrays = array, weight, bias, cotangent
+            name = f"affine_vjp {dtype} {name} samples"
+            case(name, functions.affine_vjp, *arrays, activation="gelu")
 
 
-def _judgement(functions, data, weighted, loss, activation) -> str:
+def _judgement(functions, data, weighted, loss, activation) -> tuple[np.ndarray, ...]:
     weight, bias, samples, targets, factors = data
     options = {"loss": loss, "activation": activation}
     options["sample_weight"] = abs(factors) if weighted else None
     # These bits predate the check of targets.
     with mock.patch.object(loss_problem, "check_targets"):
-        found = functions.mean_loss_and_grad(samples, weight, bias, targets, **options)
-    return digest_of_all(found)
+        return functions.mean_loss_and_grad(samples, weight, bias, targets, **options)
 
 
 if __name__ == "__main__":

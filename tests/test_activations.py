@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tiles
 import truth
-from conftest import EXAMPLES, few
+from conftest import examples, few
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,7 +49,7 @@ def test_each_name_has_a_recipe():
 
 
 @pytest.mark.parametrize("name", few(RECIPES, 8))
-@settings(max_examples=max(EXAMPLES // 4, min(EXAMPLES, 5)))
+@settings(max_examples=examples(1 / 4))
 @given(data=st.data(), mixed=st.booleans(), special=st.booleans(), set_axis=st.integers(0, 1))
 def test_agreement(backend, name, data, mixed, special, set_axis):
     problem = data.draw(problems(dtypes=REAL, mixed_dtypes=mixed, special_values=special))
@@ -77,7 +77,7 @@ def test_agreement_over_the_whole_range(backend, activation, dtype):
     assert_same_bits(at(backend, activation, x), formula.activated(x, activation))
 
 
-@settings(max_examples=max(EXAMPLES // 2, 1))
+@settings(max_examples=examples(1 / 2))
 @given(
     problem=problems(dtypes=REAL, max_sets=40, max_samples=70, max_features=300),
     activation=activations(names=["tanh", "leaky_relu", "relu6"]),

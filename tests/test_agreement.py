@@ -6,7 +6,7 @@ import formula
 import numpy as np
 import pytest
 import tiles
-from conftest import EXAMPLES
+from conftest import EXAMPLES, examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -37,7 +37,7 @@ def test_affine(backend, problem, set_axis):
     assert_same_bits(result, formula.affine(*problem, set_axis=set_axis))
 
 
-@settings(max_examples=max(EXAMPLES // 2, 1))
+@settings(max_examples=examples(1 / 2))
 @given(
     problem=problems(max_sets=40, max_samples=70, max_features=300),
     set_axis=set_axes,

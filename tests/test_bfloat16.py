@@ -7,7 +7,7 @@ import sys
 import formula
 import numpy as np
 import pytest
-from conftest import EXAMPLES, few, problems_of_sums
+from conftest import EXAMPLES, examples, few, problems_of_sums
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from test_losses import Case, assert_all_same_bits, judgements
@@ -45,14 +45,14 @@ def test_affine(backend, problem, set_axis):
     assert_same_bits(result, formula.affine(*problem, set_axis=set_axis))
 
 
-@settings(max_examples=max(EXAMPLES // 4, 1))
+@settings(max_examples=examples(1 / 4))
 @given(problem=problems(dtypes=["bfloat16"], max_sets=40, max_samples=70, max_features=300))
 def test_affine_past_every_block(backend, problem):
     assert_same_bits(backend(*problem), formula.affine(*problem))
 
 
 @pytest.mark.parametrize("name", few(RECIPES, 4))
-@settings(max_examples=max(EXAMPLES // 10, 3))
+@settings(max_examples=examples(1 / 10))
 @given(data=st.data())
 def test_affine_with_an_activation(backend, name, data):
     problem = data.draw(narrow | problems(dtypes=[*NARROW, "float16", "int16"], mixed_dtypes=True))
@@ -147,7 +147,7 @@ def test_integers_are_rounded_once(backend, dtype, data):
     ],
     ids=lambda case: case.loss,
 )
-@settings(max_examples=max(EXAMPLES // 8, 2))
+@settings(max_examples=examples(1 / 8))
 @given(data=st.data(), dtypes=st.sampled_from([["bfloat16"], ["bfloat16", "float16", "int8"]]))
 def test_losses(backend, case, special_values, data, dtypes):
     drawn = judgements(case, dtypes=dtypes, special_values=special_values)
@@ -157,7 +157,7 @@ def test_losses(backend, case, special_values, data, dtypes):
     assert_all_same_bits(result, formula.mean_loss_and_grad(*operands, **options))
 
 
-@settings(max_examples=max(EXAMPLES // 4, 2))
+@settings(max_examples=examples(1 / 4))
 @given(data=st.data(), dtypes=st.sampled_from([["bfloat16"], ["bfloat16", "float32", "bool"]]))
 def test_vjp(backend, data, dtypes):
     case = CaseOfVjp("elu", "", data.draw(st.sampled_from([2, 3])), OPERANDS)
@@ -166,7 +166,7 @@ def test_vjp(backend, data, dtypes):
     assert_all_same_bits(result, formula.affine_vjp(*operands, **options))
 
 
-@settings(max_examples=max(EXAMPLES // 8, 2))
+@settings(max_examples=examples(1 / 8))
 @given(problem=problems_of_sums(["bfloat16"]))
 def test_stats(backend, problem):
     result = backend.affine_stats(*problem, activation="tanh")

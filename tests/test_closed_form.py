@@ -10,7 +10,7 @@ import formula
 import numpy as np
 import pytest
 import tiles
-from conftest import EXAMPLES
+from conftest import EXAMPLES, examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_losses import (
@@ -42,26 +42,26 @@ def assert_agreement(backend, operands, options):
 
 
 @pytest.mark.parametrize("special_values", [False, True])
-@settings(max_examples=max(EXAMPLES // 2, 2))
+@settings(max_examples=examples(1 / 2))
 @given(data=st.data(), case=SOME)
 def test_agreement(backend, special_values, data, case):
     assert_agreement(backend, *data.draw(judgements(case, special_values=special_values)))
 
 
-@settings(max_examples=max(EXAMPLES // 4, 2))
+@settings(max_examples=examples(1 / 4))
 @given(data=st.data(), case=SOME, dtypes=st.sampled_from([["float16", "float32"], REALS]))
 def test_agreement_of_mixed_dtypes(backend, data, case, dtypes):
     assert_agreement(backend, *data.draw(judgements(case, dtypes=dtypes)))
 
 
-@settings(max_examples=max(EXAMPLES // 20, 2))
+@settings(max_examples=examples(1 / 20))
 @given(data=st.data(), case=SOME)
 def test_agreement_over_several_blocks(backend, data, case):
     operands, options = data.draw(judgements(case, shapes=several_blocks))
     assert_agreement(backend, operands, options)
 
 
-@settings(max_examples=max(EXAMPLES // 4, 2))
+@settings(max_examples=examples(1 / 4))
 @given(data=st.data(), case=SOME)
 def test_agreement_for_any_division_into_pieces(backend, data, case):
     operands, options = data.draw(judgements(case))

@@ -9,7 +9,7 @@ import formula
 import numpy as np
 import pytest
 import tiles
-from conftest import EXAMPLES, few, labels, normals, problems_of_sums, shape_of
+from conftest import examples, few, labels, normals, problems_of_sums, shape_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_inputs import peak
@@ -88,7 +88,7 @@ def assert_all_same_bits(actual, desired):
 
 @pytest.mark.parametrize("special_values", [False, True])
 @pytest.mark.parametrize("case", few(CASES, 9), ids=lambda case: f"{case.loss}-{case.dtype}")
-@settings(max_examples=max(EXAMPLES // 10, 2))
+@settings(max_examples=examples(1 / 10))
 @given(data=st.data())
 def test_agreement(backend, case, special_values, data):
     operands, options = data.draw(judgements(case, special_values=special_values))
@@ -97,7 +97,7 @@ def test_agreement(backend, case, special_values, data):
 
 
 @pytest.mark.parametrize("case", few(ONE_OF_EACH_LOSS, 4), ids=lambda case: case.loss)
-@settings(max_examples=max(EXAMPLES // 20, 2))
+@settings(max_examples=examples(1 / 20))
 @given(data=st.data())
 def test_the_loss_alone_is_that_beside_the_gradient(backend, case, data):
     operands, options = data.draw(judgements(case))
@@ -105,7 +105,7 @@ def test_the_loss_alone_is_that_beside_the_gradient(backend, case, data):
     assert_same_bits(backend.mean_loss(*operands, **options), beside)
 
 
-@settings(max_examples=max(EXAMPLES // 2, 2))
+@settings(max_examples=examples(1 / 2))
 @given(data=st.data(), dtypes=st.sampled_from([["float16", "float32"], REALS]))
 def test_agreement_of_mixed_dtypes(backend, data, dtypes):
     # Labels do not promote float32 work to float64.
@@ -120,7 +120,7 @@ several_blocks = st.tuples(
 )
 
 
-@settings(max_examples=max(EXAMPLES // 20, 2))
+@settings(max_examples=examples(1 / 20))
 @given(data=st.data(), case=st.sampled_from(CASES[:4]))
 def test_agreement_over_several_blocks(backend, data, case):
     operands, options = data.draw(judgements(case, shapes=several_blocks))
@@ -136,7 +136,7 @@ def test_more_blocks_than_a_grid_has_rows(backend, rows):
     assert_all_same_bits(result, formula.mean_loss_and_grad(*operands, activation="tanh"))
 
 
-@settings(max_examples=max(EXAMPLES // 2, 2))
+@settings(max_examples=examples(1 / 2))
 @given(data=st.data(), case=st.sampled_from(CASES[:4]))
 def test_agreement_for_any_division_into_pieces(backend, data, case):
     operands, options = data.draw(judgements(case))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES, few
+from conftest import examples, few
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -142,7 +142,7 @@ def test_results_that_are_written_whole(tmp_path, end):
 # Any action at any limit.
 
 
-@settings(max_examples=max(EXAMPLES // 20, 3))
+@settings(max_examples=examples(1 / 20))
 @given(data=st.data())
 def test_anything_within_any_limit(tmp_path, data):
     n_features = data.draw(st.sampled_from([1, 7, 300, 4_000]))

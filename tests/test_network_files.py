@@ -6,8 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_cli import files  # noqa: F401 (a folder of its own, with x.npy, for each test)
 from test_mlp import REAL, networks
@@ -26,7 +25,6 @@ MANY = ms.WeightSets.from_layers(
 
 
 @given(problem=networks(REAL, mixed_dtypes=True), suffix=st.sampled_from(SUFFIXES))
-@settings(max_examples=max(EXAMPLES, 1))
 def test_networks_come_back_bit_for_bit(tmp_path, problem, suffix):
     sets, _, _ = sets_of(problem, np.asarray)
     path = tmp_path / f"sets{suffix}"
@@ -129,7 +127,6 @@ def test_a_changed_byte_is_reported(tmp_path):
 
 
 @given(problem=networks(REAL, special_values=False, samples_ndim=2), axis=st.sampled_from([0, 1]))
-@settings(max_examples=max(EXAMPLES, 1))
 def test_theta_round_trip(problem, axis):
     sets, _, _ = sets_of(problem, np.asarray)
     theta = sets.to_theta(axis=axis)

@@ -7,7 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES
+from conftest import examples
 from device import to_device
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,7 +58,6 @@ def sets_of(problem, moved):
     set_axis=st.sampled_from([0, 1]),
     rows=st.sampled_from([1, 3, 50]),
 )
-@settings(max_examples=max(EXAMPLES, 1))
 def test_predictions_are_those_of_mlp(moved, problem, set_axis, rows):
     sets, samples, values = sets_of(problem, moved)
     whole = on_host(values[set_axis])
@@ -81,7 +80,7 @@ def test_predictions_are_those_of_mlp(moved, problem, set_axis, rows):
 
 
 @given(data=st.data(), problem=networks(special_values=False, samples_ndim=2))
-@settings(max_examples=max(EXAMPLES // 2, 1))
+@settings(max_examples=examples(1 / 2))
 def test_some_sets_and_more_of_them(moved, data, problem):
     sets, samples, (values, _) = sets_of(problem, moved)
     n_sets = len(sets)
@@ -103,7 +102,7 @@ def test_some_sets_and_more_of_them(moved, data, problem):
     levels=st.lists(st.floats(0, 1), max_size=2),
     wide=st.booleans(),
 )
-@settings(max_examples=max(EXAMPLES // 2, 1))
+@settings(max_examples=examples(1 / 2))
 def test_statistics_are_of_predictions(moved, problem, levels, wide):
     sets, samples, _ = sets_of(problem, moved)
     working = np.float32 if np.result_type(*sets._arrays(), samples).char in "ef" else np.float64
@@ -273,7 +272,7 @@ def test_sets_that_cannot_be_joined(other, message):
 
 
 @given(problem=networks(["float32"], special_values=False, max_sets=6), per_feature=st.booleans())
-@settings(max_examples=max(EXAMPLES // 2, 1))
+@settings(max_examples=examples(1 / 2))
 def test_losses_are_those_of_mlp(moved, problem, per_feature):
     sets, samples, _ = sets_of(problem, moved)
     per_feature = per_feature and not sets.additive

@@ -555,11 +555,11 @@ from conftest import few
 from multisubnet._backends.numba import engine as _numba
 committed = json.loads(golden.FILE.read_text())
 golden.ACTIVATIONS, golden.LOSSES = golden.ACTIVATIONS[2::7], golden.LOSSES[::3]
-golden.DTYPES = few(golden.DTYPES, 5)
+names = [x for x in golden.table() if "float16" not in x]
 for _numba._STREAMED in (0, 1 << 60):
     _numba._SMALL = 0
     with ms.use_backend("numba"):
-        assert golden.table().items() <= committed.items()
+        assert golden.table(names=few(names, 40)).items() <= committed.items()
 print("same bits")
 """
 

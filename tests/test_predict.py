@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import tiles
-from conftest import EXAMPLES, few
+from conftest import examples, few
 from device import to_device
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -366,7 +366,7 @@ def test_a_bar_without_tqdm():
     levels=st.lists(st.floats(0, 1)),
     limit=st.sampled_from([None, 1000]),
 )
-@settings(max_examples=max(EXAMPLES // 2, 1))
+@settings(max_examples=examples(1 / 2))
 def test_statistics(moved, problem, levels, limit):
     sets, samples = sets_of(problem, moved)
     found = sets.predict_stats(samples, quantiles=levels, memory_limit=limit)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,7 +58,7 @@ def left(folder="."):
     return sorted(set(os.listdir(folder)) - {"samples.npy", "weights.npz", "expected.npy"})
 
 
-@settings(max_examples=max(EXAMPLES // 4, 5))  # each example waits for the disk
+@settings(max_examples=examples(1 / 4))  # each example waits for the disk
 @given(
     problem=problems(dtypes=["bool", "int16", "float16", "float32", "float64", "complex64"]),
     activation=st.none() | activations(),
@@ -92,7 +92,7 @@ class Failing:
         return self.function(*arguments, **keywords)
 
 
-@settings(max_examples=max(EXAMPLES // 4, 5))
+@settings(max_examples=examples(1 / 4))
 @given(data=st.data())
 def test_a_failed_run_is_resumed(files, data):
     """At any call, several times, with other chunk sizes each time."""
@@ -382,7 +382,7 @@ def in_place(content):
     "change", [in_place(b"\x93NUMPY"), lambda: os.truncate("samples.npy", 300)]
 )
 @pytest.mark.parametrize("out", ["out.npy", "out.npz"])
-@settings(max_examples=max(EXAMPLES // 10, 3))
+@settings(max_examples=examples(1 / 10))
 @given(call=st.integers(1, 19))
 def test_an_input_that_changes(files, change, out, call):
     """A result that mixes old and new samples is invalid, and nothing is left to resume."""

@@ -8,7 +8,7 @@ import formula
 import numpy as np
 import pytest
 import tiles
-from conftest import EXAMPLES, normals, problems_of_sums, shape_of, shapes_of_sums
+from conftest import examples, normals, problems_of_sums, shape_of, shapes_of_sums
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_inputs import peak
@@ -61,7 +61,7 @@ def ensembles(draw, case, *, shapes=shapes_of_sums, dtypes=None, special_values=
 
 @pytest.mark.parametrize("special_values", [False, True])
 @pytest.mark.parametrize("case", CASES, ids=ids)
-@settings(max_examples=max(EXAMPLES // 8, 2))
+@settings(max_examples=examples(1 / 8))
 @given(data=st.data())
 def test_agreement(backend, case, special_values, data):
     operands, options = data.draw(ensembles(case, special_values=special_values))
@@ -69,7 +69,7 @@ def test_agreement(backend, case, special_values, data):
     assert_all_same_bits(result, formula.affine_stats(*operands, **options))
 
 
-@settings(max_examples=max(EXAMPLES // 2, 2))
+@settings(max_examples=examples(1 / 2))
 @given(data=st.data(), dtypes=st.sampled_from([["float16", "float32"], REALS]))
 def test_agreement_of_mixed_dtypes(backend, data, dtypes):
     operands, options = data.draw(ensembles(Case("elu", "", 2, True), dtypes=dtypes))
@@ -82,7 +82,7 @@ several_blocks = st.tuples(
 )
 
 
-@settings(max_examples=max(EXAMPLES // 20, 2))
+@settings(max_examples=examples(1 / 20))
 @given(data=st.data(), case=st.sampled_from(CASES))
 def test_agreement_over_several_blocks(backend, data, case):
     operands, options = data.draw(ensembles(case, shapes=several_blocks))
@@ -90,7 +90,7 @@ def test_agreement_over_several_blocks(backend, data, case):
     assert_all_same_bits(result, formula.affine_stats(*operands, **options))
 
 
-@settings(max_examples=max(EXAMPLES // 4, 2))
+@settings(max_examples=examples(1 / 4))
 @given(data=st.data(), case=st.sampled_from(CASES))
 def test_agreement_for_any_division_into_pieces(backend, data, case):
     operands, options = data.draw(ensembles(case))

@@ -8,7 +8,7 @@ import formula
 import numpy as np
 import pytest
 import tiles
-from conftest import EXAMPLES, normals, problems_of_sums, shape_of, shapes_of_sums
+from conftest import examples, normals, problems_of_sums, shape_of, shapes_of_sums
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_losses import REALS, assert_all_same_bits, operands_of
@@ -56,7 +56,7 @@ def pullbacks(draw, case, *, shapes=shapes_of_sums, dtypes=None, special_values=
 
 @pytest.mark.parametrize("special_values", [False, True])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.dtype}-{','.join(case.wrt)}")
-@settings(max_examples=max(EXAMPLES // 8, 2))
+@settings(max_examples=examples(1 / 8))
 @given(data=st.data())
 def test_agreement(backend, case, special_values, data):
     operands, options = data.draw(pullbacks(case, special_values=special_values))
@@ -64,7 +64,7 @@ def test_agreement(backend, case, special_values, data):
     assert_all_same_bits(result, formula.affine_vjp(*operands, **options))
 
 
-@settings(max_examples=max(EXAMPLES // 4, 2))
+@settings(max_examples=examples(1 / 4))
 @given(data=st.data(), dtypes=st.sampled_from([["float16", "float32"], REALS]))
 def test_agreement_of_mixed_dtypes(backend, data, dtypes):
     operands, options = data.draw(pullbacks(Case("elu", "", 2, OPERANDS), dtypes=dtypes))
@@ -77,7 +77,7 @@ several_blocks = st.tuples(
 ).filter(lambda shape: min(shape[:2]) <= 2)
 
 
-@settings(max_examples=max(EXAMPLES // 20, 2))
+@settings(max_examples=examples(1 / 20))
 @given(data=st.data(), case=st.sampled_from(CASES[:4]))
 def test_agreement_over_several_blocks(backend, data, case):
     # Blocks of sets for the gradient of samples, or of samples for that of weight and bias.
@@ -86,7 +86,7 @@ def test_agreement_over_several_blocks(backend, data, case):
     assert_all_same_bits(result, formula.affine_vjp(*operands, **options))
 
 
-@settings(max_examples=max(EXAMPLES // 4, 2))
+@settings(max_examples=examples(1 / 4))
 @given(data=st.data(), case=st.sampled_from(CASES[:4]))
 def test_agreement_for_any_division_into_pieces(backend, data, case):
     operands, options = data.draw(pullbacks(case))

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES
+from conftest import examples
 from device import to_device
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,7 +46,7 @@ def operands(draw):
 
 
 @given(operands())
-@settings(max_examples=max(EXAMPLES // 2, 1))
+@settings(max_examples=examples(1 / 2))
 def test_arrays_are_copied_whole(library, given_operands):
     weight, bias = given_operands
     sets = ms.WeightSets(there(library, weight), there(library, bias))

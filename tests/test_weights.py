@@ -7,7 +7,7 @@ from fractions import Fraction
 import formula
 import numpy as np
 import pytest
-from conftest import EXAMPLES, labels
+from conftest import examples, labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_losses import assert_all_same_bits
@@ -35,7 +35,7 @@ def losses_of(backend, operands, loss, **options):
     return backend.mean_loss_and_grad(*operands, loss=loss, activation=activation, **options)
 
 
-@settings(max_examples=max(EXAMPLES // 10, 2))
+@settings(max_examples=examples(1 / 10))
 @given(
     rng=seeds(),
     dtype=st.sampled_from(["float16", "float32", "float64"]),
@@ -50,7 +50,7 @@ def test_the_size_of_weights_does_not_matter(backend, rng, dtype, exponent, loss
     assert_all_same_bits(losses_of(backend, operands, loss, sample_weight=factors), desired)
 
 
-@settings(max_examples=max(EXAMPLES // 10, 2))
+@settings(max_examples=examples(1 / 10))
 @given(
     rng=seeds(),
     dtype=st.sampled_from(["float16", "float32", "float64"]),
@@ -150,7 +150,7 @@ def exactly(x, w, b, t, factors):
     return [mean(error * error), 2 * mean(error * x), 2 * mean(error)], size
 
 
-@settings(max_examples=max(EXAMPLES // 2, 2))
+@settings(max_examples=examples(1 / 2))
 @given(
     rng=seeds(),
     of_samples=st.sampled_from([0, 1000, 1015, -700, -1000, -1060]),
@@ -175,7 +175,6 @@ def test_close_to_the_exact_result(backend, rng, of_samples, signs, of_weights):
             assert error <= abs(unit) * Fraction(2**-44) + Fraction(2.0**-1074)
 
 
-@settings(max_examples=max(EXAMPLES, 2))
 @given(rng=seeds(), dtype=st.sampled_from(["float32", "float64"]), has_bias=st.booleans())
 def test_agreement_at_the_limits(backend, rng, dtype, has_bias):
     """All backends agree on huge, tiny, subnormal, infinite and NaN values, and on signs."""

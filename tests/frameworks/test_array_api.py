@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES, each
+from conftest import each, examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_losses import CASES, judgements, operands_of
@@ -40,7 +40,6 @@ def assert_same(result, desired):
             assert_same_bits(one, other)
 
 
-@settings(max_examples=EXAMPLES)
 @given(problem=problems(dtypes=DTYPES), set_axis=st.sampled_from([0, 1]), some=st.integers(0, 6))
 def test_affine(problem, set_axis, some):
     # Any of the operands may be a NumPy array.
@@ -51,7 +50,7 @@ def test_affine(problem, set_axis, some):
 
 
 @pytest.mark.parametrize("case", CASES[:5], ids=lambda case: f"{case.loss}-{case.dtype}")
-@settings(max_examples=max(EXAMPLES // 10, 2))
+@settings(max_examples=examples(1 / 10))
 @given(data=st.data())
 def test_losses(case, data):
     operands, options = data.draw(judgements(case))

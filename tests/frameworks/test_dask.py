@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES, normals, problems_of_sums, shape_of
+from conftest import examples, normals, problems_of_sums, shape_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_inputs import set_flush_to_zero
@@ -98,7 +98,7 @@ def nothing_computed():
         yield
 
 
-@settings(max_examples=max(EXAMPLES // 2, 2))
+@settings(max_examples=examples(1 / 2))
 @given(data=st.data(), problem=problems(dtypes=["float32", "float64", "int16", "complex64"]))
 def test_affine(data, problem):
     samples, weight, bias = data.draw(some_chunked(*problem))
@@ -109,7 +109,7 @@ def test_affine(data, problem):
 
 
 @pytest.mark.parametrize("cases", [CASES, CLOSED_FORM], ids=["terms", "closed form"])
-@settings(max_examples=max(EXAMPLES // 2, 2))
+@settings(max_examples=examples(1 / 2))
 @given(data=st.data())
 def test_losses_and_gradients(cases, data):
     operands, options = data.draw(judgements(data.draw(st.sampled_from(cases)), shapes=SHAPES))
@@ -147,7 +147,7 @@ def test_more_chunks_than_one_task_adds_up(loss):
 
 
 @pytest.mark.parametrize("special_values", [False, True])
-@settings(max_examples=max(EXAMPLES // 2, 2))
+@settings(max_examples=examples(1 / 2))
 @given(data=st.data())
 def test_special_values(special_values, data):
     case = data.draw(st.sampled_from([*CASES, *CLOSED_FORM]))
@@ -162,7 +162,7 @@ STATISTICS = st.permutations(["mean", "var", "std"]).flatmap(
 )
 
 
-@settings(max_examples=max(EXAMPLES // 2, 2))
+@settings(max_examples=examples(1 / 2))
 @given(data=st.data(), shape=SHAPES, statistics=STATISTICS, weighted=st.booleans())
 def test_statistics(data, shape, statistics, weighted):
     n_samples, n_sets, n_features = shape

@@ -72,7 +72,6 @@ def model():
 # The same bits.
 
 
-@settings(max_examples=EXAMPLES)
 @given(data=st.data(), problem=problems(dtypes=DTYPES), transposed=st.booleans())
 def test_affine(data, problem, transposed):
     common = np.result_type(*(x.dtype for x in problem if x is not None))
