@@ -381,10 +381,10 @@ MUTANTS = [
         "test_closed_form.py -k close_to_the_exact",
     ),
     Mutant(
-        "chunks that are no nodes of the tree",
+        "chunks that cut blocks",
         "multisubnet/_functions/closed_form.py",
-        "rows = BLOCK << (_ELEMENTS // (BLOCK * n_features)).bit_length() - 1",
-        "rows = BLOCK * max(_ELEMENTS // (BLOCK * n_features), 1)",
+        "max(len(samples), 1), n_blocks * BLOCK)",
+        "max(len(samples), 1), n_blocks * BLOCK - 32)",
         "test_closed_form.py -k 'chunks_of_samples and numpy'",
     ),
     Mutant(

@@ -51,7 +51,7 @@ def _wrapped(function: Callable[P, R], converts: bool) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         if len(args) > most:
             raise too_many(function, args)
-        adapter = of((*args, *kwargs.values()))
+        adapter = _of_types(*[type(argument) for argument in (*args, *kwargs.values())])
         if adapter is None or (converts and not hasattr(_load(adapter), name)):
             return function(*args, **kwargs)
         return function_of(adapter, name)(*args, **kwargs)

@@ -125,10 +125,10 @@ def sums(
             for output, values in enumerate(run_program(program, given)):
                 total = totals[number, output, kept, features]
                 shape = len(total), summed.stop - summed.start, total.shape[1]
-                total[...] = _sum_of_runs(np.broadcast_to(values, shape).swapaxes(0, 1))
+                total[...] = sum_of_runs(np.broadcast_to(values, shape).swapaxes(0, 1))
 
 
-def _sum_of_runs(terms: np.ndarray) -> np.ndarray:
+def sum_of_runs(terms: np.ndarray) -> np.ndarray:
     """Return the sum along the first axis of at most one block, in float64."""
     n_runs = -(-len(terms) // RUN)
     runs = np.zeros((n_runs, *terms.shape[1:]), terms.dtype)
@@ -196,7 +196,7 @@ def finish(
     If `out` has no feature axis, features are added, too. The divisor is a number, times the one
     element of an array if given. If it is 0, all results are NaN.
     """
-    total = tree(totals)
+    total = totals[0] if len(totals) == 1 else tree(totals)
     if out.ndim == 1:
         total = over_features(total)
     if divisor_array is not None:

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arithmetic.moments import (
     Step,
     judged,
@@ -33,74 +32,73 @@ from multisubnet._arithmetic.moments import (
     steps_of,
 )
 from multisubnet._arithmetic.summation_order import BLOCK
-from multisubnet._functions.summation import SUM, Summing, in_float64, power_of_two
+from multisubnet._backends import numpy
+from multisubnet._functions.summation import Summing, in_float64, power_of_two
 
 _WIDTH = 64  # number of features whose moments are computed together
 _ELEMENTS = 1 << 19  # size of an array in float64
 
 
 def _fused(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Use the backend's fused implementation of a function if it has one."""
+    """Use the backend's fused implementation of a function if it has one.
+
+    The function itself takes NumPy arrays.
+    """
 
     @functools.wraps(function)
     def call(summing: Summing, *arguments: Any) -> Any:
         fused = getattr(summing.backend, "closed_form", None)
         if fused is not None:
             return getattr(fused, function.__name__)(summing, *arguments)
-        return function(summing, *arguments)
+        with np.errstate(all="ignore"):  # unlike without_warnings, keeps the context
+            return function(summing, *arguments)
 
     return call
 
 
 @_fused
-@np.errstate(all="ignore")  # unlike without_warnings, keeps the context: backends read it
 def moments(summing: Summing, samples: Any, targets: Any, sample_weight: Any) -> Any:
     """Return the moments for `judged` or `judged_by_signed_weights`, float64 (moments, F).
 
     Shapes: samples (B, F), targets (B, F) or (B, 1), sample_weight (B,) or None.
     """
-    n_features = samples.shape[1]
-    steps = steps_of(sample_weight)
-    found = summing.empty((6 if sample_weight is None else 9, n_features))
+    found = np.empty((6 if sample_weight is None else 9, samples.shape[1]))
     given = samples, targets, sample_weight
     if hasattr(summing.backend, "moments") and summing.backend.moments(given, summing.dtype, found):
         return found
     counts = None if sample_weight is None else total_weights(summing, sample_weight)
-    for some in _groups(n_features):
-        part = _Data(summing, samples, targets, sample_weight, some)
-        known = fits(summing, part.largest())
-        for step in steps:
-            known = with_means(summing, step, known, part.totals(step, known), len(samples), counts)
-        found[:, some] = settle(summing, known)
+    for data in _parts(summing.dtype, *given):
+        # float32 needs no scaling: see `fits`.
+        known = _fits(data.largest()) if summing.dtype.char == "d" else data.ones
+        for step in steps_of(sample_weight):
+            known = _with_means(step, known, data.totals(step, known), len(samples), counts)
+        found[:, data.features] = _settle(known)
     return found
 
 
 @_fused
-@without_warnings
 def largest(summing: Summing, samples: Any, targets: Any) -> Any:
     """Return the largest absolute values of samples and targets, float64 (2, F)."""
-    found = summing.empty((2, samples.shape[1]))
-    for some in _groups(samples.shape[1]):
-        found[:, some] = _Data(summing, samples, targets, None, some).largest()
-    return found
+    parts = [data.largest() for data in _parts(summing.dtype, samples, targets)]
+    return np.concatenate([np.empty((2, 0)), *parts], axis=1)
 
 
 @_fused
-@without_warnings
 def fits(summing: Summing, largest: Any) -> Any:
     """Return the factors (2, F) that scale samples and targets of these largest absolute values.
 
     Squares of numbers that fit in float32 fit in float64.
     """
-    if summing.dtype.char == "f":
-        largest[...] = 1.0
+    return np.ones(largest.shape) if summing.dtype.char == "f" else _fits(largest)
+
+
+def _fits(largest: Any) -> Any:
     found = 1.0 / power_of_two(largest)
     found[1, found[1] > 1.0] = 1.0
     return found
 
 
 @_fused
-@np.errstate(all="ignore")  # unlike without_warnings, keeps the context: backends read it
 def totals(
     summing: Summing, step: Step, samples: Any, targets: Any, sample_weight: Any, moments: Any
 ) -> Any:
@@ -108,24 +106,20 @@ def totals(
 
     For part of the samples they are nodes of the tree over all blocks: see `Summing.totals`.
     """
-    found = summing.empty((step.adds, samples.shape[1]))
-    for some in _groups(samples.shape[1]):
-        part = _Data(summing, samples, targets, sample_weight, some)
-        found[:, some] = part.totals(step, moments[:, some])
-    return found
+    parts = _parts(summing.dtype, samples, targets, sample_weight)
+    found = [data.totals(step, moments[:, data.features]) for data in parts]
+    return np.concatenate([np.empty((step.adds, 0)), *found], axis=1)
 
 
 @_fused
-@np.errstate(all="ignore")  # unlike without_warnings, keeps the context: backends read it
 def total_weights(summing: Summing, sample_weight: Any) -> Any:
     """Return the sums of the weights and of their absolute values, float64 (2, 1)."""
     column = sample_weight[:, None]
-    part = _Data(summing, column, column, None, slice(0, 1))
-    return part.totals(Step(lambda x, t: (x, abs(x)), 0, 2), summing.empty((0, 1)))
+    (data,) = _parts(summing.dtype, column, column)
+    return data.totals(Step(lambda x, t: (x, abs(x)), 0, 2), np.empty((0, 1)))
 
 
 @_fused
-@without_warnings
 def with_means(
     summing: Summing, step: Step, moments: Any, totals: Any, n_samples: int, counts: Any
 ) -> Any:
@@ -133,6 +127,10 @@ def with_means(
 
     The count is the number of samples or, if samples are weighted, their `total_weights`.
     """
+    return _with_means(step, moments, totals, n_samples, counts)
+
+
+def _with_means(step: Step, moments: Any, totals: Any, n_samples: int, counts: Any) -> Any:
     count: Any = float(n_samples)
     if counts is not None:
         signed, count = counts
@@ -147,29 +145,24 @@ def with_means(
         further = further[::-1]
     elif step.signed:
         further[2:] *= signed != counts[1]  # exactly 0, except for rounding
-    together = summing.empty((len(moments) + len(further), totals.shape[1]))
-    together[: len(moments)] = moments
-    together[len(moments) :] = further
-    return together
+    return np.concatenate([moments, further])
 
 
 @_fused
-@without_warnings
 def settle(summing: Summing, known: Any) -> Any:
     """Return the known moments in the form that `judge` takes."""
-    values: tuple[Any, ...] = settled(*known[:7])
-    if len(known) > 7:
-        spread, drift, tilt, shift = known[7:]
-        unsigned = *known[:5], spread, known[6]
-        values = *settled(*unsigned), drift, tilt / known[1], shift / known[1]
-    found = summing.empty((len(values), known.shape[1]))
-    for row, of_features in zip(found, values, strict=True):
-        row[...] = of_features
-    return found
+    return _settle(known)
+
+
+def _settle(known: Any) -> Any:
+    if len(known) == 7:
+        return np.array(settled(*known))
+    spread, drift, tilt, shift = known[7:]
+    unsigned = *known[:5], spread, known[6]
+    return np.array([*settled(*unsigned), drift, tilt / known[1], shift / known[1]])
 
 
 @_fused
-@np.errstate(all="ignore")  # unlike without_warnings, keeps the context: backends read it
 def judge(
     summing: Summing, weight: Any, bias: Any, moments: Any, outs: list[Any], divisor: float
 ) -> None:
@@ -188,70 +181,68 @@ def judge(
     step = max(_ELEMENTS // max(n_features, 1), 1)
     for start in range(0, n_sets, step):
         part = slice(start, min(start + step, n_sets))
-        w, b = (
-            -0.0 if x is None else in_float64(summing, x if len(x) == 1 else x[part], summing.dtype)
-            for x in (weight, bias)
-        )
+        w = in_float64(weight if len(weight) == 1 else weight[part], summing.dtype)
+        b: Any = -0.0
+        if bias is not None:
+            b = in_float64(bias if len(bias) == 1 else bias[part], summing.dtype)
         for result, out in zip(function(w, b, *moments, select=select), outs, strict=False):
-            of_each = summing.empty((1, part.stop - part.start, n_features))
+            of_each = np.empty((1, part.stop - start, n_features))
             of_each[...] = result
             summing.backend.finish(of_each, out[part], divisor, None)
 
 
-def _groups(n_features: int) -> list[slice]:
-    """Return slices of the features whose moments are computed together."""
-    return [slice(first, min(first + _WIDTH, n_features)) for first in range(0, n_features, _WIDTH)]
+def _parts(dtype: np.dtype, samples: Any, targets: Any, sample_weight: Any = None) -> list[_Data]:
+    """Return samples and targets, cut into features whose moments are computed together."""
+    parts, n_features = [], samples.shape[1]
+    for first in range(0, n_features, _WIDTH):
+        features = slice(first, min(first + _WIDTH, n_features))
+        parts.append(_Data(dtype, samples, targets, sample_weight, features))
+    return parts
 
 
 class _Data:
     """Samples and targets of some features, as many as memory allows."""
 
     def __init__(
-        self, summing: Summing, samples: Any, targets: Any, sample_weight: Any, some: slice
+        self, dtype: np.dtype, samples: Any, targets: Any, sample_weight: Any, features: slice
     ):
-        self._summing = summing
-        self._in_float64 = Summing(summing.backend, summing.xp, np.dtype(np.float64), 0.0)
-        targets = targets if targets.shape[1] == 1 else targets[:, some]
+        targets = targets if targets.shape[1] == 1 else targets[:, features]
         weights = None if sample_weight is None else sample_weight[:, None]
-        self._arrays = samples[:, some], targets, weights
-        # The totals of the first 1, 2, 4, ... blocks are nodes of the tree.
-        n_features = some.stop - some.start
-        rows = BLOCK << (_ELEMENTS // (BLOCK * n_features)).bit_length() - 1
-        self._chunks = [slice(i, i + rows) for i in range(0, max(len(samples), 1), rows)]
-        self._latest: tuple[slice, list[Any]] | None = None
+        self.features, self.ones = features, np.ones((2, features.stop - features.start))
+        self._dtype, self._arrays = dtype, (samples[:, features], targets, weights)
+        n_blocks = max(_ELEMENTS // (BLOCK * (features.stop - features.start)), 1)
+        self._starts = range(0, max(len(samples), 1), n_blocks * BLOCK)
+        self._latest: tuple[int, list[Any]] | None = None
 
     def largest(self) -> Any:
         """Return the largest absolute values of samples and targets, float64 (2, F)."""
-        n_features = self._arrays[0].shape[1]
-        found = self._summing.empty((2, len(self._chunks), n_features))
-        found[...] = 0.0
-        for number, rows in enumerate(self._chunks):
-            for of_chunk, array in zip(found[:, number], self._chunk(rows), strict=False):
-                if len(array):
-                    of_chunk[...] = abs(array).max(axis=0)
-        return found.max(axis=1)
+        found = np.zeros_like(self.ones)
+        for start in self._starts:
+            for largest, array in zip(found, self._chunk(start), strict=False):
+                if array is not None and len(array):
+                    np.maximum(largest, abs(array).max(axis=0), out=largest)
+        return found
 
     def totals(self, step: Step, moments: Any) -> Any:
         """Return the sums of a step's terms, float64 (outputs, F)."""
-        nodes = self._summing.empty((len(self._chunks), 1, step.adds, self._arrays[0].shape[1]))
-        for node, rows in zip(nodes, self._chunks, strict=True):
-            x, t, weight = self._chunk(rows)
+        of_blocks = []
+        for start in self._starts:
+            x, t, weight = self._chunk(start)
             values = step.terms(x, t, *moments[: step.takes])
             if weight is not None and not step.signed:
                 weight = abs(weight)
-            every = self._summing.empty((step.adds, *x.shape))
-            for one, value in zip(every, values, strict=True):
-                one[...] = value if weight is None else value * weight
-            node[...] = self._in_float64.totals(SUM, {"sample": every}, every.shape)
-        return self._summing.added(nodes)[0]
+            every = np.empty((len(x), step.adds, x.shape[1]))
+            for output, value in enumerate(values):
+                every[:, output] = value if weight is None else value * weight
+            for first in range(0, max(len(x), 1), BLOCK):
+                of_blocks.append(numpy.sum_of_runs(every[first : first + BLOCK]))
+        return of_blocks[0] if len(of_blocks) == 1 else numpy.tree(np.array(of_blocks))
 
-    def _chunk(self, rows: slice) -> list[Any]:
-        """Return samples, targets and weights of some rows; the latest ones are cached."""
-        if self._latest is None or self._latest[0] != rows:
-            arrays = (None if x is None else x[rows] for x in self._arrays)
-            cast = [
-                None if x is None else in_float64(self._summing, x, self._summing.dtype)
-                for x in arrays
-            ]
-            self._latest = rows, cast
+    def _chunk(self, start: int) -> list[Any]:
+        """Return samples, targets and weights from a row on; the latest ones are cached."""
+        if self._latest is None or self._latest[0] != start:
+            rows, chunk = slice(start, start + self._starts.step), []
+            for array in self._arrays:
+                chunk.append(None if array is None else in_float64(array[rows], self._dtype))
+            self._latest = start, chunk
         return self._latest[1]

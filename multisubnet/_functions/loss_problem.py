@@ -12,7 +12,7 @@ from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.output_loss import CATEGORICAL
 from multisubnet._arrays import dtypes, namespaces
-from multisubnet._functions.problem import SumProblem
+from multisubnet._functions.problem import SumProblem, expect_shape
 from multisubnet._functions.summation import Summing
 
 _FLOAT64 = np.dtype(np.float64)
@@ -106,7 +106,8 @@ class LossProblem:
         dtype: Any,
     ):
         problem = problem_of(operands, loss, activation)
-        loss = named_loss(loss)
+        if loss not in LOSSES:
+            loss = named_loss(loss)
         n_sets, n_samples, n_features = problem.shape
         weighted = problem.others["sample_weight"] is not None
         if len(outputs) > 1:
@@ -114,7 +115,8 @@ class LossProblem:
         self.problem = problem
         self.terms = problem.terms(loss, outputs, weighted)
         by_feature = n_sets, n_features
-        self.results = [(by_feature if per_feature else (n_sets,), validate_loss_dtype(dtype))]
+        of_loss = _FLOAT64 if dtype is None else validate_loss_dtype(dtype)
+        self.results = [(by_feature if per_feature else (n_sets,), of_loss)]
         for _ in outputs[1:]:
             self.results.append((by_feature, problem.dtype_of_gradient(problem.weight)))
 
@@ -130,7 +132,9 @@ class LossProblem:
         summing = self._on_backend()
         with namespaces.device_of(problem.samples):
             outs = list(itertools.starmap(summing.empty, self.results))
-            sample_weight = problem.normalize(summing, "sample_weight")
+            sample_weight = problem.others["sample_weight"]
+            if sample_weight is not None:
+                sample_weight = problem.normalize(summing, "sample_weight")
             if self.has_closed_form:
                 from multisubnet._functions import closed_form  # keeps `import multisubnet` fast
 
@@ -183,15 +187,14 @@ def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> SumProb
     others = {"targets": targets, "sample_weight": sample_weight}
     problem = SumProblem(samples, weight, bias, activation, others)
     _, n_samples, n_features = problem.shape
-    problem.expect(
-        "targets",
-        {
-            "(B, F)": (n_samples, n_features),
-            "(B, 1)": (n_samples, 1),
-            "(B,)": (n_samples,),
-        },
-    )
-    problem.expect("sample_weight", {"(B,)": (n_samples,)})
+    shapes = {
+        "(B, F)": (n_samples, n_features),
+        "(B, 1)": (n_samples, 1),
+        "(B,)": (n_samples,),
+    }
+    expect_shape("targets", problem.others["targets"], shapes)
+    if problem.others["sample_weight"] is not None:
+        expect_shape("sample_weight", problem.others["sample_weight"], {"(B,)": (n_samples,)})
     return problem
 
 

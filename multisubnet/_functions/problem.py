@@ -68,11 +68,9 @@ class SumProblem:
         return Summing(backend, self.xp, self.dtype, number)
 
     def normalize(self, summing: Summing, name: str) -> Any:
-        """Return weights normalized by `normalized`, or None if there are none."""
-        weights = self.others[name]
-        if weights is not None:
-            weights = self.others[name] = normalized(summing, weights)
-        return weights
+        """Replace weights by those that `normalized` makes of them, and return these."""
+        self.others[name] = normalized(summing, self.others[name])
+        return self.others[name]
 
     def over_samples(self) -> dict[str, Any]:
         """Return the operands with axes (N, B, F), to be summed over the second."""

@@ -139,7 +139,7 @@ def normalized(summing: Summing, weights: Any, largest: Any = None) -> Any:
         call = AffineCall.linear(weights[:, None], unit, np.dtype(np.float64))
         summing.backend.affine(call, out[None])
         return out[:, 0]
-    return _wide(summing, weights) * (1.0 / power_of_two(largest))
+    return _wide(weights) * (1.0 / power_of_two(largest))
 
 
 def largest_of(summing: Summing, weights: Any) -> Any:
@@ -150,14 +150,12 @@ def largest_of(summing: Summing, weights: Any) -> Any:
         return fused.largest(summing, column, column, np.dtype(np.float64))[0]
     if not len(weights):
         return abs(summing.total(weights[None, :, None]))
-    return abs(_wide(summing, weights)).max(keepdims=True)
+    return abs(_wide(weights)).max(keepdims=True)
 
 
 @without_warnings
-def _wide(summing: Summing, weights: Any) -> Any:
-    if summing.backend.ARRAYS == "numpy":
-        return weights.astype(np.float64)
-    return in_float64(summing, weights[:, None], np.dtype(np.float64))[:, 0]
+def _wide(weights: np.ndarray) -> np.ndarray:
+    return weights.astype(np.float64)
 
 
 def power_of_two(sizes: Any) -> Any:
@@ -168,15 +166,6 @@ def power_of_two(sizes: Any) -> Any:
     return bits.view(np.float64)
 
 
-def in_float64(summing: Summing, array: Any, dtype: np.dtype) -> Any:
-    """Round a matrix to a dtype, and return it in float64.
-
-    On a GPU this uses `affine`, because CuPy flushes float32 subnormals to zero.
-    """
-    if summing.backend.ARRAYS == "numpy":
-        return array.astype(dtype, copy=False).astype(np.float64)
-    out = summing.empty(array.shape)
-    one = summing.empty((1, array.shape[1]))
-    one[...] = 1.0
-    summing.backend.affine(AffineCall.linear(array, one, dtype), out[None])
-    return out
+def in_float64(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Round a NumPy array to a dtype, and return it in float64."""
+    return array.astype(dtype, copy=False).astype(np.float64)
