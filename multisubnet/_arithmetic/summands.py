@@ -82,25 +82,36 @@ class Summands(NamedTuple):
         Weight and bias depend on the kept axis alone if possible (sums over samples), else on the
         summed axis alone. An operand that is None depends on nothing.
         """
-        used = {x.inputs[0] for x in self.program(dtype).operations if x.name == "input"}
-        parameters = [operands.get("weight"), operands.get("bias")]
-        over_samples = all(x is None or x.shape[1] == 1 for x in parameters)
-        found = ""
+        shapes = []
         for name in OPERANDS:
             array = operands.get(name)
-            if name not in used:
-                found += UNUSED
-            elif array is None:
-                found += HELD
-            elif name == "factor":
-                found += SCALAR
-            elif name in ("weight", "bias"):
-                found += HELD if over_samples else STREAMED
-            elif over_samples and array.shape[0] == 1:
-                found += STREAMED
-            else:
-                found += HELD if array.shape[1] == 1 else EACH
-        return found
+            shapes.append(None if array is None else (array.shape[0] == 1, array.shape[1] == 1))
+        return _kinds_of(self, dtype, tuple(shapes))
+
+
+@functools.cache
+def _kinds_of(
+    terms: Summands, dtype: np.dtype, are_one: tuple[tuple[bool, bool] | None, ...]
+) -> str:
+    """Return the kinds of operands of which the kept and the summed axis have the length 1."""
+    used = {x.inputs[0] for x in terms.program(dtype).operations if x.name == "input"}
+    named = dict(zip(OPERANDS, are_one, strict=True))
+    over_samples = all(x is None or x[1] for x in (named["weight"], named["bias"]))
+    found = ""
+    for name, is_one in named.items():
+        if name not in used:
+            found += UNUSED
+        elif is_one is None:
+            found += HELD
+        elif name == "factor":
+            found += SCALAR
+        elif name in ("weight", "bias"):
+            found += HELD if over_samples else STREAMED
+        elif over_samples and is_one[0]:
+            found += STREAMED
+        else:
+            found += HELD if is_one[1] else EACH
+    return found
 
 
 @functools.cache

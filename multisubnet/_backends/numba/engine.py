@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -186,15 +187,14 @@ def sums(
 ) -> None:
     """Write the sums of terms over each block of `length` to `totals`, like `numpy.sums`."""
     kinds = terms.kinds(operands, dtype)
-    kind = "sums", dtype.char, terms.key
     try:
-        evaluate = _evaluate[*kind, kinds]
+        evaluate = _evaluate[terms, dtype.char, kinds]
     except KeyError:
         with loading.lock():
             from multisubnet._backends.numba import sum_loops
 
         evaluate = sum_loops.compiled_sums(terms, dtype, kinds)
-        _evaluate[kind] = _evaluate[*kind, kinds] = evaluate
+        _evaluate["sums", dtype.char, terms.key] = _evaluate[terms, dtype.char, kinds] = evaluate
     whole = _numba_sums.Sums(evaluate, kinds, operands, dtype, parameter, length, totals)
     whole.write(terms.program(dtype).cost)
 
@@ -208,14 +208,19 @@ def finish(
 
 def _over_features(values: np.ndarray) -> np.ndarray:
     """Return the sums of rows (kept, F), each by a binary tree."""
-    with loading.lock():
-        from multisubnet._backends.numba import moment_loops as _compiled_totals
-
     if not values.shape[1]:
         return np.zeros(len(values))
     sums = np.empty(len(values))
-    _compiled_totals.compiled_over_features()(np.ascontiguousarray(values), sums)
+    _loaded().compiled_over_features()(np.ascontiguousarray(values), sums)
     return sums
+
+
+@functools.cache
+def _loaded() -> ModuleType:
+    """Return the module moment_loops."""
+    with loading.lock():
+        from multisubnet._backends.numba import moment_loops
+    return moment_loops
 
 
 def moments(operands: tuple[Any, ...], dtype: np.dtype, found: np.ndarray) -> bool:
@@ -229,12 +234,9 @@ def moments(operands: tuple[Any, ...], dtype: np.dtype, found: np.ndarray) -> bo
         targets = np.ascontiguousarray(np.broadcast_to(targets, samples.shape), dtype)
     if not (is_plain(samples, dtype) and is_plain(targets, dtype)):
         return False
-    with loading.lock():
-        from multisubnet._backends.numba import moment_loops as _compiled_totals
-
     weights = np.empty(0) if sample_weight is None else sample_weight
     weights = np.ascontiguousarray(weights, dtype)
-    find_moments = _compiled_totals.compiled_moments(dtype, sample_weight is not None)
+    find_moments = _loaded().compiled_moments(dtype, sample_weight is not None)
     find_moments(samples, targets, weights, abs(weights), found)
     return True
 
@@ -251,11 +253,8 @@ def judge(
     third = np.full((1, n_features), -0.0, dtype) if bias is None else bias
     if not all(is_plain(x, dtype) for x in (weight, third, *gradients)):
         return False
-    with loading.lock():
-        from multisubnet._backends.numba import moment_loops as _compiled_totals
-
     weighted = len(found) > 6
-    evaluate = _compiled_totals.compiled_judge(dtype, weighted, loss.ndim == 2, len(gradients) > 0)
+    evaluate = _loaded().compiled_judge(dtype, weighted, loss.ndim == 2, len(gradients) > 0)
     losses = (loss if loss.dtype == np.float64 else np.empty(loss.shape)).reshape(n_sets, -1)
     unread = np.empty((1, n_features), dtype)
     grad_weight, grad_bias = (*gradients, unread, unread)[:2]

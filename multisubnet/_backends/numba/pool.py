@@ -22,6 +22,7 @@ from typing import Any
 
 from numba import njit, types
 
+from multisubnet._backends.numba import sharing
 from multisubnet._backends.numba.jit import address_of, fingerprint, jit
 from multisubnet._backends.numba.llvm.atomics import (
     add,
@@ -47,14 +48,20 @@ N_HELPERS = 224  # the number of places for helpers
 LOOKS = 232  # nanoseconds between two checks for signals
 WAKE_COST, ARRIVAL = 256, 264  # learned nanoseconds: to wake a helper; until it arrives
 ALONE_UNTIL, LOSSES = 272, 280  # the time until which callers work alone; recent slowdowns
+ENDS_AT, SOON = (
+    288,
+    296,
+)  # the expected end of the last call; the number of calls in quick succession
+CLOCK = 304  # the address of a word with the time; 0: use the system's clock
 CPUS = 320  # the processors that helpers may use, as bits
 CPU_WORDS = 16
 KINDS = CPUS + 8 * CPU_WORDS
 N_KINDS = 256
 
-# For each kind of work: its number; the learned nanoseconds on one thread.
-KEY, TIME = 0, 8
-KIND = 16
+# For each kind of work: its number; the learned nanoseconds on one thread; the learned nanoseconds
+# that waking helpers saves; whether they were woken for the current call.
+KEY, TIME, BALANCE, WOKEN = 0, 8, 16, 24
+KIND = 32
 
 SLOTS = KINDS + N_KINDS * KIND
 
@@ -79,11 +86,6 @@ MOST_SEATS = (1 << 14) - 1
 _SPIN_TURN = 16  # pauses between two reads of the clock
 _HELD_UP = 50_000  # nanoseconds without the processor after which a helper sleeps at once
 _PATIENCE = 20_000  # nanoseconds that a caller spins for helpers before it yields
-_LONGEST_ALONE = 100_000_000
-_LONG = 20_000_000  # nanoseconds of work for which helpers are used despite earlier losses
-_LEAST_LOSS = 50_000  # nanoseconds
-_MOST_LOSSES = 6
-_LEAST_SHARED = 50_000  # nanoseconds of work that is shared with awake helpers
 
 IS_LINUX = sys.platform.startswith("linux")
 FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine(), 0) if IS_LINUX else 0
@@ -112,6 +114,19 @@ _release = types.ExternalFunction("Py_DecRef", types.void(_word))
 
 _cpu_words = stack(8 * CPU_WORDS)
 
+_learned, _learned_least = njit(sharing.learn), njit(sharing.learn_least)
+_count_worth_waking, _pays = njit(sharing.count_worth_waking), njit(sharing.pays)
+_settle, _forget = njit(sharing.settle), njit(sharing.forget)
+_count_soon, _count_losses = njit(sharing.count_soon), njit(sharing.count_losses)
+_rest_after = njit(sharing.rest_after)
+
+
+@njit
+def _time(pool):
+    """Return the time for learning and decisions."""
+    clock = load(pool + CLOCK)
+    return now() if clock == 0 else load(clock)
+
 
 @njit
 def _first(ticket):
@@ -125,20 +140,7 @@ def _end(ticket):
 
 @njit
 def _learn(address, nanoseconds):
-    """Move a learned time towards a measurement; outliers count for little."""
-    known = load(address)
-    store(address, known + (min(nanoseconds, 4 * known) - known) // 8)
-
-
-@njit
-def _learn_least(address, nanoseconds):
-    """Move a learned time towards the smallest measurement, the undisturbed one."""
-    known = load(address)
-    if known == 0:
-        store(address, nanoseconds)
-    else:
-        step = min(nanoseconds, 4 * known) - known
-        store(address, known + (step // 2 if step < 0 else step // 16))
+    store(address, _learned(load(address), nanoseconds))
 
 
 @njit
@@ -225,23 +227,23 @@ def _wake(pool, count):
 @njit
 def _wake_some(pool, seats, left):
     """Wake as many helpers as pay off for the remaining work; return whether any were woken."""
-    sleepers = load(pool + SLEEPERS)
     cost = load(pool + WAKE_COST) + load(pool + ARRIVAL)
-    count = min(sleepers, seats, left // (2 * cost + 1))
+    count = _count_worth_waking(left, cost, min(load(pool + SLEEPERS), seats))
     if count <= 0:
         if load(pool + ARRIVAL) > FIRST_ARRIVAL:
             # Such a delay may have been an outlier: try again after a while.
             _learn(pool + ARRIVAL, FIRST_ARRIVAL)
         return False
-    began = now()
+    began = _time(pool)
     _wake(pool, count)
-    _learn(pool + WAKE_COST, (now() - began) // count)
+    _learn(pool + WAKE_COST, (_time(pool) - began) // count)
     return True
 
 
 @njit
-def _help(pool, helper, slot):
+def _help(pool, number, slot):
     """Take the pieces of a job from the back; return whether there were any."""
+    helper = pool + HELPERS + number * HELPER
     joined = False
     seat = 1 << 48
     while True:
@@ -257,7 +259,7 @@ def _help(pool, helper, slot):
         joined, seat = True, 0
         if load(slot + FAILED) == 0:
             index = _end(ticket) - 1
-            status = call_piece(load(slot + FUNCTION), load(slot + ARGUMENTS), index)
+            status = call_piece(load(slot + FUNCTION), load(slot + ARGUMENTS), index, number + 1)
             if status != 0:
                 store(slot + FAILED, 1)
                 if status < 0:
@@ -278,7 +280,7 @@ def _serve(pool, number):
         seen = load(pool + EPOCH)
         helped = False
         for i in range(N_SLOTS):
-            if _help(pool, helper, pool + SLOTS + i * SLOT):
+            if _help(pool, number, pool + SLOTS + i * SLOT):
                 helped = True
         if helped:
             continue
@@ -304,24 +306,37 @@ def _record(pool, kind):
     if load(record + KEY) != kind:
         store(record + KEY, kind)
         store(record + TIME, 0)
+        store(record + BALANCE, 0)
+        store(record + WOKEN, 0)
     return record
 
 
 def _call_up(pool, count, kind):
     """Return whether helpers may help with a kind of work, and wake up to `count` if so."""
     record = _record(pool, kind)
-    time = load(record + TIME)
-    if 0 < time < _LONG and now() < load(pool + ALONE_UNTIL):
+    time, begins_at = load(record + TIME), _time(pool)
+    in_a_row = _count_soon(load(pool + SOON), begins_at - load(pool + ENDS_AT))
+    store(pool + SOON, in_a_row)
+    store(pool + ENDS_AT, begins_at + time)
+    if 0 < time < sharing.LONG and begins_at < load(pool + ALONE_UNTIL):
         return False
     if time == 0:
         _wake(pool, count)
         return True  # its pieces will show how long it takes
     if load(pool + SLEEPERS) < count:
         add(pool + EPOCH, 1)  # helpers watch for longer
-        return time > _LEAST_SHARED
-    if _wake_some(pool, count, time):
+        return time > sharing.LEAST_SHARED
+    if in_a_row == sharing.IN_A_ROW and time > sharing.LEAST_SHARED:
+        _wake(pool, count)  # for the next calls, if not for this one
         return True
-    store(record + TIME, time + time // 128)  # leads to another try after a while
+    balance = load(record + BALANCE)
+    if not _pays(balance):
+        store(record + BALANCE, _forget(balance))
+    elif _wake_some(pool, count, time):
+        store(record + WOKEN, 1)
+        return True
+    else:
+        store(record + TIME, time + time // 128)  # leads to another try after a while
     return False
 
 
@@ -368,12 +383,19 @@ def _handle_signals(pool):
 def _judge(pool, nanoseconds, alone):
     """Stop using helpers for a while if a call with them took longer than one without."""
     losses = load(pool + LOSSES)
-    loss = nanoseconds - alone
-    if loss > _LEAST_LOSS:
-        store(pool + LOSSES, min(losses + 1, _MOST_LOSSES))
-        store(pool + ALONE_UNTIL, now() + min(loss << losses, _LONGEST_ALONE))
-    elif losses > 0 and 4 * nanoseconds < 3 * alone:
-        store(pool + LOSSES, losses - 1)
+    store(pool + LOSSES, _count_losses(losses, nanoseconds, alone))
+    if nanoseconds - alone > sharing.LEAST_LOSS:
+        store(pool + ALONE_UNTIL, _time(pool) + _rest_after(nanoseconds - alone, losses))
+
+
+@njit
+def _settle_waking(pool, kind, saved):
+    """Learn what waking helpers saved, if any were woken; `saved` excludes the cost of waking."""
+    record = _record(pool, kind)
+    if load(record + WOKEN) != 0:
+        store(record + WOKEN, 0)
+        saved -= load(pool + WAKE_COST)
+        store(record + BALANCE, _settle(load(record + BALANCE), saved))
 
 
 @njit
@@ -397,9 +419,9 @@ def _run(pool, function, arguments, n_pieces, helpers):
     16th on are the kind of the work, or 0.
     """
     seats, kind = helpers & 0xFFFF, helpers >> 16
-    began = checked = now()
+    began = checked = _time(pool)
     slot = 0
-    is_long = kind != 0 and load(_record(pool, kind) + TIME) >= _LONG
+    is_long = kind != 0 and load(_record(pool, kind) + TIME) >= sharing.LONG
     if seats > 0 and (is_long or began >= load(pool + ALONE_UNTIL)):
         slot = _claim(pool)
     if slot != 0:
@@ -418,15 +440,15 @@ def _run(pool, function, arguments, n_pieces, helpers):
     if not woken and kind == 0 and load(pool + SLEEPERS) != 0:
         _wake(pool, seats)
         woken = True
-    started = time = now()
+    started = time = _time(pool)
     while True:
         index = done if slot == 0 else _take(slot + TICKET)
         if index < 0 or index == n_pieces:
             break
         if status == 0 and (slot == 0 or load(slot + FAILED) == 0):
-            status = call_piece(function, arguments, index)
+            status = call_piece(function, arguments, index, 0)
         done += 1
-        last, time = time, now()
+        last, time = time, _time(pool)
         longest = max(longest, time - last)
         if not woken and done > 1 and load(pool + SLEEPERS) >= seats:
             # The first piece finds less in the caches than later ones.
@@ -440,7 +462,8 @@ def _run(pool, function, arguments, n_pieces, helpers):
     if status == 0 and done > 1:
         alone = (time - started - longest) // (done - 1) * n_pieces
         if kind != 0:
-            _learn_least(_record(pool, kind) + TIME, alone)
+            record = _record(pool, kind)
+            store(record + TIME, _learned_least(load(record + TIME), alone))
     if slot == 0:
         return status
     if not _wait(pool, slot, n_pieces - done):
@@ -448,12 +471,19 @@ def _run(pool, function, arguments, n_pieces, helpers):
     if status == 0 and load(slot + FAILED) != 0:
         status = 1
     store(slot + OWNED, 0)
-    if alone != 0 and (woken or done < n_pieces):
-        _judge(pool, now() - began, alone)
+    if alone != 0:
+        taken = _time(pool) - began
+        if woken or done < n_pieces:
+            _judge(pool, taken, alone)
+        if kind != 0:
+            store(pool + ENDS_AT, began + taken)
+            # The slowest piece is as slow on one thread.
+            least = min(alone, load(_record(pool, kind) + TIME)) + longest - alone // n_pieces
+            _settle_waking(pool, kind, least - taken)
     return status
 
 
-def _call_piece_in_python(function, index):
+def _call_piece_in_python(function, index, worker):
     """Call a Python function with a number; return -1 if it raised."""
     state = _take_gil()
     argument = _integer(index)
@@ -483,7 +513,7 @@ def compile_run() -> int:
 @functools.cache
 def compile_python_piece() -> int:
     """Return the address of a piece function whose argument is a Python function of the index."""
-    return address_of(_named(_call_piece_in_python), _c_int(_word, _word))
+    return address_of(_named(_call_piece_in_python), _c_int(*[_word] * 3))
 
 
 @functools.cache

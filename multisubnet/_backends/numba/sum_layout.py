@@ -8,13 +8,13 @@ Operands that do not depend on the kept index are rows that repeat after their e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from multisubnet._arithmetic.float_mode import without_warnings
-from multisubnet._arithmetic.summands import EACH, HELD, OPERANDS, SCALAR, STREAMED
+from multisubnet._arithmetic.summands import EACH, HELD, OPERANDS, SCALAR, STREAMED, UNUSED
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._backends import numpy as _numpy
 from multisubnet._backends.numba import loading
@@ -30,6 +30,9 @@ _TILES = 8  # per thread; with this many, tiles are divided among threads instea
 _PIECES = 32  # per thread
 _PIECE = 1 << 16  # the least operations, on lines, of a piece: some microseconds
 _LONG_PIECE = 1 << 24  # the most: some milliseconds
+
+_DEFAULTS = tuple(OPERANDS.values())
+_NOTHING = np.empty((1, 1), np.int64)
 
 
 class Sums:
@@ -48,23 +51,28 @@ class Sums:
         length: int,
         totals: np.ndarray,
     ):
-        self.evaluate, self.operands = evaluate, operands
+        self.evaluate, self.kinds = evaluate, kinds
+        # Those that are used, and not HELD, are there.
+        self.operands: list[Any] = list(map(operands.get, OPERANDS))
+        self._nothing = np.empty(0, dtype)
         self.dtype, self.parameter = dtype, parameter
-        self.kind_of = dict(zip(OPERANDS, kinds, strict=True))
         self.length, self.totals = length, totals
         self.lanes = LINE // dtype.itemsize
 
     def write(self, cost: int) -> None:
         """Write all totals; `cost` is the number of operations per term."""
-        _, _, n_kept, n_features = self.totals.shape
+        n_blocks, _, n_kept, n_features = self.totals.shape
         operations = self.length * (cost + 4)  # of a line of columns
         worth = n_kept * n_features // self.lanes * operations // _PIECE
         self.kind = _threads.kind(worth, self.evaluate)
         threads = _threads.count(worth, self.kind)
-        panels = list(self._panels())
+        panels = []  # the numbers of blocks, and features
+        for number in range(n_blocks):
+            for start in range(0, n_features, _WIDTH):
+                panels.append((number, slice(start, min(start + _WIDTH, n_features))))
         n_tiles = n_kept * n_features // (self.lanes * ROWS)
         several = len(panels) > 1 and n_tiles < _TILES * threads
-        if EACH not in self.kind_of.values() and not several:
+        if EACH not in self.kinds and not several:
             for panel in panels:
                 self._write_part(*panel, slice(0, n_kept), None, ROWS * operations, threads)
             return
@@ -86,18 +94,11 @@ class Sums:
         group = self._group(width)
         unit = ROWS * group
         most = _COLUMNS // (n_outputs * width)
-        if EACH in self.kind_of.values():
+        if EACH in self.kinds:
             most = min(most, _EACH_ELEMENTS // (width * min(self.length, BLOCK)))
         most = most // unit * unit or max(most // group, 1) * group
         each_thread = -(-n_kept // (_PARTS * _threads.limit()))
         return min(most, -(-each_thread // unit) * unit)
-
-    def _panels(self) -> Iterator[tuple[int, slice]]:
-        """Split the summed axis and the features into block numbers and slices."""
-        n_blocks, _, _, n_features = self.totals.shape
-        for number in range(n_blocks):
-            for start in range(0, n_features, _WIDTH):
-                yield number, slice(start, min(start + _WIDTH, n_features))
 
     def _group(self, width: int) -> int:
         """Return how many rows of `width` elements fill whole lines together."""
@@ -111,35 +112,32 @@ class Sums:
         return slice(number * BLOCK, min((number + 1) * BLOCK, self.length))
 
     @without_warnings
-    def _packed(self, number: int, features: slice) -> dict[str, np.ndarray]:
-        """Return the operands of a block that do not depend on the kept index, flattened."""
-        indices = self._indices(number)
-        n_indices, width = indices.stop - indices.start, features.stop - features.start
+    def _packed(self, number: int, features: slice) -> list[np.ndarray]:
+        """Return the streamed operands of a block, packed and flattened, in OPERANDS' order."""
         with loading.lock():
             from multisubnet._backends.numba import sum_loops
 
-        packed = {}
-        for name, kind in self.kind_of.items():
-            operand = self.operands.get(name)
-            if kind not in (STREAMED, SCALAR) or operand is None:
-                continue
-            rows = _numpy.part(operand, (slice(None), indices, features))[0]
-            if kind == SCALAR:
-                packed[name] = np.ascontiguousarray(rows[:, 0], self.dtype)
-                continue
-            shape = n_indices, self._stride(width)
-            if rows.shape == shape and is_plain(rows, self.dtype):
-                packed[name] = rows.reshape(-1)
-                continue
-            array = np.empty(shape, self.dtype)
-            if rows.shape != (n_indices, width):
-                rows = np.broadcast_to(rows, (n_indices, width))
-            if not is_plain(rows, self.dtype):
-                rows = np.require(rows, self.dtype, ["C", "A"])
-            if rows.size:
-                sum_loops.compiled_pack(self.dtype)(rows, array)
-            packed[name] = array.reshape(-1)
+        indices, stride = self._indices(number), self._stride(features.stop - features.start)
+        packed = [self._nothing] * len(self.kinds)
+        for i, (kind, operand) in enumerate(zip(self.kinds, self.operands, strict=True)):
+            if kind == STREAMED:
+                rows = self._rows(operand, indices, features)
+                if rows.size and rows.shape[1] != stride:
+                    shorter, rows = rows, np.empty((len(rows), stride), self.dtype)
+                    sum_loops.compiled_pack(self.dtype)(shorter, rows)
+                packed[i] = rows.reshape(-1)
         return packed
+
+    def _rows(self, operand: np.ndarray, indices: slice, features: slice) -> np.ndarray:
+        """Return what does not depend on the kept index, plain, a row for each summed index."""
+        n_indices, width = indices.stop - indices.start, features.stop - features.start
+        if operand.shape[1:] == (n_indices, width):  # as mostly: this is all of it
+            rows = operand[0]
+        else:
+            rows = _numpy.part(operand, (slice(None), indices, features))[0]
+        if len(rows) != n_indices:
+            rows = np.broadcast_to(rows, (n_indices, rows.shape[1]))
+        return rows if is_plain(rows, self.dtype) else np.require(rows, self.dtype, ["C", "A"])
 
     @without_warnings
     def _write_part(
@@ -147,47 +145,66 @@ class Sums:
         number: int,
         features: slice,
         kept: slice,
-        packed: dict[str, np.ndarray] | None,
+        packed: list[np.ndarray] | None,
         operations: int = 0,
         threads: int = 1,
     ) -> None:
         """Write the totals of a block for some kept indices and features.
 
-        With several threads, a tile of columns takes this many `operations`.
+        With several threads, a tile of columns takes this many `operations`. Each thread packs the
+        operands that are not packed yet.
         """
-        if packed is None:
-            packed = self._packed(number, features)
         indices = self._indices(number)
         n_indices, width = indices.stop - indices.start, features.stop - features.start
-        n_kept, group = kept.stop - kept.start, self._group(width)
+        n_kept, group, stride = kept.stop - kept.start, self._group(width), self._stride(width)
         shape = -(-n_kept // group), group, width
-        arrays = dict(packed)
-        for name, kind in self.kind_of.items():
-            operand = self.operands.get(name)
-            part = None if operand is None else _numpy.part(operand, (kept, indices, features))
+        arrays = [self._nothing] * len(self.kinds)  # some are not read
+        packs = n_packed = 0
+        for i, (kind, operand) in enumerate(zip(self.kinds, self.operands, strict=True)):
+            if kind == UNUSED:
+                continue
             if kind == HELD:
-                held = OPERANDS[name] if part is None else part[:, 0]
-                arrays[name] = self._grouped(held, n_kept, shape)
-            elif kind == EACH and part is not None:
-                arrays[name] = _grouped_each(part, shape, self.dtype)
-        any_other = next(iter(arrays.values()))
+                held: Any = _DEFAULTS[i]
+                if operand is not None:
+                    is_all = operand.shape == (n_kept, 1, width)
+                    cuts = kept, slice(None), features
+                    held = (operand if is_all else _numpy.part(operand, cuts))[:, 0]
+                arrays[i] = self._grouped(held, n_kept, shape)
+            elif kind == EACH:
+                part = _numpy.part(operand, (kept, indices, features))
+                arrays[i] = _grouped_each(part, shape, self.dtype)
+            elif kind == SCALAR:
+                arrays[i] = np.ascontiguousarray(operand[0, indices, 0], self.dtype)
+            elif packed is not None:
+                arrays[i] = packed[i]
+            else:
+                rows = self._rows(operand, indices, features)
+                if rows.shape[1] != stride:
+                    packs |= (1 if rows.shape[1] == width else 2) << 2 * i
+                    n_packed += 1
+                arrays[i] = rows.reshape(-1)
         totals = self.totals[number, :, kept, features]
         grouped = len(totals), shape[0], group * width
         in_place = n_kept % group == 0 and width == self.totals.shape[-1]
         sums = totals.reshape(grouped) if in_place else np.empty(grouped)
-        stride = self._stride(width)
-        streams = sum(kind == STREAMED for kind in self.kind_of.values())
-        row_bytes = stride * self.dtype.itemsize * max(streams, 1)
-        at_once = max(_STREAMED_BYTES // row_bytes // RUN, 1) * RUN
+        row_bytes = stride * self.dtype.itemsize
+        at_once = _STREAMED_BYTES // (row_bytes * max(self.kinds.count(STREAMED), 1))
+        at_once = max(at_once // RUN, 1) * RUN
         tiles = all_tiles = -(-shape[0] // ROWS) * (group * width // self.lanes)
         if threads > 1 or all_tiles * operations > _LONG_PIECE:
             n_pieces = max(_PIECES * threads, all_tiles * operations // _LONG_PIECE)
             n_pieces = min(n_pieces, all_tiles, all_tiles * operations // _PIECE)
             tiles = -(-all_tiles // max(n_pieces, 1))
+        n_pieces = -(-all_tiles // tiles)
+        scratch = _NOTHING
+        if packs:
+            words = (LINE + n_packed * -(-n_indices * row_bytes // LINE) * LINE) // 8
+            scratch = np.empty((min(threads, n_pieces), words), np.int64)
+            scratch[:, 0] = 0
         self.evaluate(
-            *_threads.share(-(-all_tiles // tiles), threads, self.kind),
-            *(arrays.get(name, any_other) for name in OPERANDS),
-            *(sums, width, stride, n_indices, at_once, self.parameter, tiles),
+            *_threads.share(n_pieces, threads, self.kind),
+            *arrays,
+            *(sums, scratch, packs, width, stride, n_indices, at_once, self.parameter, tiles),
         )
         if not in_place:
             totals[...] = sums.reshape(len(sums), -1, width)[:, :n_kept]
@@ -195,7 +212,12 @@ class Sums:
     def _grouped(self, held: Any, n_kept: int, shape: tuple[int, int, int]) -> np.ndarray:
         """Return an operand (kept, F), flattened and padded with zeros to whole groups."""
         n_groups, group, width = shape
-        if np.shape(held) == (n_groups * group, width) and is_plain(held, self.dtype):
+        if (
+            n_groups * group == n_kept
+            and type(held) is np.ndarray
+            and held.shape == (n_kept, width)
+            and is_plain(held, self.dtype)
+        ):
             return held.reshape(-1)
         array = np.zeros((n_groups * group, width), self.dtype)
         array[:n_kept] = held

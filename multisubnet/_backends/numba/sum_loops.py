@@ -6,11 +6,12 @@ import functools
 from typing import Any
 
 import numpy as np
-from numba import from_dtype, types
+from numba import from_dtype, njit, types
 
 from multisubnet._arithmetic.summands import Summands
 from multisubnet._backends.numba.jit import fingerprint, jit
 from multisubnet._backends.numba.lines import LINE, ROWS
+from multisubnet._backends.numba.llvm.atomics import load, store
 from multisubnet._backends.numba.llvm.memory import copy
 from multisubnet._backends.numba.llvm.pieces import hand_out, piece
 from multisubnet._backends.numba.llvm.sum_runs import add_runs
@@ -23,12 +24,15 @@ def sums(what: str):
 
     def sums_piece(
         index,
+        worker,
         sample,
         weight,
         bias,
         target,
         factor,
         totals,
+        scratch,
+        packs,
         width,
         stride,
         length,
@@ -43,6 +47,9 @@ def sums(what: str):
         elements for each of `length` indices, in which the features repeat after `width`. Others
         are (groups, length, columns). All are flattened. The summed indices are processed `at_once`
         at a time, so that their rows stay in a cache.
+
+        Rows of streamed operands may be shorter: see `_pack_own`. Each thread packs them into its
+        own memory, because fetching packed rows from another core's cache takes longer.
         """
         itemsize = sample.itemsize
         lanes = LINE // itemsize
@@ -52,10 +59,15 @@ def sums(what: str):
         last = min(first + n_tiles, -(-n_groups // ROWS) * n_lines)
         group_bytes = n_columns * itemsize
         out_output, out_row, _ = totals.strides
-        places = (
-            *(sample.ctypes.data, weight.ctypes.data, bias.ctypes.data),
-            *(target.ctypes.data, factor.ctypes.data),
+        given = (
+            sample.ctypes.data,
+            weight.ctypes.data,
+            bias.ctypes.data,
+            target.ctypes.data,
+            factor.ctypes.data,
         )
+        rows = (length, width * itemsize, stride * itemsize, itemsize)
+        places = _pack_own(given, packs, scratch, worker, rows)
         steps = (group_bytes, stride * itemsize, length * group_bytes, group_bytes)
         for start in range(0, length, at_once):
             stop = min(start + at_once, length)
@@ -92,6 +104,8 @@ def _sums(what: str):
         target,
         factor,
         totals,
+        scratch,
+        packs,
         width,
         stride,
         length,
@@ -99,8 +113,8 @@ def _sums(what: str):
         parameter,
         n_tiles,
     ):
-        operands = (sample, weight, bias, target, factor, totals)
-        sizes = (width, stride, length, at_once, parameter, n_tiles)
+        operands = (sample, weight, bias, target, factor, totals, scratch)
+        sizes = (packs, width, stride, length, at_once, parameter, n_tiles)
         hand_out(pool, n_pieces, seats, what, operands + sizes)
 
     return sums
@@ -115,10 +129,13 @@ def compiled_sums(terms: Summands, dtype: np.dtype, kinds: str) -> Any:
     function = _sums(f"sums {kinds}:{terms.key}:{files}")
     operand = types.Array(from_dtype(dtype), 1, "C", readonly=True)
     totals = types.Array(types.float64, 3, "A")
+    scratch = types.Array(types.int64, 2, "C")
     word = types.intp
     return jit(
         function,
-        types.void(*[word] * 3, *[operand] * 5, totals, *[word] * 4, types.float64, word),
+        types.void(
+            *([word] * 3), *([operand] * 5), totals, scratch, *([word] * 5), types.float64, word
+        ),
     )
 
 
@@ -130,18 +147,76 @@ def compiled_pack(dtype: np.dtype) -> Any:
     def pack(rows, packed):
         """Write rows to `packed`, whose rows are longer."""
         _ = files
-        source, row_bytes = rows.ctypes.data, rows.shape[1] * rows.itemsize
-        target, length = packed.ctypes.data, packed.shape[1] * rows.itemsize
-        for _ in range(len(rows)):
+        n_rows, width = rows.shape
+        row_bytes, length = width * rows.itemsize, packed.shape[1] * rows.itemsize
+        _pack(packed.ctypes.data, rows.ctypes.data, n_rows, row_bytes, length, rows.itemsize)
+
+    array = from_dtype(dtype)
+    rows = types.Array(array, 2, "C", readonly=True)
+    return jit(pack, types.void(rows, types.Array(array, 2, "C")))
+
+
+@njit
+def _pack(target, source, n_rows, row_bytes, length, itemsize):
+    """Copy rows, each of which goes on with what it begins with up to another length.
+
+    Each byte is written once, or the same again: several threads may do so at once.
+    """
+    for _ in range(n_rows):
+        if row_bytes >= LINE and (length == row_bytes or length == row_bytes + LINE - itemsize):
+            for done in range(0, row_bytes - LINE, LINE):
+                copy(target + done, source + done, LINE)
+            copy(target + row_bytes - LINE, source + row_bytes - LINE, LINE)
+            if length > row_bytes and itemsize == 4:
+                copy(target + row_bytes, source, LINE - 4)
+            elif length > row_bytes:
+                copy(target + row_bytes, source, LINE - 8)
+        else:
             copy(target, source, row_bytes)
             done = row_bytes
             while done < length:
                 more = min(done, length - done)
                 copy(target + done, target, more)
                 done += more
-            source += row_bytes
-            target += length
+        source += row_bytes
+        target += length
 
-    array = from_dtype(dtype)
-    rows = types.Array(array, 2, "C", readonly=True)
-    return jit(pack, types.void(rows, types.Array(array, 2, "C")))
+
+@njit
+def _pack_own(places, packs, scratch, worker, rows):
+    """Return where operands are, those that are to be packed in a row of scratch.
+
+    Two bits of `packs` for each operand say which rows it has: 0 those that are needed; 1 shorter
+    ones, of all features; 2 those of one. The first word of a row of scratch is 0 until it is
+    packed. Mostly each worker has a row of its own; if two have the same, both may pack it.
+    """
+    if packs == 0:
+        return places
+    sample, weight, bias, target, factor = places
+    flag = scratch.ctypes.data + worker % len(scratch) * scratch.strides[0]
+    is_new = load(flag) == 0
+    area = flag + LINE
+    sample, area = _own_place(sample, packs & 3, area, is_new, rows)
+    weight, area = _own_place(weight, (packs >> 2) & 3, area, is_new, rows)
+    bias, area = _own_place(bias, (packs >> 4) & 3, area, is_new, rows)
+    target, area = _own_place(target, (packs >> 6) & 3, area, is_new, rows)
+    if is_new:
+        store(flag, 1)
+    return (sample, weight, bias, target, factor)
+
+
+@njit
+def _own_place(source, pack, area, is_new, rows):
+    """Return where an operand is, and where the next one that is packed will be."""
+    if pack == 0:
+        return source, area
+    n_rows, row_bytes, length, itemsize = rows
+    if is_new:
+        _pack(area, source, n_rows, row_bytes if pack == 1 else itemsize, length, itemsize)
+    return area, area + packed_bytes(n_rows, length)
+
+
+@njit
+def packed_bytes(n_rows, length):
+    """Return how many bytes packed rows of a length take."""
+    return (n_rows * length + LINE - 1) // LINE * LINE

@@ -76,16 +76,16 @@ def pause(typingctx):
 
 
 @intrinsic
-def call_piece(typingctx, function, arguments, index):
-    """Call the C function ``int function(void *arguments, intptr_t index)``."""
+def call_piece(typingctx, function, arguments, index, worker):
+    """Call the C function ``int function(void *arguments, intptr_t index, intptr_t worker)``."""
 
     def codegen(context, builder, signature, values):
-        address, argument, index = values
-        function = ir.FunctionType(INT32, [INT64, INT64])
-        result = builder.call(builder.inttoptr(address, function.as_pointer()), [argument, index])
+        address, *given = values
+        function = ir.FunctionType(INT32, [INT64] * 3)
+        result = builder.call(builder.inttoptr(address, function.as_pointer()), given)
         return builder.sext(result, INT64)
 
-    return types.intp(types.intp, types.intp, types.intp), codegen
+    return types.intp(*[types.intp] * 4), codegen
 
 
 @intrinsic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import zlib
 from collections.abc import Callable
 
@@ -25,35 +26,37 @@ def hand_out(typingctx, pool, n_pieces, seats, what, arguments):
     """Call ``function(index, *arguments)`` for all pieces, on this thread and up to `seats` more.
 
     `what` is a constant: the name of a maker, a space, and the constant passed to the maker. A
-    single piece is done on this thread.
+    single piece is done on this thread. If the second parameter of the function is `worker`, it is
+    told which thread it runs on: 0 is the caller, 1 the first helper of the pool.
     """
     name, _, rest = what.literal_value.partition(" ")
     function = _MAKERS[name](rest)
     # If functions in several cached files have the same name, LLVM uses the first one it saw.
     function.__qualname__ = f"{function.__name__}_{zlib.crc32(what.literal_value.encode())}"
-    of_piece = types.void(types.intp, *arguments)
+    numbers = 1 + (list(inspect.signature(function).parameters)[1] == "worker")
+    of_piece = types.void(*[types.intp] * numbers, *arguments)
 
     def codegen(context, builder, signature, values):
         pool, n_pieces, seats, _, given = values
         compiled = context.compile_subroutine(builder, function, of_piece)
         place = cgutils.alloca_once_value(builder, given)
 
-        # The function in C form: int piece(void *arguments, intptr_t index).
-        kind = ir.FunctionType(INT32, [INT64, INT64])
+        # The function in C form: int piece(void *arguments, intptr_t index, intptr_t worker).
+        kind = ir.FunctionType(INT32, [INT64] * 3)
         in_c = ir.Function(builder.module, kind, f"{builder.function.name}.piece")
         in_c.linkage = "internal"
         inside = ir.IRBuilder(in_c.append_basic_block())
-        address, index = in_c.args
+        address, *index_and_worker = in_c.args
         given = cgutils.unpack_tuple(inside, inside.load(inside.inttoptr(address, place.type)))
         status, _ = context.call_internal_no_propagate(
-            inside, compiled.fndesc, of_piece, [index, *given]
+            inside, compiled.fndesc, of_piece, [*index_and_worker[:numbers], *given]
         )
         inside.ret(inside.zext(status.is_error, INT32))
 
         address = builder.ptrtoint(place, INT64)
         with builder.if_else(builder.icmp_signed("==", n_pieces, INT64(1))) as (single, several):
             with single:
-                _raise(context, builder, builder.call(in_c, [address, INT64(0)]))
+                _raise(context, builder, builder.call(in_c, [address, INT64(0), INT64(0)]))
             with several:
                 function_address = builder.ptrtoint(in_c, INT64)
                 _run(context, builder, pool, function_address, address, n_pieces, seats)
@@ -64,7 +67,7 @@ def hand_out(typingctx, pool, n_pieces, seats, what, arguments):
 
 @intrinsic
 def call_run(typingctx, pool, function, arguments, n_pieces, seats):
-    """Call `run` of a pool for a C function ``int function(void *arguments, intptr_t index)``."""
+    """Call `run` of a pool for a C function as `call_piece` calls it."""
 
     def codegen(context, builder, signature, values):
         _run(context, builder, *values)
