@@ -43,6 +43,12 @@ class NetworkProblem:
         last = self.call.activations[-1]
         return "linear" if last is None else last.key
 
+    @property
+    def parameters(self) -> list[Any]:
+        """The weight and bias of each layer, and the intercept; those that are given."""
+        _, *parameters = self.call.arrays
+        return parameters
+
     def expect_derivatives(self) -> None:
         """Raise unless all activations have derivatives."""
         *hidden, last = self.call.activations
@@ -78,6 +84,14 @@ class NetworkProblem:
 
         layers = tuple((empty(weight), empty(bias)) for weight, bias in call.layers)
         return layers, empty(call.intercept)
+
+    def columns_of(self, outs: Outputs) -> Any:
+        """Return results of each set, (N, ...), side by side, (N, columns)."""
+        loss, layers, intercept = outs
+        arrays = [x for x in (loss, *itertools.chain(*layers), intercept) if x is not None]
+        return self.xp.concatenate(
+            [x.reshape(len(x), math.prod(x.shape[1:])) for x in arrays], axis=1
+        )
 
 
 class NetworkLoss(NetworkProblem):
@@ -141,26 +155,13 @@ class NetworkLoss(NetworkProblem):
             float64 = np.dtype(np.float64)
             outs = self._outputs(summing, gradients, shape, float64, float64)
             NetworkSums(summing).write(sums, outs)
-            loss, layers, intercept = returned(summing, outs)
-            arrays = [x for x in (loss, *itertools.chain(*layers), intercept) if x is not None]
-            shapes = self.shapes_of_totals(gradients)
-            columns = [
-                x.reshape(call.n_sets, math.prod(shape))
-                for x, shape in zip(arrays, shapes, strict=True)
-            ]
-            return self.xp.concatenate(columns, axis=1)
+            return self.columns_of(returned(summing, outs))
 
     def shapes_of_totals(self, gradients: bool) -> list[tuple[int, ...]]:
         """Return the shapes of the sums of one set: losses of networks, then gradients."""
         call = self.call
         losses = [(1 if call.additive else call.n_subnets,)]
         return losses + [x.shape[1:] for x in self.parameters if gradients]
-
-    @property
-    def parameters(self) -> list[Any]:
-        """The weight and bias of each layer, and the intercept; those that are given."""
-        _, *parameters = self.call.arrays
-        return parameters
 
     @property
     def divisor(self) -> float:

@@ -69,14 +69,29 @@ class NetworkSums:
 
     def write_of_samples(self, sums: MlpSums, out: Any) -> None:
         """Write gradients of samples (B, F) or (N, B, F), with cotangents as targets."""
+        inputs, n_features = sums.call.inputs, out.shape[-1]
+        for rows, totals in self._totals_of_samples(sums, len(out)):
+            kept = totals.shape[1]
+            self.add_features(totals, inputs, out[rows].reshape(kept, n_features))
+
+    def totals_of_samples(self, sums: MlpSums) -> Any:
+        """Return sums over sets for samples (B, F) and each input of each network, (B, S * d)."""
+        call = sums.call
+        found = self.summing.empty((call.n_samples, call.n_subnets * call.sizes[0]))
+        for rows, totals in self._totals_of_samples(sums, len(found)):
+            self._finish(totals, found[rows], divided=False)
+        return found
+
+    def _totals_of_samples(self, sums: MlpSums, length: int) -> Iterator[tuple[slice, Any]]:
+        """Yield some of the rows, samples or sets, and their totals (blocks, kept, S * d)."""
         call = sums.call
         over_sets = call.samples.ndim == 2
         n_columns = call.n_subnets * call.sizes[0]
         n_blocks = max(-(-call.n_sets // BLOCK), 1) if over_sets else 1
         of_row = 8 * n_columns * (n_blocks if over_sets else call.n_samples)
         step = max(_TOTALS_BYTES // max(of_row, 1), 1)
-        for start in range(0, len(out), step):
-            rows = slice(start, min(start + step, len(out)))
+        for start in range(0, length, step):
+            rows = slice(start, min(start + step, length))
             sets, samples = slice(0, call.n_sets), slice(0, call.n_samples)
             place = (sets, rows) if over_sets else (rows, samples)
             part = sums.part(*place, slice(0, call.n_subnets))
@@ -88,7 +103,7 @@ class NetworkSums:
             )
             if not over_sets:
                 totals += 0.0  # turns -0.0 into +0.0, as a sum of one term does
-            self._add_features(totals, call.inputs, out[rows].reshape(kept, out.shape[-1]))
+            yield rows, totals
 
     def _run(self, name: str, *operands: Any) -> None:
         """Call a function of the backend, or NumPy's if the backend does not have it."""
@@ -213,7 +228,7 @@ class NetworkSums:
         layers = tuple((empty(weight), empty(bias)) for weight, bias in outs.layers)
         return MlpTotals(None if outs.loss is None else self.summing.empty(front), layers)
 
-    def _add_features(self, totals: Any, inputs: np.ndarray | None, out: Any) -> None:
+    def add_features(self, totals: Any, inputs: np.ndarray | None, out: Any) -> None:
         """Write sums over blocks and over networks that see the same feature to `out` (kept, F)."""
         if inputs is None:
             self._finish(totals, out)

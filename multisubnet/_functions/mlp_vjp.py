@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
+import numpy as np
+
 from multisubnet._arithmetic import names
 from multisubnet._arithmetic.float_mode import keep_subnormals
 from multisubnet._arithmetic.output_loss import OutputLoss
@@ -14,6 +16,7 @@ from multisubnet._functions import problem as problems
 from multisubnet._functions.mlp_loss_problem import NetworkProblem, returned
 from multisubnet._functions.mlp_operands import adapter_function, name_operands
 from multisubnet._functions.mlp_summation import NetworkSums, Outputs
+from multisubnet._functions.summation import Summing
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
@@ -152,31 +155,72 @@ def mlp_vjp(
             wrt=wrt,
         )
     asked = names.validate("wrt", wrt, OPERANDS)
-    if cotangent is None:
-        raise TypeError("cotangent is None; expected an array_like of numbers")
     options = activation, output_activation, inputs, additive
-    problem = NetworkProblem(named, options, {"cotangent": cotangent})
-    problem.expect_derivatives()
-    call, cotangent = problem.call, problem.others["cotangent"]
-    shape = "(N, B, P)" if call.additive else "(N, B, S, P)"
-    problems.expect_shape("cotangent", cotangent, {shape: call.shape})
-    if call.additive:
-        cotangent = cotangent[:, :, None]
-    loss = OutputLoss("product", problem.last_key, call.sizes[-1])
-    with namespaces.device_of(call.samples):
-        summing, sums = problem.on_backend(MlpSums(call, loss, cotangent, None))
-        networks = NetworkSums(summing)
-        grad_layers, grad_intercept = problem.empty_gradients(summing, summed=True)
-        outs = Outputs(
-            None,
-            grad_layers if "layers" in asked else ((None, None),) * len(grad_layers),
-            grad_intercept if "intercept" in asked else None,
-        )
-        networks.write(sums, outs)
-        grad_samples = None
-        if "samples" in asked:
-            dtype = problems.dtype_of_gradient(call.samples, call.dtype)
-            grad_samples = summing.empty(call.samples.shape, dtype)
-            networks.write_of_samples(sums, grad_samples)
-        found = grad_samples, grad_layers if "layers" in asked else None, outs.intercept
-        return MlpVjp(*returned(summing, found))
+    return Pullback(named, options, cotangent).gradients(asked)
+
+
+class Pullback(NetworkProblem):
+    """Networks, and the cotangent of their values that is pulled back."""
+
+    def __init__(self, named: dict[str, Any], options: tuple[Any, Any, Any, Any], cotangent: Any):
+        if cotangent is None:
+            raise TypeError("cotangent is None; expected an array_like of numbers")
+        super().__init__(named, options, {"cotangent": cotangent})
+        self.expect_derivatives()
+        shape = "(N, B, P)" if self.call.additive else "(N, B, S, P)"
+        problems.expect_shape("cotangent", self.others["cotangent"], {shape: self.call.shape})
+
+    @property
+    def dtype_of_samples(self) -> np.dtype:
+        """The dtype of the gradient of samples."""
+        return problems.dtype_of_gradient(self.call.samples, self.call.dtype)
+
+    def gradients(self, asked: Sequence[str]) -> MlpVjp:
+        """Return the gradients of these operands."""
+        samples = self.call.samples
+        with namespaces.device_of(samples):
+            summing, sums = self._start()
+            outs = self._outputs(summing, asked, True)
+            networks = NetworkSums(summing)
+            networks.write(sums, outs)
+            of_samples = None
+            if "samples" in asked:
+                of_samples = summing.empty(samples.shape, self.dtype_of_samples)
+                networks.write_of_samples(sums, of_samples)
+            layers = outs.layers if "layers" in asked else None
+            return MlpVjp(*returned(summing, (of_samples, layers, outs.intercept)))
+
+    def totals(self, asked: Sequence[str]) -> Any:
+        """Return the sums over samples of each set, float64 (N, columns).
+
+        They are nodes of the tree over all samples. The columns are the gradients of the parameters
+        that are asked for, one after the other.
+        """
+        with namespaces.device_of(self.call.samples):
+            summing, sums = self._start()
+            outs = self._outputs(summing, asked, False, np.dtype(np.float64))
+            NetworkSums(summing).write(sums, outs)
+            return self.columns_of(returned(summing, outs))
+
+    def totals_of_samples(self) -> Any:
+        """Return the sums over sets for samples (B, F) and each input of each network.
+
+        They are nodes of the tree over all sets, float64 (B, S * d).
+        """
+        with namespaces.device_of(self.call.samples):
+            summing, sums = self._start()
+            return summing.returned(NetworkSums(summing).totals_of_samples(sums))
+
+    def _start(self) -> tuple[Summing, MlpSums]:
+        call, cotangent = self.call, self.others["cotangent"]
+        loss = OutputLoss("product", self.last_key, call.sizes[-1])
+        cotangent = cotangent[:, :, None] if call.additive else cotangent
+        return self.on_backend(MlpSums(call, loss, cotangent, None))
+
+    def _outputs(
+        self, summing: Summing, asked: Sequence[str], summed: bool, dtype: np.dtype | None = None
+    ) -> Outputs:
+        layers, intercept = self.empty_gradients(summing, summed, dtype)
+        if "layers" not in asked:
+            layers = ((None, None),) * len(layers)
+        return Outputs(None, layers, intercept if "intercept" in asked else None)

@@ -111,10 +111,14 @@ class Summing:
         """Return the sum of neighbouring nodes of the tree, of shape (nodes, outputs, kept, F).
 
         The sum is itself a node if their number is a power of two, or if they are the last ones.
+        The sum of no nodes is 0.
         """
         if len(nodes) == 1:
             return nodes[0]
         total = self.empty(nodes.shape[1:])
+        if not len(nodes):
+            total[...] = 0.0
+            return total
         for output, out in enumerate(total):
             self.backend.finish(nodes[:, output], out, 1.0, None)
         return total

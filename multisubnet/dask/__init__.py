@@ -31,6 +31,7 @@ from multisubnet.dask._network_functions import (
     mlp_mean_loss_and_grad,
     mlp_select,
     mlp_stats,
+    mlp_vjp,
 )
 
 __all__ = [
@@ -43,4 +44,5 @@ __all__ = [
     "mlp_mean_loss_and_grad",
     "mlp_select",
     "mlp_stats",
+    "mlp_vjp",
 ]

@@ -32,6 +32,7 @@ _AXES = {
     "weight": "nf",
     "bias": "nf",
     "targets": "bfk",
+    "cotangent": "nbsj",
     "sample_weight": "b",
     "set_weight": "n",
     "set_index": "b",
@@ -92,7 +93,7 @@ class ChunkedOperands:
             elif axis in kept and axis != "f" and not is_empty:
                 found[axis] = "auto"
             if axis == summed:
-                found[axis] = _in_blocks(found[axis])
+                found[axis] = _in_powers_of_two(found[axis], BLOCK)
         of_kept, of_result = (tuple(of[axis] for axis in kept) for of in (found, lengths | whole))
         blocks = da.core.normalize_chunks(of_kept, of_result, dtype=dtype)
         self.chunks = found | dict(zip(kept, blocks, strict=True))
@@ -194,14 +195,34 @@ class ChunkedOperands:
             concatenate=concatenate,
             summed=summed,
         )
+        return self._added(nodes, _tasks.keep_nodes, join, index, _name(function))
+
+    def sum_over_sets(self, totals: da.Array) -> da.Array:
+        """Return the sums of totals (1, N, columns) over sets, (1, 1, columns).
+
+        Their tree has a leaf for each set.
+        """
+        nodes = totals[0][:, None, None]
+        nodes = nodes.rechunk({0: _in_powers_of_two(nodes.chunks[0])})
+        return self._added(nodes, _tasks.add_nodes, _tasks.add_nodes, "okt", "sum_over_sets")
+
+    def _added(
+        self,
+        nodes: da.Array,
+        chunk: Callable[..., Any],
+        join: Callable[..., Any],
+        index: str,
+        name: str,
+    ) -> da.Array:
+        """Return the root of the tree of nodes that stand along the first axis."""
         return da.reduction(
             nodes,
-            _tasks.keep_nodes,
+            chunk,
             join,
             axis=0,
             dtype=_FLOAT64,
             split_every=_NEIGHBOURS,
-            name=_name(function),
+            name=name,
             meta=self._meta(index, _FLOAT64),
         )
 
@@ -252,10 +273,10 @@ def _check_chunks(name: str, array: da.Array) -> None:
         )
 
 
-def _in_blocks(chunks: tuple[int, ...]) -> tuple[int, ...]:
-    """Return chunks of a power of two of blocks, of similar length; a single chunk is unchanged."""
+def _in_powers_of_two(chunks: tuple[int, ...], unit: int = 1) -> tuple[int, ...]:
+    """Return chunks of a power of two of units, of similar length; a single chunk is unchanged."""
     if len(chunks) == 1:
         return chunks
-    rows = BLOCK << max((max(chunks) // BLOCK).bit_length() - 1, 0)
+    rows = unit << max((max(chunks) // unit).bit_length() - 1, 0)
     whole, rest = divmod(sum(chunks), rows)
     return (rows,) * whole + (rest,) * (rest > 0)

@@ -13,6 +13,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from multisubnet._arithmetic import names
 from multisubnet._arrays import validation
 from multisubnet._functions import affine_select
 from multisubnet._functions.affine_stats import names_of, needs_spread
@@ -20,6 +21,7 @@ from multisubnet._functions.mlp import read_stats
 from multisubnet._functions.mlp_loss_problem import NetworkLoss
 from multisubnet._functions.mlp_mean_loss import MlpLossAndGrad
 from multisubnet._functions.mlp_operands import Options, name_operands, pairs_of, read
+from multisubnet._functions.mlp_vjp import OPERANDS, MlpVjp, Pullback
 from multisubnet._functions.problem import dtype_of_gradient
 from multisubnet.dask import _network_tasks, _tasks
 from multisubnet.dask._functions import refuse_out
@@ -165,7 +167,7 @@ def mlp_stats(
 
     As for `mlp` and `affine_stats`.
     """
-    names = names_of(statistics)
+    asked = names_of(statistics)
     options = Options(activation, output_activation, inputs, additive)
     networks = _Networks(samples, layers, intercept, options, set_weight=set_weight)
     _, call, of_sets = read_stats(networks.named, networks.options, networks.others["set_weight"])
@@ -188,11 +190,11 @@ def mlp_stats(
     divide = partial(_tasks.divide, output=0, ndim=2, dtype=_FLOAT64)
     mean = combined(divide, totals_about(None, 1))
     found = {"mean": mean}
-    if needs_spread(names):
+    if needs_spread(asked):
         totals = totals_about(mean, 2)
         for number, name in enumerate(("var", "std")):
             found[name] = combined(partial(_tasks.variance_or_std, number=number), totals)
-    return tuple(found[name].reshape(n_samples, *rest) for name in names)
+    return tuple(found[name].reshape(n_samples, *rest) for name in asked)
 
 
 def mlp_mean_loss(
@@ -277,16 +279,112 @@ def _judged(
     if not problem.per_subnetwork:
         shapes[0] = ()
     dtypes = [problem.dtype, *(dtype_of_gradient(x, call.dtype) for x in problem.parameters)]
-    found = []
-    for shape, of_result, start, stop in zip(shapes, dtypes, ends, ends[1:], strict=False):
-        divide = partial(
-            _network_tasks.divide_columns,
-            columns=slice(start, stop),
-            shape=shape,
-            dtype=of_result,
-            divisor=problem.divisor,
+    return [
+        _divided(given, totals, slice(start, stop), shape, of_result, problem.divisor, total)
+        for start, stop, shape, of_result in zip(ends, ends[1:], shapes, dtypes, strict=False)
+    ]
+
+
+def mlp_vjp(
+    samples: Any,
+    layers: Sequence[Any],
+    cotangent: Any,
+    *,
+    activation: Any = "relu",
+    output_activation: Any = None,
+    inputs: Any = None,
+    additive: bool = False,
+    intercept: Any = None,
+    wrt: Sequence[str] = OPERANDS,
+) -> MlpVjp:
+    """Pull a cotangent of `mlp` back to its operands, lazily: `multisubnet.mlp_vjp`.
+
+    As for `mlp_mean_loss_and_grad`. Gradients of layers and the intercept are sums over chunks of
+    samples, those of samples (B, F) sums over chunks of sets: each in a pass of its own, for which
+    the chunks of the summed axis are made to be of 4096 times a power of two.
+    """
+    asked = names.validate("wrt", wrt, OPERANDS)
+    options = Options(activation, output_activation, inputs, additive)
+
+    def networks() -> _Networks:  # each pass has chunks of its own
+        return _Networks(samples, layers, intercept, options, cotangent=cotangent)
+
+    operands = networks()
+    pullback = Pullback(operands.named, operands.options, operands.others["cotangent"])
+    found = iter(_of_parameters(operands, pullback, asked))
+    grad_layers = None
+    if "layers" in asked:
+        grad_layers = tuple(
+            (next(found), None if bias is None else next(found))
+            for _, bias in pairs_of(operands.named)
         )
-        new_axes = dict(zip("uvx", shape, strict=False))
-        index = "n" + "".join(new_axes)
-        found.append(given.combined(divide, index, of_result, totals, total, new_axes=new_axes))
+    return MlpVjp(
+        _of_samples(networks(), pullback) if "samples" in asked else None,
+        grad_layers,
+        next(found, None),
+    )
+
+
+def _of_parameters(networks: _Networks, pullback: Pullback, asked: Sequence[str]) -> list[da.Array]:
+    """Return the gradients that are asked for, in the order of the parameters."""
+    given, call = networks.given, pullback.call
+    layers = [x for pair in call.layers for x in pair if "layers" in asked]
+    every = [*layers, call.intercept if "intercept" in asked else None]
+    parameters = [x for x in every if x is not None]
+    if not parameters:
+        return []
+    ends = np.cumsum([0, *(math.prod(x.shape[1:]) for x in parameters)]).tolist()
+    columns, lengths = {"t": ends[-1]}, {"n": call.n_sets, "b": call.n_samples}
+    given.cut(lengths, "nt", _FLOAT64, summed="b", whole=columns)
+    function = networks.task(_network_tasks.cotangents_of_parameters_of_chunks, wrt=asked)
+    pairs = given.pair("cotangent"), *networks.pairs
+    totals = given.sums(function, "ont", 1, *pairs, sizes=columns, concatenate=None)
+    found = []
+    for x, start, stop in zip(parameters, ends, ends[1:], strict=False):
+        sums, part = (totals, "ont"), slice(start, stop)
+        if len(x) != call.n_sets:
+            sums, part = (given.sum_over_sets(totals[..., part]), "okt"), slice(None)
+        dtype = dtype_of_gradient(x, call.dtype)
+        found.append(_divided(given, sums, part, x.shape[1:], dtype))
     return found
+
+
+def _of_samples(networks: _Networks, pullback: Pullback) -> da.Array:
+    """Return the gradient of samples."""
+    given, call, dtype = networks.given, pullback.call, pullback.dtype_of_samples
+    lengths, features = {"n": call.n_sets, "b": call.n_samples}, {"u": call.samples.shape[-1]}
+    if call.samples.ndim == 3:
+        given.cut(lengths, "nbu", dtype, whole=features)
+        pairs = given.pair("cotangent"), *networks.pairs
+        function = networks.task(_network_tasks.vjp_of_chunks)
+        return given.combined(function, "nbu", dtype, *pairs, new_axes=features, concatenate=None)
+    columns = {"t": call.n_subnets * call.sizes[0]}
+    given.cut(lengths, "bt", _FLOAT64, summed="n", whole=columns)
+    pairs = given.pair("cotangent"), *networks.pairs
+    function = networks.task(_network_tasks.cotangents_of_samples_of_chunks)
+    totals = given.sums(function, "obt", 1, *pairs, sizes=columns, concatenate=None)
+    function = partial(
+        _network_tasks.add_features, inputs=call.inputs, n_features=features["u"], dtype=dtype
+    )
+    return given.combined(function, "bu", dtype, (totals, "obt"), new_axes=features)
+
+
+def _divided(
+    given: ChunkedOperands,
+    totals: Pair,
+    columns: slice,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    divisor: float = 1.0,
+    weight: Pair = (None, "w"),
+) -> da.Array:
+    """Return the means of some columns of totals, of this shape for each set.
+
+    Without a shape it is one mean over all of them.
+    """
+    divide = partial(
+        _network_tasks.divide_columns, columns=columns, shape=shape, dtype=dtype, divisor=divisor
+    )
+    new_axes = dict(zip("uvx", shape, strict=False))
+    index = totals[1][1] + "".join(new_axes)
+    return given.combined(divide, index, dtype, totals, weight, new_axes=new_axes)

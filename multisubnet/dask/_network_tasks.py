@@ -10,6 +10,9 @@ from multisubnet._arrays import namespaces
 from multisubnet._functions import affine_select, mlp
 from multisubnet._functions.mlp_loss_problem import NetworkLoss
 from multisubnet._functions.mlp_operands import Options, call_by_name
+from multisubnet._functions.mlp_summation import NetworkSums
+from multisubnet._functions.mlp_vjp import Pullback
+from multisubnet._functions.summation import Summing
 from multisubnet.dask import _tasks
 
 
@@ -81,6 +84,38 @@ def losses_of_networks_of_chunks(
 
 
 @_tasks.task
+def cotangents_of_parameters_of_chunks(
+    cotangent: Any, *chunks: Any, names: tuple[str, ...], options: Options, wrt: list[str]
+) -> Any:
+    """Return sums over samples, (1, 1, N, columns): a node of the tree over all samples."""
+    return _pullback(cotangent, chunks, names, options).totals(wrt)[None, None]
+
+
+@_tasks.task
+def cotangents_of_samples_of_chunks(
+    cotangent: Any, *chunks: Any, names: tuple[str, ...], options: Options
+) -> Any:
+    """Return sums over sets, (1, 1, B, columns): a node of the tree over all sets."""
+    return _pullback(cotangent, chunks, names, options).totals_of_samples()[None, None]
+
+
+@_tasks.task
+def add_features(totals: Any, *, inputs: Any, n_features: int, dtype: np.dtype) -> Any:
+    """Return gradients of samples (B, F) of totals (1, B, columns)."""
+    summing = Summing.where(totals, np.dtype(np.float64))
+    out = summing.empty((totals.shape[1], n_features), dtype)
+    NetworkSums(summing).add_features(totals, inputs, out)
+    return out
+
+
+@_tasks.task
+def vjp_of_chunks(cotangent: Any, *chunks: Any, names: tuple[str, ...], options: Options) -> Any:
+    """Return the gradients of samples (N, B, F)."""
+    pullback = _pullback(cotangent, chunks, names, options)
+    return pullback.gradients(["samples"]).grad_samples
+
+
+@_tasks.task
 def divide_columns(
     totals: Any,
     weight: Any,
@@ -97,6 +132,12 @@ def divide_columns(
     total = totals[0][:, columns].copy()
     means = _tasks.divided(total, 2 if shape else 1, dtype, divisor, weight)
     return means.reshape(len(means), *shape)
+
+
+def _pullback(
+    cotangent: Any, chunks: tuple[Any, ...], names: tuple[str, ...], options: Options
+) -> Pullback:
+    return Pullback(_named(names, chunks), options, _whole(cotangent))
 
 
 def _named(names: tuple[str, ...], chunks: tuple[Any, ...]) -> dict[str, Any]:

@@ -234,7 +234,7 @@ def test_no_task_holds_more_than_its_chunks():
     ],
 )
 def test_chunks_become_powers_of_two_of_blocks(chunks, desired):
-    assert _graph._in_blocks(chunks) == desired
+    assert _graph._in_powers_of_two(chunks, 4096) == desired
 
 
 def test_the_same_call_has_the_same_name():

@@ -52,11 +52,17 @@ def test_a_worker_that_dies_changes_nothing(client):
         )
         networks = ms.mlp_mean_loss_and_grad(samples, layers, targets)
         desired += networks.loss, networks.grad_layers[0][0]
+        cotangent = samples[None, :, :, None] * np.ones((32, 1, 1, 1), "f4")
+        pulled = ms.mlp_vjp(samples, layers, cotangent)
+        desired += pulled.grad_samples, pulled.grad_layers[1][0]
         results = ms.mean_loss_and_grad(
             lazy, da.from_array(weight, (16, 8)), bias, targets, sample_weight=factors, **OPTIONS
         )
         networks = ms.mlp_mean_loss_and_grad(lazy, layers, targets)
         results += networks.loss, networks.grad_layers[0][0]
+        cotangent = lazy[None, :, :, None] * np.ones((32, 1, 1, 1), "f4")
+        pulled = ms.mlp_vjp(lazy, layers, cotangent)
+        results += pulled.grad_samples, pulled.grad_layers[1][0]
     pids = client.run(os.getpid)
     futures = client.compute(list(results))
     while client.run_on_scheduler(done) < 5:
