@@ -204,7 +204,8 @@ def mlp_vjp(
     asked = names.validate("wrt", wrt, _mlp_vjp.OPERANDS)
     if not networks.is_traced:
         return networks.evaluate(ms.mlp_vjp, wrt=asked)
-    call = NetworkProblem(networks.named, networks.options, {}).call
+    (cotangent,) = stand_ins(networks.others).values()
+    call = _mlp_vjp.Pullback(networks.named, networks.options, cotangent).call
     dtype = canonical(call.dtype)
     samples, layers, intercept, inputs = networks.arrays()
     operands = {"samples": samples, "layers": layers, "intercept": intercept}

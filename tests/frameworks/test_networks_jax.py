@@ -6,7 +6,8 @@ import types
 
 import numpy as np
 import pytest
-from hypothesis import given
+from conftest import EXAMPLES
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_mlp import INTEGERS, SMALL, Architecture, networks
 from test_mlp_losses import CATEGORICAL, flat, judged_networks
@@ -171,11 +172,93 @@ def test_vmap_over_sets():
     assert_close(of_each(layers), ms.mlp(samples, layers))
 
 
+# Any transformations, one after the other, of any function of samples and layers, beside those of
+# plain JAX. An index and a cotangent fit the number of sets, which `vmap` over sets makes 1.
+
+
+def plain_mlp(x, layers):
+    (w, b), (v, c) = layers
+    hidden = jnp.tanh(x[:, :, None] * w[:, None, :, 0] + b[:, None])
+    return jnp.einsum("nbsi,nsij->nbsj", hidden, v) + c[:, None]
+
+
+def index_of(layers):
+    return np.arange(5) % layers[0][0].shape[0]
+
+
+def cotangent_of(layers):
+    shape = layers[0][0].shape[0], 5, 2, 2
+    return np.cos(np.arange(np.prod(shape), dtype="f4")).reshape(shape)
+
+
+def plain_loss(x, layers):
+    errors = jnp.cosh(plain_mlp(x, layers) - np.cos(np.arange(5))[:, None, None])
+    return jnp.log(errors).mean((1, 2, 3))
+
+
+TANH = {"activation": "tanh"}
+FUNCTIONS = {
+    "mlp": (lambda x, layers: ms.mlp(x, layers, **TANH), plain_mlp),
+    "mlp_select": (
+        lambda x, layers: ms.mlp_select(x, layers, index_of(layers), **TANH),
+        lambda x, layers: plain_mlp(x, layers)[index_of(layers), np.arange(5)],
+    ),
+    "mlp_stats": (
+        lambda x, layers: ms.mlp_stats(x, layers, statistics=["var", "mean"], **TANH),
+        lambda x, layers: (plain_mlp(x, layers).var(0), plain_mlp(x, layers).mean(0)),
+    ),
+    "mlp_mean_loss": (
+        lambda x, layers: ms.mlp_mean_loss(
+            x, layers, np.cos(np.arange(5, dtype="f4")), loss="log_cosh", **TANH
+        ),
+        plain_loss,
+    ),
+    "mlp_vjp": (
+        lambda x, layers: ms.mlp_vjp(x, layers, cotangent_of(layers), **TANH),
+        lambda x, layers: jax.vjp(plain_mlp, x, layers)[1](cotangent_of(layers)),
+    ),
+}
+
+
+def total(tree):
+    return sum(jnp.sin(x).sum() for x in jax.tree.leaves(tree))
+
+
+STEPS = {
+    "jit": jax.jit,
+    "grad": lambda f: jax.grad(lambda *x: total(f(*x)), (0, 1)),
+    "jvp": lambda f: lambda *x: jax.jvp(f, x, jax.tree.map(jnp.cos, x))[1],
+    "vmap": lambda f: lambda *x: jax.vmap(f)(*jax.tree.map(lambda x: jnp.stack([x, 2 * x]), x)),
+    "vmap over sets": lambda f: (
+        lambda x, layers: jax.vmap(lambda one: f(x, jax.tree.map(lambda x: x[None], one)))(layers)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@settings(max_examples=EXAMPLES // 2 + 1)
+@given(steps=st.lists(st.sampled_from(list(STEPS)), max_size=2))
+def test_transformations_of_transformations(name, steps):
+    samples, layers = some()
+    layers[-1] = layers[-1][0], np.repeat(layers[-1][1], 3, 0)
+    operands = samples[:5], layers
+    ours, others = FUNCTIONS[name]
+    for step in steps:
+        ours, others = STEPS[step](ours), STEPS[step](others)
+    if steps:  # JAX compiles one program, instead of one for each operation
+        ours = jax.jit(ours)
+    found, desired = (jax.tree.leaves(f(*to_jax(operands))) for f in (ours, jax.jit(others)))
+    assert_close(tuple(found), tuple(map(np.asarray, desired)), 1e-4)
+
+
 def test_refused_arguments():
     samples, layers = some()
     with pytest.raises(TypeError, match="out is given"):
         ms.mlp(jnp.asarray(samples), layers, out=np.empty(3))
     with pytest.raises(TypeError, match="check is True"):
         jax.jit(lambda i: ms.mlp_select(samples, layers, i, check=True))(np.arange(40) % 3)
+    for cotangent, error in ((None, TypeError), (samples, ValueError)):
+        with pytest.raises(error, match="cotangent"):
+            jax.jit(lambda x, c=cotangent: ms.mlp_vjp(x, layers, c))(samples)
     with pytest.raises(ValueError, match=r"layers\[1\]\[0\] has shape"):
         ms.mlp(jnp.asarray(samples), [layers[0], (layers[1][0][:, :, :3], None)])
