@@ -14,7 +14,7 @@ from torch import Tensor
 import multisubnet as ms
 from multisubnet._arrays import validation
 from multisubnet.torch._arrays import array_of, as_tensors, on_arrays, tensor_of
-from multisubnet.torch._custom_op import CustomOp, are_numbers, decoded, encoded
+from multisubnet.torch._custom_op import CustomOp, decoded, encoded, recorded
 from multisubnet.torch._op_operands import (
     ACTIVATION,
     OPERANDS,
@@ -25,7 +25,6 @@ from multisubnet.torch._op_operands import (
     names_of_wanted,
     no_result,
     no_second_derivative,
-    nothing,
     pick_gradients,
     result_dtype,
     shape_of,
@@ -74,7 +73,10 @@ affine = CustomOp(
 
 def evaluate(samples: Any, weight: Any, bias: Any, activation: Any, set_axis: Any) -> Tensor:
     """Return the result of `affine` for any operands that a user may pass."""
-    if are_numbers(samples, weight, bias):  # a fast path for small calls
+    is_recorded = recorded(samples, weight, bias)  # fast paths for small calls
+    if is_recorded:
+        return affine.record(samples, weight, bias, *encoded(activation), set_axis)
+    if is_recorded is False:
         bias = None if bias is None else array_of("bias", bias)
         operands = array_of("samples", samples), array_of("weight", weight), bias
         return tensor_of(ms.affine(*operands, activation=activation, set_axis=set_axis))
@@ -99,21 +101,18 @@ affine_out = CustomOp(
 
 
 def pull_back(samples, weight, bias, cotangent, activation, parameter, wrt):
-    gradients = on_arrays(
+    return on_arrays(
         ms.affine_vjp,
-        named(samples, weight, bias) | {"cotangent": cotangent},
+        {"samples": samples, "weight": weight, "bias": bias, "cotangent": cotangent},
         activation=decoded(activation, parameter),
         wrt=split_names(wrt),
     )
-    return tuple(nothing(cotangent) if x is None else x for x in gradients)
 
 
 def fake_affine_vjp(samples, weight, bias, cotangent, activation, parameter, wrt):
     operands = samples, weight, bias
     return tuple(
-        nothing(cotangent)
-        if x is None or name not in split_names(wrt)
-        else fake_gradient(x, operands)
+        None if x is None or name not in split_names(wrt) else fake_gradient(x, operands)
         for name, x in zip(WRT, operands, strict=True)
     )
 
@@ -148,15 +147,13 @@ def _affine_stats(samples, weight, bias, set_weight, activation, parameter, stat
         statistics=asked,
     )
     found = dict(zip(asked, results, strict=True))
-    return tuple(found[name] if name in found else nothing(samples) for name in STATISTICS)
+    return tuple(found.get(name) for name in STATISTICS)
 
 
 def _fake_affine_stats(samples, weight, bias, set_weight, activation, parameter, statistics):
     _, *shape = shape_of(samples, weight, bias)
     return tuple(
-        samples.new_empty(shape, dtype=torch.float64)
-        if name in split_names(statistics)
-        else nothing(samples)
+        samples.new_empty(shape, dtype=torch.float64) if name in split_names(statistics) else None
         for name in STATISTICS
     )
 

@@ -101,7 +101,7 @@ def on_arrays(function: Callable[..., Any], operands: Operands, **options: Any) 
     def tensors(**arguments: Any) -> Any:
         results = function(**arguments)
         if isinstance(results, tuple):
-            return tuple(None if x is None else tensor_of(x) for x in results)
+            return tuple([None if x is None else tensor_of(x) for x in results])
         return tensor_of(results)
 
     return apply(tensors, operands, **options)
@@ -109,10 +109,11 @@ def on_arrays(function: Callable[..., Any], operands: Operands, **options: Any) 
 
 def apply(function: Callable[..., Any], operands: Operands, **options: Any) -> Any:
     """Return the result of a function of the arrays behind the operands."""
-    for tensor in operands.values():
-        if tensor is not None and not tensor.is_cpu:
+    arrays = {}
+    for name, x in operands.items():
+        if x is not None and not x.is_cpu:
             return _apply_on_cuda(function, operands, options)
-    arrays = {name: None if x is None else array_of(name, x) for name, x in operands.items()}
+        arrays[name] = None if x is None else array_of(name, x)
     return function(**arrays, **options)
 
 

@@ -13,7 +13,7 @@ import functools
 import itertools
 import sys
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ from torch.autograd import forward_ad
 from multisubnet._arithmetic.activation import PARAMETERS, Activation, resolve_activation
 
 _PLAIN = frozenset([Tensor, torch.nn.Parameter])
+_OPTIONS = frozenset([type(None), str, int, float, bool])
+_VMAP_MODE = torch._C._parse_dispatch_key("VmapMode")
 _LIBRARY = torch.library.Library("multisubnet", "FRAGMENT")
 
 
@@ -39,7 +41,8 @@ class CustomOp:
     schema : str
         Name, arguments and results, as a PyTorch operator schema; arguments have no defaults.
     function : callable
-        The implementation for concrete tensors.
+        The implementation for concrete tensors, the first argument being a tensor. None among its
+        results is an empty tensor for PyTorch's dispatcher.
     fake : callable
         The implementation for tensors that only have a shape and a dtype.
     save, backward : callable, optional
@@ -60,15 +63,16 @@ class CustomOp:
         name = schema.partition("(")[0]
         _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
         self._operator = getattr(torch.ops.multisubnet, name).default
+        self._has_lists = "Tensor[]" in schema.partition("->")[0]
         self._function, self._fake = function, fake
         self._save, self._backward = save, backward
         self._record: Any = recorded or _autograd_function(name, self._forward, self._pull_back)
         self._is_function = recorded is None
-        _LIBRARY.impl(name, function, "CompositeExplicitAutograd")
+        _LIBRARY.impl(name, _filled(function), "CompositeExplicitAutograd")
         _LIBRARY.impl(name, self._autograd_kernel, "Autograd", with_keyset=True)
         if "(a!) out" in schema:
             _LIBRARY.impl(name, self._count_change_of_out, "ADInplaceOrView", with_keyset=True)
-        torch.library.register_fake(f"multisubnet::{name}", fake, lib=_LIBRARY)
+        torch.library.register_fake(f"multisubnet::{name}", _filled(fake), lib=_LIBRARY)
         if hasattr(torch.library, "register_vmap"):  # PyTorch 2.5; 2.4 uses another mechanism
             torch.library.register_vmap(f"multisubnet::{name}", self._one_by_one, lib=_LIBRARY)
 
@@ -78,28 +82,40 @@ class CustomOp:
                 raise NotImplementedError(_NO_FORWARD_MODE)
             return self._operator(*arguments)
         requires_grad = False
-        flat = _flattened(arguments)
+        flat = self._flattened(arguments)
         for argument in flat:
-            if isinstance(argument, Tensor):
-                if type(argument) not in _PLAIN or not (argument.is_cpu or argument.is_cuda):
+            if type(argument) in _PLAIN:
+                if not (argument.is_cpu or argument.is_cuda):
                     return self._operator(*arguments)
                 requires_grad = requires_grad or argument.requires_grad
-            elif isinstance(argument, torch.fx.Proxy):
+            elif type(argument) not in _OPTIONS and isinstance(argument, Tensor | torch.fx.Proxy):
                 return self._operator(*arguments)
-        # The last condition is is_grads_batched, in a backward pass; the fast path skips it.
-        if _are_followed() or torch._C._dispatch_tls_is_dispatch_key_included("VmapMode"):
+        if _are_followed():
             return _undisturbed(self._operator)(*arguments)
         if requires_grad and torch.is_grad_enabled():
-            if self._is_function:
-                return self._record.apply(*flat, _lengths(arguments), None)
-            return self._record(*arguments)
+            return self.record(*arguments)
         return self._function(*arguments)
+
+    def record(self, *arguments: Any) -> Any:
+        """Call the operator on concrete tensors that only autograd follows."""
+        if self._is_function:
+            return self._record.apply(*self._flattened(arguments), self._lengths(arguments), None)
+        return self._record(*arguments)
+
+    # Autograd follows tensor arguments, but not tensors in lists.
+
+    def _flattened(self, arguments: tuple[Any, ...]) -> Sequence[Any]:
+        return _flattened(arguments) if self._has_lists else arguments
+
+    def _lengths(self, arguments: tuple[Any, ...]) -> tuple[int | None, ...] | None:
+        """Return the length of each argument that is a list, and None for the others."""
+        return _lengths(arguments) if self._has_lists else None
 
     # The autograd kernel, for one level of transforms. `keyset` holds the remaining dispatch keys.
 
     def _autograd_kernel(self, keyset: Any, *arguments: Any) -> Any:
         if forward_ad._current_level >= 0:
-            for argument in _flattened(arguments):
+            for argument in self._flattened(arguments):
                 if isinstance(argument, Tensor):
                     if forward_ad.unpack_dual(argument).tangent is not None:
                         raise NotImplementedError(_NO_FORWARD_MODE)
@@ -110,7 +126,7 @@ class CustomOp:
         with enable_single_level_autograd_function():
             # Function.apply would also go through all other levels.
             of_function: Any = super(torch.autograd.Function, self._record)
-            return of_function.apply(*_flattened(arguments), _lengths(arguments), keyset)
+            return of_function.apply(*self._flattened(arguments), self._lengths(arguments), keyset)
 
     def _below_autograd(self, keyset: Any, arguments: tuple[Any, ...]) -> Any:
         with torch._C._AutoDispatchBelowAutograd():
@@ -118,7 +134,7 @@ class CustomOp:
 
     def _forward(self, ctx: Any, *arguments: Any) -> Any:
         *flat, lengths, keyset = arguments
-        inputs = _nested(flat, lengths)
+        inputs = flat if lengths is None else _nested(flat, lengths)
         if keyset is None:
             results = self._function(*inputs)
         else:  # lower levels record for themselves
@@ -131,7 +147,7 @@ class CustomOp:
     def _pull_back(self, ctx: Any, *grads: Any) -> tuple[Any, ...]:
         if self._backward is None:
             raise NotImplementedError(f"{self._operator.name()} has no gradient")
-        return *_flattened(self._backward(ctx, *grads)), None, None
+        return *self._flattened(self._backward(ctx, *grads)), None, None
 
     def _count_change_of_out(self, keyset: Any, *arguments: Any) -> None:
         for argument, described in zip(arguments, self._operator._schema.arguments, strict=True):
@@ -153,16 +169,26 @@ class CustomOp:
             for i in range(max(info.batch_size, 1))
         ]
         if info.batch_size:
-            results = [self(*some) for some in of_each]
+            results = [_filled(self)(*some) for some in of_each]
         else:
-            results = [self._fake(*of_each[0])]
+            results = [_filled(self._fake)(*of_each[0])]
         if isinstance(results[0], tuple | list):
             stacked = tuple(torch.stack(x)[: info.batch_size] for x in zip(*results, strict=True))
             return stacked, (0,) * len(stacked)
         return torch.stack(results)[: info.batch_size], 0
 
 
-# Autograd follows tensor arguments, but not tensors in lists.
+def _filled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function whose results have empty tensors in place of None."""
+
+    @functools.wraps(function)
+    def filled(*arguments: Any) -> Any:
+        results = function(*arguments)
+        if not isinstance(results, tuple):
+            return results
+        return tuple(arguments[0].new_empty(0) if x is None else x for x in results)
+
+    return filled
 
 
 def _flattened(arguments: Iterable[Any]) -> list[Any]:
@@ -211,17 +237,20 @@ def are_transformed() -> bool:
     return torch._C._are_functorch_transforms_active()
 
 
-def are_numbers(*operands: Any) -> bool:
-    """Return whether operands (None is ignored) are concrete CPU tensors that nothing follows."""
+def recorded(*operands: Any) -> bool | None:
+    """Return whether autograd records concrete CPU tensors; operands that are None are ignored.
+
+    Return None for other operands, or if anything but autograd follows operations on tensors.
+    """
     if torch.compiler.is_compiling():
-        return False
+        return None
+    requires_grad = False
     for x in operands:
         if x is not None:
             if type(x) not in _PLAIN or not x.is_cpu:
-                return False
-            if x.requires_grad and torch.is_grad_enabled():
-                return False
-    return not _are_followed()
+                return None
+            requires_grad = requires_grad or x.requires_grad
+    return None if _are_followed() else requires_grad and torch.is_grad_enabled()
 
 
 def _are_followed() -> bool:
@@ -231,6 +260,7 @@ def _are_followed() -> bool:
         or torch._C._len_torch_dispatch_stack()
         or torch._C._is_tracing()
         or forward_ad._current_level >= 0
+        or torch._C._dispatch_tls_is_dispatch_key_included(_VMAP_MODE)  # of is_grads_batched
     )
 
 

@@ -16,7 +16,6 @@ from multisubnet.torch._op_operands import (
     is_one,
     named,
     no_second_derivative,
-    nothing,
     shape_of,
     working_dtype,
 )
@@ -64,8 +63,7 @@ mean_loss = CustomOp(
 
 
 def _mean_loss_and_grad(*arguments):
-    loss, grad_weight, grad_bias = _on_loss(ms.mean_loss_and_grad, *arguments)
-    return loss, grad_weight, nothing(loss) if grad_bias is None else grad_bias
+    return _on_loss(ms.mean_loss_and_grad, *arguments)
 
 
 def _fake_mean_loss_and_grad(*arguments):
@@ -73,7 +71,7 @@ def _fake_mean_loss_and_grad(*arguments):
     loss = _fake_mean_loss(*arguments)
     n_sets, _, n_features = shape_of(*operands)
     shape = n_sets, n_features
-    grad_bias = nothing(loss) if bias is None else fake_gradient(weight, operands, shape)
+    grad_bias = None if bias is None else fake_gradient(weight, operands, shape)
     return loss, fake_gradient(weight, operands, shape), grad_bias
 
 

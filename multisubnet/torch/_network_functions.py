@@ -15,7 +15,7 @@ from multisubnet._functions.mlp_mean_loss import MlpLossAndGrad
 from multisubnet._functions.mlp_operands import name_operands, pairs_of
 from multisubnet.torch import _network_ops as ops
 from multisubnet.torch._arrays import array_of, as_tensors, dtype_of_loss, tensor_of
-from multisubnet.torch._custom_op import are_numbers, may_record
+from multisubnet.torch._custom_op import may_record, recorded
 from multisubnet.torch._functions import with_out
 from multisubnet.torch._op_operands import join_names
 
@@ -59,7 +59,7 @@ def mlp(
     """
     named = name_operands(samples, layers, intercept)
     how = activation, output_activation, inputs, additive
-    if out is None and are_numbers(*named.values()):  # a fast path for small calls
+    if out is None and recorded(*named.values()) is False:  # a fast path for small calls
         arrays = {name: array_of(name, x) for name, x in named.items()}
         result = ms.mlp(
             arrays["samples"],

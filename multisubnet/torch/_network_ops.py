@@ -131,12 +131,14 @@ def _working(samples: Tensor, parameters: list[Tensor], intercept: Tensor | None
 
 def rounds_gradients(samples: Tensor, parameters: list[Tensor], intercept: Any) -> bool:
     """Return whether the dtype of gradients is narrower than that of their computation."""
-    working = _working(samples, parameters, intercept)
-    return any(
-        x.is_floating_point() and x.dtype != working
-        for x in (*parameters, intercept)
-        if x is not None
-    )
+    return _are_narrow(samples.dtype, *(x.dtype for x in (*parameters, intercept) if x is not None))
+
+
+@known_to_compilers
+def _are_narrow(samples: torch.dtype, *parameters: torch.dtype) -> bool:
+    common = dtypes.result_type(*(numpy_dtype("layers", x) for x in (samples, *parameters)))
+    working = tensor_dtype(problem.working_dtype(common))
+    return any(x.is_floating_point and x != working for x in parameters)
 
 
 def _count_sets(samples: Tensor, parameters: list[Tensor], intercept: Tensor | None) -> Any:

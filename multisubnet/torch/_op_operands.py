@@ -88,11 +88,6 @@ def fake_gradient(operand: Tensor, operands: tuple[Any, ...], shape: Any = None)
     return operand.new_empty(operand.shape if shape is None else shape, dtype=dtype)
 
 
-def nothing(tensor: Tensor) -> Tensor:
-    """Return a placeholder for an absent result: operators can return only tensors."""
-    return tensor.new_empty(0)
-
-
 def names_of_wanted(ctx: Any) -> str:
     needed = zip(WRT, ctx.needs_input_grad, strict=False)
     return join_names([name for name, is_needed in needed if is_needed])

@@ -21,7 +21,6 @@ from multisubnet.torch._op_operands import (
     names_of_wanted,
     no_result,
     no_second_derivative,
-    nothing,
     pick_gradients,
     result_dtype,
     shape_of,
@@ -100,7 +99,7 @@ def _affine_select_vjp(samples, weight, bias, set_index, cotangent, activation, 
     for name in {"weight", "bias"} & gradients.keys():
         if len(operands[name]) != n_sets:
             gradients[name] = sum_over_sets(gradients[name])
-    return tuple(gradients.get(name, nothing(cotangent)) for name in WRT)
+    return tuple(gradients.get(name) for name in WRT)
 
 
 def sets_and_rows(set_index: Tensor, n_sets: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -7,6 +7,7 @@ import types
 
 import numpy as np
 import pytest
+from conftest import few
 from hypothesis import given
 from hypothesis import strategies as st
 from test_mlp import INTEGERS, SMALL, Architecture, networks, sets_of
@@ -141,14 +142,35 @@ def test_only_what_is_needed_has_a_gradient():
     assert all(x.grad is None for x in others)
 
 
-def test_gradcheck():
+LABELS = torch.tensor([0, 1, 1, 0])
+DATA = draw(4, 2, seed=2, dtype=torch.float64)
+DIFFERENTIABLE = {
+    "mlp": lambda x, layers, c: ms.mlp(x, layers, activation="softplus", set_axis=1),
+    "additive": lambda x, layers, c: ms.mlp(
+        x, layers, activation="tanh", additive=True, intercept=c
+    ),
+    "mlp_select": lambda x, layers, c: ms.mlp_select(
+        x, layers, LABELS, activation="silu", additive=True, intercept=c
+    ),
+    "mlp_mean_loss": lambda x, layers, c: ms.mlp_mean_loss(
+        DATA, layers, LABELS, loss=CATEGORICAL, activation="tanh", sample_weight=LABELS + 1
+    ),
+    "mlp_mean_loss_and_grad": lambda x, layers, c: (
+        ms.mlp_mean_loss_and_grad(
+            DATA, layers, DATA + 1, activation="tanh", additive=True, intercept=c
+        ).loss
+    ),
+}
+
+
+@pytest.mark.parametrize("function", DIFFERENTIABLE.values(), ids=DIFFERENTIABLE)
+def test_gradcheck(function):
     _layers, parameters = some_layers(2, 2, (1, 3, 2), torch.float64)
-
-    def values(samples, *flat_):
-        return ms.mlp(samples, [flat_[:2], flat_[2:]], activation="softplus")
-
+    double = {"dtype": torch.float64}
+    x, c = draw(4, 2, **double), draw(1, 2, seed=1, **double)
     assert torch.autograd.gradcheck(
-        values, (draw(4, 2, dtype=torch.float64).requires_grad_(), *parameters)
+        lambda x, c, *flat_: function(x, [flat_[:2], flat_[2:]], c),
+        (x.requires_grad_(), c.requires_grad_(), *parameters),
     )
 
 
@@ -199,45 +221,81 @@ def networks_of(additive=False):
     return ops.encode(named, "tanh", None, None, additive)
 
 
-def test_opcheck():
+INDEX = torch.tensor([0, 2, 1, 1, 0])
+LOSS = networks_of(), "huber", False, None
+# Arguments of each operator, of samples and parameters that require gradients and others that do
+# not; `pick` detaches.
+OPERATORS = {
+    "mlp": lambda x, layers, pick: (x, layers, None, networks_of(), 1),
+    "mlp_out": lambda x, layers, pick: (
+        *pick(x, layers), None, torch.empty(3, 5, 2, 2), networks_of(), 0,
+    ),
+    "mlp_vjp": lambda x, layers, pick: (
+        *pick(x, layers), draw(1, 2), draw(3, 5, 2), networks_of(True), "samples,layers,intercept",
+    ),
+    "mlp_select": lambda x, layers, pick: (x, layers, None, INDEX, networks_of(), None),
+    "mlp_select_out": lambda x, layers, pick: (
+        *pick(x, layers), None, INDEX, torch.empty(5, 2, 2), networks_of(), None,
+    ),
+    "mlp_select_vjp": lambda x, layers, pick: (
+        *pick(x, layers), draw(1, 2), INDEX, draw(5, 2), networks_of(True), "layers,intercept",
+    ),
+    "mlp_mean_loss": lambda x, layers, pick: (
+        pick(x)[0], layers, None, draw(5), None, *LOSS,
+    ),
+    "mlp_mean_loss_and_grad": lambda x, layers, pick: (
+        *pick(x, layers), None, draw(5), torch.ones(5), networks_of(), "log_cosh", True,
+        torch.float32,
+    ),
+    "mlp_stats": lambda x, layers, pick: (
+        *pick(x, layers), None, torch.ones(3), networks_of(), "std,mean",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_opcheck(name):
     _, parameters = some_layers()
-    samples, targets = draw(5, 2).requires_grad_(), draw(5)
-    checked = [
-        (torch.ops.multisubnet.mlp, (samples, parameters, None, networks_of(), 0)),
-        (
-            torch.ops.multisubnet.mlp_mean_loss,
-            (
-                samples.detach(),
-                parameters,
-                None,
-                targets,
-                None,
-                networks_of(),
-                "huber",
-                False,
-                None,
-            ),
-        ),
-    ]
-    for operator, arguments in checked:
-        torch.library.opcheck(operator.default, arguments)
+    arguments = OPERATORS[name](draw(5, 2).requires_grad_(), parameters, detached)
+    torch.library.opcheck(getattr(torch.ops.multisubnet, name).default, arguments)
 
 
-def test_compiled_with_fullgraph():
+def detached(*operands):
+    return [[y.detach() for y in x] if isinstance(x, list) else x.detach() for x in operands]
+
+
+def test_all_operators_are_checked():
+    there = {name for name, x in vars(ops).items() if isinstance(x, ops.CustomOp)}
+    assert there == OPERATORS.keys()
+
+
+CALLS = {
+    "mlp": lambda x, layers: ms.mlp(x, layers, activation=["tanh"], inputs=[[1], [0]]),
+    "mlp_select": lambda x, layers: ms.mlp_select(x, layers, INDEX),
+    "mlp_mean_loss": lambda x, layers: ms.mlp_mean_loss(x, layers, x[:, 0], loss="huber"),
+    "mlp_mean_loss_and_grad": lambda x, layers: ms.mlp_mean_loss_and_grad(x, layers, x[:, 0])[0],
+    "mlp_stats": lambda x, layers: torch.stack(ms.mlp_stats(x, layers)),
+    "mlp_vjp": lambda x, layers: ms.mlp_vjp(x, layers, torch.ones(3, 5, 2, 2)).grad_layers[0][0],
+    "out": lambda x, layers: ms.mlp(x, layers, out=torch.empty(3, 5, 2, 2)),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_compiled_with_fullgraph(name):
     layers, parameters = some_layers()
-    samples, targets = draw(20, 2), draw(20)
-
-    def losses(samples, layers):
-        values = ms.mlp(samples, layers, activation=["tanh"], inputs=[[1], [0]])
-        return ms.mlp_mean_loss(samples, layers, targets, activation="tanh") + values.sum()
-
-    compiled = torch.compile(losses, fullgraph=True, backend="aot_eager")
-    found, desired = compiled(samples, layers), losses(samples, layers)
+    samples, function = draw(5, 2), CALLS[name]
+    has_gradient = name not in ("mlp_stats", "mlp_vjp", "out")
+    if not has_gradient:
+        layers = [tuple(detached(*layer)) for layer in layers]
+    torch._dynamo.reset()
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    found, desired = compiled(samples, layers), function(samples, layers)
     assert torch.equal(found, desired)
-    found = torch.autograd.grad(found.sum(), parameters)
-    desired = torch.autograd.grad(desired.sum(), parameters)
-    for one, other in zip(found, desired, strict=True):
-        assert torch.equal(one, other)
+    if has_gradient:
+        found = torch.autograd.grad(found.sum(), parameters)
+        desired = torch.autograd.grad(desired.sum(), parameters)
+        for one, other in zip(found, desired, strict=True):
+            assert torch.equal(one, other)
 
 
 def test_transforms():
@@ -264,14 +322,16 @@ def test_transforms():
 
 
 @pytest.mark.parametrize("operand", ["samples", "layers"])
-def test_no_forward_mode(operand):
+@pytest.mark.parametrize("name", few([name for name in CALLS if name != "out"]))
+def test_no_forward_mode(name, operand):
     layers, _ = some_layers()
-    samples = draw(20, 2)
+    layers = [tuple(detached(*layer)) for layer in layers]
+    samples = draw(5, 2)
 
     def values(x):
         if operand == "samples":
-            return ms.mlp(x, layers)
-        return ms.mlp(samples, [(x, layers[0][1]), layers[1]])
+            return CALLS[name](x, layers)
+        return CALLS[name](samples, [(x, layers[0][1]), layers[1]])
 
     x = samples if operand == "samples" else layers[0][0]
     with pytest.raises(NotImplementedError, match="forward-mode"):

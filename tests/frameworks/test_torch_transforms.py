@@ -352,3 +352,13 @@ def test_a_loss_can_be_scaled(dtype, samples, size, scale, shared, both):
     expected = (2 * scale * x.double().square().mean() * (exact - 1)).expand(2, 1)
     expected = expected.sum(0, keepdim=True) if shared else expected
     torch.testing.assert_close(w.grad, expected.to(dtype), rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("name", ["affine", "mean_loss"])
+def test_a_tensor_that_left_its_transform_has_a_gradient(name):
+    found = []
+    for function in map(of_weight, FUNCTIONS[name]):
+        w, left = WEIGHT.clone().requires_grad_(), []
+        torch.func.grad(lambda w, left=left: left.append(w * 2) or w.sum())(w)
+        found += torch.autograd.grad(total(function)(left[0]), w)
+    torch.testing.assert_close(*found)
