@@ -219,7 +219,7 @@ def test_the_extra_all_has_every_framework():
     config = configparser.ConfigParser()
     config.read(Path(__file__).parents[1] / "setup.cfg")
     extras = {name: text.split() for name, text in config["options.extras_require"].items()}
-    alone = set(extras) - {"all", "cuda12", "cuda13", "test", "examples", "bench"}
+    alone = set(extras) - {"all", "cuda12", "cuda13", "test", "examples", "search", "bench"}
     alone -= {"frameworks", "docs", "dev"}
     assert {package for name in alone for package in extras[name]} == set(extras["all"])
 
