@@ -271,7 +271,7 @@ def test_an_activation_can_be_called(name, dtype):
     assert isinstance(activation(x[0, 2]), np.generic)
 
 
-def test_an_activation_names_what_it_was_called_with():
+def test_an_activation_names_its_argument():
     with pytest.raises(TypeError, match="x has dtype <U1"):
         ms.Activation("tanh")(["a"])
 
@@ -331,7 +331,7 @@ def test_the_coefficients_are_current():
     assert done.stdout == file.read_text(), "run `make generate`"
 
 
-def test_a_program_has_each_operation_once_and_nothing_that_is_not_needed():
+def test_a_program_has_each_needed_operation_once():
     def recipe(x, parameter):
         _ = x / parameter
         double = x * 2.0

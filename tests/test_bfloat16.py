@@ -273,7 +273,7 @@ def test_files(tmp_path):
     assert not (tmp_path / "sets.npz").exists()
 
 
-def test_a_file_whose_dtype_is_not_there_says_what_is_missing(tmp_path, monkeypatch):
+def test_a_file_with_bfloat16_names_the_missing_package(tmp_path, monkeypatch):
     pytest.importorskip("safetensors")
     weight_sets().save(tmp_path / "sets.safetensors")
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)

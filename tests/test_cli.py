@@ -481,7 +481,7 @@ def test_closed_streams(closed, command, code):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 @pytest.mark.parametrize("command", ["loss x.npy w.npz y.npy", "info"])
-def test_a_full_disk_that_is_printed_to(command):
+def test_output_to_a_full_disk(command):
     with open("/dev/full", "w") as full:
         done = program(*command.split(), stdout=full)
     assert done.returncode == 1

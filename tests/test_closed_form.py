@@ -217,7 +217,7 @@ def test_non_finite_values_stay_in_their_feature(backend, bad, operand):
 
 
 @pytest.mark.parametrize("operand", ["weight", "bias"])
-def test_a_set_that_is_not_finite_is_alone(backend, operand):
+def test_a_non_finite_set_affects_no_other(backend, operand):
     (samples, weight, bias, targets), _ = operands_of(3, 50, 4)
     clean = backend.mean_loss(samples, weight, bias, targets)
     {"weight": weight, "bias": bias}[operand][1, 2] = np.inf

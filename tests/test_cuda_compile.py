@@ -392,7 +392,7 @@ def test_indices_are_divided_before_anything_is_read(name):
     ],
 )
 @pytest.mark.parametrize(("dtype", "rows"), [("f4", 4), ("f8", 2)])
-def test_a_thread_reads_once_what_its_rows_share(layout, outputs, reads, dtype, rows):
+def test_a_thread_reads_values_shared_by_its_rows_once(layout, outputs, reads, dtype, rows):
     text = ptx([of_sums("huber", "tanh", outputs, dtype, layout, weighted=True)])
     (width,) = set(re.findall(r"ld\.global\.(\w+)", text))
     assert width == f"f{8 * int(dtype[1])}"

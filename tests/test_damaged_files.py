@@ -322,7 +322,7 @@ def test_a_note_is_not_an_array(tmp_path):
     assert traced.peak < BOUND
 
 
-def test_names_in_an_archive_that_are_no_text(tmp_path):
+def test_names_in_an_archive_that_are_not_text(tmp_path):
     path = tmp_path / "sets.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("w\u00e9.npy", b"")

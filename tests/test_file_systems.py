@@ -197,7 +197,7 @@ def test_nothing_is_written_through_a_link(tmp_path_factory, end, is_there, more
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_a_part_that_is_no_file(capsys, make):
+def test_a_part_that_is_not_a_file(capsys, make):
     make("out.npy.part")
     assert main([*PREDICT, "out.npy"]) == 1
     assert "out.npy.part" in capsys.readouterr().err

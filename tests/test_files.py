@@ -391,7 +391,7 @@ def test_what_numpy_has_not_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_errors_of_the_system_stay_what_they_are(tmp_path, suffix):
+def test_errors_of_the_system_are_not_changed(tmp_path, suffix):
     with pytest.raises(FileNotFoundError):
         ms.WeightSets.load(tmp_path / f"none{suffix}")
     (tmp_path / f"folder{suffix}").mkdir()
@@ -425,7 +425,7 @@ def test_names_of_files():
         array_files.read("table.txt", "samples")
 
 
-def test_dtypes_that_a_tensor_file_has_not(tmp_path):
+def test_dtypes_without_a_safetensors_equivalent(tmp_path):
     path = tmp_path / "sets.safetensors"
     for dtype in ("longdouble", "complex128"):
         with pytest.raises(ValueError, match=r"weight has dtype .* expected a name that ends in"):

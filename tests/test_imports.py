@@ -27,7 +27,7 @@ def test_cuda_is_not_a_package_of_its_own():
     assert not (sources.directory() / "__init__.py").exists()
 
 
-def test_a_source_has_its_headers_once_and_says_where_lines_come_from():
+def test_a_source_has_each_header_once_with_line_numbers():
     text = sources.source("affine.cu", ("affine<float32, Tanh, Converting<float32>>",))
     assert "#include" not in text
     assert "#pragma once" not in text

@@ -89,7 +89,7 @@ def test_longdouble_on_the_cpu(dtype):
     assert_same_bits(result, formula.affine(samples, weight, bias))
 
 
-def test_longdouble_is_served_by_numpy_where_another_backend_was_asked_for(backend):
+def test_numpy_serves_longdouble_for_other_backends(backend):
     if backend.name is None:
         pytest.skip("CuPy has no longdouble")
     assert backend(np.ones((1, 1), np.longdouble), np.ones((1, 1))).dtype == np.longdouble
@@ -163,7 +163,7 @@ def peak(function):
         ("f4 c16 c16", "c16"),
     ],
 )
-def test_no_operand_is_copied_whole(dtypes, out_dtype):
+def test_operands_are_not_copied_as_a_whole(dtypes, out_dtype):
     shapes = [(2000, 1000), (2, 1000), (2, 1000)]
     operands = [np.ones(shape, dtype) for shape, dtype in zip(shapes, dtypes.split(), strict=True)]
     operands[0] = operands[0][::-1]
@@ -256,7 +256,7 @@ def test_an_out_that_overlaps_itself(strides):
         ms.WeightSets(np.ones((2, 4))).predict(np.ones((3, 4)), out=out)
 
 
-def test_an_out_that_is_interleaved_is_none_that_overlaps_itself():
+def test_an_interleaved_out_does_not_overlap_itself():
     # Rows of 4 elements, 3 elements apart: every second element belongs to another row.
     out = np.lib.stride_tricks.as_strided(np.zeros(60), (2, 3, 4), (240, 8, 24))
     desired = ms.affine(np.ones((3, 4)), np.arange(8.0).reshape(2, 4))

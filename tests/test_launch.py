@@ -58,7 +58,7 @@ def test_geometry_fills_a_card_from_either_side(card):
 
 @cards
 @given(across=sizes, length=sizes)
-def test_geometry_of_sums_has_threads_for_all_there_is_to_do_at_once(card, across, length):
+def test_geometry_of_sums_has_threads_for_all_parallel_work(card, across, length):
     n_blocks = -(-length // BLOCK)
     geometry = _geometry.plan_sums_grid(across, n_blocks, length, card)
     (grid_x, grid_y), (block_x, block_y) = geometry
@@ -268,7 +268,7 @@ def test_finish_is_the_tree_for_any_division(shape, card, threads, over_features
 
 @needs_compiler
 @pytest.mark.parametrize("n_tiles", [9, 10, 11, 70])
-def test_lanes_wait_for_what_came_of_tiles(n_tiles):
+def test_lanes_wait_for_the_results_of_tiles(n_tiles):
     # There are more tiles than the first lane has leaves; another lane reads the last one next.
     totals = np.random.default_rng(0).normal(size=(32 * n_tiles, 1, 1))
     desired, out = np.empty((1, 1)), np.empty((1, 1))
@@ -361,7 +361,7 @@ def test_which_kernel_writes_a_selection():
 
 
 @pytest.mark.parametrize("which", [1, 2])
-def test_elements_are_loaded_one_by_one_where_alignment_asks_for_it(which):
+def test_unaligned_elements_are_loaded_one_by_one(which):
     arrays = aligned_arrays("f4", 8)
     for unaligned in (
         aligned((5, 8), "f4", offset=4),
@@ -375,7 +375,7 @@ def test_elements_are_loaded_one_by_one_where_alignment_asks_for_it(which):
     assert affine.plan_affine(*given).kernel.endswith("Converting<float32>>")
 
 
-def test_a_result_that_is_not_aligned_is_written_in_vectors_all_the_same():
+def test_an_unaligned_result_is_also_written_in_vectors():
     arrays = aligned_arrays("f4", 8)
     arrays[3] = aligned((5, 3, 8), "f4", offset=4)
     assert kernel(*arrays).endswith("SETS_FIRST, false>")

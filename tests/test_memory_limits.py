@@ -119,7 +119,7 @@ def test_weights(tmp_path, end, order, limit, fits):
 
 
 @pytest.mark.parametrize("end", [".npz", ".safetensors", ".csv"])
-def test_samples_that_are_read_whole(tmp_path, end):
+def test_samples_read_as_a_whole(tmp_path, end):
     samples = np.ones((200_000, 20) if end == ".csv" else (1_000_000, 20), np.float32)
     if end == ".csv":
         (tmp_path / "s.csv").write_text((",".join("1" * 20) + "\n") * len(samples))
@@ -131,7 +131,7 @@ def test_samples_that_are_read_whole(tmp_path, end):
 
 
 @pytest.mark.parametrize("end", [".npz", ".safetensors"])
-def test_results_that_are_written_whole(tmp_path, end):
+def test_results_written_as_a_whole(tmp_path, end):
     """76 MiB of results; NumPy would write them through buffers."""
     large(tmp_path / "s.npy", (500_000, 20))
     save_weights(tmp_path / "w.npz", 2, 20)

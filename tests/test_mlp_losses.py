@@ -217,7 +217,7 @@ def test_one_layer_has_the_bits_of_affine(backend, problem, data):
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_biases_that_are_one_number(backend, number):
+def test_biases_of_stride_0(backend, number):
     """A bias with stride 0 along its units: operands may have any strides."""
     rng = np.random.default_rng(0)
     layers = [

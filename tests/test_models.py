@@ -373,7 +373,7 @@ def test_models_of_different_structure(other, what):
         ms.WeightSets.from_models([(WEIGHT, BIAS), (WEIGHT, BIAS), other])
 
 
-def test_an_activation_that_is_given():
+def test_a_given_activation():
     plain = (WEIGHT, BIAS)
     activated = ms.WeightSets(WEIGHT[None], BIAS[None], "tanh")
     hidden = Module(lambda x, w, b: np.tanh(x * w + b), weight=WEIGHT, bias=BIAS)
@@ -425,7 +425,7 @@ def test_an_activation_shows_whatever_the_weights_are(function, size, bias):
         ms.WeightSets.from_models([module])
 
 
-def test_a_module_in_training_is_left_so():
+def test_a_module_stays_in_training_mode():
     module = Module(weight=WEIGHT)
     ms.WeightSets.from_models([module])
     assert module.training

@@ -94,7 +94,7 @@ def saved(sets):
         (dict.fromkeys(saved(SUMS)[1]), "does not say which activations they have"),
     ],
 )
-def test_files_that_are_no_networks(tmp_path, suffix, change, message):
+def test_files_without_networks(tmp_path, suffix, change, message):
     arrays, notes = saved(SUMS)
     every = {name: x for name, x in (arrays | notes | change).items() if x is not None}
     path = tmp_path / f"wrong{suffix}"

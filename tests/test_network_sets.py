@@ -183,7 +183,7 @@ def test_sets_are_immutable():
         sets.additive = True
 
 
-def test_equality_is_of_all_there_is():
+def test_equality_covers_everything():
     others = [
         ms.WeightSets.from_layers(LAYERS),
         ms.WeightSets.from_layers(LAYERS, activation="tanh"),

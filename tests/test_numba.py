@@ -330,7 +330,7 @@ def test_an_error_in_another_thread_reaches_the_caller():
         _threads.run(work, [(0,), (1,)], 2)
 
 
-def test_a_caller_does_it_all_where_no_thread_can_be_started():
+def test_a_caller_works_alone_if_no_thread_can_start():
     done = []
     with (
         mock.patch.object(_threads, "_pool", None),
@@ -393,7 +393,7 @@ def test_memory_besides_the_result(out_dtype):
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
-def test_no_bias_is_not_one_of_plus_zero(backend):
+def test_no_bias_differs_from_a_bias_of_zero(backend):
     zeros, weight = np.zeros((3, 2)), -np.ones((4, 2))
     with ms.use_backend(backend):
         _, grad_weight, _ = ms.mean_loss_and_grad(zeros, weight, None, zeros)
@@ -475,7 +475,7 @@ with ms.use_backend("numba"):
 """
 
 
-def test_a_cache_that_is_nowhere_or_damaged_does_not_matter(tmp_path):
+def test_a_missing_or_damaged_cache_does_not_matter(tmp_path):
     assert run(FIRST_CALL, NUMBA_CACHE_DIR=str(tmp_path)) == "[[[6.0]]]"
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files

@@ -89,7 +89,7 @@ def test_arrays_of_objects():
         ms.affine(a, W)
 
 
-def test_numbers_that_are_arrays_without_axes():
+def test_numbers_given_as_0d_arrays():
     sets = ms.WeightSets(W)
     for level in (0.5, np.float32(0.5), np.array(0.5)):
         assert sets.predict_stats(X, quantiles=level).quantiles.shape == (1, 2, 2)

@@ -224,7 +224,7 @@ def test_mapped_samples_are_released_chunk_by_chunk(tmp_path):
     assert all(mapped.mapping_of(part) is not None for part in released)
 
 
-def test_memory_that_is_no_file_is_not_given_back(tmp_path):
+def test_memory_that_is_not_a_file_is_not_released(tmp_path):
     sets, samples = ms.WeightSets(np.arange(64.0)[:, None] + np.zeros(16)), np.ones((64, 16))
     np.zeros((64, 64, 16)).tofile(tmp_path / "out")
     private = np.memmap(tmp_path / "out", "f8", "c", shape=(64, 64, 16))

@@ -483,7 +483,7 @@ def test_without_resume_a_part_is_refused(interrupted, capsys):
     assert {name: Path(name).read_bytes() for name in left()} == interrupted
 
 
-def test_resume_starts_where_nothing_is(files):
+def test_resume_starts_a_new_run(files):
     assert main([*PREDICT, "--resume"]) == 0
     assert Path("out.npy").read_bytes() == files
 

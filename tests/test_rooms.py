@@ -57,7 +57,7 @@ def test_the_package_fits_on_a_screen():
     assert not {name: length for name, length in lengths.items() if length > 650}
 
 
-def test_packages_that_are_not_public_are_empty():
+def test_private_packages_are_empty():
     """A file then loads only what it imports."""
     for file in rooms.PACKAGE.glob("_*/**/__init__.py"):
         (docstring,) = ast.parse(file.read_text(encoding="utf-8")).body

@@ -89,12 +89,12 @@ def test_writing_to_a_part_writes_to_theta():
 
 
 @pytest.mark.parametrize("f", [2, np.int8(2), np.array(2)], ids=repr)
-def test_n_features_is_anything_that_is_an_integer(f):
+def test_n_features_can_be_any_integer(f):
     assert ms.from_theta(np.ones((3, 4)), f)[0].shape == (3, 2)
 
 
 @pytest.mark.parametrize("f", [-1, True, np.True_, 2.0, "2", None], ids=repr)
-def test_n_features_that_is_not(f):
+def test_n_features_must_be_an_integer(f):
     with pytest.raises(ValueError, match="n_features must be a non-negative integer, not "):
         ms.from_theta(np.ones((3, 4)), f)
 

@@ -85,7 +85,7 @@ def memory(request):
 
 
 @pytest.mark.parametrize("fits", [20, 5, 2])  # sets of the result
-def test_chunks_are_halved_where_memory_is_short(large, memory, fits):
+def test_chunks_are_halved_if_memory_is_short(large, memory, fits):
     operands, desired = large
     memory(fits * desired[0].nbytes + 400_000)
     with ms.use_backend("cupy"):
@@ -100,7 +100,7 @@ def test_memory_is_kept_for_the_next_call(large):
     assert pool.total_bytes() > desired.nbytes
 
 
-def test_memory_that_is_short_later_on(large):
+def test_memory_that_becomes_short(large):
     operands, desired = large
     chunks = []
     lane = host_arrays._Lane

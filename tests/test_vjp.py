@@ -131,7 +131,7 @@ def test_each_part_alone_is_the_same(backend, case):
 @pytest.mark.parametrize(
     "wrt", [(), ("weight",), ["bias", "samples"], "bias", OPERANDS, {"weight"}]
 )
-def test_only_what_is_asked_for(backend, wrt):
+def test_only_requested_gradients(backend, wrt):
     (*operands, _), _ = operands_of(3, 10, 4)
     cotangent = cotangent_of(3, 10, 4)
     every = backend.affine_vjp(*operands, cotangent, activation="elu")
@@ -319,7 +319,7 @@ def test_host_and_device_arrays_do_not_mix(name):
         ms.affine_vjp(**GIVEN | {name: there[name]})
 
 
-def test_no_sets_have_no_gradient_of_what_they_share(backend):
+def test_without_sets_shared_gradients_are_zero(backend):
     none = np.ones((0, 3, 2))
     _, grad_weight, grad_bias = backend.affine_vjp(none, np.ones((1, 2)), np.ones((1, 2)), none)
     assert_same_bits(grad_weight, np.zeros((1, 2)))

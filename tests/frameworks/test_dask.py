@@ -125,7 +125,7 @@ def test_losses_and_gradients(cases, data):
 
 @pytest.mark.parametrize("loss", ["squared_error", "log_cosh"])
 @pytest.mark.parametrize("size", [1, 31, 33, 4095, 4097, (4097, 31, 1, 4000)])
-def test_chunks_of_samples_that_are_no_blocks(size, loss):
+def test_chunks_of_samples_that_are_not_blocks(size, loss):
     n_samples = 8129 if size != 1 else 4100
     operands, sample_weight = operands_of(3, n_samples, 2, "float32")
     samples, weight, bias, targets = operands
@@ -191,7 +191,7 @@ def test_the_chunks_of_the_result_are_those_of_the_operands():
     assert mean.chunks == ((4, 5), (6, 1))
 
 
-def test_numpy_arrays_are_cut_so_that_blocks_have_the_size_that_is_set():
+def test_numpy_arrays_are_split_into_blocks_of_the_configured_size():
     samples = da.zeros((1000, 10), chunks=(100, 10))
     with dask.config.set({"array.chunk-size": "80 kB"}):
         result = ms.affine(samples, np.zeros((55, 10)))

@@ -167,7 +167,7 @@ def test_dtypes_of_losses(x64):
             ms.mean_loss(*j, dtype="float64")
 
 
-def test_numpy_arrays_beside_are_taken_as_jax_takes_them():
+def test_mixed_numpy_arrays_are_converted_as_by_jax():
     samples, weight, bias, _ = table()
     result = ms.affine(jnp.asarray(samples), weight.astype(">f8"), bias.tolist())
     assert_same(result, ms.affine(samples, weight, bias))
@@ -271,7 +271,7 @@ def test_results_on_a_gpu_are_rounded_by_kernels(on_gpu, x64):
 
 
 @pytest.mark.parametrize("among", ["samples", "weight", "bias"])
-def test_numpy_arrays_and_lists_beside_arrays_on_a_gpu(on_gpu, among):
+def test_numpy_arrays_and_lists_mixed_with_arrays_on_a_gpu(on_gpu, among):
     operands = dict(zip(("samples", "weight", "bias"), table(), strict=False))
     desired = ms.affine(**operands)
     there = {name: jnp.asarray(x) if name == among else x for name, x in operands.items()}

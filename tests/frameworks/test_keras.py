@@ -64,7 +64,7 @@ def einsum_dense(n_features=3, **options):
     return keras.layers.EinsumDense("ab,b->ab", n_features, **options)
 
 
-def test_a_version_that_is_too_old(monkeypatch):
+def test_an_old_version(monkeypatch):
     monkeypatch.setattr(keras, "__version__", "3.8.0")
     monkeypatch.delitem(sys.modules, "multisubnet.keras")
     with pytest.raises(ImportError, match=r"multisubnet.keras needs Keras 3.9 or newer, but 3.8.0"):

@@ -181,7 +181,7 @@ def test_branches_of_torch(nn, forward, inputs, additive):
 
 
 @pytest.mark.parametrize("groups", [1, 3])
-def test_convolutions_of_torch_that_are_grouped_layers(nn, groups):
+def test_grouped_convolutions_of_torch(nn, groups):
     def make():
         layers = nn.Conv1d(3, 6, 1, groups=groups), nn.Tanh(), nn.Conv1d(6, 3, 1, groups=groups)
         return nn.Sequential(nn.Unflatten(1, (3, 1)), *layers, nn.Flatten())

@@ -101,7 +101,7 @@ def test_modules_that_only_look_per_feature(module, found):
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid", "softplus", "gelu", "silu"])
-def test_an_activation_that_is_given(name):
+def test_a_given_activation(name):
     function = getattr(torch, name, None) or getattr(nn.functional, name)
     modules = [Affine(function=function), Affine()]
     sets = ms.WeightSets.from_models(modules, activation=name)

@@ -26,7 +26,7 @@ def of_torch(name):
 
 
 @pytest.mark.parametrize("name", sorted({*ACTIVATIONS, *(n.lower() for n in ACTIVATIONS)}))
-def test_an_activation_is_what_pytorch_or_keras_has_by_that_name(name):
+def test_activations_equal_those_of_pytorch_or_keras(name):
     if name in OF_SCIKIT_LEARN:
         return
     ours = ms.Activation(name)(X)
@@ -41,7 +41,7 @@ def test_an_activation_is_what_pytorch_or_keras_has_by_that_name(name):
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
-def test_a_loss_is_what_pytorch_or_keras_has_by_that_name(name):
+def test_losses_equal_those_of_pytorch_or_keras(name):
     predictions, targets = ERRORS[:, None], np.zeros((len(ERRORS), 1))
     ours_is = LOSSES[name]
     if "binary" in ours_is:

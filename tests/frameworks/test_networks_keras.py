@@ -80,7 +80,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", few(NETWORKS))
-def test_sets_become_a_layer_that_is_saved(name, tmp_path):
+def test_sets_become_a_layer_that_can_be_saved(name, tmp_path):
     sets, n_features = NETWORKS[name]
     layer = StackedMLP.from_weight_sets(sets)
     assert layer.to_weight_sets() == sets

@@ -133,7 +133,7 @@ def test_gradients_are_those_of_mlp_vjp(additive, set_axis):
     assert_same(desired, of_numpy)
 
 
-def test_only_what_is_needed_has_a_gradient():
+def test_only_needed_operands_have_gradients():
     layers, (weight, *others) = some_layers()
     for x in others:
         x.requires_grad_(False)

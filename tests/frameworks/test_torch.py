@@ -177,7 +177,7 @@ def not_writeable(array):
     ids=["list", "read-only", "reversed", "big-endian", "unaligned"],
 )
 @pytest.mark.parametrize("requires_grad", [False, True])
-def test_arrays_and_sequences_beside_tensors(form, requires_grad):
+def test_arrays_and_sequences_mixed_with_tensors(form, requires_grad):
     samples, weight = draw(5, 3), form(draw(4, 3).numpy())
     expected = ms.affine(samples.numpy(), weight)
     assert_same(mst.affine(samples.requires_grad_(requires_grad), weight), expected)
@@ -238,7 +238,7 @@ def test_errors_of_out(model):
         torch.func.vmap(lambda w: mst.affine(x, w, out=torch.empty(4, 5, 3)))(draw(2, 4, 3))
 
 
-def test_autograd_notices_what_is_written_to():
+def test_autograd_notices_writes_to_out():
     w, saved = draw(4, 3, requires_grad=True), draw(4, 3)
     product = w * saved
     mst.affine(torch.ones(1, 3), torch.ones(4, 3), out=saved[:, None])
@@ -283,7 +283,7 @@ def test_dtypes_of_losses_by_any_name(name):
 
 
 @pytest.mark.parametrize("form", [np.asarray, np.ndarray.tolist, torch.from_numpy])
-def test_out_may_be_a_tensor_beside_any_operands(form):
+def test_out_may_be_a_tensor_with_any_operands(form):
     x, w, b = (draw(*shape, dtype=torch.float64).numpy() for shape in ((5, 3), (4, 3), (4, 3)))
     operands = [form(y) for y in (x, w, b)]
     expected = ms.affine(x, w, b, activation="tanh")
@@ -344,7 +344,7 @@ def test_gradients_are_those_of_affine_vjp(samples, weight, bias, activation, se
         assert torch.autograd.gradcheck(function, [x for x in operands if x is not None])
 
 
-def test_only_gradients_that_are_needed_are_computed(model, monkeypatch):
+def test_only_needed_gradients_are_computed(model, monkeypatch):
     x, w, b = model
     asked = []
     whole = ms.affine_vjp
@@ -555,7 +555,7 @@ OPERATORS = {
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_operators_keep_what_they_say(model, name):
+def test_operators_pass_opcheck(model, name):
     operator = getattr(torch.ops.multisubnet, name).default
     torch.library.opcheck(operator, OPERATORS[name](*model))
 
@@ -667,7 +667,7 @@ def test_module():
     assert torch.equal(first(of_each.transpose(0, 1)), result.transpose(0, 1))
 
 
-def test_module_is_drawn_anew_from_the_seed():
+def test_parameters_are_drawn_from_the_seed():
     torch.manual_seed(3)
     one = mst.StackedAffine(400, 3)
     torch.manual_seed(3)

@@ -103,7 +103,7 @@ def test_dtypes_are_known_before_anything_is_computed(other, expected):
         assert mst.affine(*fake, activation="elu").dtype == expected
 
 
-def test_arrays_beside_tensors():
+def test_arrays_mixed_with_tensors():
     x, w = draw(5, 3), draw(4, 3)
     assert torch.equal(mst.affine(x, bits(w)), mst.affine(x, w))
 
