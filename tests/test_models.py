@@ -383,7 +383,7 @@ def test_a_given_activation():
     assert sets == ms.WeightSets.from_models([activated] * 5)
     relu = ms.Activation("relu")
     with pytest.raises(
-        ValueError, match=r"models\[1\] has the activation Activation\('tanh'\), and"
+        ValueError, match=r"models\[1\] has the activation Activation\('tanh'\), but"
     ):
         ms.WeightSets.from_models(models, activation=relu)
     with pytest.raises(ValueError, match=r"models\[0\] is a Module .* activation linear or relu"):
