@@ -62,7 +62,7 @@ def saved(sets):
     arrays = dict(sets._parameters.arrays)
     if sets.inputs is not None:
         arrays["inputs"] = sets.inputs
-    texts = map(weight_files._text, sets._parameters.activations)
+    texts = map(weight_files._as_json, sets._parameters.activations)
     notes = {f"layers.{number}.activation": text for number, text in enumerate(texts)}
     return arrays, notes | {"additive": json.dumps(sets.additive), "format_version": "1"}
 
