@@ -247,7 +247,10 @@ HEADER = "{{'descr': {}, 'fortran_order': False, 'shape': {}}}\n"
         ([("weight.npy", npy(np.array("abc")))], r"has shape \(\) and dtype <U3"),
         ([("weight.npy", npy(np.ones((1, 2), "M8[s]")))], "dtype datetime64"),
         ([("weight.npy", npy(np.ones((1, 2), "f4,i4")))], "expected bool, an integer"),
-        ([("weight.npy", ONE), ("format_version.npy", npy(np.array(1)))], "both or neither"),
+        (
+            [("weight.npy", ONE), ("format_version.npy", npy(np.array(1)))],
+            "both activation and format_version or neither",
+        ),
     ],
 )
 def test_files_without_weight_sets(tmp_path, members, message):

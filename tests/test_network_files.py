@@ -168,6 +168,7 @@ def test_theta_has_the_defaults_of_from_layers():
     ("arguments", "options", "error", "message"),
     [
         ((np.ones((2, 8)),), {}, TypeError, "n_features is missing; pass it, or layer_sizes"),
+        ((np.ones((2, 7)), (1, 2, 1)), {}, TypeError, r"pass layer_sizes=\(1, 2, 1\) for networks"),
         (
             (np.ones((2, 8)),),
             {"layer_sizes": (1, 2, 1)},

@@ -63,11 +63,10 @@ def predict(options: argparse.Namespace) -> None:
 
 
 def _report(path: str, prediction: Prediction) -> None:
-    """Print what was written."""
-    print(
-        f"wrote {path}: shape {prediction.shape}, {prediction.dtype}, "
-        f"{amounts.text(prediction.n_bytes)}"
-    )
+    """Print what was written; of a table the size of its text."""
+    is_table = array_files.suffix(path) == ".csv"
+    n_bytes = os.path.getsize(path) if is_table else prediction.n_bytes
+    print(f"wrote {path}: shape {prediction.shape}, {prediction.dtype}, {amounts.text(n_bytes)}")
 
 
 def _columns(sets: WeightSets) -> list[str]:

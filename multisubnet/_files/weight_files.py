@@ -158,7 +158,10 @@ def _check_version(path: Path, notes: dict[str, Any]) -> None:
 def _suffix(path: Any) -> str:
     suffix = Path(path).suffix.lower()
     if suffix not in _SUFFIXES:
-        raise ValueError(f"{path} must end in .npz or .safetensors, to hold sets of weights")
+        raise ValueError(
+            f"{path} must end in .npz or .safetensors, to hold sets of weights: write it with "
+            f"WeightSets.save, or numpy.savez('sets.npz', weight=..., bias=...)"
+        )
     return suffix
 
 
@@ -172,9 +175,9 @@ def _validate_names(path: Any, names: list[str], *, has_notes: bool) -> list[str
     if missing or unknown or n_notes not in (0, len(notes)):
         shown = ", ".join(sorted(names))[:200] or "nothing"
         raise ValueError(
-            f"{path} has {shown}; expected weight sets: the array weight, optionally bias, and "
-            f"activation and format_version, both or neither; or, for networks, layers.0.weight "
-            f"and so on"
+            f"{path} has {shown}; expected weight sets as WeightSets.save writes them: the array "
+            f"weight, optionally bias, and both activation and format_version or neither; or, for "
+            f"networks, layers.0.weight and so on"
         )
     return names
 

@@ -335,7 +335,8 @@ class Forms(Container[ArrayT]):
         **options
             `activation`, `feature_names` and `set_names`, as for `WeightSets`. With `layer_sizes`,
             also `output_activation`, `inputs`, `additive` and `output_names`, with the defaults of
-            `from_layers`.
+            `from_layers`: hidden layers have the activation ``"relu"``, because vectors do not say
+            which one they were trained with.
 
         Returns
         -------
@@ -361,6 +362,10 @@ class Forms(Container[ArrayT]):
         if layer_sizes is None:
             if n_features is None:
                 raise TypeError("n_features is missing; pass it, or layer_sizes for networks")
+            if isinstance(n_features, list | tuple):
+                raise TypeError(
+                    f"n_features is {n_features}; pass layer_sizes={n_features} for networks"
+                )
             weight, bias = _theta.from_theta(theta, n_features, use_bias=use_bias, axis=axis)
             return cls(weight, bias, **options)
         layers, intercept = _theta.to_layers(
