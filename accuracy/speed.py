@@ -20,6 +20,7 @@ import numpy as np
 from errors import ACTIVATIONS, judged
 
 import multisubnet as ms
+from multisubnet._arithmetic import activation
 from multisubnet._arithmetic.activation_recipes import RECIPES, Recipes
 from multisubnet._arithmetic.elementary import Format, exp
 from multisubnet._arithmetic.recipe import Real
@@ -64,6 +65,7 @@ def main() -> None:
     ms.set_backend("numba")
     RECIPES.update({f"plain_{name}": Recipes(r, r) for name, r in PLAIN.items()})
     names = [*ACTIVATIONS, *(f"plain_{name}" for name in PLAIN)]
+    activation.NAMES = tuple(names)
     by_dtype = {dtype: speeds(names, dtype) for dtype in ("float32", "float64")}
     worst = {}
     if len(sys.argv) > 1:
