@@ -25,7 +25,7 @@ from numpy.lib import format as npy
 from multisubnet._arrays import amounts, dtypes, validation
 from multisubnet._files import inputs
 
-_PIECE = 1 << 20  # arrays are read in pieces of this size
+_CHUNK_BYTES = 1 << 20  # that are read at once
 _LONGEST_HEADER = 10_000  # bytes; NumPy's own limit for untrusted files
 _DEFLATED = 1032  # the largest compression ratio (RFC 1951: 258 bytes take two bits)
 _LONGEST_TEXT = 1 << 12
@@ -124,8 +124,8 @@ def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.
 def fill(array: np.ndarray, file: IO[bytes]) -> bool:
     """Read the bytes of a contiguous array from a file; return whether there were enough."""
     raw = array.reshape(-1, order="A").view(np.uint8)
-    for start in range(0, raw.size, _PIECE):
-        piece = raw[start : start + _PIECE]
+    for start in range(0, raw.size, _CHUNK_BYTES):
+        piece = raw[start : start + _CHUNK_BYTES]
         read = file.read(piece.size)
         if len(read) < piece.size:
             return False

@@ -23,8 +23,7 @@ from multisubnet._backends import numpy as _numpy
 from multisubnet._backends.affine_call import AffineCall
 from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._backends.mlp_sums import MlpSums
-from multisubnet._backends.numba import loading, mlp_engine, mlp_sum_engine
-from multisubnet._backends.numba import sum_layout as _numba_sums
+from multisubnet._backends.numba import loading, mlp_engine, mlp_sum_engine, sum_layout
 from multisubnet._backends.numba import threads as _threads
 from multisubnet._backends.numba.lines import is_plain
 
@@ -44,9 +43,9 @@ _DTYPES = frozenset("?bBhHiIlLqQfd")
 # behind these constants.
 _STREAMED = 6 << 20
 _REUSED = 1 << 18  # the most bytes of an operand that all runs read again, to keep it in a cache
-_PIECE = 1 << 16  # the least bytes of a piece of the result
-_PIECES = 16  # per thread, so that a delayed thread does not delay the others
-_LONG_PIECE = 1 << 21  # the most elements of a piece: some milliseconds
+_MIN_PIECE_BYTES = 1 << 16  # of the result
+_PIECES_PER_THREAD = 16  # so that a delayed thread does not delay the others
+_MAX_PIECE_ELEMENTS = 1 << 21  # some milliseconds
 _JUDGED = 1 << 13  # parameters of the sets of a piece, for losses
 _BLOCK = 1 << 14  # elements of a block that is copied to scratch arrays
 _CAST = 1 << 20  # the most elements of targets that are cast as a whole
@@ -114,7 +113,7 @@ def affine(call: AffineCall, out: np.ndarray) -> None:
     samples, weight, bias, dtype, activation, (n_sets, n_samples, n_features) = call
     evaluate = None if activation else _evaluate.get(("affine", dtype.char, None))
     if evaluate is None:
-        evaluate = _compiled("affine", dtype, activation)
+        evaluate = _get_compiled("affine", dtype, activation)
     has_bias = bias is not None
     third = weight if bias is None else bias
     if (
@@ -148,7 +147,7 @@ def affine(call: AffineCall, out: np.ndarray) -> None:
     outer, run = len(whole), whole.shape[1] * n_features
     kind = _threads.kind(out.nbytes, "affine", activation and activation.key)
     n_awake = _threads.count_awake()
-    threads = _threads.count(out.nbytes // _PIECE, kind)
+    threads = _threads.count(out.nbytes // _MIN_PIECE_BYTES, kind)
     # The caches of sleeping threads hold nothing of the last result.
     streamed = out.nbytes >= _STREAMED * min(threads, n_awake)
     reads_again = outer > 1 and samples.ndim == 2 and run * dtype.itemsize > _REUSED
@@ -166,10 +165,10 @@ def affine_select(call: AffineCall, set_index: np.ndarray, out: np.ndarray) -> N
     if not plain or ((set_index < 0) | (set_index >= n_sets)).any():
         _numpy.affine_select(call, set_index, out)
         return
-    evaluate = _compiled("affine_select", dtype, activation)
+    evaluate = _get_compiled("affine_select", dtype, activation)
     index = np.require(set_index, np.int64, ["C", "A"])
 
-    rows = max(_PIECE // (out.itemsize * max(out.shape[1], 1)), 1)
+    rows = max(_MIN_PIECE_BYTES // (out.itemsize * max(out.shape[1], 1)), 1)
     if len(out):
         n_pieces = -(-len(out) // rows)
         kind = _threads.kind(out.nbytes, "affine_select", activation and activation.key)
@@ -195,7 +194,7 @@ def sums(
 
         evaluate = sum_loops.compiled_sums(terms, dtype, kinds)
         _evaluate["sums", dtype.char, terms.key] = _evaluate[terms, dtype.char, kinds] = evaluate
-    whole = _numba_sums.Sums(evaluate, kinds, operands, dtype, parameter, length, totals)
+    whole = sum_layout.Sums(evaluate, kinds, operands, dtype, parameter, length, totals)
     whole.write(terms.program(dtype).cost)
 
 
@@ -270,19 +269,19 @@ def judge(
     return True
 
 
-def _compiled(name: str, dtype: np.dtype, activation: Activation | None) -> Callable[..., None]:
+def _get_compiled(name: str, dtype: np.dtype, activation: Activation | None) -> Callable[..., None]:
     """Return a function of affine_loops.py for a dtype and an activation."""
     kind = name, dtype.char, activation and activation.key
     try:
         evaluate = _evaluate[kind]
     except KeyError:
         with loading.lock():
-            from multisubnet._backends.numba import affine_loops as _compiled
+            from multisubnet._backends.numba import affine_loops
 
         key, parameter = "linear", None
         if activation is not None:
             key, parameter = activation.key, activation.parameter
-        evaluate = _evaluate[kind] = _compiled.compiled(name, dtype, key, parameter is not None)
+        evaluate = _evaluate[kind] = affine_loops.compiled(name, dtype, key, parameter is not None)
     if activation is not None and activation.parameter is not None:
         return _with_parameter(evaluate, activation.parameter)
     return evaluate
@@ -296,7 +295,10 @@ def _piece_shape(
     outer: int, run: int, reads_again: bool, itemsize: int, threads: int
 ) -> tuple[int, int]:
     """Return how many runs of `outer`, and how many elements of their `run`, make a piece."""
-    size = max(min(outer * run // (threads * _PIECES), _LONG_PIECE), _PIECE // itemsize)
+    size = max(
+        min(outer * run // (threads * _PIECES_PER_THREAD), _MAX_PIECE_ELEMENTS),
+        _MIN_PIECE_BYTES // itemsize,
+    )
     length = _REUSED // itemsize if reads_again else min(run, size)
     return min(max(size // length, 1), outer), length
 

@@ -21,7 +21,7 @@ _ROWS_BYTES = 1 << 16  # of values that wait to be written
 _BLOCK = 1024  # the most samples of a block
 _ROWS = 256  # the samples of a piece are a multiple of this
 _WORTH = 1 << 21  # products that are worth another thread
-_PIECES = 8  # per thread
+_PIECES_PER_THREAD = 8
 _FEW = 31  # the most samples of a set for which lanes may be units
 _OF_UNITS = 1.1  # the time of a vector of units, relative to one of samples
 _OF_SET = 20  # the time to bring the samples of a set into lanes, in vectors
@@ -72,7 +72,7 @@ def mlp(call: MlpCall, out: np.ndarray) -> None:
             kind = threads.kind(form.n_operations, "mlp", form.key)
             count = threads.count(form.n_operations // _WORTH, kind)
             if count > 1:
-                n_pieces = min(count * _PIECES, 2 * form.n_operations // _WORTH)
+                n_pieces = min(count * _PIECES_PER_THREAD, 2 * form.n_operations // _WORTH)
         try:
             pieces = _pieces(form.n_sets, form.n_samples, n_pieces)
             _evaluate(call, whole, pieces, count, kind)

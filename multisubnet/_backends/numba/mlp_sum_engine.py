@@ -19,7 +19,7 @@ from multisubnet._backends.numba import loading, mlp_engine, threads
 from multisubnet._backends.numba.lines import LINE
 
 _WORTH = 1 << 22  # products that are worth another thread
-_PIECES = 8  # per thread
+_PIECES_PER_THREAD = 8
 _MOST_PARAMETERS = 1 << 16  # of a network; a thread holds some lines for each
 _MOST_LABELS = 16  # outputs of a categorical loss, which are all in registers together
 _MOST_INPUTS = 1 << 10  # of a network; a thread holds some kilobytes for each
@@ -90,7 +90,7 @@ def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
     at_once = RUN * mlp_engine._lanes(dtype)
     kind = threads.kind(sums.n_products, sums.key, "samples")
     count = threads.count(sums.n_products // _WORTH, kind)
-    blocks = -(-len(totals) // (_PIECES * count)) if own else 1
+    blocks = -(-len(totals) // (_PIECES_PER_THREAD * count)) if own else 1
 
     def work(s: int, b: int, block: int) -> None:
         last = min(b + at_once, call.n_samples), min(block + blocks, len(totals))
@@ -150,7 +150,9 @@ def _pieces(sums: MlpSums, lanes: int, count: int) -> Iterator[_Piece]:
     """Split the work for `count` threads."""
     call = sums.call
     groups = -(-call.n_sets // lanes)
-    each = groups * call.n_subnets * sums.n_blocks // (_PIECES * count if count > 1 else 1)
+    each = (
+        groups * call.n_subnets * sums.n_blocks // (_PIECES_PER_THREAD * count if count > 1 else 1)
+    )
     networks = max(min(each, call.n_subnets), 1)
     sets = max(min(each // call.n_subnets, groups), 1) * lanes
     blocks = max(each // (call.n_subnets * groups), 1)

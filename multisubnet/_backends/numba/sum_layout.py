@@ -25,11 +25,11 @@ _WIDTH = 64  # the most features computed together
 _COLUMNS = 1 << 14  # whose totals stay in a cache
 _EACH_ELEMENTS = 1 << 18  # of a copied operand that depends on all axes
 _STREAMED_BYTES = 1 << 14  # of rows that are read again and again
-_PARTS = 4  # per thread
-_TILES = 8  # per thread; with this many, tiles are divided among threads instead of panels
-_PIECES = 32  # per thread
-_PIECE = 1 << 16  # the least operations, on lines, of a piece: some microseconds
-_LONG_PIECE = 1 << 24  # the most: some milliseconds
+_PARTS_PER_THREAD = 4  # of kept indices
+_TILES_PER_THREAD = 8  # with this many, tiles are divided among threads instead of panels
+_PIECES_PER_THREAD = 32
+_MIN_PIECE_OPERATIONS = 1 << 16  # on lines: some microseconds
+_MAX_PIECE_OPERATIONS = 1 << 24  # some milliseconds
 
 _DEFAULTS = tuple(OPERANDS.values())
 _NOTHING = np.empty((1, 1), np.int64)
@@ -63,7 +63,7 @@ class Sums:
         """Write all totals; `cost` is the number of operations per term."""
         n_blocks, _, n_kept, n_features = self.totals.shape
         operations = self.length * (cost + 4)  # of a line of columns
-        worth = n_kept * n_features // self.lanes * operations // _PIECE
+        worth = n_kept * n_features // self.lanes * operations // _MIN_PIECE_OPERATIONS
         self.kind = _threads.kind(worth, self.evaluate)
         threads = _threads.count(worth, self.kind)
         panels = []  # the numbers of blocks, and features
@@ -71,7 +71,7 @@ class Sums:
             for start in range(0, n_features, _WIDTH):
                 panels.append((number, slice(start, min(start + _WIDTH, n_features))))
         n_tiles = n_kept * n_features // (self.lanes * ROWS)
-        several = len(panels) > 1 and n_tiles < _TILES * threads
+        several = len(panels) > 1 and n_tiles < _TILES_PER_THREAD * threads
         if EACH not in self.kinds and not several:
             for panel in panels:
                 self._write_part(*panel, slice(0, n_kept), None, ROWS * operations, threads)
@@ -97,7 +97,7 @@ class Sums:
         if EACH in self.kinds:
             most = min(most, _EACH_ELEMENTS // (width * min(self.length, BLOCK)))
         most = most // unit * unit or max(most // group, 1) * group
-        each_thread = -(-n_kept // (_PARTS * _threads.limit()))
+        each_thread = -(-n_kept // (_PARTS_PER_THREAD * _threads.limit()))
         return min(most, -(-each_thread // unit) * unit)
 
     def _group(self, width: int) -> int:
@@ -191,9 +191,11 @@ class Sums:
         at_once = _STREAMED_BYTES // (row_bytes * max(self.kinds.count(STREAMED), 1))
         at_once = max(at_once // RUN, 1) * RUN
         tiles = all_tiles = -(-shape[0] // ROWS) * (group * width // self.lanes)
-        if threads > 1 or all_tiles * operations > _LONG_PIECE:
-            n_pieces = max(_PIECES * threads, all_tiles * operations // _LONG_PIECE)
-            n_pieces = min(n_pieces, all_tiles, all_tiles * operations // _PIECE)
+        if threads > 1 or all_tiles * operations > _MAX_PIECE_OPERATIONS:
+            n_pieces = max(
+                _PIECES_PER_THREAD * threads, all_tiles * operations // _MAX_PIECE_OPERATIONS
+            )
+            n_pieces = min(n_pieces, all_tiles, all_tiles * operations // _MIN_PIECE_OPERATIONS)
             tiles = -(-all_tiles // max(n_pieces, 1))
         n_pieces = -(-all_tiles // tiles)
         scratch = _NOTHING
