@@ -340,7 +340,7 @@ MUTANTS = [
     ),
     Mutant(
         "losses that are added up before they are there",
-        "cuda/judge.cu",
+        "cuda/moment_loss.cu",
         "    if (p.per_feature) return;\n    __syncthreads();\n",
         "    if (p.per_feature) return;\n",
         "test_closed_form.py -k 'agreement and host'",

@@ -250,7 +250,7 @@ def test_the_number_of_threads_does_not_matter(monkeypatch):
     desired = formula.mean_loss_and_grad(*operands)
     for threads in ("1", "4"):
         monkeypatch.setenv("MULTISUBNET_NUM_THREADS", threads)
-        with tiles.of(engine_judged=1), ms.use_backend("numba"):
+        with tiles.of(engine_losses=1), ms.use_backend("numba"):
             assert_all_same_bits(ms.mean_loss_and_grad(*operands), desired)
 
 

@@ -20,7 +20,11 @@ from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet._arithmetic.summands import Summands
 from multisubnet._backends.cupy import sources
 from multisubnet._backends.cupy.launch import affine, sums
-from multisubnet._backends.cupy.launch.moments import plan_judge, plan_moment_sums, plan_moments
+from multisubnet._backends.cupy.launch.moments import (
+    plan_moment_loss,
+    plan_moment_sums,
+    plan_moments,
+)
 from multisubnet._backends.cupy.launch.operands import functor
 from multisubnet._functions.loss_problem import LOSSES
 
@@ -90,10 +94,10 @@ def of_finish():
 
 
 def of_closed_form():
-    """Return the names of all instances of sums, moments and judge for the closed form."""
+    """Return the names of all instances of sums, moments and moment_loss for the closed form."""
     samples, weights = Array((5, 4), (16, 4), np.dtype("f4")), Array((5,), (4,), np.dtype("f4"))
     known, counts = Array((11, 4), (32, 8), np.dtype("f8")), Array((2,), (8,), np.dtype("f8"))
-    names = {"moments": [], "sums": [], "judge": []}
+    names = {"moments": [], "sums": [], "moment_loss": []}
     for dtype in map(np.dtype, ("f4", "f8")):  # of operands of float32
         for formula, outputs in {"sizes": 2, "weights": 2, "data": 2, "rest": 1}.items() | {
             ("products", 2),
@@ -103,9 +107,11 @@ def of_closed_form():
             arrays = samples, known, None, samples, weights, totals
             what = formula, formula == "signed_rest", dtype, H100, lambda array: 0
             names["sums"].append(plan_moment_sums(*arrays, *what).kernel)
-        for formula in ("judged", "judged_by_signed_weights"):
+        for formula in ("loss_by_moments", "loss_by_signed_weights"):
             what = formula, dtype, 1.0, True, H100, lambda array: 0
-            names["judge"].append(plan_judge(*[samples] * 2, known, *[samples] * 3, *what).kernel)
+            names["moment_loss"].append(
+                plan_moment_loss(*[samples] * 2, known, *[samples] * 3, *what).kernel
+            )
     steps = ["Totals<Sum>", "Totals<Largest>", "Fits", "Means", "Slopes", "Rests<1>", "Rests<5>"]
     steps += "Settling<Settled, false>", "Settling<Settled, true>", "Spread"
     for step in steps:

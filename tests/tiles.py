@@ -28,7 +28,7 @@ SIZES = {  # by name: the module, the constant's name, and small values
     "engine_small": (engine, "_SMALL", [0]),
     "engine_streamed": (engine, "_STREAMED", [0, 1 << 60]),
     "engine_piece": (engine, "_MIN_PIECE_BYTES", [64, 1000, 1 << 60]),
-    "engine_judged": (engine, "_JUDGED", [1, 1000]),
+    "engine_losses": (engine, "_PARAMETERS_PER_PIECE", [1, 1000]),
     "engine_reused": (engine, "_REUSED", [256]),
     "engine_block": (engine, "_BLOCK", [50]),
     "engine_width": (sum_layout, "_WIDTH", [7, 16]),

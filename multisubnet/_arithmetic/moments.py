@@ -53,11 +53,11 @@ def signed_rest(
 def settled(
     fit_x: Any, fit_t: Any, mean_x: Any, mean_t: Any, slope: Any, spread: Any, rest: Any
 ) -> tuple[Any, ...]:
-    """Return moments in the form that `judged` takes, with targets in their original scale."""
+    """Return moments as `loss_by_moments` takes them, with targets in their original scale."""
     return 1.0 / fit_x, mean_x, mean_t / fit_t, slope / fit_t, spread, rest / fit_t / fit_t
 
 
-def judged(
+def loss_by_moments(
     w: Any,
     b: Any,
     unit: Any,
@@ -79,7 +79,7 @@ def judged(
     return loss, (steep + offset * mean_x) * 2.0 * unit, offset * 2.0
 
 
-def judged_by_signed_weights(
+def loss_by_signed_weights(
     w: Any,
     b: Any,
     unit: Any,
@@ -120,7 +120,16 @@ def _infinite_if_parameters_are(loss: Any, distance: Any, b: Any, rest: Any, sel
 
 
 _FUNCTIONS: tuple[Callable[..., tuple[Any, ...]], ...]
-_FUNCTIONS = value, data, products, rest, signed_rest, settled, judged, judged_by_signed_weights
+_FUNCTIONS = (
+    value,
+    data,
+    products,
+    rest,
+    signed_rest,
+    settled,
+    loss_by_moments,
+    loss_by_signed_weights,
+)
 FUNCTIONS = {function.__name__: function for function in _FUNCTIONS}
 
 

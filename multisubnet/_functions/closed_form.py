@@ -25,8 +25,8 @@ import numpy as np
 
 from multisubnet._arithmetic.moments import (
     Step,
-    judged,
-    judged_by_signed_weights,
+    loss_by_moments,
+    loss_by_signed_weights,
     products,
     settled,
     steps_of,
@@ -58,7 +58,7 @@ def _fused(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @_fused
 def moments(summing: Summing, samples: Any, targets: Any, sample_weight: Any) -> Any:
-    """Return the moments for `judged` or `judged_by_signed_weights`, float64 (moments, F).
+    """Return the moments for `loss_by_moments` or `loss_by_signed_weights`, float64 (moments, F).
 
     Shapes: samples (B, F), targets (B, F) or (B, 1), sample_weight (B,) or None.
     """
@@ -150,7 +150,7 @@ def _with_means(step: Step, moments: Any, totals: Any, n_samples: int, counts: A
 
 @_fused
 def settle(summing: Summing, known: Any) -> Any:
-    """Return the known moments in the form that `judge` takes."""
+    """Return the known moments in the form that `evaluate_losses` takes."""
     return _settle(known)
 
 
@@ -163,7 +163,7 @@ def _settle(known: Any) -> Any:
 
 
 @_fused
-def judge(
+def evaluate_losses(
     summing: Summing, weight: Any, bias: Any, moments: Any, outs: list[Any], divisor: float
 ) -> None:
     """Write the loss of each set, or of each subnetwork, and the gradients if requested.
@@ -171,12 +171,12 @@ def judge(
     The values of each subnetwork are divided by `divisor`.
     """
     given = weight, bias, moments
-    if hasattr(summing.backend, "judge") and summing.backend.judge(
+    if hasattr(summing.backend, "moment_loss") and summing.backend.moment_loss(
         given, summing.dtype, outs, divisor
     ):
         return
     n_sets, n_features = len(outs[0]), weight.shape[1]
-    function = judged if len(moments) == 6 else judged_by_signed_weights
+    function = loss_by_moments if len(moments) == 6 else loss_by_signed_weights
     select = np.where
     step = max(_ELEMENTS // max(n_features, 1), 1)
     for start in range(0, n_sets, step):

@@ -141,7 +141,7 @@ class LossProblem:
                 data = problem.samples, self._targets(), sample_weight
                 moments = closed_form.moments(summing, *data)
                 parameters = problem.weight, problem.bias
-                closed_form.judge(summing, *parameters, moments, outs, self.divisor)
+                closed_form.evaluate_losses(summing, *parameters, moments, outs, self.divisor)
             else:
                 operands, divisor_array = self._operands(), None
                 if sample_weight is not None:

@@ -394,9 +394,9 @@ class WeightSets(Forms[ArrayT]):
         >>> ms.WeightSets([[2.0], [3.0]]).mean_loss([[1.0], [2.0]], [2.0, 4.0])
         array([0. , 2.5])
         """
-        judge = self._parameters.function(mean_loss, mlp_mean_loss, per_feature)
+        evaluate = self._parameters.function(mean_loss, mlp_mean_loss, per_feature)
         samples = self._values(samples)
-        return judge(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
+        return evaluate(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
 
     def mean_loss_and_grad(
         self,
@@ -431,9 +431,9 @@ class WeightSets(Forms[ArrayT]):
         array([[5.]])
         """
         functions = mean_loss_and_grad, mlp_mean_loss_and_grad
-        judge = self._parameters.function(*functions, per_feature)
+        evaluate = self._parameters.function(*functions, per_feature)
         samples = self._values(samples)
-        return judge(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
+        return evaluate(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
 
     @overload
     def best(

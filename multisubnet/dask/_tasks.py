@@ -180,10 +180,10 @@ def losses_from_moments(
     given = weight, bias, np.ascontiguousarray(moments) if summing.xp is np else moments
     if is_whole:
         outs = [summing.empty(shape[:ndim], of_result) for ndim, of_result in results]
-        closed_form.judge(summing, *given, outs, divisor)
+        closed_form.evaluate_losses(summing, *given, outs, divisor)
         return tuple(outs)
     of_each = [summing.empty(shape) for _ in results]
-    closed_form.judge(summing, *given, of_each, 1.0)
+    closed_form.evaluate_losses(summing, *given, of_each, 1.0)
     gradients = (
         divided(x, 2, of_result, divisor)
         for x, (_, of_result) in zip(of_each[1:], results[1:], strict=True)

@@ -16,7 +16,7 @@ from multisubnet._arithmetic.moments import Step, steps_of
 from multisubnet._arithmetic.summation_order import BLOCK
 from multisubnet._backends.cupy.launch.moments import (
     count_tiles,
-    plan_judge,
+    plan_moment_loss,
     plan_moment_sums,
     plan_moments,
 )
@@ -106,7 +106,7 @@ class Fused:
             self._launch(plan_moments, (None, known, found, None), step, 0.0)
         return found
 
-    def judge(
+    def evaluate_losses(
         self, summing: Any, weight: Any, bias: Any, moments: Any, outs: list[Any], divisor: float
     ) -> None:
         loss, *gradients = outs
@@ -120,9 +120,9 @@ class Fused:
         losses = loss if per_feature else loss[:, None]
         if not per_feature and n_tiles > 1:
             losses = summing.empty((n_sets, n_tiles))
-        formula = "judged" if len(moments) == 6 else "judged_by_signed_weights"
+        formula = "loss_by_moments" if len(moments) == 6 else "loss_by_signed_weights"
         arrays = weight, bias, moments, losses, *gradients, *[None] * (2 - len(gradients))
-        self._launch(plan_judge, arrays, formula, summing.dtype, divisor, per_feature)
+        self._launch(plan_moment_loss, arrays, formula, summing.dtype, divisor, per_feature)
         if not per_feature and n_tiles > 1:
             summing.backend.finish(losses[None], loss, divisor, None)
 

@@ -46,7 +46,7 @@ _REUSED = 1 << 18  # the most bytes of an operand that all runs read again, to k
 _MIN_PIECE_BYTES = 1 << 16  # of the result
 _PIECES_PER_THREAD = 16  # so that a delayed thread does not delay the others
 _MAX_PIECE_ELEMENTS = 1 << 21  # some milliseconds
-_JUDGED = 1 << 13  # parameters of the sets of a piece, for losses
+_PARAMETERS_PER_PIECE = 1 << 13  # of the sets whose losses it evaluates
 _BLOCK = 1 << 14  # elements of a block that is copied to scratch arrays
 _CAST = 1 << 20  # the most elements of targets that are cast as a whole
 _SMALL = 1 << 18  # the most bytes of result and samples for which no plan is made
@@ -240,10 +240,10 @@ def moments(operands: tuple[Any, ...], dtype: np.dtype, found: np.ndarray) -> bo
     return True
 
 
-def judge(
+def moment_loss(
     operands: tuple[Any, ...], dtype: np.dtype, outs: list[np.ndarray], divisor: float
 ) -> bool:
-    """Do the same as `closed_form.judge` and return True, or return False without code for it."""
+    """Do as `closed_form.evaluate_losses` and return True, or return False without code for it."""
     weight, bias, found = operands
     loss, *gradients = outs
     n_sets, n_features = len(loss), weight.shape[1]
@@ -253,14 +253,14 @@ def judge(
     if not all(is_plain(x, dtype) for x in (weight, third, *gradients)):
         return False
     weighted = len(found) > 6
-    evaluate = _loaded().compiled_judge(dtype, weighted, loss.ndim == 2, len(gradients) > 0)
+    evaluate = _loaded().compiled_moment_loss(dtype, weighted, loss.ndim == 2, len(gradients) > 0)
     losses = (loss if loss.dtype == np.float64 else np.empty(loss.shape)).reshape(n_sets, -1)
     unread = np.empty((1, n_features), dtype)
     grad_weight, grad_bias = (*gradients, unread, unread)[:2]
 
-    step = max(_JUDGED // n_features // 8 * 8, 8)
+    step = max(_PARAMETERS_PER_PIECE // n_features // 8 * 8, 8)
     n_pieces = -(-n_sets // step)
-    kind = _threads.kind(weight.size, "judge", len(gradients))
+    kind = _threads.kind(weight.size, "moment_loss", len(gradients))
     share = _threads.share(n_pieces, _threads.count(n_pieces, kind), kind)
     evaluate(*share, weight, third, found, losses, grad_weight, grad_bias, divisor, step)
     if loss.dtype != np.float64:

@@ -152,14 +152,14 @@ def _add_up(rows):
 
 
 @piece
-def judge(what: str):
+def moment_loss(what: str):
     """Return the function compiled for the given work of `map_rows`."""
     _, inputs, results, _ = what.split(":")
     per_feature = results.startswith("d")
     of_moments = (0,) * inputs.count("d")
     weighted = len(of_moments) > 6
 
-    def judge_piece(index, weight, bias, moments, losses, grad_weight, grad_bias, divisor, n_sets):
+    def loss_piece(index, weight, bias, moments, losses, grad_weight, grad_bias, divisor, n_sets):
         """Write the losses of `n_sets` sets, and their gradients.
 
         Weight and bias are (N, F) or (1, F), losses (N, F) or (N, 1), gradients (N, F), or (1, F)
@@ -198,11 +198,11 @@ def judge(what: str):
                 for i in range(at_once):
                     losses[n + i, 0] = sums[0, i] / divisor
 
-    return judge_piece
+    return loss_piece
 
 
-def _judge(what: str):
-    def judge(
+def _moment_loss(what: str):
+    def moment_loss(
         pool,
         n_pieces,
         seats,
@@ -218,7 +218,7 @@ def _judge(what: str):
         operands = (weight, bias, moments, losses, grad_weight, grad_bias, divisor, n_sets)
         hand_out(pool, n_pieces, seats, what, operands)
 
-    return judge
+    return moment_loss
 
 
 def _specialized_over_features(fingerprint: int):
@@ -260,7 +260,9 @@ def compiled_moments(dtype: np.dtype, weighted: bool) -> Any:
 
 
 @functools.cache
-def compiled_judge(dtype: np.dtype, weighted: bool, per_feature: bool, with_gradient: bool) -> Any:
+def compiled_moment_loss(
+    dtype: np.dtype, weighted: bool, per_feature: bool, with_gradient: bool
+) -> Any:
     """Return the function that computes losses of sets of a dtype from moments."""
     operand = types.Array(from_dtype(dtype), 2, "C", readonly=True)
     out, real = types.Array(from_dtype(dtype), 2, "C"), types.Array(types.float64, 2, "C")
@@ -268,9 +270,9 @@ def compiled_judge(dtype: np.dtype, weighted: bool, per_feature: bool, with_grad
     signature = types.void(
         *(*share, operand, operand, real, real, out, out, types.float64, types.intp)
     )
-    name, inputs = "judged", "aa" + "d" * 6
+    name, inputs = "loss_by_moments", "aa" + "d" * 6
     if weighted:
-        name, inputs = "judged_by_signed_weights", "aa" + "d" * 9
+        name, inputs = "loss_by_signed_weights", "aa" + "d" * 9
     results = ("d" if per_feature else "+") + ("aa" if with_gradient else "")
-    function = _judge(f"judge {name}:{inputs}:{results}:{fingerprint()}")
+    function = _moment_loss(f"moment_loss {name}:{inputs}:{results}:{fingerprint()}")
     return jit(function, signature, error_model="numpy")

@@ -20,7 +20,7 @@ from multisubnet._backends.cupy.launch.operands import (
 from multisubnet._backends.cupy.launch.sums import LEAVES, SUMS, count_lanes
 
 _MOMENTS = struct.Struct("<" + "Q4q" * 3 + "Qd2q")
-_JUDGE = struct.Struct("<" + "Q4q" * 6 + "d5q")
+_MOMENT_LOSS = struct.Struct("<" + "Q4q" * 6 + "d5q")
 _NONE = 0, 0, 0, 0, 0
 
 
@@ -97,7 +97,7 @@ def count_tiles(n_features: int) -> int:
     return -(-n_features // (geometry.BLOCK_THREADS * LEAVES))
 
 
-def plan_judge(
+def plan_moment_loss(
     weight: Strided,
     bias: Strided | None,
     moments: Strided,
@@ -129,8 +129,8 @@ def plan_judge(
     arrays = weight, bias, moments, loss, grad_weight, grad_bias
     fields = (fields_of("weight", x, address) for x in arrays)
     sizes = n_sets, n_features, n_tiles, width, per_feature
-    argument = _JUDGE.pack(*itertools.chain(*fields), divisor, *sizes)
-    instance = f"judge<{_memory(dtype, weight, bias)[9:-1]}, {functor(formula)}>"
+    argument = _MOMENT_LOSS.pack(*itertools.chain(*fields), divisor, *sizes)
+    instance = f"moment_loss<{_memory(dtype, weight, bias)[9:-1]}, {functor(formula)}>"
     return Launch(instance, (blocks(), 1), (1, threads), argument)
 
 

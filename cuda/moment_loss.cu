@@ -4,7 +4,7 @@
 #include "trees.cuh"
 
 // multisubnet/_backends/cupy/launch/moments.py packs this.
-struct Judge {
+struct MomentLoss {
     Operand weight, bias, moments;        // the rows of moments are along the set axis
     Operand loss;                         // if there are several tiles of features, along features
     Operand grad_weight, grad_bias;       // data is null if not requested
@@ -26,7 +26,7 @@ template <typename Memory> DEVICE float64 wide(const Operand &x, int64 n, int64 
 // thread LEAVES elements. Neighbouring threads evaluate neighbouring features. The results are then
 // added in the order of the tree, by threads with neighbouring LEAVES.
 template <typename Memory, typename Formula>
-__global__ void __launch_bounds__(THREADS, 2) judge(const Judge p) {
+__global__ void __launch_bounds__(THREADS, 2) moment_loss(const MomentLoss p) {
     __shared__ float64 losses[MOST + THREADS];  // padded, so that threads read different banks
     __shared__ float64 exchanged[THREADS];
     const int thread = threadIdx.y, threads = blockDim.y;
