@@ -16,6 +16,8 @@ from multisubnet._arrays import validation
 
 _FLOAT32 = np.dtype(np.float32)
 
+_Key = tuple[tuple[int, ...], tuple[Activation | None, ...], tuple[bool, ...], bool]
+
 
 class MlpForm:
     """The shapes, dtype and activations of N sets of S networks.
@@ -119,7 +121,7 @@ class MlpCall(_Fields):
     n_samples: int = _of_form("n_samples")
     n_subnets: int = _of_form("n_subnets")
     shape: tuple[int, ...] = _of_form("shape")
-    key: tuple[Any, ...] = _of_form("key")
+    key: _Key = _of_form("key")
     n_products: int = _of_form("n_products")
     n_operations: int = _of_form("n_operations")
 
