@@ -1,6 +1,6 @@
-"""The rule by which the CPU engine shares work among threads: what it decides, and what it learns.
+"""The rule by which the CPU engine shares work among threads: its decisions, and what it learns.
 
-Time is a word that tests move, and so is what a helper takes: there is no thread.
+Tests set the time, and the time that a helper takes, by hand; no threads run.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def machine():
 
 
 def test_the_time_of_work_is_learned_from_its_pieces(machine):
-    assert machine.shares()  # nobody knows yet how long it takes
+    assert machine.shares()  # the time is not known yet
     machine.works(*[5 * US] * 20)
     assert machine.learned() == 100 * US
 

@@ -1,6 +1,6 @@
 """Recipes of the elementary functions that activations are made of.
 
-They use only single-rounded operations, without fused multiply-adds, branches or tables. Where a
+They use only single-rounded operations, without fused multiply-adds, branches or tables. If a
 rounding error would affect the result, a second word carries it: `a` and `a_low` stand for the
 unrounded sum a + a_low.
 

@@ -93,7 +93,7 @@ class Summands(NamedTuple):
 def _kinds_of(
     terms: Summands, dtype: np.dtype, are_one: tuple[tuple[bool, bool] | None, ...]
 ) -> str:
-    """Return the kinds of operands of which the kept and the summed axis have the length 1."""
+    """Return the kinds of operands whose kept and summed axes have length 1."""
     used = {x.inputs[0] for x in terms.program(dtype).operations if x.name == "input"}
     named = dict(zip(OPERANDS, are_one, strict=True))
     over_samples = all(x is None or x[1] for x in (named["weight"], named["bias"]))

@@ -4,7 +4,7 @@ A pool is a few words of memory, and helpers: threads that call `serve` and stay
 with work calls `run`. It claims a slot, writes a description of the work there, and publishes a
 ticket: the range of pieces not yet taken. The caller takes pieces from the front and helpers from
 the back, by replacing the ticket. A late thread finds no pieces, or those of a later job, and may
-take either. Nobody therefore waits for a thread that has not begun, and each thread finds the same
+take either. So no caller waits for a thread that has not begun, and each thread finds the same
 part of the work in its cache from one call to the next.
 
 An idle helper watches a word for some time, and then sleeps until woken. Waking takes as long as a

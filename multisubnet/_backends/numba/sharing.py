@@ -48,7 +48,7 @@ def settle(balance, saved):
 
 
 def forget(balance):
-    """Return the balance after a call that woke nobody: after a while waking is tried again."""
+    """Return the balance after a call that woke no helper; waking is tried again after a while."""
     return balance - balance // 64
 
 

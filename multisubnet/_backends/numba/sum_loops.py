@@ -158,9 +158,9 @@ def compiled_pack(dtype: np.dtype) -> Any:
 
 @njit
 def _pack(target, source, n_rows, row_bytes, length, itemsize):
-    """Copy rows, each of which goes on with what it begins with up to another length.
+    """Copy rows, and extend each to another length by repeating its beginning.
 
-    Each byte is written once, or the same again: several threads may do so at once.
+    A byte may be written twice, with the same value, so several threads may do this at once.
     """
     for _ in range(n_rows):
         if row_bytes >= LINE and (length == row_bytes or length == row_bytes + LINE - itemsize):
