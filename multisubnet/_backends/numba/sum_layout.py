@@ -129,9 +129,9 @@ class Sums:
         return packed
 
     def _rows(self, operand: np.ndarray, indices: slice, features: slice) -> np.ndarray:
-        """Return what does not depend on the kept index, plain, a row for each summed index."""
+        """Return an operand without kept axis in plain memory, one row per summed index."""
         n_indices, width = indices.stop - indices.start, features.stop - features.start
-        if operand.shape[1:] == (n_indices, width):  # as mostly: this is all of it
+        if operand.shape[1:] == (n_indices, width):  # the usual case: the whole operand
             rows = operand[0]
         else:
             rows = _numpy.part(operand, (slice(None), indices, features))[0]

@@ -184,11 +184,11 @@ def _pack(target, source, n_rows, row_bytes, length, itemsize):
 
 @njit
 def _pack_own(places, packs, scratch, worker, rows):
-    """Return where operands are, those that are to be packed in a row of scratch.
+    """Return the addresses of operands, after packing some of them in a row of scratch.
 
-    Two bits of `packs` for each operand say which rows it has: 0 those that are needed; 1 shorter
-    ones, of all features; 2 those of one. The first word of a row of scratch is 0 until it is
-    packed. Mostly each worker has a row of its own; if two have the same, both may pack it.
+    Two bits of `packs` per operand describe its rows: 0 ready for use; 1 shorter, with all
+    features; 2 with one feature. The first word of a row of scratch is 0 until it is packed.
+    Usually each worker has its own row; if two workers share a row, both may pack it.
     """
     if packs == 0:
         return places
