@@ -597,6 +597,18 @@ def test_the_machine_code_streams_and_does_not_contract(dtype, activation):
         assert not re.search(r"v?divs[sd]", code)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_packed_rows_repeat_their_first_features(dtype):
+    lanes = 64 // np.dtype(dtype).itemsize
+    pack = sum_loops.compiled_pack(np.dtype(dtype))
+    for width in (1, 3, lanes - 1, lanes, lanes + 1, 30, 33, 63):
+        rows = np.arange(5 * width, dtype=dtype).reshape(5, width)
+        memory = np.full((7, width + lanes - 1), -1, dtype)
+        pack(rows, memory[1:6])
+        assert (memory[1:6] == np.pad(rows, [(0, 0), (0, lanes - 1)], mode="wrap")).all()
+        assert (memory[[0, 6]] == -1).all()
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="reads the machine code of x86-64")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("key", ["product linear loss", "log_cosh tanh loss slope_sample weighted"])

@@ -35,6 +35,7 @@ SIZES = {  # by name: the module, the constant's name, and small values
     "engine_columns": (sum_layout, "_COLUMNS", [1, 1 << 9]),
     "engine_each": (sum_layout, "_EACH_ELEMENTS", [1, 1 << 10]),
     "engine_rows": (sum_layout, "_STREAMED_BYTES", [1, 1 << 12]),
+    "engine_scratch": (sum_layout, "_MAX_SCRATCH_BYTES", [1]),
     "engine_sum": (sum_layout, "_MIN_PIECE_OPERATIONS", [1, 100]),
     "engine_samples": (mlp_engine, "_BLOCK", [1, 50]),
     "engine_piece_rows": (mlp_engine, "_ROWS", [1, 50]),

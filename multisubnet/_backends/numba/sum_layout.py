@@ -25,6 +25,7 @@ _WIDTH = 64  # the most features computed together
 _COLUMNS = 1 << 14  # whose totals stay in a cache
 _EACH_ELEMENTS = 1 << 18  # of a copied operand that depends on all axes
 _STREAMED_BYTES = 1 << 14  # of rows that are read again and again
+_MAX_SCRATCH_BYTES = 1 << 24  # that threads pack for themselves; with more, some share rows
 _PARTS_PER_THREAD = 4  # of kept indices
 _TILES_PER_THREAD = 8  # with this many, tiles are divided among threads instead of panels
 _PIECES_PER_THREAD = 32
@@ -201,7 +202,8 @@ class Sums:
         scratch = _NOTHING
         if packs:
             words = (LINE + n_packed * -(-n_indices * row_bytes // LINE) * LINE) // 8
-            scratch = np.empty((min(threads, n_pieces), words), np.int64)
+            n_rows = min(threads, n_pieces, max(_MAX_SCRATCH_BYTES // (8 * words), 1))
+            scratch = np.empty((n_rows, words), np.int64)
             scratch[:, 0] = 0
         self.evaluate(
             *_threads.share(n_pieces, threads, self.kind),
