@@ -195,6 +195,19 @@ def test_vjp(data, problem, wrt):
     assert_lazy_and_same(leaves_of_vjp(result), leaves_of_vjp(desired))
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+@pytest.mark.parametrize(("shape", "chunks"), [((3, 12_000), (2, 1000)), ((9001, 3), (1300, 2))])
+def test_vjp_of_many_samples_and_of_many_sets(kind, shape, chunks):
+    samples, parameters, intercept, _ = arrays_of(kind, *shape, "f8", shared=(0,))
+    options = {"intercept": intercept, **kind.options}
+    values = ms.mlp(samples, layers_of(parameters), **options)
+    cotangent = np.random.default_rng(3).normal(size=values.shape)
+    desired = ms.mlp_vjp(samples, layers_of(parameters), cotangent, **options)
+    lazy = da.from_array(cotangent, (*chunks, *values.shape[2:]))
+    result = ms.mlp_vjp(samples, layers_of(parameters), lazy, **options)
+    assert_lazy_and_same(leaves_of_vjp(result), leaves_of_vjp(desired))
+
+
 STATISTICS = st.sampled_from([["mean"], ["std", "mean"], ["var"], []])
 
 
