@@ -204,6 +204,19 @@ def test_equality_covers_everything():
     assert ms.WeightSets.from_layers([single]) != ms.WeightSets(single[..., 0, 0])
 
 
+@pytest.mark.parametrize("method", ["predict", "predict_stats", "predict_chunks", "mean_loss"])
+@pytest.mark.parametrize("n_inputs", [None, 1, 2])
+def test_samples_with_other_features(method, n_inputs):
+    sets = ms.WeightSets(np.ones((3, 4)))
+    if n_inputs is not None:
+        sets = ms.WeightSets.from_layers([np.ones((3, 4 // n_inputs**2, n_inputs**2, 1))])
+    samples = np.ones((7, 5))
+    arguments = [samples, samples] if method == "mean_loss" else [samples]
+    message = r"samples has shape \(7, 5\), but the sets have 4 features; expected \(B, 4\) or"
+    with pytest.raises(ValueError, match=message):
+        getattr(sets, method)(*arguments)
+
+
 @pytest.mark.parametrize(
     ("do", "error", "message"),
     [
@@ -238,7 +251,7 @@ def test_equality_covers_everything():
             "intercept requires additive=True",
         ),
         (lambda: ms.WeightSets.from_layers([np.ones((2, 3))]), ValueError, r"shape \(2, 3\)"),
-        (lambda: SETS.predict(SAMPLES[:, :2]), ValueError, "samples have F = 2"),
+        (lambda: SETS.predict(SAMPLES[:, :2]), ValueError, "the sets have 3 features"),
         (lambda: OF_PAIRS.predict(SAMPLES), IndexError, r"inputs\[1, 0\] is 5"),
         (
             lambda: next(SETS.predict_chunks(SAMPLES, memory_limit=100)),

@@ -218,6 +218,7 @@ class WeightSets(Forms[ArrayT]):
             and not progress
             and type(samples) is np.ndarray
             and samples.size < self._skips_memory_check_below
+            and samples.shape[-1:] == self._parameters.layers[0][0].shape[1:]
         ):
             parameters = self._parameters
             ((weight, bias),), (activation,) = parameters[:2]
@@ -349,10 +350,19 @@ class WeightSets(Forms[ArrayT]):
         return predict_stats(samples, self._parameters, quantiles, memory_limit, progress)
 
     def _values(self, samples: Any) -> Any:
-        """Validate the columns of a frame, and return its numbers; return others unchanged."""
-        if not is_frame(type(samples)):  # type: ignore[arg-type]
-            return samples
-        return values_of(samples, self._parameters.names.features)
+        """Return the numbers of a frame, or other samples unchanged, with as many features."""
+        if is_frame(type(samples)):  # type: ignore[arg-type]
+            samples = values_of(samples, self._parameters.names.features)
+        shape: Any = getattr(samples, "shape", ())
+        if self._parameters.inputs is None and len(shape) in (2, 3):
+            of_weight = self._parameters.layers[0][0].shape
+            n_features = of_weight[1] * (of_weight[2] if len(of_weight) == 4 else 1)
+            if isinstance(shape[-1], int) and shape[-1] != n_features:
+                raise ValueError(
+                    f"samples has shape {tuple(shape)}, but the sets have {n_features} features; "
+                    f"expected (B, {n_features}) or (N, B, {n_features})"
+                )
+        return samples
 
     def _prediction(self, samples: Any, set_axis: Any) -> Prediction:
         return Prediction.of(samples, self._parameters, set_axis)
