@@ -62,7 +62,10 @@ def demo() -> None:
             for ins, outs in sizes
         ]
 
-    print(f"{table.name}: {n_samples} samples of {n_features} features\n")
+    print(f"{table.name}: {n_samples} samples of {n_features} features")
+    if why_unavailable()["numba"] is None:
+        print("First calls compile code, once per machine: some seconds each, which are not timed.")
+    print()
     # Use the engine from the first call; by default it is loaded only when it pays off.
     with use_backend("numba" if why_unavailable()["numba"] is None else None):
         _compare_and_search(table, draw)
@@ -248,6 +251,7 @@ def _print_backends() -> None:
             end="",
         )
     print(" See `multisubnet info` for details.")
+    print("For your data: help(multisubnet.WeightSets), or docs/tutorials in a checkout.")
 
 
 def _is_installed(module: str) -> bool:

@@ -23,14 +23,14 @@ from multisubnet._functions.mlp_loss_problem import LOSSES
 
 _FILES = """\
 SAMPLES is a table of shape (samples, features), or of shape (sets, samples, features) with separate
-samples per set. TARGETS are the values to predict. Both can be .npy files, which are read in parts
-as needed; .npz and .safetensors files with one array, or with one named samples (or targets); or
-small tables in .csv files. The first line of a table is a header if all its cells begin with
-letters, and data if all are numbers. Anything else (NA, an empty cell, 1;2) is an error. Whole
-numbers that count up (0,1,2 or 2019,2020 or a single 0) are ambiguous: pass --header or
---no-header. WEIGHTS is a .npz or .safetensors file as written by WeightSets.save, with weight, bias
-and activation, or with the layers of networks. If WEIGHTS has feature_names, a header of SAMPLES
-must have the same names in the same order.
+samples per set, in a .npy file, which is read in parts as needed; a .npz or .safetensors file with
+one array, or with one named samples; or a small table in a .csv file. The first line of a table is
+a header if all its cells begin with letters, and data if all are numbers. Anything else (NA, an
+empty cell, 1;2) is an error. Whole numbers that count up (0,1,2 or 2019,2020 or a single 0) are
+ambiguous: pass --header or --no-header. WEIGHTS is a .npz or .safetensors file as written by
+WeightSets.save, with weight, bias and activation, or with the layers of networks. If WEIGHTS has
+feature_names, a header of SAMPLES must have the same names in the same order. For sets without
+hidden layers, numpy.savez("sets.npz", weight=..., bias=...) writes WEIGHTS, too.
 """
 
 _PREDICT = """\
@@ -45,7 +45,8 @@ line per set and sample. An existing file OUT is replaced at the end.
 """
 
 _LOSS = """\
-Compute the mean loss of each set: print its number and its loss, separated by a tab.
+Compute the mean loss of each set: print its number and its loss, separated by a tab. TARGETS are
+the values to predict, in a file as for SAMPLES.
 """
 
 
