@@ -1,4 +1,12 @@
-"""Evaluate N weight sets of the same small, sparse model on the same data in one call.
+"""Evaluate N sets of weights of the same small network on the same data in one call.
+
+- `WeightSets` holds sets as one object: predictions, losses, gradients, the best sets, files.
+- `affine`, `affine_select`, `affine_stats` have one weight and one bias per feature.
+- `mlp`, `mlp_select`, `mlp_stats` have networks with hidden layers.
+- `mean_loss`, `mean_loss_and_grad`, `affine_vjp`, and for networks `mlp_mean_loss`,
+  `mlp_mean_loss_and_grad`, `mlp_vjp`, compute losses and gradients.
+- `from_pairs`, `to_pairs`, `from_theta`, `to_theta` convert between layouts of weights.
+- `use_backend`, `set_backend`, `available_backends`, `show_config` choose where the work is done.
 
 NumPy arrays are computed on the CPU and CuPy arrays on their GPU, with the same bits. Importing
 this package imports only NumPy. CuPy takes seconds to import and can be broken, so it is imported

@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="multisubnet",
-        description="Evaluate N weight sets of one small, sparse model on the same data.",
+        description="Evaluate N sets of weights of one small network on the same data.",
     )
     version = f"multisubnet {multisubnet.__version__}"
     parser.add_argument("--version", action="version", version=version)
