@@ -203,6 +203,14 @@ def test_loss(capsys, loss):
     assert_same_bits(printed, expected)
 
 
+def test_losses_that_are_all_nan(capsys):
+    np.save("x.npy", np.where(SAMPLES == 7, np.nan, SAMPLES))
+    assert main(["loss", "x.npy", "w.npz", "y.npy", "--best", "1"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "0\tnan\n"
+    assert told.err == "multisubnet: all losses are NaN: samples or targets contain NaN\n"
+
+
 def test_the_best_come_first_and_nan_last(capsys):
     weight = np.array([[np.nan], [2], [1], [2], [5]])
     ms.WeightSets(weight).save("w.npz")

@@ -118,6 +118,8 @@ def loss(options: argparse.Namespace) -> None:
             data = _mapped(samples), _targets(_mapped(targets), options.loss)
             losses = sets.mean_loss(*data, loss=options.loss)
         _check_unchanged(samples, targets)
+    if len(losses) and np.isnan(losses).all():
+        print("multisubnet: all losses are NaN: samples or targets contain NaN", file=sys.stderr)
     if options.out is not None:
         table = losses[:, None] if array_files.suffix(options.out) == ".csv" else losses
         array_files.write(options.out, table, "losses", ["set"], ["loss"])
