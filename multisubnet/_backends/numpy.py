@@ -19,7 +19,7 @@ from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arithmetic.summands import OPERANDS, Summands
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._arrays import dtypes
-from multisubnet._backends.programs import run_program
+from multisubnet._backends.programs import reuses_memory, run_program
 
 if TYPE_CHECKING:
     from multisubnet._backends.affine_call import AffineCall
@@ -98,6 +98,7 @@ def affine_select(call: AffineCall, set_index: np.ndarray, out: np.ndarray) -> N
 
 
 @without_warnings
+@reuses_memory
 def sums(
     terms: Summands,
     operands: dict[str, np.ndarray | None],

@@ -15,7 +15,7 @@ import numpy as np
 from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arrays import dtypes
 from multisubnet._backends.mlp_call import MlpCall
-from multisubnet._backends.programs import run_program
+from multisubnet._backends.programs import reuses_memory, run_program
 
 _VALUES = 1 << 16  # values of the widest layer in a block
 _LONG = 1 << 10  # the most samples or sets along the last axis
@@ -23,6 +23,7 @@ _GATHERED = 1 << 16  # weights gathered for a block of samples
 
 
 @without_warnings
+@reuses_memory
 def mlp(call: MlpCall, out: np.ndarray) -> None:
     """Write the values of all networks to `out`, of shape (N, B, S, P), or (N, B, P)."""
     n_sets, n_samples, n_subnets = call.n_sets, call.n_samples, call.n_subnets

@@ -17,7 +17,7 @@ from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
 from multisubnet._backends.numpy_mlp import forward
-from multisubnet._backends.programs import run_program
+from multisubnet._backends.programs import reuses_memory, run_program
 
 _VALUES = 1 << 17  # values of all layers in a piece
 _PRODUCTS = 1 << 16  # terms of weights computed at once
@@ -25,6 +25,7 @@ _MANY_SETS = 32  # from here on, pieces have all sets rather than many samples
 
 
 @without_warnings
+@reuses_memory
 def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
     """Write the totals of blocks of samples: of the loss, and of gradients of parameters."""
     of_parameters = [x for layer in totals.layers for x in layer if x is not None]
@@ -52,6 +53,7 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
 
 
 @without_warnings
+@reuses_memory
 def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
     """Write the totals of blocks of sets, or of each set, for gradients of inputs."""
     call = sums.call
@@ -79,6 +81,7 @@ def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
 
 
 @without_warnings
+@reuses_memory
 def mlp_output_loss(
     sums: MlpSums, predictions: np.ndarray, loss: np.ndarray | None, slopes: np.ndarray | None
 ) -> None:
