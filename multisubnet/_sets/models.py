@@ -112,6 +112,7 @@ def _read_model(name: str, model: Any, given: Activation | None) -> Parameters:
         try:
             network = chain_of(model, given).parameters
         except NotAChain as other:
+            _check_built(name, model)
             raise ValueError(
                 f"{name} is a {type(model).__name__} {refusal}; {_EXPECTED}; or dense layers one "
                 f"after the other, and the model is one {other}"
@@ -152,12 +153,22 @@ def write_model(model: Any, parameters: Parameters) -> None:
     try:
         chain = chain_of(model, parameters.hidden_activation)
     except NotAChain as error:
+        _check_built("model", model)
         raise ValueError(
             f"model is a {type(model).__name__} {error}; {_EXPECTED}; or dense layers one after "
             f"the other"
         ) from error.__cause__
     _check_structure(parameters, chain.parameters)
     chain.write(parameters, namespaces.on_host)
+
+
+def _check_built(name: str, model: Any) -> None:
+    """Raise ValueError if a Keras model has no weights yet."""
+    if getattr(model, "built", True) is False:
+        raise ValueError(
+            f"{name} is a {type(model).__name__} that is not built and has no weights yet: call it "
+            f"on samples once, or use its build(input_shape)"
+        )
 
 
 def _check_structure(parameters: Parameters, of_model: Parameters) -> None:
@@ -183,6 +194,7 @@ def check(name: str, model: Any, given: Activation | None) -> None:
     try:
         _with_activation(name, _sets_of(name, model, given), given)
     except _Refused as refusal:
+        _check_built(name, model)
         raise ValueError(
             f"{name} is a {type(model).__name__} {refusal}; {_EXPECTED}"
         ) from refusal.__cause__

@@ -436,9 +436,34 @@ def test_several_operations_are_stacked(make, n_axes):
         np.testing.assert_allclose(found[:, i].reshape(5, -1), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_layers_that_are_not_built():
-    with pytest.raises(ValueError, match="is a EinsumDense with no weights; expected"):
-        ms.WeightSets.from_models([einsum_dense()])
+class Uncalled(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.last = keras.layers.Dense(4, "relu"), keras.layers.Dense(3)
+
+    def call(self, inputs):
+        return self.last(self.hidden(inputs))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        einsum_dense,
+        lambda: keras.Sequential([einsum_dense()]),
+        lambda: keras.Sequential([keras.layers.Dense(4, "relu"), keras.layers.Dense(3)]),
+        Uncalled,
+    ],
+)
+def test_models_that_are_not_built(make):
+    message = r" is a \w+ that is not built and .*: call it on samples once, or use its build\("
+    with pytest.raises(ValueError, match=r"^models\[0\]" + message):
+        ms.WeightSets.from_models([make()])
+    for sets in (ms.WeightSets(draw(1, 3)), ms.WeightSets.from_layers([draw(1, 1, 3, 2)] * 1)):
+        with pytest.raises(ValueError, match=r"^model" + message):
+            sets.write_to(make())
+    built = make()
+    built(draw(2, 3))
+    assert ms.WeightSets.from_models([built]).n_features == 3
 
 
 def test_an_activation_that_does_not_show_can_be_given():
