@@ -320,6 +320,34 @@ def test_how_many_are_the_best(k):
         ms.WeightSets(WEIGHT).best(k, SAMPLES, SAMPLES)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ms.WeightSets(WEIGHT, actvation="relu"), "WeightSets() got {}"),
+        (
+            lambda: ms.WeightSets.from_theta(WEIGHT, 2, actvation="relu"),
+            "WeightSets.from_theta() got {}",
+        ),
+        (
+            lambda: ms.WeightSets.from_layers([WEIGHT], actvation="relu"),
+            "WeightSets.from_layers() got {}",
+        ),
+        (lambda: ms.WeightSets.from_models([], actvation=0), "WeightSets.from_models() got {}"),
+        (lambda: ms.WeightSets.from_pairs([], actvation=0), "WeightSets.from_pairs() got {}"),
+    ],
+)
+def test_misspelled_keywords(call, message):
+    message = message.format("an unexpected keyword argument 'actvation'")
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert str(caught.value) == f"{message} (did you mean 'activation'?)"
+
+
+def test_misspelled_keywords_of_theta():
+    with pytest.raises(TypeError, match=r"'layersizes' \(did you mean 'layer_sizes'\?\)"):
+        ms.WeightSets.from_theta([[1.0, 2.0]], 1, layersizes=(1, 1))
+
+
 def test_arrays_have_the_dtypes_that_calls_know_at_once():
     """An equal but different dtype object would send each call through the general rules."""
     swapped = WEIGHT.astype(">f4")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
+
+_FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
 
 
 class Vocabulary(NamedTuple):
@@ -46,6 +50,36 @@ def unknown(
     names = list(names)
     hint = _hint(name, [*aliases, *names])
     return ValueError(f"{what} must be one of {', '.join(names)}, not {name!r}{hint}")
+
+
+def unknown_keyword(function: str, given: Iterable[str], names: Iterable[str]) -> TypeError | None:
+    """Return the error for the first keyword argument that is none of `names`, if any."""
+    names = list(names)
+    for name in given:
+        if name not in names:
+            return TypeError(
+                f"{function}() got an unexpected keyword argument {name!r}{_hint(name, names)}"
+            )
+    return None
+
+
+def suggesting_keywords(function: str) -> Callable[[_FunctionT], _FunctionT]:
+    """Return a decorator: errors for unknown keywords name the public `function`, and suggest."""
+
+    def decorated(inner: _FunctionT) -> _FunctionT:
+        @functools.wraps(inner)
+        def called(*args: Any, **given: Any) -> Any:
+            try:
+                return inner(*args, **given)
+            except TypeError as error:
+                wrong = unknown_keyword(function, given, inspect.signature(inner).parameters)
+                if wrong is None:
+                    raise
+                raise wrong from error.__cause__
+
+        return cast(_FunctionT, called)
+
+    return decorated
 
 
 def _hint(name: object, names: Iterable[str]) -> str:

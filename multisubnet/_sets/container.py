@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, overload
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.names import suggesting_keywords
 from multisubnet._arrays import amounts, dtypes, joining, namespaces, validation
 from multisubnet._arrays.types import ArrayT
 from multisubnet._backends import choice
@@ -51,6 +52,7 @@ class Container(Generic[ArrayT]):
         feature_names: Iterable[str] | None = ...,
         set_names: Iterable[str] | None = ...,
     ) -> None: ...
+    @suggesting_keywords("WeightSets")
     def __init__(
         self,
         weight: Any,

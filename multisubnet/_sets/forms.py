@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from multisubnet._arithmetic.activation import Activation
+from multisubnet._arithmetic.names import suggesting_keywords, unknown_keyword
 from multisubnet._arrays import amounts, dtypes, namespaces, validation
 from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions import pairs as _pairs
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
 
 
+_OPTIONS_OF_THETA = "n_features", "layer_sizes", "use_bias", "use_intercept", "axis"
+
+
 class Forms(Container[ArrayT]):
     """Conversions of `WeightSets` from and to other forms."""
 
     __slots__ = ()
 
     @classmethod
+    @suggesting_keywords("WeightSets.from_pairs")
     def from_pairs(
         cls,
         pairs: Any,
@@ -62,6 +67,7 @@ class Forms(Container[ArrayT]):
         return sets if activation is None else sets._activated(activation)
 
     @classmethod
+    @suggesting_keywords("WeightSets.from_models")
     def from_models(
         cls,
         models: Iterable[Any],
@@ -208,6 +214,7 @@ class Forms(Container[ArrayT]):
         return _pairs.to_pairs(*self._pair("to_pairs"))
 
     @classmethod
+    @suggesting_keywords("WeightSets.from_layers")
     def from_layers(
         cls,
         layers: Sequence[Any],
@@ -359,6 +366,12 @@ class Forms(Container[ArrayT]):
         >>> ms.WeightSets.from_theta([[1, -1, 0, 0, 2, 2, 5]], layer_sizes=(1, 2, 1)).layers[1][1]
         array([[[5]]])
         """
+        own = ("activation", "feature_names", "set_names")
+        of_networks = ("output_activation", "inputs", "additive", "output_names")
+        known = own if layer_sizes is None else own + of_networks
+        wrong = unknown_keyword("WeightSets.from_theta", options, (*known, *_OPTIONS_OF_THETA))
+        if wrong is not None:
+            raise wrong
         if layer_sizes is None:
             if n_features is None:
                 raise TypeError("n_features is missing; pass it, or layer_sizes for networks")

@@ -102,7 +102,7 @@ def _features_of_first(leaves: list[Any]) -> Values:
         if not hasattr(leaf, "kernel_size"):
             break
         return Values.of_features(*_input_of_convolution(leaf, kernel))
-    raise NotAChain("without weights: if it is not built yet, call it on data first")
+    raise NotAChain("without weights")
 
 
 def _values_of(tensor: Any, known: dict[int, Values]) -> Values:

@@ -458,7 +458,7 @@ def test_models_that_are_not_built(make):
     message = r" is a \w+ that is not built and .*: call it on samples once, or use its build\("
     with pytest.raises(ValueError, match=r"^models\[0\]" + message):
         ms.WeightSets.from_models([make()])
-    for sets in (ms.WeightSets(draw(1, 3)), ms.WeightSets.from_layers([draw(1, 1, 3, 2)] * 1)):
+    for sets in (ms.WeightSets(draw(1, 3)), ms.WeightSets.from_layers([draw(1, 1, 3, 2)])):
         with pytest.raises(ValueError, match=r"^model" + message):
             sets.write_to(make())
     built = make()
