@@ -229,7 +229,9 @@ def test_lists_of_networks_side_by_side():
 def test_arrays_of_branches_of_one_neuron_are_not_read_as_layers(activation):
     arrays = [np.ones((1, 1)), np.zeros(1)] * 6
     for model in (arrays, {f"{i}.weight": np.ones((1, 1)) for i in range(6)}):
-        with pytest.raises(ValueError, match=r"6 weights of shape \(1, 1\), .*pass the model itself"):
+        with pytest.raises(
+            ValueError, match=r"6 weights of shape \(1, 1\), .*pass the model itself"
+        ):
             ms.WeightSets.from_models([model], activation)
 
 

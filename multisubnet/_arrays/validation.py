@@ -54,10 +54,10 @@ def check_dtype(name: str, array: Any, operand: Any = None) -> None:
         raise explanations.not_numbers(name, operand, array.dtype)
 
 
-def agree(n_sets: int | None, n_features: int, name: str, parameter: Any) -> int:
+def agree(n_sets: int | None, n_features: int, name: str, parameter: Any, **before: Any) -> int:
     """Check that a weight or bias has the shape (N, F) or (1, F), and return N.
 
-    `n_sets` is None if no operand has determined N yet.
+    `n_sets` is None if no operand has determined N yet; `before` has the operands checked so far.
     """
     shape = parameter.shape
     if len(shape) == 2 and shape[1] == n_features:
@@ -66,9 +66,10 @@ def agree(n_sets: int | None, n_features: int, name: str, parameter: Any) -> int
         if shape[0] == 1:
             return n_sets
     known = f"F = {n_features}" if n_sets is None else f"N = {n_sets} and F = {n_features}"
+    given = " and ".join(f"{name} of shape {array.shape}" for name, array in before.items())
     raise ValueError(
         f"{name} has shape {shape}; expected (N, F), or (1, F) for all sets, with {known} "
-        f"from the operands before it"
+        f"from {given}"
     )
 
 
@@ -177,5 +178,7 @@ def read_parameters(weight: Any, bias: Any) -> tuple[ModuleType, Any, Any, tuple
     n_sets, n_features = weight.shape
     if bias is not None:
         validation.check_dtype("bias", bias)
-        n_sets = validation.agree(None if n_sets == 1 else n_sets, n_features, "bias", bias)
+        n_sets = validation.agree(
+            None if n_sets == 1 else n_sets, n_features, "bias", bias, weight=weight
+        )
     return xp, weight, bias, (n_sets, n_features)

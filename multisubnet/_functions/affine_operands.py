@@ -90,8 +90,9 @@ def count_sets(samples: Any, weight: Any, bias: Any) -> int:
     if len(shape) not in (2, 3):
         raise ValueError(f"samples has shape {shape}; expected (B, F) or (N, B, F)")
     n_sets = shape[0] if len(shape) == 3 else None
-    n_sets = validation.agree(n_sets, shape[-1], "weight", weight)
+    n_sets = validation.agree(n_sets, shape[-1], "weight", weight, samples=samples)
     if bias is not None:
         shared = n_sets == 1 and len(shape) == 2
-        n_sets = validation.agree(None if shared else n_sets, shape[-1], "bias", bias)
+        known, before = None if shared else n_sets, {"samples": samples, "weight": weight}
+        n_sets = validation.agree(known, shape[-1], "bias", bias, **before)
     return n_sets
