@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
 import sys
@@ -289,20 +290,23 @@ def test_the_best(library, data, k, per_feature, has_bias):
     bias = weight[::-1].copy() if has_bias else None
     samples, targets = np.array([[1.0, 2.0, 3.0], [0.5, 0.0, 1.0]]), np.array([1.0, 2.0])
     sets = ms.WeightSets(*(there(library, x) for x in (weight, bias)))
-    best, losses, index = sets.best(
-        k,
-        there(library, samples),
-        there(library, targets),
-        loss="absolute_error",
-        per_feature=per_feature,
-        return_index=True,
-    )
-    assert best.device == sets.device
-    losses = on_host(losses)
     judged = ms.mean_loss(
         samples, weight, bias, targets, loss="absolute_error", per_feature=per_feature
     )
     columns = judged if per_feature else judged[:, None]
+    has_no_best = np.isnan(columns).all(axis=0).any()
+    warned = pytest.warns(RuntimeWarning, match="the lowest loss is NaN")
+    with warned if has_no_best else contextlib.nullcontext():
+        best, losses, index = sets.best(
+            k,
+            there(library, samples),
+            there(library, targets),
+            loss="absolute_error",
+            per_feature=per_feature,
+            return_index=True,
+        )
+    assert best.device == sets.device
+    losses = on_host(losses)
     for feature, column in enumerate(columns.T):
         order = sorted(range(7), key=lambda n: (np.isnan(column[n]), column[n], n))
         order = np.array(order[:k])
@@ -312,6 +316,17 @@ def test_the_best(library, data, k, per_feature, has_bias):
         assert_same_bits(on_host(best.weight)[:, which], weight[order][:, which])
         if has_bias:
             assert_same_bits(on_host(best.bias)[:, which], bias[order][:, which])
+
+
+@pytest.mark.parametrize("per_feature", [False, True])
+def test_the_best_of_losses_that_are_all_nan(per_feature):
+    sets, targets = ms.WeightSets([[1.0, np.nan], [2.0, 3.0]]), np.ones((2, 2))
+    samples = np.ones((2, 2))
+    sets.best(2, samples, targets, per_feature=per_feature)  # some set is best
+    samples[0, 1] = np.nan
+    with pytest.warns(RuntimeWarning, match="the lowest loss is NaN") as caught:
+        sets.best(1, samples, targets, per_feature=per_feature)
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize("k", [0, 4, -1, 1.0, True, None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -512,6 +513,12 @@ class WeightSets(Forms[ArrayT]):
         TypeError, BackendUnavailable
             As for `mean_loss`.
 
+        Warns
+        -----
+        RuntimeWarning
+            All losses are NaN (or all of a feature, or network, with `per_feature`), so that their
+            order means nothing.
+
         Notes
         -----
         Losses of sets on the GPU are sorted on the host, which waits for them.
@@ -539,7 +546,14 @@ class WeightSets(Forms[ArrayT]):
         if frameworks.of([losses]) is not None:
             # Dask's are computed now. Tensors may carry gradients, which sets do not have.
             losses = np.asarray(losses.detach() if hasattr(losses, "detach") else losses)
-        order = np.argsort(namespaces.on_host(losses), axis=0, kind="stable")[:count]
+        on_host = namespaces.on_host(losses)
+        order = np.argsort(on_host, axis=0, kind="stable")[:count]
+        if np.isnan(np.take_along_axis(on_host, order[:1], axis=0)).any():
+            warnings.warn(
+                "the lowest loss is NaN: samples or targets contain NaN, or predictions overflow",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         xp = namespaces.namespace({"losses": losses})
         with namespaces.device_of(losses):
             index = xp.asarray(order.astype(np.int64, copy=False))
