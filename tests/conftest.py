@@ -56,9 +56,9 @@ def examples(share):
 
 
 def few(values, count=3):
-    """Return evenly spaced values and both ends; half with two examples, all with four."""
+    """Return evenly spaced values and both ends; a third with two examples, all with four."""
     values = list(values)
-    count = max(count // 2, 2) if EXAMPLES == 2 else count
+    count = max(count // 3, 2) if EXAMPLES == 2 else count
     if ALL_PARAMETERS <= EXAMPLES or len(values) <= count:
         return values
     return [values[i * (len(values) - 1) // (count - 1)] for i in range(count)]
