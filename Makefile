@@ -1,6 +1,6 @@
 # make run              install into .venv and show a demo
-# make test             all tests but those of the frameworks, with few drawn examples; in minutes
-# make test-thorough    the same with many examples: before a release, or after a change of arithmetic
+# make test             a sample of the tests without frameworks, with two drawn examples; in minutes
+# make test-thorough    all of them with many examples: before a release, or after a change of arithmetic
 # make test-frameworks  tests with Keras, PyTorch, JAX and Dask, in another virtual environment
 # make mutants          break the code in many places: the tests must fail each time
 # make generate         write the coefficients of the recipes

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import os
+import random
 import shutil
 import signal
 
@@ -71,8 +73,23 @@ def pytest_report_header():
     return drawn
 
 
+def sample(config, items):
+    """Deselect two thirds of the cases of tests with many parameters."""
+    cases = collections.defaultdict(list)
+    for item in items:
+        cases[item.nodeid.split("[")[0]].append(item)
+    chosen = set()
+    for name, group in cases.items():
+        count = min(len(group), max(6, len(group) // 3))
+        chosen.update(random.Random(name).sample(group, count))
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]
+
+
 @pytest.hookimpl(trylast=True)  # after deselection
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if EXAMPLES == 2:
+        sample(config, items)
     unavailable = choice.why_unavailable()
     if unavailable["cupy"] and device.count() and any(x.get_closest_marker("gpu") for x in items):
         raise pytest.UsageError(
