@@ -88,7 +88,7 @@ def shape_functions(
     names = sets.feature_names if names is None else names
     chosen = range(len(features)) if networks is None else networks
     grid = np.linspace(x.min(axis=0), x.max(axis=0), _POINTS).astype(sets.dtype, copy=False)
-    curves = _each_network(sets, grid)[..., output]
+    curves = _each_network(sets, grid)[..., output].astype(np.float64)
     if sets.additive if center is None else center:
         for s, f in enumerate(features):
             curves[..., s] -= curves[..., s] @ _shares(grid[:, f], x[:, f])[:, None]

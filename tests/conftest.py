@@ -80,6 +80,7 @@ def sample(config, items):
         cases[item.nodeid.split("[")[0]].append(item)
     chosen = set()
     for name, group in cases.items():
+        group = [item for item in group if not item.get_closest_marker("skip")] or group
         count = min(len(group), max(6, len(group) // 3))
         chosen.update(random.Random(name).sample(group, count))
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
@@ -88,8 +89,6 @@ def sample(config, items):
 
 @pytest.hookimpl(trylast=True)  # after deselection
 def pytest_collection_modifyitems(config, items):
-    if EXAMPLES == 2:
-        sample(config, items)
     unavailable = choice.why_unavailable()
     if unavailable["cupy"] and device.count() and any(x.get_closest_marker("gpu") for x in items):
         raise pytest.UsageError(
@@ -103,6 +102,8 @@ def pytest_collection_modifyitems(config, items):
         for name in names:
             if unavailable[name]:
                 item.add_marker(pytest.mark.skip(reason=f"{name}: {unavailable[name]}"))
+    if EXAMPLES == 2:
+        sample(config, items)
 
 
 @pytest.fixture(

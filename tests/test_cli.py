@@ -21,6 +21,7 @@ from multisubnet._cli.main import _parser, main
 from multisubnet._files import array_files
 from multisubnet._files import stored as _stored
 from multisubnet._sets import chunks
+from multisubnet._sets.weight_sets import CAUSES_OF_NAN
 from multisubnet.testing import assert_same_bits
 
 ROOT = Path(__file__).parent.parent
@@ -119,9 +120,20 @@ def test_the_header_of_a_table_may_name_the_features(header):
     assert_same_bits(np.load("p.npy"), named.predict(np.array([[3.0, 7.0], [9.0, 4.0]])))
 
 
+@pytest.mark.parametrize("names", [["# of rooms", "area"], ["a", " b"], ["a ", "b"]])
+def test_spaces_and_signs_of_names_in_a_header(names):
+    sets = ms.WeightSets(SETS.weight, SETS.bias, feature_names=names)
+    sets.save("w.npz")
+    for header in (",".join(names), ",".join(name.strip() for name in names)):
+        Path("x.csv").write_text(f"{header}\n3,7\n")
+        assert main(["predict", "x.csv", "w.npz", "-o", "p.npy", "--header"]) == 0
+        assert_same_bits(np.load("p.npy"), sets.predict(np.array([[3.0, 7.0]])))
+
+
 @pytest.mark.parametrize(
     ("header", "difference"),
     [
+        ("age,height,height", "columns that stand twice: 'height'"),
         (
             "height,age",
             "the same columns in another order: 'height', 'age'; expected 'age', 'height'",
@@ -208,7 +220,7 @@ def test_losses_that_are_all_nan(capsys):
     assert main(["loss", "x.npy", "w.npz", "y.npy", "--best", "1"]) == 0
     told = capsys.readouterr()
     assert told.out == "0\tnan\n"
-    assert told.err == "multisubnet: all losses are NaN: samples or targets contain NaN\n"
+    assert told.err == f"multisubnet: all losses are NaN: {CAUSES_OF_NAN}\n"
 
 
 def test_the_best_come_first_and_nan_last(capsys):

@@ -424,6 +424,8 @@ def test_names_of_files():
     for function in (SAVED.save, ms.WeightSets.load):
         with pytest.raises(ValueError, match=r"sets.npy must end in .npz or .safetensors"):
             function("sets.npy")
+    with pytest.raises(ValueError, match=r"write it with WeightSets.save"):
+        ms.WeightSets.load("sets.npy")
     with pytest.raises(ValueError, match=r"table.txt must end in one of .npy, .npz, .csv"):
         array_files.read("table.txt", "samples")
 

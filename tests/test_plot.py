@@ -74,6 +74,9 @@ def test_curves_of_additive_sets_have_the_mean_0_over_samples():
             curve, _ = drawn(axes)  # that of the middle of three sets
             line = slope * (curve[:, 0] - samples[:, f].mean())
             assert curve[:, 1] == pytest.approx(line, abs=1e-9)
+    integers = ms.WeightSets.from_layers([([[[[2]], [[-1]]]], [[[1], [5]]])], additive=True)
+    (axes, _) = plot.shape_functions(integers, samples)
+    assert drawn(axes)[0][:, 1].astype(int) == pytest.approx(0, abs=20)
     constant = plot.shape_functions(sets, np.ones((4, 2)))
     assert drawn(constant[0])[0][:, 1] == pytest.approx(0)
     affine = affine_sets(rng)

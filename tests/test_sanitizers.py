@@ -62,7 +62,7 @@ def test_the_agreement_tests_of_sums_under_sanitizers():
 def test_the_agreement_tests_of_networks_under_sanitizers():
     chosen = "host and (agreement_of or select_on_many)" if MANY else "host and agreement_of"
     files = "test_mlp.py", "test_mlp_kernels.py", "test_mlp_sum_kernels.py"
-    done = sanitized(*files, "-k", chosen, examples=3 if MANY else 1)  # one kernel per network
+    done = sanitized(*files, "-k", chosen, examples=3)  # one kernel per network
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
 

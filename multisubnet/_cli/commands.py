@@ -19,9 +19,9 @@ from multisubnet._cli import resumable_file
 from multisubnet._files import array_files, atomic
 from multisubnet._files.stored import StoredArray
 from multisubnet._sets import chunks
-from multisubnet._sets.names import check_columns
+from multisubnet._sets.names import check_header
 from multisubnet._sets.prediction import Prediction
-from multisubnet._sets.weight_sets import WeightSets
+from multisubnet._sets.weight_sets import CAUSES_OF_NAN, WeightSets
 
 _MOST_MEMORY = 1 << 30  # default limit
 _ENGINE_BYTES = 1 << 28  # reserved for loading or compiling a backend
@@ -119,7 +119,7 @@ def loss(options: argparse.Namespace) -> None:
             losses = sets.mean_loss(*data, loss=options.loss)
         _check_unchanged(samples, targets)
     if len(losses) and np.isnan(losses).all():
-        print("multisubnet: all losses are NaN: samples or targets contain NaN", file=sys.stderr)
+        print(f"multisubnet: all losses are NaN: {CAUSES_OF_NAN}", file=sys.stderr)
     if options.out is not None:
         table = losses[:, None] if array_files.suffix(options.out) == ".csv" else losses
         array_files.write(options.out, table, "losses", ["set"], ["loss"])
@@ -158,7 +158,7 @@ def _inputs(
     sets = WeightSets.load(options.weights)
     check = None
     if sets.feature_names is not None:
-        check = functools.partial(check_columns, feature_names=sets.feature_names)
+        check = functools.partial(check_header, feature_names=sets.feature_names)
     samples = stack.enter_context(
         array_files.opened(options.samples, "samples", options.header, check)
     )

@@ -44,7 +44,7 @@ def read(
 ) -> np.ndarray:
     """Return a table as float64 of shape (rows, columns).
 
-    `check_names` takes the names in the header, if there is one, and raises ValueError if they are
+    `check_names` takes the cells of the header, if there is one, and raises ValueError if they are
     wrong. The names 0, 1, 2, ... of unnamed pandas columns are not checked.
 
     The first line is a header if all its cells are words, which begin with a letter; a # may
@@ -63,7 +63,7 @@ def read(
             if not _is_header(first, has_header):
                 rest = itertools.chain([lines.last], rest)
             elif check_names is not None and first != [str(i) for i in range(len(first))]:
-                check_names(tuple(cell.strip() for cell in [first[0].lstrip("# "), *first[1:]]))
+                check_names(tuple(first))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about tables without rows
                 table = np.loadtxt(

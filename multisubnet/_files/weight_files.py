@@ -72,7 +72,7 @@ class _Names(NamedTuple):
 
 def save(path: str | os.PathLike[str], sets: StoredSets) -> None:
     """Write sets with known activations to a file, completely or not at all."""
-    suffix = _suffix(path)
+    suffix = _suffix(path, "use sets.npz, for example")
     names = _Names.among(sets.arrays)
     texts = dict(zip(names.activations, map(_as_json, sets.activations), strict=True))
     if "additive" in names.notes:
@@ -92,7 +92,9 @@ def save(path: str | os.PathLike[str], sets: StoredSets) -> None:
 
 def load(path: str | os.PathLike[str]) -> StoredSets:
     """Return the sets of a file; only names and texts are checked."""
-    entries, notes = (_read_npz if _suffix(path) == ".npz" else _read_safetensors)(Path(path))
+    entries, notes = (_read_npz if _suffix(path, _TO_LOAD) == ".npz" else _read_safetensors)(
+        Path(path)
+    )
     for name, array in entries.items():
         if array.dtype.kind == "U" or (name in ("weight", "bias") and array.ndim != 2):
             raise ValueError(
@@ -155,12 +157,14 @@ def _check_version(path: Path, notes: dict[str, Any]) -> None:
         )
 
 
-def _suffix(path: Any) -> str:
+_TO_LOAD = "write it with WeightSets.save, or numpy.savez('sets.npz', weight=..., bias=...)"
+
+
+def _suffix(path: Any, advice: str) -> str:
     suffix = Path(path).suffix.lower()
     if suffix not in _SUFFIXES:
         raise ValueError(
-            f"{path} must end in .npz or .safetensors, to hold sets of weights: write it with "
-            f"WeightSets.save, or numpy.savez('sets.npz', weight=..., bias=...)"
+            f"{path} must end in .npz or .safetensors, to hold sets of weights: {advice}"
         )
     return suffix
 

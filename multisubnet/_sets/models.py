@@ -164,7 +164,7 @@ def write_model(model: Any, parameters: Parameters) -> None:
 
 def _check_built(name: str, model: Any) -> None:
     """Raise ValueError if a Keras model has no weights yet."""
-    if getattr(model, "built", True) is False:
+    if getattr(model, "built", True) is False and not model.weights:
         raise ValueError(
             f"{name} is a {type(model).__name__} that is not built and has no weights yet: call it "
             f"on samples once, or use its build(input_shape)"

@@ -128,6 +128,9 @@ def difference_of(what: str, found: tuple[str, ...], expected: tuple[str, ...]) 
         parts = [f"unknown {what}: {_some(unknown)}"] * bool(unknown)
         parts += [f"missing {what}: {_some(missing)}"] * bool(missing)
         return "; ".join(parts)
+    if len(found) > len(expected):
+        twice = next(name for name in found if found.count(name) > 1)
+        return f"{what} that stand twice: {twice!r}"
     return f"the same {what} in another order: {_some(found)}; expected {_some(expected)}"
 
 
@@ -143,6 +146,15 @@ def check_columns(found: tuple[str, ...], feature_names: tuple[str, ...]) -> Non
             f"the columns of samples do not match feature_names: "
             f"{difference_of('columns', found, feature_names)}"
         )
+
+
+def check_header(cells: tuple[str, ...], feature_names: tuple[str, ...]) -> None:
+    """Check the columns of a table whose names may have spaces, and a # at first, before them."""
+    if cells != feature_names:
+        found = cells[0].lstrip("# "), *cells[1:]
+        plain = tuple(name.strip() for name in feature_names)
+        found = tuple(name.strip() for name in found)
+        check_columns(feature_names if found == plain else found, feature_names)
 
 
 # Data frames of pandas, polars and similar libraries.

@@ -116,9 +116,9 @@ def _of_arrays(arrays: Any, pairs: list[_Pair], given: Any) -> Chain:
     shapes = [pair.sizes for pair in pairs]
     if len(pairs) > 1 and set(shapes) == {(1, 1)}:
         raise NotAChain(
-            f"with {len(pairs)} weights of shape (1, 1), which are layers one after the other or "
-            f"branches beside each other: pass the model itself instead of its arrays, or one "
-            f"weight and one bias of shape ({len(pairs)},) for branches"
+            f"with {len(pairs)} weights of shape (1, 1), which may be layers one after the other "
+            f"or branches beside each other: pass the model itself instead of its arrays, or, for "
+            f"branches, a tuple of one weight and one bias of shape ({len(pairs)},)"
         )
     n_branches = _count_branches(shapes)
     n_layers = len(pairs) // n_branches

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 _OutT = TypeVar("_OutT")
 Progress = bool | Callable[[int, int], object]
+CAUSES_OF_NAN = (
+    "look for NaN in samples, targets or weights, for overflow, and for no samples or weights of "
+    "samples that are all 0"
+)
 
 
 class WeightSets(Forms[ArrayT]):
@@ -550,7 +554,7 @@ class WeightSets(Forms[ArrayT]):
         order = np.argsort(on_host, axis=0, kind="stable")[:count]
         if np.isnan(np.take_along_axis(on_host, order[:1], axis=0)).any():
             warnings.warn(
-                "the lowest loss is NaN: samples or targets contain NaN, or predictions overflow",
+                f"the lowest loss is NaN: {CAUSES_OF_NAN}",
                 RuntimeWarning,
                 stacklevel=2,
             )

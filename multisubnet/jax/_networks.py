@@ -41,10 +41,19 @@ class _Networks:
         self.others = read(**others)
         self.is_traced = is_traced(self.operands | self.others)
 
+    @functools.cached_property
+    def _stand_ins(self) -> dict[str, Any]:
+        return stand_ins(self.operands | self.others)  # one number for each symbolic size
+
     @property
     def named(self) -> dict[str, Any]:
         """Stand-ins for the operands, for validation."""
-        return stand_ins(self.operands)
+        return {name: self._stand_ins[name] for name in self.operands}
+
+    @property
+    def named_others(self) -> dict[str, Any]:
+        """Stand-ins for the other arrays."""
+        return {name: self._stand_ins[name] for name in self.others}
 
     def call(self, function: Callable[..., Any], **arguments: Any) -> Any:
         """Call a function of this package with named operands."""
@@ -136,7 +145,7 @@ def mlp_select(
     options = Options(activation, output_activation, inputs, additive)
     networks = _Networks(samples, layers, intercept, options, set_index=set_index)
     _, call, others = mlp_operands.read(
-        networks.named, *networks.options, None, stand_ins(networks.others)
+        networks.named, *networks.options, None, networks.named_others
     )
     affine_select.check_index(others["set_index"], call.n_sets, call.n_samples, False)
     dtype = canonical(call.dtype)
@@ -174,7 +183,7 @@ def mlp_stats(
     asked = tuple(affine_stats.names_of(statistics))
     if not networks.is_traced:
         return networks.evaluate(ms.mlp_stats, statistics=asked)
-    call = NetworkProblem(networks.named, networks.options, stand_ins(networks.others)).call
+    call = NetworkProblem(networks.named, networks.options, networks.named_others).call
     found = formulas.mlp_stats(
         *networks.arrays(),
         *traced(networks.others),
@@ -204,7 +213,7 @@ def mlp_vjp(
     asked = names.validate("wrt", wrt, _mlp_vjp.OPERANDS)
     if not networks.is_traced:
         return networks.evaluate(ms.mlp_vjp, wrt=asked)
-    (cotangent,) = stand_ins(networks.others).values()
+    (cotangent,) = networks.named_others.values()
     call = _mlp_vjp.Pullback(networks.named, networks.options, cotangent).call
     dtype = canonical(call.dtype)
     samples, layers, intercept, inputs = networks.arrays()
@@ -309,14 +318,15 @@ def _as_tuple(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _problem_of(networks: _Networks, of_loss: dict[str, Any]) -> NetworkLoss:
     """Return the problem of a loss, without the values of the operands."""
-    others = stand_ins(networks.others)
+    others = networks.named_others
     return NetworkLoss(networks.named, networks.options, others, dtype=None, **of_loss)
 
 
 def _losses_in_jax(networks: _Networks, problem: NetworkLoss) -> Callable[..., Any]:
     """Return the losses in JAX operations, as a function of samples, layers and intercept."""
     targets, sample_weight = traced(networks.others)
-    targets = targets.reshape(problem.shaped_targets().shape[1:])
+    sizes = dict(zip(networks.named_others["targets"].shape, targets.shape, strict=True))
+    targets = targets.reshape([sizes.get(n, 1) for n in problem.shaped_targets().shape[1:]])
     call = problem.call
 
     def losses(samples: Any, layers: Any, intercept: Any) -> Any:

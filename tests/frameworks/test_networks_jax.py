@@ -251,6 +251,27 @@ def test_transformations_of_transformations(name, steps):
     assert_close(tuple(found), tuple(map(np.asarray, desired)), 1e-4)
 
 
+EXPORTED = {
+    "mlp_vjp": lambda x, w, t: ms.mlp_vjp(x, [w], jnp.cos(ms.mlp(x, [w]))).grad_layers[0][0],
+    "mlp_mean_loss": lambda x, w, t: ms.mlp_mean_loss(x, [w], t),
+}
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_exported_for_any_size(name):
+    rng = np.random.default_rng(0)
+    shapes = {"b,7": (40, 7), "n,7,1,2": (5, 7, 1, 2), "b,7,2": (40, 7, 2)}
+    scope = jax.export.SymbolicScope()
+    symbolic = [
+        jax.ShapeDtypeStruct(jax.export.symbolic_shape(sizes, scope=scope), "float32")
+        for sizes in shapes
+    ]
+    operands = [rng.normal(size=shape).astype("f4") for shape in shapes.values()]
+    exported = jax.export.export(jax.jit(EXPORTED[name]))(*symbolic)
+    expected = jax.jit(EXPORTED[name])(*operands)
+    np.testing.assert_allclose(exported.call(*operands), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_refused_arguments():
     samples, layers = some()
     with pytest.raises(TypeError, match="out is given"):
