@@ -83,7 +83,7 @@ template <typename R> struct missing<complex<R>> {
     DEVICE complex<R> value() { return {missing<R>::value(), missing<R>::value()}; }
 };
 
-// Writes 16 bytes, bypassing the caches.
+// Writes 16 bytes that caches evict first.
 template <typename T, int LANES> DEVICE void stream(char *address, const Vector<T, LANES> &value) {
     static_assert(sizeof(value) == 16, "a vector of 16 bytes");
 #ifdef __CUDA_ARCH__

@@ -472,6 +472,8 @@ W = np.ones((4, 3, 1, 16))
         ({"inputs": [[0], [1], [-1]]}, IndexError, r"inputs\[2, 0\] is -1; .* 0 to 2"),
         ({"inputs": [[0.0]] * 3}, TypeError, "inputs has dtype float64"),
         ({"activation": ["relu", "relu"]}, ValueError, "activation has 2 entries; .* 0 of them"),
+        ({"output_activation": ["tanh"]}, TypeError, r"must be None, .* not \['tanh'\]"),
+        ({"activation": [{"relu"}], "layers": [W, W.swapaxes(2, 3)]}, TypeError, "not {'relu'}"),
         ({"activation": "mish", "layers": [W, W.swapaxes(2, 3)]}, ValueError, "must be one of"),
         ({"intercept": np.ones((4, 16))}, ValueError, "intercept .* additive=True"),
         (

@@ -212,3 +212,21 @@ def test_kinds_that_share_a_record_do_not_share_what_was_learned(machine):
     assert machine.learned(other) == 0
     machine.works(*[5 * US] * 20, kind=other)
     assert (machine.learned(), machine.learned(other)) == (0, 100 * US)
+
+
+def test_one_helper_who_watches_does_not_keep_others_asleep(machine):
+    for word in range(pool.CPU_WORDS):
+        machine.pool[pool.CPUS + 8 * word] = 0  # this thread stays where it is
+    asleep = [pool.HELPERS + i * pool.HELPER + pool.ASLEEP for i in range(3)]
+    for place in asleep[1:]:
+        machine.pool[place] = 1
+    machine.pool[pool.SLEEPERS] = 2
+    function = pool.compile_python_piece()
+
+    def work(index):
+        machine.passes(10_000 * US)
+
+    machine.pool[pool.ALONE_UNTIL] = 0
+    run = pool.compile_run_pieces()
+    run(machine.pool.address, function, id(work), 20, 3 | KIND << 16)
+    assert not any(machine.pool[place] for place in asleep)

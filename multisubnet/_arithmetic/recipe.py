@@ -2,7 +2,7 @@
 
 A recipe is a Python function of `Real`s. It is called once, with Reals that stand for arbitrary
 numbers of a format, and recorded as a `Program`: the list of its operations, without branches.
-NumPy runs a program on arrays (in this module), Numba compiles it to vector instructions
+NumPy runs a program on arrays (_backends/programs.py), Numba compiles it to vector instructions
 (_backends/numba/llvm), and CUDA compiles it as C++ (_backends/cupy/printing.py). Each operation is
 rounded once, so all give the same bits.
 
@@ -24,7 +24,7 @@ class Operation(NamedTuple):
     ========================  =======  ============================================
     name                      kind     inputs
     ========================  =======  ============================================
-    given                     real     a name: an input of the recipe
+    input                     real     a name: an input of the recipe
     constant                  any      the value
     add, subtract, multiply,  real     two real
     divide

@@ -65,16 +65,24 @@ def read(
             }
     samples = named["samples"]
     pairs, intercept = pairs_of(named), named.get("intercept")
-    form = _validate(
-        samples.shape,
-        tuple([(w.shape, None if b is None else b.shape) for w, b in pairs]),
-        None if intercept is None else intercept.shape,
-        tuple(activation) if isinstance(activation, list | tuple) else activation,
-        output_activation,
-        _common_dtype(named),
-        bool(additive),
-        inputs is None,
-    )
+    dtype = _common_dtype(named)
+    hidden = tuple(activation) if isinstance(activation, list | tuple) else activation
+    try:
+        form = _validate(
+            samples.shape,
+            tuple([(w.shape, None if b is None else b.shape) for w, b in pairs]),
+            None if intercept is None else intercept.shape,
+            hidden,
+            output_activation,
+            dtype,
+            bool(additive),
+            inputs is None,
+        )
+    except TypeError:  # perhaps of something that is no activation and cannot be a key
+        for each in (*(hidden if isinstance(hidden, tuple) else [hidden]), output_activation):
+            if each is not None:
+                resolve_activation(each, dtype)
+        raise
     wiring = None if inputs is None else _wiring(inputs, pairs[0][0].shape, samples.shape[-1])
     return xp, MlpCall(samples, pairs, wiring, intercept, form), others
 

@@ -260,7 +260,7 @@ def moment_loss(
 
     step = max(_PARAMETERS_PER_PIECE // n_features // 8 * 8, 8)
     n_pieces = -(-n_sets // step)
-    kind = _threads.kind(weight.size, "moment_loss", len(gradients))
+    kind = _threads.kind(n_sets * n_features, "moment_loss", len(gradients))
     share = _threads.share(n_pieces, _threads.count(n_pieces, kind), kind)
     evaluate(*share, weight, third, found, losses, grad_weight, grad_bias, divisor, step)
     if loss.dtype != np.float64:

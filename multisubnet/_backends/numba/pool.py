@@ -3,9 +3,9 @@
 A pool is a few words of memory, and helpers: threads that call `serve` and stay there. A caller
 with work calls `run`. It claims a slot, writes a description of the work there, and publishes a
 ticket: the range of pieces not yet taken. The caller takes pieces from the front and helpers from
-the back, by replacing the ticket. A late thread finds no pieces, or those of a later job, and may
-take either. So no caller waits for a thread that has not begun, and each thread finds the same
-part of the work in its cache from one call to the next.
+the back, by replacing the ticket. A late thread finds no pieces, or takes some of a later job. So
+no caller waits for a thread that has not begun, and each thread finds the same part of the work in
+its cache from one call to the next.
 
 An idle helper watches a word for some time, and then sleeps until woken. Waking takes as long as a
 small call, or longer. The pool therefore learns how long waking takes, and how long the pieces of
@@ -48,10 +48,7 @@ N_HELPERS = 224  # the number of places for helpers
 LOOKS = 232  # nanoseconds between two checks for signals
 WAKE_COST, ARRIVAL = 256, 264  # learned nanoseconds: to wake a helper; until it arrives
 ALONE_UNTIL, LOSSES = 272, 280  # the time until which callers work alone; recent slowdowns
-ENDS_AT, SOON = (
-    288,
-    296,
-)  # the expected end of the last call; the number of calls in quick succession
+ENDS_AT, SOON = 288, 296  # the expected end of the last call; how many came in quick succession
 CLOCK = 304  # the address of a word with the time; 0: use the system's clock
 CPUS = 320  # the processors that helpers may use, as bits
 CPU_WORDS = 16
@@ -314,6 +311,7 @@ def _record(pool, kind):
 def _call_up(pool, count, kind):
     """Return whether helpers may help with a kind of work, and wake up to `count` if so."""
     record = _record(pool, kind)
+    store(record + WOKEN, 0)
     time, begins_at = load(record + TIME), _time(pool)
     in_a_row = _count_soon(load(pool + SOON), begins_at - load(pool + ENDS_AT))
     store(pool + SOON, in_a_row)
@@ -450,7 +448,7 @@ def _run(pool, function, arguments, n_pieces, helpers):
         done += 1
         last, time = time, _time(pool)
         longest = max(longest, time - last)
-        if not woken and done > 1 and load(pool + SLEEPERS) >= seats:
+        if not woken and done > 1 and load(pool + SLEEPERS) > 0:
             # The first piece finds less in the caches than later ones.
             mean = (time - started - longest) // (done - 1)
             woken = _wake_some(pool, seats, (n_pieces - done) * mean)

@@ -246,7 +246,7 @@ class _Pool:
 _pool: _Pool | None = None
 _lock = threading.Lock()
 _is_exiting = False
-_sleeps_in_python = False  # must be true if there is no futex
+_sleeps_in_python = False  # true: sleep as without a futex, in tests
 
 
 def _get_pool() -> _Pool:

@@ -100,9 +100,7 @@ def now(typingctx):
             clock = cgutils.get_or_insert_function(builder.module, kind, name)
             builder.call(clock, [place])
             ticks = builder.load(cgutils.gep_inbounds(builder, place, 0, 0))
-            return builder.mul(
-                ticks, INT64(100)
-            )  # ticks of 10 MHz, in all current Windows versions
+            return builder.mul(ticks, INT64(100))  # of 10 MHz, in all current Windows versions
         kind, name = ir.FunctionType(INT32, [INT32, two.as_pointer()]), "clock_gettime"
         clock = cgutils.get_or_insert_function(builder.module, kind, name)
         builder.call(clock, [INT32(time.CLOCK_MONOTONIC), place])
