@@ -89,6 +89,13 @@ def sample(config, items):
 
 @pytest.hookimpl(trylast=True)  # after deselection
 def pytest_collection_modifyitems(config, items):
+    skip_unavailable(items)
+    if EXAMPLES == 2:
+        sample(config, items)
+
+
+def skip_unavailable(items):
+    """Mark tests of backends that are unavailable; raise if a GPU is there, but not CuPy."""
     unavailable = choice.why_unavailable()
     if unavailable["cupy"] and device.count() and any(x.get_closest_marker("gpu") for x in items):
         raise pytest.UsageError(
@@ -102,8 +109,6 @@ def pytest_collection_modifyitems(config, items):
         for name in names:
             if unavailable[name]:
                 item.add_marker(pytest.mark.skip(reason=f"{name}: {unavailable[name]}"))
-    if EXAMPLES == 2:
-        sample(config, items)
 
 
 @pytest.fixture(

@@ -156,10 +156,10 @@ def test_tests_that_need_a_gpu_are_not_skipped_in_silence(monkeypatch):
     )
     monkeypatch.setattr(device, "count", lambda: 1)
     with pytest.raises(pytest.UsageError, match=r"there is a GPU, .*: CuPy is not well; deselect"):
-        conftest.pytest_collection_modifyitems([item])
+        conftest.skip_unavailable([item])
     assert marks == []
     monkeypatch.setattr(device, "count", lambda: 0)
-    conftest.pytest_collection_modifyitems([item])
+    conftest.skip_unavailable([item])
     assert [mark.kwargs["reason"] for mark in marks] == ["cupy: CuPy is not well"]
 
 

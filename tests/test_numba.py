@@ -589,6 +589,7 @@ def test_the_machine_code_streams_and_does_not_contract(dtype, activation):
     (code,) = numba.njit([signature])(function).inspect_asm().values()
     assert not re.search(r"vfn?m(add|sub)", code)
     assert "movnt" in code
+    assert "cvtusi2sd" not in code  # of an address
     assert "sfence" in code
     assert re.search(r"v?mulp[sd].*[yz]?mm", code)
     if activation != "linear":
@@ -623,6 +624,7 @@ def test_the_machine_code_of_sums_is_in_vectors_and_does_not_contract(dtype, key
         function = sum_loops.compiled_sums(terms, np.dtype(dtype), kinds)
     (code,) = function.inspect_asm().values()
     assert not re.search(r"vfn?m(add|sub)", code)
+    assert "cvtusi2sd" not in code  # of an address
     for vectors, scalars in (("mulp[sd]", "muls[sd]"), ("addp[sd]", "adds[sd]")):
         assert re.search(rf"v?{vectors}", code)
         assert not re.search(rf"v?{scalars}", code)

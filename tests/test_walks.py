@@ -24,7 +24,7 @@ WALKS = {
     "affine, tanh, out": (lambda: ms.affine(X, X, X, activation="tanh", out=OUT), 30, 11),
     "affine_select": (lambda: ms.affine_select(X, X, X, [0, 1]), 30, 10),
     "affine_stats": (lambda: ms.affine_stats(X, X, X), 95, 13),
-    "mean_loss": (lambda: ms.mean_loss(X, X, X, X, loss="absolute_error"), 46, 13),
+    "mean_loss": (lambda: ms.mean_loss(X, X, X, X, loss="absolute_error"), 47, 13),
     "mean_loss, closed form": (lambda: ms.mean_loss(X, X, X, X), 60, 15),
     "predict": (lambda: SETS.predict(X), 11, 7),
     "predict, list": (lambda: SETS.predict(X.tolist()), 60, 12),

@@ -93,19 +93,20 @@ def affine(recipe: str):
         itemsize = out.itemsize
         row_bytes = weight.shape[1] * itemsize
         run_bytes = out.shape[1] * row_bytes
-        third = bias.ctypes.data
+        # Signed, as Numba makes a float64 of a variable that is unsigned at first and then signed.
+        third = np.intp(bias.ctypes.data)
         third_end = third + bias.size * itemsize
         third_step = 0 if bias.shape[0] == 1 or not sets_first else row_bytes
         third_repeats = has_bias and sets_first
         if sets_first:
-            flat = samples.ctypes.data
+            flat = np.intp(samples.ctypes.data)
             flat_step = 0 if samples.shape[0] == out.shape[1] else run_bytes
-            period = weight.ctypes.data
+            period = np.intp(weight.ctypes.data)
             period_end = period + weight.size * itemsize
             period_step = 0 if weight.shape[0] == 1 else row_bytes
         else:
-            flat, flat_step = weight.ctypes.data, 0
-            period, period_step = samples.ctypes.data, row_bytes
+            flat, flat_step = np.intp(weight.ctypes.data), 0
+            period, period_step = np.intp(samples.ctypes.data), row_bytes
             period_end = period + samples.size * itemsize
 
         line = _scratch()  # assembles a line of the result from parts

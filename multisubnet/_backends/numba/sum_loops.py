@@ -59,12 +59,13 @@ def sums(what: str):
         last = min(first + n_tiles, -(-n_groups // ROWS) * n_lines)
         group_bytes = n_columns * itemsize
         out_output, out_row, _ = totals.strides
+        # Signed, as Numba makes a float64 of a variable that is unsigned at first and then signed.
         given = (
-            sample.ctypes.data,
-            weight.ctypes.data,
-            bias.ctypes.data,
-            target.ctypes.data,
-            factor.ctypes.data,
+            np.intp(sample.ctypes.data),
+            np.intp(weight.ctypes.data),
+            np.intp(bias.ctypes.data),
+            np.intp(target.ctypes.data),
+            np.intp(factor.ctypes.data),
         )
         rows = (length, width * itemsize, stride * itemsize, itemsize)
         places = _pack_own(given, packs, scratch, worker, rows)
@@ -149,7 +150,8 @@ def compiled_pack(dtype: np.dtype) -> Any:
         _ = files
         n_rows, width = rows.shape
         row_bytes, length = width * rows.itemsize, packed.shape[1] * rows.itemsize
-        _pack(packed.ctypes.data, rows.ctypes.data, n_rows, row_bytes, length, rows.itemsize)
+        places = np.intp(packed.ctypes.data), np.intp(rows.ctypes.data)
+        _pack(*places, n_rows, row_bytes, length, rows.itemsize)
 
     array = from_dtype(dtype)
     rows = types.Array(array, 2, "C", readonly=True)
