@@ -74,14 +74,14 @@ def pytest_report_header():
 
 
 def sample(config, items):
-    """Deselect two thirds of the cases of tests with many parameters."""
+    """Deselect three quarters of the cases of tests with many parameters."""
     cases = collections.defaultdict(list)
     for item in items:
         cases[item.nodeid.split("[")[0]].append(item)
     chosen = set()
     for name, group in cases.items():
         group = [item for item in group if not item.get_closest_marker("skip")] or group
-        count = min(len(group), max(6, len(group) // 3))
+        count = min(len(group), max(3, len(group) // 4))
         chosen.update(random.Random(name).sample(group, count))
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = [item for item in items if item in chosen]

@@ -362,7 +362,7 @@ def most_registers(arch, names, *, spilled=0):
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_no_kernel_flushes_contracts_or_approximates(template):
     names = [name for key in keys_of(template) for name in affine.kernels(template, key)]
-    text = ptx(few(names, 20))
+    text = ptx(few(names, 36))
     assert broken_promises(text) == set()
     instructions = {"mul.rn.f32", "add.rn.f64", "div.rn.f32", "setp.lt.f32", "cvt.rn.f16.f32"}
     assert instructions <= set(re.findall(r"[\w.]+", text))

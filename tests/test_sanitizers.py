@@ -15,6 +15,7 @@ import pytest
 from conftest import ALL_PARAMETERS, EXAMPLES, few
 
 ROOT = Path(__file__).parent.parent
+FEW = min(EXAMPLES, 3)
 MANY = EXAMPLES >= ALL_PARAMETERS  # each needs its own kernels, which take a second to compile
 pytestmark = pytest.mark.skipif(
     cuda_on_host.why_unavailable() is not None or not sys.platform.startswith("linux"),
@@ -38,23 +39,23 @@ def run(build, *arguments, **environment):
     )
 
 
-def sanitized(*arguments, examples=1):
+def sanitized(*arguments, examples=FEW):
     """Run pytest on the sanitized build of the kernels."""
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     return run("sanitized", *command, MULTISUBNET_TEST_EXAMPLES=str(examples))
 
 
 def test_the_agreement_tests_under_sanitizers():
-    examples = 100 if MANY else 1
-    done = sanitized("test_agreement.py", "-k", "host and not 32_bit", examples=examples)
+    options = {"examples": 100} if MANY else {}
+    done = sanitized("test_agreement.py", "-k", "host and not 32_bit", **options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
 
 
 def test_the_agreement_tests_of_sums_under_sanitizers():
     files = [f"test_{name}.py" for name in ("losses", "closed_form", "vjp", "stats", "launch")]
-    examples = 20 if MANY else 1
-    done = sanitized(*files, "-k", "host and agreement_ or each_term", examples=examples)
+    options = {"examples": 20} if MANY else {}
+    done = sanitized(*files, "-k", "host and agreement_ or each_term", **options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
 
@@ -62,7 +63,7 @@ def test_the_agreement_tests_of_sums_under_sanitizers():
 def test_the_agreement_tests_of_networks_under_sanitizers():
     chosen = "host and (agreement_of or select_on_many)" if MANY else "host and agreement_of"
     files = "test_mlp.py", "test_mlp_kernels.py", "test_mlp_sum_kernels.py"
-    done = sanitized(*files, "-k", chosen, examples=3)  # one kernel per network
+    done = sanitized(*files, "-k", chosen, examples=FEW)  # one kernel per network
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
 
