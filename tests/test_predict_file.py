@@ -27,7 +27,7 @@ from multisubnet._sets import prediction as _prediction
 from multisubnet.testing import activations, problems
 
 ROOT = Path(__file__).parent.parent
-SHAPE = N_SETS, N_SAMPLES, N_FEATURES = 40, 50, 3  # 48,128 bytes in float64, with the header
+N_SETS, N_SAMPLES, N_FEATURES = 40, 50, 3  # 48,128 bytes in float64, with the header
 
 
 @pytest.fixture

@@ -46,16 +46,16 @@ def sanitized(*arguments, examples=FEW):
 
 
 def test_the_agreement_tests_under_sanitizers():
-    options = {"examples": 100} if MANY else {}
-    done = sanitized("test_agreement.py", "-k", "host and not 32_bit", **options)
+    examples = 100 if MANY else FEW
+    done = sanitized("test_agreement.py", "-k", "host and not 32_bit", examples=examples)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
 
 
 def test_the_agreement_tests_of_sums_under_sanitizers():
     files = [f"test_{name}.py" for name in ("losses", "closed_form", "vjp", "stats", "launch")]
-    options = {"examples": 20} if MANY else {}
-    done = sanitized(*files, "-k", "host and agreement_ or each_term", **options)
+    examples = 20 if MANY else FEW
+    done = sanitized(*files, "-k", "host and agreement_ or each_term", examples=examples)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
 
@@ -63,7 +63,7 @@ def test_the_agreement_tests_of_sums_under_sanitizers():
 def test_the_agreement_tests_of_networks_under_sanitizers():
     chosen = "host and (agreement_of or select_on_many)" if MANY else "host and agreement_of"
     files = "test_mlp.py", "test_mlp_kernels.py", "test_mlp_sum_kernels.py"
-    done = sanitized(*files, "-k", chosen, examples=FEW)  # one kernel per network
+    done = sanitized(*files, "-k", chosen)  # one kernel per network
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
 

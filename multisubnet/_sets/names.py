@@ -150,11 +150,9 @@ def check_columns(found: tuple[str, ...], feature_names: tuple[str, ...]) -> Non
 
 def check_header(cells: tuple[str, ...], feature_names: tuple[str, ...]) -> None:
     """Check the columns of a table whose names may have spaces, and a # at first, before them."""
-    if cells != feature_names:
-        found = cells[0].lstrip("# "), *cells[1:]
-        plain = tuple(name.strip() for name in feature_names)
-        found = tuple(name.strip() for name in found)
-        check_columns(feature_names if found == plain else found, feature_names)
+    found = tuple(name.strip() for name in (cells[0].lstrip("# "), *cells[1:]))
+    if cells != feature_names and found != tuple(name.strip() for name in feature_names):
+        check_columns(found, feature_names)
 
 
 # Data frames of pandas, polars and similar libraries.

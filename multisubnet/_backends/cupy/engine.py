@@ -141,10 +141,6 @@ class _Layout(NamedTuple):
     address: int
 
 
-def _address(array: Any) -> int:
-    return array.data.ptr
-
-
 def _run_planned(plan: Callable[..., Launch], arrays: tuple[Any, ...], *what: Any) -> None:
     """Launch the kernel planned for arrays of this layout; most calls find a cached plan."""
     layouts = tuple(

@@ -78,7 +78,6 @@ HELPER = 64
 
 # A ticket: the first piece not taken, the end of the pieces, and the number of helpers wanted.
 MOST_PIECES = (1 << 24) - 1
-MOST_SEATS = (1 << 14) - 1
 
 _SPIN_TURN = 16  # pauses between two reads of the clock
 _HELD_UP = 50_000  # nanoseconds without the processor after which a helper sleeps at once
