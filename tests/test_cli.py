@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import subprocess
 import sys
@@ -159,6 +160,26 @@ def test_an_existing_result_is_replaced():
     Path("out.npy").write_text("before")
     assert main(PREDICT) == 0
     assert_same_bits(np.load("out.npy"), SETS.predict(SAMPLES))
+
+
+def test_compiling_is_announced_at_a_terminal(capsys, monkeypatch):
+    inputs, logger = commands._inputs, logging.getLogger("multisubnet")
+
+    def compiling(*arguments):
+        for name in ("affine", "run"):
+            logger.getChild("_backends.numba.jit").info("compiling %s", name)
+        return inputs(*arguments)
+
+    monkeypatch.setattr(commands, "_inputs", compiling)
+    before = logger.level, list(logger.handlers)
+    for command in ([*PREDICT, "--no-progress"], ["loss", "x.npy", "w.npz", "y.npy"]):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+        assert main(command) == 0
+        assert capsys.readouterr().err == ""
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        assert main(command) == 0
+        assert capsys.readouterr().err.count("multisubnet: compiling code for this machine") == 1
+    assert (logger.level, logger.handlers) == before
 
 
 @pytest.mark.parametrize("out", ["out.npy", "out.npz"])

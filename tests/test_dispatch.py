@@ -294,6 +294,8 @@ def test_settings_of_numba_that_it_cannot_run_with(variable, is_told):
     pytest.importorskip("numba")
     code = """if True:
         import numpy as np, multisubnet as ms
+        from multisubnet._backends.numba import handover
+        handover._LOADING = handover._COMPILING = 2e7
         x = np.ones((1000, 30), np.float32)
         assert (ms.affine(x, x) == 1).all()  # so large that the engine would be loaded
         for _ in range(3):

@@ -19,7 +19,7 @@ from multisubnet._arithmetic.summands import Summands
 from multisubnet._backends import numpy
 from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._backends.mlp_sums import MlpSums
-from multisubnet._backends.numba import engine
+from multisubnet._backends.numba import handover
 
 # The module of each backend. Each has:
 #   NAME                  its own name, a key here
@@ -79,7 +79,7 @@ def choose(
     chosen = _context_choice.get() or _process_choice or _environment_choice
     if chosen is None:
         if xp is np:
-            return engine if engine.gains(function, dtype, shape, recipe) else numpy
+            return handover.backend(function, dtype, shape, recipe)
         chosen = xp.__name__
     backend = load(chosen)
     if backend is numpy:

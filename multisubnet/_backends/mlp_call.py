@@ -66,11 +66,18 @@ class MlpForm:
     @functools.cached_property
     def n_operations(self) -> int:
         """The number of NumPy passes over numbers: products, and operations of activations."""
-        steps = sum(
-            n_units * (activation.program(self.working_dtype).cost if activation else 0)
-            for n_units, activation in zip(self.sizes[1:], self.activations, strict=True)
-        )
+        steps = sum(a * b for a, b in zip(self.sizes[1:], self._costs(), strict=True))
         return self.n_products + math.prod((self.n_sets, self.n_samples, self.n_subnets, steps))
+
+    @functools.cached_property
+    def n_steps(self) -> int:
+        """The number of NumPy's function calls for a block of samples and sets."""
+        return 2 * sum(self.sizes[:-1]) + sum(self._costs())
+
+    def _costs(self) -> list[int]:
+        """Return the number of operations of each layer's activation."""
+        dtype = self.working_dtype
+        return [0 if x is None else x.program(dtype).cost for x in self.activations]
 
     def replace(self, **changes: Any) -> MlpForm:
         """Return a form with some fields changed."""

@@ -16,6 +16,7 @@ from multisubnet._arithmetic.output_loss import CATEGORICAL
 from multisubnet._arrays import amounts
 from multisubnet._backends.choice import choice, use_backend
 from multisubnet._cli import resumable_file
+from multisubnet._cli.compiling import announced_at_terminal
 from multisubnet._files import array_files, atomic
 from multisubnet._files.stored import StoredArray
 from multisubnet._sets import chunks
@@ -38,6 +39,7 @@ def predict(options: argparse.Namespace) -> None:
         options.parser.error("--resume and --chunk are for an OUT that ends in .npy")
     _check_is_other(options.out, options.samples, options.weights)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(announced_at_terminal())
         limit = options.memory_limit
         _free_bytes(limit, _ENGINE_BYTES if choice() not in (None, "numpy") else 0)
         stack.enter_context(amounts.held_to(limit))
@@ -106,6 +108,7 @@ def loss(options: argparse.Namespace) -> None:
         array_files.suffix(options.out)
         _check_is_other(options.out, options.samples, options.weights, options.targets)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(announced_at_terminal())
         samples, sets = _inputs(options, stack)
         if options.best is not None and options.best > len(sets):
             raise ValueError(

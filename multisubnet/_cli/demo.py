@@ -5,6 +5,7 @@ Each line is printed at once, even into a pipe.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import itertools
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from multisubnet._backends.choice import use_backend, why_unavailable
+from multisubnet._cli.compiling import announced
 from multisubnet._functions.affine import affine
 from multisubnet._functions.mlp import mlp
 from multisubnet._functions.mlp_mean_loss import mlp_mean_loss
@@ -62,10 +64,7 @@ def demo() -> None:
             for ins, outs in sizes
         ]
 
-    print(f"{table.name}: {n_samples} samples of {n_features} features")
-    if why_unavailable()["numba"] is None:
-        print("First calls compile code, once per machine: some seconds each, which are not timed.")
-    print()
+    print(f"{table.name}: {n_samples} samples of {n_features} features\n")
     # Use the engine from the first call; by default it is loaded only when it pays off.
     with use_backend("numba" if why_unavailable()["numba"] is None else None):
         _compare_and_search(table, draw)
@@ -91,7 +90,8 @@ def _compare_and_search(table: _Table, draw: Callable[..., Layers]) -> None:
     )
     judged: dict[str, Any] = {"loss": "binary_crossentropy_from_logits", "additive": True}
     few = [(weight[:2], bias[:2]) for weight, bias in layers]
-    mlp_mean_loss(samples, few, diagnoses, **judged)  # compiles, once per machine
+    with _announced():
+        mlp_mean_loss(samples, few, diagnoses, **judged)
     start = time.perf_counter()
     losses = mlp_mean_loss(samples, layers, diagnoses, **judged)
     seconds = time.perf_counter() - start
@@ -137,7 +137,8 @@ def _compare(
     looped = (time.perf_counter() - start) * n_sets / len(values)
     measured = "" if len(values) == n_sets else f"   ({len(values)} sets measured)"
 
-    together = at_once()
+    with _announced():
+        together = at_once()
     times = []
     for _ in range(3):
         start = time.perf_counter()
@@ -158,6 +159,11 @@ def _compare(
         print(f"   {1 / ratio:.1f} times as long{without}")
     else:
         print(f"   {ratio:,.0f} times as fast" if ratio >= 10 else f"   {ratio:.1f} times as fast")
+
+
+def _announced() -> contextlib.AbstractContextManager[None]:
+    """Say if a call compiles; this is not timed."""
+    return announced(lambda text: print(f"  ({text})"))
 
 
 def _loop(samples: np.ndarray, layers: Layers) -> _Loop:

@@ -8,7 +8,6 @@ copied in blocks that stay in a core's cache.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -21,8 +20,6 @@ from multisubnet._arithmetic.summands import Summands
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._backends import numpy as _numpy
 from multisubnet._backends.affine_call import AffineCall
-from multisubnet._backends.mlp_call import MlpCall
-from multisubnet._backends.mlp_sums import MlpSums
 from multisubnet._backends.numba import loading, mlp_engine, mlp_sum_engine, sum_layout
 from multisubnet._backends.numba import threads as _threads
 from multisubnet._backends.numba.lines import is_plain
@@ -51,16 +48,8 @@ _BLOCK = 1 << 14  # elements of a block that is copied to scratch arrays
 _CAST = 1 << 20  # the most elements of targets that are cast as a whole
 _SMALL = 1 << 18  # the most bytes of result and samples for which no plan is made
 
-# Importing Numba takes a third of a second; compiling a function for a dtype and an activation
-# takes a second, once per machine. It happens after NumPy has computed this many elements (those
-# with recipes count more), not counting results that take NumPy less than some microseconds.
-_WORTH_LOADING = 1 << 24
-_WORTH_COUNTING = 1 << 12
-_OPERATIONS = 16  # operations that count as one element for networks, which take longer to compile
-
-# By function, dtype.char and activation.key: compiled functions; elements computed by NumPy.
+# Compiled functions by function, dtype.char and activation.key.
 _evaluate: dict[tuple[Any, ...], Callable[..., None]] = {}
-_elements: dict[tuple[Any, ...], int] = {}
 
 
 @functools.cache
@@ -83,29 +72,9 @@ def serves(dtype: np.dtype, out: np.dtype) -> bool:
     return dtype.char in _DTYPES
 
 
-def gains(
-    name: str,
-    dtype: np.dtype,
-    shape: tuple[int, ...],
-    what: Activation | Summands | MlpCall | MlpSums | None,
-) -> bool:
-    """Return whether starting the engine pays off, given a request for a result of this shape."""
-    if isinstance(what, MlpCall) and what.form.code is not None:
-        return True
-    kind = name, dtype.char, what and what.key
-    if kind in _evaluate or kind[1:] in mlp_engine.prepared:
-        return True
-    if dtype.char not in _DTYPES:
-        return False
-    size = math.prod(shape)
-    if isinstance(what, MlpCall | MlpSums):
-        size = what.n_operations // _OPERATIONS
-    elif what is not None:
-        size *= 1 + what.program(dtype).cost // 2  # NumPy takes that much longer
-    if size < _WORTH_COUNTING:
-        return False
-    elements = _elements[kind] = _elements.get(kind, 0) + size
-    return elements >= _WORTH_LOADING and why_unavailable() is None
+def has_code(kind: tuple[Any, ...]) -> bool:
+    """Return whether code of a kind (function, dtype.char, key) has been loaded or compiled."""
+    return kind in _evaluate or kind[1:] in mlp_engine.prepared
 
 
 def affine(call: AffineCall, out: np.ndarray) -> None:

@@ -70,11 +70,25 @@ def _compile(decorator: Callable[..., Any], function: Callable[..., Any], signat
     named = signature, [x for x in constants if isinstance(x, str | int)]
     function.__qualname__ += f"_{zlib.crc32(repr(named).encode()):08x}"
     with loading.lock():
+        if not _is_on_disk(function):
+            if loading.must_be_on_disk():
+                raise loading.NotOnDisk(function.__name__)
+            _log.info("compiling %s, once per machine", function.__name__)
         try:
             return decorator(cache=True)(function)
         except Exception as error:  # no writable cache, or a damaged one; the types vary
-            logging.getLogger(__name__).debug("compiling without Numba's cache: %r", error)
+            _log.debug("compiling without Numba's cache: %r", error)
             return decorator()(function)
 
 
+def _is_on_disk(function: Callable[..., Any]) -> bool:
+    """Return whether Numba's cache has the code of a function, by the name of its index file."""
+    try:
+        folder = Path(njit(cache=True)(function).stats.cache_path)
+    except Exception:  # no writable cache
+        return False
+    return any(folder.glob(f"*{function.__qualname__.rpartition('.')[2]}-*.nbi"))
+
+
+_log = logging.getLogger(__name__)
 _kept: list[Any] = []

@@ -6,11 +6,33 @@ the interpreter's imports, of Numba or of LLVM, held by a thread that the child 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import threading
+from collections.abc import Iterator
 
 _lock = threading.RLock()
+_in_thread = threading.local()  # not a ContextVar, because NumPy's functions run in another context
+
+
+class NotOnDisk(Exception):
+    """Code would have to be compiled."""
+
+
+@contextlib.contextmanager
+def from_disk_only() -> Iterator[None]:
+    """Raise NotOnDisk in this thread, rather than compile."""
+    _in_thread.must_be_on_disk = True
+    try:
+        yield
+    finally:
+        _in_thread.must_be_on_disk = False
+
+
+def must_be_on_disk() -> bool:
+    """Return whether code may not be compiled now."""
+    return getattr(_in_thread, "must_be_on_disk", False)
 
 
 def lock() -> threading.RLock:

@@ -208,7 +208,6 @@ def _prepare(
     with loading.lock():
         from multisubnet._backends.numba.llvm.layers import Plan
 
-    prepared.add((dtype.char, key))
     sizes, activations, biased, additive = key
     lanes = _lanes(dtype)
     vectors, of_units = _count_vectors(sizes, n_samples, lanes)
@@ -223,6 +222,7 @@ def _prepare(
             *(lanes * vectors, lanes),
         )
     in_turn = features_in_turn(n_subnets, sizes[0])
+    prepared.add((dtype.char, key))
     return _Code(function, parameters, np.zeros((1, 1), dtype), tuple(layout), n_features, in_turn)
 
 

@@ -307,7 +307,6 @@ def _prepare(
     with loading.lock():
         from multisubnet._backends.numba.llvm.network_sums import SumsPlan
 
-    mlp_engine.prepared.add((dtype.char, key))
     sizes, activations, biased, _, loss, weighted = key
     lanes = mlp_engine._lanes(dtype)
     keys = tuple("linear" if a is None else a.key for a in activations)
@@ -323,8 +322,10 @@ def _prepare(
     lines = plan.n_parameters + lanes, *steps, plan.scratch, plan.n_sums + lanes
     each = lanes_are_runs and not of_samples
     totals = (plan.n_sums + lanes) // lanes * lanes if each else plan.n_sums * lanes
+    function = _function(plan, dtype)
+    mlp_engine.prepared.add((dtype.char, key))
     return _Code(
-        *(_function(plan, dtype), parameters, plan.offsets, plan.n_sums, plan.n_targets),
+        *(function, parameters, plan.offsets, plan.n_sums, plan.n_targets),
         *(tuple(x * lanes for x in lines), totals + lanes * lanes, each),
     )
 
