@@ -58,6 +58,7 @@ dist: $(VENV)/dev.stamp
 bench: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks/cpu.py
 	$(BIN)/python benchmarks/networks.py --write benchmarks/results/networks-cpu.json
+	$(BIN)/python benchmarks/training.py --write benchmarks/results/training-cpu.json
 
 bench-gpu: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks/gpu.py --results benchmarks/results

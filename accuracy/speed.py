@@ -1,6 +1,6 @@
 """Print what each activation costs, and what its accuracy costs: a table for docs/same-bits.md.
 
-    python accuracy/speed.py [accuracy/results/errors.json]
+    python accuracy/speed.py [accuracy/results/errors.json] > accuracy/results/speed.md
 
 The engine evaluates `affine` with each activation into a result that is used again, in interleaved
 rounds. Formulas as they are usually written are timed and judged beside the recipes. With the

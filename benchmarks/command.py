@@ -47,7 +47,10 @@ def main(device: str, description: str | None) -> None:
         described["gpu"] = report.describe_gpu()
         name, cache = described["gpu"]["name"], described["gpu"]["l2_bytes"] or 1
     print(json.dumps(results, indent=1))
-    words = [device, *(options.only or ()), *re.findall("[a-z0-9]+", name.lower())]
+    words = [device, *(options.only or ())]
+    if options.only == ["keras"]:
+        words.append(os.environ.get("KERAS_BACKEND", "tensorflow"))
+    words += re.findall("[a-z0-9]+", name.lower())
     file = f"{'-'.join(words)}-{results['date']}.json"
     is_short = options.quick or options.seconds < math.inf
     effort = Effort(8, 0.15) if is_short else Effort(40, 1.0)

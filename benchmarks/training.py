@@ -1,6 +1,6 @@
 """Time a step of training of additive networks, here and in PyTorch.
 
-    python benchmarks/training.py [--rounds 6]
+    python benchmarks/training.py [--rounds 6] [--write benchmarks/results/training-cpu.json]
 
 A hundred sets of thirty networks 1-16-16-1, 569 samples in each step, binary crossentropy, Adam,
 float32. All start from the same weights, and their first losses are compared with those of float64
@@ -10,7 +10,9 @@ in NumPy. They take turns, four steps each; medians count.
 from __future__ import annotations
 
 import argparse
+import datetime
 import itertools
+import json
 import statistics
 import sys
 import time
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import report
 import torch
 
 import multisubnet as ms
@@ -93,7 +96,8 @@ def main() -> None:
     """Take steps in turns, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=6)
-    n_rounds = parser.parse_args().rounds
+    parser.add_argument("--write", type=Path, help="a .json file for the medians")
+    options = parser.parse_args()
     x, y = np.random.default_rng(0).normal(size=(2, N_SAMPLES, N_FEATURES)).astype("f4")
     y = (y[:, :1] > 0).astype("f4")
     arrays = [*nam_training.random_layers(N_SETS, N_FEATURES), np.zeros((N_SETS, 1), "f4")]
@@ -110,13 +114,17 @@ def main() -> None:
     for training in trainings.values():
         np.testing.assert_allclose([next(training), next(training)], expected, rtol=1e-4)
     times: dict[str, list[float]] = {name: [] for name in trainings}
-    for _, name, _ in itertools.product(range(n_rounds), trainings, range(4)):
+    for _, name, _ in itertools.product(range(options.rounds), trainings, range(4)):
         begin = time.perf_counter()
         next(trainings[name])
         times[name].append(time.perf_counter() - begin)
-    for name, seconds in times.items():
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+    for name, seconds in medians.items():
         loss = next(trainings[name])
-        print(f"{name:38}{1e3 * statistics.median(seconds):7.1f} ms, then loss {loss:.5f}")
+        print(f"{name:38}{1e3 * seconds:7.1f} ms, then loss {loss:.5f}")
+    if options.write:
+        content = report.environment() | {"date": datetime.date.today().isoformat()}
+        options.write.write_text(json.dumps(content | {"seconds": medians}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

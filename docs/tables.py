@@ -1,18 +1,20 @@
-"""Write the tables of speed from committed results: `python docs/tables.py`.
+"""Write the measurements in the pages from committed results: `python docs/tables.py`.
 
-A table stands between two comments, ``<!-- speed -->`` and ``<!-- /speed -->``.
+A table or paragraph stands between comments, such as ``<!-- speed -->`` and ``<!-- /speed -->``.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ROOT / "README.md", ROOT / "docs" / "guide" / "speed.md"
+PAGES = ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))
 PEERS = {  # by column: how results call them, those of affine and those of networks
     "torch.compile": ("torch.compile", "torch.baddbmm, compiled"),
     "JAX": ("jax.jit(jax.vmap)", "jax.jit(vmap(vmap(vmap)))", "jax.jit(vmap(value_and_grad))"),
@@ -45,7 +47,7 @@ class Row(NamedTuple):
 
 def rows() -> list[Row]:
     """Return the rows of the table, of the tasks of which there are results."""
-    timings = [t for file in sorted(RESULTS.glob("*cpu*.json")) for t in _timings(file)]
+    timings = _all_timings()
     found = []
     for label, asked in ROWS.items():
         seconds = {t["contender"]: t["median"] for t in timings if _is_asked(t, asked)}
@@ -74,12 +76,87 @@ def speed_table() -> str:
     return "\n".join(lines)
 
 
-def with_table(text: str) -> str:
-    """Return the text of a page with the table as the results say it is."""
-    table = speed_table()
+def limit() -> str:
+    """Return how near to the limit large results of `affine` come."""
+    of_size: dict[int, dict[str, float]] = {}
+    for t in _all_timings():
+        n_bytes = 4 * math.prod(t["size"][:3])
+        if n_bytes > 6e7 and _is_asked(t, _AFFINE | {"size": t["size"]}):
+            name = "limit" if t.get("is_limit") else t["contender"]
+            seconds = of_size.setdefault(n_bytes, {})
+            seconds[name] = min(t["median"], seconds.get(name, math.inf))
+    reached = [seconds["limit"] / seconds["multisubnet"] for seconds in of_size.values()]
+    return (
+        f"Large float32 results ({_span(n / 1e6 for n in of_size)} MB) reach "
+        f"{min(reached):.2f} to {max(reached):.2f} of this limit on two cores."
+    )
+
+
+def sweep() -> str:
+    """Return how networks compare with the faster of PyTorch and JAX on a grid of sizes."""
+    narrow, wide = [], {}
+    for result in _read(RESULTS / "networks-sweep.json")["results"]:
+        seconds = dict(result["seconds"])
+        ours = seconds.pop("multisubnet")
+        ratio = min(seconds.values()) / ours
+        width = max(result["size"][3])
+        if width > 128:
+            wide[width] = ratio
+        else:
+            narrow.append(ratio)
+    faster = sum(ratio > 1 for ratio in narrow)
+    return (
+        f"In a sweep over {len(narrow)} sizes of up to 128 units, `mlp` was faster than PyTorch "
+        f"and JAX in {'all' if faster == len(narrow) else faster},\nby a factor of at least "
+        f"{min(narrow):.2f}. With {_span(wide)} units, the faster of the two took "
+        f"{min(wide.values()):.2f} to {max(wide.values()):.2f} times as long as `mlp`."
+    )
+
+
+def training() -> str:
+    """Return the table of a step of training."""
+    seconds = _read(RESULTS / "training-cpu.json")["seconds"]
+    ours = min(seconds.values())
+    rows = [f"| {name} | {1e3 * s:.0f} ms | {times(s / ours)} |" for name, s in seconds.items()]
+    return "\n".join(["| one step of Adam | time | over the fastest |", "|---|--:|--:|", *rows])
+
+
+def keras() -> str:
+    """Return the table of Keras' predict, of the newest results with each backend."""
+    backends = {"jax": "JAX", "torch": "PyTorch", "tensorflow": "TensorFlow"}
+    measured: dict[str, dict[str, float]] = {}
+    for name, title in backends.items():
+        for file in sorted(RESULTS.glob(f"cpu-keras-{name}-*.json"))[-1:]:
+            measured[title] = {t["contender"]: t["median"] for t in _timings(file)}
+    lines = [
+        f"| time over that of `WeightSets.predict` | {' | '.join(measured)} |",
+        f"|---|{'--:|' * len(measured)}",
+    ]
+    for label, name in {
+        "`predict` of a layer that broadcasts": "layer that broadcasts",
+        "`predict` of `StackedAffine`": "StackedAffine",
+        "`predict` of a model per set": "Keras predict per set",
+    }.items():
+        ratios = [times(of[name] / of["multisubnet"]) for of in measured.values()]
+        lines.append(f"| {label} | {' | '.join(ratios)} |")
+    return "\n".join(lines)
+
+
+def activations() -> str:
+    """Return the table that accuracy/speed.py prints."""
+    return (ROOT / "accuracy" / "results" / "speed.md").read_text(encoding="utf-8").strip()
+
+
+WRITTEN: dict[str, Callable[[], str]] = {
+    f.__name__: f for f in (limit, sweep, training, keras, activations)
+} | {"speed": speed_table}
+
+
+def updated(text: str) -> str:
+    """Return the text of a page with measurements as the results say they are."""
     return re.sub(
-        r"(<!-- speed -->\n).*?(\n<!-- /speed -->)",
-        lambda match: match[1] + table + match[2],
+        r"(<!-- (\w+) -->\n).*?(\n<!-- /\2 -->)",
+        lambda match: match[1] + WRITTEN[match[2]]() + match[3],
         text,
         flags=re.S,
     )
@@ -87,12 +164,27 @@ def with_table(text: str) -> str:
 
 def times(ratio: float) -> str:
     """Return a ratio in two digits."""
-    return f"{ratio:.0f}x" if ratio >= 10 else f"{ratio:.1f}x"
+    return f"{ratio:,.0f}x" if ratio >= 10 else f"{ratio:.1f}x"
+
+
+def _span(numbers: Iterable[float]) -> str:
+    """Return the least and the largest number."""
+    numbers = list(numbers)
+    return f"{min(numbers):,.0f} to {max(numbers):,.0f}"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
+
+
+def _all_timings() -> list[dict[str, Any]]:
+    return [t for file in sorted(RESULTS.glob("*cpu*.json")) for t in _timings(file)]
 
 
 def _timings(file: Path) -> list[dict[str, Any]]:
     """Return the timings of a file, one of each contender."""
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    content = _read(file)
     networks = [
         row | {"contender": name, "median": seconds}
         for row in content.get("results", [])
@@ -108,4 +200,4 @@ def _is_asked(timing: dict[str, Any], asked: dict[str, Any]) -> bool:
 
 if __name__ == "__main__":
     for page in PAGES:
-        page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")
+        page.write_text(updated(page.read_text(encoding="utf-8")), encoding="utf-8")

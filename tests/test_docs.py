@@ -10,6 +10,7 @@ import doctest
 import html
 import importlib.util
 import io
+import json
 import re
 import shlex
 import subprocess
@@ -158,12 +159,30 @@ def test_figures_are_those_of_committed_results():
     spec = importlib.util.spec_from_file_location("tables", DOCS / "tables.py")
     tables = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tables)
+    written = []
     for page in tables.PAGES:
-        assert tables.with_table(text_of(page)) == text_of(page), "run docs/tables.py"
-        assert "<!-- speed -->\n| 569 samples" in text_of(page)
+        assert tables.updated(text_of(page)) == text_of(page), "run docs/tables.py"
+        written += re.findall(r"<!-- (\w+) -->\n(?:.*\n)+<!-- /\1 -->", text_of(page))
+    assert sorted(written) == sorted([*tables.WRITTEN, "speed"])  # the README has it, too
     for name in ("speed.svg", "_static/speed-dark.svg"):
         picture = html.unescape(text_of(DOCS / name))
         assert tables.speed_table() in picture, "run docs/pictures.py"
+
+
+def test_errors_are_those_of_committed_results():
+    results = json.loads(text_of(ROOT / "accuracy" / "results" / "errors.json"))["rows"]
+    worst = {
+        (row["activation"], row["derivative"], row["dtype"]): f"{abs(row['normal']['ulp']):.2f}"
+        for row in results
+    }
+    parts = text_of(DOCS / "same-bits.md").split("Errors of derivatives")
+    for is_derivative, part, columns in zip((False, True), parts, ((1, 2), (0, 2)), strict=True):
+        rows = re.findall(r"^\| `(\w+)` \| ([-\d].*) \|$", part, re.M)
+        assert len(rows) > 10
+        for name, cells in rows:
+            for dtype, column in zip(("float32", "float64"), columns, strict=True):
+                cell = cells.split(" | ")[column]
+                assert cell == worst[name, is_derivative, dtype], f"{name}, {dtype}"
 
 
 def test_the_readme_is_short():
