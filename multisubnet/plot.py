@@ -226,7 +226,8 @@ def _axes(pyplot: Any, ax: Any, count: int) -> np.ndarray:
     if ax is not None:
         axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
         if len(axes) != count:
-            raise ValueError(f"ax has {len(axes)} axes; expected {count}")
+            one = "1 axis" if len(axes) == 1 else f"{len(axes)} axes"
+            raise ValueError(f"ax has {one}; expected {count}")
         return axes
     columns = min(count, max(math.ceil(math.sqrt(count)), 1), 6)
     rows = math.ceil(count / max(columns, 1))
@@ -246,7 +247,7 @@ def _features(sets: WeightSets[Any]) -> list[int]:
     """Return the feature that each network sees."""
     if sets.layer_sizes[0] != 1:
         raise ValueError(
-            f"networks of these sets have {sets.layer_sizes[0]} inputs; expected 1 input each"
+            f"networks of these sets have {sets.layer_sizes[0]} inputs each; expected 1"
         )
     if sets.inputs is None:
         return list(range(sets.n_networks))

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 import multisubnet as ms
+from multisubnet._arrays import explanations
 
 X, W = np.ones((2, 2)), np.ones((3, 2))
+SETS = ms.WeightSets(W)
+LAYER = W[:, :, None, None], W[:, :, None]
+LAYERS = [LAYER, LAYER]
+TALL = np.ones((3, 1, 2, 4))
 MASKED = np.ma.array([1.0, 2.0], mask=[True, False])
 
 
@@ -32,6 +37,13 @@ class Sparse:
         return X
 
 
+class Model:
+    """A model of some library."""
+
+    def get_weights(self):
+        return [W]
+
+
 NULLABLE = SimpleNamespace(kind="i", __str__=lambda self: "Int64")
 
 
@@ -43,7 +55,7 @@ NULLABLE = SimpleNamespace(kind="i", __str__=lambda self: "Int64")
         ((x for x in X), r"samples is a generator.*list\(samples\)"),
         ({1, 2}, r"samples is a set.*list\(samples\)"),
         ({"a": [1.0]}.values(), r"samples is a dict_values.*list\(samples\)"),
-        ({"a": [1.0]}, r"samples is a dict.*numpy.stack\(list\(samples.values\(\)\), axis=-1\)"),
+        ({"a": [1.0]}, r"samples is a dict.*numpy.column_stack\(list\(samples.values"),
         (Sparse(), r"samples is a Sparse.*samples.toarray\(\)"),
         (Frame(np.dtype(float), np.dtype(bool)), r"'city' has dtype bool.*samples.to_numpy\(float"),
         (Frame(np.dtype(object), np.dtype(float)), r"'age' has dtype object.*samples.to_numpy"),
@@ -62,7 +74,7 @@ def test_operands_that_are_not_arrays_of_numbers(operand, message):
 @pytest.mark.parametrize(
     ("operand", "message"),
     [
-        ([[1, 2], [3]], r"samples\[0\] has 2 items, but samples\[1\] has 1 items"),
+        ([[1, 2], [3]], r"samples\[0\] has 2 items, but samples\[1\] has 1 item$"),
         ([[1, 2], 3], r"samples\[0\] has 2 items, but samples\[1\] has no items"),
         ([[[1, 2], [1]], [[1, 2], [1]]], r"samples\[0\]\[0\] has 2 .* samples\[0\]\[1\] has 1"),
     ],
@@ -112,7 +124,7 @@ def test_no_mask_is_lost(depth):
     ("function", "arguments", "message"),
     [
         (ms.affine, (X, W, W, "tanh"), r"samples, weight, bias by position.*'tanh'.*activation="),
-        (ms.affine, (X, W, W, W, 1), "got 5 positional arguments; the first .* is ndarray"),
+        (ms.affine, (X, W, W, W, 1), r"got 5 positional arguments; the first .* of shape \(3, 2\)"),
         (
             ms.mean_loss,
             (X, W, None, X, "huber"),
@@ -122,12 +134,106 @@ def test_no_mask_is_lost(depth):
         (ms.affine_stats, (X, W, None, "tanh"), "by position.*'tanh'.*statistics="),
         (ms.affine_vjp, (X, W, None, X, "tanh"), "cotangent by position.*'tanh'.*wrt="),
         (ms.to_theta, (W, W, 1), "weight, bias by position.*1; pass options.*axis="),
+        (ms.mlp, (X, LAYER, LAYER), "samples, layers by position.* a tuple; pass .*activation="),
+        (ms.mlp_mean_loss, (X, [LAYER], X, "mae"), "targets by position.*'mae'; pass .*loss="),
+        (SETS.predict, (X, 1), "WeightSets.predict takes samples by.*1; pass options.*set_axis="),
+        (SETS.mean_loss, (X, X, "mae"), "takes samples, targets by .*'mae'; pass .*loss="),
+        (SETS.best, (1, X, X, "mae"), "best takes k, samples, targets by.* got 4 .*'mae'; pass"),
+        (ms.WeightSets.concatenate, (SETS, SETS), "takes sequence by.*first .* a WeightSets$"),
     ],
     ids=lambda x: getattr(x, "__name__", ""),
 )
 def test_options_by_position(function, arguments, message):
     with pytest.raises(TypeError, match=message):
         function(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ms.affine(X, W, act="tanh"), r"'act' \(did you mean 'activation'\?\)"),
+        (lambda: ms.mlp(X, [LAYER], activations="tanh"), "mean 'activation'"),
+        (lambda: SETS.predict(X, axis=1), "expected some of samples, set_axis, out, mem"),
+        (lambda: ms.mean_loss(X, W, None, target=X), "did you mean 'targets'"),
+        (lambda: ms.mlp_mean_loss(X, [LAYER], target=X), "did you mean 'targets'"),
+        (lambda: SETS.best(1, X, X, return_indices=True), "did you mean 'return_index'"),
+        (lambda: SETS.mean_loss(X, X, per_subnetwork=True), "some of samples, .*per_feature"),
+    ],
+)
+def test_unknown_keywords(call, message):
+    with pytest.raises(TypeError, match=rf"got an unexpected keyword argument .*{message}"):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: ms.mean_loss(X, W, X),
+            "bias, targets, but targets is missing; pass None for bias",
+        ),
+        (lambda: ms.affine_select(X, W, [0, 0]), "set_index is missing; pass None for bias"),
+        (lambda: ms.mlp_select(X, [LAYER]), "takes samples, layers, set_index, but set_index is"),
+        (lambda: SETS.best(X, X), "WeightSets.best takes k, samples, targets, but targets is"),
+        (lambda: ms.mean_loss(X, SETS, X), "missing; weight is a WeightSets: use its methods"),
+        (lambda: ms.affine(X, SETS), "weight is a WeightSets; .*use its methods.*layers$"),
+        (lambda: ms.mlp(X, SETS), "layers is a WeightSets; .* pairs: use its methods"),
+        (lambda: ms.WeightSets(SETS), "weight is a WeightSets; .*use its methods"),
+        (lambda: ms.WeightSets(Model()), r"weight is a Model; .*use WeightSets.from_models\(\["),
+        (lambda: ms.mlp(X, Model()), r"layers is a Model; .*use WeightSets.from_models\(\["),
+        (lambda: SETS.predict(Model()), "samples is a Model; "),
+        (lambda: ms.mlp(X, W), "layers is an ndarray; expected a sequence"),
+        (lambda: ms.WeightSets.concatenate([W]), r"sequence\[0\] is an ndarray, not WeightSets"),
+    ],
+)
+def test_arguments_that_are_missing_or_are_sets_or_models(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+def test_articles():
+    class MLP(Model):
+        pass
+
+    for thing, text in ((W, "an ndarray"), (1, "an int"), ("", "a str"), (MLP(), "an MLP")):
+        assert explanations.a(thing) == text
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: SETS.best(X, X, 1), r"from 1 to 3, not an array of shape \(2, 2\)$"),
+        (lambda: ms.affine(X, W, set_axis=X), r"0 or 1, not an array of shape \(2, 2\)$"),
+        (lambda: SETS.predict_stats(X, quantiles=-X), r"0 to 1, not an array of shape \(2, 2\)"),
+        (lambda: SETS[X], r"dimension, not an array of shape \(2, 2\)$"),
+        (lambda: SETS["b"], r"not 'b': pass set_names.index\('b'\)$"),
+        (lambda: SETS.predict(X, memory_limit=[1] * 99), "not a list$"),
+    ],
+)
+def test_values_are_shown_in_short(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ms.WeightSets(*LAYERS), "weight.* has shape .*; .*to mlp or WeightSets.from_lay"),
+        (lambda: ms.WeightSets(LAYER[0]), r"expected \(N, F\); WeightSets.from_layers takes"),
+        (lambda: ms.WeightSets(LAYERS), r"weight\[0\]\[1\] has .*; .*to mlp or WeightSets.from_l"),
+        (lambda: SETS.predict([X, X[:, :1]]), r"features, pass numpy.column_stack\(samples\)"),
+        (lambda: ms.mlp(X, [LAYER[0], *LAYER]), r"each layer is a pair \(weight, bias\)"),
+        (
+            lambda: ms.mlp(X, [(TALL.swapaxes(2, 3), TALL[:, :, 0])]),
+            r"layers\[0\]\[1\] has .*is it trans",
+        ),
+        (lambda: ms.mlp(X, [TALL, TALL]), "as layers.0. has 4 outputs; .*is it transposed"),
+        (lambda: ms.mlp(X, [LAYER, TALL]), "as layers.0. has 1 output$"),
+    ],
+)
+def test_layers_in_other_forms(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_joined_sets_have_the_names_that_some_have():
         ({"feature_names": ["a", 1, "c"]}, TypeError, "feature_names contains 1; expected strings"),
         ({"feature_names": ["a", "b"]}, ValueError, "feature_names has 2 names; expected 3"),
         ({"feature_names": ["a", "b", "a"]}, ValueError, "feature_names contains 'a' twice"),
-        ({"set_names": ["a"]}, ValueError, "set_names has 1 names; expected 2"),
+        ({"set_names": ["a"]}, ValueError, "set_names has 1 name; expected 2"),
     ],
 )
 def test_names_that_are_refused(names, error, message):

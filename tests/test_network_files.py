@@ -192,7 +192,7 @@ def test_theta_has_the_defaults_of_from_layers():
             r"layer_sizes\[1\] must be a",
         ),
         ((np.ones(7),), {"layer_sizes": (1, 2, 1), "use_bias": [True]}, ValueError, "use_bias has"),
-        ((np.ones(14), 3), {"layer_sizes": (1, 2, 1)}, ValueError, "2 networks of 1 inputs, which"),
+        ((np.ones(14), 3), {"layer_sizes": (1, 2, 1)}, ValueError, "2 networks of 1 input, which"),
         ((np.ones(4), 2), {"inputs": [[1]]}, TypeError, "unexpected keyword argument 'inputs'"),
     ],
 )

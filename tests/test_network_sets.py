@@ -224,7 +224,7 @@ def test_samples_with_other_features(method, n_inputs):
         (lambda: SETS.bias, AttributeError, r"networks with the layer sizes \(1, 5, 2\)"),
         (lambda: SETS.to_pairs(), TypeError, "to_pairs exists only for sets"),
         (lambda: ms.WeightSets.from_layers([]), ValueError, "layers is empty"),
-        (lambda: ms.WeightSets.from_layers(np.ones((1, 1))), TypeError, "layers is a ndarray"),
+        (lambda: ms.WeightSets.from_layers(np.ones((1, 1))), TypeError, "layers is an ndarray"),
         (
             lambda: ms.WeightSets.from_layers([LAYERS[0], (np.ones((4, 3, 4, 1)),)]),
             ValueError,
@@ -233,7 +233,7 @@ def test_samples_with_other_features(method, n_inputs):
         (
             lambda: ms.WeightSets.from_layers([np.ones((1, 2, 3, 4))]),
             ValueError,
-            r"inputs is missing: layers\[0\]\[0\] has S = 2 networks of 3 inputs",
+            r"2 networks of 3 inputs cannot see 6 features; expected 1 network of 6 inputs",
         ),
         (
             lambda: ms.WeightSets.from_layers([np.ones((1, 1, 1, 1))], inputs=[[-1]]),

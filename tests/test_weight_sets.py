@@ -229,7 +229,7 @@ def test_concatenate(library):
     ("sequence", "error", "message"),
     [
         ([], ValueError, "sequence is empty"),
-        ([ms.WeightSets(WEIGHT), WEIGHT], TypeError, r"sequence\[1\] is a ndarray"),
+        ([ms.WeightSets(WEIGHT), WEIGHT], TypeError, r"sequence\[1\] is an ndarray"),
         ([ms.WeightSets(WEIGHT), ms.WeightSets([[1.0]])], ValueError, "features are 1 and 2"),
         ([ms.WeightSets(WEIGHT), ms.WeightSets(WEIGHT, BIAS)], ValueError, "biases are"),
         (

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
-
-_FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 
 class Vocabulary(NamedTuple):
@@ -57,34 +53,15 @@ def unknown_keyword(function: str, given: Iterable[str], names: Iterable[str]) -
     names = list(names)
     for name in given:
         if name not in names:
-            return TypeError(
-                f"{function}() got an unexpected keyword argument {name!r}{_hint(name, names)}"
-            )
+            hint = _hint(name, names) or f"; expected some of {', '.join(names)}"
+            return TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
     return None
-
-
-def suggesting_keywords(function: str) -> Callable[[_FunctionT], _FunctionT]:
-    """Return a decorator: errors for unknown keywords name the public `function`, and suggest."""
-
-    def decorated(inner: _FunctionT) -> _FunctionT:
-        @functools.wraps(inner)
-        def called(*args: Any, **given: Any) -> Any:
-            try:
-                return inner(*args, **given)
-            except TypeError as error:
-                wrong = unknown_keyword(function, given, inspect.signature(inner).parameters)
-                if wrong is None:
-                    raise
-                raise wrong from error.__cause__
-
-        return cast(_FunctionT, called)
-
-    return decorated
 
 
 def _hint(name: object, names: Iterable[str]) -> str:
     import difflib
 
-    lower = {other.lower(): other for other in names}
-    near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.7)
+    lower, given = {other.lower(): other for other in names}, str(name).lower()
+    longer = [other for other in lower if other.startswith(given) and len(given) > 2]
+    near = difflib.get_close_matches(given, lower, n=1, cutoff=0.7) or longer
     return f" (did you mean {lower[near[0]]!r}?)" if near else ""

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from multisubnet._arrays.explanations import shown
+
 _UNITS = {"": 1, "B": 1}
 for _power, _letter in enumerate("KMGTP", 1):
     _UNITS |= {f"{_letter}B": 1000**_power, f"{_letter}IB": 1024**_power, _letter: 1024**_power}
@@ -43,12 +45,13 @@ def parse(name: str, amount: Any) -> int:
             n_bytes = min(operator.index(amount), sys.maxsize)
         except TypeError:
             raise TypeError(
-                f"{name} must be a whole number of bytes or a text like '2 GiB', not {amount!r}"
+                f"{name} must be a whole number of bytes or a text like '2 GiB', "
+                f"not {shown(amount)}"
             ) from None
     if n_bytes <= 0:
         raise ValueError(
             f"{name} must be a positive number of bytes, or a text like '2 GiB' or '500 MB', "
-            f"not {amount!r}"
+            f"not {shown(amount)}"
         )
     return n_bytes
 

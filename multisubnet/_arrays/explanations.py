@@ -1,4 +1,4 @@
-"""Error messages for operands that are not arrays of numbers, with advice on what to pass."""
+"""Words of error messages, and the messages for operands that are not arrays of numbers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,39 @@ _EXPECTED = "expected bool, an integer, float or complex dtype"
 _SHOWN = 40  # characters of an element
 
 
+def a(thing: Any) -> str:
+    """Return the class of an object with an article: a list, an ndarray."""
+    name = type(thing).__name__
+    is_spelled = name[:2].isupper() and name[0] in "FLMNRSX"  # an MLP
+    sounds_like_vowel = is_spelled or name[0] in "aeioAEIO" or name.startswith("nd")
+    return f"an {name}" if sounds_like_vowel else f"a {name}"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number of things: 1 input, 2 inputs."""
+    return f"{number} {noun}" + "s" * (number != 1)
+
+
+def shown(value: Any) -> str:
+    """Return a value as a short text."""
+    if getattr(value, "ndim", 0):
+        return f"an array of shape {tuple(value.shape)}"
+    text = repr(value)
+    return text if len(text) <= _SHOWN and "\n" not in text else a(value)
+
+
+def advice_for_models(operand: Any) -> str | None:
+    """Return what to do with weight sets, or with a model, instead of passing them as an array."""
+    if hasattr(operand, "predict_chunks"):
+        return (
+            "use its methods, such as predict(samples) and mean_loss(samples, targets), or pass "
+            "its arrays: weight and bias, or layers"
+        )
+    if any(hasattr(operand, name) for name in ("get_weights", "named_parameters", "get_params")):
+        return "use WeightSets.from_models([model]) and its methods"
+    return None
+
+
 def not_numbers(name: str, operand: Any, dtype: np.dtype) -> TypeError:
     """Return the error for an operand that NumPy converts to a dtype that is not numeric.
 
@@ -21,8 +54,7 @@ def not_numbers(name: str, operand: Any, dtype: np.dtype) -> TypeError:
         return TypeError(f"{name} is None; expected an array_like of numbers")
     advice = _of_classes(name, operand)
     if advice is not None:
-        kind = type(operand).__name__
-        return TypeError(f"{name} is a {kind}; expected an array_like of numbers: {advice}")
+        return TypeError(f"{name} is {a(operand)}; expected an array_like of numbers: {advice}")
     return TypeError(f"{name} has dtype {dtype}; {_EXPECTED}{_of_contents(name, operand, dtype)}")
 
 
@@ -37,7 +69,10 @@ def _of_classes(name: str, operand: Any) -> str | None:
     if isinstance(operand, str | bytes):
         return "pass options by name, such as activation='tanh'"
     if isinstance(operand, Mapping):
-        return f"pass numpy.stack(list({name}.values()), axis=-1)"
+        return f"pass numpy.column_stack(list({name}.values()))"
+    of_models = advice_for_models(operand)
+    if of_models is not None:
+        return of_models
     for method in ("toarray", "to_dense", "todense"):  # SciPy, PyTorch, sparse
         if hasattr(operand, method):
             return f"pass a dense array, {name}.{method}()"
@@ -65,9 +100,9 @@ def _of_contents(name: str, operand: Any, dtype: np.dtype) -> str:
         element = array[index]
         if not isinstance(element, numbers.Number):
             place = f"{name}[{', '.join(map(str, index))}]" if index else name
-            shown = repr(element)
-            shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
-            return f". {place} is {shown}, a {type(element).__name__}"
+            text = repr(element)
+            text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+            return f". {place} is {text}, {a(element)}"
     first = type(next(iter(array.flat), None)).__name__
     return f". It contains numbers as objects ({first}): pass numpy.asarray({name}, float)"
 
@@ -76,13 +111,26 @@ def _uneven(name: str, operand: Any) -> str | None:
     """Describe nested sequences whose rows differ in length."""
     if not isinstance(operand, list | tuple) or not operand:
         return None
-    lengths = [len(item) if hasattr(item, "__len__") else None for item in operand]
-    for i, length in enumerate(lengths):
-        if length != lengths[0]:
-            first, other = ("no items" if n is None else f"{n} items" for n in (lengths[0], length))
-            return f"{name}[0] has {first}, but {name}[{i}] has {other}"
+    if all(getattr(item, "ndim", 0) for item in operand):
+        sizes = [f"shape {tuple(item.shape)}" for item in operand]
+    else:
+        lengths = [len(item) if hasattr(item, "__len__") else None for item in operand]
+        sizes = ["no items" if n is None else count(n, "item") for n in lengths]
+    for i, size in enumerate(sizes):
+        if size != sizes[0]:
+            return f"{name}[0] has {sizes[0]}, but {name}[{i}] has {size}{_of_parts(name, operand)}"
     for i, item in enumerate(operand):
         found = _uneven(f"{name}[{i}]", item)
         if found is not None:
             return found
     return None
+
+
+def _of_parts(name: str, operand: list[Any] | tuple[Any, ...]) -> str:
+    """Return advice for a sequence of arrays that may be layers, or parts of the features."""
+    n_axes = [getattr(item, "ndim", 0) for item in operand]
+    if name.startswith("weight") and max(n_axes) > 2:
+        return "; pass the layers of networks to mlp or WeightSets.from_layers"
+    if name == "samples" and set(n_axes) == {2} and len({len(item) for item in operand}) == 1:
+        return f"; to join features, pass numpy.column_stack({name})"
+    return ""

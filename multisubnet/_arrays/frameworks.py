@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
@@ -45,43 +44,16 @@ def adapted_or_converted(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _wrapped(function: Callable[P, R], converts: bool) -> Callable[P, R]:
-    name, most = function.__name__, inspect.unwrap(function).__code__.co_argcount
+    name = function.__name__
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        if len(args) > most:
-            raise too_many(function, args)
         adapter = _of_types(*[type(argument) for argument in (*args, *kwargs.values())])
         if adapter is None or (converts and not hasattr(_load(adapter), name)):
             return function(*args, **kwargs)
         return function_of(adapter, name)(*args, **kwargs)
 
     return wrapper
-
-
-def too_many(function: Callable[..., Any], args: tuple[Any, ...]) -> TypeError:
-    """Return the error for a call with too many positional arguments."""
-    code = inspect.unwrap(function).__code__
-    by_position = code.co_varnames[: code.co_argcount]
-    by_name = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
-    found = args[len(by_position)]
-    shown = repr(found) if isinstance(found, str | int | float | None) else type(found).__name__
-    return TypeError(
-        f"{function.__name__} takes {', '.join(by_position)} by position, but got {len(args)} "
-        f"positional arguments; the first extra one is {shown}; pass options by name: "
-        f"{', '.join(f'{name}=' for name in by_name)}"
-    )
-
-
-def hide_misplaced(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function whose parameter `_misplaced` only collects arguments for `too_many`.
-
-    Hides the parameter from signatures. A wrapper would add ten times as much time to small calls.
-    """
-    signature = inspect.signature(function)
-    shown = [p for p in signature.parameters.values() if p.name != "_misplaced"]
-    function.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
-    return function
 
 
 def known_to_compilers(function: Callable[P, R]) -> Callable[P, R]:

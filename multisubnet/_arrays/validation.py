@@ -142,7 +142,9 @@ def axis(name: str, value: Any) -> SetAxis:
     index = int(value) if isinstance(value, bool) else as_int(value)
     if index is not None and index in (0, 1):
         return 1 if index else 0
-    raise ValueError(f"{name} must be 0 or 1, not {value!r}")
+    from multisubnet._arrays import explanations
+
+    raise ValueError(f"{name} must be 0 or 1, not {explanations.shown(value)}")
 
 
 def unaliased(out: Any, array: Any) -> Any:
@@ -174,7 +176,8 @@ def read_parameters(weight: Any, bias: Any) -> tuple[ModuleType, Any, Any, tuple
         bias = None if bias is None else validation.as_numpy("bias", bias)
     validation.check_dtype("weight", weight)
     if weight.ndim != 2:
-        raise ValueError(f"weight has shape {weight.shape}; expected (N, F)")
+        advice = "; WeightSets.from_layers takes layers of networks" * (weight.ndim == 4)
+        raise ValueError(f"weight has shape {weight.shape}; expected (N, F){advice}")
     n_sets, n_features = weight.shape
     if bias is not None:
         validation.check_dtype("bias", bias)

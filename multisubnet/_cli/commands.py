@@ -14,6 +14,7 @@ import numpy as np
 
 from multisubnet._arithmetic.output_loss import CATEGORICAL
 from multisubnet._arrays import amounts
+from multisubnet._arrays.explanations import count
 from multisubnet._backends.choice import choice, use_backend
 from multisubnet._cli import resumable_file
 from multisubnet._cli.compiling import announced_at_terminal
@@ -112,7 +113,8 @@ def loss(options: argparse.Namespace) -> None:
         samples, sets = _inputs(options, stack)
         if options.best is not None and options.best > len(sets):
             raise ValueError(
-                f"--best is {options.best}, but {options.weights} has only {len(sets)} sets"
+                f"--best is {options.best}, but {options.weights} has only "
+                f"{count(len(sets), 'set')}"
             )
         targets = stack.enter_context(
             array_files.opened(options.targets, "targets", options.header)

@@ -15,6 +15,7 @@ from typing import IO
 import numpy as np
 
 from multisubnet._arrays import amounts
+from multisubnet._arrays.explanations import count
 from multisubnet._files import atomic, inputs
 
 _GROWTH = 6  # reading a file takes at most this many times its size
@@ -70,7 +71,9 @@ def read(
                     rest, delimiter=",", quotechar='"', comments=None, ndmin=2, dtype=np.float64
                 )
             if len(table) and table.shape[1] != len(first):
-                raise ValueError(f"{_count(table.shape[1])}; expected {len(first)}, as before")
+                raise ValueError(
+                    f"{count(table.shape[1], 'cell')}; expected {len(first)}, as before"
+                )
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(
                 f"{path}:{lines.number + 1}: not a table of comma-separated numbers: {error}"
@@ -123,10 +126,6 @@ def _count_up(row: list[str]) -> bool:
     if len(row) < 3:
         return steps == {1} or numbers == [0]
     return len(steps) == 1 and min(steps) > 0
-
-
-def _count(n_cells: int) -> str:
-    return f"{n_cells} cell" + "s" * (n_cells != 1)
 
 
 def write(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from multisubnet._arrays import frameworks, validation
+from multisubnet._functions import calls
 from multisubnet._functions.affine_operands import as_arrays, make_call
 from multisubnet._functions.evaluation import run
 
@@ -39,7 +40,7 @@ def affine(
     set_axis: SetAxis = ...,
     out: ArrayT | None = ...,
 ) -> ArrayT: ...
-@frameworks.hide_misplaced
+@calls.hide_misplaced
 def affine(
     samples: Any,
     weight: Any,
@@ -48,6 +49,7 @@ def affine(
     activation: ActivationLike | None = None,
     set_axis: SetAxis = 0,
     out: Any = None,
+    **_unknown: Never,
 ) -> Any:
     """Evaluate N sets of weights on the same samples.
 
@@ -140,8 +142,9 @@ def affine(
     >>> ms.affine(samples, weight, bias, set_axis=1).shape
     (2, 2, 2)
     """
-    if _misplaced:
-        raise frameworks.too_many(affine, (samples, weight, bias, *_misplaced))
+    if _misplaced or _unknown:
+        given = samples, weight, bias, *_misplaced
+        raise calls.wrong_call("affine", affine, given, _unknown) or TypeError
     xp: ModuleType = np
     if not (
         type(samples) is type(weight) is type(weight if bias is None else bias) is ndarray

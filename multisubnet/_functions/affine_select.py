@@ -12,6 +12,7 @@ from multisubnet._arrays.frameworks import adapted
 from multisubnet._backends.affine_call import AffineCall
 from multisubnet._functions import evaluation
 from multisubnet._functions.affine_operands import REQUIRED, as_numpy_arrays, make_call
+from multisubnet._functions.calls import explained
 
 if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
@@ -40,6 +41,7 @@ def affine_select(
     out: ArrayT | None = ...,
     check: bool | None = ...,
 ) -> ArrayT: ...
+@explained("affine_select")
 @adapted
 def affine_select(
     samples: Any,

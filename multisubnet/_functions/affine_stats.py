@@ -12,6 +12,7 @@ from multisubnet._arithmetic.names import validate
 from multisubnet._arithmetic.summands import Summands
 from multisubnet._arrays import namespaces
 from multisubnet._arrays.frameworks import adapted
+from multisubnet._functions.calls import explained
 from multisubnet._functions.problem import SumProblem
 from multisubnet._functions.summation import Summing, normalized
 
@@ -42,6 +43,7 @@ def affine_stats(
     set_weight: Array | HostArrayLike | None = ...,
     statistics: Sequence[Statistic] = ...,
 ) -> tuple[ArrayT, ...]: ...
+@explained("affine_stats")
 @adapted
 @keep_subnormals
 def affine_stats(

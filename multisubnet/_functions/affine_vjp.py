@@ -9,6 +9,7 @@ from multisubnet._arithmetic import names
 from multisubnet._arithmetic.float_mode import keep_subnormals
 from multisubnet._arrays import namespaces
 from multisubnet._arrays.frameworks import adapted
+from multisubnet._functions.calls import explained
 from multisubnet._functions.problem import SumProblem, swapped
 from multisubnet._functions.summation import Summing
 
@@ -39,6 +40,7 @@ def affine_vjp(
     activation: ActivationLike | None = ...,
     wrt: Sequence[Operand] = ...,
 ) -> tuple[ArrayT | None, ArrayT | None, ArrayT | None]: ...
+@explained("affine_vjp")
 @adapted
 @keep_subnormals
 def affine_vjp(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from multisubnet._arithmetic.float_mode import keep_subnormals
 from multisubnet._arrays.frameworks import adapted
+from multisubnet._functions.calls import explained
 from multisubnet._functions.loss_problem import LossProblem, with_gradients
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def mean_loss(
     per_feature: bool = ...,
     dtype: Any = ...,
 ) -> ArrayT: ...
+@explained("mean_loss")
 @adapted
 @keep_subnormals
 def mean_loss(
@@ -178,6 +180,7 @@ def mean_loss_and_grad(
     per_feature: bool = ...,
     dtype: Any = ...,
 ) -> tuple[ArrayT, ArrayT, ArrayT | None]: ...
+@explained("mean_loss_and_grad")
 @adapted
 @keep_subnormals
 def mean_loss_and_grad(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Never, overload
 
 import numpy as np
 
 from multisubnet._arithmetic import float_mode
 from multisubnet._arrays import dtypes, namespaces, validation
 from multisubnet._backends.mlp_call import MlpCall
-from multisubnet._functions import affine_select, affine_stats, evaluation, problem
+from multisubnet._functions import affine_select, affine_stats, calls, evaluation, problem
 from multisubnet._functions.mlp_operands import adapter_function, name_operands, read
 
 if TYPE_CHECKING:
@@ -56,10 +56,11 @@ def mlp(
     set_axis: SetAxis = ...,
     out: ArrayT | None = ...,
 ) -> ArrayT: ...
+@calls.hide_misplaced
 def mlp(
     samples: Any,
     layers: Sequence[Any],
-    *,
+    *_misplaced: Never,
     activation: ActivationLike | Sequence[ActivationLike | None] | None = "relu",
     output_activation: ActivationLike | None = None,
     inputs: Any = None,
@@ -67,6 +68,7 @@ def mlp(
     intercept: Any = None,
     set_axis: SetAxis = 0,
     out: Any = None,
+    **_unknown: Never,
 ) -> Any:
     """Evaluate N sets of S small networks with hidden layers on the same samples.
 
@@ -169,6 +171,8 @@ def mlp(
     array([[10.5, 13.5],
            [30. , 39. ]])
     """
+    if _misplaced or _unknown:
+        raise calls.wrong_call("mlp", mlp, (samples, layers, *_misplaced), _unknown) or TypeError
     named = name_operands(samples, layers, intercept)
     adapted = adapter_function("mlp", named, (inputs, out))
     if adapted is not None:
@@ -217,6 +221,7 @@ def mlp_select(
     out: ArrayT | None = ...,
     check: bool | None = ...,
 ) -> ArrayT: ...
+@calls.explained("mlp_select")
 @float_mode.keep_subnormals
 def mlp_select(
     samples: Any,
@@ -321,6 +326,7 @@ def mlp_stats(
     set_weight: Array | HostArrayLike | None = ...,
     statistics: Sequence[Statistic] = ...,
 ) -> tuple[ArrayT, ...]: ...
+@calls.explained("mlp_stats")
 @float_mode.keep_subnormals
 def mlp_stats(
     samples: Any,

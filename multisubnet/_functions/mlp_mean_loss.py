@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from multisubnet._arithmetic.float_mode import keep_subnormals
+from multisubnet._functions.calls import explained
 from multisubnet._functions.loss_problem import LossName
 from multisubnet._functions.mlp_loss_problem import NetworkLoss
 from multisubnet._functions.mlp_operands import adapter_function, name_operands
@@ -62,6 +63,7 @@ def mlp_mean_loss(
     per_subnetwork: bool = ...,
     dtype: Any = ...,
 ) -> ArrayT: ...
+@explained("mlp_mean_loss")
 @keep_subnormals
 def mlp_mean_loss(
     samples: Any,
@@ -211,6 +213,7 @@ def mlp_mean_loss_and_grad(
     per_subnetwork: bool = ...,
     dtype: Any = ...,
 ) -> MlpLossAndGrad: ...
+@explained("mlp_mean_loss_and_grad")
 @keep_subnormals
 def mlp_mean_loss_and_grad(
     samples: Any,

@@ -11,9 +11,11 @@ import numpy as np
 
 from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arrays import dtypes, frameworks, namespaces, validation
+from multisubnet._arrays.explanations import a, advice_for_models, count
 from multisubnet._backends.mlp_call import MlpCall, MlpForm
 from multisubnet._functions.affine_operands import as_numpy_arrays
 
+_TRANSPOSED = "; a weight has the axes (N, S, inputs, outputs): is it transposed?"
 _ARRAYS_OF_NUMPY = {np.ndarray}
 _ARRAYS_OF_NUMPY_OR_NONE = {np.ndarray, type(None)}
 
@@ -117,8 +119,10 @@ def read_parameters(
 def name_operands(samples: Any, layers: Any, intercept: Any) -> dict[str, Any]:
     """Return the operands by name; those of layer l are layers[l][0] and layers[l][1]."""
     if not isinstance(layers, list | tuple):
+        advice = advice_for_models(layers) or ""
         raise TypeError(
-            f"layers is a {type(layers).__name__}; expected a sequence of (weight, bias) pairs"
+            f"layers is {a(layers)}; expected a sequence of (weight, bias) pairs"
+            f"{': ' * bool(advice)}{advice}"
         )
     if not layers:
         raise ValueError("layers is empty; expected at least one (weight, bias) pair")
@@ -128,8 +132,8 @@ def name_operands(samples: Any, layers: Any, intercept: Any) -> dict[str, Any]:
         pair = layer if isinstance(layer, list | tuple) else (layer,)
         if not 1 <= len(pair) <= 2:
             raise ValueError(
-                f"layers[{number}] has {len(pair)} items; expected (weight, bias), or a weight "
-                f"that is an array"
+                f"layers[{number}] has {count(len(pair), 'item')}; expected (weight, bias), or a "
+                f"weight that is an array"
             )
         weight, bias = names[number]
         named[weight] = pair[0]
@@ -206,9 +210,10 @@ def _validate(
         (n_inputs == 1 and n_subnets == n_features) or (n_subnets == 1 and n_inputs == n_features)
     ):
         raise ValueError(
-            f"inputs is missing: layers[0][0] has S = {n_subnets} networks of {n_inputs} inputs, "
-            f"and samples have F = {n_features}; expected S = F networks of one input, one network "
-            f"of F inputs, or inputs of shape ({n_subnets}, {n_inputs})"
+            f"{count(n_subnets, 'network')} of {count(n_inputs, 'input')} cannot see "
+            f"{count(n_features, 'feature')}; expected 1 network of {count(n_features, 'input')}, "
+            f"{count(n_features, 'network')} of 1 input, or inputs of shape "
+            f"({n_subnets}, {n_inputs}): the features that each network sees"
         )
     return MlpForm(activations, biased, additive, dtype, sizes, n_sets, samples[-2], n_subnets)
 
@@ -257,8 +262,9 @@ class _Shapes:
                 or bias[1:] != (self.n_subnets, self.n_outputs)
             ):
                 raise ValueError(
-                    f"layers[{number}][1] has shape {bias}; expected (N, S, {self.n_outputs}) "
-                    f"with {self._known()}, as layers[{number}][0] has {self.n_outputs} outputs"
+                    f"layers[{number}][1] has shape {bias}; expected (N, S, {shape[3]}) with "
+                    f"{self._known()}, as layers[{number}][0] has {count(shape[3], 'output')}"
+                    f"{_TRANSPOSED * (bias[2:] == shape[2:3] != shape[3:])}"
                 )
             self._take_sets(bias[0])
 
@@ -267,7 +273,7 @@ class _Shapes:
         if len(shape) != 2 or not self._has_sets(shape[0]) or shape[1] != self.n_outputs:
             raise ValueError(
                 f"intercept has shape {shape}; expected (N, {self.n_outputs}) with "
-                f"{self._known()}, as the last layer has {self.n_outputs} outputs"
+                f"{self._known()}, as the last layer has {count(self.n_outputs or 0, 'output')}"
             )
         self._take_sets(shape[0])
 
@@ -285,7 +291,11 @@ class _Shapes:
         if known:
             said += f" with {known}"
         if self.n_outputs is not None:
-            said += f", as layers[{number - 1}] has {self.n_outputs} outputs"
+            said += f", as layers[{number - 1}] has {count(self.n_outputs, 'output')}"
+        if len(shape) == 3:
+            said += "; each layer is a pair (weight, bias), or a weight alone"
+        elif len(shape) == 4 and shape[2] != self.n_outputs == shape[3]:
+            said += _TRANSPOSED
         if len(shape) == 4 and not shape[2] * shape[3]:
             said += "; no layer can be without inputs or outputs"
         return said
@@ -302,7 +312,7 @@ def _wiring(inputs: Any, of_weight: tuple[int, ...], n_features: int) -> np.ndar
     if found.shape != (n_subnets, n_inputs):
         raise ValueError(
             f"inputs has shape {found.shape}; expected (S, {n_inputs}) with S = {n_subnets}, as "
-            f"layers[0] has {n_inputs} inputs"
+            f"layers[0] has {count(n_inputs, 'input')}"
         )
     if found.dtype.kind not in "iu":
         raise TypeError(f"inputs has dtype {found.dtype}; expected an integer dtype")
@@ -336,7 +346,7 @@ def activation_per_layer(hidden: Any, last: Any, n_layers: int) -> tuple[Any, ..
         hidden = (hidden,) * (n_layers - 1)
     if len(hidden) != n_layers - 1:
         raise ValueError(
-            f"activation has {len(hidden)} entries; expected one function for all hidden layers, "
-            f"or {n_layers - 1} of them, one per layer"
+            f"activation has {count(len(hidden), 'value')}; expected one function for all hidden "
+            f"layers, or {n_layers - 1} of them, one per layer"
         )
     return *hidden, last

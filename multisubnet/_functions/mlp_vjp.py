@@ -13,6 +13,7 @@ from multisubnet._arithmetic.output_loss import OutputLoss
 from multisubnet._arrays import namespaces
 from multisubnet._backends.mlp_sums import MlpSums
 from multisubnet._functions import problem as problems
+from multisubnet._functions.calls import explained
 from multisubnet._functions.mlp_loss_problem import NetworkProblem, returned
 from multisubnet._functions.mlp_operands import adapter_function, name_operands
 from multisubnet._functions.mlp_summation import NetworkSums, Outputs
@@ -63,6 +64,7 @@ def mlp_vjp(
     intercept: Array | HostArrayLike | None = ...,
     wrt: Sequence[MlpOperand] = ...,
 ) -> MlpVjp: ...
+@explained("mlp_vjp")
 @keep_subnormals
 def mlp_vjp(
     samples: Any,

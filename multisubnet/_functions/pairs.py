@@ -9,6 +9,7 @@ from multisubnet._arrays import dtypes, namespaces
 from multisubnet._arrays.frameworks import adapted_or_converted
 from multisubnet._arrays.joining import as_array, joined
 from multisubnet._arrays.validation import read_parameters
+from multisubnet._functions.calls import explained
 
 if TYPE_CHECKING:
     from multisubnet._arrays.types import ArrayT, HostArray, HostArrayLike
@@ -22,6 +23,7 @@ def from_pairs(
 def from_pairs(
     pairs: ArrayT | HostArrayLike,
 ) -> tuple[ArrayT, ArrayT]: ...
+@explained("from_pairs")
 @adapted_or_converted
 @keep_subnormals
 def from_pairs(pairs: Any) -> tuple[Any, Any]:
@@ -91,6 +93,7 @@ def to_pairs(
     weight: ArrayT | HostArrayLike,
     bias: ArrayT | HostArrayLike,
 ) -> ArrayT: ...
+@explained("to_pairs")
 @adapted_or_converted
 @keep_subnormals
 def to_pairs(weight: Any, bias: Any) -> Any:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from multisubnet._arithmetic.float_mode import keep_subnormals
-from multisubnet._arrays import dtypes, joining, namespaces, validation
+from multisubnet._arrays import dtypes, explanations, joining, namespaces, validation
 from multisubnet._arrays.frameworks import adapted_or_converted
+from multisubnet._functions.calls import explained
 
 if TYPE_CHECKING:
     from multisubnet._arrays.types import Array, ArrayT, HostArray, HostArrayLike, SetAxis
@@ -34,6 +35,7 @@ def from_theta(
     use_bias: bool = ...,
     axis: SetAxis = ...,
 ) -> tuple[ArrayT, ArrayT | None]: ...
+@explained("from_theta")
 @adapted_or_converted
 @keep_subnormals
 def from_theta(
@@ -121,6 +123,7 @@ def to_theta(
     *,
     axis: SetAxis = ...,
 ) -> ArrayT: ...
+@explained("to_theta")
 @adapted_or_converted
 @keep_subnormals
 def to_theta(weight: Any, bias: Any = None, *, axis: SetAxis = 0) -> Any:
@@ -197,15 +200,16 @@ def to_layers(
     sizes = [_count(f"layer_sizes[{i}]", size, least=1) for i, size in enumerate(given)]
     if len(sizes) < 2:
         raise ValueError(
-            f"layer_sizes is {layer_sizes!r}; expected the number of inputs, and of outputs "
-            f"of each layer, as in (1, 16, 1)"
+            f"layer_sizes is {explanations.shown(layer_sizes)}; expected the number of inputs, and "
+            f"of outputs of each layer, as in (1, 16, 1)"
         )
     axis = validation.axis("axis", axis)
     theta, sets = _rows(theta, axis)
     n_layers = len(sizes) - 1
     biased = list(use_bias) if isinstance(use_bias, list | tuple) else [use_bias] * n_layers
     if len(biased) != n_layers:
-        raise ValueError(f"use_bias has {len(biased)} entries; expected one, or {n_layers}")
+        of_layers = explanations.count(len(biased), "value")
+        raise ValueError(f"use_bias has {of_layers}; expected one, or {n_layers}")
     shapes = []
     for pair, has_bias in zip(itertools.pairwise(sizes), biased, strict=True):
         shapes += [pair, pair[1:] if has_bias else None]
@@ -258,5 +262,5 @@ def _count(name: str, given: Any, least: int = 0) -> int:
         count = -1
     if count < least:
         expected = "positive" if least else "non-negative"
-        raise ValueError(f"{name} must be a {expected} integer, not {given!r}")
+        raise ValueError(f"{name} must be a {expected} integer, not {explanations.shown(given)}")
     return count

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Generic, Self, overload
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
-from multisubnet._arithmetic.names import suggesting_keywords
 from multisubnet._arrays import amounts, dtypes, joining, namespaces, validation
+from multisubnet._arrays.explanations import a, count, shown
 from multisubnet._arrays.types import ArrayT
 from multisubnet._backends import choice
+from multisubnet._functions.calls import explained
 from multisubnet._sets import prediction
 from multisubnet._sets.names import Names
 from multisubnet._sets.parameters import Parameters, resolve
@@ -52,7 +53,7 @@ class Container(Generic[ArrayT]):
         feature_names: Iterable[str] | None = ...,
         set_names: Iterable[str] | None = ...,
     ) -> None: ...
-    @suggesting_keywords("WeightSets")
+    @explained("WeightSets")
     def __init__(
         self,
         weight: Any,
@@ -282,15 +283,16 @@ class Container(Generic[ArrayT]):
         elif hasattr(index, "__index__") and np.ndim(index) == 0 and not isinstance(index, bool):
             number = operator.index(index)
             if not -len(self) <= number < len(self):
-                raise IndexError(f"set {number} is out of bounds for {len(self)} sets")
+                raise IndexError(f"set {number} is out of bounds for {count(len(self), 'set')}")
             numbers = chosen = slice(number % len(self), number % len(self) + 1)
         else:
             # NumPy checks bounds; CuPy would wrap an out-of-range index around.
             index = namespaces.on_host(index)
             if isinstance(index, tuple) or np.ndim(index) != 1:
+                of_name = f": pass set_names.index({index!r})" if isinstance(index, str) else ""
                 raise TypeError(
                     f"sets are indexed by an integer, a slice, or an array of integers or bools of "
-                    f"one dimension, not {index!r}"
+                    f"one dimension, not {shown(index)}{of_name}"
                 )
             weight, _ = self._parameters.layers[0]
             xp = namespaces.namespace({"weight": weight})
@@ -304,6 +306,7 @@ class Container(Generic[ArrayT]):
         return (self[number] for number in range(len(self)))
 
     @classmethod
+    @explained("WeightSets.concatenate")
     def concatenate(cls, sequence: Iterable[Self]) -> Self:
         """Join sets of the same model.
 
@@ -341,7 +344,7 @@ class Container(Generic[ArrayT]):
         first = members[0]
         for number, sets in enumerate(members):
             if not isinstance(sets, Container):
-                raise TypeError(f"sequence[{number}] is a {type(sets).__name__}, not WeightSets")
+                raise TypeError(f"sequence[{number}] is {a(sets)}, not WeightSets")
             difference = sets._parameters.difference(first._parameters)
             if difference is not None:
                 raise ValueError(

@@ -10,6 +10,7 @@ import numpy as np
 
 from multisubnet._arithmetic.float_mode import without_warnings
 from multisubnet._arrays import amounts, namespaces
+from multisubnet._arrays.explanations import count, shown
 from multisubnet._arrays.types import ArrayT
 from multisubnet._functions import evaluation, problem
 from multisubnet._sets.parameters import Parameters, common_dtype, n_cut_axes, n_third
@@ -57,7 +58,7 @@ def predict_stats(
     if not columns:
         raise ValueError(
             f"memory_limit is {limit} bytes; expected at least {least}, "
-            f"for one prediction of each of {n_sets} sets"
+            f"for one prediction of each of {count(n_sets, 'set')}"
         )
     mean, std = parameters.mean_and_std(samples)
     call = call.with_dtype(working)
@@ -87,7 +88,7 @@ def _levels(quantiles: Any) -> list[float]:
     except (TypeError, ValueError):
         levels = [math.nan]
     if not all(0.0 <= level <= 1.0 for level in levels):
-        raise ValueError(f"quantiles must be numbers from 0 to 1, not {quantiles!r}")
+        raise ValueError(f"quantiles must be numbers from 0 to 1, not {shown(quantiles)}")
     return levels
 
 

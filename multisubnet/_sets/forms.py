@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from multisubnet._arithmetic.activation import Activation
-from multisubnet._arithmetic.names import suggesting_keywords, unknown_keyword
+from multisubnet._arithmetic.names import unknown_keyword
 from multisubnet._arrays import amounts, dtypes, namespaces, validation
+from multisubnet._arrays.explanations import count, shown
 from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions import pairs as _pairs
 from multisubnet._functions import theta as _theta
+from multisubnet._functions.calls import explained
 from multisubnet._sets import models as _models
 from multisubnet._sets.container import Container, copied
 from multisubnet._sets.names import Names
@@ -31,7 +33,7 @@ class Forms(Container[ArrayT]):
     __slots__ = ()
 
     @classmethod
-    @suggesting_keywords("WeightSets.from_pairs")
+    @explained("WeightSets.from_pairs")
     def from_pairs(
         cls,
         pairs: Any,
@@ -67,7 +69,7 @@ class Forms(Container[ArrayT]):
         return sets if activation is None else sets._activated(activation)
 
     @classmethod
-    @suggesting_keywords("WeightSets.from_models")
+    @explained("WeightSets.from_models")
     def from_models(
         cls,
         models: Iterable[Any],
@@ -198,7 +200,7 @@ class Forms(Container[ArrayT]):
         """
         one = self[validation.as_int(i) if validation.as_int(i) is not None else i]
         if len(one) != 1:
-            raise TypeError(f"i is {i!r}; expected the index of one set")
+            raise TypeError(f"i is {shown(i)}; expected the index of one set")
         _models.write_model(model, one._parameters)
 
     def to_pairs(self) -> ArrayT:
@@ -214,7 +216,7 @@ class Forms(Container[ArrayT]):
         return _pairs.to_pairs(*self._pair("to_pairs"))
 
     @classmethod
-    @suggesting_keywords("WeightSets.from_layers")
+    @explained("WeightSets.from_layers")
     def from_layers(
         cls,
         layers: Sequence[Any],
@@ -387,8 +389,9 @@ class Forms(Container[ArrayT]):
         sets = cls.from_layers(layers, intercept=intercept, **options)
         if n_features is not None and sets.n_features != n_features:
             raise ValueError(
-                f"theta has {sets.n_networks} networks of {sets.layer_sizes[0]} inputs, which see "
-                f"{sets.n_features} features; expected {n_features}"
+                f"theta has {count(sets.n_networks, 'network')} of "
+                f"{count(sets.layer_sizes[0], 'input')}, which see "
+                f"{count(sets.n_features, 'feature')}; expected {n_features}"
             )
         return sets
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisubnet._arrays import dtypes
+from multisubnet._arrays import dtypes, explanations
 
 _SHOWN = 5  # names in a message
 
@@ -98,7 +98,9 @@ def _read(
             raise TypeError(f"{what} contains {name!r}; expected strings")
     if len(found) < count or (len(found) > count and not at_least):
         least = "at least " * at_least
-        raise ValueError(f"{what} has {len(found)} names; expected {least}{count}")
+        raise ValueError(
+            f"{what} has {explanations.count(len(found), 'name')}; expected {least}{count}"
+        )
     if distinct and len(set(found)) < len(found):
         twice = next(name for name in found if found.count(name) > 1)
         raise ValueError(f"{what} contains {twice!r} twice")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, overload
 
 import numpy as np
 
 from multisubnet._arrays import frameworks, namespaces, validation
+from multisubnet._arrays.explanations import shown
 from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions.affine import affine
+from multisubnet._functions.calls import explained, hide_misplaced, warn, wrong_call
 from multisubnet._functions.mean_loss import mean_loss, mean_loss_and_grad
 from multisubnet._functions.mlp_mean_loss import mlp_mean_loss, mlp_mean_loss_and_grad
 from multisubnet._sets.distribution import PredictionStats, predict_stats
@@ -146,14 +147,16 @@ class WeightSets(Forms[ArrayT]):
         memory_limit: int | str | None = ...,
         progress: Progress = ...,
     ) -> _OutT: ...
+    @hide_misplaced
     def predict(
         self,
         samples: Any,
-        *,
+        *_misplaced: Never,
         set_axis: SetAxis = 0,
         out: Any = None,
         memory_limit: int | str | None = None,
         progress: Progress = False,
+        **_unknown: Never,
     ) -> Any:
         """Predict with all sets.
 
@@ -217,6 +220,9 @@ class WeightSets(Forms[ArrayT]):
         2 of 2
         (2, 3, 1)
         """
+        if _misplaced or _unknown:
+            given = self, samples, *_misplaced
+            raise wrong_call("WeightSets.predict", WeightSets.predict, given, _unknown) or TypeError
         if (
             out is None
             and memory_limit is None
@@ -243,6 +249,7 @@ class WeightSets(Forms[ArrayT]):
         prediction.into(out, memory_limit, progress)
         return out
 
+    @explained("WeightSets.predict_chunks")
     def predict_chunks(
         self,
         samples: Any,
@@ -287,6 +294,7 @@ class WeightSets(Forms[ArrayT]):
         self._check_arrays("predict_chunks", samples)
         return self._prediction(samples, set_axis).blocks(memory_limit, progress)
 
+    @explained("WeightSets.predict_stats")
     def predict_stats(
         self,
         samples: Any,
@@ -380,6 +388,7 @@ class WeightSets(Forms[ArrayT]):
 
     # Losses.
 
+    @explained("WeightSets.mean_loss")
     def mean_loss(
         self,
         samples: Any,
@@ -413,6 +422,7 @@ class WeightSets(Forms[ArrayT]):
         samples = self._values(samples)
         return evaluate(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
 
+    @explained("WeightSets.mean_loss_and_grad")
     def mean_loss_and_grad(
         self,
         samples: Any,
@@ -474,6 +484,7 @@ class WeightSets(Forms[ArrayT]):
         per_feature: bool = ...,
         return_index: Literal[True],
     ) -> tuple[WeightSets[ArrayT], ArrayT, ArrayT]: ...
+    @explained("WeightSets.best")
     def best(
         self,
         k: int,
@@ -543,7 +554,7 @@ class WeightSets(Forms[ArrayT]):
         """
         count = validation.as_int(k)
         if count is None or not 1 <= count <= len(self):
-            raise ValueError(f"k must be an integer from 1 to {len(self)}, not {k!r}")
+            raise ValueError(f"k must be an integer from 1 to {len(self)}, not {shown(k)}")
         losses: Any = self.mean_loss(
             samples, targets, loss=loss, sample_weight=sample_weight, per_feature=per_feature
         )
@@ -553,11 +564,7 @@ class WeightSets(Forms[ArrayT]):
         on_host = namespaces.on_host(losses)
         order = np.argsort(on_host, axis=0, kind="stable")[:count]
         if np.isnan(np.take_along_axis(on_host, order[:1], axis=0)).any():
-            warnings.warn(
-                f"the lowest loss is NaN: {CAUSES_OF_NAN}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            warn(f"the lowest loss is NaN: {CAUSES_OF_NAN}", RuntimeWarning)
         xp = namespaces.namespace({"losses": losses})
         with namespaces.device_of(losses):
             index = xp.asarray(order.astype(np.int64, copy=False))

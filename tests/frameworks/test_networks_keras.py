@@ -155,7 +155,7 @@ def test_shapes_are_known_before_there_are_numbers():
     assert layer(keras.Input((3,))).shape == (None, 5, 3, 2)
     with pytest.raises(ValueError, match="expected axis -1"):
         layer(keras.Input((4,)))
-    with pytest.raises(ValueError, match=r"inputs is missing: .* S = 3 networks of 1 inputs"):
+    with pytest.raises(ValueError, match="3 networks of 1 input cannot see"):
         StackedMLP(5, (1, 2), n_subnetworks=3)(keras.Input((4,)))
     with pytest.raises(IndexError, match=r"inputs\[0, 0\] is 4; expected the number of a feature"):
         StackedMLP(5, (1, 2), inputs=[[4]])(keras.Input((4,)))
@@ -171,7 +171,7 @@ def test_shapes_are_known_before_there_are_numbers():
         ((1, (1, 2)), {"n_subnetworks": 1.0}, ValueError, "n_subnetworks has 1.0"),
         ((1, (1, 2)), {"intercept": True}, ValueError, "intercept requires additive=True"),
         ((1, (1, 2)), {"use_bias": [True] * 2}, ValueError, "use_bias has 2 entries"),
-        ((1, (1, 2)), {"activation": ["relu"]}, ValueError, "activation has 1 entries"),
+        ((1, (1, 2)), {"activation": ["relu"]}, ValueError, "activation has 1 value;"),
         ((1, (1, 2)), {"output_activation": "softmax"}, ValueError, "softmax"),
         ((1, (1, 2)), {"output_activation": keras.activations.mish}, ValueError, "mish.*that mult"),
         ((1, (1, 2)), {"output_activation": LEAKY.derivative}, TypeError, "not its derivative"),

@@ -415,7 +415,7 @@ def test_stacked_modules():
         ((3, (1, 0, 1)), {}, "layer_sizes is"),
         ((-1, (1, 2)), {}, "must not be negative"),
         ((3, (1, 2)), {"intercept": True}, "intercept requires additive"),
-        ((3, (1, 2, 1)), {"activation": ["tanh", "tanh"]}, "activation has 2 entries"),
+        ((3, (1, 2, 1)), {"activation": ["tanh", "tanh"]}, "activation has 2 values"),
         ((3, (1, 2, 1)), {"activation": "tahn"}, "did you mean 'tanh'"),
     ],
 )

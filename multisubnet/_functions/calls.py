@@ -1,0 +1,84 @@
+"""Errors for calls whose arguments do not fit a public function: they say what it takes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, TypeVar
+
+from multisubnet._arithmetic import names
+from multisubnet._arrays import explanations
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def explained(called: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator that explains wrong calls of the public function `called`."""
+
+    def decorated(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def wrapper(*args: P.args, **given: P.kwargs) -> R:
+            try:
+                return function(*args, **given)
+            except TypeError as error:
+                wrong = wrong_call(called, function, args, given)
+                if wrong is None:
+                    raise
+                raise wrong from error.__cause__
+
+        return wrapper
+
+    return decorated
+
+
+def hide_misplaced(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function whose `_misplaced` and `_unknown` collect arguments for `wrong_call`.
+
+    Hides them from signatures. The wrapper of `explained` would make small calls slower.
+    """
+    signature = inspect.signature(function)
+    shown = [p for p in signature.parameters.values() if not p.name.startswith("_")]
+    function.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+    return function
+
+
+def wrong_call(
+    called: str, function: Callable[..., Any], args: tuple[Any, ...], given: Iterable[str]
+) -> TypeError | None:
+    """Return the error for arguments that do not fit a function's parameters, if any does not."""
+    parameters = [*inspect.signature(function).parameters.values()]
+    if parameters[0].name in ("self", "cls"):
+        parameters, args = parameters[1:], args[1:]
+    by_position = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    by_name = ", ".join(f"{p.name}=" for p in parameters if p.kind is p.KEYWORD_ONLY)
+    taken = ", ".join(p.name for p in by_position)
+    if len(args) > len(by_position):
+        found = args[len(by_position)]
+        options = f"; pass options by name: {by_name}" if by_name else ""
+        return TypeError(
+            f"{called} takes {taken} by position, but got {len(args)} positional arguments; the "
+            f"first extra one is {explanations.shown(found)}{options}"
+        )
+    wrong = names.unknown_keyword(called, given, [p.name for p in parameters])
+    required = [p.name for p in by_position[len(args) :] if p.default is p.empty]
+    missing = [name for name in required if name not in given]
+    if wrong is not None or not missing:
+        return wrong
+    said = f"{called} takes {taken}, but {missing[0]} is missing"
+    for p, arg in zip(by_position, args, strict=False):
+        advice = explanations.advice_for_models(arg)
+        if advice is not None:
+            return TypeError(f"{said}; {p.name} is {explanations.a(arg)}: {advice}")
+    return TypeError(f"{said}; pass None for bias if there is none" if "bias" in taken else said)
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn about the line that called this package."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("multisubnet."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
