@@ -15,6 +15,7 @@ SETS = ms.WeightSets(W)
 LAYER = W[:, :, None, None], W[:, :, None]
 LAYERS = [LAYER, LAYER]
 TALL = np.ones((3, 1, 2, 4))
+CLASSIFIERS = ms.WeightSets.from_layers([TALL])
 MASKED = np.ma.array([1.0, 2.0], mask=[True, False])
 
 
@@ -247,6 +248,17 @@ def test_layers_in_other_forms(call, message):
             "did you mean 'MeanSquaredError",
         ),
         (lambda: ms.mean_loss(X, W, None, X, loss="squared_eror"), "did you mean 'squared_error'"),
+        (lambda: ms.mean_loss(X, W, None, X, loss="mea"), "did you mean 'mae'"),
+        (lambda: ms.mean_loss(X, W, None, X, loss="rmse"), "root of 'squared_error', which ranks"),
+        (lambda: ms.mean_loss(X, W, None, X, loss="cross_entropy"), "here each feature has one"),
+        (
+            lambda: CLASSIFIERS.mean_loss(X, [0, 1], loss="sparse_categorical_crossentropy"),
+            "pass loss='categorical_crossentropy_from_logits', which takes logits .* class numbers",
+        ),
+        (
+            lambda: CLASSIFIERS.mean_loss(X, np.eye(4)[:2], loss="cross_entropy"),
+            r"expected \(B, S\) = \(2, 1\) or \(B,\) = \(2,\); for one-hot .* targets.argmax\(",
+        ),
         (lambda: ms.affine_stats(X, W, statistics=["variance"]), "'variance'.* mean, var, std"),
         (lambda: ms.affine_vjp(X, W, None, X, wrt="weights"), "did you mean 'weight'"),
         (lambda: ms.set_backend("nmba"), "did you mean 'numba'"),
@@ -274,6 +286,43 @@ def test_names_that_keras_has(alias, loss):
         assert np.array_equal(one, other)
     best, _ = ms.WeightSets(W).best(1, X, X, loss=alias)
     assert len(best) == 1
+
+
+class MeanAbsoluteError:
+    """A loss object."""
+
+
+def test_a_loss_that_is_no_name():
+    with pytest.raises(TypeError, match=r"name of a loss, not .*: pass 'absolute_error'$"):
+        ms.mean_loss(X, W, None, X, loss=MeanAbsoluteError())
+    with pytest.raises(TypeError, match=r"loss must be the name of a loss, not None$"):
+        ms.mean_loss(X, W, None, X, loss=None)
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber", "logcosh"])
+@pytest.mark.parametrize("shape", [(2,), (2, 1)])
+def test_classes_as_targets_of_a_loss_of_numbers(loss, shape):
+    labels = np.reshape([0, 1], shape)
+    message = "targets look like the numbers of 4 classes, .* pass loss='categorical_crossentropy_f"
+    for function in (
+        lambda **data: CLASSIFIERS.best(1, **data),
+        lambda **data: CLASSIFIERS.mean_loss(**data),
+        lambda **data: CLASSIFIERS.mean_loss_and_grad(**data),
+        lambda **data: ms.mlp_mean_loss(layers=[TALL], **data),
+    ):
+        with pytest.warns(UserWarning, match=message) as warned:
+            function(samples=X, targets=labels, loss=loss)
+        assert warned[0].filename == __file__
+
+
+def test_no_warning_if_targets_may_be_numbers():  # warnings are errors
+    per_output = np.array([[0, 1, 1, 0], [1, 0, 0, 1]])
+    for targets in ([0.0, 1.0], [0, 4], [-1, 1], [0, 0], per_output, per_output[:, None]):
+        CLASSIFIERS.best(1, X, targets)
+    CLASSIFIERS.best(1, X, [0, 3], loss="cross_entropy")
+    CLASSIFIERS.best(1, X, [0, 1], loss="poisson")
+    ms.WeightSets.from_layers([LAYER]).best(1, X, [0, 1])  # networks of one output
+    SETS.best(1, X, [0, 1])
 
 
 def test_no_indices():

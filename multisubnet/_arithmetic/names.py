@@ -62,6 +62,8 @@ def _hint(name: object, names: Iterable[str]) -> str:
     import difflib
 
     lower, given = {other.lower(): other for other in names}, str(name).lower()
-    longer = [other for other in lower if other.startswith(given) and len(given) > 2]
-    near = difflib.get_close_matches(given, lower, n=1, cutoff=0.7) or longer
+    near = difflib.get_close_matches(given, lower, n=1, cutoff=0.7)
+    if not near and len(given) > 2:  # letters in another order, or the beginning of a name
+        near = [x for x in lower if sorted(x) == sorted(given)]
+        near += [x for x in lower if x.startswith(given)]
     return f" (did you mean {lower[near[0]]!r}?)" if near else ""

@@ -12,6 +12,7 @@ from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.output_loss import CATEGORICAL
 from multisubnet._arrays import dtypes, namespaces
+from multisubnet._arrays.explanations import shown
 from multisubnet._functions.problem import SumProblem, expect_shape
 from multisubnet._functions.summation import Summing
 
@@ -60,7 +61,10 @@ ALIASES = {
     "Poisson": "poisson",
     **dict.fromkeys(("cross_entropy", "CrossEntropyLoss"), CATEGORICAL),
 }
-_OF_LOGITS = f"pass logits and class numbers, and use {CATEGORICAL!r} in mlp_mean_loss"
+_OF_LOGITS = (
+    f"pass loss={CATEGORICAL!r}, which takes logits (predictions without a softmax) and class "
+    f"numbers as targets"
+)
 _DIFFERENT = {
     "l2": "it is half the squared error in some libraries, and all of it in others; use "
     "'squared_error', which is all of it",
@@ -74,10 +78,14 @@ _DIFFERENT = {
         f"it takes probabilities by default; {_OF_LOGITS}",
     ),
     **dict.fromkeys(("nll_loss", "nllloss"), f"it takes logarithms; {_OF_LOGITS}"),
-    "cross_entropy": "it combines all outputs of a network; use mlp_mean_loss",
+    "cross_entropy": "it combines several outputs of a network, but here each feature has one; "
+    "use mlp_mean_loss, or WeightSets.from_layers",
+    "rmse": "it is the root of 'squared_error', which ranks sets in the same order: use that, and "
+    "numpy.sqrt of the result",
 }
 _DIFFERENT |= {
     "l2_loss": _DIFFERENT["l2"],
+    **dict.fromkeys(("root_mean_squared_error", "rootmeansquarederror"), _DIFFERENT["rmse"]),
     "sparsecategoricalcrossentropy": _DIFFERENT["categorical_crossentropy"],
     **dict.fromkeys(("crossentropyloss", CATEGORICAL), _DIFFERENT["cross_entropy"]),
 }
@@ -234,7 +242,10 @@ def _expect_none(
 def named_loss(loss: Any, losses: tuple[str, ...] = LOSSES) -> str:
     """Return the canonical name of a loss given by any of its names."""
     if not isinstance(loss, str):
-        raise TypeError(f"loss must be the name of a loss, not {loss!r}")
+        names_of = (getattr(loss, "__name__", None), type(loss).__name__, getattr(loss, "name", ""))
+        known = next((ALIASES[name] for name in names_of if name in ALIASES), None)
+        advice = f": pass {known!r}" if known is not None else ""
+        raise TypeError(f"loss must be the name of a loss, not {shown(loss)}{advice}")
     return loss if loss in losses else _VOCABULARY.canonical(loss, losses)
 
 

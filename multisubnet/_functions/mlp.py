@@ -90,7 +90,7 @@ def mlp(
         it. A bias may be None. A layer without a bias may also be given as the weight alone.
     activation : str, Activation, None or sequence of these, optional
         The function applied to each sum in the hidden layers (all but the last layer): one for
-        all, or a sequence with one per hidden layer. None is ``"linear"``.
+        all, or a sequence with one per hidden layer. ``"relu"`` by default; None is ``"linear"``.
     output_activation : str or Activation, optional
         The activation of the last layer. None is ``"linear"``.
     inputs : array_like of int, shape (S, d), optional

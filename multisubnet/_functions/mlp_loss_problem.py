@@ -13,12 +13,13 @@ from multisubnet._arithmetic.output_loss import CATEGORICAL, OutputLoss
 from multisubnet._arrays import dtypes, namespaces
 from multisubnet._backends import choice
 from multisubnet._backends.mlp_sums import MlpSums
-from multisubnet._functions import loss_problem, problem
+from multisubnet._functions import calls, loss_problem, problem
 from multisubnet._functions.mlp_operands import read
 from multisubnet._functions.mlp_summation import FUNCTIONS, NetworkSums, Outputs
 from multisubnet._functions.summation import Summing, normalized
 
 LOSSES = (*loss_problem.LOSSES, CATEGORICAL)
+_OF_NUMBERS = "squared_error", "absolute_error", "huber", "log_cosh"
 
 
 class NetworkProblem:
@@ -114,18 +115,23 @@ class NetworkLoss(NetworkProblem):
         self.per_subnetwork = bool(per_subnetwork)
         if self.per_subnetwork and self.call.additive:
             raise ValueError(
-                "per_subnetwork=True cannot be combined with additive=True: a sum of networks "
-                "has one loss"
+                "per_subnetwork=True (per_feature=True in WeightSets) cannot be combined with "
+                "additive=True: a sum of networks has one loss"
             )
-        problem.expect_shape("targets", self.others["targets"], self._shapes_of_targets())
+        targets = self.others["targets"]
+        n_outputs = self.call.sizes[-1]
+        is_one_hot = self.loss == CATEGORICAL and targets.shape[-1:] == (n_outputs,)
+        advice = "; for one-hot targets, pass targets.argmax(axis=-1)" * is_one_hot
+        problem.expect_shape("targets", targets, self._shapes_of_targets(), advice)
         n_samples = self.call.n_samples
         problem.expect_shape("sample_weight", self.others["sample_weight"], {"(B,)": (n_samples,)})
-        dtype = self.others["targets"].dtype
-        if self.loss == CATEGORICAL and dtype.kind not in "iu":
+        if self.loss == CATEGORICAL and targets.dtype.kind not in "iu":
             raise TypeError(
-                f"targets has dtype {dtype}; {CATEGORICAL} is defined for the numbers of "
+                f"targets has dtype {targets.dtype}; {CATEGORICAL} is defined for the numbers of "
                 f"outputs, of an integer dtype"
             )
+        if self.loss in _OF_NUMBERS and n_outputs > 1:
+            self._warn_of_classes(targets)
 
     def means(self, gradients: bool) -> tuple[Any, ...]:
         """Return the loss; with `gradients`, also those of the layers and of the intercept."""
@@ -213,6 +219,18 @@ class NetworkLoss(NetworkProblem):
             elif n_subnets == 1:
                 shapes["(B, P)"] = n_samples, n_outputs
         return shapes | {"(B, 1)": (n_samples, 1), "(B,)": (n_samples,)}
+
+    def _warn_of_classes(self, targets: Any) -> None:
+        """Warn if targets for all outputs look like the numbers of classes."""
+        is_shared = targets.size == len(targets) > 0 and targets.dtype.kind in "biu"
+        n_outputs = self.call.sizes[-1]
+        if is_shared and self.xp is np and targets.min() >= 0 and 0 < targets.max() < n_outputs:
+            calls.warn(
+                f"targets look like the numbers of {n_outputs} classes, but {self.loss} compares "
+                f"each of the {n_outputs} outputs with them: for classes, pass "
+                f"loss={CATEGORICAL!r}; otherwise, pass targets as floats",
+                UserWarning,
+            )
 
     def _check_targets(self) -> None:
         """Raise unless the loss is defined for all targets; targets on a GPU are not checked."""

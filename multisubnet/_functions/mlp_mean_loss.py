@@ -122,6 +122,12 @@ def mlp_mean_loss(
     IndexError, BackendUnavailable
         As for `mlp`.
 
+    Warns
+    -----
+    UserWarning
+        Integer targets, one for all outputs of a sample, look like the numbers of classes, but the
+        loss compares each output with them.
+
     See Also
     --------
     mlp_mean_loss_and_grad : loss and gradients in one pass.

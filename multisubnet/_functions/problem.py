@@ -97,11 +97,14 @@ def check_others(others: dict[str, Any]) -> None:
             )
 
 
-def expect_shape(name: str, array: Any, shapes: dict[str, tuple[int, ...]]) -> None:
+def expect_shape(
+    name: str, array: Any, shapes: dict[str, tuple[int, ...]], advice: str = ""
+) -> None:
     """Raise unless an operand is absent or has one of the named shapes."""
     if array is not None and array.shape not in shapes.values():
-        expected = " or ".join(f"{names} = {shape}" for names, shape in shapes.items())
-        raise ValueError(f"{name} has shape {array.shape}; expected {expected}")
+        first = {shape: names for names, shape in reversed(shapes.items())}  # equal shapes: once
+        expected = " or ".join(f"{names} = {shape}" for shape, names in reversed(first.items()))
+        raise ValueError(f"{name} has shape {array.shape}; expected {expected}{advice}")
 
 
 def expect_derivative(name: str, activation: Activation | None) -> None:

@@ -235,8 +235,8 @@ class Forms(Container[ArrayT]):
         Parameters
         ----------
         layers, activation, output_activation, inputs, additive, intercept
-            As for `mlp`. Arrays are copied, and parameters shared by all sets are repeated for each
-            set.
+            As for `mlp`: hidden layers have the activation ``"relu"`` by default. Arrays are
+            copied, and parameters shared by all sets are repeated for each set.
         feature_names, set_names : iterable of str, optional
             As for `WeightSets`. With `inputs`, more features may have names than networks see.
         output_names : iterable of str, optional

@@ -533,6 +533,8 @@ class WeightSets(Forms[ArrayT]):
         RuntimeWarning
             All losses are NaN (or all of a feature, or network, with `per_feature`), so that their
             order means nothing.
+        UserWarning
+            As for `multisubnet.mlp_mean_loss`: class numbers are the targets of another loss.
 
         Notes
         -----
