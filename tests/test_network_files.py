@@ -13,6 +13,7 @@ from test_mlp import REAL, networks
 from test_network_sets import LAYERS, OF_PAIRS, SAMPLES, SETS, SUMS, sets_of
 
 import multisubnet as ms
+from multisubnet._cli import commands
 from multisubnet._cli.main import main
 from multisubnet._files import array_files, npy, safetensors, weight_files
 from multisubnet.testing import assert_same_bits
@@ -231,6 +232,21 @@ def test_predict_a_table(additive):
     assert header == f"set,sample,{'p0,p1' if additive else 's0p0,s0p1,s1p0,s1p1'}"
     values = np.array([line.split(",")[2:] for line in lines], float)
     assert_same_bits(values, sets.predict(np.load("x.npy")).reshape(len(lines), -1))
+
+
+def test_columns_of_a_table_have_names():
+    def columns(shapes, **names):
+        layers = [np.ones((2, *shape)) for shape in shapes]
+        return commands._columns(ms.WeightSets.from_layers(layers, **names))
+
+    features = {"feature_names": ["a", "b"]}
+    one, two = [(2, 1, 3), (2, 3, 1)], [(2, 1, 3), (2, 3, 2)]
+    assert columns(one) == ["s0p0", "s1p0"]
+    assert columns(one, **features) == ["a", "b"]
+    assert columns(one, output_names=["x"], **features) == ["a_x", "b_x"]
+    assert columns(two, **features) == ["a_p0", "a_p1", "b_p0", "b_p1"]
+    assert columns(one, inputs=[[1], [0]], **features) == ["s0p0", "s1p0"]
+    assert columns([(1, 2, 3), (1, 3, 2)], **features) == ["p0", "p1"]
 
 
 def test_chunks_and_resuming(capsys):

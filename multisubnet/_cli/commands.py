@@ -77,8 +77,13 @@ def _columns(sets: WeightSets) -> list[str]:
     if sets._parameters.is_affine:
         return list(sets.feature_names or (f"f{f}" for f in range(sets.n_features)))
     outputs = list(sets.output_names or (f"p{p}" for p in range(sets.layer_sizes[-1])))
-    if sets.additive:
+    if sets.additive or sets.n_networks == 1:
         return outputs
+    names = sets.feature_names or ()
+    if sets.layer_sizes[0] == 1 and sets.inputs is None and len(names) == sets.n_networks:
+        if sets.layer_sizes[-1] == 1 and not sets.output_names:
+            return list(names)
+        return [f"{name}_{p}" for name in names for p in outputs]
     return [f"s{s}{p}" for s in range(sets.n_networks) for p in outputs]
 
 
