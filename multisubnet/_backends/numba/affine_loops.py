@@ -12,13 +12,14 @@ in a tile. Addresses and lengths are in bytes.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
-from numba import from_dtype, njit, types
+from numba import from_dtype, types
 
 from multisubnet._arithmetic.activation import program_of
-from multisubnet._backends.numba.jit import fingerprint, jit
+from multisubnet._backends.numba.jit import fingerprint, inner, jit
 from multisubnet._backends.numba.lines import LINE
 from multisubnet._backends.numba.llvm import memory
 from multisubnet._backends.numba.llvm.affine_row import affine_row
@@ -33,7 +34,7 @@ _SLOT = _TILE + 2 * LINE  # a tile; a line that continues it; a line that fillin
 _scratch = memory.stack(LINE + 3 * _SLOT)
 
 
-@njit(inline="never")
+@functools.partial(inner, inline="never")
 def _repeat(target, row, row_bytes, length, end):
     """Fill `length` bytes with copies of a row; do not read beyond `end`; may overrun by a line."""
     if row_bytes <= LINE and row + LINE <= end:
@@ -47,14 +48,14 @@ def _repeat(target, row, row_bytes, length, end):
         done += more
 
 
-@njit(inline="always")
+@functools.partial(inner, inline="always")
 def _fill_tile(tile, row, step, n_rows, row_bytes, length, end):
     """Fill a tile with rows `step` apart, each repeated to fill `length` bytes."""
     for i in range(n_rows):
         _repeat(tile + i * length, row + i * step, row_bytes, length, end)
 
 
-@njit(inline="always")
+@functools.partial(inner, inline="always")
 def _put(line, address, start, stop):
     """Write the bytes start to stop of a line assembled in `line` to its destination."""
     if start == 0 and stop == LINE:

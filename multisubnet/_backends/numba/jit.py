@@ -47,9 +47,16 @@ def _fingerprint_of_files() -> int:
 
 def jit(function: Callable[..., Any], signature: Any, **options: Any) -> Any:
     """Return a function compiled for a signature, cached on disk by Numba."""
-    return _compile(
-        functools.partial(njit, [signature], nogil=True, **options), function, signature
-    )
+    compiler = functools.partial(njit, [signature], nogil=True, no_cfunc_wrapper=True, **options)
+    return _compile(compiler, function, signature)
+
+
+def inner(function: Callable[..., Any], **options: Any) -> Any:
+    """Return a function for calls in compiled code only.
+
+    Compiling it takes less time, because Python and C cannot call it.
+    """
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
 
 
 def address_of(function: Callable[..., Any], signature: Any) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import from_dtype, njit, types
+from numba import from_dtype, types
 
 from multisubnet._arithmetic.activation import program_of
-from multisubnet._backends.numba.jit import fingerprint, jit
+from multisubnet._backends.numba.jit import fingerprint, inner, jit
 from multisubnet._backends.numba.lines import AT_ONCE, LINE
 from multisubnet._backends.numba.llvm.atomics import replace, store
 from multisubnet._backends.numba.llvm.few_samples import evaluate_items
@@ -24,7 +24,7 @@ from multisubnet._backends.numba.llvm.transposes import (
 )
 
 
-@njit
+@inner
 def _claim(scratch, size):
     """Claim one of the areas of `size` bytes, one per thread; return the address of its data.
 
@@ -37,7 +37,7 @@ def _claim(scratch, size):
                 return begin + i * size + LINE
 
 
-@njit
+@inner
 def _next_places(arrays, n, s, n_subnets):
     """Return the addresses of the weights and biases of the next network."""
     if s + 1 < n_subnets:
@@ -45,7 +45,7 @@ def _next_places(arrays, n, s, n_subnets):
     return places_of(arrays, n + 1, 0)
 
 
-@njit
+@inner
 def _leave(address):
     """Release the area whose data is at an address."""
     store(address - LINE, 0)

@@ -7,15 +7,15 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import from_dtype, njit, types
+from numba import from_dtype, types
 
 from multisubnet._arithmetic import moments as _moments
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
-from multisubnet._backends.numba.jit import fingerprint, jit
+from multisubnet._backends.numba.jit import fingerprint, inner, jit
 from multisubnet._backends.numba.llvm.moment_rows import LANES, add_run, map_rows
 from multisubnet._backends.numba.llvm.pieces import hand_out, piece
 
-_settled = njit(error_model="numpy")(_moments.settled)
+_settled = inner(_moments.settled, error_model="numpy")
 
 
 def _specialized_moments(weighted: bool, wide: bool, fingerprint: int):
@@ -121,7 +121,7 @@ def _specialized_moments(weighted: bool, wide: bool, fingerprint: int):
     return moments
 
 
-@njit(error_model="numpy")
+@functools.partial(inner, error_model="numpy")
 def _find_fits(rows, fits):
     """Write 1 over the power of two of the largest value of each column, like `fits`."""
     fits[:] = 0.0
@@ -138,7 +138,7 @@ def _find_fits(rows, fits):
         fits[f] = math.ldexp(1.0, 1 - max(exponent, -1021))
 
 
-@njit(error_model="numpy")
+@functools.partial(inner, error_model="numpy")
 def _add_up(rows):
     """Add rows into the first one, neighbours level by level."""
     count = len(rows)
@@ -146,8 +146,11 @@ def _add_up(rows):
         for i in range(count // 2):
             for f in range(rows.shape[1]):
                 rows[i, f] = rows[2 * i, f] + rows[2 * i + 1, f]
-        if count % 2:
-            rows[count // 2] = rows[count - 1]
+        if (
+            count % 2
+        ):  # as a loop: to assign a row, Numba compiles an error message for half the time
+            for f in range(rows.shape[1]):
+                rows[count // 2, f] = rows[count - 1, f]
         count = (count + 1) // 2
 
 

@@ -20,10 +20,10 @@ import platform
 import sys
 from typing import Any
 
-from numba import njit, types
+from numba import types
 
 from multisubnet._backends.numba import sharing
-from multisubnet._backends.numba.jit import address_of, fingerprint, jit
+from multisubnet._backends.numba.jit import address_of, fingerprint, inner, jit
 from multisubnet._backends.numba.llvm.atomics import (
     add,
     call_piece,
@@ -110,36 +110,36 @@ _release = types.ExternalFunction("Py_DecRef", types.void(_word))
 
 _cpu_words = stack(8 * CPU_WORDS)
 
-_learned, _learned_least = njit(sharing.learn), njit(sharing.learn_least)
-_count_worth_waking, _pays = njit(sharing.count_worth_waking), njit(sharing.pays)
-_settle, _forget = njit(sharing.settle), njit(sharing.forget)
-_count_soon, _count_losses = njit(sharing.count_soon), njit(sharing.count_losses)
-_rest_after = njit(sharing.rest_after)
+_learned, _learned_least = inner(sharing.learn), inner(sharing.learn_least)
+_count_worth_waking, _pays = inner(sharing.count_worth_waking), inner(sharing.pays)
+_settle, _forget = inner(sharing.settle), inner(sharing.forget)
+_count_soon, _count_losses = inner(sharing.count_soon), inner(sharing.count_losses)
+_rest_after = inner(sharing.rest_after)
 
 
-@njit
+@inner
 def _time(pool):
     """Return the time for learning and decisions."""
     clock = load(pool + CLOCK)
     return now() if clock == 0 else load(clock)
 
 
-@njit
+@inner
 def _first(ticket):
     return ticket & MOST_PIECES
 
 
-@njit
+@inner
 def _end(ticket):
     return (ticket >> 24) & MOST_PIECES
 
 
-@njit
+@inner
 def _learn(address, nanoseconds):
     store(address, _learned(load(address), nanoseconds))
 
 
-@njit
+@inner
 def _call_object(function):
     """Call GET or PUT of a helper, methods of a queue."""
     state = _take_gil()
@@ -153,7 +153,7 @@ def _call_object(function):
     _drop_gil(state)
 
 
-@njit
+@inner
 def _sleep(pool, helper, seen):
     """Sleep until this helper is woken, unless there is news already."""
     store(helper + ASLEEP, 1)
@@ -170,7 +170,7 @@ def _sleep(pool, helper, seen):
     _learn(pool + ARRIVAL, now() - load(helper + WOKEN_AT))
 
 
-@njit
+@inner
 def _keep_from(pool, helper, cpu):
     """Make a helper run on another processor than its caller.
 
@@ -191,7 +191,7 @@ def _keep_from(pool, helper, cpu):
         store(helper + AVOIDED, cpu)
 
 
-@njit
+@inner
 def _part_from(pool, seats, cpu):
     """Move awake helpers away from their caller's processor, where they do not get to run."""
     for i in range(min(seats, load(pool + N_HELPERS))):
@@ -200,7 +200,7 @@ def _part_from(pool, seats, cpu):
             _keep_from(pool, helper, cpu)
 
 
-@njit
+@inner
 def _wake(pool, count):
     """Wake this many sleeping helpers."""
     for i in range(load(pool + N_HELPERS)):
@@ -220,7 +220,7 @@ def _wake(pool, count):
             _syscall(FUTEX, helper + ASLEEP, _WAKE, 1, 0, 0, 0)
 
 
-@njit
+@inner
 def _wake_some(pool, seats, left):
     """Wake as many helpers as pay off for the remaining work; return whether any were woken."""
     cost = load(pool + WAKE_COST) + load(pool + ARRIVAL)
@@ -236,7 +236,7 @@ def _wake_some(pool, seats, left):
     return True
 
 
-@njit
+@inner
 def _help(pool, number, slot):
     """Take the pieces of a job from the back; return whether there were any."""
     helper = pool + HELPERS + number * HELPER
@@ -295,7 +295,7 @@ def _serve(pool, number):
             last = time
 
 
-@njit
+@inner
 def _record(pool, kind):
     """Return the record of a kind of work, which may be new."""
     record = pool + KINDS + kind % N_KINDS * KIND
@@ -344,7 +344,7 @@ def _dismiss(pool):
     _wake(pool, load(pool + N_HELPERS))
 
 
-@njit
+@inner
 def _claim(pool):
     """Return a free slot, or 0."""
     for i in range(N_SLOTS):
@@ -354,7 +354,7 @@ def _claim(pool):
     return 0
 
 
-@njit
+@inner
 def _take(ticket_at):
     """Take the first free piece, or return -1."""
     while True:
@@ -365,7 +365,7 @@ def _take(ticket_at):
             return _first(ticket)
 
 
-@njit
+@inner
 def _handle_signals(pool):
     """Let Python handle signals if this thread must; return not 0 if a handler raised."""
     if _thread_identity() != load(pool + MAIN):
@@ -376,7 +376,7 @@ def _handle_signals(pool):
     return status
 
 
-@njit
+@inner
 def _judge(pool, nanoseconds, alone):
     """Stop using helpers for a while if a call with them took longer than one without."""
     losses = load(pool + LOSSES)
@@ -385,7 +385,7 @@ def _judge(pool, nanoseconds, alone):
         store(pool + ALONE_UNTIL, _time(pool) + _rest_after(nanoseconds - alone, losses))
 
 
-@njit
+@inner
 def _settle_waking(pool, kind, saved):
     """Learn what waking helpers saved, if any were woken; `saved` excludes the cost of waking."""
     record = _record(pool, kind)
@@ -395,7 +395,7 @@ def _settle_waking(pool, kind, saved):
         store(record + BALANCE, _settle(load(record + BALANCE), saved))
 
 
-@njit
+@inner
 def _wait(pool, slot, others):
     """Wait until others have done their pieces; return False if they never will."""
     began = now()

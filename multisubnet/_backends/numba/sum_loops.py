@@ -6,10 +6,10 @@ import functools
 from typing import Any
 
 import numpy as np
-from numba import from_dtype, njit, types
+from numba import from_dtype, types
 
 from multisubnet._arithmetic.summands import Summands
-from multisubnet._backends.numba.jit import fingerprint, jit
+from multisubnet._backends.numba.jit import fingerprint, inner, jit
 from multisubnet._backends.numba.lines import LINE, ROWS
 from multisubnet._backends.numba.llvm.atomics import load, store
 from multisubnet._backends.numba.llvm.memory import copy
@@ -158,7 +158,7 @@ def compiled_pack(dtype: np.dtype) -> Any:
     return jit(pack, types.void(rows, types.Array(array, 2, "C")))
 
 
-@njit
+@inner
 def _pack(target, source, n_rows, row_bytes, length, itemsize):
     """Copy rows, and extend each to another length by repeating its beginning.
 
@@ -184,7 +184,7 @@ def _pack(target, source, n_rows, row_bytes, length, itemsize):
         target += length
 
 
-@njit
+@inner
 def _pack_own(places, packs, scratch, worker, rows):
     """Return the addresses of operands, after packing some of them in a row of scratch.
 
@@ -207,7 +207,7 @@ def _pack_own(places, packs, scratch, worker, rows):
     return (sample, weight, bias, target, factor)
 
 
-@njit
+@inner
 def _own_place(source, pack, area, is_new, rows):
     """Return where an operand is, and where the next one that is packed will be."""
     if pack == 0:
@@ -218,7 +218,7 @@ def _own_place(source, pack, area, is_new, rows):
     return area, area + packed_bytes(n_rows, length)
 
 
-@njit
+@inner
 def packed_bytes(n_rows, length):
     """Return how many bytes packed rows of a length take."""
     return (n_rows * length + LINE - 1) // LINE * LINE

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils, compiler, types
 from numba.extending import intrinsic
 
 from multisubnet._backends.numba.llvm.vectors import INT32, INT64
@@ -38,7 +38,7 @@ def hand_out(typingctx, pool, n_pieces, seats, what, arguments):
 
     def codegen(context, builder, signature, values):
         pool, n_pieces, seats, _, given = values
-        compiled = context.compile_subroutine(builder, function, of_piece)
+        compiled = _compile_here(context, function, of_piece)
         place = cgutils.alloca_once_value(builder, given)
 
         # The function in C form: int piece(void *arguments, intptr_t index, intptr_t worker).
@@ -63,6 +63,23 @@ def hand_out(typingctx, pool, n_pieces, seats, what, arguments):
         return context.get_dummy_value()
 
     return types.void(pool, n_pieces, seats, what, arguments), codegen
+
+
+def _compile_here(context, function, signature):
+    """Compile a function as a part of the library that is being compiled.
+
+    `compile_subroutine` would optimize it and produce machine code twice: as a library of its own,
+    which is used by this library alone, and as a part of this one.
+    """
+    library = context.active_code_library
+    flags = compiler.Flags()
+    flags.nrt = flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    compiled = compiler.compile_internal(
+        *(context.typing_context, context, library, function),
+        *(signature.args, signature.return_type, flags, {}),
+    )
+    library.get_function(compiled.fndesc.llvm_func_name).linkage = "linkonce_odr"
+    return compiled
 
 
 @intrinsic
