@@ -187,7 +187,14 @@ def mlp(
             set_axis=set_axis,
             out=out,
         )
-    xp, call, _ = read(named, activation, output_activation, inputs, additive, out)
+    return evaluate(named, (activation, output_activation, inputs, additive), set_axis, out)
+
+
+def evaluate(
+    named: dict[str, Any], options: tuple[Any, Any, Any, Any], set_axis: Any, out: Any
+) -> Any:
+    """Evaluate operands named as by `name_operands`."""
+    xp, call, _ = read(named, *options, out)
     if type(set_axis) is not int or not 0 <= set_axis <= 1:
         set_axis = validation.axis("set_axis", set_axis)
     return evaluation.run(xp, call, out, set_axis)

@@ -30,7 +30,7 @@ class Options(NamedTuple):
 
     def with_array(self) -> Options:
         """Return the options with `inputs` as a NumPy array, unless it is None."""
-        return self if self.inputs is None else self._replace(inputs=np.asarray(self.inputs))
+        return self if self.inputs is None else self._replace(inputs=_inputs_array(self.inputs))
 
 
 def adapter_function(
@@ -107,7 +107,7 @@ def read_parameters(
     _, n_subnets, n_inputs, _ = first.shape if first.ndim == 4 else (0, 0, 0, 0)
     n_features = n_subnets * n_inputs
     if inputs is not None:
-        inputs = validation.as_numpy("inputs", namespaces.on_host(inputs))
+        inputs = _inputs_array(inputs)
         is_index = inputs.dtype.kind in "iu" and inputs.size
         n_features = max(int(inputs.max()) + 1, 0) if is_index else 0
     with namespaces.device_of(first):
@@ -305,10 +305,14 @@ class _Shapes:
         return ", ".join(f"{name} = {size}" for name, size in sizes.items() if size is not None)
 
 
+def _inputs_array(inputs: Any) -> np.ndarray:
+    return validation.as_numpy("inputs", namespaces.on_host(inputs))
+
+
 def _wiring(inputs: Any, of_weight: tuple[int, ...], n_features: int) -> np.ndarray:
     """Return the features that each network sees, (S, d)."""
     _, n_subnets, n_inputs, _ = of_weight
-    found = validation.as_numpy("inputs", namespaces.on_host(inputs))
+    found = _inputs_array(inputs)
     if found.shape != (n_subnets, n_inputs):
         raise ValueError(
             f"inputs has shape {found.shape}; expected (S, {n_inputs}) with S = {n_subnets}, as "

@@ -6,6 +6,7 @@ its gradients.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -22,10 +23,10 @@ from multisubnet.torch._op_operands import (
     check_writable,
     fake_gradient,
     named,
-    names_of_wanted,
+    names_of_needed,
     no_result,
     no_second_derivative,
-    pick_gradients,
+    pick,
     result_dtype,
     shape_of,
     split_names,
@@ -57,9 +58,10 @@ def _save_affine(ctx, inputs, output):
 def _affine_backward(ctx, cotangent):
     if ctx.set_axis:
         cotangent = cotangent.transpose(0, 1)
-    wrt = names_of_wanted(ctx)
+    needed = ctx.needs_input_grad[:3]
+    wrt = names_of_needed(needed)
     gradients = affine_vjp(*ctx.saved_tensors, cotangent, *ctx.options, wrt)
-    return *pick_gradients(gradients, wrt), None, None, None
+    return *pick(gradients, needed), None, None, None
 
 
 affine = CustomOp(
@@ -73,15 +75,15 @@ affine = CustomOp(
 
 def evaluate(samples: Any, weight: Any, bias: Any, activation: Any, set_axis: Any) -> Tensor:
     """Return the result of `affine` for any operands that a user may pass."""
-    is_recorded = recorded(samples, weight, bias)  # fast paths for small calls
-    if is_recorded:
-        return affine.record(samples, weight, bias, *encoded(activation), set_axis)
-    if is_recorded is False:
+    is_recorded = recorded(samples, weight, bias)
+    if is_recorded is False:  # a fast path for small calls
         bias = None if bias is None else array_of("bias", bias)
-        operands = array_of("samples", samples), array_of("weight", weight), bias
-        return tensor_of(ms.affine(*operands, activation=activation, set_axis=set_axis))
-    tensors = as_tensors(named(samples, weight, bias)).values()
-    return affine(*tensors, *encoded(activation), set_axis)
+        arrays = array_of("samples", samples), array_of("weight", weight), bias
+        return tensor_of(ms.affine(*arrays, activation=activation, set_axis=set_axis))
+    operands: Iterable[Any] = (samples, weight, bias)
+    if is_recorded is None:
+        operands = as_tensors(named(samples, weight, bias)).values()
+    return affine.call(is_recorded, *operands, *encoded(activation), set_axis)
 
 
 def _affine_out(samples, weight, bias, out, activation, parameter, set_axis):
@@ -133,6 +135,39 @@ def sum_over_sets(gradient: Tensor) -> Tensor:
     samples = ones.expand(gradient.shape[0], 1, -1)
     _, _, total = affine_vjp(samples, ones, ones, rows, None, None, "bias")
     return total.reshape(1, *gradient.shape[1:])
+
+
+def scale(
+    gradients: Sequence[Tensor | None],
+    cotangent: Tensor | None,
+    needed: Sequence[bool],
+    are_shared: Sequence[bool],
+) -> list[Tensor | None]:
+    """Return the gradients (N, ...) of losses, times the cotangent of the losses.
+
+    Those of shared parameters are summed over sets. Gradients that are not needed are None.
+    """
+    found: list[Tensor | None] = [None] * len(gradients)
+    if cotangent is None:
+        return found
+    is_of_sum = recorded(cotangent, *gradients) is False and _is_of_sum(cotangent)
+    for i, gradient in enumerate(gradients):
+        if needed[i] and gradient is not None:
+            if is_of_sum:
+                product = gradient.clone()
+            else:
+                factor = cotangent.reshape(
+                    *cotangent.shape, *[1] * (gradient.ndim - cotangent.ndim)
+                )
+                product = (gradient * factor).to(gradient.dtype)
+            found[i] = sum_over_sets(product) if are_shared[i] else product
+    return found
+
+
+def _is_of_sum(cotangent: Tensor) -> bool:
+    """Return whether this is the cotangent of ``losses.sum()``, one 1 that stands for all."""
+    ones = array_of("cotangent", cotangent)
+    return ones.size > 0 and not any(ones.strides) and ones.flat[0] == 1
 
 
 STATISTICS = "mean", "var", "std"

@@ -97,28 +97,41 @@ def _as_tensor(name: str, operand: Any) -> Tensor:
 
 def on_arrays(function: Callable[..., Any], operands: Operands, **options: Any) -> Any:
     """Return, as tensors, the result of a function of the arrays behind the operands."""
-
-    def tensors(**arguments: Any) -> Any:
-        results = function(**arguments)
-        if isinstance(results, tuple):
-            return tuple([None if x is None else tensor_of(x) for x in results])
-        return tensor_of(results)
-
-    return apply(tensors, operands, **options)
+    arrays = _on_cpu(operands)
+    if arrays is None:
+        return _apply_on_cuda(lambda **found: _tensors_of(function(**found)), operands, options)
+    return _tensors_of(function(**arrays, **options))
 
 
 def apply(function: Callable[..., Any], operands: Operands, **options: Any) -> Any:
     """Return the result of a function of the arrays behind the operands."""
+    arrays = _on_cpu(operands)
+    if arrays is None:
+        return _apply_on_cuda(function, operands, options)
+    return function(**arrays, **options)
+
+
+def _on_cpu(operands: Operands) -> dict[str, np.ndarray | None] | None:
+    """Return the arrays behind operands on the CPU, or None if an operand is elsewhere."""
     arrays = {}
     for name, x in operands.items():
         if x is not None and not x.is_cpu:
-            return _apply_on_cuda(function, operands, options)
+            return None
         arrays[name] = None if x is None else array_of(name, x)
-    return function(**arrays, **options)
+    return arrays
+
+
+def _tensors_of(results: Any) -> Any:
+    """Return an array, or the arrays and None of a tuple, as tensors."""
+    if type(results) is not tuple:
+        return tensor_of(results)
+    return tuple([None if x is None else tensor_of(x) for x in results])
 
 
 def tensor_of(array: Any) -> Tensor:
     """Return a tensor that shares the memory of a NumPy or CuPy array."""
+    if type(array) is np.ndarray and array.dtype in _TENSOR_DTYPES:
+        return torch.from_numpy(array)
     if namespaces.is_cupy(array) and hasattr(array.data.mem, "tensor"):
         return _as_part(array.data.mem.tensor, array)
     if dtypes.is_bfloat16(array.dtype):  # PyTorch can only read it as integers
@@ -129,7 +142,7 @@ def tensor_of(array: Any) -> Tensor:
 def array_of(name: str, tensor: Tensor) -> np.ndarray:
     """Return the NumPy array that shares a tensor's memory."""
     try:
-        return (tensor.detach() if tensor.requires_grad else tensor).numpy()
+        return tensor.numpy(force=True)  # "force" drops gradients
     except (TypeError, RuntimeError):
         return _array_of_any(name, tensor, Tensor.numpy)
 

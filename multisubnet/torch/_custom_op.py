@@ -18,16 +18,34 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, is_grad_enabled
+from torch._C import (
+    _are_functorch_transforms_active,
+    _dispatch_tls_is_dispatch_key_included,
+    _is_tracing,
+    _len_torch_dispatch_stack,
+)
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._functorch.autograd_function import enable_single_level_autograd_function
 from torch.autograd import forward_ad
+from torch.compiler import is_compiling
 
 from multisubnet._arithmetic.activation import PARAMETERS, Activation, resolve_activation
 
 _PLAIN = frozenset([Tensor, torch.nn.Parameter])
 _OPTIONS = frozenset([type(None), str, int, float, bool])
+_SEQUENCES = list, tuple
 _VMAP_MODE = torch._C._parse_dispatch_key("VmapMode")
+_SYMBOLS = Tensor, torch.fx.Proxy  # other tensors, and what stands for one
 _LIBRARY = torch.library.Library("multisubnet", "FRAGMENT")
+
+
+class Described:
+    """Arguments that are not tensors, which PyTorch's dispatcher takes as one text."""
+
+    def text(self) -> str:
+        """Return the text."""
+        raise NotImplementedError
 
 
 class CustomOp:
@@ -47,8 +65,9 @@ class CustomOp:
         The implementation for tensors that only have a shape and a dtype.
     save, backward : callable, optional
         The gradient: ``save(ctx, inputs, output)`` and ``backward(ctx, *grads)``.
-    recorded : callable, optional
-        The function to call when autograd records, instead of `save` and `backward`.
+    recorded : tuple of (CustomOp, callable), optional
+        The operator to call when autograd records, instead of `save` and `backward`, and a function
+        that returns its arguments. Its first result is that of this operator.
     """
 
     def __init__(
@@ -58,16 +77,22 @@ class CustomOp:
         fake: Callable[..., Any],
         save: Callable[..., None] | None = None,
         backward: Callable[..., Any] | None = None,
-        recorded: Callable[..., Any] | None = None,
+        recorded: tuple[CustomOp, Callable[..., Any]] | None = None,
     ):
         name = schema.partition("(")[0]
         _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
         self._operator = getattr(torch.ops.multisubnet, name).default
-        self._has_lists = "Tensor[]" in schema.partition("->")[0]
+        # Autograd follows tensor arguments, but not tensors in lists: it gets all of them, followed
+        # by the arguments as they were.
+        has_lists = "Tensor[]" in schema.partition("->")[0]
+        self._flattened: Callable[..., Sequence[Any]] = _flattened if has_lists else tuple
         self._function, self._fake = function, fake
         self._save, self._backward = save, backward
-        self._record: Any = recorded or _autograd_function(name, self._forward, self._pull_back)
-        self._is_function = recorded is None
+        self._recorded = recorded
+        of_autograd = _autograd_function(name, self._forward, self._pull_back)
+        # Function.apply would also go through all levels of torch.func.
+        of_base: Any = super(torch.autograd.Function, of_autograd)
+        self._apply = of_base.apply
         _LIBRARY.impl(name, _filled(function), "CompositeExplicitAutograd")
         _LIBRARY.impl(name, self._autograd_kernel, "Autograd", with_keyset=True)
         if "(a!) out" in schema:
@@ -77,39 +102,33 @@ class CustomOp:
             torch.library.register_vmap(f"multisubnet::{name}", self._one_by_one, lib=_LIBRARY)
 
     def __call__(self, *arguments: Any) -> Any:
-        if torch.compiler.is_compiling():
+        if is_compiling():
             if forward_ad._current_level >= 0:  # compiled code would drop tangents
                 raise NotImplementedError(_NO_FORWARD_MODE)
             return self._operator(*arguments)
         requires_grad = False
-        flat = self._flattened(arguments)
-        for argument in flat:
+        for argument in self._flattened(arguments):
             if type(argument) in _PLAIN:
-                if not (argument.is_cpu or argument.is_cuda):
-                    return self._operator(*arguments)
+                is_here = argument.is_cpu or argument.is_cuda
+                if not is_here or is_functorch_wrapped_tensor(argument):
+                    return self._operator(*_with_texts(arguments))
                 requires_grad = requires_grad or argument.requires_grad
-            elif type(argument) not in _OPTIONS and isinstance(argument, Tensor | torch.fx.Proxy):
-                return self._operator(*arguments)
+            elif type(argument) not in _OPTIONS and isinstance(argument, _SYMBOLS):
+                return self._operator(*_with_texts(arguments))
         if _are_followed():
-            return _undisturbed(self._operator)(*arguments)
-        if requires_grad and torch.is_grad_enabled():
-            return self.record(*arguments)
-        return self._function(*arguments)
+            return _undisturbed(self._operator)(*_with_texts(arguments))
+        return self.call(requires_grad and is_grad_enabled(), *arguments)
 
-    def record(self, *arguments: Any) -> Any:
-        """Call the operator on concrete tensors that only autograd follows."""
-        if self._is_function:
-            return self._record.apply(*self._flattened(arguments), self._lengths(arguments), None)
-        return self._record(*arguments)
-
-    # Autograd follows tensor arguments, but not tensors in lists.
-
-    def _flattened(self, arguments: tuple[Any, ...]) -> Sequence[Any]:
-        return _flattened(arguments) if self._has_lists else arguments
-
-    def _lengths(self, arguments: tuple[Any, ...]) -> tuple[int | None, ...] | None:
-        """Return the length of each argument that is a list, and None for the others."""
-        return _lengths(arguments) if self._has_lists else None
+    def call(self, is_recorded: bool | None, *arguments: Any) -> Any:
+        """Call the operator, given the result of `recorded` for its tensors."""
+        if is_recorded is None:
+            return self(*arguments)
+        if not is_recorded:
+            return self._function(*arguments)
+        if self._recorded is not None:
+            operator, prepare = self._recorded
+            return operator.call(True, *prepare(*arguments))[0]
+        return self._apply(*self._flattened(arguments), arguments, None)
 
     # The autograd kernel, for one level of transforms. `keyset` holds the remaining dispatch keys.
 
@@ -121,27 +140,25 @@ class CustomOp:
                         raise NotImplementedError(_NO_FORWARD_MODE)
         if not records(arguments):
             return self._below_autograd(keyset, arguments)
-        if not self._is_function:
-            return self._record(*arguments)
+        if self._recorded is not None:
+            operator, prepare = self._recorded
+            return operator(*prepare(*arguments))[0]
         with enable_single_level_autograd_function():
-            # Function.apply would also go through all other levels.
-            of_function: Any = super(torch.autograd.Function, self._record)
-            return of_function.apply(*self._flattened(arguments), self._lengths(arguments), keyset)
+            return self._apply(*self._flattened(arguments), arguments, keyset)
 
     def _below_autograd(self, keyset: Any, arguments: tuple[Any, ...]) -> Any:
         with torch._C._AutoDispatchBelowAutograd():
             return self._operator.redispatch(keyset & torch._C._after_autograd_keyset, *arguments)
 
-    def _forward(self, ctx: Any, *arguments: Any) -> Any:
-        *flat, lengths, keyset = arguments
-        inputs = flat if lengths is None else _nested(flat, lengths)
+    def _forward(self, ctx: Any, *found: Any) -> Any:
+        arguments, keyset = found[-2:]
         if keyset is None:
-            results = self._function(*inputs)
+            results = self._function(*arguments)
         else:  # lower levels record for themselves
             with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
-                results = self._below_autograd(keyset, tuple(inputs))
+                results = self._below_autograd(keyset, arguments)
         if self._save is not None:
-            self._save(ctx, inputs, results)
+            self._save(ctx, arguments, results)
         return tuple(results) if isinstance(results, list) else results  # autograd rejects lists
 
     def _pull_back(self, ctx: Any, *grads: Any) -> tuple[Any, ...]:
@@ -191,18 +208,25 @@ def _filled(function: Callable[..., Any]) -> Callable[..., Any]:
     return filled
 
 
+def _with_texts(arguments: Iterable[Any]) -> list[Any]:
+    """Return the arguments as PyTorch's dispatcher takes them."""
+    return [x.text() if isinstance(x, Described) else x for x in arguments]
+
+
 def _flattened(arguments: Iterable[Any]) -> list[Any]:
     """Return the arguments, with lists replaced by their elements."""
-    return [
-        x
-        for argument in arguments
-        for x in (argument if isinstance(argument, list | tuple) else (argument,))
-    ]
+    flat: list[Any] = []
+    for argument in arguments:
+        if isinstance(argument, _SEQUENCES):
+            flat += argument
+        else:
+            flat.append(argument)
+    return flat
 
 
 def _lengths(arguments: Iterable[Any]) -> tuple[int | None, ...]:
     """Return the length of each argument that is a list, and None for the others."""
-    return tuple(len(x) if isinstance(x, list | tuple) else None for x in arguments)
+    return tuple([len(x) if isinstance(x, _SEQUENCES) else None for x in arguments])
 
 
 def _nested(flat: list[Any], lengths: tuple[int | None, ...]) -> list[Any]:
@@ -234,7 +258,7 @@ def _autograd_function(name: str, forward: Callable[..., Any], backward: Callabl
 
 def are_transformed() -> bool:
     """Return whether the call is inside a torch.func transform."""
-    return torch._C._are_functorch_transforms_active()
+    return _are_functorch_transforms_active()
 
 
 def recorded(*operands: Any) -> bool | None:
@@ -242,25 +266,25 @@ def recorded(*operands: Any) -> bool | None:
 
     Return None for other operands, or if anything but autograd follows operations on tensors.
     """
-    if torch.compiler.is_compiling():
+    if is_compiling():
         return None
     requires_grad = False
     for x in operands:
         if x is not None:
-            if type(x) not in _PLAIN or not x.is_cpu:
+            if type(x) not in _PLAIN or not x.is_cpu or is_functorch_wrapped_tensor(x):
                 return None
             requires_grad = requires_grad or x.requires_grad
-    return None if _are_followed() else requires_grad and torch.is_grad_enabled()
+    return None if _are_followed() else requires_grad and is_grad_enabled()
 
 
 def _are_followed() -> bool:
     """Return whether anything but the recording of gradients follows operations on tensors."""
     return (
-        torch._C._are_functorch_transforms_active()
-        or torch._C._len_torch_dispatch_stack()
-        or torch._C._is_tracing()
+        _are_functorch_transforms_active()
+        or _len_torch_dispatch_stack()
+        or _is_tracing()
         or forward_ad._current_level >= 0
-        or torch._C._dispatch_tls_is_dispatch_key_included(_VMAP_MODE)  # of is_grads_batched
+        or _dispatch_tls_is_dispatch_key_included(_VMAP_MODE)  # of is_grads_batched
     )
 
 
@@ -276,7 +300,7 @@ def _undisturbed(operator: Callable[..., Any]) -> Callable[..., Any]:
 
 def records(arguments: tuple[Any, ...]) -> bool:
     """Return whether autograd records operations on the arguments."""
-    return torch.is_grad_enabled() and any(
+    return is_grad_enabled() and any(
         isinstance(argument, Tensor) and argument.requires_grad
         for argument in _flattened(arguments)
     )
@@ -284,7 +308,7 @@ def records(arguments: tuple[Any, ...]) -> bool:
 
 def may_record(arguments: tuple[Any, ...]) -> bool:
     """Return whether autograd records operations on the arguments, on any level of torch.func."""
-    return records(arguments) or (not torch.compiler.is_compiling() and are_transformed())
+    return records(arguments) or (not is_compiling() and are_transformed())
 
 
 # Operators cannot take objects, so activations are passed as a key and a parameter.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 import multisubnet as ms
-from multisubnet.torch._affine_ops import sum_over_sets
+from multisubnet.torch._affine_ops import scale
 from multisubnet.torch._arrays import numpy_dtype, on_arrays
 from multisubnet.torch._custom_op import CustomOp, decoded
 from multisubnet.torch._op_operands import (
@@ -16,6 +15,7 @@ from multisubnet.torch._op_operands import (
     is_one,
     named,
     no_second_derivative,
+    rounds_gradients,
     shape_of,
     working_dtype,
 )
@@ -48,18 +48,6 @@ def _fake_mean_loss(*arguments):
     n_sets, _, n_features = shape_of(samples, weight, bias)
     shape = (n_sets, n_features) if per_feature else (n_sets,)
     return samples.new_empty(shape, dtype=dtype or torch.float64)
-
-
-def _recorded_mean_loss(samples, weight, bias, *others):
-    # Gradients stay in the working dtype, and are rounded after multiplication by the cotangent.
-    if weight.is_floating_point():
-        weight = weight.to(working_dtype(samples, weight, bias))
-    return mean_loss_and_grad(samples, weight, bias, *others)[0]
-
-
-mean_loss = CustomOp(
-    f"mean_loss({_LOSS}) -> Tensor", _mean_loss, _fake_mean_loss, recorded=_recorded_mean_loss
-)
 
 
 def _mean_loss_and_grad(*arguments):
@@ -95,12 +83,7 @@ def _mean_loss_backward(ctx, cotangent, *of_gradients):
                 f"mean_loss has gradients of weight and bias only, but {name} requires one: pass "
                 f"{name}.detach(), or apply a PyTorch loss to the result of affine"
             )
-    found: list[Tensor | None] = [None, None]
-    for i, (gradient, is_shared) in enumerate(zip(ctx.saved_tensors, ctx.are_shared, strict=True)):
-        if ctx.needs_input_grad[1 + i] and cotangent is not None:
-            factor = cotangent if cotangent.ndim == 2 else cotangent[:, None]
-            product = (gradient * factor).to(gradient.dtype)
-            found[i] = sum_over_sets(product) if is_shared else product
+    found = scale(ctx.saved_tensors, cotangent, ctx.needs_input_grad[1:], ctx.are_shared)
     return None, *found, *(None,) * 7
 
 
@@ -110,4 +93,19 @@ mean_loss_and_grad = CustomOp(
     _fake_mean_loss_and_grad,
     _save_mean_loss,
     _mean_loss_backward,
+)
+
+
+def _with_working_weight(samples, weight, bias, *others):
+    # Gradients stay in the working dtype, and are rounded after multiplication by the cotangent.
+    if rounds_gradients(samples, weight, bias):
+        weight = weight.to(working_dtype(samples, weight, bias))
+    return samples, weight, bias, *others
+
+
+mean_loss = CustomOp(
+    f"mean_loss({_LOSS}) -> Tensor",
+    _mean_loss,
+    _fake_mean_loss,
+    recorded=(mean_loss_and_grad, _with_working_weight),
 )

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-import multisubnet as ms
 from multisubnet._arithmetic import names
 from multisubnet._functions import mlp_vjp as _mlp_vjp
 from multisubnet._functions.affine_stats import names_of
+from multisubnet._functions.mlp import evaluate
 from multisubnet._functions.mlp_mean_loss import MlpLossAndGrad
-from multisubnet._functions.mlp_operands import name_operands, pairs_of
+from multisubnet._functions.mlp_operands import Options, name_operands, pairs_of
 from multisubnet.torch import _network_ops as ops
 from multisubnet.torch._arrays import array_of, as_tensors, dtype_of_loss, tensor_of
 from multisubnet.torch._custom_op import may_record, recorded
@@ -58,25 +58,17 @@ def mlp(
     tensor([12.,  0., 12., 12.])
     """
     named = name_operands(samples, layers, intercept)
-    how = activation, output_activation, inputs, additive
-    if out is None and recorded(*named.values()) is False:  # a fast path for small calls
+    options = Options(activation, output_activation, inputs, additive)
+    if out is not None:
+        *operands, networks = ops.arguments(with_out(named, out), options)
+        ops.mlp_out(*operands, out, networks, set_axis)
+        return out
+    is_recorded = recorded(*named.values())
+    if is_recorded is False:  # a fast path for small calls
         arrays = {name: array_of(name, x) for name, x in named.items()}
-        result = ms.mlp(
-            arrays["samples"],
-            pairs_of(arrays),
-            activation=activation,
-            output_activation=output_activation,
-            inputs=inputs,
-            additive=additive,
-            intercept=arrays.get("intercept"),
-            set_axis=set_axis,
-        )
-        return tensor_of(result)
-    if out is None:
-        return ops.mlp(*_arguments(as_tensors(named)), ops.encode(named, *how), set_axis)
-    tensors = with_out(named, out)
-    ops.mlp_out(*_arguments(tensors), out, ops.encode(named, *how), set_axis)
-    return out
+        return tensor_of(evaluate(arrays, options.with_array(), set_axis, None))
+    tensors = named if is_recorded else as_tensors(named)
+    return ops.mlp.call(is_recorded, *ops.arguments(tensors, options), set_axis)
 
 
 def mlp_select(
@@ -96,14 +88,13 @@ def mlp_select(
 
     As for `mlp` and `affine_select`.
     """
-    named = name_operands(samples, layers, intercept)
-    networks = ops.encode(named, activation, output_activation, inputs, additive)
-    operands = named | {"set_index": set_index}
+    named = name_operands(samples, layers, intercept) | {"set_index": set_index}
+    tensors = as_tensors(named) if out is None else with_out(named, out)
+    options = Options(activation, output_activation, inputs, additive)
+    *operands, networks = ops.arguments(tensors, options)
     if out is None:
-        tensors = as_tensors(operands)
-        return ops.mlp_select(*_arguments(tensors), tensors["set_index"], networks, check)
-    tensors = with_out(operands, out)
-    ops.mlp_select_out(*_arguments(tensors), tensors["set_index"], out, networks, check)
+        return ops.mlp_select(*operands, tensors["set_index"], networks, check)
+    ops.mlp_select_out(*operands, tensors["set_index"], out, networks, check)
     return out
 
 
@@ -123,12 +114,11 @@ def mlp_stats(
 
     Statistics have no gradients: the backward pass raises NotImplementedError.
     """
-    named = name_operands(samples, layers, intercept)
-    networks = ops.encode(named, activation, output_activation, inputs, additive)
-    asked = names_of(statistics)
-    tensors = as_tensors(named | {"set_weight": set_weight})
-    found = ops.mlp_stats(*_arguments(tensors), tensors["set_weight"], networks, join_names(asked))
-    return tuple(found)
+    named = name_operands(samples, layers, intercept) | {"set_weight": set_weight}
+    asked, tensors = names_of(statistics), as_tensors(named)
+    options = Options(activation, output_activation, inputs, additive)
+    *operands, networks = ops.arguments(tensors, options)
+    return tuple(ops.mlp_stats(*operands, tensors["set_weight"], networks, join_names(asked)))
 
 
 def mlp_vjp(
@@ -148,13 +138,13 @@ def mlp_vjp(
     The gradients cannot be differentiated.
     """
     named = name_operands(samples, layers, intercept)
-    networks = ops.encode(named, activation, output_activation, inputs, additive)
     asked = names.validate("wrt", wrt, _mlp_vjp.OPERANDS)
     tensors = as_tensors(named | {"cotangent": cotangent})
-    found = ops.mlp_vjp(*_arguments(tensors), tensors["cotangent"], networks, join_names(asked))
-    rest = iter(found)
+    options = Options(activation, output_activation, inputs, additive)
+    *operands, networks = ops.arguments(tensors, options)
+    rest = iter(ops.mlp_vjp(*operands, tensors["cotangent"], networks, join_names(asked)))
     of_samples = next(rest) if "samples" in asked else None
-    of_layers = _pairs(rest, named) if "layers" in asked else None
+    of_layers = _pairs(rest, pairs_of(named)) if "layers" in asked else None
     has_intercept = intercept is not None and "intercept" in asked
     return _mlp_vjp.MlpVjp(of_samples, of_layers, next(rest) if has_intercept else None)
 
@@ -178,13 +168,11 @@ def mlp_mean_loss(
 
     As for `mean_loss`: layers and the intercept can have gradients.
     """
-    named, others, networks = _of_loss(
-        (samples, layers, intercept),
-        (targets, sample_weight),
-        (activation, output_activation, inputs, additive),
-    )
-    options = loss, per_subnetwork, dtype_of_loss(dtype)
-    return ops.mlp_mean_loss(*_arguments(named), *others, networks, *options)
+    operands = samples, layers, intercept, targets, sample_weight
+    options = Options(activation, output_activation, inputs, additive)
+    is_recorded, *arguments = _of_loss(*operands, options)
+    options_of_loss = loss, per_subnetwork, dtype_of_loss(dtype)
+    return ops.mlp_mean_loss.call(is_recorded, *arguments, *options_of_loss)
 
 
 def mlp_mean_loss_and_grad(
@@ -206,37 +194,31 @@ def mlp_mean_loss_and_grad(
 
     As for `mlp_mean_loss`. The gradients cannot be differentiated.
     """
-    named, others, networks = _of_loss(
-        (samples, layers, intercept),
-        (targets, sample_weight),
-        (activation, output_activation, inputs, additive),
-    )
-    arguments = *_arguments(named), *others, networks, loss, per_subnetwork, dtype_of_loss(dtype)
-    losses, *found = ops.mlp_mean_loss_and_grad(*arguments)
-    if may_record(arguments) and ops.rounds_gradients(*arguments[:3]):
-        losses = ops.mlp_mean_loss(*arguments)  # its backward pass rounds once
-    rest = iter(found)
-    return MlpLossAndGrad(losses, _pairs(rest, named), next(rest, None))
+    operands = samples, layers, intercept, targets, sample_weight
+    options = Options(activation, output_activation, inputs, additive)
+    is_recorded, *arguments = _of_loss(*operands, options)
+    arguments += loss, per_subnetwork, dtype_of_loss(dtype)
+    losses, *found = ops.mlp_mean_loss_and_grad.call(is_recorded, *arguments)
+    if may_record(tuple(arguments)) and ops.rounds_gradients(*arguments[:3]):
+        losses = ops.mlp_mean_loss.call(is_recorded, *arguments)  # its backward pass rounds once
+    rest, pairs = iter(found), pairs_of(name_operands(samples, layers, intercept))
+    return MlpLossAndGrad(losses, _pairs(rest, pairs), next(rest, None))
 
 
-def _arguments(tensors: dict[str, Any]) -> tuple[Any, list[Any], Any]:
-    """Return samples, the parameters of all layers, and the intercept, as operators take them."""
-    parameters = [x for name, x in tensors.items() if name.startswith("layers[")]
-    return tensors["samples"], parameters, tensors.get("intercept")
-
-
-def _pairs(rest: Any, named: dict[str, Any]) -> tuple[tuple[Any, Any], ...]:
+def _pairs(rest: Any, pairs: tuple[tuple[Any, Any], ...]) -> tuple[tuple[Any, Any], ...]:
     """Return gradients of a list of parameters as (weight, bias) pairs."""
-    return tuple((next(rest), None if bias is None else next(rest)) for _, bias in pairs_of(named))
+    return tuple((next(rest), None if bias is None else next(rest)) for _, bias in pairs)
 
 
 def _of_loss(
-    operands: tuple[Any, Any, Any], others: tuple[Any, Any], how: tuple[Any, Any, Any, Any]
-) -> tuple[dict[str, Any], list[Any], str]:
-    targets, sample_weight = others
+    samples: Any, layers: Any, intercept: Any, targets: Any, sample_weight: Any, options: Options
+) -> tuple[Any, ...]:
+    """Return the result of `recorded`, and the arguments of an operator up to the networks."""
     if targets is None:
         raise TypeError("targets is None; expected an array_like of numbers")
-    named = name_operands(*operands)
-    tensors = as_tensors(named | {"targets": targets, "sample_weight": sample_weight})
-    others_ = [tensors.pop("targets"), tensors.pop("sample_weight")]
-    return tensors, others_, ops.encode(named, *how)
+    operands = name_operands(samples, layers, intercept)
+    operands |= {"targets": targets, "sample_weight": sample_weight}
+    is_recorded = recorded(*operands.values())
+    tensors = operands if is_recorded is not None else as_tensors(operands)
+    *found, networks = ops.arguments(tensors, options)
+    return is_recorded, *found, tensors["targets"], tensors["sample_weight"], networks

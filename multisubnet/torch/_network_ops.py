@@ -1,7 +1,8 @@
 """Networks with hidden layers as PyTorch operators, with fake results and gradients.
 
 An operator takes the weights and biases of all layers as one list of tensors, and everything that
-is not a tensor (activations, inputs, which layers have a bias) as one text.
+is not a tensor (activations, inputs, which layers have a bias) as one argument: an object, or a
+text if PyTorch's dispatcher calls it.
 """
 
 from __future__ import annotations
@@ -9,19 +10,24 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 import multisubnet as ms
+from multisubnet._arithmetic.float_mode import keep_subnormals
 from multisubnet._arrays import dtypes
 from multisubnet._arrays.frameworks import known_to_compilers
 from multisubnet._functions import mlp_operands, problem
-from multisubnet.torch._affine_ops import sum_over_sets
+from multisubnet._functions.mlp import evaluate
+from multisubnet._functions.mlp_loss_problem import NetworkLoss
+from multisubnet._functions.mlp_operands import Options
+from multisubnet._functions.mlp_vjp import Pullback
+from multisubnet.torch._affine_ops import scale, sum_over_sets
 from multisubnet.torch._arrays import numpy_dtype, on_arrays, tensor_dtype
-from multisubnet.torch._custom_op import CustomOp, decoded, encoded
+from multisubnet.torch._custom_op import CustomOp, Described, decoded, encoded
 from multisubnet.torch._op_operands import (
     check_writable,
     is_one,
@@ -33,44 +39,66 @@ from multisubnet.torch._select_ops import sets_and_rows
 
 _OPERANDS = "Tensor samples, Tensor[] parameters, Tensor? intercept"
 _WRT = "samples", "layers", "intercept"
+_WORKING = torch.float32, torch.float64
 
 
-class Networks(NamedTuple):
-    """The arguments of `mlp` that are not tensors."""
+class Networks(Described):
+    """The options of `mlp`, and the names of the parameters that are given."""
 
-    biased: tuple[bool, ...]
-    """Whether each layer has a bias."""
-    options: dict[str, Any]
-    """The options activation, output_activation, inputs and additive."""
+    def __init__(self, names: tuple[str, ...], options: Options):
+        self.names, self.options = names, options
+
+    def text(self) -> str:
+        """Return the text that `decode` decodes."""
+        return _encode(self.names, self.options)
 
     def named(self, samples: Any, parameters: list[Any], intercept: Any) -> dict[str, Any]:
         """Return operands under the names that `mlp_operands` uses."""
-        rest = iter(parameters)
-        layers = [(next(rest), next(rest) if has_bias else None) for has_bias in self.biased]
-        return mlp_operands.name_operands(samples, layers, intercept)
+        named = {"samples": samples, **dict(zip(self.names, parameters, strict=True))}
+        return named if intercept is None else named | {"intercept": intercept}
 
 
-def encode(
-    named: dict[str, Any], activation: Any, output_activation: Any, inputs: Any, additive: Any
-) -> str:
-    """Encode options, and which named operands are present, as a text."""
-    if isinstance(activation, list | tuple):
-        hidden: Any = tuple([encoded(one) for one in activation])
+def arguments(tensors: dict[str, Any], options: Options) -> tuple[Any, list[Any], Any, Any]:
+    """Return samples, the parameters of all layers, intercept and networks, as operators do."""
+    names, parameters = [], []
+    for name, x in tensors.items():
+        if name.startswith("layers["):
+            names.append(name)
+            parameters.append(x)
+    networks = describe(tuple(names), options)
+    return tensors["samples"], parameters, tensors.get("intercept"), networks
+
+
+def describe(names: tuple[str, ...], options: Options) -> Networks | str:
+    """Describe the options, and the parameters that are given, for operators."""
+    if torch.compiler.is_compiling():
+        return _encode(names, options)
+    hidden, _, inputs, _ = options
+    if isinstance(hidden, list):
+        options = options._replace(activation=tuple(hidden))
+    if inputs is not None:  # a copy: what its owner writes to it must not change gradients
+        options = options._replace(inputs=options.with_array().inputs.copy())
+    return Networks(names, options)
+
+
+def _encode(names: tuple[str, ...], options: Options) -> str:
+    hidden, output_activation, inputs, additive = options
+    if isinstance(hidden, list | tuple):
+        activation: Any = tuple([encoded(one) for one in hidden])
     else:
-        hidden = encoded(activation)
+        activation = encoded(hidden)
     shape = None  # nested lists cannot express the shape of an empty array
     if inputs is not None and not isinstance(inputs, list | tuple):
         inputs, shape = np.asarray(inputs).tolist(), np.shape(inputs)
-    biased = tuple([bias is not None for _, bias in mlp_operands.pairs_of(named)])
-    return _text(biased, hidden, encoded(output_activation), inputs, shape, bool(additive))
+    return _text(names, activation, encoded(output_activation), inputs, shape, bool(additive))
 
 
 @known_to_compilers
 def _text(
-    biased: Any, activation: Any, output_activation: Any, inputs: Any, shape: Any, additive: Any
+    names: Any, activation: Any, output_activation: Any, inputs: Any, shape: Any, additive: Any
 ) -> str:
     found = {
-        "biased": biased,
+        "names": names,
         "activation": activation,
         "output_activation": output_activation,
         "inputs": inputs,
@@ -80,24 +108,25 @@ def _text(
     return json.dumps(found)
 
 
+def decode(networks: Networks | str) -> Networks:
+    """Return networks that may be given as a text."""
+    return _decode(networks) if isinstance(networks, str) else networks
+
+
 @functools.lru_cache(64)
-def decode(text: str) -> Networks:
-    """Return the value that `encode` encoded."""
+def _decode(text: str) -> Networks:
     found = json.loads(text)
-    activation = found.pop("activation")
+    activation, inputs, shape = found["activation"], found["inputs"], found["shape"]
     if not activation or isinstance(activation[0], list):
         activation = tuple(decoded(*one) for one in activation)
     else:
         activation = decoded(*activation)
-    shape = found.pop("shape")
-    if found["inputs"] is not None:
-        inputs = np.array(found["inputs"])
-        found["inputs"] = inputs if inputs.size or shape is None else np.zeros(shape, np.int64)
-    biased = tuple(found.pop("biased"))
-    output_activation = decoded(*found.pop("output_activation"))
-    return Networks(
-        biased, found | {"activation": activation, "output_activation": output_activation}
-    )
+    if inputs is not None:
+        inputs = np.array(inputs)
+        inputs = inputs if inputs.size or shape is None else np.zeros(shape, np.int64)
+    output_activation = decoded(*found["output_activation"])
+    options = Options(activation, output_activation, inputs, found["additive"])
+    return Networks(tuple(found["names"]), options)
 
 
 def _dtypes(samples: Tensor, parameters: list[Tensor], intercept: Tensor | None) -> np.dtype:
@@ -113,16 +142,12 @@ def _dtypes(samples: Tensor, parameters: list[Tensor], intercept: Tensor | None)
     )
 
 
-def _result_dtype(operands: tuple[Any, ...], networks: str) -> torch.dtype:
-    biased, options = decode(networks)
-    _, dtype = mlp_operands.activations_of(
-        options["activation"],
-        options["output_activation"],
-        len(biased),
-        _dtypes(*operands),
-        options["additive"],
-    )
-    return tensor_dtype(dtype)
+def _result_dtype(operands: tuple[Any, ...], networks: Networks | str) -> torch.dtype:
+    how = decode(networks)
+    hidden, last, _, additive = how.options
+    n_layers = len(mlp_operands.pairs_of(how.named(*operands)))
+    dtype = _dtypes(*operands)
+    return tensor_dtype(mlp_operands.activations_of(hidden, last, n_layers, dtype, additive)[1])
 
 
 def _working(samples: Tensor, parameters: list[Tensor], intercept: Tensor | None) -> torch.dtype:
@@ -131,11 +156,19 @@ def _working(samples: Tensor, parameters: list[Tensor], intercept: Tensor | None
 
 def rounds_gradients(samples: Tensor, parameters: list[Tensor], intercept: Any) -> bool:
     """Return whether the dtype of gradients is narrower than that of their computation."""
-    return _are_narrow(samples.dtype, *(x.dtype for x in (*parameters, intercept) if x is not None))
+    given = parameters if intercept is None else [*parameters, intercept]
+    dtypes_ = [x.dtype for x in (samples, *given)]
+    is_working = dtypes_[0] in _WORKING and dtypes_.count(dtypes_[0]) == len(dtypes_)
+    return not is_working and _are_narrow(*dtypes_)
 
 
 @known_to_compilers
-def _are_narrow(samples: torch.dtype, *parameters: torch.dtype) -> bool:
+def _are_narrow(*of_operands: torch.dtype) -> bool:
+    return _are_narrow_for(*of_operands)
+
+
+@functools.cache
+def _are_narrow_for(samples: torch.dtype, *parameters: torch.dtype) -> bool:
     common = dtypes.result_type(*(numpy_dtype("layers", x) for x in (samples, *parameters)))
     working = tensor_dtype(problem.working_dtype(common))
     return any(x.is_floating_point and x != working for x in parameters)
@@ -148,51 +181,53 @@ def _count_sets(samples: Tensor, parameters: list[Tensor], intercept: Tensor | N
     return next((n for n in of_sets if not is_one(n)), 1)
 
 
-def _shape(operands: tuple[Any, ...], networks: str) -> tuple[Any, ...]:
+def _shape(operands: tuple[Any, ...], networks: Networks | str) -> tuple[Any, ...]:
     """Return the shape of the values of networks, (N, B, S, P) or (N, B, P)."""
     samples, parameters, _ = operands
-    biased, options = decode(networks)
-    first, last = parameters[0], parameters[-2 if biased[-1] else -1]
-    of_networks = () if options["additive"] else (first.shape[1],)
+    how = decode(networks)
+    last, _ = mlp_operands.pairs_of(how.named(*operands))[-1]
+    of_networks = () if how.options.additive else (parameters[0].shape[1],)
     return _count_sets(*operands), samples.shape[-2], *of_networks, last.shape[3]
 
 
 def _call(
     function: Callable[..., Any],
     operands: tuple[Any, ...],
-    networks: str,
-    others: dict[str, Any] | None = None,
+    networks: Networks | str,
+    others: dict[str, Any],
     **options: Any,
 ) -> Any:
-    """Return, as tensors, the result of a function for the arrays behind the operands.
-
-    Gradients of layers become gradients of the parameter list; None is left out.
-    """
-    kind = decode(networks)
+    """Return, as tensors, the result of a public function for the arrays behind the operands."""
+    how = decode(networks)
 
     def on_names(**arguments: Any) -> Any:
-        layers = mlp_operands.pairs_of(arguments)
-        rest = {name: x for name, x in arguments.items() if "[" not in name}
-        results = function(rest.pop("samples"), layers, **rest, **kind.options, **options)
-        if not isinstance(results, tuple):
-            return results
-        found: list[Any] = []
-        for result in results:
-            if isinstance(result, tuple):
-                found += [x for pair in result for x in pair if x is not None]
-            elif result is not None:
-                found.append(result)
-        return tuple(found)
+        return mlp_operands.call_by_name(function, arguments, how.options, **options)
 
-    results = on_arrays(on_names, kind.named(*operands) | (others or {}))
-    return list(results) if isinstance(results, tuple) else results
+    return on_arrays(on_names, how.named(*operands) | others)
+
+
+def _flat(results: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return arrays of a tuple, and of pairs in tuples in it, without None."""
+    found: list[Any] = []
+    for result in results:
+        if isinstance(result, tuple):
+            found += [x for pair in result for x in pair if x is not None]
+        elif result is not None:
+            found.append(result)
+    return tuple(found)
 
 
 # mlp
 
 
 def _mlp(samples, parameters, intercept, networks, set_axis):
-    return _call(ms.mlp, (samples, parameters, intercept), networks, set_axis=set_axis)
+    how = decode(networks)
+    named = how.named(samples, parameters, intercept)
+    return on_arrays(_evaluate, named, options=how.options, set_axis=set_axis)
+
+
+def _evaluate(options, set_axis, out=None, **named):
+    return evaluate(named, options, set_axis, out)
 
 
 def _fake_mlp(samples, parameters, intercept, networks, set_axis):
@@ -241,8 +276,9 @@ mlp = CustomOp(
 
 
 def _mlp_out(samples, parameters, intercept, out, networks, set_axis):
-    operands = samples, parameters, intercept
-    _call(ms.mlp, operands, networks, {"out": check_writable(out)}, set_axis=set_axis)
+    how = decode(networks)
+    named = how.named(samples, parameters, intercept) | {"out": check_writable(out)}
+    on_arrays(_evaluate, named, options=how.options, set_axis=set_axis)
 
 
 mlp_out = CustomOp(
@@ -251,8 +287,14 @@ mlp_out = CustomOp(
 
 
 def _mlp_vjp(samples, parameters, intercept, cotangent, networks, wrt):
-    operands = samples, parameters, intercept
-    return _call(ms.mlp_vjp, operands, networks, {"cotangent": cotangent}, wrt=split_names(wrt))
+    how = decode(networks)
+    named = how.named(samples, parameters, intercept) | {"cotangent": cotangent}
+    return on_arrays(_pull_back, named, options=how.options, wrt=split_names(wrt))
+
+
+@keep_subnormals
+def _pull_back(options, wrt, cotangent, **named):
+    return _flat(Pullback(named, options, cotangent).gradients(wrt))
 
 
 def _fake_mlp_vjp(samples, parameters, intercept, cotangent, networks, wrt):
@@ -375,21 +417,22 @@ _LOSS = (
 )
 
 
-def _on_loss(function, samples, parameters, intercept, targets, sample_weight, networks, *options):
-    loss, per_subnetwork, dtype = options
-    return _call(
-        function,
-        (samples, parameters, intercept),
-        networks,
-        {"targets": targets, "sample_weight": sample_weight},
-        loss=loss,
-        per_subnetwork=per_subnetwork,
-        dtype=None if dtype is None else numpy_dtype("dtype", dtype),
+def _means(has_gradients, *arguments):
+    *operands, targets, sample_weight, networks, loss, per_subnetwork, dtype = arguments
+    how = decode(networks)
+    named = how.named(*operands) | {"targets": targets, "sample_weight": sample_weight}
+    dtype = None if dtype is None else numpy_dtype("dtype", dtype)
+    of_loss = loss, per_subnetwork, dtype
+    return on_arrays(
+        _judge, named, options=how.options, of_loss=of_loss, has_gradients=has_gradients
     )
 
 
-def _mlp_mean_loss(*arguments):
-    return _on_loss(ms.mlp_mean_loss, *arguments)
+@keep_subnormals
+def _judge(options, of_loss, has_gradients, targets, sample_weight, **named):
+    others = {"targets": targets, "sample_weight": sample_weight}
+    means = _flat(NetworkLoss(named, options, others, *of_loss).means(has_gradients))
+    return means if has_gradients else means[0]
 
 
 def _fake_mlp_mean_loss(samples, parameters, *others):
@@ -397,27 +440,6 @@ def _fake_mlp_mean_loss(samples, parameters, *others):
     n_sets = _count_sets(samples, parameters, others[0])
     shape = (n_sets, parameters[0].shape[1]) if per_subnetwork else (n_sets,)
     return samples.new_empty(shape, dtype=dtype or torch.float64)
-
-
-def _recorded_mlp_mean_loss(samples, parameters, intercept, *others):
-    # Gradients stay in the working dtype, and are rounded after multiplication by the cotangent.
-    working = _working(samples, parameters, intercept)
-    parameters = [x.to(working) if x.is_floating_point() else x for x in parameters]
-    if intercept is not None and intercept.is_floating_point():
-        intercept = intercept.to(working)
-    return mlp_mean_loss_and_grad(samples, parameters, intercept, *others)[0]
-
-
-mlp_mean_loss = CustomOp(
-    f"mlp_mean_loss({_LOSS}) -> Tensor",
-    _mlp_mean_loss,
-    _fake_mlp_mean_loss,
-    recorded=_recorded_mlp_mean_loss,
-)
-
-
-def _mlp_mean_loss_and_grad(*arguments):
-    return _on_loss(ms.mlp_mean_loss_and_grad, *arguments)
 
 
 def _fake_mlp_mean_loss_and_grad(*arguments):
@@ -438,10 +460,8 @@ def _save_mlp_mean_loss(ctx, inputs, output):
     given = [x for x in (*parameters, intercept) if x is not None]
     ctx.save_for_backward(*gradients)
     ctx.n_parameters, ctx.has_intercept = len(parameters), intercept is not None
-    ctx.are_shared = [
-        is_one(x.shape[0]) and not is_one(gradient.shape[0])
-        for x, gradient in zip(given, gradients, strict=True)
-    ]
+    of_one_set = is_one(gradients[0].shape[0])
+    ctx.are_shared = [not of_one_set and is_one(x.shape[0]) for x in given]
     ctx.set_materialize_grads(False)
 
 
@@ -456,28 +476,35 @@ def _mlp_mean_loss_backward(ctx, cotangent, *of_gradients):
                 f"mlp_mean_loss has gradients of layers and intercept only, but {name} requires "
                 f"one: pass {name}.detach(), or apply a PyTorch loss to the result of mlp"
             )
-    found = [
-        _times(gradient, cotangent, is_shared) if needs and cotangent is not None else None
-        for gradient, is_shared, needs in zip(
-            ctx.saved_tensors, ctx.are_shared, needed[1:], strict=False
-        )
-    ]
+    found = scale(ctx.saved_tensors, cotangent, needed[1:], ctx.are_shared)
     of_intercept = found.pop() if ctx.has_intercept else None
     return None, found, of_intercept, *(None,) * 6
 
 
-def _times(gradient: Tensor, cotangent: Tensor, is_shared: bool) -> Tensor:
-    factor = cotangent.reshape(*cotangent.shape, *[1] * (gradient.ndim - cotangent.ndim))
-    product = (gradient * factor).to(gradient.dtype)
-    return sum_over_sets(product) if is_shared else product
-
-
 mlp_mean_loss_and_grad = CustomOp(
     f"mlp_mean_loss_and_grad({_LOSS}) -> Tensor[]",
-    _mlp_mean_loss_and_grad,
+    functools.partial(_means, True),
     _fake_mlp_mean_loss_and_grad,
     _save_mlp_mean_loss,
     _mlp_mean_loss_backward,
+)
+
+
+def _with_working_parameters(samples, parameters, intercept, *others):
+    # Gradients stay in the working dtype, and are rounded after multiplication by the cotangent.
+    if rounds_gradients(samples, parameters, intercept):
+        working = _working(samples, parameters, intercept)
+        parameters = [x.to(working) if x.is_floating_point() else x for x in parameters]
+        if intercept is not None and intercept.is_floating_point():
+            intercept = intercept.to(working)
+    return samples, parameters, intercept, *others
+
+
+mlp_mean_loss = CustomOp(
+    f"mlp_mean_loss({_LOSS}) -> Tensor",
+    functools.partial(_means, False),
+    _fake_mlp_mean_loss,
+    recorded=(mlp_mean_loss_and_grad, _with_working_parameters),
 )
 
 

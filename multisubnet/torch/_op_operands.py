@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -64,7 +65,7 @@ def shape_of(samples: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Any,
 
 def is_one(n: Any) -> bool:
     """Return whether a size, which may be symbolic, is known to be 1."""
-    return statically_known_true(n == 1)
+    return n == 1 if type(n) is int else statically_known_true(n == 1)
 
 
 def working_dtype(samples: Tensor, weight: Tensor, bias: Tensor | None) -> torch.dtype:
@@ -78,7 +79,12 @@ def rounds_gradients(samples: Tensor, weight: Tensor, bias: Tensor | None) -> bo
 
 
 @known_to_compilers
-def _is_narrow(samples: torch.dtype, weight: torch.dtype, bias: torch.dtype | None) -> bool:
+def _is_narrow(*of_operands: torch.dtype | None) -> bool:
+    return _is_narrow_for(*of_operands)
+
+
+@functools.cache
+def _is_narrow_for(samples: torch.dtype, weight: torch.dtype, bias: torch.dtype | None) -> bool:
     x, w, b = (None if d is None else torch.empty(0, dtype=d) for d in (samples, weight, bias))
     return weight.is_floating_point and weight != working_dtype(x, w, b)
 
@@ -88,14 +94,15 @@ def fake_gradient(operand: Tensor, operands: tuple[Any, ...], shape: Any = None)
     return operand.new_empty(operand.shape if shape is None else shape, dtype=dtype)
 
 
-def names_of_wanted(ctx: Any) -> str:
-    needed = zip(WRT, ctx.needs_input_grad, strict=False)
-    return join_names([name for name, is_needed in needed if is_needed])
+@functools.cache
+def names_of_needed(needed: tuple[bool, ...]) -> str:
+    """Return the names of the operands of `affine` whose gradients are needed."""
+    return join_names([name for name, is_needed in zip(WRT, needed, strict=True) if is_needed])
 
 
-def pick_gradients(gradients: tuple[Tensor, ...], wrt: str) -> list[Tensor | None]:
-    names = split_names(wrt)
-    return [x if name in names else None for name, x in zip(WRT, gradients, strict=True)]
+def pick(gradients: Iterable[Tensor], needed: Iterable[bool]) -> list[Tensor | None]:
+    """Return the gradients that are needed, and None in place of others."""
+    return [x if is_needed else None for x, is_needed in zip(gradients, needed, strict=True)]
 
 
 def check_writable(out: Tensor) -> Tensor:

@@ -18,10 +18,10 @@ from multisubnet.torch._op_operands import (
     check_writable,
     fake_gradient,
     named,
-    names_of_wanted,
+    names_of_needed,
     no_result,
     no_second_derivative,
-    pick_gradients,
+    pick,
     result_dtype,
     shape_of,
     split_names,
@@ -49,9 +49,10 @@ def _save_affine_select(ctx, inputs, output):
 
 
 def _affine_select_backward(ctx, cotangent):
-    wrt = names_of_wanted(ctx)
+    needed = ctx.needs_input_grad[:3]
+    wrt = names_of_needed(needed)
     gradients = affine_select_vjp(*ctx.saved_tensors, cotangent, *ctx.options, wrt)
-    return *pick_gradients(gradients, wrt), None, None, None, None
+    return *pick(gradients, needed), None, None, None, None
 
 
 affine_select = CustomOp(

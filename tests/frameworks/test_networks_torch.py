@@ -205,6 +205,32 @@ def test_the_gradient_of_a_loss_is_that_of_its_function(per_subnetwork):
     assert found.loss.requires_grad
 
 
+@pytest.mark.parametrize("factors", [[1.0] * 3, [2.0] * 3, [1.0, 0.5, 3.0]])
+def test_cotangents_of_losses(factors):
+    layers, parameters = some_layers()
+    losses = ms.mlp_mean_loss(draw(20, 2), layers, draw(20))
+    desired = torch.autograd.grad(losses, parameters, torch.tensor(factors), retain_graph=True)
+    for _ in range(2):
+        if len(set(factors)) == 1:
+            loss = losses.sum() * factors[0]
+        else:
+            loss = losses @ torch.tensor(factors, dtype=losses.dtype)
+        found = torch.autograd.grad(loss, parameters, retain_graph=True)
+        for one, other in zip(found, desired, strict=True):
+            assert torch.equal(one, other)
+            one.zero_()  # changes no other gradient
+
+
+def test_options_that_change_later_do_not_change_gradients():
+    layers, parameters = some_layers()
+    inputs, activation = np.array([[1], [0]]), ["tanh"]
+    values = ms.mlp(draw(20, 2), layers, inputs=inputs, activation=activation)
+    desired = torch.autograd.grad(values.sum(), parameters, retain_graph=True)
+    inputs[:], activation[0] = 0, "relu"
+    found = torch.autograd.grad(values.sum(), parameters)
+    assert all(map(torch.equal, found, desired))
+
+
 def test_a_scaled_loss_of_narrow_weights_is_rounded_once():
     layers, _ = some_layers()
     samples, targets = draw(20, 2), draw(20) * 1e-4
@@ -217,8 +243,8 @@ def test_a_scaled_loss_of_narrow_weights_is_rounded_once():
 
 
 def networks_of(additive=False):
-    named = {f"layers[{layer}][{i}]": 0 for layer in range(2) for i in range(2)}
-    return ops.encode(named, "tanh", None, None, additive)
+    names = tuple(f"layers[{layer}][{i}]" for layer in range(2) for i in range(2))
+    return ops.describe(names, ops.Options("tanh", None, None, additive)).text()
 
 
 INDEX = torch.tensor([0, 2, 1, 1, 0])

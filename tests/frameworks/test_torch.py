@@ -826,13 +826,14 @@ def as_on_gpu(cupy_on_host, monkeypatch):
     """Tensors on the CPU that pretend to be on a GPU; gives a list of the launches' streams."""
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Current)
     monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
-    monkeypatch.setattr(_arrays, "apply", as_on_cuda)
+    monkeypatch.setattr(_arrays, "_on_cpu", lambda operands: None)
+    monkeypatch.setattr(_arrays, "_apply_on_cuda", as_on_cuda)
     _arrays._memory_class.cache_clear()
     yield cupy_on_host
     _arrays._memory_class.cache_clear()
 
 
-def as_on_cuda(function, operands, **options):
+def as_on_cuda(function, operands, options):
     with _arrays._working_as_pytorch(torch.device("cpu")) as cupy:
         arrays = {
             name: None if x is None else _arrays._array_of_any(name, x, cupy.from_dlpack)
