@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from multisubnet._arithmetic import names
 from multisubnet._arithmetic.float_mode import keep_subnormals
+from multisubnet._arithmetic.summands import Summands
 from multisubnet._arrays import namespaces
 from multisubnet._arrays.frameworks import adapted
 from multisubnet._functions.calls import explained
@@ -110,7 +111,7 @@ def affine_vjp(
            [10., 20.]])
     """
     asked = names_of(wrt)
-    problem = problem_of(samples, weight, bias, cotangent, activation)
+    problem = problem_of(samples, weight, bias, cotangent, activation=activation)
     summing = problem.on_backend(problem.terms("product", ("slope",)))
     with namespaces.device_of(problem.samples):
         grad_weight, grad_bias = _of_parameters(problem, summing, asked)
@@ -124,7 +125,9 @@ def names_of(wrt: Sequence[str]) -> list[str]:
     return names.validate("wrt", wrt, _OPERANDS)
 
 
-def problem_of(samples: Any, weight: Any, bias: Any, cotangent: Any, activation: Any) -> SumProblem:
+def problem_of(
+    samples: Any, weight: Any, bias: Any, cotangent: Any, *, activation: Any
+) -> SumProblem:
     """Return the operands as a problem whose activation has a derivative."""
     if cotangent is None:
         raise TypeError("cotangent is None; expected an array_like of numbers")
@@ -134,11 +137,45 @@ def problem_of(samples: Any, weight: Any, bias: Any, cotangent: Any, activation:
     return problem
 
 
+def totals(problem: SumProblem, asked: Sequence[str]) -> Any:
+    """Return the sums over samples of the gradients asked for, float64 (outputs, N, F).
+
+    They are nodes of the tree over all samples, of weight before bias.
+    """
+    terms = _terms_of_parameters(problem, asked)
+    summing = problem.on_backend(terms)
+    with namespaces.device_of(problem.samples):
+        operands = _operands(problem)
+        return summing.returned(summing.totals(terms, operands, problem.shape))
+
+
+def totals_of_samples(problem: SumProblem) -> Any:
+    """Return the sums over sets of the gradients of samples (B, F), float64 (1, B, F).
+
+    They are nodes of the tree over all sets.
+    """
+    n_sets, n_samples, n_features = problem.shape
+    terms = problem.terms("product", ("slope_weight",))
+    summing = problem.on_backend(terms)
+    with namespaces.device_of(problem.samples):
+        shape = n_samples, n_sets, n_features
+        return summing.returned(summing.totals(terms, swapped(_operands(problem)), shape))
+
+
+def _operands(problem: SumProblem) -> dict[str, Any]:
+    """Return the operands with axes (N, B, F)."""
+    return problem.over_samples() | {"target": problem.others["cotangent"]}
+
+
+def _terms_of_parameters(problem: SumProblem, asked: Sequence[str]) -> Summands:
+    outputs = {"weight": "slope_sample", "bias": "slope"}
+    return problem.terms("product", tuple(outputs[name] for name in outputs if name in asked))
+
+
 def _of_parameters(problem: SumProblem, summing: Summing, asked: list[str]) -> list[Any]:
     """Return the gradients with respect to weight and bias, or None."""
     n_sets, _, n_features = problem.shape
     parameters = {"weight": problem.weight, "bias": problem.bias}
-    outputs = {"weight": "slope_sample", "bias": "slope"}
     gradients = {}
     for name, parameter in parameters.items():
         if name in asked and parameter is not None:
@@ -146,9 +183,8 @@ def _of_parameters(problem: SumProblem, summing: Summing, asked: list[str]) -> l
             shared = len(parameter) != n_sets
             gradients[name] = summing.empty((n_sets, n_features), "f8" if shared else dtype)
     if gradients:
-        terms = problem.terms("product", tuple(outputs[name] for name in gradients))
-        operands = problem.over_samples() | {"target": problem.others["cotangent"]}
-        summing.write(terms, operands, problem.shape, list(gradients.values()))
+        terms = _terms_of_parameters(problem, list(gradients))
+        summing.write(terms, _operands(problem), problem.shape, list(gradients.values()))
     for name, of_sets in gradients.items():
         if len(parameters[name]) != n_sets:
             dtype = problem.dtype_of_gradient(parameters[name])
@@ -163,7 +199,7 @@ def _of_samples(problem: SumProblem, summing: Summing) -> Any:
     samples = problem.samples
     gradient = summing.empty(samples.shape, problem.dtype_of_gradient(samples))
     terms = problem.terms("product", ("slope_weight",))
-    operands = problem.over_samples() | {"target": problem.others["cotangent"]}
+    operands = _operands(problem)
     if samples.ndim == 2:
         shape = n_samples, n_sets, n_features
         summing.write(terms, swapped(operands), shape, [gradient])

@@ -27,7 +27,13 @@ if tuple(int(part) for part in dask.__version__.split(".")[:2]) < (2024, 8):
         f"pip install --upgrade 'dask[array]'"
     )
 
-from multisubnet.dask._functions import affine, affine_stats, mean_loss, mean_loss_and_grad
+from multisubnet.dask._functions import (
+    affine,
+    affine_stats,
+    affine_vjp,
+    mean_loss,
+    mean_loss_and_grad,
+)
 from multisubnet.dask._network_functions import (
     mlp,
     mlp_mean_loss,
@@ -40,6 +46,7 @@ from multisubnet.dask._network_functions import (
 __all__ = [
     "affine",
     "affine_stats",
+    "affine_vjp",
     "mean_loss",
     "mean_loss_and_grad",
     "mlp",

@@ -12,9 +12,11 @@ import numpy as np
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.moments import steps_of
 from multisubnet._arrays import validation
+from multisubnet._functions import affine_vjp as _affine_vjp
 from multisubnet._functions.affine_operands import read_call
 from multisubnet._functions.affine_stats import names_of, needs_spread, problem_of
 from multisubnet._functions.loss_problem import LossProblem, with_gradients
+from multisubnet._functions.problem import SumProblem
 from multisubnet.dask import _tasks
 from multisubnet.dask._graph import ChunkedOperands
 
@@ -61,6 +63,41 @@ def affine(
     function = partial(_tasks.affine_of_chunks, activation=call.activation, set_axis=set_axis)
     index = "bnf" if set_axis else "nbf"
     return given.combined(function, index, call.dtype, *given.pairs("samples", "weight", "bias"))
+
+
+def affine_vjp(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    cotangent: Any,
+    *,
+    activation: str | Activation | None = None,
+    wrt: Sequence[str] = ("samples", "weight", "bias"),
+) -> tuple[da.Array | None, ...]:
+    """Compute the vector-Jacobian product, lazily: `multisubnet.affine_vjp`.
+
+    Gradients of weight and bias are sums over chunks of samples, those of samples (B, F) sums over
+    chunks of sets: each in a pass of its own, for which the chunks of the summed axis are made to
+    be of 4096 times a power of two. Errors are raised as by `affine`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import multisubnet as ms
+    >>> cotangent = da.ones((2, 3, 1), chunks=(1, 3, 1))
+    >>> _, grad_weight, _ = ms.affine_vjp([[1.0], [2.0], [3.0]], [[1.0], [5.0]], None, cotangent)
+    >>> grad_weight.compute()
+    array([[6.],
+           [6.]])
+    """
+    asked = _affine_vjp.names_of(wrt)
+    operands = {"samples": samples, "weight": weight, "bias": bias, "cotangent": cotangent}
+    given = ChunkedOperands(**operands)
+    problem = _affine_vjp.problem_of(*given.stand_ins(*operands), activation=activation)
+    found = _of_parameters(given, problem, asked)
+    if "samples" in asked:  # this pass has chunks of its own
+        found["samples"] = _of_samples(ChunkedOperands(**operands), problem)
+    return tuple(found.get(name) for name in ("samples", "weight", "bias"))
 
 
 def mean_loss(
@@ -190,6 +227,47 @@ def _judged(
         divide = partial(_tasks.divide, **options, divisor=judgement.divisor)
         results.append(given.combined(divide, "nf"[:ndim], of_result, totals, total))
     return results
+
+
+def _of_parameters(
+    given: ChunkedOperands, problem: SumProblem, asked: Sequence[str]
+) -> dict[str, da.Array]:
+    """Return the gradients of weight and bias that are asked for."""
+    parameters = {"weight": problem.weight, "bias": problem.bias}
+    parameters = {k: x for k, x in parameters.items() if k in asked and x is not None}
+    if not parameters:
+        return {}
+    given.cut(dict(zip("nbf", problem.shape, strict=True)), "nf", _FLOAT64, summed="b")
+    activation, names = problem.activation, tuple(parameters)
+    function = partial(
+        _tasks.cotangents_of_parameters_of_chunks, activation=activation, asked=names
+    )
+    totals = given.sums(function, "onf", len(parameters), *given.pairs(*given.arrays))
+    found = {}
+    for output, (name, parameter) in enumerate(parameters.items()):
+        sums, index = totals[output : output + 1], "onf"
+        if len(parameter) != problem.shape[0]:
+            sums, index = given.sum_over_sets(sums), "okf"
+        dtype = problem.dtype_of_gradient(parameter)
+        divide = partial(_tasks.divide, output=0, ndim=2, dtype=dtype, divisor=1.0)
+        found[name] = given.combined(divide, index[1:], dtype, (sums, index), (None, "w"))
+    return found
+
+
+def _of_samples(given: ChunkedOperands, problem: SumProblem) -> da.Array:
+    """Return the gradient of samples."""
+    lengths = dict(zip("nbf", problem.shape, strict=True))
+    dtype = problem.dtype_of_gradient(problem.samples)
+    options: dict[str, Any] = {"activation": problem.activation}
+    if problem.samples.ndim == 3:
+        given.cut(lengths, "nbf", dtype)
+        function = partial(_tasks.vjp_of_chunks, **options)
+        return given.combined(function, "nbf", dtype, *given.pairs(*given.arrays))
+    given.cut(lengths, "bf", _FLOAT64, summed="n")
+    function = partial(_tasks.cotangents_of_samples_of_chunks, **options)
+    totals = given.sums(function, "obf", 1, *given.pairs(*given.arrays))
+    divide = partial(_tasks.divide, output=0, ndim=2, dtype=dtype, divisor=1.0)
+    return given.combined(divide, "bf", dtype, (totals, "obf"), (None, "w"))
 
 
 def _by_moments(given: ChunkedOperands, judgement: LossProblem) -> list[da.Array]:

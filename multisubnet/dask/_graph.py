@@ -32,7 +32,7 @@ _AXES = {
     "weight": "nf",
     "bias": "nf",
     "targets": "bfk",
-    "cotangent": "nbsj",
+    "cotangent": "nbfj",
     "sample_weight": "b",
     "set_weight": "n",
     "set_index": "b",

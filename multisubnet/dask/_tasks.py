@@ -19,7 +19,7 @@ from multisubnet._arithmetic.summands import Summands
 from multisubnet._arrays import namespaces
 from multisubnet._backends import choice
 from multisubnet._backends.numba import threads
-from multisubnet._functions import affine, affine_stats, closed_form, summation
+from multisubnet._functions import affine, affine_stats, affine_vjp, closed_form, summation
 from multisubnet._functions.loss_problem import LossProblem
 from multisubnet._functions.summation import Summing
 
@@ -80,6 +80,26 @@ def losses_of_chunks(*chunks: Any, outputs: tuple[str, ...], loss: str, activati
 def stats_of_chunks(*chunks: Any, activation: Any) -> Any:
     """Return sums over sets, (1, outputs, B, F): a node of the tree over all sets."""
     return affine_stats.totals(affine_stats.problem_of(*chunks, activation=activation))[None]
+
+
+@task
+def cotangents_of_parameters_of_chunks(
+    *chunks: Any, activation: Any, asked: tuple[str, ...]
+) -> Any:
+    """Return sums over samples, (1, outputs, N, F): a node of the tree over all samples."""
+    return affine_vjp.totals(affine_vjp.problem_of(*chunks, activation=activation), asked)[None]
+
+
+@task
+def cotangents_of_samples_of_chunks(*chunks: Any, activation: Any) -> Any:
+    """Return sums over sets, (1, 1, B, F): a node of the tree over all sets."""
+    return affine_vjp.totals_of_samples(affine_vjp.problem_of(*chunks, activation=activation))[None]
+
+
+@task
+def vjp_of_chunks(*chunks: Any, activation: Any) -> Any:
+    """Return the gradients of samples (N, B, F)."""
+    return affine_vjp.affine_vjp(*chunks, activation=activation, wrt=["samples"])[0]
 
 
 @task

@@ -123,6 +123,76 @@ def test_losses_and_gradients(cases, data):
     assert_lazy_and_same([loss], desired[:1])
 
 
+def operands_of_vjp(shape, dtype="f4", of_sets=False, shared=()):
+    """Return samples, weight, bias and the cotangent; shared parameters have one row."""
+    n_sets, _, n_features = shape
+    rng = np.random.default_rng(0)
+    shapes = {
+        "samples": shape if of_sets else shape[1:],
+        "weight": (1 if "weight" in shared else n_sets, n_features),
+        "bias": (1 if "bias" in shared else n_sets, n_features),
+        "cotangent": shape,
+    }
+    return [rng.normal(size=x).astype(dtype) for x in shapes.values()]
+
+
+@settings(max_examples=examples(1))
+@given(
+    data=st.data(),
+    shape=SHAPES | st.tuples(st.sampled_from([4100, 8193]), st.integers(0, 3), st.integers(1, 3)),
+    dtype=st.sampled_from(["f4", "f8", "f2"]),
+    shared=st.sampled_from([(), ("weight",), ("bias",)]),
+    has_bias=st.booleans(),
+    wrt=st.lists(st.sampled_from(["samples", "weight", "bias"]), unique=True),
+)
+def test_vjp(data, shape, dtype, shared, has_bias, wrt):
+    operands = operands_of_vjp(shape, dtype, data.draw(st.booleans()), shared)
+    if not has_bias:
+        operands[2] = None
+        operands[1] = np.resize(operands[1], (shape[0], shape[2]))
+    options = {"activation": data.draw(st.sampled_from([None, "tanh"])), "wrt": wrt}
+    lazy = data.draw(some_chunked(*operands))
+    with nothing_computed():
+        result = ms.affine_vjp(*lazy, **options)
+    if any(x is not None for x in result):
+        assert_lazy_and_same(result, ms.affine_vjp(*operands, **options))
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks", "dtype"),
+    [
+        ((3, 12_000, 4), (2, 1000, 3), "f2"),
+        ((9001, 3, 2), (8300, 2, 1), "f4"),
+        ((0, 3, 2), (1, 2, 2), "f8"),
+    ],
+)
+@pytest.mark.parametrize("of_sets", [False, True])
+def test_vjp_of_many_samples_and_of_many_sets(shape, chunks, dtype, of_sets):
+    *operands, cotangent = operands_of_vjp(shape, dtype, of_sets, shared=("bias",))
+    result = ms.affine_vjp(*operands, da.from_array(cotangent, chunks), activation="tanh")
+    desired = ms.affine_vjp(*operands, cotangent, activation="tanh")
+    assert_lazy_and_same(result, desired)
+    if len(cotangent):
+        of_samples, of_weight, of_bias = result
+        given_chunks = da.core.normalize_chunks(chunks, shape)
+        assert of_weight.chunks == given_chunks[::2]
+        assert of_bias.chunks == ((1,), given_chunks[2])
+        assert of_samples.chunks == given_chunks[-of_samples.ndim :]
+
+
+@pytest.mark.parametrize("of_sets", [False, True])
+def test_vjp_of_cupy_chunks(cupy_on_host, of_sets):
+    import cupy
+
+    operands = operands_of_vjp((5000, 4, 3), of_sets=of_sets, shared=("bias",))
+    *others, cotangent = map(cupy.asarray, operands)
+    lazy = da.from_array(cotangent, (4100, 3, 2), name=False, asarray=False)
+    result = ms.affine_vjp(*others, lazy, activation="tanh")
+    assert all(type(x._meta) is cupy.ndarray for x in result)
+    desired = ms.affine_vjp(*operands, activation="tanh")
+    assert_all_same_bits([x.get() for x in dask.compute(*result)], desired)
+
+
 @pytest.mark.parametrize("loss", ["squared_error", "log_cosh"])
 @pytest.mark.parametrize("size", [1, 31, 33, 4095, 4097, (4097, 31, 1, 4000)])
 def test_chunks_of_samples_that_are_not_blocks(size, loss):
@@ -275,6 +345,9 @@ def error_of(function, *args, **kwargs):
     return type(caught.value), str(caught.value)
 
 
+TANH_DERIVATIVE = ms.Activation("tanh").derivative
+
+
 def test_bad_arguments_are_named_at_once():
     x, t = np.ones((5, 3)), np.ones(5)
     judge, lazy = ms.mean_loss, da.from_array(x, 2)
@@ -287,6 +360,12 @@ def test_bad_arguments_are_named_at_once():
         lambda x: (judge, x, np.ones((2, 3)), None, t, "nothing"),
         lambda x: (judge, x * 1j, np.ones((2, 3)), None, t),
         lambda x: (ms.affine_stats, x, np.ones((2, 3)), None, None, np.ones(3)),
+        lambda x: (ms.affine_vjp, x, np.ones((2, 3)), None, None),
+        lambda x: (ms.affine_vjp, x, np.ones((2, 3)), None, np.ones((2, 5))),
+        lambda x: (ms.affine_vjp, x, np.ones((2, 3)), np.ones((3, 3)), np.ones((2, 5, 3))),
+        lambda x: (ms.affine_vjp, x * 1j, np.ones((2, 3)), None, np.ones((2, 5, 3))),
+        lambda x: (ms.affine_vjp, x, np.ones((2, 3)), None, np.ones((2, 5, 3)), "targets"),
+        lambda x: (ms.affine_vjp, x, np.ones((2, 3)), None, np.ones((2, 5, 3)), TANH_DERIVATIVE),
     ]:
         errors = []
         for array in (x, lazy):
@@ -294,6 +373,9 @@ def test_bad_arguments_are_named_at_once():
             options = {}
             if function is ms.affine and len(operands) == 4:
                 options["activation"] = operands.pop()
+            if function is ms.affine_vjp and len(operands) == 5:
+                last = operands.pop()
+                options["wrt" if isinstance(last, str) else "activation"] = last
             if function is judge and len(operands) == 5:
                 options["loss"] = operands.pop()
             if function is ms.affine_stats:
@@ -308,8 +390,8 @@ def test_properties_of_dask_arrays():
     x, lazy = np.ones((5, 3)), da.ones((5, 3), chunks=2)
     with pytest.raises(TypeError, match=r"out does not work .* dask\.array\.store or to_zarr"):
         ms.affine(lazy, x, out=np.empty((5, 5, 3)))
-    with pytest.raises(TypeError, match="affine_vjp does not take arrays of dask"):
-        ms.affine_vjp(lazy, x, None, np.ones((5, 5, 3)))
+    with pytest.raises(TypeError, match="affine_select does not take arrays of dask"):
+        ms.affine_select(lazy, x, None, np.zeros(5, int))
     unknown = lazy[lazy[:, 0] > 0]
     for call in (
         lambda: ms.affine(unknown, x),
