@@ -14,6 +14,7 @@ from test_mlp_losses import CATEGORICAL, flat, judged_networks
 
 jax = pytest.importorskip("jax", minversion="0.5")
 
+import functools
 import itertools
 
 import jax.numpy as jnp
@@ -109,6 +110,30 @@ def test_values_inside_jit(additive):
         assert_same(eager, desired)
 
 
+def test_gradients_inside_jit_are_as_exact_as_sums_in_float32():
+    samples, layers = some(20, 3, (1, 16, 16, 1))
+    wide = jax.tree.map(lambda x: x.astype("f8"), (samples, layers, samples[:, 0]))
+    desired = ms.mlp_mean_loss_and_grad(*wide, activation="tanh", additive=True)
+    found = jax.jit(functools.partial(ms.mlp_mean_loss_and_grad, activation="tanh", additive=True))(
+        samples, layers, samples[:, 0]
+    )
+    n_summands = len(samples) + 2 * 16 + 3  # one after the other: of samples, units and networks
+    assert_close(found, desired, n_summands * np.finfo("f4").eps / 2)
+
+
+def test_operands_that_sets_share_inside_jit():
+    samples, layers = some(3, 2, (1, 4, 3, 2))
+    for n, shared in enumerate(itertools.product([0, 1], repeat=3)):
+        given = [
+            tuple(x[:1] if is_shared else x for x in layer)
+            for layer, is_shared in zip(layers, shared, strict=True)
+        ]
+        x = np.stack([samples, 2 * samples, 3 * samples]) if n % 3 == 0 else samples
+        assert_close(jax.jit(ms.mlp)(x, given), ms.mlp(x, given))
+    nothing = [tuple(x[:0] for x in layers[0]), *(tuple(x[:1] for x in y) for y in layers[1:])]
+    assert jax.jit(ms.mlp)(samples, nothing).shape == (0, 40, 2, 2)
+
+
 def test_an_index_out_of_range_inside_jit_is_nan():
     samples, layers = some()
     found = jax.jit(lambda i: ms.mlp_select(samples, layers, i))(np.arange(40) - 1)
@@ -122,6 +147,25 @@ def test_inputs_and_wide_layers_inside_jit():
     options = {"inputs": [[0, 3], [1, 1]]}
     desired = ms.mlp(samples, layers, **options)
     assert_close(jax.jit(lambda x: ms.mlp(x, layers, **options))(samples), desired, 3e-5)
+
+
+@pytest.mark.parametrize("shared", ["none", "hidden", "all"])
+@pytest.mark.parametrize("n_subnets", [1, 2])
+def test_programs_consist_of_matrix_products(n_subnets, shared):
+    samples, layers = some(4, n_subnets, (3, 16, 16, 1))
+    n_shared = {"none": 0, "hidden": 1, "all": 3}[shared]
+    layers = [tuple(x[: 1 if i < n_shared else None] for x in layers[i]) for i in range(3)]
+    inputs = np.arange(3 * n_subnets).reshape(n_subnets, 3)
+
+    def loss(layers):
+        return ms.mlp_mean_loss(samples, layers, samples[:, 0], inputs=inputs).sum()
+
+    step = jax.jit(jax.grad(loss))
+    program = step.lower(layers).as_text()
+    n_products = program.count("stablehlo.dot_general")
+    assert n_products == 3 + 3 + 2  # values, gradients of weights, and those of hidden units
+    assert program.count("HIGHEST, HIGHEST") == n_products  # on a GPU, not TF32
+    assert program.count("stablehlo.multiply") < 10
 
 
 @pytest.mark.parametrize("additive", [False, True])
