@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -67,7 +68,8 @@ def test_classifiers_of_layers(sklearn):
     values = ms.WeightSets.from_models([labels]).predict(X)[0, :, 0]
     assert np.allclose(values, labels.predict_proba(X), rtol=1e-10)
     three = model(CLASSES)
-    logits = ms.WeightSets.from_models([three])
+    with pytest.warns(UserWarning, match="so predictions are logits"):
+        logits = ms.WeightSets.from_models([three])
     assert logits.output_activation == ms.Activation("linear")
     values = np.exp(logits.predict(X)[0, :, 0])
     assert np.allclose(values / values.sum(1, keepdims=True), three.predict_proba(X), rtol=1e-10)
@@ -91,7 +93,8 @@ def test_linear_models(sklearn, name, targets, fit_intercept):
 def test_linear_classifiers(sklearn):
     for targets, n_outputs in ((CLASSES > 0, 1), (CLASSES, 3)):
         model = fitted(sklearn.linear_model.LogisticRegression(), targets)
-        sets = ms.WeightSets.from_models([model])
+        with pytest.warns(UserWarning, match="logits") if n_outputs == 3 else nullcontext():
+            sets = ms.WeightSets.from_models([model])
         assert sets.layer_sizes == (3, n_outputs)
         values = sets.predict(X)[0, :, 0]
         if n_outputs == 1:

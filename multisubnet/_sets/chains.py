@@ -177,9 +177,10 @@ class Values(NamedTuple):
 
     def softmax(self) -> Values:
         """Return the values after a softmax, which networks leave out."""
-        if not self.levels or self.levels[-1].activation != _LINEAR or self.is_softmax:
+        is_linear = self.additive or (self.levels and self.levels[-1].activation == _LINEAR)
+        if not is_linear or self.is_softmax:
             raise NotAChain("with a softmax where a dense layer is expected")
-        if self.n_networks > 1 or self.place.ndim != 1:
+        if (self.n_networks > 1 and not self.additive) or self.place.ndim != 1:
             raise NotAChain("with a softmax in a branch")
         return self._replace(is_softmax=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -133,6 +134,11 @@ class Forms(Container[ArrayT]):
             An item is not a model, or its dtype is not numeric; CuPy arrays are mixed with NumPy
             arrays.
 
+        Warns
+        -----
+        UserWarning
+            The models end in a softmax, which is left out: predictions are logits.
+
         See Also
         --------
         concatenate : join WeightSets.
@@ -146,8 +152,9 @@ class Forms(Container[ArrayT]):
         mode is copied, and the copy is put into evaluation mode.) Tuples, lists, mappings and
         estimators with one coefficient per feature are not checked in this way.
 
-        A classifier with two classes gives the probability of the second one. With more classes,
-        the final softmax is left out: the network gives the logits.
+        A scikit-learn classifier with two classes gives the probability of the second one. A final
+        softmax is left out, with a warning: the network gives the logits, and
+        ``scipy.special.softmax(predictions, axis=-1)`` the probabilities.
 
         If a model has one weight and one bias per feature, its sets have `weight` and `bias`, even
         if the model stores them as branches or convolutions. If a model adds outputs up, its sets
@@ -161,7 +168,9 @@ class Forms(Container[ArrayT]):
         array([[2, 9],
                [8, 6]])
         """
-        parameters = _models.from_models(models, activation)
+        parameters, is_softmax = _models.from_models(models, activation)
+        if is_softmax:
+            warnings.warn(_models.SOFTMAX_LEFT_OUT, stacklevel=3)
         return cls._own(parameters.named(feature_names, output_names, set_names))
 
     def write_to(self, model: Any, i: int = 0) -> None:

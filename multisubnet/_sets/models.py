@@ -19,7 +19,7 @@ from multisubnet._arrays import joining, namespaces, validation
 from multisubnet._functions.affine import affine
 from multisubnet._sets.chains import NotAChain, as_array, put
 from multisubnet._sets.container import Container
-from multisubnet._sets.keras_chains import chain_of_model, flatten, of_keras
+from multisubnet._sets.keras_chains import flatten, of_keras
 from multisubnet._sets.names import Names, difference_of
 from multisubnet._sets.network_models import chain_of
 from multisubnet._sets.parameters import Parameters, resolve
@@ -34,6 +34,11 @@ _PASSING = ("InputLayer", "Dropout")  # Keras layers that change nothing in pred
 # differ only for small sums, others only for large ones.
 _SIZES = (0.03, 0.3, 1.0, 4.0, 50.0)
 _LINEAR = Activation("linear")
+
+SOFTMAX_LEFT_OUT = (
+    "the softmax at the end of the model is left out, so predictions are logits and losses are "
+    "those of logits; scipy.special.softmax(predictions, axis=-1) gives the probabilities"
+)
 
 
 class _Refused(Exception):
@@ -52,19 +57,24 @@ class _Read(NamedTuple):
     """Replaces one of these arrays in the model."""
 
 
-def from_models(models: Iterable[Any], activation: str | Activation | None) -> Parameters:
-    """Return the sets of all models."""
+def from_models(
+    models: Iterable[Any], activation: str | Activation | None
+) -> tuple[Parameters, bool]:
+    """Return the sets of all models, and whether the models end in a softmax, which sets lack."""
     if isinstance(models, str | Mapping) or not isinstance(models, Iterable):
         raise not_a_list(models)
     given = None
     if activation is not None:
         given = resolve_activation(activation, np.dtype(np.float64))[0] or _LINEAR
-    read = [read_model(f"models[{i}]", model, given) for i, model in enumerate(models)]
-    if not read:
+    pairs = [read_model(f"models[{i}]", model, given) for i, model in enumerate(models)]
+    if not pairs:
         raise ValueError("models is empty; expected at least one")
-    first = read[0]
-    for i, sets in enumerate(read):
+    read = [parameters for parameters, _ in pairs]
+    first, is_softmax = pairs[0]
+    for i, (sets, is_other) in enumerate(pairs):
         difference = sets.difference(first)
+        if difference is None and is_other != is_softmax:
+            difference = "one ends in a softmax, the other does not"
         if difference is not None:
             raise ValueError(
                 f"models[{i}] has another structure than models[0]: {difference}; expected the "
@@ -72,14 +82,17 @@ def from_models(models: Iterable[Any], activation: str | Activation | None) -> P
             )
     joined = {name: _joined(name, [sets.arrays[name] for sets in read]) for name in first.arrays}
     names = Names.joined("models", [sets.names for sets in read])
-    return first.with_arrays(joined)._replace(names=names)
+    return first.with_arrays(joined)._replace(names=names), is_softmax
 
 
-def read_model(name: str, model: Any, given: Activation | None) -> Parameters:
-    """Return the sets of one model, with its own or the given activation."""
-    model = _own_sets(model)
-    parameters = _read_model(name, model, given)
-    return parameters._replace(names=_names_of(model, parameters))
+def read_model(name: str, model: Any, given: Activation | None) -> tuple[Parameters, bool]:
+    """Return the sets of one model, and whether it ends in a softmax.
+
+    The sets have the activation of the model, or the given one.
+    """
+    model, is_softmax = _own_sets(model)
+    parameters, is_left_out = _read_model(name, model, given)
+    return parameters._replace(names=_names_of(model, parameters)), is_softmax or is_left_out
 
 
 def _names_of(model: Any, parameters: Parameters) -> Names:
@@ -103,14 +116,15 @@ def _names_of(model: Any, parameters: Parameters) -> Names:
     )
 
 
-def _read_model(name: str, model: Any, given: Activation | None) -> Parameters:
+def _read_model(name: str, model: Any, given: Activation | None) -> tuple[Parameters, bool]:
     if isinstance(model, Container) and not model._parameters.is_affine:
-        return model._parameters
+        return model._parameters, False
     try:
         sets = _with_activation(name, _sets_of(name, model, given), given)
     except _Refused as refusal:
         try:
-            network = chain_of(model, given).parameters
+            chain = chain_of(model, given)
+            network = chain.parameters
         except NotAChain as other:
             _check_built(name, model)
             raise ValueError(
@@ -122,13 +136,13 @@ def _read_model(name: str, model: Any, given: Activation | None) -> Parameters:
                 f"{name} has the activation {network.hidden_activation!r} in its hidden layers, "
                 f"but activation={given!r} was given; expected one or the other"
             ) from None
-        return network
-    return Parameters(((sets.weight, sets.bias),), (resolve(sets.activation),))
+        return network, chain.is_softmax
+    return Parameters(((sets.weight, sets.bias),), (resolve(sets.activation),)), False
 
 
 def write_model(model: Any, parameters: Parameters) -> None:
     """Write one set to a model of the same structure."""
-    model = _own_sets(model)
+    model, _ = _own_sets(model)
     own, of_model = parameters.names.features, _names_of(model, parameters).features
     if own is not None and of_model is not None and own != of_model:
         raise ValueError(
@@ -183,10 +197,16 @@ def not_a_list(models: Any) -> TypeError:
     return TypeError(f"models is a {kind}; expected a list of models, such as [model, another]")
 
 
-def _own_sets(model: Any) -> Any:
-    """Return the sets of one of our layers or modules, also inside a Keras model; else `model`."""
+def _own_sets(model: Any) -> tuple[Any, bool]:
+    """Return the sets of one of our layers or modules, also inside a Keras model; else `model`.
+
+    Also return whether the layer applies a softmax to their outputs.
+    """
     layer = layer_of(model) if hasattr(model, "get_weights") else model
-    return layer.to_weight_sets() if hasattr(layer, "to_weight_sets") else model
+    if not hasattr(layer, "to_weight_sets"):
+        return model, False
+    is_softmax = getattr(layer, "is_softmax", False)
+    return layer._weight_sets() if is_softmax else layer.to_weight_sets(), is_softmax
 
 
 def check(name: str, model: Any, given: Activation | None) -> None:
@@ -328,14 +348,6 @@ def layer_of(model: Any) -> Any:
 def layers_with_weights(model: Any) -> list[Any]:
     """Return the layers with weights of a Keras model, including nested models."""
     return [layer for layer in flatten(model) if layer.weights]
-
-
-def ends_in_softmax(model: Any) -> bool:
-    """Return whether a Keras model consists of networks and a softmax, which sets leave out."""
-    try:
-        return chain_of_model(model).is_softmax
-    except NotAChain:
-        return False
 
 
 def _named(layer: Any, variables: list[Any]) -> dict[str, Any]:

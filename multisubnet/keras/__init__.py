@@ -25,7 +25,15 @@ if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 9):
 from multisubnet.keras._activation import KerasActivation
 from multisubnet.keras._layer import StackedAffine
 from multisubnet.keras._loss import StackedLoss
+from multisubnet.keras._metric import StackedMetric
 from multisubnet.keras._network_layer import StackedMLP
 from multisubnet.keras._stacking import stack_models
 
-__all__ = ["KerasActivation", "StackedAffine", "StackedLoss", "StackedMLP", "stack_models"]
+__all__ = [
+    "KerasActivation",
+    "StackedAffine",
+    "StackedLoss",
+    "StackedMLP",
+    "StackedMetric",
+    "stack_models",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -76,22 +77,26 @@ class StackedLoss(losses.Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of each sample, (B,)."""
         shape = tuple(y_pred.shape)
-        if self._is_of_labels:
-            shape = shape[:-1]
-        aligned = ops.reshape(y_true, (-1, *_aligned(tuple(y_true.shape), shape)))
-        wanted = ops.shape(y_pred)[: len(shape)]
-        found = self._function(ops.broadcast_to(aligned, wanted), y_pred)
-        if len(found.shape) > 2:
-            found = ops.mean(found, axis=tuple(range(2, len(found.shape))))
-        return ops.sum(found, axis=1)
+        of_targets = shape[:-1] if self._is_of_labels else shape
+        aligned = ops.reshape(y_true, (-1, *aligned_shape(tuple(y_true.shape), of_targets)))
+        every = ops.broadcast_to(aligned, ops.shape(y_pred)[: len(of_targets)])
+        # As of one model: some of PyTorch's losses cannot differentiate arrays of four axes.
+        rows = (-1,) if self._is_of_labels else (-1, shape[-1])
+        found = self._function(ops.reshape(every, rows), ops.reshape(y_pred, (-1, shape[-1])))
+        n_losses = math.prod(shape[2:]) if len(found.shape) > 1 else math.prod(shape[2:-1])
+        of_sets = ops.reshape(found, (-1, shape[1], n_losses))
+        return ops.sum(ops.mean(of_sets, axis=2), axis=1)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments with which `from_config` creates an equal loss."""
         return {**super().get_config(), "loss": losses.serialize(self.loss)}
 
 
-def _aligned(given: tuple[Any, ...], shape: tuple[Any, ...]) -> tuple[int, ...]:
-    """Return the shape, without its first axis, in which targets broadcast to predictions."""
+def aligned_shape(given: tuple[Any, ...], shape: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return the shape, without its first axis, in which targets broadcast to predictions.
+
+    The first number is 1 if all sets share the targets, or N.
+    """
     _, n_sets, *of_set = shape
     rest = given[1:]
     if len(given) == len(shape) and rest[0] in (1, n_sets):

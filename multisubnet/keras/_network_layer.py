@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +13,10 @@ from keras import activations, initializers, ops, regularizers
 
 from multisubnet._functions import mlp_operands
 from multisubnet._functions.mlp import mlp
-from multisubnet._sets.models import as_array
+from multisubnet._sets.models import SOFTMAX_LEFT_OUT, as_array
 from multisubnet._sets.weight_sets import WeightSets
 from multisubnet.keras._activation import PACKAGE, keras_activation, own_activation
+from multisubnet.keras._compiled_model import warn_of_unaligned
 from multisubnet.keras._initializers import draw, get_initializer, of_layer
 
 _OF_MLP = ("jax", "numpy", "torch")  # Keras backends whose arrays `mlp` takes
@@ -42,7 +44,8 @@ class StackedMLP(keras.layers.Layer):
         The activation of all hidden layers, or a sequence with one per hidden layer;
         `multisubnet.Activation` lists them. None is linear.
     output_activation : str, callable, multisubnet.Activation or None, optional
-        The activation of the last layer.
+        The activation of the last layer; or ``"softmax"``, applied to the P outputs of a network,
+        or to their sums if `additive`.
     use_bias : bool or sequence of bool, optional
         Whether layers have biases: one value for all, or one per layer.
     inputs : array_like of int, shape (S, layer_sizes[0]), optional
@@ -138,7 +141,9 @@ class StackedMLP(keras.layers.Layer):
                 f"units of at least one layer, as in (1, 16, 1)"
             )
         self.n_subnetworks = _positive("n_subnetworks", n_subnetworks)
-        given = mlp_operands.activation_per_layer(activation, output_activation, n_layers)
+        self.is_softmax = _is_softmax(output_activation)
+        last = None if self.is_softmax else output_activation
+        given = mlp_operands.activation_per_layer(activation, last, n_layers)
         self._activations = tuple(map(own_activation, given))
         self.use_bias = use_bias if isinstance(use_bias, bool) else tuple(map(bool, use_bias))
         if len(self._biased) != n_layers:
@@ -213,8 +218,14 @@ class StackedMLP(keras.layers.Layer):
             for kernel, bias in zip(self.kernels, self.biases, strict=True)
         ]
         intercept = None if self.intercept is None else ops.convert_to_tensor(self.intercept)
-        if keras.backend.backend() not in _OF_MLP:
-            return self._in_operations(inputs, layers, intercept)
+        is_own = keras.backend.backend() in _OF_MLP
+        evaluate = self._in_mlp if is_own else self._in_operations
+        outputs = evaluate(inputs, layers, intercept)
+        warn_of_unaligned(self, tuple(outputs.shape))
+        return activations.softmax(outputs) if self.is_softmax else outputs
+
+    def _in_mlp(self, inputs: Any, layers: list[Any], intercept: Any) -> Any:
+        """Return the outputs, computed by this library."""
         *hidden, last = self._activations
         return mlp(
             inputs,
@@ -250,6 +261,7 @@ class StackedMLP(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments with which `from_config` creates an equal layer, without weights."""
         *hidden, last = (activations.serialize(keras_activation(a)) for a in self._activations)
+        last = "softmax" if self.is_softmax else last
         return {
             **super().get_config(),
             "n_sets": self.n_sets,
@@ -268,13 +280,17 @@ class StackedMLP(keras.layers.Layer):
         }
 
     @classmethod
-    def from_weight_sets(cls, sets: WeightSets[Any], **kwargs: Any) -> StackedMLP:
+    def from_weight_sets(
+        cls, sets: WeightSets[Any], output_activation: Any = None, **kwargs: Any
+    ) -> StackedMLP:
         """Create a layer from `multisubnet.WeightSets`; the weights are copied.
 
         Parameters
         ----------
         sets : WeightSets
             The sets, of networks or of affine functions.
+        output_activation : optional
+            As for the layer, ``"softmax"`` for example; only if `sets` has none.
         **kwargs
             As for the layer. The weights are rounded to its ``dtype``, by default that of Keras
             (float32 unless changed).
@@ -287,7 +303,7 @@ class StackedMLP(keras.layers.Layer):
         Raises
         ------
         ValueError
-            `sets` is empty.
+            `sets` is empty; both the argument and `sets` have an output activation.
         TypeError
             The weights are complex.
 
@@ -302,6 +318,13 @@ class StackedMLP(keras.layers.Layer):
         """
         if sets.dtype.kind == "c":
             raise TypeError(f"sets are of dtype {sets.dtype}; expected real numbers")
+        if sets.output_activation.key != "linear":
+            if output_activation is not None:
+                raise ValueError(
+                    f"sets have the output activation {sets.output_activation!r} already; expected "
+                    f"none, not {output_activation!r}"
+                )
+            output_activation = sets.output_activation
         on_host = sets.to("numpy")
         biased = tuple(bias is not None for _, bias in on_host.layers)
         layer = cls(
@@ -309,7 +332,7 @@ class StackedMLP(keras.layers.Layer):
             sets.layer_sizes,
             n_subnetworks=sets.n_networks,
             activation=sets.activation if len(biased) > 1 else None,
-            output_activation=sets.output_activation,
+            output_activation=output_activation,
             use_bias=biased[0] if len(set(biased)) == 1 else biased,
             inputs=sets.inputs,
             additive=sets.additive,
@@ -333,7 +356,19 @@ class StackedMLP(keras.layers.Layer):
         ------
         ValueError
             The layer is not built yet.
+
+        Warns
+        -----
+        UserWarning
+            The layer ends in a softmax, but the outputs of the sets are logits.
         """
+        sets = self._weight_sets()
+        if self.is_softmax:
+            warnings.warn(SOFTMAX_LEFT_OUT, stacklevel=2)
+        return sets
+
+    def _weight_sets(self) -> WeightSets[Any]:
+        """Return the current weights without a warning."""
         if not self.built:
             raise ValueError(f"the layer {self.name!r} has no weights before it is built")
         *hidden, last = self._activations
@@ -348,6 +383,13 @@ class StackedMLP(keras.layers.Layer):
             additive=self.additive,
             intercept=None if self.intercept is None else as_array(self.intercept),
         )
+
+
+def _is_softmax(activation: Any) -> bool:
+    """Return whether an activation is Keras' softmax over the last axis."""
+    if isinstance(activation, str):
+        return activation.lower() == "softmax"
+    return activation is activations.softmax
 
 
 def _positive(name: str, number: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from multisubnet._sets.models import ends_in_softmax, layers_with_weights, not_a_list
+from multisubnet._sets.models import from_models, layers_with_weights, not_a_list
 from multisubnet._sets.weight_sets import WeightSets
 from multisubnet.keras._layer import StackedAffine
 from multisubnet.keras._network_layer import StackedMLP
@@ -31,8 +31,9 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
         of one weight and one bias per feature give one `StackedAffine`, with outputs of shape
         (batch, N, F). Others give one `StackedMLP`, with outputs of shape (batch, N, S, P), where S
         is the number of branches or 1, or (batch, N, P) if the models add up their branches. If the
-        models end in a softmax, so does the result. It has the dtype policy of the models and
-        copies of all their weights.
+        models end in a softmax, so does the layer. The layer has the dtype policy of the models and
+        copies of all their weights. The model is not compiled: use `StackedLoss` and
+        `StackedMetric`, because Keras' own align targets with the wrong axes.
 
     Raises
     ------
@@ -70,17 +71,13 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     for i, model in enumerate(models):
         if not isinstance(model, keras.layers.Layer):
             raise TypeError(f"models[{i}] is a {type(model).__name__}; expected a keras.Model")
-    sets = WeightSets.from_models(models)
-    policy = _policy(models)
-    have_softmax = {ends_in_softmax(model) for model in models}
-    if len(have_softmax) > 1:
-        raise ValueError("some models end in a softmax, but others do not; expected all or none")
-    kind = StackedAffine if sets._parameters.is_affine else StackedMLP
-    inputs = keras.Input((sets.n_features,), dtype=policy.compute_dtype)
-    outputs = kind.from_weight_sets(sets, dtype=policy)(inputs)
-    if have_softmax == {True}:
-        outputs = keras.layers.Softmax(dtype=policy)(outputs)
-    return keras.Model(inputs, outputs, name=name)
+    parameters, is_softmax = from_models(models, None)
+    sets = WeightSets._own(parameters)
+    options = {"dtype": _policy(models)} | ({"output_activation": "softmax"} if is_softmax else {})
+    kind = StackedAffine if parameters.is_affine else StackedMLP
+    layer = kind.from_weight_sets(sets, **options)
+    inputs = keras.Input((sets.n_features,), dtype=layer.compute_dtype)
+    return keras.Model(inputs, layer(inputs), name=name)
 
 
 def _policy(models: list[Any]) -> Any:

@@ -16,7 +16,7 @@ from multisubnet.testing import assert_same_bits
 keras = pytest.importorskip("keras", exc_type=ImportError)  # or its backend is missing
 from keras.src.testing import TestCase
 
-from multisubnet.keras import KerasActivation, StackedAffine, stack_models
+from multisubnet.keras import KerasActivation, StackedAffine, StackedLoss, stack_models
 
 BACKEND = keras.backend.backend()
 TRAINS = pytest.mark.skipif(BACKEND == "numpy", reason="Keras does not train with NumPy")
@@ -222,7 +222,7 @@ def test_fit_finds_the_weights_of_each_set():
     samples = draw(256, 3)
     targets = truth.predict(samples, set_axis=1)
     model = model_of(StackedAffine(4))
-    model.compile("adam", "mse")
+    model.compile("adam", StackedLoss("mse"))
     model.optimizer.learning_rate = 0.05
     history = model.fit(samples, targets, epochs=60, verbose=0).history["loss"]
     assert history[-1] < 1e-3 * history[0]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TESTS = [Path(__file__).with_name(f"{name}.py") for name in ("test_keras", "test_networks_keras")]
+NAMES = "test_keras", "test_networks_keras", "test_metrics_keras"
+TESTS = [Path(__file__).with_name(f"{name}.py") for name in NAMES]
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow", "numpy"])

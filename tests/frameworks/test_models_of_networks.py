@@ -66,7 +66,8 @@ def test_modules_of_torch(nn, make):
 
 def test_logits_of_torch(nn):
     module = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 3), nn.Softmax(dim=1))
-    powers = np.exp(ms.WeightSets.from_models([module]).predict(X)[0, :, 0])
+    with pytest.warns(UserWarning, match="the softmax at the end of the model is left out"):
+        powers = np.exp(ms.WeightSets.from_models([module]).predict(X)[0, :, 0])
     assert np.allclose(powers / powers.sum(1, keepdims=True), predicted(module), rtol=1e-4)
 
 
@@ -374,7 +375,9 @@ def test_branches_of_keras(keras, order, joined):
 def test_logits_of_keras(keras):
     layers = [keras.Input((3,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(3, "softmax")]
     model = keras.Sequential(layers)
-    powers = np.exp(ms.WeightSets.from_models([model]).predict(X)[0, :, 0])
+    with pytest.warns(UserWarning, match="so predictions are logits") as warned:
+        powers = np.exp(ms.WeightSets.from_models([model]).predict(X)[0, :, 0])
+    assert warned[0].filename == __file__
     expected = as_array(model(X))
     assert np.allclose(powers / powers.sum(1, keepdims=True), expected, rtol=1e-4)
 

@@ -172,7 +172,7 @@ def test_shapes_are_known_before_there_are_numbers():
         ((1, (1, 2)), {"intercept": True}, ValueError, "intercept requires additive=True"),
         ((1, (1, 2)), {"use_bias": [True] * 2}, ValueError, "use_bias has 2 entries"),
         ((1, (1, 2)), {"activation": ["relu"]}, ValueError, "activation has 1 value;"),
-        ((1, (1, 2)), {"output_activation": "softmax"}, ValueError, "softmax"),
+        ((1, (1, 2, 2)), {"activation": "softmax"}, ValueError, "softmax"),
         ((1, (1, 2)), {"output_activation": keras.activations.mish}, ValueError, "mish.*that mult"),
         ((1, (1, 2)), {"output_activation": LEAKY.derivative}, TypeError, "not its derivative"),
         ((1, (1, 2)), {"kernel_initializer": "orthogonal"}, ValueError, "which creates matrices"),
@@ -181,6 +181,25 @@ def test_shapes_are_known_before_there_are_numbers():
 def test_bad_arguments(arguments, options, error, message):
     with pytest.raises(error, match=message):
         StackedMLP(*arguments, **options)
+
+
+@pytest.mark.parametrize("additive", [False, True])
+def test_a_softmax_at_the_end(additive):
+    sets = NETWORKS["additive" if additive else "dense"][0]
+    with pytest.raises(ValueError, match=r"the output activation Activation\('sigmoid'\) alre"):
+        StackedMLP.from_weight_sets(NETWORKS["each feature"][0], "softmax")
+    for softmax in ("softmax", keras.activations.softmax):
+        layer = StackedMLP.from_weight_sets(sets, softmax)
+        again = StackedMLP.from_config(layer.get_config())
+        again.build((None, 4))
+        again.set_weights(layer.get_weights())
+        powers = np.exp(sets.predict(draw(5, 4), set_axis=1))
+        expected = powers / powers.sum(-1, keepdims=True)
+        for each in (layer, again):
+            np.testing.assert_allclose(on_host(each(draw(5, 4))), expected, rtol=1e-5)
+    with pytest.warns(UserWarning, match="so predictions are logits") as warned:
+        assert layer.to_weight_sets() == sets
+    assert warned[0].filename == __file__
 
 
 def test_activations_of_keras_are_known():
@@ -370,6 +389,12 @@ def classifier():
     return model_of(keras.layers.Dense(5, "silu"), keras.layers.Dense(3, "softmax"), n_features=4)
 
 
+def additive_classifier():
+    inputs = keras.Input((4,))
+    parts = [keras.layers.Dense(3)(inputs[:, i : i + 1]) for i in range(4)]
+    return keras.Model(inputs, keras.layers.Softmax()(keras.layers.Add()(parts)))
+
+
 def branches():
     inputs = [keras.Input((1,)) for _ in range(4)]
     ends = []
@@ -379,7 +404,7 @@ def branches():
     return keras.Model(inputs, keras.layers.Concatenate()(ends))
 
 
-@pytest.mark.parametrize("make", [chain, classifier, branches])
+@pytest.mark.parametrize("make", [chain, classifier, additive_classifier, branches])
 def test_stacked_models_predict_what_each_does(make, tmp_path):
     models, samples = [make() for _ in range(3)], draw(6, 4)
     stacked = stack_models(models, name="all")
@@ -388,7 +413,8 @@ def test_stacked_models_predict_what_each_does(make, tmp_path):
     stacked.save(tmp_path / "model.keras")
     for model in (stacked, keras.saving.load_model(tmp_path / "model.keras")):
         found = model.predict(samples, verbose=0)
-        assert found.shape == ((6, 3, 4, 1) if make is branches else (6, 3, 1, found.shape[-1]))
+        of_networks = {branches: (4, 1), additive_classifier: (3,)}
+        assert found.shape == (6, 3, *of_networks.get(make, (1, found.shape[-1])))
         for i, one in enumerate(models):
             own = one([samples[:, j : j + 1] for j in range(4)] if make is branches else samples)
             np.testing.assert_allclose(
@@ -400,6 +426,9 @@ def test_stacked_models_can_be_stacked_again():
     models = [chain() for _ in range(3)]
     twice = stack_models([stack_models(models[:2]), models[2]])
     assert twice.layers[-1].to_weight_sets() == ms.WeightSets.from_models(models)
+    models = [classifier() for _ in range(3)]
+    twice, once = stack_models([stack_models(models[:2]), models[2]]), stack_models(models)
+    assert_same_bits(on_host(twice(draw(5, 4))), on_host(once(draw(5, 4))))
     half = model_of(keras.layers.Dense(5, "silu", dtype="mixed_bfloat16"), n_features=4)
     stacked = stack_models([half, half])
     assert stacked.layers[-1].dtype_policy.name == "mixed_bfloat16"
@@ -407,7 +436,7 @@ def test_stacked_models_can_be_stacked_again():
         stack_models([model_of(keras.layers.Dense(5, "silu"), n_features=4), half])
     layers = keras.layers.Dense(5, "silu"), keras.layers.Dense(3)
     without_softmax = model_of(*layers, n_features=4)
-    with pytest.raises(ValueError, match="some models end in a softmax, but others do not"):
+    with pytest.raises(ValueError, match="one ends in a softmax, the other does not"):
         stack_models([classifier(), without_softmax])
     affine = StackedAffine.from_weight_sets(ms.WeightSets(draw(2, 4)))
     with pytest.raises(ValueError, match=r"models\[1\] has another structure than models\[0\]"):

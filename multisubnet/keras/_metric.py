@@ -1,0 +1,212 @@
+"""Metrics of N sets, with targets shared by the sets."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import keras
+import numpy as np
+from keras import metrics, ops, tree
+
+from multisubnet._sets.models import as_array
+from multisubnet.keras._activation import PACKAGE
+from multisubnet.keras._loss import aligned_shape
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class StackedMetric(metrics.Metric):
+    """A metric of each of N sets: their mean, or one value per set.
+
+    Predictions are those of `StackedAffine` or `StackedMLP`, of shape (B, N, ...). Each set is
+    compared with the targets as a model of its own would be. Keras' own metrics would align targets
+    with the last axes of predictions, and compare a prediction with the targets of other samples,
+    often without an error.
+
+    Parameters
+    ----------
+    metric : str, callable or keras.metrics.Metric
+        The metric of each set, as ``compile`` takes it. As there, ``"accuracy"`` is the binary, the
+        categorical or the sparse categorical accuracy, depending on the shapes of one set.
+    per_set : bool, optional
+        Whether `result` has one value per set. By default it is their mean.
+    name : str, optional
+        The name, in the history for example; by default that of the metric, followed by
+        ``"_per_set"`` if `per_set`.
+    dtype : optional
+        As for `keras.metrics.Metric`, if `metric` is not one.
+
+    Raises
+    ------
+    ValueError
+        Keras does not know the metric. When called: targets have another shape; the number of sets
+        is not that of earlier calls.
+
+    See Also
+    --------
+    StackedLoss : the loss of each set.
+
+    Notes
+    -----
+    Targets have the shapes that `StackedLoss` takes: shared by all sets, as one model takes them,
+    or with N or 1 as the second axis. Class numbers have these shapes without the last axis of
+    predictions, or with 1 in its place.
+
+    `result` is a number; with ``per_set=True``, an array of shape (N,). The progress bar of ``fit``
+    then shows the mean, and the history has arrays, which callbacks such as ``EarlyStopping``
+    cannot monitor. If the result for one set has the shape (C,), the shapes are (C,) and (N, C).
+
+    `keras.ops.vectorized_map` updates all sets at once. With the backend PyTorch, metrics have to
+    work in `torch.vmap`; `keras.metrics.MeanIoU` does not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from multisubnet.keras import StackedMetric
+    >>> labels = np.array([0, 1])  # two samples
+    >>> predictions = np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.3, 0.7], [0.4, 0.6]]])  # two sets
+    >>> float(StackedMetric("accuracy")(labels, predictions))
+    0.75
+    >>> np.array(StackedMetric("accuracy", per_set=True)(labels, predictions)).tolist()
+    [1.0, 0.5]
+    """
+
+    def __init__(
+        self, metric: Any, per_set: bool = False, name: str | None = None, dtype: Any = None
+    ) -> None:
+        is_accuracy = isinstance(metric, str) and metric.lower() in ("accuracy", "acc")
+        of_set = None if is_accuracy else metrics.get(metric)
+        if name is None:
+            name = metric if isinstance(metric, str) else get_name(of_set)
+            name = f"{name}_per_set" if per_set else name
+        super().__init__(name=name, dtype=dtype)
+        self.per_set = bool(per_set)
+        self._given = metric if isinstance(metric, str) else of_set
+        self._states: list[Any] = []
+        self._initial: list[Any] = []  # of variables that the metric has now; others start at 0
+        self.metric: Any = None
+        if is_accuracy:
+            self._direction = "up"  # tells callbacks that more is better
+        else:
+            self._set_metric(of_set)
+
+    def _set_metric(self, metric: Any) -> None:
+        """Store the metric of one set, of which only the stateless functions are called."""
+        if not isinstance(metric, metrics.Metric):
+            metric = metrics.MeanMetricWrapper(metric, name=self.name, dtype=self.dtype)
+        self.metric = metric
+        self._initial = [as_array(x) for x in metric.stateless_reset_state()]
+        if hasattr(metric, "_direction"):
+            self._direction = metric._direction
+
+    def _build(self, targets: Any, predictions: Any, n_sets: int) -> None:
+        """Create the state of N metrics like the one for these arrays of one set."""
+        if self.metric is None:
+            self.metric = _accuracy(targets, predictions, self.dtype)
+        with keras.StatelessScope():  # some metrics create variables now
+            self.metric.update_state(targets, predictions)
+        for number, variable in enumerate(self.metric.variables):
+            state = self.add_variable(
+                shape=(n_sets, *variable.shape),
+                initializer=functools.partial(self._initial_state, number),
+                dtype=variable.dtype,
+                name=variable.name,
+            )
+            self._states.append(state)
+
+    def _initial_state(self, number: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        of_one = self._initial[number] if number < len(self._initial) else 0
+        return ops.convert_to_tensor(np.full(shape, of_one), dtype)
+
+    def reset_state(self) -> None:
+        """Forget all samples."""
+        for number, state in enumerate(self._states):
+            state.assign(self._initial_state(number, state.shape, state.dtype))
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add samples: targets, and predictions of shape (B, N, ...)."""
+        targets, predictions = _by_set(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred))
+        n_sets = predictions.shape[0]
+        if not self._states:
+            self._build(targets[0], predictions[0], n_sets)
+        if self._states[0].shape[0] != n_sets:
+            raise ValueError(
+                f"predictions have {n_sets} sets, but the metric {self.name!r} has been used with "
+                f"{self._states[0].shape[0]}; expected a new metric for each model"
+            )
+        of_each = [predictions] if targets.shape[0] == 1 else [predictions, targets]
+
+        def update(elements: list[Any]) -> list[Any]:
+            state, (predicted, *own) = elements[: len(self._states)], elements[len(self._states) :]
+            target = own[0] if own else targets[0]
+            return self.metric.stateless_update_state(state, target, predicted, sample_weight)
+
+        updated = _map(update, [*map(ops.convert_to_tensor, self._states), *of_each])
+        for state, value in zip(self._states, updated, strict=True):
+            state.assign(value)
+
+    def result(self) -> Any:
+        """Return the mean over sets, or one value per set."""
+        if not self._states:
+            raise ValueError(f"the metric {self.name!r} has no result before it has seen samples")
+        values = _map(self.metric.stateless_result, [*map(ops.convert_to_tensor, self._states)])
+        if self.per_set:
+            return values
+        return tree.map_structure(lambda x: ops.mean(x, axis=0), values)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments with which `from_config` creates an equal metric."""
+        given = self._given
+        given = given if isinstance(given, str) else keras.saving.serialize_keras_object(given)
+        return {**super().get_config(), "metric": given, "per_set": self.per_set}
+
+
+def get_name(metric: Any) -> str:
+    """Return the name of a metric or function of Keras or of a user."""
+    name = getattr(metric, "name", None) or getattr(metric, "__name__", type(metric).__name__)
+    return str(name)
+
+
+def _accuracy(targets: Any, predictions: Any, dtype: Any) -> metrics.Metric:
+    """Return the accuracy that Keras would take for one set."""
+    n_outputs = predictions.shape[-1]
+    if n_outputs == 1:
+        return metrics.BinaryAccuracy(dtype=dtype)
+    if len(targets.shape) < len(predictions.shape) or targets.shape[-1] == 1:
+        return metrics.SparseCategoricalAccuracy(dtype=dtype)
+    return metrics.CategoricalAccuracy(dtype=dtype)
+
+
+def _by_set(targets: Any, predictions: Any) -> tuple[Any, Any]:
+    """Return targets (N or 1, B, ...) and predictions (N, B, ...), as N models would have them.
+
+    A single network per set has no axis in them.
+    """
+    shape, given = tuple(predictions.shape), tuple(targets.shape)
+    if len(shape) < 3 or shape[1] is None:
+        raise ValueError(f"predictions have shape {shape}; expected (B, N, ...), one per set")
+    try:
+        aligned = aligned_shape(given, shape)
+    except ValueError as error:
+        try:
+            aligned = aligned_shape(given, shape[:-1])  # class numbers
+        except ValueError:
+            raise error from None
+    targets = ops.reshape(targets, (-1, *aligned))
+    if len(shape) == 4 and shape[2] == 1:
+        targets, predictions = ops.squeeze(targets, 2), ops.squeeze(predictions, 2)
+    elif len(aligned) == len(shape) - 1:
+        of_networks = ops.shape(predictions)[2:-1]
+        start, last = ops.shape(targets)[:2], targets.shape[-1]
+        targets = ops.broadcast_to(targets, (*start, *of_networks, last))
+    return ops.moveaxis(targets, 1, 0), ops.moveaxis(predictions, 1, 0)
+
+
+def _map(function: Any, elements: list[Any]) -> Any:
+    """Return the results of a function of the elements of each set."""
+    # With NumPy, `vectorized_map` joins the arrays of a list into one.
+    is_numpy = keras.backend.backend() == "numpy"
+    return (ops.map if is_numpy else ops.vectorized_map)(function, elements)
+
+
+StackedMetric.__module__ = "multisubnet.keras"  # where Keras and pickles look for it

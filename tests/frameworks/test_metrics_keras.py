@@ -1,0 +1,298 @@
+"""Metrics of N sets in Keras; test_keras_backends.py runs this with all backends."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from conftest import few
+
+keras = pytest.importorskip("keras", exc_type=ImportError)  # or its backend is missing
+from multisubnet.keras import StackedAffine, StackedLoss, StackedMetric, StackedMLP, stack_models
+
+BACKEND = keras.backend.backend()
+TRAINS = pytest.mark.skipif(BACKEND == "numpy", reason="Keras does not train with NumPy")
+metrics, ops = keras.metrics, keras.ops
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.shuffle=True. was passed, but will be ignored"),
+    pytest.mark.filterwarnings("ignore:::keras"),
+    pytest.mark.filterwarnings("ignore:::tensorflow"),
+    pytest.mark.filterwarnings("ignore:::jax"),
+]
+
+N = 4
+
+
+def draw(*shape):
+    return np.random.default_rng(3).uniform(0.01, 0.99, shape).astype(np.float32)
+
+
+def on_host(tensor):
+    return ops.convert_to_numpy(tensor)
+
+
+LABELS = np.array([0, 2, 1, 1, 0, 2, 2], np.int32)
+ONE_HOT = np.eye(3, dtype=np.float32)[LABELS]
+OF_CLASSES = [
+    LABELS,
+    LABELS[:, None],
+    LABELS[:, None, None],
+    np.stack([LABELS] * N, axis=1)[..., None],
+    ONE_HOT[:, None],
+    ONE_HOT[:, None, None],
+    ONE_HOT,
+]
+
+
+@pytest.mark.parametrize("targets", few(OF_CLASSES))
+def test_accuracy_of_classes_of_as_many_samples_as_sets(targets):
+    predictions, targets = draw(N, N, 1, 3), targets[:N]
+    of_each = predictions[:, :, 0].argmax(-1)
+    expected = (of_each == LABELS[:N, None]).mean(axis=0)
+    of_other_samples = (of_each == LABELS[:N]).mean(axis=0)
+    assert expected.mean() != of_other_samples.mean()
+    found = StackedMetric("acc", per_set=True)(targets, predictions)
+    np.testing.assert_allclose(on_host(found), expected, rtol=1e-6)
+    found = StackedMetric("accuracy")(targets, predictions)
+    assert found.shape == ()
+    assert float(found) == pytest.approx(expected.mean(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "given", "aligned"),
+    few(
+        [
+            ((5, N, 1), (5,), (5, 1, 1)),
+            ((5, N, 1), (5, 1), (5, 1, 1)),
+            ((N, N, 1), (N, 1), (N, 1, 1)),
+            ((5, N, 1, 1), (5,), (5, 1, 1, 1)),
+            ((5, N, N, 1), (5, N), (5, 1, N, 1)),  # as many networks as sets
+            ((5, N, 3, 1), (5,), (5, 1, 1, 1)),
+            ((5, N, 3, 1), (5, N, 3, 1), (5, N, 3, 1)),
+            ((5, N, 3, 1), (5, 3), (5, 1, 3, 1)),
+        ]
+    ),
+)
+def test_accuracy_of_two_classes(shape, given, aligned):
+    predictions, targets = draw(*shape), (draw(*given) > 0.5).astype("f4")
+    of_each = (predictions > 0.5) == targets.reshape(aligned)
+    expected = of_each.mean(axis=(0, *range(2, len(shape))))
+    found = StackedMetric("accuracy", per_set=True)(targets, predictions)
+    np.testing.assert_allclose(on_host(found), expected, rtol=1e-6)
+
+
+def test_class_numbers_of_several_networks():
+    predictions = draw(5, N, 2, 3)
+    for labels in (LABELS[:5], np.stack([LABELS[:5], LABELS[1:6]], axis=1)):
+        wanted = labels.reshape(5, 1, -1)
+        expected = (predictions.argmax(-1) == wanted).mean(axis=(0, 2))
+        found = StackedMetric("accuracy", per_set=True)(labels, predictions)
+        np.testing.assert_allclose(on_host(found), expected, rtol=1e-6)
+
+
+class Least(metrics.Metric):
+    """The least error: a state that does not start at zero, and a result that is a dict."""
+
+    def __init__(self, name="least", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.least = self.add_variable((), keras.initializers.Constant(9.0), name="least")
+
+    def reset_state(self):
+        self.least.assign(ops.full((), 9.0))
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.least.assign(ops.minimum(self.least, ops.min(ops.abs(y_true - y_pred))))
+
+    def result(self):
+        return {"least": self.least + 0.0}
+
+
+def twice(y_true, y_pred):
+    return 2 * ops.abs(y_true - y_pred)
+
+
+MANY = {
+    Least: None,
+    twice: lambda: metrics.MeanMetricWrapper(twice),
+    metrics.RootMeanSquaredError: None,
+    "mse": metrics.MeanSquaredError,
+    metrics.R2Score: None,  # creates its variables when it is called
+    metrics.AUC: None,
+    metrics.F1Score: None,  # has a result per output
+}
+
+
+@pytest.mark.parametrize("kind", few(MANY))
+def test_metrics_of_each_set(kind):
+    make = MANY[kind] or kind
+    targets, predictions = (draw(6, 3) > 0.5).astype("f4"), draw(6, N, 3)
+    weights = None if kind is Least else np.arange(1, 4, dtype="f4")
+    metric = StackedMetric(kind if MANY[kind] else kind(), per_set=True)
+    mean = StackedMetric(kind if MANY[kind] else kind())
+    expected = []
+    for n in range(N):
+        alone = make()
+        alone.update_state(targets, predictions[:, n])
+        alone.update_state(targets[:3], predictions[:3, n], sample_weight=weights)
+        expected.append(alone.result())
+    expected = keras.tree.map_structure(lambda *x: np.stack([*map(on_host, x)]), *expected)
+    for _ in range(2):
+        for each in (metric, mean):
+            each.reset_state()
+            each.update_state(targets, predictions)
+            each.update_state(targets[:3], predictions[:3], sample_weight=weights)
+        pairs = (expected, metric.result()), (expected, mean.result())
+        for function, (wanted, found) in zip((np.asarray, np.mean), pairs, strict=True):
+            for name in wanted if isinstance(wanted, dict) else [...]:
+                axis = {} if function is np.asarray else {"axis": 0}
+                np.testing.assert_allclose(
+                    on_host(found[name] if isinstance(found, dict) else found),
+                    function(wanted[name], **axis),
+                    rtol=1e-5,
+                )
+
+
+def test_names_and_configurations():
+    for metric, name in [("acc", "acc"), (metrics.AUC(name="area"), "area"), (twice, "twice")]:
+        assert StackedMetric(metric).name == name
+        assert StackedMetric(metric, per_set=True).name == f"{name}_per_set"
+        one = StackedMetric(metric, per_set=True, name="mine")
+        assert one.name == "mine"
+        with keras.saving.custom_object_scope({"twice": twice}):
+            stored = keras.saving.serialize_keras_object(one)
+            again = keras.saving.deserialize_keras_object(stored)
+        assert again.get_config() == one.get_config()
+        targets, predictions = (draw(6, 1) > 0.5).astype("f4"), draw(6, N, 1)
+        np.testing.assert_array_equal(
+            on_host(again(targets, predictions)), on_host(one(targets, predictions))
+        )
+
+
+def test_what_is_refused():
+    with pytest.raises(ValueError, match="nothing"):
+        StackedMetric("nothing")
+    metric = StackedMetric("mse")
+    with pytest.raises(ValueError, match="'mse' has no result before it has seen samples"):
+        metric.result()
+    with pytest.raises(ValueError, match=r"targets have shape \(5, 3\) and predictions are of sha"):
+        metric(draw(5, 3), draw(5, N, 2))
+    with pytest.raises(ValueError, match=r"predictions have shape \(5, 2\); expected \(B, N, "):
+        metric(draw(5, 2), draw(5, 2))
+    metric(draw(5, 2), draw(5, N, 2))
+    with pytest.raises(
+        ValueError, match=f"predictions have 3 sets, .* 'mse' .* with {N}; expected"
+    ):
+        metric(draw(5, 2), draw(5, 3, 2))
+
+
+def classifier():
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+
+
+@TRAINS
+def test_a_stacked_classifier_is_compiled_trained_and_saved(tmp_path):
+    keras.utils.set_random_seed(0)
+    models, samples, labels = [classifier() for _ in range(3)], draw(9, 4), np.arange(9) % 3
+    own = []
+    for model in models:
+        expected = on_host(model(samples))
+        own.append((expected.argmax(-1) == labels).mean())
+    stacked = stack_models(models)
+    stacked.compile(
+        "adam",
+        StackedLoss("sparse_categorical_crossentropy"),
+        metrics=[StackedMetric("accuracy"), StackedMetric("accuracy", per_set=True)],
+    )
+    logs = stacked.evaluate(samples, labels, batch_size=3, verbose=0, return_dict=True)
+    assert logs["accuracy"] == pytest.approx(np.mean(own), rel=1e-6)
+    np.testing.assert_allclose(logs["accuracy_per_set"], own, rtol=1e-6)
+    stop = keras.callbacks.EarlyStopping("val_accuracy", patience=5)  # takes more for better
+    history = stacked.fit(
+        samples,
+        labels,
+        sample_weight=np.arange(9.0),
+        validation_split=1 / 3,
+        batch_size=3,
+        epochs=2,
+        verbose=0,
+        callbacks=[stop],
+    ).history
+    assert len(history["val_accuracy"]) == 2
+    assert np.shape(history["accuracy_per_set"]) == (2, 3)
+    stacked.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    found, expected = (
+        model.evaluate(samples, labels, batch_size=3, verbose=0, return_dict=True)
+        for model in (again, stacked)
+    )
+    assert isinstance(again.layers[-1], StackedMLP)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-6)
+
+
+def warned_of(model, targets):
+    """Return the messages of this library's warnings in one step."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.test_on_batch(draw(4, 2), targets)
+    return [str(x.message) for x in caught if "is compiled with" in str(x.message)]
+
+
+def compiled(loss, *of_keras, layers=()):
+    model = keras.Sequential([keras.Input((2,)), StackedAffine(3), *layers], name="mine")
+    model.compile(loss=loss, metrics=[*of_keras])
+    return model
+
+
+def of_a_user(y_true, y_pred):
+    return ops.mean(y_pred, axis=-1)
+
+
+@TRAINS
+@pytest.mark.parametrize(
+    ("loss", "given", "named"),
+    [
+        (StackedLoss("mse"), "mae", r"with 'mae' of Keras.* use StackedMetric\('mae'\) of"),
+        (
+            keras.losses.MeanSquaredError(),
+            StackedMetric("mae"),
+            "'mean_squared_error' of Keras",
+        ),
+        (
+            "mse",
+            "mae",
+            r"'mse', 'mae' .* \(B, 3, 2\) .* StackedLoss\('mse'\) and StackedMetric",
+        ),
+    ],
+)
+def test_losses_and_metrics_of_keras_are_warned_of(loss, given, named):
+    model = compiled(loss, given)
+    (message,) = warned_of(model, draw(4, 1, 2))
+    assert re.search(f"the model 'mine' is compiled .*{named}", message)
+    assert not warned_of(model, draw(4, 1, 2))  # once per compilation
+
+
+@TRAINS
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: compiled(StackedLoss("mse"), StackedMetric("mae")),
+        lambda: compiled(of_a_user, of_a_user),
+        lambda: compiled("mse", "mae", layers=[keras.layers.GlobalAveragePooling1D()]),
+    ],
+)
+def test_other_losses_and_metrics_are_not_warned_of(model):
+    assert not warned_of(model(), draw(4, 2))
+
+
+@TRAINS
+def test_networks_are_checked_as_well():
+    layer = StackedMLP(3, (2, 3), output_activation="softmax")
+    model = keras.Sequential([keras.Input((2,)), layer])
+    model.compile(loss=StackedLoss("sparse_categorical_crossentropy"), metrics=["accuracy"])
+    (message,) = warned_of(model, LABELS[:4])
+    assert re.search(r"'accuracy' of Keras, .* shape \(B, 3, 1, 3\) with", message)
