@@ -414,6 +414,9 @@ class Number:
         given = yes if isinstance(yes, Number) else no
         return Number(np.where(self.array, given._like(yes), given._like(no)))
 
+    def times_exactly(self, other):
+        return self * other
+
     @property
     def bits(self):
         return Number(self.array.view(f"u{self.array.itemsize}"))

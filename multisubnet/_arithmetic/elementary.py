@@ -1,8 +1,8 @@
 """Recipes of the elementary functions that activations are made of.
 
-They use only single-rounded operations, without fused multiply-adds, branches or tables. If a
-rounding error would affect the result, a second word carries it: `a` and `a_low` stand for the
-unrounded sum a + a_low.
+They use only single-rounded operations, without branches or tables; no result depends on fused
+multiply-adds. If a rounding error would affect the result, a second word carries it: `a` and
+`a_low` stand for the unrounded sum a + a_low.
 
 The reduction of exp is that of Cody and Waite (Software Manual for the Elementary Functions, 1980),
 with Dekker's exact sums (A floating-point technique for extending the available precision, 1971).
@@ -118,7 +118,7 @@ def halves(x: Real, f: Format) -> tuple[Real, Real]:
 def square(x: Real, f: Format) -> tuple[Real, Real]:
     """Return x * x in two words."""
     high, low = halves(x, f)
-    return fast_sum(high * high, (x + high) * low)
+    return fast_sum(high.times_exactly(high), (x + high) * low)
 
 
 def product(
@@ -126,7 +126,8 @@ def product(
 ) -> tuple[Real, Real]:
     """Return (a + a_low) * (b + b_low) in two words."""
     (a, a_rest), (b, b_rest) = halves(a, f), halves(b, f)
-    return fast_sum(a * b, a * (b_rest + b_low) + (a_rest + a_low) * (b + b_rest))
+    rest = a * (b_rest + b_low) + (a_rest + a_low) * (b + b_rest)
+    return fast_sum(a.times_exactly(b), rest)
 
 
 def power_of_two(exponent: Bits, f: Format) -> Real:
@@ -139,7 +140,7 @@ def _exp_parts(x: Real, x_low: Real | None, f: Format) -> tuple[Real, Real, Bits
     c = f.constants
     rounded = x * c.log2_e + f.rounder
     n = rounded - f.rounder
-    rest = x - n * c.ln2_high  # exact
+    rest = x - n.times_exactly(c.ln2_high)  # exact
     correction = n * c.ln2_low
     r = rest - (correction if x_low is None else correction - x_low)
     p, p_low = fast_sum(r, r * r * polynomial(r, c.exp))
@@ -165,15 +166,15 @@ def expm1(x: Real, f: Format) -> tuple[Real, Real]:
     """Return exp(x) - 1 in two words, for x <= 0."""
     p, p_low, n = _exp_parts(at_least(x, f.lowest / 4), None, f)
     power = power_of_two(n + f.bias, f)
-    word, low = fast_sum(power - 1.0, power * p)
-    return word, low + power * p_low
+    word, low = fast_sum(power - 1.0, power.times_exactly(p))
+    return word, low + power.times_exactly(p_low)
 
 
 def exp_near(x: Real, f: Format) -> Real:
     """Return exp(x) for x <= 0, and 0 where expm1 is -1; shares most operations with expm1."""
     p, _, n = _exp_parts(at_least(x, f.lowest / 4), None, f)
     power = power_of_two(n + f.bias, f)
-    return (x < f.lowest / 4).select(0.0, power + power * p)
+    return (x < f.lowest / 4).select(0.0, power + power.times_exactly(p))
 
 
 def tanh(x: Real, f: Format) -> Real:
@@ -194,7 +195,7 @@ def _tanh_of_minus(x: Real, f: Format) -> Real:
     t, t_low = expm1(2.0 * minus_absolute(x, f), f)
     d, d_low = fast_sum(2.0, t)
     word = t / d
-    return word + (t_low - word * (d_low + t_low)) * (0.5 - 0.5 * word)
+    return word + (t_low - word * (d_low + t_low)) * (0.5 - word.times_exactly(0.5))
 
 
 def log(x: Real, f: Format) -> Real:
@@ -218,7 +219,7 @@ def log_of_positive(x: Real, f: Format) -> Real:
     integer_bits = (f.bias + f.fraction) << f.fraction
     n = ((shifted >> f.fraction) + integer_bits).real - (integer + f.bias)
     n = n - subnormal.select(n.constant(c.digits), 0.0)
-    word, low = fast_sum(n * c.ln2_high, g)
+    word, low = fast_sum(n.times_exactly(c.ln2_high), g)
     return word + (low + (n * c.ln2_low - _log_rest(g, f)))
 
 
@@ -253,12 +254,12 @@ def logistic(a: Real, a_low: Real | None, negative: Boolean, f: Format) -> Scale
     """
     e = decay(0.0 - a, f, None if a_low is None else 0.0 - a_low)
     power = e.power * f.unit
-    d, d_low = fast_sum(1.0, e.word * power)
+    d, d_low = fast_sum(1.0, e.word.times_exactly(power))
     d_low = d_low + e.low * power
     numerator = negative.select(e.word, 1.0)
     quotient = numerator / d
-    reciprocal = negative.select(1.0 - quotient * power, quotient)  # 1 / d
+    reciprocal = negative.select(1.0 - quotient.times_exactly(power), quotient)  # 1 / d
     # The remainder of the quotient's upper half is exact.
     (word, _), (d, d_rest) = halves(quotient, f), halves(d, f)
-    rest = (numerator - word * d) - word * (d_rest + d_low)
+    rest = (numerator - word.times_exactly(d)) - word * (d_rest + d_low)
     return Scaled(word, (rest + negative.select(e.low, 0.0)) * reciprocal, e.power)

@@ -54,7 +54,7 @@ def _absolute_error_derivative(p: Real, t: Real, f: Format) -> Real:
 def _huber(p: Real, t: Real, f: Format) -> Real:
     size = absolute(p - t, f)
     within = at_most(size, 1.0)
-    return within * (size - 0.5 * within)
+    return within * (size - within.times_exactly(0.5))
 
 
 def _huber_derivative(p: Real, t: Real, f: Format) -> Real:

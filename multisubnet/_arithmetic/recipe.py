@@ -28,6 +28,7 @@ class Operation(NamedTuple):
     constant                  any      the value
     add, subtract, multiply,  real     two real
     divide
+    multiply_exactly          real     two real: see `Real.times_exactly`
     less, less_equal          boolean  two real; False beside a NaN
     select                    real     a boolean; the value if it is true; the value if not
     bits, from_bits           bits     a real; and back
@@ -137,6 +138,14 @@ class Real(_Value):
 
     def __mul__(self, other: Real | float) -> Real:
         return self._do("multiply", "real", other)
+
+    def times_exactly(self, other: Real | float) -> Real:
+        """Return the product, for sums whose results do not depend on whether it is rounded.
+
+        The product needs no rounding, or only if it is too small to affect these sums. A backend
+        may therefore fuse the multiplication and the addition.
+        """
+        return self._do("multiply_exactly", "real", other)
 
     def __truediv__(self, other: Real | float) -> Real:
         return self._do("divide", "real", other)

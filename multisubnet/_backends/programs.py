@@ -50,6 +50,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "add": np.add,
     "subtract": np.subtract,
     "multiply": np.multiply,
+    "multiply_exactly": np.multiply,
     "divide": np.divide,
     "less": np.less,
     "less_equal": np.less_equal,

@@ -18,6 +18,7 @@ _FUNCTIONS = {
     ("add", "real"): "add({}, {})",
     ("subtract", "real"): "sub({}, {})",
     ("multiply", "real"): "mul({}, {})",
+    ("multiply_exactly", "real"): "mul({}, {})",
     ("divide", "real"): "div({}, {})",
     ("less", "boolean"): "less({}, {})",
     ("less_equal", "boolean"): "less_equal({}, {})",

@@ -6,15 +6,17 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from multisubnet._arithmetic.recipe import Program
-from multisubnet._backends.numba.llvm.vectors import emit_splat
+from multisubnet._backends.numba.llvm.vectors import emit_splat, has_fma
 
 SHORT = 8  # operations of a recipe that is inlined in many copies
+_LAG = 2  # operations by which a row is behind the previous one
 
 
 def emit_program(builder, program: Program, rows):
     """Emit a program for rows of named vectors, and return the results of each row.
 
-    Each operation is done for all rows before the next, so that few of them wait for each other.
+    The rows take turns, so that few operations wait for each other. Each row lags a little behind
+    the previous one: neighbouring instructions then need different execution units.
     """
     real = next(iter(rows[0].values())).type
     word = ir.IntType(8 * program.dtype.itemsize)
@@ -52,16 +54,57 @@ def emit_program(builder, program: Program, rows):
         ("shift_left", "bits"): builder.shl,
         ("shift_right", "bits"): builder.lshr,
     }
+    # LLVM removes a product if all sums that use it are fused.
+    emit["multiply_exactly", "real"] = builder.fmul
+    fused = _fused_products(program) if has_fma() else {}
+
+    def emit_fused(name, inputs, product, done):
+        a, b = (done[i] for i in program.operations[product].inputs)
+        if product == inputs[1]:
+            a, c = builder.fneg(a) if name == "subtract" else a, done[inputs[0]]
+        else:
+            c = done[inputs[1]]
+            c = builder.fneg(c) if name == "subtract" else c
+        fma = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(real, [real] * 3),
+            f"llvm.fma.v{real.count}f{word.width}",
+        )
+        return builder.call(fma, [a, b, c])
+
     values: list[list] = [[] for _ in rows]
-    for name, kind, inputs in program.operations:
-        for given, done in zip(rows, values, strict=True):
-            if name == "constant":
-                done.append(constant(kind, *inputs))
-            elif name == "input":
-                done.append(given[inputs[0]])
-            else:
-                done.append(emit[name, kind](*(done[i] for i in inputs)))
+    numbers = range(len(program.operations))
+    turns = sorted((n + _LAG * row, row, n) for n in numbers for row in range(len(rows)))
+    for _, row, number in turns:
+        name, kind, inputs = program.operations[number]
+        done = values[row]
+        if name == "constant":
+            done.append(constant(kind, *inputs))
+        elif name == "input":
+            done.append(rows[row][inputs[0]])
+        elif number in fused:
+            done.append(emit_fused(name, inputs, fused[number], done))
+        else:
+            done.append(emit[name, kind](*(done[i] for i in inputs)))
     return [[done[result] for result in program.results] for done in values]
+
+
+def _fused_products(program: Program) -> dict[int, int]:
+    """Return, for each sum that is fused with an exact product, the number of the product.
+
+    A product that other operations use, too, is not fused: the multiplication would remain.
+    """
+    exact = {n for n, x in enumerate(program.operations) if x.name == "multiply_exactly"}
+    exact.difference_update(program.results)
+    for operation in program.operations:
+        if operation.kind != "real" or operation.name not in ("add", "subtract"):
+            exact.difference_update(operation.uses)
+    return {
+        number: product
+        for number, operation in enumerate(program.operations)
+        for product in operation.uses
+        if product in exact
+    }
 
 
 def recipe_function(module, program: Program, key: str, real, lanes: int, count: int):

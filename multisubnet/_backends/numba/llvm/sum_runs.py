@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -10,8 +12,22 @@ from numba.np.numpy_support import as_dtype
 from multisubnet._arithmetic.summands import EACH, HELD, OPERANDS, SCALAR, STREAMED, Summands
 from multisubnet._arithmetic.summation_order import RUN
 from multisubnet._backends.numba.lines import LINE
-from multisubnet._backends.numba.llvm.programs import emit_program
+from multisubnet._backends.numba.llvm.programs import SHORT, emit_program
 from multisubnet._backends.numba.llvm.vectors import INT64, emit_splat
+
+# Recipes of up to this many operations are evaluated for two summed indices at once. Longer ones
+# have more values than registers already. docs/cpu.md has the measurements.
+_MEDIUM = 64
+_AT_ONCE_OF_ONE = 4  # summed indices at once for a single row
+
+
+def _count_at_once(n_rows: int, cost: int) -> int:
+    """Return how many summed indices to evaluate at once, so that few operations wait."""
+    if cost <= SHORT:
+        return 1
+    if n_rows == 1:
+        return _AT_ONCE_OF_ONE
+    return 2 if cost <= _MEDIUM else 1
 
 
 @intrinsic(prefer_literal=True)
@@ -30,12 +46,14 @@ def add_runs(typingctx, array, places, begins, steps, out, start, stop, paramete
     n_rows = int(count)
     kind_of = dict(zip(OPERANDS, kinds, strict=True))
     program = Summands.of_key(key).program(as_dtype(dtype))
+    at_once = _count_at_once(n_rows, program.cost)
 
     def codegen(context, builder, signature, arguments):
         _, places, begins, steps, out, start, stop, parameter, _ = arguments
         real = context.get_data_type(dtype)
         line = ir.VectorType(real, LINE * 8 // dtype.bitwidth)
         wide = ir.VectorType(ir.DoubleType(), line.count)
+        mask = ir.VectorType(ir.IntType(1), line.count)
         begin = dict(
             zip((HELD, STREAMED, EACH), cgutils.unpack_tuple(builder, begins), strict=True)
         )
@@ -64,6 +82,26 @@ def add_runs(typingctx, array, places, begins, steps, out, start, stop, paramete
             for name in OPERANDS
             if kind_of[name] == HELD
         }
+
+        def rows_at(index):
+            """Emit the loads of the operands of all rows at a summed index."""
+            given = {"parameter": parameter}
+            for name, kind in kind_of.items():
+                if kind == STREAMED:
+                    given[name] = load(moved(place[name], (index, streamed_index)), line)
+                elif kind == SCALAR:
+                    at = moved(place[name], (index, INT64(dtype.bitwidth // 8)))
+                    given[name] = emit_splat(builder, load(at, real), line)
+            rows = [dict(given) for _ in range(n_rows)]
+            for row, given in enumerate(rows):
+                for name, kind in kind_of.items():
+                    if kind == HELD:
+                        given[name] = held[name][row]
+                    elif kind == EACH:
+                        at = moved(place[name], (INT64(row), each_row), (index, each_index))
+                        given[name] = load(at, line)
+            return rows
+
         sums = [
             [cgutils.alloca_once(builder, line) for _ in program.results] for _ in range(n_rows)
         ]
@@ -73,27 +111,23 @@ def add_runs(typingctx, array, places, begins, steps, out, start, stop, paramete
             for sums_of_row in sums:
                 for total in sums_of_row:
                     builder.store(ir.Constant(line, None), total)
-            with cgutils.for_range_slice(builder, first, end, INT64(1), INT64) as (index, _):
-                given = {"parameter": parameter}
-                for name, kind in kind_of.items():
-                    if kind == STREAMED:
-                        given[name] = load(moved(place[name], (index, streamed_index)), line)
-                    elif kind == SCALAR:
-                        at = moved(place[name], (index, INT64(dtype.bitwidth // 8)))
-                        given[name] = emit_splat(builder, load(at, real), line)
-                rows = [dict(given) for _ in range(n_rows)]
-                for row, given in enumerate(rows):
-                    for name, kind in kind_of.items():
-                        if kind == HELD:
-                            given[name] = held[name][row]
-                        elif kind == EACH:
-                            at = moved(place[name], (INT64(row), each_row), (index, each_index))
-                            given[name] = load(at, line)
-                for sums_of_row, terms in zip(
-                    sums, emit_program(builder, program, rows), strict=True
-                ):
-                    for total, term in zip(sums_of_row, terms, strict=True):
-                        builder.store(builder.fadd(builder.load(total), term), total)
+            with cgutils.for_range_slice(builder, first, end, INT64(at_once), INT64) as (index, _):
+                rows, exists = rows_at(index), [None]
+                for ahead in range(1, at_once):
+                    following = builder.add(index, INT64(ahead))
+                    exists.append(builder.icmp_signed("<", following, end))
+                    rows += rows_at(builder.select(exists[ahead], following, index))
+                terms_of_rows = iter(emit_program(builder, program, rows))
+                for in_run in exists:
+                    for totals, terms in zip(sums, islice(terms_of_rows, n_rows), strict=True):
+                        for total, term in zip(totals, terms, strict=True):
+                            known = builder.load(total)
+                            more = builder.fadd(known, term)
+                            if in_run is not None:
+                                more = builder.select(
+                                    emit_splat(builder, in_run, mask), more, known
+                                )
+                            builder.store(more, total)
             for row in range(n_rows):
                 for number, total in enumerate(sums[row]):
                     of_run = builder.load(total)

@@ -8,9 +8,11 @@ fast-math flags, so nothing is contracted or reassociated. Addresses are plain i
 
 from __future__ import annotations
 
+import functools
 import platform
 
 from llvmlite import binding, ir
+from numba.core.registry import cpu_target
 
 INT8, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -42,3 +44,10 @@ def emit_load_splat(builder, address, offset: int, vector, itemsize: int):
 
 def is_x86() -> bool:
     return platform.machine().lower() in ("x86_64", "amd64")
+
+
+@functools.cache
+def has_fma() -> bool:
+    """Return whether the target has fused multiply-adds; else LLVM calls a function for each."""
+    features = cpu_target.target_context.codegen()._tm_features
+    return "+fma," in f"{features}," or platform.machine().lower() in ("aarch64", "arm64")
