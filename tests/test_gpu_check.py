@@ -162,9 +162,9 @@ def test_tests_that_are_cut_say_what_failed(tmp_path):
         "import time\ndef test_wrong(): assert 0\ndef test_slow(): time.sleep(60)\n"
     )
     command = [sys.executable, SCRIPT.parent / "gpu_check" / "run_tests.py", "-q"]
-    ignoring = ["bash", "-c", 'timeout -s INT -k 5 4 "$@" & wait $!', "bash", *command, "-o"]
+    ignoring = ["bash", "-c", 'timeout -s INT -k 20 4 "$@" & wait $!', "bash", *command, "-o"]
     done = subprocess.run(
-        [*ignoring, "addopts=", tmp_path], capture_output=True, text=True, cwd=tmp_path, timeout=30
+        [*ignoring, "addopts=", tmp_path], capture_output=True, text=True, cwd=tmp_path, timeout=60
     )
     assert done.returncode == 124
     assert "FAILED test_slow.py::test_wrong" in done.stdout

@@ -557,13 +557,25 @@ def test_a_processor_without_wide_vectors():
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="reads the machine code of x86-64")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", ["linear", "tanh", "gelu"])
-def test_the_machine_code_streams_and_does_not_contract(dtype, activation):
+def test_the_machine_code_streams_and_does_not_contract(monkeypatch, dtype, activation):
+    from numba.core.codegen import CPUCodeLibrary
+
     from multisubnet._backends.numba import affine_loops as _compiled
 
+    optimized, finalize = [], CPUCodeLibrary.finalize
+
+    def recorded(library):
+        optimized.append(library.name)
+        finalize(library)
+
+    monkeypatch.setattr(CPUCodeLibrary, "finalize", recorded)
     # The cache would give it without code.
     signature = _compiled._signature("affine", np.dtype(dtype), has_parameter=False)
     function = _compiled._affine(f"affine {activation} uncached", has_parameter=False)
     (code,) = numba.njit([signature])(function).inspect_asm().values()
+    # The piece is a part of the function that hands it out, and is optimized once.
+    assert any("affine_without" in name for name in optimized)
+    assert not any("affine_piece" in name for name in optimized)
     assert not re.search(r"vfn?m(add|sub)", code)
     assert "movnt" in code
     assert "cvtusi2sd" not in code  # of an address
