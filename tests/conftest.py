@@ -35,8 +35,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The number of problems that a property test draws by default. With fewer than four, `few` takes
-# only some of long parameter lists; with two, `few` and `sample` take a sixth, so that `make test`
-# ends in minutes. Two is the least: Hypothesis draws the simplest first.
+# only some of long parameter lists; with two, `few` takes a third and `sample` a sixth, so that
+# `make test` ends in minutes. Two is the least: Hypothesis draws the simplest first.
 EXAMPLES = int(os.environ.get("MULTISUBNET_TEST_EXAMPLES", "2"))
 ALL_PARAMETERS = 4
 hypothesis.settings.register_profile(
@@ -59,9 +59,9 @@ def examples(share):
 
 
 def few(values, count=3):
-    """Return evenly spaced values and both ends; a sixth with two examples, all with four."""
+    """Return evenly spaced values and both ends; a third with two examples, all with four."""
     values = list(values)
-    count = max(count // 6, 2) if EXAMPLES == 2 else count
+    count = max(count // 3, 2) if EXAMPLES == 2 else count
     if ALL_PARAMETERS <= EXAMPLES or len(values) <= count:
         return values
     return [values[i * (len(values) - 1) // (count - 1)] for i in range(count)]
