@@ -461,6 +461,15 @@ def test_the_other_functions_inside():
     np.testing.assert_allclose(found[1], desired, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("cotangent", "error"), [(None, TypeError), (np.ones((5, 1, 7)), ValueError)]
+)
+def test_refused_cotangents_inside(cotangent, error):
+    samples, weight = np.ones((40, 7), "f4"), np.ones((5, 7), "f4")
+    with pytest.raises(error, match="cotangent"):
+        jax.jit(lambda x: ms.affine_vjp(x, weight, None, cotangent))(samples)
+
+
 @pytest.mark.parametrize("activation", SMOOTH)
 def test_compositions(activation):
     samples, weight, bias, targets = to_jax(table(shape=(3, 20, 2)))
