@@ -348,7 +348,7 @@ def test_limits_of_memory(limit, fits):
 
 
 def test_a_model_instead_of_a_list():
-    with pytest.raises(TypeError, match=r"models is a object; .*such as \[model, another\]"):
+    with pytest.raises(TypeError, match=r"models is an object; .*such as \[model, another\]"):
         ms.WeightSets.from_models(object())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from multisubnet.testing import assert_same_bits
 
 WEIGHT = np.array([2, 9, 4], np.float32)
 BIAS = np.array([7, 5, 6], np.float32)
-EXPECTED = "; expected one affine function of each of F features"
+EXPECTED = "; expected dense layers, one after the other, or one weight"
 
 
 class Variable:
@@ -238,7 +239,7 @@ REFUSED = {
     ),
     "a dense layer": (
         Layer(kernel=np.ones((3, 3)), bias=BIAS),
-        "Layer with kernel of shape (3, 3), bias of shape (3,)" + EXPECTED,
+        "Layer that cannot be called on 16 samples of 3 features (ValueError: operands could",
     ),
     "scalars": ((2.0, 3.0), "tuple with weight of shape (), bias of shape ()" + EXPECTED),
     "biases of one sum": (
@@ -257,7 +258,7 @@ REFUSED = {
     "nothing": ({}, "dict with no weights" + EXPECTED),
     "a mapping of others": (
         {"w": [[1], 2], "bias": None},
-        "dict with w of shape (2,), bias" + EXPECTED,
+        "dict with w, which is neither a weight nor a bias" + EXPECTED,
     ),
     "a layer that is not built": (Layer(), "Layer with no weights" + EXPECTED),
     "a normalization's names": (
@@ -275,6 +276,15 @@ REFUSED = {
     "a slope below zero": (
         Module(lambda x, w: np.where(x > 0, x, w * x), weight=WEIGHT),
         "Module whose outputs are not those",
+    ),
+    "a list of vectors": (
+        [WEIGHT, BIAS],
+        "list with a bias of shape (3,) that follows no weight with one more axis (pass one weight "
+        "and one bias of shape (F,) as a tuple)" + EXPECTED,
+    ),
+    "a list of models": (
+        [Layer(kernel=WEIGHT)] * 2,
+        "list that contains a Layer (pass one model at a time), not an array of numbers" + EXPECTED,
     ),
     "statistics": (
         Module(weight=WEIGHT, bias=BIAS, buffers={"running_mean": BIAS}),
@@ -326,16 +336,16 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_other_structures_are_refused_by_name(case):
     model, message = REFUSED[case]
-    with pytest.raises(ValueError, match=r"^models\[1\] is a .*" + re.escape(message)):
+    with pytest.raises(ValueError, match=r"^models\[1\] is an? .*" + re.escape(message)):
         ms.WeightSets.from_models([(WEIGHT, BIAS), model])
 
 
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("tanh", r"models\[1\] is a str; expected a \(weight, bias\) tuple"),
-        ([WEIGHT, BIAS], r"models\[1\] is a list; .*from_pairs takes arrays of pairs"),
-        (np.ones((3, 2)), r"models\[1\] is a ndarray; expected"),
+        ("m.keras", r"models\[1\] is a str; expected a model: load it first, with keras.saving"),
+        (Path("m.keras"), r"models\[1\] is a PosixPath; expected a model: load it first"),
+        (np.ones((3, 2)), r"models\[1\] is an ndarray; expected a \(weight, bias\) tuple"),
         (None, r"models\[1\] is a NoneType; expected"),
         ((["a"] * 3, BIAS), r"models\[1\].weight has dtype <U1; expected bool"),
         ((WEIGHT, np.array([None] * 3)), r"models\[1\].bias has dtype object"),
@@ -348,7 +358,7 @@ def test_items_that_are_not_models(model, message):
 
 @pytest.mark.parametrize("models", [{"weight": WEIGHT}, Layer(kernel=WEIGHT), "abc", 3])
 def test_a_model_is_not_a_list_of_them(models):
-    with pytest.raises(TypeError, match=f"models is a {type(models).__name__}; expected a list"):
+    with pytest.raises(TypeError, match=f"models is an? {type(models).__name__}; expected a list"):
         ms.WeightSets.from_models(models)
 
 
@@ -403,7 +413,7 @@ def test_an_activation_of_a_layer():
         made.activation = activation
         return made
 
-    with pytest.raises(ValueError, match="a Layer with the activation tanh, which Activation does"):
+    with pytest.raises(ValueError, match="a Layer with the activation tanh"):
         ms.WeightSets.from_models([layer(tanh)])  # a user's own tanh
     tanh.__module__ = "keras.src.activations.activations"
     sets = ms.WeightSets.from_models([layer(tanh), Model(layer(tanh))])

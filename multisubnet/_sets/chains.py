@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
+from multisubnet._arrays.explanations import count
 from multisubnet._sets.parameters import Parameters, resolve
 
 _LINEAR = Activation("linear")
@@ -24,6 +25,10 @@ _LETTERS = "ABCDEFGH"  # axes that replace "..." in an equation
 
 class NotAChain(Exception):
     """The model is not a chain of dense layers; the message is a clause that says why."""
+
+
+class NoDenseLayer(NotAChain):
+    """The model has nothing that could be a dense layer."""
 
 
 class Source(NamedTuple):
@@ -170,8 +175,13 @@ class Values(NamedTuple):
         """Return the values after an activation of all values."""
         if activation == _LINEAR:
             return self
-        if not self.levels or self.levels[-1].activation != _LINEAR or self.additive:
-            raise NotAChain(f"with {name} where a dense layer is expected")
+        if self.additive:
+            raise NotAChain(
+                f"with {name} after a sum over networks (pass a model without it, and apply it to "
+                f"predictions)"
+            )
+        if not self.levels or self.levels[-1].activation != _LINEAR:
+            raise NotAChain(f"with {name}, which does not follow a dense layer")
         *others, last = self.levels
         return self._replace(levels=(*others, last._replace(activation=activation)))
 
@@ -179,7 +189,7 @@ class Values(NamedTuple):
         """Return the values after a softmax, which networks leave out."""
         is_linear = self.additive or (self.levels and self.levels[-1].activation == _LINEAR)
         if not is_linear or self.is_softmax:
-            raise NotAChain("with a softmax where a dense layer is expected")
+            raise NotAChain("with a softmax that does not follow a dense layer")
         if (self.n_networks > 1 and not self.additive) or self.place.ndim != 1:
             raise NotAChain("with a softmax in a branch")
         return self._replace(is_softmax=True)
@@ -220,7 +230,7 @@ class Values(NamedTuple):
             return self._replace(intercept=Intercept(source, places))
         is_whole = not self.additive and len(sources) == 1 and last.activation == _LINEAR
         if not is_whole or last.bias is not None or every.size != self.place.size or not every.size:
-            raise NotAChain(f"with {name} of an array where a dense layer is expected")
+            raise NotAChain(f"with {name} of an array that is not the bias of a dense layer")
         bias = np.empty(self.n_networks * self.n_outputs, np.int64)
         if bias.size != every.size:
             raise NotAChain(f"with {name} of an array and only some of the values of a layer")
@@ -248,7 +258,7 @@ class Values(NamedTuple):
     def chain(self, n_features: int, predict: Callable[[np.ndarray], np.ndarray] | None) -> Chain:
         """Return the networks whose values are the model's outputs."""
         if not self.levels:
-            raise NotAChain("without weights")
+            raise NoDenseLayer("without weights")
         values, place = self, self.place.reshape(-1)
         if not self.additive and place.size:
             networks, units = np.divmod(place, self.n_outputs)
@@ -292,7 +302,10 @@ def added(name: str, values: Sequence[Values]) -> Values:
     units = []
     for of in values:
         if not of.levels or of.is_softmax or not (of.additive or of.n_networks == 1):
-            raise NotAChain(f"with {name} of values that are not those of networks")
+            raise NotAChain(
+                f"with {name} of values that are not outputs of separate networks, such as a skip "
+                f"connection"
+            )
         units.append(of.place)
     if any(not np.array_equal(place, units[0]) for place in units):
         raise NotAChain(f"with {name} of different outputs of networks")
@@ -450,8 +463,8 @@ class Chain(NamedTuple):
             outputs = np.concatenate([each.reshape(len(each), -1) for each in arrays], axis=1)
         except Exception as error:  # a model may raise anything
             raise NotAChain(
-                f"that cannot be called on {len(samples)} samples of {self.n_features} features "
-                f"({type(error).__name__}: {error})"
+                f"that cannot be called on {len(samples)} samples of "
+                f"{count(self.n_features, 'feature')} ({type(error).__name__}: {error})"
             ) from error
         values = self.parameters.predict(samples.astype(np.float64), 0, None)[0]
         values = values.reshape(len(samples), -1)[:, self.place]
@@ -470,7 +483,8 @@ class Chain(NamedTuple):
         if not (is_close | ~np.isfinite(values)).all():
             raise NotAChain(
                 "whose outputs are not those of its dense layers, applied in order, with the "
-                f"activations {', '.join(level.activation.name for level in self.levels)}"
+                f"activations {', '.join(level.activation.name for level in self.levels)}; it may "
+                f"compute something else, or in fewer digits (float16)"
             )
 
 

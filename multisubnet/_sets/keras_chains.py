@@ -9,8 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet._arithmetic.activation import Activation
-from multisubnet._sets.chains import Chain, NotAChain, Source, Values, added, as_array, joined
+from multisubnet._arithmetic.activation import NAMES, Activation
+from multisubnet._sets.chains import (
+    Chain,
+    NoDenseLayer,
+    NotAChain,
+    Source,
+    Values,
+    added,
+    as_array,
+    joined,
+)
 
 _PASSING = (
     "ActivityRegularization",
@@ -102,7 +111,7 @@ def _features_of_first(leaves: list[Any]) -> Values:
         if not hasattr(leaf, "kernel_size"):
             break
         return Values.of_features(*_input_of_convolution(leaf, kernel))
-    raise NotAChain("without weights")
+    raise NoDenseLayer("without weights")
 
 
 def _values_of(tensor: Any, known: dict[int, Values]) -> Values:
@@ -177,7 +186,8 @@ def _after_layer(layer: Any, values: list[Values], function: Callable[[Any], Any
     if kernel is not None and len(values) == 1:
         return _activated(layer, _linear(layer, name, first, kernel))
     if getattr(layer, "weights", None):
-        raise NotAChain(f"with {name} where a dense layer is expected")
+        advice = " (fold it into a dense layer, or normalize the samples)" * ("Norm" in name)
+        raise NotAChain(f"with {name}, which is not a dense layer{advice}")
     if name == "Add" and len(values) > 1:
         return added(name, values)
     if name == "Sum" and len(values) == 1 and isinstance(layer.axis, int | list | tuple):
@@ -230,7 +240,7 @@ def _linear(layer: Any, name: str, values: Values, kernel: Any) -> Values:
     if len(kernel.shape) == 2:
         return values.linear(name, "...i,io->...o", source)
     if not hasattr(layer, "kernel_size") or "Transpose" in name or "Separable" in name:
-        raise NotAChain(f"with {name} where a dense layer is expected")
+        raise NotAChain(f"with {name}, which is not a dense layer")
     return _convolved(layer, name, values, source)
 
 
@@ -296,8 +306,13 @@ def _activated(layer: Any, values: Values) -> Values:
     if found is None:
         found = _of_layer(declared, type(declared).__module__)
     if found is None:
-        raise NotAChain(f"with {called}, which is neither a Dense nor a known activation")
+        raise NotAChain(unknown_activation(called))
     return values.activated(type(layer).__name__, found)
+
+
+def unknown_activation(name: str) -> str:
+    """Return the clause that refuses a model with an activation of this name."""
+    return f"with the activation {name} (known are Keras' {', '.join(NAMES)})"
 
 
 def _of_layer(layer: Any, module: str) -> Activation | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -16,18 +17,17 @@ import numpy as np
 
 from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arrays import joining, namespaces, validation
+from multisubnet._arrays.explanations import a, count
 from multisubnet._functions.affine import affine
-from multisubnet._sets.chains import NotAChain, as_array, put
+from multisubnet._sets.chains import NoDenseLayer, NotAChain, as_array, put
 from multisubnet._sets.container import Container
-from multisubnet._sets.keras_chains import flatten, of_keras
+from multisubnet._sets.keras_chains import flatten, of_keras, unknown_activation
 from multisubnet._sets.names import Names, difference_of
 from multisubnet._sets.network_models import chain_of
 from multisubnet._sets.parameters import Parameters, resolve
 
-_EXPECTED = (
-    "expected one affine function of each of F features, with a weight (or kernel) of shape (F,), "
-    "a bias of shape (F,) or none, and nothing else"
-)
+_AFFINE = "one weight (or kernel) and at most one bias per feature, of shape (F,), and nothing else"
+_EXPECTED = f"expected dense layers, one after the other, or {_AFFINE}"
 _WEIGHT_NAMES = ("weight", "kernel")
 _PASSING = ("InputLayer", "Dropout")  # Keras layers that change nothing in predictions
 # The scales of the weighted sums on which a model is called, with both signs. Some activations
@@ -43,6 +43,10 @@ SOFTMAX_LEFT_OUT = (
 
 class _Refused(Exception):
     """A model has another structure; the message is a clause that says what was found."""
+
+
+class _Differs(_Refused):
+    """A model has one weight and one bias per feature, but its outputs are others."""
 
 
 class _Read(NamedTuple):
@@ -127,10 +131,9 @@ def _read_model(name: str, model: Any, given: Activation | None) -> tuple[Parame
             network = chain.parameters
         except NotAChain as other:
             _check_built(name, model)
-            raise ValueError(
-                f"{name} is a {type(model).__name__} {refusal}; {_EXPECTED}; or dense layers one "
-                f"after the other, and the model is one {other}"
-            ) from refusal.__cause__
+            is_affine = isinstance(refusal, _Differs) or isinstance(other, NoDenseLayer)
+            reason = refusal if is_affine else other
+            raise ValueError(f"{name} is {a(model)} {reason}; {_EXPECTED}") from reason.__cause__
         if given not in (None, network.hidden_activation):
             raise ValueError(
                 f"{name} has the activation {network.hidden_activation!r} in its hidden layers, "
@@ -142,7 +145,8 @@ def _read_model(name: str, model: Any, given: Activation | None) -> tuple[Parame
 
 def write_model(model: Any, parameters: Parameters) -> None:
     """Write one set to a model of the same structure."""
-    model, _ = _own_sets(model)
+    if isinstance(_own_sets(model)[0], Container):
+        raise _not_writable(model)
     own, of_model = parameters.names.features, _names_of(model, parameters).features
     if own is not None and of_model is not None and own != of_model:
         raise ValueError(
@@ -157,10 +161,7 @@ def write_model(model: Any, parameters: Parameters) -> None:
             found = Parameters(((sets.weight, sets.bias),), (resolve(sets.activation),))
             _check_structure(parameters, found)
             if sets.replace is None:
-                raise TypeError(
-                    f"model is a {type(model).__name__}, which cannot be written to; expected a "
-                    f"layer, module, estimator, or a mapping or list of arrays"
-                )
+                raise _not_writable(model)
             for key, array in zip(sets.keys, parameters.layers[0], strict=False):
                 sets.replace(key, namespaces.on_host(array)[0])
             return
@@ -168,19 +169,25 @@ def write_model(model: Any, parameters: Parameters) -> None:
         chain = chain_of(model, parameters.hidden_activation)
     except NotAChain as error:
         _check_built("model", model)
-        raise ValueError(
-            f"model is a {type(model).__name__} {error}; {_EXPECTED}; or dense layers one after "
-            f"the other"
-        ) from error.__cause__
+        raise ValueError(f"model is {a(model)} {error}; {_EXPECTED}") from error.__cause__
     _check_structure(parameters, chain.parameters)
     chain.write(parameters, namespaces.on_host)
+
+
+def _not_writable(model: Any) -> TypeError:
+    is_ours = isinstance(_own_sets(model)[0], Container)
+    kind = f"{a(model)} with weight sets" if is_ours else a(model)
+    return TypeError(
+        f"model is {kind}, which cannot be written to; expected a layer, module or estimator with "
+        f"one set, or a mapping or list of arrays"
+    )
 
 
 def _check_built(name: str, model: Any) -> None:
     """Raise ValueError if a Keras model has no weights yet."""
     if getattr(model, "built", True) is False and not model.weights:
         raise ValueError(
-            f"{name} is a {type(model).__name__} that is not built and has no weights yet: call it "
+            f"{name} is {a(model)} that is not built and has no weights yet: call it "
             f"on samples once, or use its build(input_shape)"
         )
 
@@ -193,8 +200,7 @@ def _check_structure(parameters: Parameters, of_model: Parameters) -> None:
 
 def not_a_list(models: Any) -> TypeError:
     """Return the error for something that is not a list of models; it may be a single model."""
-    kind = type(models).__name__
-    return TypeError(f"models is a {kind}; expected a list of models, such as [model, another]")
+    return TypeError(f"models is {a(models)}; expected a list of models, such as [model, another]")
 
 
 def _own_sets(model: Any) -> tuple[Any, bool]:
@@ -216,7 +222,7 @@ def check(name: str, model: Any, given: Activation | None) -> None:
     except _Refused as refusal:
         _check_built(name, model)
         raise ValueError(
-            f"{name} is a {type(model).__name__} {refusal}; {_EXPECTED}"
+            f"{name} is {a(model)} {refusal}; expected {_AFFINE}"
         ) from refusal.__cause__
 
 
@@ -263,10 +269,15 @@ def _sets_of(name: str, model: Any, given: Activation | None) -> _Read:
         return sets._replace(replace=replace)
     if hasattr(model, "coefs_") and hasattr(model, "intercepts_"):
         raise _Refused("of dense layers")
-    if isinstance(model, list) and any(getattr(array, "ndim", 0) == 2 for array in model):
+    if isinstance(model, list):
         raise _Refused(f"with {_described(dict(enumerate(model)))}")
+    if isinstance(model, str | os.PathLike):
+        raise TypeError(
+            f"{name} is {a(model)}; expected a model: load it first, with "
+            f"keras.saving.load_model, torch.load or joblib.load, for example"
+        )
     raise TypeError(
-        f"{name} is a {type(model).__name__}; expected a (weight, bias) tuple, a mapping with "
+        f"{name} is {a(model)}; expected a (weight, bias) tuple, a mapping with "
         f"these names, a list of arrays, a Keras layer or model, a torch module, an estimator of "
         f"scikit-learn, or WeightSets (from_pairs takes arrays of pairs)"
     )
@@ -330,7 +341,7 @@ def _of_keras_model(name: str, model: Any, given: Activation | None) -> _Read:
         own = of_keras(declared)
         if own is None:
             called = getattr(declared, "__name__", type(declared).__name__)
-            raise _Refused(f"with the activation {called}, which Activation does not have")
+            raise _Differs(unknown_activation(called))
         sets = sets._replace(activation=own)
     _probe(sets, model, lambda samples: samples, given)
     return sets
@@ -386,9 +397,9 @@ def _probe(sets: _Read, model: Any, to_model: Any, given: Activation | None) -> 
         few_digits = "16" in str(outputs.dtype)
         outputs = np.asarray(as_array(outputs))
     except Exception as error:  # a model may raise anything
-        raise _Refused(
-            f"that cannot be called on {len(samples)} samples of {samples.shape[1]} features "
-            f"({type(error).__name__}: {error})"
+        raise _Differs(
+            f"that cannot be called on {len(samples)} samples of "
+            f"{count(samples.shape[1], 'feature')} ({type(error).__name__}: {error})"
         ) from error
     candidates = [sets.activation]
     if given is not None and sets.activation == _LINEAR:
@@ -396,7 +407,7 @@ def _probe(sets: _Read, model: Any, to_model: Any, given: Activation | None) -> 
     if any(_is_close(outputs, samples, sets, activation, few_digits) for activation in candidates):
         return
     names = " or ".join(activation.name for activation in candidates)
-    raise _Refused(
+    raise _Differs(
         f"whose outputs are not those of inputs * weight + bias with the activation {names} "
         f"(use activation= for an activation that is not an attribute of a Keras layer)"
     )

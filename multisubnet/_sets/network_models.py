@@ -15,7 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
-from multisubnet._sets.chains import Chain, NotAChain, Source, Values, as_array, joined, put
+from multisubnet._arrays.explanations import a
+from multisubnet._sets.chains import (
+    Chain,
+    NoDenseLayer,
+    NotAChain,
+    Source,
+    Values,
+    as_array,
+    joined,
+    put,
+)
 from multisubnet._sets.keras_chains import chain_of_model
 from multisubnet._sets.torch_chains import chain_of_module
 
@@ -40,7 +50,7 @@ def chain_of(model: Any, given: Activation | tuple[Activation, ...] | None) -> C
     elif hasattr(model, "modules") and hasattr(model, "named_parameters"):
         chain = chain_of_module(model)
     else:
-        raise NotAChain("of an unknown library")
+        raise NoDenseLayer("without dense layers")
     chain.compare()
     return chain
 
@@ -80,14 +90,21 @@ def _of_list(arrays: list[Any], given: Any) -> Chain:
     pairs: list[_Pair] = []
     for key, array in enumerate(map(np.asarray, arrays)):
         if array.dtype.kind not in "biuf" or array.ndim not in (1, 2, 3):
-            raise NotAChain(f"with an array of shape {array.shape} and dtype {array.dtype}")
+            found = f"shape {array.shape} and dtype {array.dtype}"
+            if array.dtype == object:
+                found = f"{a(arrays[key])} (pass one model at a time)"
+                raise NotAChain(f"that contains {found}, not an array of numbers")
+            raise NotAChain(f"with an array of {found}")
         last = pairs[-1] if pairs and pairs[-1].bias is None else None
         if array.ndim == 3 or (array.ndim == 2 and (last is None or last.weight.ndim == 2)):
             pairs.append(_Pair(array, key))
         elif last is not None and last.weight.ndim == array.ndim + 1:
             pairs[-1] = last._replace(bias=array, bias_key=key)
         else:
-            raise NotAChain("with a bias that does not follow a weight with one more dimension")
+            raise NotAChain(
+                f"with a bias of shape {array.shape} that follows no weight with one more axis "
+                f"(pass one weight and one bias of shape (F,) as a tuple)"
+            )
     return _of_arrays(arrays, pairs, given)
 
 
@@ -106,13 +123,14 @@ def _of_mapping(arrays: Mapping[Any, Any], given: Any) -> Chain:
         elif last == "bias" and pairs and pairs[-1].bias is None:
             pairs[-1] = pairs[-1]._replace(bias=array, bias_key=key)
         else:
-            raise NotAChain(f"with {key} of shape {array.shape}")
+            kind = NotAChain if pairs else NoDenseLayer
+            raise kind(f"with {key} of shape {array.shape}")
     return _of_arrays(arrays, pairs, given)
 
 
 def _of_arrays(arrays: Any, pairs: list[_Pair], given: Any) -> Chain:
     if not pairs:
-        raise NotAChain("without weights")
+        raise NoDenseLayer("without weights")
     shapes = [pair.sizes for pair in pairs]
     if len(pairs) > 1 and set(shapes) == {(1, 1)}:
         raise NotAChain(
@@ -124,7 +142,8 @@ def _of_arrays(arrays: Any, pairs: list[_Pair], given: Any) -> Chain:
     n_layers = len(pairs) // n_branches
     if n_layers > 1 and given is None:
         raise NotAChain(
-            f"with {len(pairs)} layers and no activation; expected activation= for hidden layers"
+            f"with {len(pairs)} layers, but without the activation of the hidden ones: pass "
+            f"activation='relu', for example"
         )
     hidden = given if isinstance(given, tuple) else (given or _LINEAR,) * (n_layers - 1)
     if len(hidden) != n_layers - 1:

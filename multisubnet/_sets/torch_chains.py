@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
-from multisubnet._sets.chains import Chain, NotAChain, Source, Values, added, as_array, joined
+from multisubnet._sets.chains import (
+    Chain,
+    NoDenseLayer,
+    NotAChain,
+    Source,
+    Values,
+    added,
+    as_array,
+    joined,
+)
 
 _ACTIVATIONS = (  # functions without parameters, by names that `Activation` knows
     *("relu", "relu6", "selu", "softsign", "hardsigmoid", "hardtanh", "sigmoid", "tanh"),
@@ -49,7 +58,7 @@ def chain_of_module(module: Any) -> Chain:
             return chain
         shapes = [needed, shape]  # the features used may be all there are
     if not refusals:
-        raise NotAChain("without dense layers")
+        raise NoDenseLayer("without dense layers")
     raise max(refusals, key=lambda refusal: refusal[0])[1]
 
 

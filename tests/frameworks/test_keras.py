@@ -395,13 +395,13 @@ def functional_with_an_operation():
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (lambda: keras.layers.LayerNormalization(), "with gamma of shape"),
-        (lambda: keras.layers.BatchNormalization(), "with gamma of shape"),
-        (lambda: keras.layers.BatchNormalization(center=False, scale=False), "moving_mean"),
-        (lambda: keras.layers.PReLU(), "with alpha of shape"),
-        (lambda: keras.layers.Embedding(3, 1), "with embeddings of shape"),
+        (lambda: keras.layers.LayerNormalization(), "with LayerNormalization, which is not"),
+        (lambda: keras.layers.BatchNormalization(), "with BatchNormalization, which is not"),
+        (lambda: keras.layers.BatchNormalization(center=False, scale=False), "fold it into"),
+        (lambda: keras.layers.PReLU(), "with PReLU, which is not a dense layer;"),
+        (lambda: keras.layers.Embedding(3, 1), "with Embedding, which is not a dense layer;"),
         (lambda: Affine(keras.ops.tanh), "whose outputs are not those"),
-        (lambda: einsum_dense(activation="softmax"), "with the activation softmax, which"),
+        (lambda: einsum_dense(activation="softmax"), "with the activation softmax .known are"),
     ],
 )
 def test_layers_that_are_refused(model, message):
@@ -414,7 +414,7 @@ def test_layers_that_are_refused(model, message):
 
 def test_models_of_more_layers_are_refused():
     layers = [keras.layers.LayerNormalization(scale=False, center=False), einsum_dense()]
-    with pytest.raises(ValueError, match=r"models\[0\] is a Sequential of the layers \w+, \w+;"):
+    with pytest.raises(ValueError, match=r"models\[0\] is a Sequential with LayerNorm"):
         stack_models([model_of(*layers)])
 
 
@@ -455,7 +455,7 @@ class Uncalled(keras.Model):
     ],
 )
 def test_models_that_are_not_built(make):
-    message = r" is a \w+ that is not built and .*: call it on samples once, or use its build\("
+    message = r" is an? \w+ that is not built and .*: call it on samples once, or use its build\("
     with pytest.raises(ValueError, match=r"^models\[0\]" + message):
         ms.WeightSets.from_models([make()])
     for sets in (ms.WeightSets(draw(1, 3)), ms.WeightSets.from_layers([draw(1, 1, 3, 2)])):

@@ -81,9 +81,9 @@ def test_modules_that_are_refused(nn):
             return x + self.linear(x)
 
     for module, message in (
-        (Residual(), "with add of values that are not those of networks"),
+        (Residual(), "with add of values that are not outputs of separate networks"),
         (nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), "with batch_norm, which is neither"),
-        (nn.Sequential(nn.ReLU(), nn.Linear(3, 4)), "with relu where a dense layer"),
+        (nn.Sequential(nn.ReLU(), nn.Linear(3, 4)), "with relu, which does not follow"),
         (nn.Sequential(nn.Linear(3, 4), nn.Hardtanh(-2, 2)), "whose outputs are not those"),
         (
             nn.Sequential(nn.Linear(3, 4), nn.Linear(3, 1)),
@@ -266,7 +266,10 @@ def test_branches_of_torch_that_are_refused(nn):
             lambda nets, x: torch.cat(every(nets, x), 1) + nets[0][0].bias[:3],
             "with __getitem__|with add",
         ),
-        (lambda nets, x: sum(every(nets, x)) + nets[0][0].bias, "with add of an array where"),
+        (
+            lambda nets, x: sum(every(nets, x)) + nets[0][0].bias,
+            "with add of an array that is",
+        ),
         (lambda nets, x: torch.cat(every(nets, x), 1).abs(), "with abs, which is neither"),
         (lambda nets, x: torch.cat(every(nets, x), 1).cumsum(1), "with cumsum, which is neither"),
         (lambda nets, x: torch.cat([nets[0](x[:, :1]), x], 1), "with cat of 2 values that are not"),
@@ -387,7 +390,10 @@ def test_models_that_are_refused(keras):
     x = keras.Input((3,))
     for outputs, message in (
         (layers.Add()([x, layers.Dense(3)(x)]), "with Add"),
-        (layers.BatchNormalization()(layers.Dense(3)(x)), "with BatchNormalization where"),
+        (
+            layers.BatchNormalization()(layers.Dense(3)(x)),
+            "with BatchNormalization, which is",
+        ),
         (
             layers.Concatenate()([layers.Dense(3)(x), layers.Dense(2)(x)]),
             "with branches that differ in their layers",
