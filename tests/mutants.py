@@ -292,7 +292,7 @@ MUTANTS = [
     Mutant(
         "a low word that is lost",
         "multisubnet/_arithmetic/elementary.py",
-        "return word + (t_low - word * (d_low + t_low)) * (0.5 - 0.5 * word)",
+        "return word + (t_low - word * (d_low + t_low)) * (0.5 - word.times_exactly(0.5))",
         "return word",
         "test_elementary.py test_activations.py -k 'test_log or test_accuracy'",
     ),
