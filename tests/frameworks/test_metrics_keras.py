@@ -128,19 +128,20 @@ MANY = {
 @pytest.mark.parametrize("kind", few(MANY))
 def test_metrics_of_each_set(kind):
     make = MANY[kind] or kind
-    targets, predictions = (draw(6, 3) > 0.5).astype("f4"), draw(6, N, 3)
+    targets, predictions = (draw(6, 3) > 0.5).astype("f4"), draw(6, N, 1, 3)
     weights = None if kind is Least else np.arange(1, 4, dtype="f4")
     metric = StackedMetric(kind if MANY[kind] else kind(), per_set=True)
     mean = StackedMetric(kind if MANY[kind] else kind())
     expected = []
     for n in range(N):
         alone = make()
-        alone.update_state(targets, predictions[:, n])
-        alone.update_state(targets[:3], predictions[:3, n], sample_weight=weights)
+        alone.update_state(targets, predictions[:, n, 0])
+        alone.update_state(targets[:3], predictions[:3, n, 0], sample_weight=weights)
         expected.append(alone.result())
     expected = keras.tree.map_structure(lambda *x: np.stack([*map(on_host, x)]), *expected)
     for _ in range(2):
         for each in (metric, mean):
+            each.update_state(targets, targets.reshape(6, 1, 1, 3) + np.zeros((6, N, 1, 3), "f4"))
             each.reset_state()
             each.update_state(targets, predictions)
             each.update_state(targets[:3], predictions[:3], sample_weight=weights)
