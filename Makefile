@@ -29,7 +29,7 @@ test: $(VENV)/dev.stamp
 	$(PYTEST)
 
 test-thorough: $(VENV)/dev.stamp
-	MULTISUBNET_TEST_EXAMPLES=200 $(PYTEST)
+	MULTISUBNET_TEST_EXAMPLES=200 MULTISUBNET_TEST_HOST_BUILD=optimized $(PYTEST)
 
 test-frameworks: $(FRAMEWORKS)/stamp
 	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks tests/test_docs.py

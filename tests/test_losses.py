@@ -430,6 +430,18 @@ GIVEN = {
 }
 
 
+class CrossEntropyLoss:
+    """A loss object of another library."""
+
+
+class Nameless:
+    def __init__(self):
+        self.name = []  # cannot be looked up
+
+    def __repr__(self):
+        return "Nameless()"
+
+
 @pytest.mark.parametrize("function", [ms.mean_loss, ms.mean_loss_and_grad])
 @pytest.mark.parametrize(
     ("change", "error", "message"),
@@ -471,6 +483,8 @@ GIVEN = {
         ({"loss": "l2_loss"}, ValueError, "half the squared error .*; use 'squared_error'"),
         ({"loss": "CrossEntropyLoss"}, ValueError, "use mlp_mean_loss"),
         ({"loss": "PoissonNLLLoss"}, ValueError, "use 'poisson', with predictions that are rates"),
+        ({"loss": CrossEntropyLoss()}, TypeError, "not a CrossEntropyLoss: .*; use mlp_mean_loss"),
+        ({"loss": Nameless()}, TypeError, r"loss must be the name of a loss, not [^:]*$"),
         ({"loss": None}, TypeError, "loss must be the name of a loss, not None"),
         ({"loss": np.square}, TypeError, "loss must be the name of a loss, not <ufunc 'square'>"),
         ({"loss": "product"}, ValueError, "loss must be one of"),

@@ -174,6 +174,8 @@ def test_unknown_keywords(call, message):
             "bias, targets, but targets is missing; pass None for bias",
         ),
         (lambda: ms.affine_select(X, W, [0, 0]), "set_index is missing; pass None for bias"),
+        (lambda: ms.WeightSets(), "takes weight, bias, activation, but weight is missing$"),
+        (lambda: ms.mean_loss(X, W, samples=X), "got multiple values for argument 'samples'$"),
         (lambda: ms.mlp_select(X, [LAYER]), "takes samples, layers, set_index, but set_index is"),
         (lambda: SETS.best(X, X), "WeightSets.best takes k, samples, targets, but targets is"),
         (lambda: ms.mean_loss(X, SETS, X), "missing; weight is a WeightSets: use its methods"),

@@ -4,7 +4,7 @@ A recipe is a Python function of `Real`s. It is called once, with Reals that sta
 numbers of a format, and recorded as a `Program`: the list of its operations, without branches.
 NumPy runs a program on arrays (_backends/programs.py), Numba compiles it to vector instructions
 (_backends/numba/llvm), and CUDA compiles it as C++ (_backends/cupy/printing.py). Each operation is
-rounded once, so all give the same bits.
+rounded once, so all give the same bits. (Only `times_exactly` may be left unrounded.)
 
 A format is the name of a dtype: float32 or float64, whose numbers can be read as unsigned integers,
 or an integer dtype.
@@ -142,8 +142,8 @@ class Real(_Value):
     def times_exactly(self, other: Real | float) -> Real:
         """Return the product, for sums whose results do not depend on whether it is rounded.
 
-        The product needs no rounding, or only if it is too small to affect these sums. A backend
-        may therefore fuse the multiplication and the addition.
+        The product needs no rounding, or only if it is so small that the recipe's result does not
+        depend on it. A backend may therefore fuse the multiplication and the addition.
         """
         return self._do("multiply_exactly", "real", other)
 

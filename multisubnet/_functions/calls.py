@@ -49,7 +49,7 @@ def hide_misplaced(function: Callable[P, R]) -> Callable[P, R]:
 def wrong_call(
     called: str, function: Callable[..., Any], args: tuple[Any, ...], given: Iterable[str]
 ) -> TypeError | None:
-    """Return the error for arguments that do not fit a function's parameters, if any does not."""
+    """Return the error for arguments that do not fit a function, or None if they fit."""
     parameters = [*inspect.signature(function).parameters.values()]
     if parameters[0].name in ("self", "cls"):
         parameters, args = parameters[1:], args[1:]
@@ -64,16 +64,17 @@ def wrong_call(
             f"first extra one is {explanations.shown(found)}{options}"
         )
     wrong = names.unknown_keyword(called, given, [p.name for p in parameters])
-    required = [p.name for p in by_position[len(args) :] if p.default is p.empty]
-    missing = [name for name in required if name not in given]
-    if wrong is not None or not missing:
+    by_order = [p.name for p in by_position[: len(args)]]
+    required = [p.name for p in by_position if p.default is p.empty]
+    missing = [name for name in required[len(args) :] if name not in given]
+    if wrong is not None or not missing or set(by_order) & set(given):
         return wrong
     said = f"{called} takes {taken}, but {missing[0]} is missing"
     for p, arg in zip(by_position, args, strict=False):
         advice = explanations.advice_for_models(arg)
         if advice is not None:
             return TypeError(f"{said}; {p.name} is {explanations.a(arg)}: {advice}")
-    return TypeError(f"{said}; pass None for bias if there is none" if "bias" in taken else said)
+    return TypeError(f"{said}; pass None for bias if there is none" * ("bias" in required) or said)
 
 
 def warn(message: str, category: type[Warning]) -> None:

@@ -243,8 +243,10 @@ def named_loss(loss: Any, losses: tuple[str, ...] = LOSSES) -> str:
     """Return the canonical name of a loss given by any of its names."""
     if not isinstance(loss, str):
         names_of = (getattr(loss, "__name__", None), type(loss).__name__, getattr(loss, "name", ""))
-        known = next((ALIASES[name] for name in names_of if name in ALIASES), None)
-        advice = f": pass {known!r}" if known is not None else ""
+        known = next((ALIASES[x] for x in names_of if isinstance(x, str) and x in ALIASES), None)
+        advice = "" if known is None else f": pass {known!r}"
+        if known == CATEGORICAL and known not in losses:
+            advice = f": {_DIFFERENT['cross_entropy']}"
         raise TypeError(f"loss must be the name of a loss, not {shown(loss)}{advice}")
     return loss if loss in losses else _VOCABULARY.canonical(loss, losses)
 

@@ -193,7 +193,7 @@ def mlp(
 def evaluate(
     named: dict[str, Any], options: tuple[Any, Any, Any, Any], set_axis: Any, out: Any
 ) -> Any:
-    """Evaluate operands named as by `name_operands`."""
+    """Evaluate operands with the names that `name_operands` gives."""
     xp, call, _ = read(named, *options, out)
     if type(set_axis) is not int or not 0 <= set_axis <= 1:
         set_axis = validation.axis("set_axis", set_axis)

@@ -146,9 +146,8 @@ def _add_up(rows):
         for i in range(count // 2):
             for f in range(rows.shape[1]):
                 rows[i, f] = rows[2 * i, f] + rows[2 * i + 1, f]
-        if (
-            count % 2
-        ):  # as a loop: to assign a row, Numba compiles an error message for half the time
+        if count % 2:
+            # To assign a row at once, Numba would compile an error message, too: half of its time.
             for f in range(rows.shape[1]):
                 rows[count // 2, f] = rows[count - 1, f]
         count = (count + 1) // 2
