@@ -35,7 +35,7 @@ from multisubnet._backends.cupy.networks import Networks
 ARRAYS = "numpy"
 BUILDS = {  # compiling takes longer than running
     "plain": ["-O0", "-march=native"],
-    "optimized": ["-O3", "-march=native"],
+    "optimized": ["-O1", "-march=native"],
     "sanitized": ["-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
 }
 _FLAGS = ["-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-fno-strict-aliasing"]
