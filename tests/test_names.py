@@ -202,7 +202,7 @@ def test_columns_without_names_are_taken_in_their_order():
     assert ms.WeightSets(WEIGHT).predict(Frame("xyz", values)).shape == (2, 4, 3)
 
 
-@pytest.mark.filterwarnings("ignore:the softmax at the end of the model is left out")
+@pytest.mark.filterwarnings("ignore:the final softmax is left out")
 def test_models_of_scikit_learn_bring_their_names():
     sklearn = pytest.importorskip("sklearn.linear_model")
     from sklearn.neural_network import MLPClassifier

@@ -7,6 +7,7 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 from multisubnet._arithmetic import names
@@ -77,9 +78,13 @@ def wrong_call(
     return TypeError(f"{said}; pass None for bias if there is none" * ("bias" in required) or said)
 
 
-def warn(message: str, category: type[Warning]) -> None:
-    """Warn about the line that called this package."""
+def warn(message: str, category: type[Warning], caller: FrameType | None = None) -> None:
+    """Warn about the line that called this package, or about that of another caller."""
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith("multisubnet."):
+    while frame.f_back is not None and (
+        frame.f_globals["__name__"].startswith("multisubnet.")
+        if caller is None
+        else frame is not caller
+    ):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -15,7 +14,7 @@ from multisubnet._arrays.explanations import count, shown
 from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions import pairs as _pairs
 from multisubnet._functions import theta as _theta
-from multisubnet._functions.calls import explained
+from multisubnet._functions.calls import explained, warn
 from multisubnet._sets import models as _models
 from multisubnet._sets.container import Container, copied
 from multisubnet._sets.names import Names
@@ -170,7 +169,7 @@ class Forms(Container[ArrayT]):
         """
         parameters, is_softmax = _models.from_models(models, activation)
         if is_softmax:
-            warnings.warn(_models.SOFTMAX_LEFT_OUT, stacklevel=3)
+            warn(_models.SOFTMAX_LEFT_OUT, UserWarning)
         return cls._own(parameters.named(feature_names, output_names, set_names))
 
     def write_to(self, model: Any, i: int = 0) -> None:

@@ -36,8 +36,9 @@ _SIZES = (0.03, 0.3, 1.0, 4.0, 50.0)
 _LINEAR = Activation("linear")
 
 SOFTMAX_LEFT_OUT = (
-    "the softmax at the end of the model is left out, so predictions are logits and losses are "
-    "those of logits; scipy.special.softmax(predictions, axis=-1) gives the probabilities"
+    "the final softmax is left out, so predictions are logits: their loss is "
+    "'categorical_crossentropy_from_logits', and scipy.special.softmax(predictions, axis=-1) gives "
+    "the probabilities"
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
@@ -25,7 +24,8 @@ class StackedLoss(losses.Loss):
     Parameters
     ----------
     loss : str, callable or keras.losses.Loss, optional
-        The loss of each set, as Keras takes it. It may reduce the last axis, but no other.
+        The loss of each set, as Keras takes it. It is called with targets and predictions of shape
+        (B, N, ...), and its result must have the axes B and N.
     name : str, optional
         The name.
     reduction, dtype : optional
@@ -34,7 +34,8 @@ class StackedLoss(losses.Loss):
     Raises
     ------
     ValueError
-        Keras does not know the loss. When called: targets have another shape.
+        Keras does not know the loss. When called: targets have another shape; the loss adds up
+        samples or sets, as those of Dice and Tversky do by default.
 
     See Also
     --------
@@ -71,8 +72,8 @@ class StackedLoss(losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.loss = losses.get(loss)
         self._function = getattr(self.loss, "call", self.loss)
-        called = getattr(self.loss, "__name__", type(self.loss).__name__)
-        self._is_of_labels = called in _OF_LABELS
+        self._called = getattr(self.loss, "__name__", type(self.loss).__name__)
+        self._is_of_labels = self._called in _OF_LABELS
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of each sample, (B,)."""
@@ -80,12 +81,21 @@ class StackedLoss(losses.Loss):
         of_targets = shape[:-1] if self._is_of_labels else shape
         aligned = ops.reshape(y_true, (-1, *aligned_shape(tuple(y_true.shape), of_targets)))
         every = ops.broadcast_to(aligned, ops.shape(y_pred)[: len(of_targets)])
-        # As of one model: some of PyTorch's losses cannot differentiate arrays of four axes.
-        rows = (-1,) if self._is_of_labels else (-1, shape[-1])
-        found = self._function(ops.reshape(every, rows), ops.reshape(y_pred, (-1, shape[-1])))
-        n_losses = math.prod(shape[2:]) if len(found.shape) > 1 else math.prod(shape[2:-1])
-        of_sets = ops.reshape(found, (-1, shape[1], n_losses))
-        return ops.sum(ops.mean(of_sets, axis=2), axis=1)
+        if self._is_of_labels:
+            # With PyTorch, Keras cannot differentiate this loss of arrays of four axes.
+            rows = ops.reshape(every, (-1,)), ops.reshape(y_pred, (-1, shape[-1]))
+            found = ops.reshape(self._function(*rows), (-1, *of_targets[1:]))
+        else:
+            found = self._function(every, y_pred)
+        found_shape = tuple(found.shape)
+        if len(found_shape) < 2 or found_shape[1] not in (None, shape[1]):
+            raise ValueError(
+                f"the loss {self._called!r} has shape {found_shape} for predictions of shape "
+                f"{shape}; expected (B, {shape[1]}, ...): one loss per sample and set, or more"
+            )
+        if len(found_shape) > 2:
+            found = ops.mean(found, axis=tuple(range(2, len(found_shape))))
+        return ops.sum(found, axis=1)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments with which `from_config` creates an equal loss."""

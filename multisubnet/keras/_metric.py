@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import Any
 
@@ -39,8 +40,8 @@ class StackedMetric(metrics.Metric):
     Raises
     ------
     ValueError
-        Keras does not know the metric. When called: targets have another shape; the number of sets
-        is not that of earlier calls.
+        Keras does not know the metric, or it is None. When called: targets have another shape; the
+        number of sets is not that of earlier calls.
 
     See Also
     --------
@@ -50,7 +51,10 @@ class StackedMetric(metrics.Metric):
     -----
     Targets have the shapes that `StackedLoss` takes: shared by all sets, as one model takes them,
     or with N or 1 as the second axis. Class numbers have these shapes without the last axis of
-    predictions, or with 1 in its place.
+    predictions, or with 1 in its place. They are for ``"accuracy"`` and the metrics of Keras that
+    take them, such as ``"sparse_categorical_accuracy"``. If N predictions have N classes each,
+    ``"accuracy"`` takes integers of shape (B, N) for class numbers of each set, and other numbers
+    for one-hot rows shared by all sets. ``"categorical_accuracy"`` takes one-hot rows of any dtype.
 
     `result` is a number; with ``per_set=True``, an array of shape (N,). The progress bar of ``fit``
     then shows the mean, and the history has arrays, which callbacks such as ``EarlyStopping``
@@ -75,6 +79,10 @@ class StackedMetric(metrics.Metric):
         self, metric: Any, per_set: bool = False, name: str | None = None, dtype: Any = None
     ) -> None:
         is_accuracy = isinstance(metric, str) and metric.lower() in ("accuracy", "acc")
+        if metric is None:
+            raise ValueError(
+                "metric is None; expected a name, a function or a keras.metrics.Metric"
+            )
         of_set = None if is_accuracy else metrics.get(metric)
         if name is None:
             name = metric if isinstance(metric, str) else get_name(of_set)
@@ -84,6 +92,7 @@ class StackedMetric(metrics.Metric):
         self._given = metric if isinstance(metric, str) else of_set
         self._states: list[Any] = []
         self._initial: list[Any] = []  # of variables that the metric has now; others start at 0
+        self._is_of_labels = None if is_accuracy else _is_of_labels(of_set)
         self.metric: Any = None
         if is_accuracy:
             self._direction = "up"  # tells callbacks that more is better
@@ -125,7 +134,9 @@ class StackedMetric(metrics.Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add samples: targets, and predictions of shape (B, N, ...)."""
-        targets, predictions = _by_set(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred))
+        targets, predictions = _by_set(
+            ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred), self._is_of_labels
+        )
         n_sets = predictions.shape[0]
         if not self._states:
             self._build(targets[0], predictions[0], n_sets)
@@ -177,25 +188,45 @@ def _accuracy(targets: Any, predictions: Any, dtype: Any) -> metrics.Metric:
     return metrics.CategoricalAccuracy(dtype=dtype)
 
 
-def _by_set(targets: Any, predictions: Any) -> tuple[Any, Any]:
+def _is_of_labels(metric: Any) -> bool:
+    """Return whether a metric compares class numbers with the outputs of all classes."""
+    if getattr(metric, "sparse_y_true", False):  # the intersection over union
+        return not getattr(metric, "sparse_y_pred", True)
+    called = getattr(metric, "_fn", metric)  # a function in a metric
+    return str(getattr(called, "__name__", type(called).__name__)).lower().startswith("sparse")
+
+
+def _aligned(targets: Any, shape: tuple[Any, ...], is_of_labels: bool | None) -> tuple[int, ...]:
+    """Return the shape of targets as `aligned_shape`, with 1 as the last axis of class numbers.
+
+    `is_of_labels` is None if the dtype of targets tells class numbers from one-hot rows.
+    """
+    given = tuple(targets.shape)
+    of_labels = [shape[:-1], (*shape[:-1], 1)]
+    if is_of_labels is None:
+        is_integer = keras.backend.is_int_dtype(targets.dtype)
+        expected = [*of_labels, shape] if is_integer else [shape, *of_labels]
+    else:
+        expected = of_labels if is_of_labels else [shape]
+    for each in expected:
+        with contextlib.suppress(ValueError):
+            aligned = aligned_shape(given, each)
+            return aligned if len(each) == len(shape) else (*aligned, 1)
+    return aligned_shape(given, expected[0])  # raises an error
+
+
+def _by_set(targets: Any, predictions: Any, is_of_labels: bool | None) -> tuple[Any, Any]:
     """Return targets (N or 1, B, ...) and predictions (N, B, ...), as N models would have them.
 
     A single network per set has no axis in them.
     """
-    shape, given = tuple(predictions.shape), tuple(targets.shape)
+    shape = tuple(predictions.shape)
     if len(shape) < 3 or shape[1] is None:
         raise ValueError(f"predictions have shape {shape}; expected (B, N, ...), one per set")
-    try:
-        aligned = aligned_shape(given, shape)
-    except ValueError as error:
-        try:
-            aligned = aligned_shape(given, shape[:-1])  # class numbers
-        except ValueError:
-            raise error from None
-    targets = ops.reshape(targets, (-1, *aligned))
+    targets = ops.reshape(targets, (-1, *_aligned(targets, shape, is_of_labels)))
     if len(shape) == 4 and shape[2] == 1:
         targets, predictions = ops.squeeze(targets, 2), ops.squeeze(predictions, 2)
-    elif len(aligned) == len(shape) - 1:
+    else:
         of_networks = ops.shape(predictions)[2:-1]
         start, last = ops.shape(targets)[:2], targets.shape[-1]
         targets = ops.broadcast_to(targets, (*start, *of_networks, last))

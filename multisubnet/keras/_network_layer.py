@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from keras import activations, initializers, ops, regularizers
 
 from multisubnet._functions import mlp_operands
+from multisubnet._functions.calls import warn
 from multisubnet._functions.mlp import mlp
 from multisubnet._sets.models import SOFTMAX_LEFT_OUT, as_array
 from multisubnet._sets.weight_sets import WeightSets
@@ -364,7 +364,7 @@ class StackedMLP(keras.layers.Layer):
         """
         sets = self._weight_sets()
         if self.is_softmax:
-            warnings.warn(SOFTMAX_LEFT_OUT, stacklevel=2)
+            warn(SOFTMAX_LEFT_OUT, UserWarning)
         return sets
 
     def _weight_sets(self) -> WeightSets[Any]:

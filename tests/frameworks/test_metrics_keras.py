@@ -93,6 +93,27 @@ def test_class_numbers_of_several_networks():
         np.testing.assert_allclose(on_host(found), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["accuracy", "sparse_categorical_accuracy"])
+def test_class_numbers_of_as_many_sets_as_classes(name):
+    predictions = draw(7, 3, 3)
+    labels = predictions.argmax(-1).astype("i4")  # of each set, and all are right
+    for given in (labels, labels[..., None]):
+        assert float(StackedMetric(name)(given, predictions)) == 1
+    expected = (labels == LABELS[:, None]).mean()
+    one_hot = ONE_HOT.astype(bool) if name == "accuracy" else LABELS
+    assert float(StackedMetric(name)(one_hot, predictions)) == pytest.approx(expected)
+    found = StackedMetric("categorical_accuracy")(ONE_HOT.astype("i4"), predictions)
+    assert float(found) == pytest.approx(expected)
+
+
+def test_only_metrics_of_labels_take_class_numbers():
+    for predictions, targets in ((draw(3, 4, 3), draw(3, 4)), (draw(5, 4, 3), draw(5, 4))):
+        with pytest.raises(ValueError, match=r"targets have shape \(., 4\) and predictions are of"):
+            StackedMetric("mse")(targets, predictions)
+    with pytest.raises(ValueError, match=r"targets have shape \(7, 3\) and predictions are of sha"):
+        StackedMetric("sparse_categorical_accuracy")(ONE_HOT, draw(7, N, 3))
+
+
 class Least(metrics.Metric):
     """The least error: a state that does not start at zero, and a result that is a dict."""
 
@@ -175,6 +196,8 @@ def test_names_and_configurations():
 def test_what_is_refused():
     with pytest.raises(ValueError, match="nothing"):
         StackedMetric("nothing")
+    with pytest.raises(ValueError, match="metric is None; expected a name, a function or"):
+        StackedMetric(None)
     metric = StackedMetric("mse")
     with pytest.raises(ValueError, match="'mse' has no result before it has seen samples"):
         metric.result()
@@ -235,12 +258,14 @@ def test_a_stacked_classifier_is_compiled_trained_and_saved(tmp_path):
         np.testing.assert_allclose(found[name], value, rtol=1e-6)
 
 
-def warned_of(model, targets):
-    """Return the messages of this library's warnings in one step."""
+def warned_of(method, *args, **kwargs):
+    """Return the messages of this library's warnings in one call, which are about this file."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model.test_on_batch(draw(4, 2), targets)
-    return [str(x.message) for x in caught if "is compiled with" in str(x.message)]
+        method(*args, **kwargs)
+    found = [x for x in caught if "is compiled with" in str(x.message)]
+    assert {x.filename for x in found} <= {__file__}
+    return [str(x.message) for x in found]
 
 
 def compiled(loss, *of_keras, layers=()):
@@ -257,7 +282,7 @@ def of_a_user(y_true, y_pred):
 @pytest.mark.parametrize(
     ("loss", "given", "named"),
     [
-        (StackedLoss("mse"), "mae", r"with 'mae' of Keras.* use StackedMetric\('mae'\) of"),
+        (StackedLoss("mse"), "mae", "with 'mae' of Keras.* metrics in StackedMetric of multi"),
         (
             keras.losses.MeanSquaredError(),
             StackedMetric("mae"),
@@ -266,15 +291,32 @@ def of_a_user(y_true, y_pred):
         (
             "mse",
             "mae",
-            r"'mse', 'mae' .* \(B, 3, 2\) .* StackedLoss\('mse'\) and StackedMetric",
+            r"'mse', 'mae' .* \(B, 3, 2\) .* StackedLoss and .* StackedMetric",
         ),
     ],
 )
 def test_losses_and_metrics_of_keras_are_warned_of(loss, given, named):
     model = compiled(loss, given)
-    (message,) = warned_of(model, draw(4, 1, 2))
+    samples, targets = draw(4, 2), draw(4, 1, 2)
+    for _ in range(2):  # no targets are compared
+        assert not warned_of(model.predict, samples, verbose=0)
+        assert not warned_of(model, samples)
+    (message,) = warned_of(model.test_on_batch, samples, targets)
     assert re.search(f"the model 'mine' is compiled .*{named}", message)
-    assert not warned_of(model, draw(4, 1, 2))  # once per compilation
+    (silenced,) = re.findall(r"filterwarnings\('ignore', '(.*)'\)", message)
+    assert re.match(silenced, message)
+    assert not warned_of(model.test_on_batch, samples, targets)  # once per compilation
+
+
+@TRAINS
+def test_fit_and_evaluate_warn_once_and_a_loaded_model_predicts_without_a_warning(tmp_path):
+    model, samples, targets = compiled("mse"), draw(4, 2), draw(4, 1, 2)
+    (message,) = warned_of(model.fit, samples, targets, verbose=0)
+    assert not warned_of(model.evaluate, samples, targets, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert not warned_of(again.predict, samples, verbose=0)
+    assert warned_of(again.evaluate, samples, targets, verbose=0) == [message]
 
 
 @TRAINS
@@ -287,7 +329,7 @@ def test_losses_and_metrics_of_keras_are_warned_of(loss, given, named):
     ],
 )
 def test_other_losses_and_metrics_are_not_warned_of(model):
-    assert not warned_of(model(), draw(4, 2))
+    assert not warned_of(model().test_on_batch, draw(4, 2), draw(4, 2))
 
 
 @TRAINS
@@ -295,5 +337,5 @@ def test_networks_are_checked_as_well():
     layer = StackedMLP(3, (2, 3), output_activation="softmax")
     model = keras.Sequential([keras.Input((2,)), layer])
     model.compile(loss=StackedLoss("sparse_categorical_crossentropy"), metrics=["accuracy"])
-    (message,) = warned_of(model, LABELS[:4])
+    (message,) = warned_of(model.test_on_batch, draw(4, 2), LABELS[:4])
     assert re.search(r"'accuracy' of Keras, .* shape \(B, 3, 1, 3\) with", message)

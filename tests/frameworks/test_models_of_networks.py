@@ -66,7 +66,7 @@ def test_modules_of_torch(nn, make):
 
 def test_logits_of_torch(nn):
     module = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 3), nn.Softmax(dim=1))
-    with pytest.warns(UserWarning, match="the softmax at the end of the model is left out"):
+    with pytest.warns(UserWarning, match="the final softmax is left out"):
         powers = np.exp(ms.WeightSets.from_models([module]).predict(X)[0, :, 0])
     assert np.allclose(powers / powers.sum(1, keepdims=True), predicted(module), rtol=1e-4)
 

@@ -336,6 +336,33 @@ def test_labels():
             np.testing.assert_allclose(on_host(found), 4 * on_host(expected), rtol=1e-5)
 
 
+def test_a_loss_gets_the_axes_of_samples_and_sets():
+    targets, predictions = draw(6, 3), draw(6, 4, 3)
+
+    def across_samples(y, p):
+        return keras.ops.mean((p - keras.ops.mean(p, axis=0)) ** 2, axis=-1)
+
+    spread = ((predictions - predictions.mean(axis=0)) ** 2).mean(axis=-1).sum(axis=1)
+    found = StackedLoss(across_samples, reduction="none")(targets, predictions)
+    np.testing.assert_allclose(on_host(found), spread, rtol=1e-4)
+    scale = np.arange(1, 13, dtype=np.float32).reshape(4, 3)
+    errors = np.abs(predictions - targets[:, None])
+    weights = np.arange(6, dtype=np.float32)
+    for loss, expected in (
+        (lambda y, p: keras.ops.abs(y - p) * scale, (errors * scale).mean(axis=-1)),
+        (lambda y, p: keras.ops.mean(keras.ops.abs(y - p), -1, keepdims=True), errors.mean(-1)),
+    ):
+        found = StackedLoss(loss, reduction="none")(targets, predictions, sample_weight=weights)
+        np.testing.assert_allclose(on_host(found), expected.sum(axis=1) * weights, rtol=1e-5)
+
+
+def test_a_loss_of_all_samples_is_refused():
+    with pytest.raises(
+        ValueError, match=r"the loss 'Dice' has shape \(\) for .*; expected \(B, 4, "
+    ):
+        StackedLoss(keras.losses.Dice())(draw(6, 3), draw(6, 4, 3))
+
+
 def test_a_loss_is_saved():
     of_logits = keras.losses.BinaryCrossentropy(from_logits=True)
     loss = StackedLoss(of_logits, name="some", reduction="sum")
