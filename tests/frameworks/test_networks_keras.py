@@ -349,7 +349,10 @@ def test_a_loss_gets_the_axes_of_samples_and_sets():
     errors = np.abs(predictions - targets[:, None])
     weights = np.arange(6, dtype=np.float32)
     for loss, expected in (
-        (lambda y, p: keras.ops.abs(y - p) * scale, (errors * scale).mean(axis=-1)),
+        (
+            lambda y, p: keras.ops.abs(y - p) * keras.ops.array(scale),
+            (errors * scale).mean(axis=-1),
+        ),
         (lambda y, p: keras.ops.mean(keras.ops.abs(y - p), -1, keepdims=True), errors.mean(-1)),
     ):
         found = StackedLoss(loss, reduction="none")(targets, predictions, sample_weight=weights)
