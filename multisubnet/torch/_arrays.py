@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multisubnet._arrays import dtypes, namespaces, validation
+from multisubnet._arrays import dtypes, explanations, namespaces, validation
 from multisubnet._backends import choice
 from multisubnet._functions import loss_problem
 
@@ -143,12 +143,14 @@ def array_of(name: str, tensor: Tensor) -> np.ndarray:
     """Return the NumPy array that shares a tensor's memory."""
     try:
         return tensor.numpy(force=True)  # "force" drops gradients
-    except (TypeError, RuntimeError):
+    except (AttributeError, TypeError, RuntimeError):
         return _array_of_any(name, tensor, Tensor.numpy)
 
 
 def _array_of_any(name: str, tensor: Tensor, read: Callable[[Tensor], Any]) -> Any:
-    """Return `read` of a tensor that may be bfloat16 or a lazy conjugate."""
+    """Return `read` of a tensor that may be bfloat16 or a lazy conjugate; raise for None."""
+    if tensor is None:
+        raise explanations.not_numbers(name, None, np.dtype(object))
     if tensor.layout != torch.strided:
         raise TypeError(
             f"{name} is a tensor of layout {tensor.layout}; expected a dense one: pass "

@@ -36,7 +36,7 @@ _PLAIN = frozenset([Tensor, torch.nn.Parameter])
 _OPTIONS = frozenset([type(None), str, int, float, bool])
 _SEQUENCES = list, tuple
 _VMAP_MODE = torch._C._parse_dispatch_key("VmapMode")
-_SYMBOLS = Tensor, torch.fx.Proxy  # other tensors, and what stands for one
+_SYMBOLS = Tensor, torch.fx.Proxy  # subclasses of tensors, and placeholders of a traced graph
 _LIBRARY = torch.library.Library("multisubnet", "FRAGMENT")
 
 

@@ -76,7 +76,7 @@ def describe(names: tuple[str, ...], options: Options) -> Networks | str:
     hidden, _, inputs, _ = options
     if isinstance(hidden, list):
         options = options._replace(activation=tuple(hidden))
-    if inputs is not None:  # a copy: what its owner writes to it must not change gradients
+    if inputs is not None:  # a copy: later writes to the caller's array must not change gradients
         options = options._replace(inputs=options.with_array().inputs.copy())
     return Networks(names, options)
 
@@ -156,6 +156,8 @@ def _working(samples: Tensor, parameters: list[Tensor], intercept: Tensor | None
 
 def rounds_gradients(samples: Tensor, parameters: list[Tensor], intercept: Any) -> bool:
     """Return whether the dtype of gradients is narrower than that of their computation."""
+    if any(x is None for x in (samples, *parameters)):  # the operator raises
+        return False
     given = parameters if intercept is None else [*parameters, intercept]
     dtypes_ = [x.dtype for x in (samples, *given)]
     is_working = dtypes_[0] in _WORKING and dtypes_.count(dtypes_[0]) == len(dtypes_)

@@ -74,6 +74,8 @@ def working_dtype(samples: Tensor, weight: Tensor, bias: Tensor | None) -> torch
 
 def rounds_gradients(samples: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     """Return whether the dtype of gradients is narrower than that of their computation."""
+    if samples is None or weight is None:  # the operator raises
+        return False
     of_bias = None if bias is None else bias.dtype
     return _is_narrow(samples.dtype, weight.dtype, of_bias)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import types
 
 import numpy as np
@@ -448,3 +449,60 @@ def test_stacked_modules():
 def test_wrong_modules(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         mst.StackedMLP(*arguments, **options)
+
+
+def _operands(requires_grad):
+    """Return operands of all functions, by name."""
+
+    def ones(*shape):
+        return torch.ones(*shape, requires_grad=requires_grad)
+
+    x, (w, b), index = ones(4, 2), (ones(3, 2), ones(3, 2)), torch.tensor([0, 1, 2, 0])
+    row = {"samples": x, "weight": w, "bias": b}
+    network = {
+        "samples": x,
+        "layers": [(ones(3, 2, 1, 3), None), (ones(3, 2, 3, 1), ones(3, 2, 1))],
+    }
+    return {
+        "affine": row,
+        "affine_select": row | {"set_index": index},
+        "affine_vjp": row | {"cotangent": torch.ones(3, 4, 2)},
+        "affine_stats": row,
+        "mean_loss": row | {"targets": torch.ones(4, 2)},
+        "mean_loss_and_grad": row | {"targets": torch.ones(4, 2)},
+        "mlp": network,
+        "mlp_select": network | {"set_index": index},
+        "mlp_stats": network,
+        "mlp_vjp": network | {"cotangent": torch.ones(3, 4, 2, 1)},
+        "mlp_mean_loss": network | {"targets": torch.ones(4, 1)},
+        "mlp_mean_loss_and_grad": network | {"targets": torch.ones(4, 1)},
+    }
+
+
+def _with_none(operands):
+    """Yield the name of each required operand, and the operands with None in its place."""
+    for name in operands:
+        if name == "layers":
+            first, (weight, bias) = operands["layers"]
+            yield "layers[0][0]", operands | {"layers": [(None, None), (weight, bias)]}
+            yield "layers[1][0]", operands | {"layers": [first, (None, bias)]}
+        elif name != "bias":
+            yield name, operands | {name: None}
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize("function", _operands(False))
+def test_a_required_operand_that_is_none_is_named(function, requires_grad):
+    for name, operands in _with_none(_operands(requires_grad)[function]):
+        expected = re.escape(f"{name} is None; expected an array_like of numbers")
+        plain = {key: _plain(operand) for key, operand in operands.items()}
+        for module, given_ in ((ms, plain), (mst, operands), (ms, operands)):
+            with pytest.raises(TypeError, match=f"^{expected}$"):
+                getattr(module, function)(**given_)
+
+
+def _plain(operand):
+    """Return an operand, perhaps of nested sequences, with arrays in place of tensors."""
+    if isinstance(operand, list | tuple):
+        return type(operand)(map(_plain, operand))
+    return None if operand is None else operand.detach().numpy()
