@@ -5,6 +5,7 @@ A table or paragraph stands between comments, such as ``<!-- speed -->`` and ``<
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -47,10 +48,10 @@ class Row(NamedTuple):
 
 def rows() -> list[Row]:
     """Return the rows of the table, of the tasks of which there are results."""
-    timings = _all_timings()
     found = []
     for label, asked in ROWS.items():
-        seconds = {t["contender"]: t["median"] for t in timings if _is_asked(t, asked)}
+        timings = _newest(functools.partial(_is_asked, asked=asked))
+        seconds = {t["contender"]: t["median"] for t in timings}
         if not seconds:
             continue
         ours = seconds["multisubnet"]
@@ -79,12 +80,10 @@ def speed_table() -> str:
 def limit() -> str:
     """Return how near to the limit large results of `affine` come."""
     of_size: dict[int, dict[str, float]] = {}
-    for t in _all_timings():
-        n_bytes = 4 * math.prod(t["size"][:3])
-        if n_bytes > 6e7 and _is_asked(t, _AFFINE | {"size": t["size"]}):
-            name = "limit" if t.get("is_limit") else t["contender"]
-            seconds = of_size.setdefault(n_bytes, {})
-            seconds[name] = min(t["median"], seconds.get(name, math.inf))
+    for t in _newest(lambda t: _is_large(t) and _is_asked(t, _AFFINE | {"size": t["size"]})):
+        name = "limit" if t.get("is_limit") else t["contender"]
+        seconds = of_size.setdefault(_n_bytes(t), {})
+        seconds[name] = min(t["median"], seconds.get(name, math.inf))
     reached = [seconds["limit"] / seconds["multisubnet"] for seconds in of_size.values()]
     return (
         f"Large float32 results ({_span(n / 1e6 for n in of_size)} MB) reach "
@@ -94,22 +93,23 @@ def limit() -> str:
 
 def sweep() -> str:
     """Return how networks compare with the faster of PyTorch and JAX on a grid of sizes."""
-    narrow, wide = [], {}
+    narrow, wide, widths = [], [], []
     for result in _read(RESULTS / "networks-sweep.json")["results"]:
         seconds = dict(result["seconds"])
         ours = seconds.pop("multisubnet")
         ratio = min(seconds.values()) / ours
         width = max(result["size"][3])
         if width > 128:
-            wide[width] = ratio
+            wide.append(ratio)
+            widths.append(width)
         else:
             narrow.append(ratio)
     faster = sum(ratio > 1 for ratio in narrow)
     return (
         f"In a sweep over {len(narrow)} sizes of up to 128 units, `mlp` was faster than PyTorch "
         f"and JAX in {'all' if faster == len(narrow) else faster},\nby a factor of at least "
-        f"{min(narrow):.2f}. With {_span(wide)} units, the faster of the two took "
-        f"{min(wide.values()):.2f} to {max(wide.values()):.2f} times as long as `mlp`."
+        f"{min(narrow):.2f}. With {_span(widths)} units, the faster of the two took "
+        f"{min(wide):.2f} to {max(wide):.2f} times as long as `mlp`."
     )
 
 
@@ -126,7 +126,7 @@ def keras() -> str:
     backends = {"jax": "JAX", "torch": "PyTorch", "tensorflow": "TensorFlow"}
     measured: dict[str, dict[str, float]] = {}
     for name, title in backends.items():
-        for file in sorted(RESULTS.glob(f"cpu-keras-{name}-*.json"))[-1:]:
+        for file in _by_date(f"cpu-keras-{name}-*.json")[-1:]:
             measured[title] = {t["contender"]: t["median"] for t in _timings(file)}
     lines = [
         f"| time over that of `WeightSets.predict` | {' | '.join(measured)} |",
@@ -178,8 +178,18 @@ def _read(file: Path) -> dict[str, Any]:
     return content
 
 
-def _all_timings() -> list[dict[str, Any]]:
-    return [t for file in sorted(RESULTS.glob("*cpu*.json")) for t in _timings(file)]
+def _by_date(pattern: str) -> list[Path]:
+    """Return the files of results, the newest last."""
+    return sorted(RESULTS.glob(pattern), key=lambda file: (_read(file)["date"], file.name))
+
+
+def _newest(is_wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    """Return the wanted timings of the newest file that has any, so never of two machines."""
+    for file in reversed(_by_date("*cpu*.json")):
+        found = [t for t in _timings(file) if is_wanted(t)]
+        if found:
+            return found
+    return []
 
 
 def _timings(file: Path) -> list[dict[str, Any]]:
@@ -191,6 +201,15 @@ def _timings(file: Path) -> list[dict[str, Any]]:
         for name, seconds in row.get("seconds", {}).items()
     ]
     return content.get("timings", []) + networks
+
+
+def _n_bytes(timing: dict[str, Any]) -> int:
+    """Return the size of the float32 result of a timing."""
+    return 4 * math.prod(timing["size"][:3])
+
+
+def _is_large(timing: dict[str, Any]) -> bool:
+    return _n_bytes(timing) > 6e7
 
 
 def _is_asked(timing: dict[str, Any], asked: dict[str, Any]) -> bool:
