@@ -155,10 +155,15 @@ def test_the_guide_has_every_name_of_others():
         assert {f"`{alias.lower()}`", f"`{name}`"} <= set(re.findall("`[a-z0-9_]+`", text)), alias
 
 
-def test_figures_are_those_of_committed_results():
+def loaded_tables():
     spec = importlib.util.spec_from_file_location("tables", DOCS / "tables.py")
     tables = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tables)
+    return tables
+
+
+def test_figures_are_those_of_committed_results():
+    tables = loaded_tables()
     written = []
     for page in tables.PAGES:
         assert tables.updated(text_of(page)) == text_of(page), "run docs/tables.py"
@@ -167,6 +172,40 @@ def test_figures_are_those_of_committed_results():
     for name in ("speed.svg", "_static/speed-dark.svg"):
         picture = html.unescape(text_of(DOCS / name))
         assert tables.speed_table() in picture, "run docs/pictures.py"
+
+
+def test_figures_come_from_the_newest_run_alone(tmp_path, monkeypatch):
+    tables = loaded_tables()
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+
+    def write(name, date, **content):
+        (tmp_path / name).write_text(json.dumps({"date": date} | content), encoding="utf-8")
+
+    def timings(**medians):
+        usual = {"activation": None, "loss": None, "mode": "fresh", "size": [1000, 569, 30]}
+        return [usual | {"contender": name, "median": s} for name, s in medians.items()]
+
+    # The older run, by whose name it is the last, has the shortest time of one contender.
+    fill = {"contender": "fill", "is_limit": True, "median": 0.9}
+    new = timings(multisubnet=1.0) + [timings(fill=0)[0] | fill]
+    write("cpu-a.json", "2026-12-02", timings=new)
+    write("cpu-z.json", "2026-12-01", timings=timings(multisubnet=0.1, **{"NumPy expression": 0.5}))
+    assert "0.90 to 0.90 of this limit" in tables.limit()
+    assert tables.rows()[0] == (next(iter(tables.ROWS)), 1.0, {})
+
+    names = "multisubnet", "layer that broadcasts", "StackedAffine", "Keras predict per set"
+    for machine, date, factor in (("a", "2026-12-02", 2.0), ("z", "2026-12-01", 3.0)):
+        medians = dict.fromkeys(names, factor) | {"multisubnet": 1.0}
+        write(f"cpu-keras-jax-{machine}.json", date, timings=timings(**medians))
+    assert "| 2.0x |" in tables.keras()
+
+    sizes = [(16, 5), (256, 2), (256, 4), (512, 3)]
+    results = [
+        {"size": [1, 1, 1, [1, width, 1]], "seconds": {"multisubnet": 1, "JAX": seconds}}
+        for width, seconds in sizes
+    ]
+    write("networks-sweep.json", "2026-12-01", results=results)
+    assert "256 to 512 units, the faster of the two took 2.00 to 4.00" in tables.sweep()
 
 
 def test_errors_are_those_of_committed_results():
