@@ -9,7 +9,12 @@ from keras import losses, ops
 
 from multisubnet.keras._activation import PACKAGE
 
-_OF_LABELS = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
+_OF_LABELS = (
+    "sparse_categorical_crossentropy",
+    "SparseCategoricalCrossentropy",
+    "categorical_generalized_cross_entropy",
+    "CategoricalGeneralizedCrossEntropy",
+)
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -46,8 +51,8 @@ class StackedLoss(losses.Loss):
     Targets can be shared by all sets or given per set. For predictions (B, N, F), their shape is
     (B, F), (B, 1, F) or (B, N, F); (B, 1) or (B,) is one target for all F. For predictions
     (B, N, S, P), it is (B, S, P), or (B, S) if P = 1, or (B, P) if S = 1; (B, 1) or (B,); or one of
-    these with N or 1 as the second axis. Labels of the sparse categorical crossentropy have these
-    shapes without the last axis of predictions.
+    these with N or 1 as the second axis. Labels of the sparse categorical and the generalized
+    cross-entropy have these shapes without the last axis of predictions.
 
     The loss of a sample is the sum over sets of the mean over everything else. A plain mean over
     all predictions would divide the gradient of each set by N.
@@ -82,7 +87,7 @@ class StackedLoss(losses.Loss):
         aligned = ops.reshape(y_true, (-1, *aligned_shape(tuple(y_true.shape), of_targets)))
         every = ops.broadcast_to(aligned, ops.shape(y_pred)[: len(of_targets)])
         if self._is_of_labels:
-            # With PyTorch, Keras cannot differentiate this loss of arrays of four axes.
+            # With PyTorch, Keras cannot differentiate all of these losses of arrays of four axes.
             rows = ops.reshape(every, (-1,)), ops.reshape(y_pred, (-1, shape[-1]))
             found = ops.reshape(self._function(*rows), (-1, *of_targets[1:]))
         else:

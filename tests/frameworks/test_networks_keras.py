@@ -327,11 +327,12 @@ def test_labels():
     predictions = keras.ops.softmax(draw(5, 4, 3, 7))
     for labels in (np.arange(5), np.arange(15).reshape(5, 3) % 7):
         wanted = np.broadcast_to(labels.reshape(5, 1, -1), (5, 4, 3))
-        expected = keras.losses.SparseCategoricalCrossentropy()(wanted, predictions)
-        for loss in (
-            "sparse_categorical_crossentropy",
-            keras.losses.SparseCategoricalCrossentropy(),
+        for loss, of_keras in (
+            ("sparse_categorical_crossentropy", keras.losses.SparseCategoricalCrossentropy()),
+            (keras.losses.SparseCategoricalCrossentropy(),) * 2,
+            (keras.losses.CategoricalGeneralizedCrossEntropy(),) * 2,
         ):
+            expected = of_keras(wanted, predictions)
             found = StackedLoss(loss)(labels, predictions)
             np.testing.assert_allclose(on_host(found), 4 * on_host(expected), rtol=1e-5)
 
