@@ -508,6 +508,8 @@ def test_an_index_out_of_range(index):
 def test_errors_of_select_and_stats():
     with pytest.raises(ValueError, match=r"samples has shape .*expected \(B, F\)"):
         ms.mlp_select(np.ones((4, 2, 3)), [W], [0, 0])
+    with pytest.raises(TypeError, match="set_index is None; expected an array_like"):
+        ms.mlp_select(np.ones((2, 3)), [W], None)
     with pytest.raises(ValueError, match=r"set_weight has shape \(3,\); expected \(N,\) = \(4,\)"):
         ms.mlp_stats(np.ones((2, 3)), [W], set_weight=np.ones(3))
     with pytest.raises(ValueError, match="statistics has 'median'"):
