@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from test_dispatch import run
 import multisubnet as ms
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._backends import numpy
-from multisubnet._backends.numba import engine, handover, mlp_engine
+from multisubnet._backends.numba import engine, handover, loading, mlp_engine, threads
 
 pytest.importorskip("numba")
 
@@ -46,7 +47,7 @@ def test_numpy_works_until_loading_would_have_cost_as_much(prices):
 
 def test_all_kinds_of_work_pay_for_loading(prices):
     def selected():
-        return handover.backend("affine_select", FLOAT32, (10, 100, 10), None)
+        return handover.backend("affine_select", FLOAT32, (100, 100), None)
 
     assert {chosen(10) for _ in range(30)} == {numpy}
     assert {selected() for _ in range(19)} == {numpy}
@@ -92,6 +93,32 @@ def test_calls_and_activations_of_networks_count(prices):
             spent += handover._spent.values()
     assert spent[0] > handover._PER_STEP
     assert 5 * spent[1] < spent[3]
+
+
+def test_one_set_per_sample_costs_as_much_as_one_set(prices):
+    samples, weight, index = np.ones((512, 30), "f4"), np.ones((200, 30), "f4"), [0] * 512
+    layers = [np.ones((200, 30, 1, 2), "f4"), np.ones((200, 30, 2, 1), "f4")]
+    ms.affine_select(samples, weight, None, index)
+    ms.affine(samples, weight[:1])
+    ms.mlp_select(samples, layers, index)
+    ms.mlp(samples, [x[:1] for x in layers])
+    select, affine, mlp_select, mlp = handover._spent.values()
+    assert (select, mlp_select) == (affine, mlp)
+
+
+def test_helpers_may_not_compile_either():
+    found = []
+
+    def work(number):
+        time.sleep(0.01)  # so that another thread takes some
+        found.append(loading.must_be_on_disk())
+
+    pieces = [(i,) for i in range(16)]
+    threads.run(work, pieces, 2)
+    with loading.from_disk_only():
+        threads.run(work, pieces, 2)
+    assert found == [False] * 16 + [True] * 16
+    assert not loading.must_be_on_disk()
 
 
 FROM_DISK = """

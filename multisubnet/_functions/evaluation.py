@@ -41,7 +41,7 @@ def run(
         shape = shape[1], shape[0], *shape[2:]
     if out is not None:
         validation.check_out(xp, out, shape, call.dtype)
-    backend = choose(name, xp, call.working_dtype, call.shape, out, call.recipe)
+    backend = choose(name, xp, call.working_dtype, shape, out, call.recipe)
     evaluate: Any
     try:
         evaluate = getattr(backend, name)

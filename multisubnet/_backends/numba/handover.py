@@ -26,9 +26,9 @@ from multisubnet._backends.numba import engine, loading
 # Prices in nanoseconds; docs/cpu.md has the measurements.
 _LOADING = 400_000_000  # of Numba and the engine, in each process
 _FROM_DISK = 20_000_000  # of a function that an earlier program has compiled
-_COMPILING = 1_000_000_000  # of a function; a part of it, because later programs profit, too
+_COMPILING = 1_000_000_000  # of a function; it takes longer, but later programs profit, too
 
-# Rents: what NumPy takes.
+# Rents in nanoseconds: the time that NumPy takes.
 _PER_BYTE_OF_AFFINE = 0.25
 _PER_BYTE_OF_NETWORKS = 0.2  # per operation
 _PER_STEP = 1500  # of a network: a call of a NumPy function
@@ -53,7 +53,7 @@ def backend(
         return engine
     if not engine.serves(dtype, dtype):
         return numpy
-    rent = _nanoseconds(dtype, shape, what)
+    rent = _nanoseconds(name, dtype, shape, what)
     if rent < _WORTH_COUNTING:
         return numpy
     spent = _spent[kind] = _spent.get(kind, 0.0) + rent
@@ -72,6 +72,7 @@ def _is_loaded() -> bool:
 
 
 def _nanoseconds(
+    name: str,
     dtype: np.dtype,
     shape: tuple[int, ...],
     what: Activation | Summands | MlpCall | MlpSums | None,
@@ -80,6 +81,8 @@ def _nanoseconds(
     if isinstance(what, MlpCall | MlpSums):
         form = what.form if isinstance(what, MlpCall) else what.call.form
         forward = form.n_operations * dtype.itemsize * _PER_BYTE_OF_NETWORKS
+        if name == "mlp_select":  # one set per sample
+            forward /= max(form.n_sets, 1)
         forward += form.n_steps * _PER_STEP
         return forward * (2 if isinstance(what, MlpSums) else 1)  # up to 4 with gradients
     passes = 1 if what is None else 1 + what.program(dtype).cost // 2
@@ -99,11 +102,12 @@ class _EngineOnDisk(ModuleType):
             return compiled
 
         def evaluate(*arguments: Any) -> Any:
-            try:
-                with loading.from_disk_only():
-                    return compiled(*arguments)
-            except loading.NotOnDisk:
-                _absent.add(self.kind)
+            if self.kind not in _absent:
+                try:
+                    with loading.from_disk_only():
+                        return compiled(*arguments)
+                except loading.NotOnDisk:
+                    _absent.add(self.kind)
             # The functions that NumPy lacks return False if the engine has no code for them.
             return getattr(numpy, name, lambda *_: False)(*arguments)
 

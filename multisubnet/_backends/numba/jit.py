@@ -89,7 +89,10 @@ def _compile(decorator: Callable[..., Any], function: Callable[..., Any], signat
 
 
 def _is_on_disk(function: Callable[..., Any]) -> bool:
-    """Return whether Numba's cache has the code of a function, by the name of its index file."""
+    """Return whether Numba's cache seems to have the code of a function.
+
+    The index file of another processor or version of Numba looks the same.
+    """
     try:
         folder = Path(njit(cache=True)(function).stats.cache_path)
     except Exception:  # no writable cache

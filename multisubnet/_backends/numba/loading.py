@@ -1,7 +1,7 @@
-"""The lock held while code is imported or compiled.
+"""Loading and compiling: the lock that is held meanwhile, and threads that may not compile.
 
-It prevents a fork of the process meanwhile. Otherwise the child could wait forever for a lock of
-the interpreter's imports, of Numba or of LLVM, held by a thread that the child does not have.
+The lock prevents a fork of the process meanwhile. Otherwise the child could wait forever for a lock
+of the interpreter's imports, of Numba or of LLVM, held by a thread that the child does not have.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ class NotOnDisk(Exception):
 
 
 @contextlib.contextmanager
-def from_disk_only() -> Iterator[None]:
+def from_disk_only(only: bool = True) -> Iterator[None]:
     """Raise NotOnDisk in this thread, rather than compile."""
-    _in_thread.must_be_on_disk = True
+    before = must_be_on_disk()
+    _in_thread.must_be_on_disk = only
     try:
         yield
     finally:
-        _in_thread.must_be_on_disk = False
+        _in_thread.must_be_on_disk = before
 
 
 def must_be_on_disk() -> bool:

@@ -137,10 +137,12 @@ def run(work: Callable[..., None], pieces: Iterable[tuple], threads: int, kind: 
             work(*piece)
         return
     errors: list[BaseException] = []
+    from_disk_only = loading.must_be_on_disk()
 
     def do_piece(index: int) -> None:
         try:
-            work(*pieces[index])
+            with loading.from_disk_only(from_disk_only):
+                work(*pieces[index])
         except BaseException as error:
             errors.append(error)
             raise
