@@ -30,7 +30,7 @@ class StackedMetric(metrics.Metric):
         The metric of each set, as ``compile`` takes it. As there, ``"accuracy"`` is the binary, the
         categorical or the sparse categorical accuracy, depending on the shapes of one set.
     per_set : bool, optional
-        Whether `result` has one value per set. By default it is their mean.
+        Whether ``result()`` has one value per set. By default it is their mean.
     name : str, optional
         The name, in the history for example; by default that of the metric, followed by
         ``"_per_set"`` if `per_set`.
@@ -56,9 +56,10 @@ class StackedMetric(metrics.Metric):
     ``"accuracy"`` takes integers of shape (B, N) for class numbers of each set, and other numbers
     for one-hot rows shared by all sets. ``"categorical_accuracy"`` takes one-hot rows of any dtype.
 
-    `result` is a number; with ``per_set=True``, an array of shape (N,). The progress bar of ``fit``
-    then shows the mean, and the history has arrays, which callbacks such as ``EarlyStopping``
-    cannot monitor. If the result for one set has the shape (C,), the shapes are (C,) and (N, C).
+    ``result()`` is a number; with ``per_set=True``, an array of shape (N,). The progress bar of
+    ``fit`` then shows the mean, and the history has arrays, which callbacks such as
+    ``EarlyStopping`` cannot monitor. If the result for one set has the shape (C,), the shapes are
+    (C,) and (N, C).
 
     `keras.ops.vectorized_map` updates all sets at once. With the backend PyTorch, metrics have to
     work in `torch.vmap`; `keras.metrics.MeanIoU` does not.

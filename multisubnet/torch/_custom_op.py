@@ -89,10 +89,7 @@ class CustomOp:
         self._function, self._fake = function, fake
         self._save, self._backward = save, backward
         self._recorded = recorded
-        of_autograd = _autograd_function(name, self._forward, self._pull_back)
-        # Function.apply would also go through all levels of torch.func.
-        of_base: Any = super(torch.autograd.Function, of_autograd)
-        self._apply = of_base.apply
+        self._of_autograd = _autograd_function(name, self._forward, self._pull_back)
         _LIBRARY.impl(name, _filled(function), "CompositeExplicitAutograd")
         _LIBRARY.impl(name, self._autograd_kernel, "Autograd", with_keyset=True)
         if "(a!) out" in schema:
@@ -100,6 +97,12 @@ class CustomOp:
         torch.library.register_fake(f"multisubnet::{name}", _filled(fake), lib=_LIBRARY)
         if hasattr(torch.library, "register_vmap"):  # PyTorch 2.5; 2.4 uses another mechanism
             torch.library.register_vmap(f"multisubnet::{name}", self._one_by_one, lib=_LIBRARY)
+
+    @functools.cached_property
+    def _apply(self) -> Any:
+        # Function.apply would also go through all levels of torch.func.
+        of_base: Any = super(torch.autograd.Function, self._of_autograd)
+        return of_base.apply
 
     def __call__(self, *arguments: Any) -> Any:
         if is_compiling():
