@@ -371,7 +371,7 @@ def test_a_missing_backend(capsys, monkeypatch):
         ("predict x.npy w.npz -o out.npz --resume", "are for an OUT that ends in .npy"),
         ("predict x.npy w.npz -o out.csv --chunk 3", "are for an OUT that ends in .npy"),
         ("loss x.npy w.npz", "required: TARGETS"),
-        ("loss x.npy w.npz y.npy --loss rmse", "did you mean 'mse'"),
+        ("loss x.npy w.npz y.npy --loss mea", "did you mean 'mae'"),
         ("loss x.npy w.npz y.npy --activation swosh", "did you mean 'swish'"),
         ("loss x.npy w.npz y.npy --best 0", "expected a positive integer"),
     ],

@@ -413,7 +413,7 @@ W = np.ones((4, 3, 1, 2))
         ),
         ({"sample_weight": np.ones(4)}, ValueError, r"sample_weight has shape .*\(B,\) = \(5,\)"),
         ({"loss": "squared_eror"}, ValueError, "did you mean 'squared_error'"),
-        ({"loss": "categorical_crossentropy"}, ValueError, f"use '{CATEGORICAL}'"),
+        ({"loss": "categorical_crossentropy"}, ValueError, f"pass loss='{CATEGORICAL}'"),
         ({"loss": CATEGORICAL}, TypeError, "targets has dtype float64; .*integer dtype"),
         (
             {"loss": CATEGORICAL, "targets": np.array([0, 1, 2, 0, 1])},

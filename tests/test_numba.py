@@ -32,6 +32,7 @@ from multisubnet.testing import Problem, assert_same_bits, problems
 numba = pytest.importorskip("numba")
 
 from multisubnet._backends.numba import jit, sum_loops  # noqa: E402
+from multisubnet._backends.numba.llvm import programs  # noqa: E402
 
 
 @contextlib.contextmanager
@@ -569,6 +570,7 @@ def test_the_machine_code_streams_and_does_not_contract(monkeypatch, dtype, acti
         finalize(library)
 
     monkeypatch.setattr(CPUCodeLibrary, "finalize", recorded)
+    monkeypatch.setattr(programs, "has_fma", lambda: False)  # only recipes ask for fused products
     # The cache would give it without code.
     signature = _compiled._signature("affine", np.dtype(dtype), has_parameter=False)
     function = _compiled._affine(f"affine {activation} uncached", has_parameter=False)
@@ -609,7 +611,8 @@ def test_the_machine_code_of_sums_is_in_vectors_and_does_not_contract(dtype, key
     def uncached(function, signature):
         return numba.njit([signature])(function)  # the cache would give it without code
 
-    with mock.patch.object(sum_loops, "jit", uncached):
+    without_fma = mock.patch.object(programs, "has_fma", return_value=False)  # recipes ask for it
+    with without_fma, mock.patch.object(sum_loops, "jit", uncached):
         function = sum_loops.compiled_sums(terms, np.dtype(dtype), kinds)
     (code,) = function.inspect_asm().values()
     assert not re.search(r"vfn?m(add|sub)", code)

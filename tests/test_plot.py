@@ -93,13 +93,13 @@ def test_some_networks_on_given_axes():
     _, ax = pyplot.subplots()
     (returned,) = plot.shape_functions(sets, samples, networks=[1], ax=ax)
     assert returned is ax
-    with pytest.raises(ValueError, match="ax has 1 axes; expected 3"):
+    with pytest.raises(ValueError, match="ax has 1 axis; expected 3"):
         plot.shape_functions(sets, samples, ax=ax)
 
 
 def test_networks_of_many_inputs_have_no_shape_function():
     layers = [(np.ones((2, 1, 3, 4)), None), (np.ones((2, 1, 4, 1)), None)]
-    with pytest.raises(ValueError, match="3 inputs; expected 1 input each"):
+    with pytest.raises(ValueError, match="have 3 inputs each; expected 1"):
         plot.shape_functions(ms.WeightSets.from_layers(layers), np.ones((5, 3)))
 
 

@@ -109,16 +109,16 @@ class CustomOp:
             if forward_ad._current_level >= 0:  # compiled code would drop tangents
                 raise NotImplementedError(_NO_FORWARD_MODE)
             return self._operator(*arguments)
-        requires_grad = False
+        requires_grad = is_wrapped = False
         for argument in self._flattened(arguments):
             if type(argument) in _PLAIN:
-                is_here = argument.is_cpu or argument.is_cuda
-                if not is_here or is_functorch_wrapped_tensor(argument):
+                if not (argument.is_cpu or argument.is_cuda):
                     return self._operator(*_with_texts(arguments))
+                is_wrapped = is_wrapped or is_functorch_wrapped_tensor(argument)
                 requires_grad = requires_grad or argument.requires_grad
             elif type(argument) not in _OPTIONS and isinstance(argument, _SYMBOLS):
                 return self._operator(*_with_texts(arguments))
-        if _are_followed():
+        if is_wrapped or _are_followed():
             return _undisturbed(self._operator)(*_with_texts(arguments))
         return self.call(requires_grad and is_grad_enabled(), *arguments)
 
