@@ -75,7 +75,9 @@ def wrong_call(
         advice = explanations.advice_for_models(arg)
         if advice is not None:
             return TypeError(f"{said}; {p.name} is {explanations.a(arg)}: {advice}")
-    return TypeError(f"{said}; pass None for bias if there is none" * ("bias" in required) or said)
+    if "bias" in required:
+        said += "; pass None for bias if there is none"
+    return TypeError(said)
 
 
 def warn(message: str, category: type[Warning], caller: FrameType | None = None) -> None:

@@ -120,8 +120,9 @@ class NetworkLoss(NetworkProblem):
             )
         targets = self.others["targets"]
         n_outputs = self.call.sizes[-1]
-        is_one_hot = self.loss == CATEGORICAL and targets.shape[1:][-1:] == (n_outputs,)
-        advice = "; for one-hot targets, pass targets.argmax(axis=-1)" * is_one_hot
+        advice = ""
+        if self.loss == CATEGORICAL and targets.ndim > 1 and targets.shape[-1] == n_outputs:
+            advice = "; for one-hot targets, pass targets.argmax(axis=-1)"
         problem.expect_shape("targets", targets, self._shapes_of_targets(), advice)
         n_samples = self.call.n_samples
         problem.expect_shape("sample_weight", self.others["sample_weight"], {"(B,)": (n_samples,)})

@@ -147,7 +147,7 @@ def _read_model(name: str, model: Any, given: Activation | None) -> tuple[Parame
 def write_model(model: Any, parameters: Parameters) -> None:
     """Write one set to a model of the same structure."""
     if isinstance(_own_sets(model)[0], Container):
-        raise _not_writable(model)
+        raise _not_writable(f"{a(model)} with weight sets")
     own, of_model = parameters.names.features, _names_of(model, parameters).features
     if own is not None and of_model is not None and own != of_model:
         raise ValueError(
@@ -162,7 +162,7 @@ def write_model(model: Any, parameters: Parameters) -> None:
             found = Parameters(((sets.weight, sets.bias),), (resolve(sets.activation),))
             _check_structure(parameters, found)
             if sets.replace is None:
-                raise _not_writable(model)
+                raise _not_writable(a(model))
             for key, array in zip(sets.keys, parameters.layers[0], strict=False):
                 sets.replace(key, namespaces.on_host(array)[0])
             return
@@ -175,11 +175,9 @@ def write_model(model: Any, parameters: Parameters) -> None:
     chain.write(parameters, namespaces.on_host)
 
 
-def _not_writable(model: Any) -> TypeError:
-    is_ours = isinstance(_own_sets(model)[0], Container)
-    kind = f"{a(model)} with weight sets" if is_ours else a(model)
+def _not_writable(found: str) -> TypeError:
     return TypeError(
-        f"model is {kind}, which cannot be written to; expected a layer, module or estimator with "
+        f"model is {found}, which cannot be written to; expected a layer, module or estimator with "
         f"one set, or a mapping or list of arrays"
     )
 

@@ -248,9 +248,7 @@ def _of_parameters(
         sums, index = totals[output : output + 1], "onf"
         if len(parameter) != problem.shape[0]:
             sums, index = given.sum_over_sets(sums), "okf"
-        dtype = problem.dtype_of_gradient(parameter)
-        divide = partial(_tasks.divide, output=0, ndim=2, dtype=dtype, divisor=1.0)
-        found[name] = given.combined(divide, index[1:], dtype, (sums, index), (None, "w"))
+        found[name] = _rounded(given, sums, index, problem.dtype_of_gradient(parameter))
     return found
 
 
@@ -258,16 +256,20 @@ def _of_samples(given: ChunkedOperands, problem: SumProblem) -> da.Array:
     """Return the gradient of samples."""
     lengths = dict(zip("nbf", problem.shape, strict=True))
     dtype = problem.dtype_of_gradient(problem.samples)
-    options: dict[str, Any] = {"activation": problem.activation}
     if problem.samples.ndim == 3:
         given.cut(lengths, "nbf", dtype)
-        function = partial(_tasks.vjp_of_chunks, **options)
+        function = partial(_tasks.vjp_of_chunks, activation=problem.activation)
         return given.combined(function, "nbf", dtype, *given.pairs(*given.arrays))
     given.cut(lengths, "bf", _FLOAT64, summed="n")
-    function = partial(_tasks.cotangents_of_samples_of_chunks, **options)
+    function = partial(_tasks.cotangents_of_samples_of_chunks, activation=problem.activation)
     totals = given.sums(function, "obf", 1, *given.pairs(*given.arrays))
+    return _rounded(given, totals, "obf", dtype)
+
+
+def _rounded(given: ChunkedOperands, totals: Any, index: str, dtype: np.dtype) -> da.Array:
+    """Return the first of the sums, each rounded once."""
     divide = partial(_tasks.divide, output=0, ndim=2, dtype=dtype, divisor=1.0)
-    return given.combined(divide, "bf", dtype, (totals, "obf"), (None, "w"))
+    return given.combined(divide, index[1:], dtype, (totals, index), (None, "w"))
 
 
 def _by_moments(given: ChunkedOperands, judgement: LossProblem) -> list[da.Array]:

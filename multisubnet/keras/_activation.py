@@ -87,6 +87,23 @@ def own_activation(activation: Any) -> Activation | None:
     return resolve(own)
 
 
+def activation_of_sets(sets: Any, name: str, given: Any) -> Any:
+    """Return the activation of a layer for weight sets: their own with this name, or the given one.
+
+    Raise unless the sets are real, and one of the two is missing or linear.
+    """
+    if sets.dtype.kind == "c":
+        raise TypeError(f"sets are of dtype {sets.dtype}; expected real numbers")
+    own = getattr(sets, name)
+    if own.key == "linear":
+        return given
+    if given is not None:
+        raise ValueError(
+            f"sets have the {name.replace('_', ' ')} {own!r} already; expected none, not {given!r}"
+        )
+    return own
+
+
 def _refuse_derivative(activation: Activation) -> None:
     if activation.is_derivative:
         raise TypeError(f"activation must be a function, not its derivative {activation!r}")

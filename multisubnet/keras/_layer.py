@@ -13,7 +13,7 @@ from multisubnet._backends import choice
 from multisubnet._functions.affine import affine
 from multisubnet._sets.models import as_array, of_keras
 from multisubnet._sets.weight_sets import WeightSets
-from multisubnet.keras._activation import PACKAGE, keras_activation
+from multisubnet.keras._activation import PACKAGE, activation_of_sets, keras_activation
 from multisubnet.keras._compiled_model import warn_of_unaligned
 from multisubnet.keras._initializers import draw, get_initializer
 
@@ -208,15 +208,7 @@ class StackedAffine(keras.layers.Layer):
         """
         if not isinstance(sets, WeightSets):
             sets = WeightSets.from_pairs(sets)
-        if sets.dtype.kind == "c":
-            raise TypeError(f"sets are of dtype {sets.dtype}; expected real numbers")
-        if sets.activation.key != "linear":
-            if activation is not None:
-                raise ValueError(
-                    f"sets have the activation {sets.activation!r} already; expected none, "
-                    f"not {activation!r}"
-                )
-            activation = sets.activation
+        activation = activation_of_sets(sets, "activation", activation)
         layer = cls(len(sets), activation, use_bias=sets.bias is not None, **kwargs)
         layer.build((None, sets.n_features))
         on_host = sets.to("numpy")

@@ -15,7 +15,12 @@ from multisubnet._functions.calls import warn
 from multisubnet._functions.mlp import mlp
 from multisubnet._sets.models import SOFTMAX_LEFT_OUT, as_array
 from multisubnet._sets.weight_sets import WeightSets
-from multisubnet.keras._activation import PACKAGE, keras_activation, own_activation
+from multisubnet.keras._activation import (
+    PACKAGE,
+    activation_of_sets,
+    keras_activation,
+    own_activation,
+)
 from multisubnet.keras._compiled_model import warn_of_unaligned
 from multisubnet.keras._initializers import draw, get_initializer, of_layer
 
@@ -316,15 +321,7 @@ class StackedMLP(keras.layers.Layer):
         >>> StackedMLP.from_weight_sets(sets).layer_sizes
         (3, 4, 1)
         """
-        if sets.dtype.kind == "c":
-            raise TypeError(f"sets are of dtype {sets.dtype}; expected real numbers")
-        if sets.output_activation.key != "linear":
-            if output_activation is not None:
-                raise ValueError(
-                    f"sets have the output activation {sets.output_activation!r} already; expected "
-                    f"none, not {output_activation!r}"
-                )
-            output_activation = sets.output_activation
+        output_activation = activation_of_sets(sets, "output_activation", output_activation)
         on_host = sets.to("numpy")
         biased = tuple(bias is not None for _, bias in on_host.layers)
         layer = cls(

@@ -197,15 +197,11 @@ def _call(
     operands: tuple[Any, ...],
     networks: Networks | str,
     others: dict[str, Any],
-    **options: Any,
+    **arguments: Any,
 ) -> Any:
-    """Return, as tensors, the result of a public function for the arrays behind the operands."""
+    """Return, as tensors, the result of a function of options and of the arrays behind operands."""
     how = decode(networks)
-
-    def on_names(**arguments: Any) -> Any:
-        return mlp_operands.call_by_name(function, arguments, how.options, **options)
-
-    return on_arrays(on_names, how.named(*operands) | others)
+    return on_arrays(function, how.named(*operands) | others, options=how.options, **arguments)
 
 
 def _flat(results: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -223,9 +219,8 @@ def _flat(results: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _mlp(samples, parameters, intercept, networks, set_axis):
-    how = decode(networks)
-    named = how.named(samples, parameters, intercept)
-    return on_arrays(_evaluate, named, options=how.options, set_axis=set_axis)
+    operands = samples, parameters, intercept
+    return _call(_evaluate, operands, networks, {}, set_axis=set_axis)
 
 
 def _evaluate(options, set_axis, out=None, **named):
@@ -278,9 +273,8 @@ mlp = CustomOp(
 
 
 def _mlp_out(samples, parameters, intercept, out, networks, set_axis):
-    how = decode(networks)
-    named = how.named(samples, parameters, intercept) | {"out": check_writable(out)}
-    on_arrays(_evaluate, named, options=how.options, set_axis=set_axis)
+    operands = samples, parameters, intercept
+    _call(_evaluate, operands, networks, {"out": check_writable(out)}, set_axis=set_axis)
 
 
 mlp_out = CustomOp(
@@ -289,9 +283,8 @@ mlp_out = CustomOp(
 
 
 def _mlp_vjp(samples, parameters, intercept, cotangent, networks, wrt):
-    how = decode(networks)
-    named = how.named(samples, parameters, intercept) | {"cotangent": cotangent}
-    return on_arrays(_pull_back, named, options=how.options, wrt=split_names(wrt))
+    operands, others = (samples, parameters, intercept), {"cotangent": cotangent}
+    return _call(_pull_back, operands, networks, others, wrt=split_names(wrt))
 
 
 @keep_subnormals
@@ -325,7 +318,11 @@ mlp_vjp = CustomOp(
 
 def _mlp_select(samples, parameters, intercept, set_index, networks, check):
     operands = samples, parameters, intercept
-    return _call(ms.mlp_select, operands, networks, {"set_index": set_index}, check=check)
+    return _call(_select, operands, networks, {"set_index": set_index}, check=check)
+
+
+def _select(options, check, **named):
+    return mlp_operands.call_by_name(ms.mlp_select, named, options, check=check)
 
 
 def _fake_mlp_select(samples, parameters, intercept, set_index, networks, check):
@@ -358,7 +355,7 @@ mlp_select = CustomOp(
 
 def _mlp_select_out(samples, parameters, intercept, set_index, out, networks, check):
     others = {"set_index": set_index, "out": check_writable(out)}
-    _call(ms.mlp_select, (samples, parameters, intercept), networks, others, check=check)
+    _call(_select, (samples, parameters, intercept), networks, others, check=check)
 
 
 mlp_select_out = CustomOp(
@@ -421,12 +418,11 @@ _LOSS = (
 
 def _means(has_gradients, *arguments):
     *operands, targets, sample_weight, networks, loss, per_subnetwork, dtype = arguments
-    how = decode(networks)
-    named = how.named(*operands) | {"targets": targets, "sample_weight": sample_weight}
+    others = {"targets": targets, "sample_weight": sample_weight}
     dtype = None if dtype is None else numpy_dtype("dtype", dtype)
     of_loss = loss, per_subnetwork, dtype
-    return on_arrays(
-        _judge, named, options=how.options, of_loss=of_loss, has_gradients=has_gradients
+    return _call(
+        _judge, tuple(operands), networks, others, of_loss=of_loss, has_gradients=has_gradients
     )
 
 
@@ -516,7 +512,11 @@ mlp_mean_loss = CustomOp(
 def _mlp_stats(samples, parameters, intercept, set_weight, networks, statistics):
     operands = samples, parameters, intercept
     others = {"set_weight": set_weight}
-    return _call(ms.mlp_stats, operands, networks, others, statistics=split_names(statistics))
+    return _call(_summarize, operands, networks, others, statistics=split_names(statistics))
+
+
+def _summarize(options, statistics, **named):
+    return mlp_operands.call_by_name(ms.mlp_stats, named, options, statistics=statistics)
 
 
 def _fake_mlp_stats(samples, parameters, intercept, set_weight, networks, statistics):
