@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tiles
 import truth
-from conftest import examples, few
+from conftest import examples, few, takes_long
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -323,6 +323,7 @@ def test_an_out_of_integers_does_not_take_floats():
         ms.affine([[1]], [[2]], activation="tanh", out=np.zeros((1, 1, 1), int))
 
 
+@takes_long
 def test_the_coefficients_are_current():
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, ROOT / "tools/coefficients.py"]

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import rooms
 import tiles
+from conftest import takes_long
 from hypothesis import example, given
 from hypothesis import strategies as st
 from test_dispatch import run
@@ -548,6 +549,7 @@ def operations(activations):
     return {(x.name, x.kind) for program in programs for x in program.operations}
 
 
+@takes_long
 def test_a_processor_without_wide_vectors():
     # Some activations and losses suffice: they use all operations.
     assert operations(golden.ACTIVATIONS[2::7]) == operations(golden.ACTIVATIONS)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cuda_on_host
 import pytest
-from conftest import ALL_PARAMETERS, EXAMPLES, few
+from conftest import ALL_PARAMETERS, EXAMPLES, few, takes_long
 
 ROOT = Path(__file__).parent.parent
 FEW = min(EXAMPLES, 3)
@@ -45,6 +45,7 @@ def sanitized(*arguments, examples=FEW):
     return run("sanitized", *command, MULTISUBNET_TEST_EXAMPLES=str(examples))
 
 
+@takes_long
 def test_the_agreement_tests_under_sanitizers():
     examples = 100 if MANY else FEW
     done = sanitized("test_agreement.py", "-k", "host and not 32_bit", examples=examples)
@@ -52,6 +53,7 @@ def test_the_agreement_tests_under_sanitizers():
     assert "passed" in done.stdout
 
 
+@takes_long
 def test_the_agreement_tests_of_sums_under_sanitizers():
     files = [f"test_{name}.py" for name in ("losses", "closed_form", "vjp", "stats", "launch")]
     examples = 20 if MANY else FEW
@@ -60,6 +62,7 @@ def test_the_agreement_tests_of_sums_under_sanitizers():
     assert "passed" in done.stdout
 
 
+@takes_long
 def test_the_agreement_tests_of_networks_under_sanitizers():
     chosen = "host and (agreement_of or select_on_many)" if MANY else "host and agreement_of"
     files = "test_mlp.py", "test_mlp_kernels.py", "test_mlp_sum_kernels.py"
