@@ -36,7 +36,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # The number of problems that a property test draws by default. With fewer than four, `few` takes
 # only some of long parameter lists; with two, `few` takes a third, `sample` a sixth, and tests that
-# are marked `takes_long` are skipped, so that `make test` ends in minutes. Two is the least: Hypothesis draws the simplest first.
+# are marked `takes_long` are skipped, so that `make test` ends in minutes. Two is the least:
+# Hypothesis draws the simplest first.
 EXAMPLES = int(os.environ.get("MULTISUBNET_TEST_EXAMPLES", "2"))
 ALL_PARAMETERS = 4
 hypothesis.settings.register_profile(
