@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 from keras import initializers, ops
 
 # Initializers that treat a kernel as one matrix, which would couple the sets.
@@ -44,6 +46,24 @@ def draw(initializer: Any, shape: tuple[int, ...], dtype: Any, of_one: tuple[int
     # Keras divided the variance by a fan of the whole shape.
     whole, one = (_fan(of, initializer.mode) for of in (shape, of_one))
     return ops.multiply(drawn, math.sqrt(whole / one))
+
+
+def build_with(layer: Any, n_features: int, arrays: Iterable[Any]) -> None:
+    """Build a layer whose weights start as copies of these arrays; a None is skipped.
+
+    Nothing is drawn: JAX would take seconds to compile the random numbers.
+    """
+    layer._initial = iter([array for array in arrays if array is not None])
+    layer.build((None, n_features))
+    layer._initial = None
+
+
+def next_of(layer: Any, otherwise: Any) -> Any:
+    """Return an initializer with the next array of `build_with`, or the other one."""
+    if layer._initial is None:
+        return otherwise
+    array = np.array(next(layer._initial))  # a copy, because JAX may share the memory of an array
+    return lambda shape, dtype: ops.convert_to_tensor(array, dtype)
 
 
 def _fan(shape: tuple[int, ...], mode: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any
 
@@ -15,7 +16,7 @@ from multisubnet._sets.models import as_array, of_keras
 from multisubnet._sets.weight_sets import WeightSets
 from multisubnet.keras._activation import PACKAGE, activation_of_sets, keras_activation
 from multisubnet.keras._compiled_model import warn_of_unaligned
-from multisubnet.keras._initializers import draw, get_initializer
+from multisubnet.keras._initializers import build_with, draw, get_initializer, next_of
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -91,6 +92,8 @@ class StackedAffine(keras.layers.Layer):
     12
     """
 
+    _initial: Any = None  # weights to start from, while `build_with` builds the layer
+
     def __init__(
         self,
         sets: int,
@@ -130,10 +133,11 @@ class StackedAffine(keras.layers.Layer):
 
     def _add(self, name: str, n_features: int) -> Any:
         initializer = getattr(self, f"{name}_initializer")
+        drawn = functools.partial(draw, initializer, of_one=())
         return self.add_weight(
             name=name,
             shape=(self.sets, n_features),
-            initializer=lambda shape, dtype: draw(initializer, shape, dtype, of_one=()),
+            initializer=next_of(self, drawn),
             regularizer=getattr(self, f"{name}_regularizer"),
             constraint=getattr(self, f"{name}_constraint"),
         )
@@ -210,9 +214,8 @@ class StackedAffine(keras.layers.Layer):
             sets = WeightSets.from_pairs(sets)
         activation = activation_of_sets(sets, "activation", activation)
         layer = cls(len(sets), activation, use_bias=sets.bias is not None, **kwargs)
-        layer.build((None, sets.n_features))
         on_host = sets.to("numpy")
-        layer.set_weights([array for array in (on_host.weight, on_host.bias) if array is not None])
+        build_with(layer, sets.n_features, (on_host.weight, on_host.bias))
         return layer
 
     def to_weight_sets(self) -> WeightSets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from multisubnet.keras._activation import (
     own_activation,
 )
 from multisubnet.keras._compiled_model import warn_of_unaligned
-from multisubnet.keras._initializers import draw, get_initializer, of_layer
+from multisubnet.keras._initializers import build_with, draw, get_initializer, next_of, of_layer
 
 _OF_MLP = ("jax", "numpy", "torch")  # Keras backends whose arrays `mlp` takes
 
@@ -117,6 +118,8 @@ class StackedMLP(keras.layers.Layer):
     1480
     """
 
+    _initial: Any = None  # weights to start from, while `build_with` builds the layer
+
     def __init__(
         self,
         n_sets: int,
@@ -188,7 +191,8 @@ class StackedMLP(keras.layers.Layer):
         self.intercept = None
         if self.has_intercept:
             shape = self.n_sets, self.layer_sizes[-1]
-            self.intercept = self.add_weight(name="intercept", shape=shape, initializer="zeros")
+            initializer = next_of(self, "zeros")
+            self.intercept = self.add_weight(name="intercept", shape=shape, initializer=initializer)
         self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: n_features})
         self.built = True
 
@@ -208,10 +212,11 @@ class StackedMLP(keras.layers.Layer):
     def _add(self, name: str, number: int, of_one: tuple[int, ...]) -> Any:
         """Create a variable of a layer that has the shape `of_one` in a single network."""
         initializer = of_layer(getattr(self, f"{name}_initializer"), number)
+        drawn = functools.partial(draw, initializer, of_one=of_one)
         return self.add_weight(
             name=f"{name}_{number}",
             shape=(self.n_sets, self.n_subnetworks, *of_one),
-            initializer=lambda shape, dtype: draw(initializer, shape, dtype, of_one),
+            initializer=next_of(self, drawn),
             regularizer=getattr(self, f"{name}_regularizer"),
         )
 
@@ -336,9 +341,8 @@ class StackedMLP(keras.layers.Layer):
             intercept=sets.intercept is not None,
             **kwargs,
         )
-        layer.build((None, sets.n_features))
         arrays = [*itertools.chain(*on_host.layers), on_host.intercept]
-        layer.set_weights([array for array in arrays if array is not None])
+        build_with(layer, sets.n_features, arrays)
         return layer
 
     def to_weight_sets(self) -> WeightSets[Any]:

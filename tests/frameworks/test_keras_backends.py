@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NAMES = "test_keras", "test_networks_keras", "test_metrics_keras"
+NAMES = "test_keras", "test_networks_keras", "test_metrics_keras", "test_stacking_keras"
 TESTS = [Path(__file__).with_name(f"{name}.py") for name in NAMES]
 
 
