@@ -38,6 +38,8 @@ class Source(NamedTuple):
     bias: np.ndarray | None
     assign: Callable[[np.ndarray, np.ndarray | None], object]
     """Replaces kernel and bias in the model."""
+    layer: Any = None
+    """The layer of Keras that has these arrays, if they are of one."""
 
 
 class Dense(NamedTuple):
@@ -241,7 +243,7 @@ class Values(NamedTuple):
             of_sums.assign(kernel, None)
             source.assign(np.asarray(bias), None)
 
-        both = Source(of_sums.kernel, array, assign)
+        both = Source(of_sums.kernel, array, assign, of_sums.layer)
         rows = bias.reshape(self.n_networks, self.n_outputs)
         layers = [Dense(both, of.weight, row) for of, row in zip(last.layers, rows, strict=True)]
         return self._replace(levels=(*self.levels[:-1], Level(tuple(layers))))

@@ -234,6 +234,7 @@ def _linear(layer: Any, name: str, values: Values, kernel: Any) -> Values:
         np.asarray(as_array(kernel)),
         None if bias is None else np.asarray(as_array(bias)),
         _assigned(kernel, bias),
+        layer,
     )
     if name == "EinsumDense":
         return values.linear(name, layer.equation, source)
@@ -279,7 +280,7 @@ def _convolved(layer: Any, name: str, values: Values, source: Source) -> Values:
             kernel.reshape(source.kernel.shape), None if bias is None else bias.reshape(-1)
         )
 
-    values = summed.linear(name, equation, Source(kernel, bias, assign))
+    values = summed.linear(name, equation, Source(kernel, bias, assign, layer))
     space = (1,) * len(layer.kernel_size)
     shape = (-1, *space) if first else (*space, -1)
     return values._replace(place=values.place.reshape(shape))

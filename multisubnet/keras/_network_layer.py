@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -64,12 +64,16 @@ class StackedMLP(keras.layers.Layer):
         Initializers of the weights. Each number is drawn separately, with the scale that it has in
         a ``Dense`` of one network. Orthogonal and Identity, which create matrices, are refused.
     kernel_regularizer, bias_regularizer : str or keras.regularizers.Regularizer, optional
-        Penalties on each layer's kernel and bias. Penalties that are sums, such as Keras' ``l1``
-        and ``l2``, act on each network as if it were alone.
+        Penalties on each layer's kernel and bias: one for all layers, or a sequence with one per
+        layer. Penalties that are sums, such as Keras' ``l1`` and ``l2``, act on each network as if
+        it were alone.
     activity_regularizer : str or keras.regularizers.Regularizer, optional
         A penalty on the outputs.
+    trainable : bool or sequence of bool, optional
+        Whether training changes the weights; or a sequence with one value per layer. As in Keras,
+        setting ``layer.trainable = True`` later releases all layers.
     **kwargs
-        As for `keras.layers.Layer`: ``name``, ``dtype``, ``trainable``.
+        As for `keras.layers.Layer`: ``name``, ``dtype``.
 
     Attributes
     ----------
@@ -137,9 +141,11 @@ class StackedMLP(keras.layers.Layer):
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
         activity_regularizer: Any = None,
+        trainable: bool | Sequence[bool] = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        learns = bool(np.any(trainable))
+        super().__init__(activity_regularizer=activity_regularizer, trainable=learns, **kwargs)
         self.n_sets = _positive("n_sets", n_sets)
         self.layer_sizes = tuple(_positive("layer_sizes", size) for size in layer_sizes)
         n_layers = len(self.layer_sizes) - 1
@@ -148,17 +154,13 @@ class StackedMLP(keras.layers.Layer):
                 f"layer_sizes is {self.layer_sizes}; expected the inputs of a network and the "
                 f"units of at least one layer, as in (1, 16, 1)"
             )
+        self._trained = _of_layers("trainable", trainable, n_layers, bool)
         self.n_subnetworks = _positive("n_subnetworks", n_subnetworks)
         self.is_softmax = _is_softmax(output_activation)
         last = None if self.is_softmax else output_activation
         given = mlp_operands.activation_per_layer(activation, last, n_layers)
         self._activations = tuple(map(own_activation, given))
-        self.use_bias = use_bias if isinstance(use_bias, bool) else tuple(map(bool, use_bias))
-        if len(self._biased) != n_layers:
-            raise ValueError(
-                f"use_bias has {len(self._biased)} entries; expected one for all layers, or "
-                f"{n_layers} of them, one per layer"
-            )
+        self.use_bias = _of_layers("use_bias", use_bias, n_layers, bool)
         if intercept and not additive:
             raise ValueError("intercept requires additive=True")
         rows = None if inputs is None else np.asarray(inputs).tolist()
@@ -167,17 +169,13 @@ class StackedMLP(keras.layers.Layer):
         self.has_intercept = self.additive if intercept is None else bool(intercept)
         self.kernel_initializer = get_initializer("kernel_initializer", kernel_initializer)
         self.bias_initializer = get_initializer("bias_initializer", bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
+        get = regularizers.get
+        self.kernel_regularizer = _of_layers(
+            "kernel_regularizer", kernel_regularizer, n_layers, get
+        )
+        self.bias_regularizer = _of_layers("bias_regularizer", bias_regularizer, n_layers, get)
         self.input_spec = keras.layers.InputSpec(ndim=2)
         self.supports_masking = True
-
-    @property
-    def _biased(self) -> tuple[bool, ...]:
-        """Whether each layer has a bias."""
-        if isinstance(self.use_bias, bool):
-            return (self.use_bias,) * (len(self.layer_sizes) - 1)
-        return self.use_bias
 
     def build(self, input_shape: tuple[int | None, int]) -> None:
         """Create the weights for inputs of shape (batch, F)."""
@@ -186,15 +184,25 @@ class StackedMLP(keras.layers.Layer):
         self.kernels, self.biases = [], []
         for number, sizes in enumerate(itertools.pairwise(self.layer_sizes)):
             self.kernels.append(self._add("kernel", number, sizes))
-            bias = self._add("bias", number, sizes[1:]) if self._biased[number] else None
-            self.biases.append(bias)
+            biased = _of_layer(self.use_bias, number)
+            self.biases.append(self._add("bias", number, sizes[1:]) if biased else None)
         self.intercept = None
         if self.has_intercept:
             shape = self.n_sets, self.layer_sizes[-1]
             initializer = next_of(self, "zeros")
             self.intercept = self.add_weight(name="intercept", shape=shape, initializer=initializer)
+        if isinstance(self._trained, tuple):
+            for learns, variables in zip(self._trained, self._variables_of_layers, strict=True):
+                for variable in variables:
+                    variable.trainable = learns
         self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: n_features})
         self.built = True
+
+    @property
+    def _variables_of_layers(self) -> list[list[Any]]:
+        """The kernel and the bias of each layer."""
+        pairs = zip(self.kernels, self.biases, strict=True)
+        return [[x for x in pair if x is not None] for pair in pairs]
 
     def _validate(self, n_features: int) -> None:
         """Raise unless the networks fit the number of features, as `multisubnet.mlp` does."""
@@ -217,7 +225,7 @@ class StackedMLP(keras.layers.Layer):
             name=f"{name}_{number}",
             shape=(self.n_sets, self.n_subnetworks, *of_one),
             initializer=next_of(self, drawn),
-            regularizer=getattr(self, f"{name}_regularizer"),
+            regularizer=_of_layer(getattr(self, f"{name}_regularizer"), number),
         )
 
     def call(self, inputs: Any) -> Any:
@@ -285,9 +293,20 @@ class StackedMLP(keras.layers.Layer):
             "intercept": self.has_intercept,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "kernel_regularizer": _serialized(self.kernel_regularizer),
+            "bias_regularizer": _serialized(self.bias_regularizer),
+            "trainable": self._trained_now,
         }
+
+    @property
+    def _trained_now(self) -> bool | tuple[bool, ...]:
+        """The argument `trainable` for the current state: one value, or one per layer."""
+        if not self.trainable:
+            return False
+        if not self.built:
+            return self._trained
+        each = tuple(any(x.trainable for x in of) for of in self._variables_of_layers)
+        return all(each) or each
 
     @classmethod
     def from_weight_sets(
@@ -384,6 +403,29 @@ class StackedMLP(keras.layers.Layer):
             additive=self.additive,
             intercept=None if self.intercept is None else as_array(self.intercept),
         )
+
+
+def _of_layers(name: str, given: Any, n_layers: int, read: Callable[[Any], Any]) -> Any:
+    """Return an option of all layers, or a tuple with one per layer if a sequence is given."""
+    if not isinstance(given, list | tuple | np.ndarray):
+        return read(given)
+    if len(given) != n_layers:
+        raise ValueError(
+            f"{name} has {len(given)} entries; expected one for all layers, or {n_layers} of them, "
+            f"one per layer"
+        )
+    return tuple(map(read, given))
+
+
+def _of_layer(option: Any, number: int) -> Any:
+    """Return the option of one layer."""
+    return option[number] if isinstance(option, tuple) else option
+
+
+def _serialized(option: Any) -> Any:
+    if isinstance(option, tuple):
+        return [*map(regularizers.serialize, option)]
+    return regularizers.serialize(option)
 
 
 def _is_softmax(activation: Any) -> bool:

@@ -11,6 +11,7 @@ from multisubnet._sets.models import from_models, layers_with_weights, not_a_lis
 from multisubnet._sets.weight_sets import WeightSets
 from multisubnet.keras._layer import StackedAffine
 from multisubnet.keras._network_layer import StackedMLP
+from multisubnet.keras._training import options_of
 
 
 def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
@@ -20,7 +21,8 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     ----------
     models : iterable of keras.Model or keras.layers.Layer
         N models, as `multisubnet.WeightSets.from_models` takes them: with one weight and one bias
-        per feature; or with dense layers, one after the other, or in branches. Dropout is left out.
+        per feature; or with dense layers, one after the other, or in branches. Dropout and noise
+        are left out, also when the stacked model is trained.
     name : str, optional
         The new model's name.
 
@@ -32,8 +34,10 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
         (batch, N, F). Others give one `StackedMLP`, with outputs of shape (batch, N, S, P), where S
         is the number of branches or 1, or (batch, N, P) if the models add up their branches. If the
         models end in a softmax, so does the layer. The layer has the dtype policy of the models and
-        copies of all their weights. The model is not compiled: use `StackedLoss` and
-        `StackedMetric`, because Keras' own align targets with the wrong axes.
+        copies of all their weights. What is frozen (``trainable=False``) in all models stays
+        frozen, and the L1 and L2 regularizers that they have in common stay, too. The model is not
+        compiled: use `StackedLoss` and `StackedMetric`, because Keras' own align targets with the
+        wrong axes.
 
     Raises
     ------
@@ -41,6 +45,13 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
         There are no models; a model has another structure, features, activation or dtype policy.
     TypeError
         An item is not a Keras model.
+
+    Warns
+    -----
+    UserWarning
+        Further training would differ from that of the models: they have constraints, activity
+        regularizers or regularizers of your own; some of them are frozen or regularized, but others
+        are not; branches share weights.
 
     Examples
     --------
@@ -73,7 +84,9 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
             raise TypeError(f"models[{i}] is a {type(model).__name__}; expected a keras.Model")
     parameters, is_softmax = from_models(models, None)
     sets = WeightSets._own(parameters)
-    options = {"dtype": _policy(models)} | ({"output_activation": "softmax"} if is_softmax else {})
+    options = {"dtype": _policy(models), **options_of(models)}
+    if is_softmax:
+        options["output_activation"] = "softmax"
     kind = StackedAffine if parameters.is_affine else StackedMLP
     layer = kind.from_weight_sets(sets, **options)
     inputs = keras.Input((sets.n_features,), dtype=layer.compute_dtype)
