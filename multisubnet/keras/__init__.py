@@ -23,6 +23,7 @@ if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 9):
     )
 
 from multisubnet.keras._activation import KerasActivation
+from multisubnet.keras._early_stopping import StackedEarlyStopping
 from multisubnet.keras._layer import StackedAffine
 from multisubnet.keras._loss import StackedLoss
 from multisubnet.keras._metric import StackedMetric
@@ -32,6 +33,7 @@ from multisubnet.keras._stacking import stack_models
 __all__ = [
     "KerasActivation",
     "StackedAffine",
+    "StackedEarlyStopping",
     "StackedLoss",
     "StackedMLP",
     "StackedMetric",

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NAMES = "test_keras", "test_networks_keras", "test_metrics_keras", "test_stacking_keras"
+NAMES = (
+    *("test_keras", "test_networks_keras", "test_metrics_keras"),
+    *("test_stacking_keras", "test_early_stopping_keras"),
+)
 TESTS = [Path(__file__).with_name(f"{name}.py") for name in NAMES]
 
 
