@@ -1,4 +1,4 @@
-"""A warning about losses and metrics that would compare predictions with the wrong targets."""
+"""Warnings about losses, metrics and optimizers of compiled models that do not fit sets."""
 
 from __future__ import annotations
 
@@ -7,30 +7,51 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from keras import optimizers
+
 from multisubnet._functions.calls import warn
 from multisubnet.keras._metric import get_name
+from multisubnet.keras._targets import has_warned, is_of_keras, warn_once
 
-_COMPARING = ("fit", "evaluate", "train_on_batch", "test_on_batch")
+_TRAINING = ("fit", "train_on_batch")
+_COMPARING = (*_TRAINING, "evaluate", "test_on_batch")
+
+# Adafactor and Lamb take norms of whole variables. Muon multiplies matrices: it mixes the sets of
+# StackedAffine, and treats the kernels of StackedMLP, with four axes, unlike those of Dense.
+_MIXING = tuple(
+    getattr(optimizers, name)
+    for name in ("Adafactor", "Lamb", "Muon")
+    if hasattr(optimizers, name)  # those of this version of Keras
+)
 
 
-def warn_of_unaligned(layer: Any, shape: tuple[int | None, ...]) -> None:
-    """Warn if the model that calls this layer is compiled with Keras' own losses or metrics.
+def warn_of_compilation(layer: Any, shape: tuple[int | None, ...]) -> None:
+    """Warn if the model that calls this layer is compiled with what does not fit sets.
 
-    Keras aligns targets with the last axes of predictions, mostly without an error if predictions
-    have an axis of sets. This is checked before the first step of ``fit`` or ``evaluate``, never in
-    ``predict``, if the model has one output, and its shape is that of the layer.
+    Keras' own losses and metrics align targets with the last axes of predictions, mostly without an
+    error if predictions have an axis of sets. This is checked before the first step of ``fit`` or
+    ``evaluate``, never in ``predict``, if the model has one output, and its shape is that of the
+    layer. Some optimizers take a norm over the weights of all sets. This is checked before the
+    first step of ``fit``.
     """
     context = getattr(layer, "_get_call_context", None)  # private in Keras, and may disappear
     model: Any = None if context is None else getattr(context(), "entry_layer", None)
+    if model is layer:  # as in the steps that JAX compiles
+        _, model = _call_of(None, _COMPARING)
     config = getattr(getattr(model, "_compile_config", None), "config", None)
-    if config is None:
-        return
-    judges = (getattr(model, f"_compile_{name}", None) for name in ("loss", "metrics"))
-    is_first = any(judge is not None and not judge.built for judge in judges)
     outputs = getattr(model, "outputs", None) or ()
-    if not is_first or [tuple(x.shape)[1:] for x in outputs] != [shape[1:]]:
+    if config is None or [tuple(x.shape)[1:] for x in outputs] != [shape[1:]]:
         return
-    caller = _caller_of_comparing(model)
+    _warn_of_losses(model, config, shape)
+    if shape[1] != 1:
+        _warn_of_optimizer(model)
+
+
+def _warn_of_losses(model: Any, config: dict[str, Any], shape: tuple[int | None, ...]) -> None:
+    judges = (getattr(model, f"_compile_{name}", None) for name in ("loss", "metrics"))
+    if not any(judge is not None and not judge.built for judge in judges):
+        return  # this is not the first step
+    caller, _ = _call_of(model, _COMPARING)
     judged_by = [config.get(key) for key in ("loss", "metrics", "weighted_metrics")]
     found = ", ".join(map(repr, _names_of_keras(judged_by)))
     if found and caller is not None:
@@ -45,16 +66,48 @@ def warn_of_unaligned(layer: Any, shape: tuple[int | None, ...]) -> None:
         )
 
 
-def _caller_of_comparing(model: Any) -> FrameType | None:
-    """Return who called the method of a model that compares predictions with targets, if any."""
+def _warn_of_optimizer(model: Any) -> None:
+    optimizer = getattr(model, "optimizer", None)
+    found = ", ".join(dict.fromkeys(_mixing(optimizer)))
+    if not found or has_warned(optimizer):
+        return
+    caller, _ = _call_of(model, _TRAINING)
+    if caller is not None:
+        warn_once(
+            optimizer,
+            f"the model {model.name!r} is trained with {found}, which computes a step from the "
+            "weights of all sets, so sets do not learn as if they were alone; use clipvalue "
+            "instead of norms, and an optimizer such as Adam or SGD, or call "
+            "warnings.filterwarnings('ignore', 'the model .* is trained')",
+            caller,
+        )
+
+
+def _mixing(optimizer: Any) -> Iterator[str]:
+    """Yield the names of an optimizer's options, or of its kind, that mix elements of variables."""
+    inner = getattr(optimizer, "inner_optimizer", None)  # of one that scales losses
+    for each in getattr(optimizer, "_inner_optimizers", [] if inner is None else [inner]):
+        yield from _mixing(each)
+    for option in ("clipnorm", "global_clipnorm"):
+        if getattr(optimizer, option, None):
+            yield option
+    if isinstance(optimizer, _MIXING):
+        yield type(optimizer).__name__
+
+
+def _call_of(model: Any, methods: tuple[str, ...]) -> tuple[FrameType | None, Any]:
+    """Return who called one of these methods of a model, or of any model, and the model."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code.co_name in _COMPARING and frame.f_locals.get("self") is model:
+        found = frame.f_locals.get("self") if frame.f_code.co_name in methods else None
+        if found is not None and (
+            found is model or (model is None and hasattr(found, "_compile_config"))
+        ):
             while frame is not None and frame.f_globals["__name__"].startswith("keras."):
                 frame = frame.f_back
-            return frame
+            return frame, found
         frame = frame.f_back
-    return None
+    return None, None
 
 
 def _names_of_keras(given: Any) -> Iterator[str]:
@@ -64,8 +117,5 @@ def _names_of_keras(given: Any) -> Iterator[str]:
     elif isinstance(given, dict | list | tuple):
         for each in given.values() if isinstance(given, dict) else given:
             yield from _names_of_keras(each)
-    elif given is not None:
-        called = getattr(given, "_fn", getattr(given, "fn", given))  # a function in a wrapper
-        kind = called if hasattr(called, "__name__") else type(called)
-        if kind.__module__.split(".")[0] == "keras":
-            yield get_name(given)
+    elif given is not None and is_of_keras(given):
+        yield get_name(given)

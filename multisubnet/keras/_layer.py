@@ -15,7 +15,7 @@ from multisubnet._functions.affine import affine
 from multisubnet._sets.models import as_array, of_keras
 from multisubnet._sets.weight_sets import WeightSets
 from multisubnet.keras._activation import PACKAGE, activation_of_sets, keras_activation
-from multisubnet.keras._compiled_model import warn_of_unaligned
+from multisubnet.keras._compiled_model import warn_of_compilation
 from multisubnet.keras._initializers import build_with, draw, get_initializer, next_of
 
 
@@ -146,7 +146,7 @@ class StackedAffine(keras.layers.Layer):
         """Return outputs of shape (batch, N, F) for inputs of shape (batch, F)."""
         kernel = ops.convert_to_tensor(self.kernel)
         bias = None if self.bias is None else ops.convert_to_tensor(self.bias)
-        warn_of_unaligned(self, (None, *kernel.shape))
+        warn_of_compilation(self, (None, *kernel.shape))
         outputs = _by_engine(inputs, kernel, bias, self.activation)
         if outputs is not None:
             return outputs

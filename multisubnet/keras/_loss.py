@@ -8,13 +8,9 @@ import keras
 from keras import losses, ops
 
 from multisubnet.keras._activation import PACKAGE
+from multisubnet.keras._targets import aligned_shape, called, check_shared
 
-_OF_LABELS = (
-    "sparse_categorical_crossentropy",
-    "SparseCategoricalCrossentropy",
-    "categorical_generalized_cross_entropy",
-    "CategoricalGeneralizedCrossEntropy",
-)
+_OF_LABELS = ("sparse_categorical_crossentropy", "categorical_generalized_cross_entropy")
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -39,8 +35,15 @@ class StackedLoss(losses.Loss):
     Raises
     ------
     ValueError
-        Keras does not know the loss. When called: targets have another shape; the loss adds up
-        samples or sets, as those of Dice and Tversky do by default.
+        Keras does not know the loss. When called: targets have another shape; the loss compares
+        classes with one-hot rows, but targets are one number per sample; the loss adds up samples
+        or sets, as those of Dice and Tversky do by default.
+
+    Warns
+    -----
+    UserWarning
+        When called: targets are integers, one for all outputs of a sample, as class numbers are,
+        but a loss of Keras compares each output with them.
 
     See Also
     --------
@@ -77,14 +80,22 @@ class StackedLoss(losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.loss = losses.get(loss)
         self._function = getattr(self.loss, "call", self.loss)
-        self._called = getattr(self.loss, "__name__", type(self.loss).__name__)
+        self._called = called(self.loss)
         self._is_of_labels = self._called in _OF_LABELS
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Return the loss of all samples, reduced."""
+        if not self._is_of_labels:  # `call` gets targets as floats
+            targets, shape = ops.convert_to_tensor(y_true), tuple(y_pred.shape)
+            check_shared(self, self.loss, targets, shape, "'sparse_categorical_crossentropy'")
+        return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of each sample, (B,)."""
         shape = tuple(y_pred.shape)
         of_targets = shape[:-1] if self._is_of_labels else shape
-        aligned = ops.reshape(y_true, (-1, *aligned_shape(tuple(y_true.shape), of_targets)))
+        aligned = aligned_shape(tuple(y_true.shape), of_targets, shape)
+        aligned = ops.reshape(y_true, (-1, *aligned))
         every = ops.broadcast_to(aligned, ops.shape(y_pred)[: len(of_targets)])
         if self._is_of_labels:
             # With PyTorch, Keras cannot differentiate all of these losses of arrays of four axes.
@@ -105,29 +116,6 @@ class StackedLoss(losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments with which `from_config` creates an equal loss."""
         return {**super().get_config(), "loss": losses.serialize(self.loss)}
-
-
-def aligned_shape(given: tuple[Any, ...], shape: tuple[Any, ...]) -> tuple[int, ...]:
-    """Return the shape, without its first axis, in which targets broadcast to predictions.
-
-    The first number is 1 if all sets share the targets, or N.
-    """
-    _, n_sets, *of_set = shape
-    rest = given[1:]
-    if len(given) == len(shape) and rest[0] in (1, n_sets):
-        if list(rest[1:]) == of_set:
-            return rest
-    elif list(rest) == of_set:
-        return (1, *rest)
-    elif rest in ((), (1,)):
-        return (1,) * (len(shape) - 1)
-    elif len(of_set) == 2 and 1 in of_set and rest == (max(of_set),):
-        return (1, *of_set)
-    of_all = ", ".join(map(str, ("B", *of_set)))
-    raise ValueError(
-        f"targets have shape {given} and predictions are of shape {shape} (without their outputs, "
-        f"if targets are labels); expected ({of_all}) for all sets, or (B, {n_sets}, ...) for each"
-    )
 
 
 StackedLoss.__module__ = "multisubnet.keras"  # where Keras and pickles look for it

@@ -12,7 +12,7 @@ from keras import metrics, ops, tree
 
 from multisubnet._sets.models import as_array
 from multisubnet.keras._activation import PACKAGE
-from multisubnet.keras._loss import aligned_shape
+from multisubnet.keras._targets import aligned_shape, called, check_shared
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -41,7 +41,13 @@ class StackedMetric(metrics.Metric):
     ------
     ValueError
         Keras does not know the metric, or it is None. When called: targets have another shape; the
-        number of sets is not that of earlier calls.
+        metric compares classes with one-hot rows, but targets are one number per sample; the number
+        of sets is not that of earlier calls.
+
+    Warns
+    -----
+    UserWarning
+        When called: as `StackedLoss`, of integers that are one target for all outputs.
 
     See Also
     --------
@@ -135,9 +141,11 @@ class StackedMetric(metrics.Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add samples: targets, and predictions of shape (B, N, ...)."""
-        targets, predictions = _by_set(
-            ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred), self._is_of_labels
-        )
+        targets, predictions = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        if self._is_of_labels is False:
+            shape = tuple(predictions.shape)
+            check_shared(self, self.metric, targets, shape, "'sparse_categorical_accuracy'")
+        targets, predictions = _by_set(targets, predictions, self._is_of_labels)
         n_sets = predictions.shape[0]
         if not self._states:
             self._build(targets[0], predictions[0], n_sets)
@@ -193,8 +201,7 @@ def _is_of_labels(metric: Any) -> bool:
     """Return whether a metric compares class numbers with the outputs of all classes."""
     if getattr(metric, "sparse_y_true", False):  # the intersection over union
         return not getattr(metric, "sparse_y_pred", True)
-    called = getattr(metric, "_fn", metric)  # a function in a metric
-    return str(getattr(called, "__name__", type(called).__name__)).lower().startswith("sparse")
+    return called(metric).lower().startswith("sparse")
 
 
 def _aligned(targets: Any, shape: tuple[Any, ...], is_of_labels: bool | None) -> tuple[int, ...]:
@@ -211,9 +218,9 @@ def _aligned(targets: Any, shape: tuple[Any, ...], is_of_labels: bool | None) ->
         expected = of_labels if is_of_labels else [shape]
     for each in expected:
         with contextlib.suppress(ValueError):
-            aligned = aligned_shape(given, each)
+            aligned = aligned_shape(given, each, shape)
             return aligned if len(each) == len(shape) else (*aligned, 1)
-    return aligned_shape(given, expected[0])  # raises an error
+    return aligned_shape(given, expected[0], shape)  # raises an error
 
 
 def _by_set(targets: Any, predictions: Any, is_of_labels: bool | None) -> tuple[Any, Any]:

@@ -22,7 +22,7 @@ from multisubnet.keras._activation import (
     keras_activation,
     own_activation,
 )
-from multisubnet.keras._compiled_model import warn_of_unaligned
+from multisubnet.keras._compiled_model import warn_of_compilation
 from multisubnet.keras._initializers import build_with, draw, get_initializer, next_of, of_layer
 
 _OF_MLP = ("jax", "numpy", "torch")  # Keras backends whose arrays `mlp` takes
@@ -239,7 +239,7 @@ class StackedMLP(keras.layers.Layer):
         is_own = keras.backend.backend() in _OF_MLP
         evaluate = self._in_mlp if is_own else self._in_operations
         outputs = evaluate(inputs, layers, intercept)
-        warn_of_unaligned(self, tuple(outputs.shape))
+        warn_of_compilation(self, tuple(outputs.shape))
         return activations.softmax(outputs) if self.is_softmax else outputs
 
     def _in_mlp(self, inputs: Any, layers: list[Any], intercept: Any) -> Any:

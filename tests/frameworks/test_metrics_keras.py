@@ -108,10 +108,51 @@ def test_class_numbers_of_as_many_sets_as_classes(name):
 
 def test_only_metrics_of_labels_take_class_numbers():
     for predictions, targets in ((draw(3, 4, 3), draw(3, 4)), (draw(5, 4, 3), draw(5, 4))):
-        with pytest.raises(ValueError, match=r"targets have shape \(., 4\) and predictions are of"):
+        with pytest.raises(ValueError, match=r"targets have shape \(., 4\) and predictions have"):
             StackedMetric("mse")(targets, predictions)
-    with pytest.raises(ValueError, match=r"targets have shape \(7, 3\) and predictions are of sha"):
+    with pytest.raises(ValueError, match=r"targets have shape \(7, 3\) and predictions have sha"):
         StackedMetric("sparse_categorical_accuracy")(ONE_HOT, draw(7, N, 3))
+
+
+ROWS = [
+    ("categorical_crossentropy", "categorical_crossentropy"),
+    (keras.losses.CategoricalFocalCrossentropy(), metrics.CategoricalCrossentropy()),
+    (keras.losses.kl_divergence, "kl_divergence"),
+    ("cosine_similarity", metrics.F1Score()),
+    ("categorical_hinge", "categorical_accuracy"),
+]
+
+
+@pytest.mark.parametrize(("loss", "metric"), few(ROWS))
+@pytest.mark.parametrize("labels", [LABELS, LABELS[:, None], LABELS.astype("f4")])
+def test_class_numbers_are_no_one_hot_rows(loss, metric, labels):
+    for judge in (StackedLoss(loss), StackedMetric(metric)):
+        for shape in ((7, N, 3), (7, N, 1, 3)):
+            message = r"targets have shape \(7.* compares 3 outputs .* numbers, pass 'sparse_cate"
+            with pytest.raises(ValueError, match=message):
+                judge(labels, draw(*shape))
+        assert np.isfinite(on_host(judge(ONE_HOT, draw(7, N, 3)))).all()
+
+
+@pytest.mark.parametrize("loss", ["mse", keras.losses.Huber(), "log_cosh"])
+def test_integers_that_are_a_target_for_all_outputs(loss):
+    message = r"targets are integers, one for all 3 outputs of .* pass 'sparse_categorical_.*floats"
+    for kind, metric in ((StackedLoss, loss), (StackedMetric, "mse")):
+        for labels in (LABELS, LABELS[:, None], LABELS > 0):
+            judge = kind(metric)
+            with pytest.warns(UserWarning, match=message) as warned:
+                judge(labels, draw(7, N, 3))
+            assert [x.filename for x in warned] == [__file__]
+            judge(labels, draw(7, N, 3))  # once
+        for labels, shape in (
+            (LABELS.astype("f4"), (7, N, 3)),
+            (np.ones((7, 3), "i4"), (7, N, 3)),
+            (LABELS, (7, N, 1)),
+            (LABELS, (7, N, 3, 1)),
+        ):
+            kind(metric)(labels, draw(*shape))  # warnings are errors
+    StackedLoss(of_a_user, reduction=None)(LABELS, draw(7, N, 3))
+    StackedMetric("accuracy")(LABELS, draw(7, N, 3))
 
 
 class Least(metrics.Metric):
@@ -201,7 +242,7 @@ def test_what_is_refused():
     metric = StackedMetric("mse")
     with pytest.raises(ValueError, match="'mse' has no result before it has seen samples"):
         metric.result()
-    with pytest.raises(ValueError, match=r"targets have shape \(5, 3\) and predictions are of sha"):
+    with pytest.raises(ValueError, match=r"targets have shape \(5, 3\) and predictions have sha"):
         metric(draw(5, 3), draw(5, N, 2))
     with pytest.raises(ValueError, match=r"predictions have shape \(5, 2\); expected \(B, N, "):
         metric(draw(5, 2), draw(5, 2))
@@ -258,12 +299,12 @@ def test_a_stacked_classifier_is_compiled_trained_and_saved(tmp_path):
         np.testing.assert_allclose(found[name], value, rtol=1e-6)
 
 
-def warned_of(method, *args, **kwargs):
+def warned_of(method, *args, about="is compiled with", **kwargs):
     """Return the messages of this library's warnings in one call, which are about this file."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         method(*args, **kwargs)
-    found = [x for x in caught if "is compiled with" in str(x.message)]
+    found = [x for x in caught if about in str(x.message)]
     assert {x.filename for x in found} <= {__file__}
     return [str(x.message) for x in found]
 
@@ -330,6 +371,66 @@ def test_fit_and_evaluate_warn_once_and_a_loaded_model_predicts_without_a_warnin
 )
 def test_other_losses_and_metrics_are_not_warned_of(model):
     assert not warned_of(model().test_on_batch, draw(4, 2), draw(4, 2))
+
+
+MIXING = [
+    (lambda: keras.optimizers.SGD(clipnorm=0.5), "clipnorm"),
+    (lambda: keras.optimizers.Adam(global_clipnorm=0.5), "global_clipnorm"),
+    (lambda: keras.optimizers.Lamb(), "Lamb"),
+    (lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adafactor()), "Adafactor"),
+    (lambda: keras.optimizers.SGD(clipvalue=0.5), None),
+    (lambda: "adam", None),
+]
+if hasattr(keras.optimizers, "Muon"):
+    MIXING.append((lambda: keras.optimizers.Muon(), "Muon"))
+
+
+@TRAINS
+@pytest.mark.parametrize(("make", "named"), few(MIXING))
+def test_optimizers_that_mix_sets_are_warned_of(make, named):
+    def compiled(n_sets):
+        model = keras.Sequential([keras.Input((2,)), StackedAffine(n_sets)], name="mine")
+        model.compile(make(), StackedLoss("mse"))
+        return model
+
+    model, samples, targets = compiled(3), draw(4, 2), draw(4, 2)
+    called = "is trained with"
+    assert not warned_of(model.evaluate, samples, targets, verbose=0, about=called)
+    found = warned_of(model.fit, samples, targets, verbose=0, about=called)
+    assert len(found) == (named is not None)
+    for message in found:
+        assert re.search(
+            f"the model 'mine' is trained with {named}, which .* use clipvalue", message
+        )
+        (silenced,) = re.findall(r"filterwarnings\('ignore', '(.*)'\)", message)
+        assert re.match(silenced, message)
+    assert not warned_of(model.fit, samples, targets, verbose=0, about=called)
+    assert not warned_of(compiled(1).fit, samples, targets, verbose=0, about=called)
+
+
+@TRAINS
+def test_optimizers_of_which_no_warning_is_given_do_not_mix_sets():
+    for name in ("SGD", "Adam", "AdamW", "Adafactor", "Lamb", "Lion", "RMSprop", "Nadam", "Ftrl"):
+        ends = []
+        for others in (1.0, 30.0):
+            optimizer = getattr(keras.optimizers, name)(0.1)
+            kernel = keras.Variable(np.array([[1.0, 2.0], [others, 1.0]], "f4"))
+            optimizer.build([kernel])
+            for _ in range(2):
+                optimizer.apply([ops.array([[0.3, 0.1], [others, 2.0]])])
+            ends.append(on_host(kernel)[0])
+        assert np.array_equal(*ends) == (name not in ("Adafactor", "Lamb"))
+
+
+@TRAINS
+def test_class_numbers_in_fit():
+    model = keras.Sequential([keras.Input((2,)), StackedMLP(N, (2, 3))])
+    model.compile("sgd", StackedLoss("mse"))
+    message = "targets are integers, one for all 3 outputs"
+    assert len(warned_of(model.fit, draw(7, 2), LABELS, verbose=0, about=message)) == 1
+    model.compile("sgd", StackedLoss("categorical_crossentropy"))
+    with pytest.raises(ValueError, match=r"for class numbers, pass 'sparse_categorical_crossentr"):
+        model.fit(draw(7, 2), LABELS, verbose=0)
 
 
 @TRAINS
