@@ -319,7 +319,9 @@ def test_targets_that_sets_share(predictions, targets, aligned):
     ],
 )
 def test_targets_of_another_shape(predictions, targets):
-    with pytest.raises(ValueError, match=r"targets have shape .* and predictions have shape .* of shape .*for each"):
+    with pytest.raises(
+        ValueError, match=r"targets have .* and predictions have .* of shape .*for each"
+    ):
         StackedLoss("mse")(draw(*targets), draw(*predictions))
 
 
