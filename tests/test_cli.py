@@ -156,6 +156,15 @@ def test_a_table_with_other_columns(capsys, header, difference, command):
     assert not Path("p.npy").exists()
 
 
+@pytest.mark.parametrize(("header", "code"), [("age,height", 0), ("y,z", 0), ("height,age", 1)])
+def test_the_header_of_targets_may_name_the_features(capsys, header, code):
+    named_sets()
+    Path("y.csv").write_text(f"{header}\n1,0\n0,1\n1,1\n")
+    assert main(["loss", "x.npy", "w.npz", "y.csv"]) == code
+    found = capsys.readouterr().err
+    assert code == 0 or "y.csv:1: the columns of targets do not match those of pred" in found
+
+
 def test_an_existing_result_is_replaced():
     Path("out.npy").write_text("before")
     assert main(PREDICT) == 0

@@ -209,7 +209,7 @@ def test_articles():
         (lambda: ms.affine(X, W, set_axis=X), r"0 or 1, not an array of shape \(2, 2\)$"),
         (lambda: SETS.predict_stats(X, quantiles=-X), r"0 to 1, not an array of shape \(2, 2\)"),
         (lambda: SETS[X], r"dimension, not an array of shape \(2, 2\)$"),
-        (lambda: SETS["b"], r"not 'b': pass set_names.index\('b'\)$"),
+        (lambda: SETS["b"], "not 'b'; these sets have no set_names$"),
         (lambda: SETS.predict(X, memory_limit=[1] * 99), "not a list$"),
     ],
 )
@@ -224,6 +224,10 @@ def test_values_are_shown_in_short(call, message):
         (lambda: ms.WeightSets(*LAYERS), "weight.* has shape .*; .*to mlp or WeightSets.from_lay"),
         (lambda: ms.WeightSets(LAYER[0]), r"expected \(N, F\); WeightSets.from_layers takes"),
         (lambda: ms.WeightSets(LAYERS), r"weight\[0\]\[1\] has .*; .*to mlp or WeightSets.from_l"),
+        (
+            lambda: CLASSIFIERS.predict(np.stack([X] * 4)),
+            r"^samples has shape \(4, 2, 2\); .* for 3 sets of 2 features$",
+        ),
         (lambda: SETS.predict([X, X[:, :1]]), r"features, pass numpy.column_stack\(samples\)"),
         (lambda: ms.mlp(X, [LAYER[0], *LAYER]), r"each layer is a pair \(weight, bias\)"),
         (

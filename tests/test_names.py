@@ -227,3 +227,73 @@ def test_models_of_scikit_learn_bring_their_names():
     assert ms.WeightSets.from_models([two]).output_names == ("yes",)
     named = ms.WeightSets.from_models(models[:1], feature_names=list("abc"), set_names=["m"])
     assert (named.feature_names, named.set_names) == (("a", "b", "c"), ("m",))
+
+
+def columns_in_turn(names, values):
+    return Frame(names, values), Frame(names[::-1], values)
+
+
+@pytest.mark.parametrize(
+    ("sets", "names"),
+    [
+        (affine(), FEATURES),
+        (networks(additive=True), ("p", "q")),
+        (
+            ms.WeightSets.from_layers([LAYERS[0], LAYERS[1][..., :1]], feature_names=list("abc")),
+            "abc",
+        ),
+    ],
+)
+def test_columns_of_targets_are_those_of_predictions(sets, names):
+    names, samples = tuple(names), np.ones((4, 3))
+    values = np.arange(4.0 * len(names)).reshape(4, -1)
+    same, others = columns_in_turn(names, values)
+    own = Frame([f"target of {name}" for name in names], values)
+    one = Frame(names[:1], values[:, :1])
+    for call in (
+        lambda y: sets.mean_loss(samples, y),
+        lambda y: sets.mean_loss_and_grad(samples, y)[0],
+        lambda y: sets.best(1, samples, y)[1],
+    ):
+        for targets in (same, own, one):
+            np.testing.assert_array_equal(call(targets), call(targets.to_numpy()))
+        with pytest.raises(
+            ValueError, match="columns of targets do not match those of predictions: the same"
+        ):
+            call(others)
+
+
+def test_targets_of_sets_without_names_may_have_any_columns():
+    targets = Frame(("f2", "f1", "f0"), np.ones((4, 3)))
+    assert ms.WeightSets(WEIGHT).mean_loss(np.ones((4, 3)), targets).shape == (2,)
+
+
+def test_columns_of_parameters_are_features():
+    weight, others = columns_in_turn(FEATURES, WEIGHT)
+    for sets in (
+        ms.WeightSets(weight),
+        ms.WeightSets(weight, weight),
+        ms.WeightSets(WEIGHT, weight),
+        ms.WeightSets(weight, WEIGHT, feature_names=iter(FEATURES)),
+    ):
+        assert sets.feature_names == FEATURES
+        np.testing.assert_array_equal(sets.weight, WEIGHT)
+    assert ms.WeightSets(Frame((0, 1, 2), WEIGHT)).feature_names is None
+    for call in (
+        lambda: ms.WeightSets(weight, others),
+        lambda: ms.WeightSets(weight, others, feature_names=FEATURES),
+    ):
+        with pytest.raises(ValueError, match="columns of bias do not match feature_names: the sam"):
+            call()
+    with pytest.raises(ValueError, match="columns of weight do not match feature_names"):
+        ms.WeightSets(weight, feature_names=list("abc"))
+    with pytest.raises(TypeError, match="feature_names must be a sequence of strings, not 'abc'"):
+        ms.WeightSets(weight, feature_names="abc")
+
+
+@pytest.mark.parametrize("index", ["two", ["one", "two"], np.array(["one"])])
+def test_names_are_no_indices(index):
+    with pytest.raises(TypeError, match=r": set_names\.index\(name\) is the number of a set$"):
+        affine()[index]
+    with pytest.raises(TypeError, match=r"; these sets have no set_names$"):
+        ms.WeightSets(WEIGHT)[index]

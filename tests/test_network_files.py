@@ -13,7 +13,6 @@ from test_mlp import REAL, networks
 from test_network_sets import LAYERS, OF_PAIRS, SAMPLES, SETS, SUMS, sets_of
 
 import multisubnet as ms
-from multisubnet._cli import commands
 from multisubnet._cli.main import main
 from multisubnet._files import array_files, npy, safetensors, weight_files
 from multisubnet.testing import assert_same_bits
@@ -237,7 +236,7 @@ def test_predict_a_table(additive):
 def test_columns_of_a_table_have_names():
     def columns(shapes, **names):
         layers = [np.ones((2, *shape)) for shape in shapes]
-        return commands._columns(ms.WeightSets.from_layers(layers, **names))
+        return ms.WeightSets.from_layers(layers, **names)._parameters.columns
 
     features = {"feature_names": ["a", "b"]}
     one, two = [(2, 1, 3), (2, 3, 1)], [(2, 1, 3), (2, 3, 2)]

@@ -212,7 +212,7 @@ def test_samples_with_other_features(method, n_inputs):
         sets = ms.WeightSets.from_layers([np.ones((3, 4 // n_inputs**2, n_inputs**2, 1))])
     samples = np.ones((7, 5))
     arguments = [samples, samples] if method == "mean_loss" else [samples]
-    message = r"samples has shape \(7, 5\), but the sets have 4 features; expected \(B, 4\) or"
+    message = r"samples has shape \(7, 5\); expected \(B, 4\) or \(N, B, 4\), for 3 sets of 4 feat"
     with pytest.raises(ValueError, match=message):
         getattr(sets, method)(*arguments)
 
@@ -251,7 +251,7 @@ def test_samples_with_other_features(method, n_inputs):
             "intercept requires additive=True",
         ),
         (lambda: ms.WeightSets.from_layers([np.ones((2, 3))]), ValueError, r"shape \(2, 3\)"),
-        (lambda: SETS.predict(SAMPLES[:, :2]), ValueError, "the sets have 3 features"),
+        (lambda: SETS.predict(SAMPLES[:, :2]), ValueError, "for 4 sets of 3 features"),
         (lambda: OF_PAIRS.predict(SAMPLES), IndexError, r"inputs\[1, 0\] is 5"),
         (
             lambda: next(SETS.predict_chunks(SAMPLES, memory_limit=100)),

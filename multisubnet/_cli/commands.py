@@ -61,7 +61,7 @@ def predict(options: argparse.Namespace) -> None:
         if end == ".csv":
             result = result.reshape(*result.shape[:2], -1)
         axes = ("sample", "set") if options.set_axis else ("set", "sample")
-        array_files.write(options.out, result, "predictions", axes, _columns(sets))
+        array_files.write(options.out, result, "predictions", axes, sets._parameters.columns)
         _report(options.out, prediction)
 
 
@@ -70,21 +70,6 @@ def _report(path: str, prediction: Prediction) -> None:
     is_table = array_files.suffix(path) == ".csv"
     n_bytes = os.path.getsize(path) if is_table else prediction.n_bytes
     print(f"wrote {path}: shape {prediction.shape}, {prediction.dtype}, {amounts.text(n_bytes)}")
-
-
-def _columns(sets: WeightSets) -> list[str]:
-    """Return the column names of a table: features, or networks and their outputs."""
-    if sets._parameters.is_affine:
-        return list(sets.feature_names or (f"f{f}" for f in range(sets.n_features)))
-    outputs = list(sets.output_names or (f"p{p}" for p in range(sets.layer_sizes[-1])))
-    if sets.additive or sets.n_networks == 1:
-        return outputs
-    names = sets.feature_names or ()
-    if sets.layer_sizes[0] == 1 and sets.inputs is None and len(names) == sets.n_networks:
-        if sets.layer_sizes[-1] == 1 and not sets.output_names:
-            return list(names)
-        return [f"{name}_{p}" for name in names for p in outputs]
-    return [f"s{s}{p}" for s in range(sets.n_networks) for p in outputs]
 
 
 def _prediction(samples: StoredArray | np.ndarray, sets: WeightSets, set_axis: int) -> Prediction:
@@ -122,7 +107,12 @@ def loss(options: argparse.Namespace) -> None:
                 f"{count(len(sets), 'set')}"
             )
         targets = stack.enter_context(
-            array_files.opened(options.targets, "targets", options.header)
+            array_files.opened(
+                options.targets,
+                "targets",
+                options.header,
+                functools.partial(check_header, "targets", expected=sets._parameters.known_columns),
+            )
         )
         with _names_of_files(options):
             data = _mapped(samples), _targets(_mapped(targets), options.loss)
@@ -166,9 +156,7 @@ def _inputs(
 ) -> tuple[StoredArray | np.ndarray, WeightSets]:
     """Return samples and weight sets; `stack` closes the file if samples stay on disk."""
     sets = WeightSets.load(options.weights)
-    check = None
-    if sets.feature_names is not None:
-        check = functools.partial(check_header, feature_names=sets.feature_names)
+    check = functools.partial(check_header, "samples", expected=sets.feature_names)
     samples = stack.enter_context(
         array_files.opened(options.samples, "samples", options.header, check)
     )

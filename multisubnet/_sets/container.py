@@ -15,7 +15,7 @@ from multisubnet._arrays.explanations import a, count, shown
 from multisubnet._arrays.types import ArrayT
 from multisubnet._backends import choice
 from multisubnet._functions.calls import explained
-from multisubnet._sets import prediction
+from multisubnet._sets import names, prediction
 from multisubnet._sets.names import Names
 from multisubnet._sets.parameters import Parameters, resolve
 
@@ -63,6 +63,7 @@ class Container(Generic[ArrayT]):
         feature_names: Iterable[str] | None = None,
         set_names: Iterable[str] | None = None,
     ) -> None:
+        weight, bias, feature_names = names.of_frames(weight, bias, feature_names)
         _, weight, bias, shape = validation.read_parameters(weight, bias)
         layer = copied(weight, shape), None if bias is None else copied(bias, shape)
         parameters = Parameters((layer,), (resolve(activation),))
@@ -244,8 +245,8 @@ class Container(Generic[ArrayT]):
         return all(_same_bits(*pair) for pair in pairs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        *parameters, names = self._parameters
-        arguments = type(self), *parameters, tuple(names)
+        *parameters, of_sets = self._parameters
+        arguments = type(self), *parameters, tuple(of_sets)
         # Attributes and slots of a subclass.
         slots = {
             name
@@ -288,11 +289,16 @@ class Container(Generic[ArrayT]):
         else:
             # NumPy checks bounds; CuPy would wrap an out-of-range index around.
             index = namespaces.on_host(index)
-            if isinstance(index, tuple) or np.ndim(index) != 1:
-                of_name = f": pass set_names.index({index!r})" if isinstance(index, str) else ""
+            is_name = np.asarray(index).dtype.kind == "U"
+            if isinstance(index, tuple) or np.ndim(index) != 1 or is_name:
+                advice = ""
+                if is_name and self.set_names is None:
+                    advice = "; these sets have no set_names"
+                elif is_name:
+                    advice = ": set_names.index(name) is the number of a set"
                 raise TypeError(
                     f"sets are indexed by an integer, a slice, or an array of integers or bools of "
-                    f"one dimension, not {shown(index)}{of_name}"
+                    f"one dimension, not {shown(index)}{advice}"
                 )
             weight, _ = self._parameters.layers[0]
             xp = namespaces.namespace({"weight": weight})
@@ -357,8 +363,8 @@ class Container(Generic[ArrayT]):
                 for i, sets in enumerate(members)
             }
             joined[name] = joining.joined(named, "concatenate", axis=0)
-        names = Names.joined("sequence", [sets._parameters.names for sets in members])
-        return cls._of(first._parameters.with_arrays(joined)._replace(names=names))
+        common = Names.joined("sequence", [sets._parameters.names for sets in members])
+        return cls._of(first._parameters.with_arrays(joined)._replace(names=common))
 
     def to(self, target: str) -> Any:
         """Return the sets on the CPU or on a GPU.
@@ -428,8 +434,8 @@ def copied(array: Any, shape: tuple[int, ...]) -> Any:
 
 def _restored(cls: type[Container[Any]], *given: Any) -> Container[Any]:
     """Return copied or unpickled sets, without calling the constructor of a subclass."""
-    *others, names = given
-    parameters = Parameters(*others)._replace(names=Names(*names))
+    *others, of_sets = given
+    parameters = Parameters(*others)._replace(names=Names(*of_sets))
     return cls._of(parameters.changed(lambda array: copied(array, array.shape)))
 
 

@@ -141,20 +141,26 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(map(repr, some[:_SHOWN])) + ", ..." * (len(some) > _SHOWN)
 
 
-def check_columns(found: tuple[str, ...], feature_names: tuple[str, ...]) -> None:
-    """Raise ValueError unless the columns of a table are the features, in order."""
-    if found != feature_names:
-        raise ValueError(
-            f"the columns of samples do not match feature_names: "
-            f"{difference_of('columns', found, feature_names)}"
-        )
+def check_columns(what: str, found: tuple[str, ...], expected: tuple[str, ...] | None) -> None:
+    """Raise ValueError unless the columns of a table have the names of features, in order.
+
+    The columns of targets have those of predictions, or names of their own.
+    """
+    if expected is None or found == expected:
+        return
+    if what == "targets" and (len(found) == 1 or not set(found) & set(expected)):
+        return
+    kind = "those of predictions" if what == "targets" else "feature_names"
+    raise ValueError(
+        f"the columns of {what} do not match {kind}: {difference_of('columns', found, expected)}"
+    )
 
 
-def check_header(cells: tuple[str, ...], feature_names: tuple[str, ...]) -> None:
+def check_header(what: str, cells: tuple[str, ...], expected: tuple[str, ...] | None) -> None:
     """Check the columns of a table whose names may have spaces, and a # at first, before them."""
     found = tuple(name.strip() for name in (cells[0].lstrip("# "), *cells[1:]))
-    if cells != feature_names and found != tuple(name.strip() for name in feature_names):
-        check_columns(found, feature_names)
+    if cells != expected and found != tuple(name.strip() for name in expected or ()):
+        check_columns(what, found, expected)
 
 
 # Data frames of pandas, polars and similar libraries.
@@ -166,26 +172,46 @@ def is_frame(cls: type) -> bool:
     return hasattr(cls, "columns") and hasattr(cls, "to_numpy")
 
 
-def values_of(samples: Any, feature_names: tuple[str, ...] | None) -> np.ndarray:
-    """Return the numbers of a data frame; its columns must match `feature_names`, if given.
+def columns_of(frame: Any) -> tuple[str, ...] | None:
+    """Return the names of a data frame's columns; None if they have none, only numbers."""
+    columns = list(frame.columns)
+    return tuple(map(str, columns)) if all(isinstance(name, str) for name in columns) else None
 
-    Columns without names, which pandas numbers, are taken in order.
-    """
-    columns = list(samples.columns)
-    if feature_names is not None and all(isinstance(name, str) for name in columns):
-        check_columns(tuple(map(str, columns)), feature_names)
-    values: np.ndarray = samples.to_numpy()
+
+def values_of(what: str, frame: Any, expected: tuple[str, ...] | None = None) -> np.ndarray:
+    """Return the numbers of a data frame; its columns, if they have names, must be as expected."""
+    columns = columns_of(frame)
+    if columns is not None:
+        check_columns(what, columns, expected)
+    values: np.ndarray = frame.to_numpy()
     if dtypes.is_number(values.dtype):
         return values
     # The columns of a frame differ in dtype.
     arrays = []
-    for i, name in enumerate(columns):
-        column = samples.iloc[:, i] if hasattr(samples, "iloc") else samples.to_series(i)
+    for i, name in enumerate(frame.columns):
+        column = frame.iloc[:, i] if hasattr(frame, "iloc") else frame.to_series(i)
         array = column.to_numpy()
         if not dtypes.is_number(array.dtype):
             raise TypeError(
-                f"samples has the column {name!r} of dtype {column.dtype}; expected numbers, "
-                f"without missing values if they are integers"
+                f"{what} has the column {name!r} of dtype {column.dtype}; expected numbers: "
+                f"convert it to floats, or drop it"
             )
         arrays.append(array)
     return np.column_stack(arrays)
+
+
+def of_frames(weight: Any, bias: Any, feature_names: Any) -> tuple[Any, Any, Any]:
+    """Return the parameters as arrays if they are frames, and the names of features.
+
+    By default the features have the names of the columns; otherwise these must be the same.
+    """
+    operands = {"weight": weight, "bias": bias}
+    for what, operand in operands.items():
+        if is_frame(type(operand)):  # type: ignore[arg-type]
+            if feature_names is None:
+                feature_names = columns_of(operand)
+            elif not isinstance(feature_names, str):
+                feature_names = tuple(feature_names)
+            expected = feature_names if isinstance(feature_names, tuple) else None
+            operands[what] = values_of(what, operand, expected)
+    return operands["weight"], operands["bias"], feature_names

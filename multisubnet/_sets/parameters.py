@@ -138,6 +138,27 @@ class Parameters(NamedTuple):
         return self.layers[0][0].shape[1] * self.sizes[0]
 
     @property
+    def columns(self) -> list[str]:
+        """The columns of a table of predictions: features, or networks and their outputs."""
+        features, n_networks = self.names.features, self.layers[0][0].shape[1]
+        if self.is_affine:
+            return list(features or (f"f{f}" for f in range(n_networks)))
+        outputs = list(self.names.outputs or (f"p{p}" for p in range(self.sizes[-1])))
+        if self.additive or n_networks == 1:
+            return outputs
+        if self.sizes[0] == 1 and self.inputs is None and features is not None:
+            if self.sizes[-1] == 1 and self.names.outputs is None:
+                return list(features)
+            return [f"{name}_{p}" for name in features for p in outputs]
+        return [f"s{s}{p}" for s in range(n_networks) for p in outputs]
+
+    @property
+    def known_columns(self) -> tuple[str, ...] | None:
+        """The same, or None if the sets have names of neither features nor outputs."""
+        has_names = self.names.features is not None or self.names.outputs is not None
+        return tuple(self.columns) if has_names else None
+
+    @property
     def known_activations(self) -> list[Activation]:
         """The activation of each layer; None is replaced by linear."""
         return [_LINEAR if a is None else a for a in self.activations]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, overload
 import numpy as np
 
 from multisubnet._arrays import frameworks, namespaces, validation
-from multisubnet._arrays.explanations import shown
+from multisubnet._arrays.explanations import count, shown
 from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions.affine import affine
 from multisubnet._functions.calls import explained, hide_misplaced, warn, wrong_call
@@ -40,7 +40,8 @@ class WeightSets(Forms[ArrayT]):
     Parameters
     ----------
     weight : array_like, shape (N, F) or (1, F)
-        One weight per set and feature; (1, F) is shared by all sets. It is copied.
+        One weight per set and feature; (1, F) is shared by all sets. It is copied. The columns of
+        a pandas or polars frame become the `feature_names`.
     bias : array_like, shape (N, F) or (1, F), optional
         One bias per set and feature. None adds nothing. It is copied.
     activation : str or Activation, optional
@@ -48,9 +49,9 @@ class WeightSets(Forms[ArrayT]):
         Activation. None is ``"linear"``.
     feature_names : iterable of str, optional
         One name per feature. If samples are a pandas or polars frame, its columns must have these
-        names, in this order.
+        names, in this order; so must the columns of frames of weights and biases.
     set_names : iterable of str, optional
-        One name per set.
+        One name per set. The index of a frame is not read: pass ``set_names=frame.index``.
 
     Attributes
     ----------
@@ -365,17 +366,26 @@ class WeightSets(Forms[ArrayT]):
     def _values(self, samples: Any) -> Any:
         """Return the numbers of a frame, or other samples unchanged, with as many features."""
         if is_frame(type(samples)):  # type: ignore[arg-type]
-            samples = values_of(samples, self._parameters.names.features)
+            samples = values_of("samples", samples, self._parameters.names.features)
         shape: Any = getattr(samples, "shape", ())
         if self._parameters.inputs is None and len(shape) in (2, 3):
             of_weight = self._parameters.layers[0][0].shape
             n_features = of_weight[1] * (of_weight[2] if len(of_weight) == 4 else 1)
-            if isinstance(shape[-1], int) and shape[-1] != n_features:
+            has_blocks = len(shape) == 3
+            is_other = shape[-1] != n_features or (has_blocks and len(self) not in (1, shape[0]))
+            if is_other and all(isinstance(n, int) for n in shape):
                 raise ValueError(
-                    f"samples has shape {tuple(shape)}, but the sets have {n_features} features; "
-                    f"expected (B, {n_features}) or (N, B, {n_features})"
+                    f"samples has shape {tuple(shape)}; expected (B, {n_features}) or "
+                    f"(N, B, {n_features}), for {count(len(self), 'set')} of "
+                    f"{count(n_features, 'feature')}"
                 )
         return samples
+
+    def _values_of_targets(self, targets: Any) -> Any:
+        """Return the numbers of a frame, or other targets unchanged."""
+        if is_frame(type(targets)):  # type: ignore[arg-type]
+            return values_of("targets", targets, self._parameters.known_columns)
+        return targets
 
     def _prediction(self, samples: Any, set_axis: Any) -> Prediction:
         return Prediction.of(samples, self._parameters, set_axis)
@@ -404,7 +414,9 @@ class WeightSets(Forms[ArrayT]):
         Parameters
         ----------
         samples, targets, loss, sample_weight, dtype
-            As for `multisubnet.mean_loss`, or `multisubnet.mlp_mean_loss` for networks.
+            As for `multisubnet.mean_loss`, or `multisubnet.mlp_mean_loss` for networks. Samples
+            and targets may be pandas or polars frames. If the sets have names, several columns of
+            targets must have those of the predictions, in the same order, or names of their own.
         per_feature : bool, optional
             Return a loss per feature, or per network, instead of their mean.
 
@@ -419,7 +431,7 @@ class WeightSets(Forms[ArrayT]):
         array([0. , 2.5])
         """
         evaluate = self._parameters.function(mean_loss, mlp_mean_loss, per_feature)
-        samples = self._values(samples)
+        samples, targets = self._values(samples), self._values_of_targets(targets)
         return evaluate(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
 
     @explained("WeightSets.mean_loss_and_grad")
@@ -457,7 +469,7 @@ class WeightSets(Forms[ArrayT]):
         """
         functions = mean_loss_and_grad, mlp_mean_loss_and_grad
         evaluate = self._parameters.function(*functions, per_feature)
-        samples = self._values(samples)
+        samples, targets = self._values(samples), self._values_of_targets(targets)
         return evaluate(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
 
     @overload
@@ -554,8 +566,8 @@ class WeightSets(Forms[ArrayT]):
         >>> best.weight, losses, index
         (array([[2., 4.]]), array([[0., 0.]]), array([[1, 2]]))
         """
-        count = validation.as_int(k)
-        if count is None or not 1 <= count <= len(self):
+        n_best = validation.as_int(k)
+        if n_best is None or not 1 <= n_best <= len(self):
             raise ValueError(f"k must be an integer from 1 to {len(self)}, not {shown(k)}")
         losses: Any = self.mean_loss(
             samples, targets, loss=loss, sample_weight=sample_weight, per_feature=per_feature
@@ -564,7 +576,7 @@ class WeightSets(Forms[ArrayT]):
             # Dask's are computed now. Tensors may carry gradients, which sets do not have.
             losses = np.asarray(losses.detach() if hasattr(losses, "detach") else losses)
         on_host = namespaces.on_host(losses)
-        order = np.argsort(on_host, axis=0, kind="stable")[:count]
+        order = np.argsort(on_host, axis=0, kind="stable")[:n_best]
         if np.isnan(np.take_along_axis(on_host, order[:1], axis=0)).any():
             warn(f"the lowest loss is NaN: {CAUSES_OF_NAN}", RuntimeWarning)
         xp = namespaces.namespace({"losses": losses})

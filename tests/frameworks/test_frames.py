@@ -53,6 +53,16 @@ def test_columns_must_be_the_features(library):
     )
 
 
+def test_columns_of_targets_and_weights(library):
+    targets, others = frame(library), frame(library, COLUMNS[::-1])
+    assert_same_bits(SETS.mean_loss(SAMPLES, targets), SETS.mean_loss(SAMPLES, SAMPLES))
+    with pytest.raises(ValueError, match="columns of targets do not match those of predictions"):
+        SETS.mean_loss(SAMPLES, others)
+    assert ms.WeightSets(targets, targets).feature_names == COLUMNS
+    with pytest.raises(ValueError, match="columns of bias do not match feature_names"):
+        ms.WeightSets(targets, others)
+
+
 def test_columns_of_several_dtypes(library):
     samples = frame_of(library, {"age": [1, 2], "size": [True, False], "dose": [0.5, 1.5]})
     assert_same_bits(SETS.predict(samples), SETS.predict([[1.0, 1, 0.5], [2, 0, 1.5]]))
