@@ -130,7 +130,7 @@ affine_vjp = CustomOp(
 
 def sum_over_sets(gradient: Tensor) -> Tensor:
     """Return the sum of gradients (N, ...) as (1, ...), in the order of `affine_vjp`."""
-    rows = gradient.reshape(gradient.shape[0], 1, -1)
+    rows = gradient.flatten(1)[:, None]
     ones = gradient.new_ones((1, rows.shape[2]))
     samples = ones.expand(gradient.shape[0], 1, -1)
     _, _, total = affine_vjp(samples, ones, ones, rows, None, None, "bias")
@@ -142,19 +142,22 @@ def scale(
     cotangent: Tensor | None,
     needed: Sequence[bool],
     are_shared: Sequence[bool],
+    is_last_use: bool = False,
 ) -> list[Tensor | None]:
     """Return the gradients (N, ...) of losses, times the cotangent of the losses.
 
-    Those of shared parameters are summed over sets. Gradients that are not needed are None.
+    Those of shared parameters are summed over sets. Gradients that are not needed are None. With
+    `is_last_use`, autograd does not record the `gradients`, and a result may be one of them.
     """
     found: list[Tensor | None] = [None] * len(gradients)
     if cotangent is None:
         return found
-    is_of_sum = recorded(cotangent, *gradients) is False and _is_of_sum(cotangent)
+    followed = (cotangent,) if is_last_use else (cotangent, *gradients)
+    is_of_sum = recorded(*followed) is False and _is_of_sum(cotangent)
     for i, gradient in enumerate(gradients):
         if needed[i] and gradient is not None:
             if is_of_sum:
-                product = gradient.clone()
+                product = gradient if is_last_use else gradient.clone()
             else:
                 factor = cotangent.reshape(
                     *cotangent.shape, *[1] * (gradient.ndim - cotangent.ndim)

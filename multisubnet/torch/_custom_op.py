@@ -100,9 +100,7 @@ class CustomOp:
 
     @functools.cached_property
     def _apply(self) -> Any:
-        # Function.apply would also go through all levels of torch.func.
-        of_base: Any = super(torch.autograd.Function, self._of_autograd)
-        return of_base.apply
+        return apply_of_one_level(self._of_autograd)
 
     def __call__(self, *arguments: Any) -> Any:
         if is_compiling():
@@ -257,6 +255,17 @@ def _without_axis(x: Tensor, axis: int, i: int) -> Tensor:
 def _autograd_function(name: str, forward: Callable[..., Any], backward: Callable[..., Any]) -> Any:
     methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
     return types.new_class(name, (torch.autograd.Function,), exec_body=lambda x: x.update(methods))
+
+
+def apply_of_one_level(function: Any) -> Any:
+    """Return `apply` of an autograd function, which leaves out all levels of torch.func."""
+    of_base: Any = super(torch.autograd.Function, function)
+    return of_base.apply
+
+
+keeps_graph: Callable[[], bool] = getattr(  # older versions do not tell
+    torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True
+)
 
 
 def are_transformed() -> bool:

@@ -13,10 +13,12 @@ from multisubnet._functions.affine_stats import names_of
 from multisubnet._functions.mlp import evaluate
 from multisubnet._functions.mlp_mean_loss import MlpLossAndGrad
 from multisubnet._functions.mlp_operands import Options, name_operands, pairs_of
+from multisubnet.torch import _network_loss_ops as loss_ops
 from multisubnet.torch import _network_ops as ops
 from multisubnet.torch._arrays import array_of, as_tensors, dtype_of_loss, tensor_of
 from multisubnet.torch._custom_op import may_record, recorded
 from multisubnet.torch._functions import with_out
+from multisubnet.torch._network_operands import op_arguments, rounds_gradients
 from multisubnet.torch._op_operands import join_names
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def mlp(
     named = name_operands(samples, layers, intercept)
     options = Options(activation, output_activation, inputs, additive)
     if out is not None:
-        *operands, networks = ops.arguments(with_out(named, out), options)
+        *operands, networks = op_arguments(with_out(named, out), options)
         ops.mlp_out(*operands, out, networks, set_axis)
         return out
     is_recorded = recorded(*named.values())
@@ -68,7 +70,7 @@ def mlp(
         arrays = {name: array_of(name, x) for name, x in named.items()}
         return tensor_of(evaluate(arrays, options.with_array(), set_axis, None))
     tensors = named if is_recorded else as_tensors(named)
-    return ops.mlp.call(is_recorded, *ops.arguments(tensors, options), set_axis)
+    return ops.mlp.call(is_recorded, *op_arguments(tensors, options), set_axis)
 
 
 def mlp_select(
@@ -91,7 +93,7 @@ def mlp_select(
     named = name_operands(samples, layers, intercept) | {"set_index": set_index}
     tensors = as_tensors(named) if out is None else with_out(named, out)
     options = Options(activation, output_activation, inputs, additive)
-    *operands, networks = ops.arguments(tensors, options)
+    *operands, networks = op_arguments(tensors, options)
     if out is None:
         return ops.mlp_select(*operands, tensors["set_index"], networks, check)
     ops.mlp_select_out(*operands, tensors["set_index"], out, networks, check)
@@ -117,7 +119,7 @@ def mlp_stats(
     named = name_operands(samples, layers, intercept) | {"set_weight": set_weight}
     asked, tensors = names_of(statistics), as_tensors(named)
     options = Options(activation, output_activation, inputs, additive)
-    *operands, networks = ops.arguments(tensors, options)
+    *operands, networks = op_arguments(tensors, options)
     return tuple(ops.mlp_stats(*operands, tensors["set_weight"], networks, join_names(asked)))
 
 
@@ -141,7 +143,7 @@ def mlp_vjp(
     asked = names.validate("wrt", wrt, _mlp_vjp.OPERANDS)
     tensors = as_tensors(named | {"cotangent": cotangent})
     options = Options(activation, output_activation, inputs, additive)
-    *operands, networks = ops.arguments(tensors, options)
+    *operands, networks = op_arguments(tensors, options)
     rest = iter(ops.mlp_vjp(*operands, tensors["cotangent"], networks, join_names(asked)))
     of_samples = next(rest) if "samples" in asked else None
     of_layers = _pairs(rest, pairs_of(named)) if "layers" in asked else None
@@ -168,11 +170,16 @@ def mlp_mean_loss(
 
     As for `mean_loss`: layers and the intercept can have gradients.
     """
-    operands = samples, layers, intercept, targets, sample_weight
+    operands = _of_loss(samples, layers, intercept, targets, sample_weight)
     options = Options(activation, output_activation, inputs, additive)
-    is_recorded, *arguments = _of_loss(*operands, options)
-    options_of_loss = loss, per_subnetwork, dtype_of_loss(dtype)
-    return ops.mlp_mean_loss.call(is_recorded, *arguments, *options_of_loss)
+    of_loss = loss, per_subnetwork, dtype_of_loss(dtype)
+    is_recorded = recorded(*operands.values())
+    if is_recorded:
+        losses = loss_ops.record_mean_loss(operands, options, *of_loss)
+        if losses is not None:
+            return losses
+    arguments = _loss_arguments(operands, options, is_recorded)
+    return loss_ops.mlp_mean_loss.call(is_recorded, *arguments, *of_loss)
 
 
 def mlp_mean_loss_and_grad(
@@ -194,13 +201,15 @@ def mlp_mean_loss_and_grad(
 
     As for `mlp_mean_loss`. The gradients cannot be differentiated.
     """
-    operands = samples, layers, intercept, targets, sample_weight
+    operands = _of_loss(samples, layers, intercept, targets, sample_weight)
     options = Options(activation, output_activation, inputs, additive)
-    is_recorded, *arguments = _of_loss(*operands, options)
+    is_recorded = recorded(*operands.values())
+    arguments = _loss_arguments(operands, options, is_recorded)
     arguments += loss, per_subnetwork, dtype_of_loss(dtype)
-    losses, *found = ops.mlp_mean_loss_and_grad.call(is_recorded, *arguments)
-    if may_record(tuple(arguments)) and ops.rounds_gradients(*arguments[:3]):
-        losses = ops.mlp_mean_loss.call(is_recorded, *arguments)  # its backward pass rounds once
+    losses, *found = loss_ops.mlp_mean_loss_and_grad.call(is_recorded, *arguments)
+    if may_record(tuple(arguments)) and rounds_gradients(*arguments[:3]):
+        # The backward pass of this operator rounds once.
+        losses = loss_ops.mlp_mean_loss.call(is_recorded, *arguments)
     rest, pairs = iter(found), pairs_of(name_operands(samples, layers, intercept))
     return MlpLossAndGrad(losses, _pairs(rest, pairs), next(rest, None))
 
@@ -211,14 +220,19 @@ def _pairs(rest: Any, pairs: tuple[tuple[Any, Any], ...]) -> tuple[tuple[Any, An
 
 
 def _of_loss(
-    samples: Any, layers: Any, intercept: Any, targets: Any, sample_weight: Any, options: Options
-) -> tuple[Any, ...]:
-    """Return the result of `recorded`, and the arguments of an operator up to the networks."""
+    samples: Any, layers: Any, intercept: Any, targets: Any, sample_weight: Any
+) -> dict[str, Any]:
+    """Return the operands of a loss by name."""
     if targets is None:
         raise TypeError("targets is None; expected an array_like of numbers")
     operands = name_operands(samples, layers, intercept)
-    operands |= {"targets": targets, "sample_weight": sample_weight}
-    is_recorded = recorded(*operands.values())
+    return operands | {"targets": targets, "sample_weight": sample_weight}
+
+
+def _loss_arguments(
+    operands: dict[str, Any], options: Options, is_recorded: bool | None
+) -> list[Any]:
+    """Return the arguments of an operator up to the networks."""
     tensors = operands if is_recorded is not None else as_tensors(operands)
-    *found, networks = ops.arguments(tensors, options)
-    return is_recorded, *found, tensors["targets"], tensors["sample_weight"], networks
+    *found, networks = op_arguments(tensors, options)
+    return [*found, tensors["targets"], tensors["sample_weight"], networks]

@@ -21,7 +21,10 @@ import itertools
 import multisubnet as ms
 from multisubnet import torch as mst
 from multisubnet.testing import assert_same_bits
+from multisubnet.torch import _network_loss_ops as loss_ops
+from multisubnet.torch import _network_operands
 from multisubnet.torch import _network_ops as ops
+from multisubnet.torch._custom_op import CustomOp
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
@@ -220,6 +223,43 @@ def test_cotangents_of_losses(factors):
         for one, other in zip(found, desired, strict=True):
             assert torch.equal(one, other)
             one.zero_()  # changes no other gradient
+    assert all(map(torch.equal, torch.autograd.grad(loss, parameters), desired))
+    with pytest.raises(RuntimeError, match="through the graph a second time"):
+        torch.autograd.grad(losses.sum(), parameters)
+
+
+def test_the_only_backward_pass_of_a_loss_copies_no_gradients():
+    layers, parameters = some_layers()
+    saved = []
+
+    def note(x):
+        saved.append(x.data_ptr())
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+        losses = ms.mlp_mean_loss(draw(20, 2), layers, draw(20))
+    losses.sum().backward()
+    assert [x.grad.data_ptr() for x in parameters[:-1]] == saved[:-1]  # the last one is a sum
+
+
+def test_gradients_of_losses_are_derivatives_of_cotangents_alone():
+    layers, parameters = some_layers()
+    losses = ms.mlp_mean_loss(draw(20, 2), layers, draw(20))
+    cotangent = torch.ones(3, dtype=losses.dtype, requires_grad=True)
+    gradients = torch.autograd.grad(losses, parameters, cotangent, create_graph=True)
+    (by_cotangent,) = torch.autograd.grad(gradients[0].sum(), cotangent, retain_graph=True)
+    expected = ms.mlp_mean_loss_and_grad(draw(20, 2), layers, draw(20)).grad_layers[0][0]
+    torch.testing.assert_close(by_cotangent.float(), expected.detach().sum(dim=(1, 2, 3)))
+    for gradient in gradients:
+        with pytest.raises(NotImplementedError, match="no second derivatives"):
+            torch.autograd.grad(gradient.sum(), parameters, retain_graph=True, allow_unused=True)
+
+
+def test_losses_of_no_sets_have_gradients_of_shared_parameters():
+    samples, targets, nothing = draw(20, 2), draw(20), torch.empty(0, 2, 1, 1)
+    shared = torch.ones(1, 2, 1, requires_grad=True)
+    ms.mlp_mean_loss(samples, [(nothing.requires_grad_(), shared)], targets).sum().backward()
+    assert torch.equal(shared.grad, torch.zeros(1, 2, 1))
 
 
 def test_options_that_change_later_do_not_change_gradients():
@@ -245,7 +285,8 @@ def test_a_scaled_loss_of_narrow_weights_is_rounded_once():
 
 def networks_of(additive=False):
     names = tuple(f"layers[{layer}][{i}]" for layer in range(2) for i in range(2))
-    return ops.describe(names, ops.Options("tanh", None, None, additive)).text()
+    options = _network_operands.Options("tanh", None, None, additive)
+    return _network_operands.describe(names, options).text()
 
 
 INDEX = torch.tensor([0, 2, 1, 1, 0])
@@ -292,7 +333,8 @@ def detached(*operands):
 
 
 def test_all_operators_are_checked():
-    there = {name for name, x in vars(ops).items() if isinstance(x, ops.CustomOp)}
+    there = (vars(ops) | vars(loss_ops)).items()
+    there = {name for name, x in there if isinstance(x, CustomOp)}
     assert there == OPERATORS.keys()
 
 

@@ -1,0 +1,194 @@
+"""`mlp_mean_loss` and `mlp_mean_loss_and_grad` as PyTorch operators."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+from multisubnet._arithmetic.float_mode import keep_subnormals
+from multisubnet._functions.mlp_loss_problem import NetworkLoss
+from multisubnet._functions.mlp_operands import Options
+from multisubnet.torch._affine_ops import scale
+from multisubnet.torch._arrays import array_of, numpy_dtype, tensor_of
+from multisubnet.torch._custom_op import CustomOp, apply_of_one_level, keeps_graph
+from multisubnet.torch._network_operands import (
+    OPERANDS,
+    WORKING,
+    call,
+    count_sets,
+    flat,
+    rounds_gradients,
+    working_dtype,
+)
+from multisubnet.torch._op_operands import is_one, no_second_derivative
+
+_LOSS = (
+    f"{OPERANDS}, Tensor targets, Tensor? sample_weight, str networks, str loss, "
+    "bool per_subnetwork, ScalarType? dtype"
+)
+
+
+def _means(has_gradients, *arguments):
+    *operands, targets, sample_weight, networks, loss, per_subnetwork, dtype = arguments
+    others = {"targets": targets, "sample_weight": sample_weight}
+    dtype = None if dtype is None else numpy_dtype("dtype", dtype)
+    of_loss = loss, per_subnetwork, dtype
+    return call(
+        _judge, tuple(operands), networks, others, of_loss=of_loss, has_gradients=has_gradients
+    )
+
+
+@keep_subnormals
+def _judge(options, of_loss, has_gradients, targets, sample_weight, **named):
+    others = {"targets": targets, "sample_weight": sample_weight}
+    means = flat(NetworkLoss(named, options, others, *of_loss).means(has_gradients))
+    return means if has_gradients else means[0]
+
+
+def _fake_mlp_mean_loss(samples, parameters, *others):
+    *_, per_subnetwork, dtype = others
+    n_sets = count_sets(samples, parameters, others[0])
+    shape = (n_sets, parameters[0].shape[1]) if per_subnetwork else (n_sets,)
+    return samples.new_empty(shape, dtype=dtype or torch.float64)
+
+
+def _fake_mlp_mean_loss_and_grad(*arguments):
+    samples, parameters, intercept = arguments[:3]
+    loss = _fake_mlp_mean_loss(*arguments)
+    n_sets = count_sets(samples, parameters, intercept)
+    working = working_dtype(samples, parameters, intercept)
+    return [loss] + [
+        x.new_empty((n_sets, *x.shape[1:]), dtype=x.dtype if x.is_floating_point() else working)
+        for x in (*parameters, intercept)
+        if x is not None
+    ]
+
+
+def _save_mlp_mean_loss(ctx, inputs, output):
+    _, *gradients = output
+    _, parameters, intercept = inputs[:3]
+    given = [x for x in (*parameters, intercept) if x is not None]
+    ctx.save_for_backward(*gradients)
+    ctx.n_parameters, ctx.has_intercept = len(parameters), intercept is not None
+    of_one_set = is_one(gradients[0].shape[0])
+    ctx.are_shared = [not of_one_set and is_one(x.shape[0]) for x in given]
+    ctx.set_materialize_grads(False)
+
+
+def _mlp_mean_loss_backward(ctx, cotangent, *of_gradients):
+    if any(x is not None for x in of_gradients):
+        no_second_derivative()
+    needed = ctx.needs_input_grad
+    after = 1 + ctx.n_parameters
+    _expect_constants(needed[0], *needed[after + 1 : after + 3])
+    found = scale(ctx.saved_tensors, cotangent, needed[1:], ctx.are_shared)
+    of_intercept = found.pop() if ctx.has_intercept else None
+    return None, found, of_intercept, *(None,) * 6
+
+
+def _expect_constants(*needed: bool) -> None:
+    """Raise if gradients of samples, targets or sample_weight are needed."""
+    for is_needed, name in zip(needed, ("samples", "targets", "sample_weight"), strict=True):
+        if is_needed:
+            raise NotImplementedError(
+                f"mlp_mean_loss has gradients of layers and intercept only, but {name} requires "
+                f"one: pass {name}.detach(), or apply a PyTorch loss to the result of mlp"
+            )
+
+
+mlp_mean_loss_and_grad = CustomOp(
+    f"mlp_mean_loss_and_grad({_LOSS}) -> Tensor[]",
+    functools.partial(_means, True),
+    _fake_mlp_mean_loss_and_grad,
+    _save_mlp_mean_loss,
+    _mlp_mean_loss_backward,
+)
+
+
+def _with_working_parameters(samples, parameters, intercept, *others):
+    # Gradients stay in the working dtype, and are rounded after multiplication by the cotangent.
+    if rounds_gradients(samples, parameters, intercept):
+        working = working_dtype(samples, parameters, intercept)
+        parameters = [x.to(working) if x.is_floating_point() else x for x in parameters]
+        if intercept is not None and intercept.is_floating_point():
+            intercept = intercept.to(working)
+    return samples, parameters, intercept, *others
+
+
+mlp_mean_loss = CustomOp(
+    f"mlp_mean_loss({_LOSS}) -> Tensor",
+    functools.partial(_means, False),
+    _fake_mlp_mean_loss,
+    recorded=(mlp_mean_loss_and_grad, _with_working_parameters),
+)
+
+
+class _RecordedLoss(torch.autograd.Function):
+    """`mlp_mean_loss` of concrete tensors on the CPU, if autograd records.
+
+    The operator returns gradients as tensors of the graph, which users may hold. These ones are
+    hidden: they cost less, and the backward pass gives them away if it runs only once.
+    """
+
+    @staticmethod
+    def forward(ctx, names, options, of_loss, *tensors):
+        arrays = {
+            name: None if x is None else array_of(name, x)
+            for name, x in zip(names, tensors, strict=True)
+        }
+        loss, *gradients = _judge(options, of_loss, True, **arrays)
+        ctx.save_for_backward(*[tensor_of(x) for x in gradients])
+        _, *parameters, _, _ = arrays.values()
+        ctx.are_shared = [x is not None and len(x) != len(loss) for x in parameters]
+        ctx.parameters = tensors[1:-2]
+        ctx.set_materialize_grads(False)
+        return tensor_of(loss)
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        of_samples, *needed, of_targets, of_weight = ctx.needs_input_grad[3:]
+        _expect_constants(of_samples, of_targets, of_weight)
+        gradients, is_last_use = ctx.saved_tensors, not keeps_graph()
+        if torch.is_grad_enabled():
+            gradients = _OfParameters.apply(len(gradients), *gradients, *ctx.parameters)
+            is_last_use = False
+        elif is_last_use:
+            ctx.parameters = ()
+        found = scale(gradients, cotangent, needed, ctx.are_shared, is_last_use)
+        return *(None,) * 4, *found, None, None
+
+
+class _OfParameters(torch.autograd.Function):
+    """Gradients that depend on parameters, with derivatives that do not exist."""
+
+    @staticmethod
+    def forward(ctx, n_gradients, *tensors):
+        return tuple([x.view_as(x) for x in tensors[:n_gradients]])
+
+    @staticmethod
+    def backward(ctx, *grads):
+        no_second_derivative()
+
+
+_record_loss = apply_of_one_level(_RecordedLoss)
+
+
+def record_mean_loss(
+    operands: dict[str, Tensor | None],
+    options: Options,
+    loss: str,
+    per_subnetwork: bool,
+    dtype: torch.dtype | None,
+) -> Tensor | None:
+    """Return the result of `mlp_mean_loss` for concrete tensors on the CPU, which autograd records.
+
+    Return None if the dtype of gradients may differ from that of their computation.
+    """
+    samples, *parameters, _, _ = operands.values()
+    of_samples = None if samples is None else samples.dtype
+    if of_samples not in WORKING or any(x is None or x.dtype != of_samples for x in parameters):
+        return None
+    of_loss = loss, per_subnetwork, None if dtype is None else numpy_dtype("dtype", dtype)
+    return _record_loss(tuple(operands), options.with_array(), of_loss, *operands.values())
