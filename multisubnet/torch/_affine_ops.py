@@ -147,13 +147,12 @@ def scale(
     """Return the gradients (N, ...) of losses, times the cotangent of the losses.
 
     Those of shared parameters are summed over sets. Gradients that are not needed are None. With
-    `is_last_use`, autograd does not record the `gradients`, and a result may be one of them.
+    `is_last_use`, a result may be one of the `gradients` itself.
     """
     found: list[Tensor | None] = [None] * len(gradients)
     if cotangent is None:
         return found
-    followed = (cotangent,) if is_last_use else (cotangent, *gradients)
-    is_of_sum = recorded(*followed) is False and _is_of_sum(cotangent)
+    is_of_sum = recorded(cotangent) is False and _is_of_sum(cotangent)
     for i, gradient in enumerate(gradients):
         if needed[i] and gradient is not None:
             if is_of_sum:

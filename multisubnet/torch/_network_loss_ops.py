@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -153,8 +154,7 @@ class _RecordedLoss(torch.autograd.Function):
         gradients, is_last_use = ctx.saved_tensors, not keeps_graph()
         if torch.is_grad_enabled():
             gradients = _OfParameters.apply(len(gradients), *gradients, *ctx.parameters)
-            is_last_use = False
-        elif is_last_use:
+        if is_last_use:
             ctx.parameters = ()
         found = scale(gradients, cotangent, needed, ctx.are_shared, is_last_use)
         return *(None,) * 4, *found, None, None
@@ -172,7 +172,9 @@ class _OfParameters(torch.autograd.Function):
         no_second_derivative()
 
 
-_record_loss = apply_of_one_level(_RecordedLoss)
+@functools.cache
+def _record_loss() -> Any:
+    return apply_of_one_level(_RecordedLoss)
 
 
 def record_mean_loss(
@@ -191,4 +193,4 @@ def record_mean_loss(
     if of_samples not in WORKING or any(x is None or x.dtype != of_samples for x in parameters):
         return None
     of_loss = loss, per_subnetwork, None if dtype is None else numpy_dtype("dtype", dtype)
-    return _record_loss(tuple(operands), options.with_array(), of_loss, *operands.values())
+    return _record_loss()(tuple(operands), options, of_loss, *operands.values())
