@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import logging
 import os
@@ -78,6 +79,35 @@ def test_predict_a_table():
     assert len(lines) == 9
     assert main(["predict", "x.csv", "w.npz", "-o", "out.csv", "--set-axis", "1"]) == 0
     assert Path("out.csv").read_text().startswith("sample,set,f0,f1\n0,0,")
+
+
+def test_sets_with_names_in_outputs(capsys):
+    def outputs(set_names):
+        sets = ms.WeightSets(SETS.weight, SETS.bias, "tanh", set_names=set_names)
+        sets.save("w.npz")
+        losses = np.sort(sets.mean_loss(SAMPLES, TARGETS))
+        assert main(["predict", "x.npy", "w.npz", "-o", "p.csv"]) == 0
+        assert main(["predict", "x.npy", "w.npz", "-o", "q.csv", "--set-axis", "1"]) == 0
+        capsys.readouterr()
+        assert main(["loss", "x.npy", "w.npz", "y.npy", "--best", "4", "-o", "l.csv"]) == 0
+        printed = list(csv.reader(capsys.readouterr().out.splitlines(), "excel-tab"))
+        assert [float(loss) for _, loss in printed] == losses.tolist()
+        tables = {}
+        for name in "pql":
+            with open(f"{name}.csv", newline="") as file:
+                tables[name] = list(csv.DictReader(file))
+        p, q, loss = tables.values()
+        n_samples = len(SAMPLES)
+        assert [row["set"] for row in p[::n_samples]] == [row["set"] for row in q[:4]]
+        assert [row["sample"] for row in p[:n_samples]] == [str(b) for b in range(n_samples)]
+        assert {row["set"]: float(row["loss"]) for row in loss} == {
+            name: float(loss) for name, loss in printed
+        }
+        return [row["set"] for row in q[:4]]
+
+    names = ["plain", "höhe", 'a, b\t\'"c"', "two words"]
+    assert outputs(names) == names
+    assert outputs(None) == outputs(["twice", "b", "twice", "d"]) == ["0", "1", "2", "3"]
 
 
 @pytest.mark.parametrize(("option", "first"), [("--header", 0), ("--no-header", 2019)])

@@ -232,7 +232,7 @@ HEADER = "{{'descr': {}, 'fortran_order': False, 'shape': {}}}\n"
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ([], "has nothing; expected weight sets as .*: the array weight"),
+        ([], "has nothing; expected weight sets as .*: weight, optionally bias, .*; networks have"),
         ([("weights.npy", ONE)], "has weights; expected"),
         ([("weight.npy", ONE), ("biases.npy", ONE)], "has biases, weight; expected"),
         ([("weight.npy", ONE), ("../../bias.npy", ONE)], r"has \.\./\.\./bias, weight"),
@@ -249,7 +249,11 @@ HEADER = "{{'descr': {}, 'fortran_order': False, 'shape': {}}}\n"
         ([("weight.npy", npy(np.ones((1, 2), "f4,i4")))], "expected bool, an integer"),
         (
             [("weight.npy", ONE), ("format_version.npy", npy(np.array(1)))],
-            "both activation and format_version or neither",
+            "and all or none of activation, format_version; networks have layers.0.weight",
+        ),
+        (
+            [("layers.0.weight.npy", ONE), ("layers.0.activation.npy", npy(np.array("tanh")))],
+            "layers.0.weight, optionally layers.0.bias, .*, additive, format_version$",
         ),
     ],
 )
@@ -544,7 +548,7 @@ def test_tables_come_back(tmp_path, data, dtype):
     array = data.draw(arrays_of_any_bits(dtype, (3, 2, data.draw(st.integers(1, 3)))))
     path = tmp_path / "table.csv"
     names = [f"f{f}" for f in range(array.shape[2])]
-    csv.write(path, array, ["set", "sample"], names)
+    csv.write(path, array, ["set", "sample"], names, {})
     table = array_files.read(path, "samples")
     assert table[:, :2].tolist() == [[n, b] for n in range(3) for b in range(2)]
     numbers = table[:, 2:].astype(dtype) if dtype != "uint64" else table[:, 2:]
@@ -647,7 +651,18 @@ def test_no_line_of_a_table_is_lost(tmp_path, rows):
         ("1,5\n1,2,3\n", "table.csv:2: the number of columns changed from 2 to 3"),
         ("a,b\n1,2,3\n", "table.csv:2: 3 cells; expected 2"),
         ("1\n1_000\n", "table.csv:2: could not convert string '1_000'"),
-        ("a,b\n1;2\n", "table.csv:2: could not convert string '1;2'"),
+        (
+            "a,b\n1;2\n",
+            "could not convert string '1;2' .*; cells are separated by commas, not by ';'",
+        ),
+        ("a;b\n1;2\n", "table.csv:2: .*; cells are separated by commas, not by ';'$"),
+        ("a\tb\n1\t2\n", r"table.csv:2: .*; cells are separated by commas, not by '\\t'$"),
+        (
+            ",a,b\n0,1,2\n",
+            r"column 1 is ''; .*; write the table without its index: to_csv\(path, i",
+        ),
+        ("a,b\n,2\n", r"table.csv:2: .* column 1; write missing values as nan: to_csv\(path, na"),
+        ("a,b\n1,\n", r"table.csv:2: .* column 2; write missing values as nan: to_csv\(path, na"),
         ("1,2\n\udcff\n", "table.csv:.: not a table of comma-separated numbers"),
     ],
 )
@@ -660,4 +675,4 @@ def test_tables_with_errors(tmp_path, text, message):
 
 def test_no_table_of_complex_numbers(tmp_path):
     with pytest.raises(ValueError, match="cannot hold complex numbers"):
-        csv.write(tmp_path / "table.csv", np.ones((1, 1), complex), [], [0])
+        csv.write(tmp_path / "table.csv", np.ones((1, 1), complex), [], [0], {})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
 import functools
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -61,7 +62,8 @@ def predict(options: argparse.Namespace) -> None:
         if end == ".csv":
             result = result.reshape(*result.shape[:2], -1)
         axes = ("sample", "set") if options.set_axis else ("set", "sample")
-        array_files.write(options.out, result, "predictions", axes, sets._parameters.columns)
+        columns, labels = sets._parameters.columns, {"set": _labels(sets)}
+        array_files.write(options.out, result, "predictions", axes, columns, labels)
         _report(options.out, prediction)
 
 
@@ -120,16 +122,22 @@ def loss(options: argparse.Namespace) -> None:
         _check_unchanged(samples, targets)
     if len(losses) and np.isnan(losses).all():
         print(f"multisubnet: all losses are NaN: {CAUSES_OF_NAN}", file=sys.stderr)
+    labels = _labels(sets)
     if options.out is not None:
         table = losses[:, None] if array_files.suffix(options.out) == ".csv" else losses
-        array_files.write(options.out, table, "losses", ["set"], ["loss"])
+        array_files.write(options.out, table, "losses", ["set"], ["loss"], {"set": labels})
     order = np.arange(len(losses))
     if options.best is not None:
         order = np.argsort(losses, kind="stable")[: options.best]
     elif options.out is not None:
         return
-    for number in order:
-        print(f"{number}\t{losses[number]}")
+    lines = csv.writer(sys.stdout, "excel-tab", lineterminator="\n")
+    lines.writerows((labels[number], losses[number]) for number in order.tolist())
+
+
+def _labels(sets: WeightSets) -> Sequence[object]:
+    """Return the names of the sets if they are distinct, otherwise their numbers."""
+    return sets._parameters.names.distinct_sets or range(len(sets))
 
 
 def _targets(targets: np.ndarray, loss: str) -> np.ndarray:

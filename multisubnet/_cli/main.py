@@ -45,8 +45,9 @@ line per set and sample. An existing file OUT is replaced at the end.
 """
 
 _LOSS = """\
-Compute the mean loss of each set: print its number and its loss, separated by a tab. TARGETS are
-the values to predict, in a file as for SAMPLES.
+Compute the mean loss of each set: print its number, or its name if all sets of WEIGHTS have names
+of their own, and its loss, separated by a tab. TARGETS are the values to predict, in a file as for
+SAMPLES.
 """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,14 +75,15 @@ def write(
     name: str,
     axes: Sequence[str],
     columns: Sequence[object],
+    labels: Mapping[str, Sequence[object]] = {},
 ) -> None:
     """Write an array to a file, completely or not at all.
 
-    `axes` and `columns` are for tables: see `csv.write`.
+    `axes`, `columns` and `labels` are for tables: see `csv.write`.
     """
     end = suffix(path)
     if end == ".csv":
-        csv.write(path, array, axes, columns)
+        csv.write(path, array, axes, columns, labels)
     elif end == ".safetensors":
         safetensors.write(path, {name: array}, None)
     else:

@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -81,8 +81,21 @@ def read(
         except ValueError as error:
             # NumPy does not count the header and blank lines as rows.
             text = re.sub(r" at row \d+(, column \d+)?.*", r"\1", " ".join(str(error).split()))
-            raise ValueError(f"{path}:{max(lines.number, 1)}: {text[:300]}") from None
+            advice = _advice(lines.last, lines.number)
+            raise ValueError(f"{path}:{max(lines.number, 1)}: {text[:300]}{advice}") from None
     return table if len(table) else np.empty((0, len(first)))
+
+
+def _advice(line: str, number: int) -> str:
+    """Return advice for a line that cannot be read: for tables of a spreadsheet or of pandas."""
+    for separator in ";\t":
+        if separator in line:
+            return f"; cells are separated by commas, not by {separator!r}"
+    if number == 1 and line.startswith((",", '"",')):
+        return "; write the table without its index: to_csv(path, index=False)"
+    if re.search(r"(^|,)\s*(,|$)", line):
+        return "; write missing values as nan: to_csv(path, na_rep='nan')"
+    return ""
 
 
 def _is_header(row: list[str], has_header: bool | None) -> bool:
@@ -133,12 +146,13 @@ def write(
     result: np.ndarray,
     axes: Sequence[str],
     columns: Sequence[object],
+    labels: Mapping[str, Sequence[object]],
 ) -> None:
     """Write an array as a table, completely or not at all.
 
     Each line has the values along the last axis, which the columns name. The indices of the other
-    axes come first, in columns named by `axes`. Numbers are written with the fewest digits that
-    read back exactly.
+    axes, or the `labels` in their place, come first, in columns named by `axes`. Numbers are
+    written with the fewest digits that read back exactly.
     """
     if result.dtype.kind == "c":
         raise ValueError(f"{path}: tables cannot hold complex numbers; expected .npy or .npz")
@@ -148,6 +162,10 @@ def write(
         text = io.TextIOWrapper(file, "utf-8", newline="")
         lines = csv.writer(text, lineterminator="\n")
         lines.writerow([*axes, *columns])
+        named = [labels.get(axis) for axis in axes]
         for index in np.ndindex(result.shape[:-1]):
-            lines.writerow([*index, *map(str, result[index])])
+            first = [
+                i if names is None else names[i] for i, names in itertools.zip_longest(index, named)
+            ]
+            lines.writerow([*first, *map(str, result[index])])
         text.detach()

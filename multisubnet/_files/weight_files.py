@@ -106,7 +106,8 @@ def load(path: str | os.PathLike[str]) -> StoredSets:
         if "additive" in names.notes:
             raise ValueError(
                 f"{path} has networks of {len(names.required)} layers, but does not say which "
-                f"activations they have; expected {', '.join(names.notes)[:200]}"
+                f"activations they have; expected {', '.join(names.notes)[:200]}, as WeightSets."
+                f"from_layers(layers, activation=...).save(path) writes them"
             )
         return StoredSets(entries, [None])
     activations = [_activation(path, name, notes[name]) for name in names.activations]
@@ -178,10 +179,12 @@ def _validate_names(path: Any, names: list[str], *, has_notes: bool) -> list[str
     n_notes = sum(name in names for name in notes)
     if missing or unknown or n_notes not in (0, len(notes)):
         shown = ", ".join(sorted(names))[:200] or "nothing"
+        of_networks = "; networks have layers.0.weight and so on" * ("weight" in expected.required)
         raise ValueError(
-            f"{path} has {shown}; expected weight sets as WeightSets.save writes them: the array "
-            f"weight, optionally bias, and both activation and format_version or neither; or, for "
-            f"networks, layers.0.weight and so on"
+            f"{path} has {shown}; expected weight sets as WeightSets.save writes them: "
+            f"{', '.join(expected.required)[:200]}, optionally "
+            f"{', '.join(expected.optional)[:200]}, and all or none of "
+            f"{', '.join(expected.notes)[:200]}{of_networks}"
         )
     return names
 

@@ -54,6 +54,11 @@ class Names(NamedTuple):
         )
         return features, outputs, sets
 
+    @property
+    def distinct_sets(self) -> tuple[str, ...] | None:
+        """The names of the sets if no two are the same, otherwise None."""
+        return self.sets if len(set(self.sets or ())) == len(self.sets or ()) else None
+
     def of_sets(self, index: Any) -> Names:
         """Return the names of some sets, given by a slice or an array of indices."""
         if self.sets is None:
