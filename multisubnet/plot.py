@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multisubnet._arrays.explanations import a, advice_for_models, count
+from multisubnet._arrays.validation import as_int
 from multisubnet._functions.mlp import mlp
 from multisubnet._sets.weight_sets import WeightSets
 
@@ -70,7 +72,12 @@ def shape_functions(
     ImportError
         Matplotlib is not installed.
     ValueError
-        The networks have more than one input, or the number of axes is not that of the networks.
+        The networks have more than one input; the number of axes is not that of the networks, or
+        the number of names that of the features.
+    IndexError
+        `networks` contains a number that is out of range.
+    TypeError
+        `sets` is a model or something else; `networks` contains something else than an integer.
 
     Examples
     --------
@@ -83,10 +90,16 @@ def shape_functions(
     >>> axes[0].figure.savefig("shapes.png")                          # doctest: +SKIP
     """
     pyplot = _pyplot()
+    _check(sets)
     x = np.asarray(sets._values(samples))
     features = _features(sets)
+    if names is not None and len(names) != x.shape[1]:
+        raise ValueError(
+            f"names has {count(len(names), 'name')}; expected one for each of "
+            f"{count(x.shape[1], 'feature')}"
+        )
     names = sets.feature_names if names is None else names
-    chosen = range(len(features)) if networks is None else networks
+    chosen = _chosen(networks, len(features))
     grid = np.linspace(x.min(axis=0), x.max(axis=0), _POINTS).astype(sets.dtype, copy=False)
     curves = _each_network(sets, grid)[..., output].astype(np.float64)
     if sets.additive if center is None else center:
@@ -184,6 +197,7 @@ def weights(
     <Axes: xlabel='parameter', ylabel='value'>
     """
     pyplot = _pyplot()
+    _check(sets)
     from matplotlib.collections import LineCollection
 
     (axes,) = _axes(pyplot, ax, 1)
@@ -241,6 +255,26 @@ def _axes(pyplot: Any, ax: Any, count: int) -> np.ndarray:
     for unused in axes.ravel()[count:]:
         unused.remove()
     return axes.ravel()[:count]
+
+
+def _check(sets: Any) -> None:
+    """Raise TypeError unless these are weight sets."""
+    if not isinstance(sets, WeightSets):
+        advice = advice_for_models(sets)
+        advice = "use its to_weight_sets()" if hasattr(sets, "to_weight_sets") else advice
+        raise TypeError(f"sets is {a(sets)}; expected WeightSets{f': {advice}' if advice else ''}")
+
+
+def _chosen(networks: Sequence[int] | None, n_networks: int) -> Sequence[int]:
+    """Return the numbers of the networks to draw, or raise if one is out of range."""
+    if networks is None:
+        return range(n_networks)
+    for s in networks:
+        number = as_int(s)
+        kind = TypeError if number is None else IndexError
+        if number is None or not -n_networks <= number < n_networks:
+            raise kind(f"networks contains {s!r}; expected numbers from 0 to {n_networks - 1}")
+    return networks
 
 
 def _features(sets: WeightSets[Any]) -> list[int]:

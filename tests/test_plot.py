@@ -97,6 +97,35 @@ def test_some_networks_on_given_axes():
         plot.shape_functions(sets, samples, ax=ax)
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"networks": [0, 3]}, IndexError, "networks contains 3; expected numbers from 0 to 2"),
+        ({"networks": ["a"]}, TypeError, "networks contains 'a'; expected numbers from 0 to 2"),
+        ({"names": ["a"]}, ValueError, "names has 1 name; expected one for each of 3 features"),
+    ],
+)
+def test_networks_and_names_must_be_those_of_the_sets(options, error, message):
+    with pytest.raises(error, match=message):
+        plot.shape_functions(affine_sets(np.random.default_rng(0)), np.ones((5, 3)), **options)
+
+
+def test_a_model_is_not_a_weight_set():
+    class Layer:
+        get_weights = to_weight_sets = print
+
+    class Model:
+        get_weights = print
+
+    for function in (lambda x: plot.shape_functions(x, [[1.0]]), plot.weights):
+        with pytest.raises(TypeError, match=r"sets is a Layer; .* use its to_weight_sets\(\)"):
+            function(Layer())
+        with pytest.raises(TypeError, match=r"is a Model; .* use WeightSets.from_models\(\[model"):
+            function(Model())
+        with pytest.raises(TypeError, match=r"sets is a list; expected WeightSets$"):
+            function([1.0])
+
+
 def test_networks_of_many_inputs_have_no_shape_function():
     layers = [(np.ones((2, 1, 3, 4)), None), (np.ones((2, 1, 4, 1)), None)]
     with pytest.raises(ValueError, match="have 3 inputs each; expected 1"):

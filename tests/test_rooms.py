@@ -23,7 +23,7 @@ BELOW = {
         "__init__.py _functions _sets _backends _arithmetic _arrays",
     ),
     "_cli": "__init__.py plot.py _functions _sets _files _backends _arithmetic _arrays",
-    "plot.py": "_functions _sets",
+    "plot.py": "_functions _sets _arrays",
     "__main__.py": "_cli",
 }
 

@@ -52,6 +52,7 @@ def wrong_call(
 ) -> TypeError | None:
     """Return the error for arguments that do not fit a function, or None if they fit."""
     parameters = [*inspect.signature(function).parameters.values()]
+    parameters = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
     if parameters[0].name in ("self", "cls"):
         parameters, args = parameters[1:], args[1:]
     by_position = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]

@@ -17,7 +17,7 @@ import numpy as np
 
 from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arrays import joining, namespaces, validation
-from multisubnet._arrays.explanations import a, count
+from multisubnet._arrays.explanations import a, advice_for_models, count
 from multisubnet._functions.affine import affine
 from multisubnet._sets.chains import NoDenseLayer, NotAChain, as_array, put
 from multisubnet._sets.container import Container
@@ -146,8 +146,15 @@ def _read_model(name: str, model: Any, given: Activation | None) -> tuple[Parame
 
 def write_model(model: Any, parameters: Parameters) -> None:
     """Write one set to a model of the same structure."""
-    if isinstance(_own_sets(model)[0], Container):
-        raise _not_writable(f"{a(model)} with weight sets")
+    if isinstance(model, list | tuple) and model and advice_for_models(model[0]) is not None:
+        raise TypeError(
+            f"model is {a(model)} of models; expected one model, as in: "
+            f"for i, model in enumerate(models): sets.write_to(model, i)"
+        )
+    sets = _own_sets(model)[0]
+    if isinstance(sets, Container):
+        holds = "" if sets is model else f" with {count(len(sets), 'set')}"
+        raise _not_writable(f"{a(model)}{holds}")
     own, of_model = parameters.names.features, _names_of(model, parameters).features
     if own is not None and of_model is not None and own != of_model:
         raise ValueError(

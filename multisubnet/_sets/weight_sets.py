@@ -368,16 +368,22 @@ class WeightSets(Forms[ArrayT]):
         if is_frame(type(samples)):  # type: ignore[arg-type]
             samples = values_of("samples", samples, self._parameters.names.features)
         shape: Any = getattr(samples, "shape", ())
+        parts = samples if isinstance(samples, list | tuple) else ()
+        of_parts = {getattr(part, "shape", ()) for part in parts}
+        if len(parts) > 1 and len(of_parts) == 1:
+            shape = len(parts), *of_parts.pop()
         if self._parameters.inputs is None and len(shape) in (2, 3):
             of_weight = self._parameters.layers[0][0].shape
             n_features = of_weight[1] * (of_weight[2] if len(of_weight) == 4 else 1)
             has_blocks = len(shape) == 3
             is_other = shape[-1] != n_features or (has_blocks and len(self) not in (1, shape[0]))
             if is_other and all(isinstance(n, int) for n in shape):
+                join = "; to join features, pass numpy.column_stack(samples)"
                 raise ValueError(
                     f"samples has shape {tuple(shape)}; expected (B, {n_features}) or "
                     f"(N, B, {n_features}), for {count(len(self), 'set')} of "
                     f"{count(n_features, 'feature')}"
+                    f"{join * (len(parts) * shape[-1] == n_features)}"
                 )
         return samples
 

@@ -50,6 +50,9 @@ class KerasActivation:
         """Apply it to a tensor of Keras' backend."""
         return self._functions[self.activation.name](x, **self._parameters)
 
+    def __repr__(self) -> str:
+        return f"Keras{self.activation!r}"
+
     def get_config(self) -> dict[str, Any]:
         """Return the arguments to create an equal object."""
         return {"name": self.activation.name, **self._parameters}

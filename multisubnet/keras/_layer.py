@@ -15,6 +15,7 @@ from multisubnet._functions.affine import affine
 from multisubnet._sets.models import as_array, of_keras
 from multisubnet._sets.weight_sets import WeightSets
 from multisubnet.keras._activation import PACKAGE, activation_of_sets, keras_activation
+from multisubnet.keras._calls import contains_models, explained, not_sets
 from multisubnet.keras._compiled_model import warn_of_compilation
 from multisubnet.keras._initializers import build_with, draw, get_initializer, next_of
 
@@ -94,6 +95,7 @@ class StackedAffine(keras.layers.Layer):
 
     _initial: Any = None  # weights to start from, while `build_with` builds the layer
 
+    @explained("StackedAffine")
     def __init__(
         self,
         sets: int,
@@ -198,7 +200,8 @@ class StackedAffine(keras.layers.Layer):
         ValueError
             `sets` is empty or has another shape; both the argument and `sets` have an activation.
         TypeError
-            The weights are complex; as for `WeightSets.from_pairs`.
+            `sets` are models or networks with hidden layers; the weights are complex; as for
+            `WeightSets.from_pairs`.
 
         Examples
         --------
@@ -210,8 +213,15 @@ class StackedAffine(keras.layers.Layer):
         array([[7., 5.],
                [6., 3.]], dtype=float32)
         """
+        if contains_models(sets):
+            raise not_sets(sets)
         if not isinstance(sets, WeightSets):
             sets = WeightSets.from_pairs(sets)
+        if not sets._parameters.is_affine:
+            raise TypeError(
+                f"sets are networks with the layer sizes {sets.layer_sizes}; expected one weight "
+                f"and at most one bias per feature: use StackedMLP.from_weight_sets"
+            )
         activation = activation_of_sets(sets, "activation", activation)
         layer = cls(len(sets), activation, use_bias=sets.bias is not None, **kwargs)
         on_host = sets.to("numpy")

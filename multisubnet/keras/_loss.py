@@ -35,9 +35,9 @@ class StackedLoss(losses.Loss):
     Raises
     ------
     ValueError
-        Keras does not know the loss. When called: targets have another shape; the loss compares
-        classes with one-hot rows, but targets are one number per sample; the loss adds up samples
-        or sets, as those of Dice and Tversky do by default.
+        Keras does not know the loss, or it is None. When called: targets have another shape; the
+        loss compares classes with one-hot rows, but targets are one number per sample; the loss
+        adds up samples or sets, as those of Dice and Tversky do by default.
 
     Warns
     -----
@@ -77,11 +77,16 @@ class StackedLoss(losses.Loss):
         reduction: str | None = "sum_over_batch_size",
         dtype: Any = None,
     ) -> None:
+        if loss is None:
+            raise ValueError("loss is None; expected a name, a function or a keras.losses.Loss")
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.loss = losses.get(loss)
         self._function = getattr(self.loss, "call", self.loss)
         self._called = called(self.loss)
         self._is_of_labels = self._called in _OF_LABELS
+
+    def __repr__(self) -> str:
+        return f"<StackedLoss {self._called}>"
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Return the loss of all samples, reduced."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import activations, initializers, ops, regularizers
 
+from multisubnet._arrays.explanations import count
 from multisubnet._functions import mlp_operands
 from multisubnet._functions.calls import warn
 from multisubnet._functions.mlp import mlp
@@ -22,6 +23,7 @@ from multisubnet.keras._activation import (
     keras_activation,
     own_activation,
 )
+from multisubnet.keras._calls import explained, not_sets
 from multisubnet.keras._compiled_model import warn_of_compilation
 from multisubnet.keras._initializers import build_with, draw, get_initializer, next_of, of_layer
 
@@ -92,7 +94,8 @@ class StackedMLP(keras.layers.Layer):
         ``additive=False``; an initializer creates matrices. When built: `inputs` is missing or has
         another shape.
     TypeError
-        An activation is a derivative.
+        `layer_sizes` is not a sequence; an activation is a derivative; an option is misspelt or
+        not passed by name.
     IndexError
         When built: `inputs` contains a feature number that is out of range.
 
@@ -124,6 +127,7 @@ class StackedMLP(keras.layers.Layer):
 
     _initial: Any = None  # weights to start from, while `build_with` builds the layer
 
+    @explained("StackedMLP")
     def __init__(
         self,
         n_sets: int,
@@ -147,6 +151,11 @@ class StackedMLP(keras.layers.Layer):
         learns = bool(np.any(trainable))
         super().__init__(activity_regularizer=activity_regularizer, trainable=learns, **kwargs)
         self.n_sets = _positive("n_sets", n_sets)
+        if isinstance(layer_sizes, str) or not isinstance(layer_sizes, Iterable):
+            raise TypeError(
+                f"layer_sizes is {layer_sizes!r}; expected a sequence: the inputs of a network and "
+                f"the units of each layer, as in (1, 16, 1)"
+            )
         self.layer_sizes = tuple(_positive("layer_sizes", size) for size in layer_sizes)
         n_layers = len(self.layer_sizes) - 1
         if n_layers < 1:
@@ -206,6 +215,14 @@ class StackedMLP(keras.layers.Layer):
 
     def _validate(self, n_features: int) -> None:
         """Raise unless the networks fit the number of features, as `multisubnet.mlp` does."""
+        n_networks, size = self.n_subnetworks, self.layer_sizes[0]
+        if self.inputs is None and (n_networks, size) not in ((1, n_features), (n_features, 1)):
+            raise ValueError(
+                f"layer_sizes[0] is {size} and n_subnetworks is {n_networks}, which does not fit "
+                f"{count(n_features, 'feature')}; expected layer_sizes=({n_features}, ...) for one "
+                f"network, layer_sizes=(1, ...) and n_subnetworks={n_features} for one per "
+                f"feature, or inputs= for others"
+            )
 
         def zeros(*shape: int) -> np.ndarray:
             return np.broadcast_to(np.float32(0), shape)
@@ -334,7 +351,7 @@ class StackedMLP(keras.layers.Layer):
         ValueError
             `sets` is empty; both the argument and `sets` have an output activation.
         TypeError
-            The weights are complex.
+            `sets` is something else; the weights are complex.
 
         Examples
         --------
@@ -345,6 +362,8 @@ class StackedMLP(keras.layers.Layer):
         >>> StackedMLP.from_weight_sets(sets).layer_sizes
         (3, 4, 1)
         """
+        if not isinstance(sets, WeightSets):
+            raise not_sets(sets)
         output_activation = activation_of_sets(sets, "output_activation", output_activation)
         on_host = sets.to("numpy")
         biased = tuple(bias is not None for _, bias in on_host.layers)

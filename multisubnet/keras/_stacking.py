@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -74,7 +74,7 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     >>> stack_models([classifier(), classifier()]).output_shape
     (None, 2, 1, 3)
     """
-    if isinstance(models, str | keras.layers.Layer) or not isinstance(models, Iterable):
+    if isinstance(models, str | Mapping | keras.layers.Layer) or not isinstance(models, Iterable):
         raise not_a_list(models)
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name is a {type(name).__name__}; expected the name of the new model")

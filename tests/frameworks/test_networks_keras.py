@@ -155,7 +155,7 @@ def test_shapes_are_known_before_there_are_numbers():
     assert layer(keras.Input((3,))).shape == (None, 5, 3, 2)
     with pytest.raises(ValueError, match="expected axis -1"):
         layer(keras.Input((4,)))
-    with pytest.raises(ValueError, match="3 networks of 1 input cannot see"):
+    with pytest.raises(ValueError, match="is 1 and n_subnetworks is 3, which does not"):
         StackedMLP(5, (1, 2), n_subnetworks=3)(keras.Input((4,)))
     with pytest.raises(IndexError, match=r"inputs\[0, 0\] is 4; expected the number of a feature"):
         StackedMLP(5, (1, 2), inputs=[[4]])(keras.Input((4,)))
