@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+import keras
 from keras import optimizers
 
 from multisubnet._functions.calls import warn
@@ -34,9 +35,12 @@ def warn_of_compilation(layer: Any, shape: tuple[int | None, ...]) -> None:
     layer. Some optimizers take a norm over the weights of all sets. This is checked before the
     first step of ``fit``.
     """
+    backend = keras.backend.backend()
+    if backend == "torch" and sys.modules["torch"].compiler.is_compiling():
+        return  # Dynamo does not read frames
     context = getattr(layer, "_get_call_context", None)  # private in Keras, and may disappear
     model: Any = None if context is None else getattr(context(), "entry_layer", None)
-    if model is layer:  # as in the steps that JAX compiles
+    if model is layer and backend == "jax":  # as in the steps that JAX compiles
         _, model = _call_of(None, _COMPARING)
     config = getattr(getattr(model, "_compile_config", None), "config", None)
     outputs = getattr(model, "outputs", None) or ()

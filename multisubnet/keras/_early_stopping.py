@@ -13,6 +13,7 @@ from multisubnet._functions.calls import warn
 from multisubnet._sets.keras_chains import flatten
 from multisubnet._sets.models import as_array
 from multisubnet.keras._layer import StackedAffine
+from multisubnet.keras._metric import StackedMetric
 from multisubnet.keras._network_layer import StackedMLP
 
 _MODES = ("auto", "min", "max")
@@ -154,7 +155,7 @@ class StackedEarlyStopping(keras.callbacks.Callback):
         if mode == "auto":
             name = self.monitor.removeprefix("val_")
             every = [x for of in self.model.metrics for x in (of, *getattr(of, "metrics", ()))]
-            directions = [getattr(x, "_direction", None) for x in every if x.name == name]
+            directions = [_direction_of(x) for x in every if x.name == name]
             mode = {"up": "max", "down": "min"}.get(str(next(iter(directions), None)), "auto")
         if mode == "auto":
             raise ValueError(
@@ -175,6 +176,13 @@ class StackedEarlyStopping(keras.callbacks.Callback):
                 f"of sets, StackedAffine and StackedMLP, or other layers with trainable=False"
             )
         return variables
+
+
+def _direction_of(metric: Any) -> Any:
+    """Return "up" if more is better, "down" if less is, or None."""
+    if isinstance(metric, StackedMetric):
+        return metric.direction_of_set
+    return getattr(metric, "_direction", None)
 
 
 StackedEarlyStopping.__module__ = "multisubnet.keras"  # where users import it from

@@ -42,7 +42,8 @@ class StackedMetric(metrics.Metric):
     ValueError
         Keras does not know the metric, or it is None. When called: targets have another shape; the
         metric compares classes with one-hot rows, but targets are one number per sample; the number
-        of sets is not that of earlier calls.
+        of sets is not that of earlier calls. In ``fit``: a callback of Keras monitors a metric with
+        ``per_set=True``.
 
     Warns
     -----
@@ -63,9 +64,9 @@ class StackedMetric(metrics.Metric):
     for one-hot rows shared by all sets. ``"categorical_accuracy"`` takes one-hot rows of any dtype.
 
     ``result()`` is a number; with ``per_set=True``, an array of shape (N,). The progress bar of
-    ``fit`` then shows the mean, and the history has arrays, which callbacks such as
-    ``EarlyStopping`` cannot monitor. If the result for one set has the shape (C,), the shapes are
-    (C,) and (N, C).
+    ``fit`` then shows the mean, and the history has arrays, which `StackedEarlyStopping` monitors;
+    ``EarlyStopping`` and the other callbacks of Keras cannot. If the result for one set has the
+    shape (C,), the shapes are (C,) and (N, C).
 
     `keras.ops.vectorized_map` updates all sets at once. With the backend PyTorch, metrics have to
     work in `torch.vmap`; `keras.metrics.MeanIoU` does not.
@@ -101,10 +102,21 @@ class StackedMetric(metrics.Metric):
         self._initial: list[Any] = []  # of variables that the metric has now; others start at 0
         self._is_of_labels = None if is_accuracy else _is_of_labels(of_set)
         self.metric: Any = None
-        if is_accuracy:
-            self._direction = "up"  # tells callbacks that more is better
-        else:
+        self.direction_of_set: Any = "up"  # more is better; "down" if less is, None if unknown
+        if not is_accuracy:
             self._set_metric(of_set)
+
+    @property
+    def _direction(self) -> str:
+        """What callbacks of Keras look up before they compare results, which must be numbers."""
+        if self.per_set:
+            raise ValueError(
+                f"{self.name!r} has one value per set, which callbacks of Keras cannot monitor; "
+                f"use StackedEarlyStopping, or monitor the mean: StackedMetric without per_set"
+            )
+        if self.direction_of_set is None:
+            raise AttributeError("_direction")
+        return str(self.direction_of_set)
 
     def _set_metric(self, metric: Any) -> None:
         """Store the metric of one set, of which only the stateless functions are called."""
@@ -112,8 +124,7 @@ class StackedMetric(metrics.Metric):
             metric = metrics.MeanMetricWrapper(metric, name=self.name, dtype=self.dtype)
         self.metric = metric
         self._initial = [as_array(x) for x in metric.stateless_reset_state()]
-        if hasattr(metric, "_direction"):
-            self._direction = metric._direction
+        self.direction_of_set = getattr(metric, "_direction", None)
 
     def _build(self, targets: Any, predictions: Any, n_sets: int) -> None:
         """Create the state of N metrics like the one for these arrays of one set."""

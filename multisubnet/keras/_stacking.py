@@ -49,9 +49,9 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     Warns
     -----
     UserWarning
-        Further training would differ from that of the models: they have constraints, activity
-        regularizers or regularizers of your own; some of them are frozen or regularized, but others
-        are not; branches share weights.
+        Further training would differ from that of the models: they have dropout, noise,
+        constraints, activity regularizers or regularizers of your own; some of them are frozen or
+        regularized, but others are not; branches share weights.
 
     Examples
     --------

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import keras
 from keras import regularizers
 
 from multisubnet._functions.calls import warn
@@ -14,6 +15,11 @@ from multisubnet._sets.models import layer_of
 
 # Penalties that are sums over numbers: the penalty of N sets is the sum of the penalties of each.
 _SUMS = (regularizers.L1, regularizers.L2, regularizers.L1L2)
+# Layers that act only in training; those of other kinds of dropout are subclasses.
+_RANDOM = tuple(
+    getattr(keras.layers, name)
+    for name in ("AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise")
+)
 _NOT_ALL = "not in all models and branches"
 
 
@@ -55,6 +61,9 @@ def _levels(model: Any, left_out: dict[str, str]) -> Iterator[_Weights]:
     for layer in flatten(model):
         if getattr(layer, "activity_regularizer", None) is not None:
             left_out.setdefault("activity", f"the activity_regularizer of {layer.name!r}")
+        amounts = (getattr(layer, name, None) for name in ("rate", "stddev"))
+        if isinstance(layer, _RANDOM) and any(amounts):
+            left_out.setdefault("random", f"the {type(layer).__name__} {layer.name!r}")
     single = layer_of(model)
     if hasattr(single, "kernels"):  # StackedMLP
         for kernel, bias in zip(single.kernels, single.biases, strict=True):

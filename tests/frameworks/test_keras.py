@@ -289,6 +289,7 @@ def test_activations_without_a_name_in_keras():
 # Stacking many models.
 
 
+@pytest.mark.filterwarnings("ignore:stack_models leaves out the Dropout")
 def test_stacked_models_predict_what_each_does():
     layers = [
         einsum_dense(activation="tanh"),

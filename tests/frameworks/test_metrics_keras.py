@@ -408,7 +408,7 @@ def test_optimizers_that_mix_sets_are_warned_of(make, named):
     assert not warned_of(compiled(1).fit, samples, targets, verbose=0, about=called)
 
 
-@TRAINS
+@pytest.mark.skipif(BACKEND != "torch", reason="Keras' steps are those of one backend")
 def test_optimizers_of_which_no_warning_is_given_do_not_mix_sets():
     for name in ("SGD", "Adam", "AdamW", "Adafactor", "Lamb", "Lion", "RMSprop", "Nadam", "Ftrl"):
         ends = []
@@ -420,6 +420,29 @@ def test_optimizers_of_which_no_warning_is_given_do_not_mix_sets():
                 optimizer.apply([ops.array([[0.3, 0.1], [others, 2.0]])])
             ends.append(on_host(kernel)[0])
         assert np.array_equal(*ends) == (name not in ("Adafactor", "Lamb"))
+
+
+@TRAINS
+def test_a_callback_cannot_monitor_a_value_per_set():
+    model = compiled(StackedLoss("mse"), StackedMetric("mae", per_set=True), StackedMetric("mae"))
+    data = {"x": draw(4, 2), "y": draw(4, 2), "verbose": 0, "epochs": 2}
+    model.fit(**data, callbacks=[keras.callbacks.EarlyStopping("mae")])
+    message = (
+        "'mae_per_set' has one value per set, which callbacks of .* use StackedEarlyStopping, "
+    )
+    with pytest.raises(ValueError, match=message):
+        model.fit(**data, callbacks=[keras.callbacks.EarlyStopping("mae_per_set")])
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="Dynamo is PyTorch's")
+def test_dynamo_traces_models_that_have_losses_of_keras():  # warnings are errors
+    import torch
+
+    model = keras.Sequential([keras.Input((2,)), StackedAffine(3)])
+    model.compile(keras.optimizers.SGD(clipnorm=1), "mse")
+    samples = torch.ones(4, 2)
+    found = torch.compile(model, backend="eager")(samples)
+    assert torch.equal(found, model(samples))
 
 
 @TRAINS

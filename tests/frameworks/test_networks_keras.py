@@ -437,6 +437,7 @@ def branches():
     return keras.Model(inputs, keras.layers.Concatenate()(ends))
 
 
+@pytest.mark.filterwarnings("ignore:stack_models leaves out the Dropout")
 @pytest.mark.parametrize("make", [chain, classifier, additive_classifier, branches])
 def test_stacked_models_predict_what_each_does(make, tmp_path):
     models, samples = [make() for _ in range(3)], draw(6, 4)
@@ -455,6 +456,7 @@ def test_stacked_models_predict_what_each_does(make, tmp_path):
             )
 
 
+@pytest.mark.filterwarnings("ignore:stack_models leaves out the Dropout")
 def test_stacked_models_can_be_stacked_again():
     models = [chain() for _ in range(3)]
     twice = stack_models([stack_models(models[:2]), models[2]])

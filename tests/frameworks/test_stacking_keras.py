@@ -161,6 +161,12 @@ LEFT_OUT = {
     "activity_regularizer": lambda: models_of(
         lambda: layers.Dense(3), lambda: layers.ActivityRegularization(0.1), lambda: layers.Dense(1)
     ),
+    **{
+        f"the {kind.__name__} '": lambda kind=kind: models_of(
+            lambda: layers.Dense(3), lambda: kind(0.5), lambda: layers.Dense(1)
+        )
+        for kind in (layers.Dropout, layers.GaussianNoise)
+    },
     "kernel_regularizer of": lambda: [affine_model(kernel_regularizer=norm) for _ in range(2)],
     "bias_regularizer .*not in all": other_regularizers,
     "is frozen .*not in all": one_frozen,
