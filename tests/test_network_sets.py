@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from test_mlp import REAL, networks
 from test_predict import Target
 
 import multisubnet as ms
+from multisubnet._functions import affine_stats, evaluation
 from multisubnet.testing import assert_same_bits
 
 RNG = np.random.default_rng(0)
@@ -121,6 +124,49 @@ def test_statistics_are_of_predictions(moved, problem, levels, wide):
         expected = np.quantile(values.astype(float), levels, axis=0)
         assert np.allclose(on_host(found.quantiles), expected, rtol=1e-5, atol=1e-5)
     assert found.quantiles.shape == (len(levels), *values.shape[1:])
+
+
+@pytest.mark.parametrize("statistics", ["predict_stats", "mlp_stats"])
+def test_statistics_compute_each_prediction_once_in_few_blocks(monkeypatch, statistics):
+    parts = []
+    run = evaluation.run
+
+    def counting(xp, call, *others):
+        parts.append(call.shape)
+        return run(xp, call, *others)
+
+    monkeypatch.setattr(evaluation, "run", counting)
+    sets, samples = ms.WeightSets.from_layers(LAYERS), RNG.normal(size=(5000, 3))
+    with ms.use_backend("numpy"):
+        if statistics == "predict_stats":
+            sets.predict_stats(samples)
+        else:
+            ms.mlp_stats(samples, LAYERS)
+    assert sum(map(math.prod, parts)) == 4 * 5000 * 3 * 2
+    assert max(map(math.prod, parts)) * 8 <= 1 << 21  # a cache holds them
+    assert all(n_samples % 16 == 0 for _, n_samples, *_ in parts[:-1])
+    assert len(parts) <= 2
+
+
+def test_values_of_all_sets_are_added_in_place():
+    numba = pytest.importorskip("multisubnet._backends.numba.sum_layout")
+    values, pieces = RNG.normal(size=(100, 160, 8)), []
+    write_part = numba.Sums._write_part
+
+    def counting(*arguments, **options):
+        pieces.append(arguments)
+        return write_part(*arguments, **options)
+
+    with (
+        ms.use_backend("numba"),
+        mock.patch.object(numba.Sums, "_write_part", counting),
+        mock.patch.object(numba, "_grouped_each", side_effect=AssertionError("copied")),
+    ):
+        found = affine_stats.of_values(values, None)
+    assert len(pieces) == 2  # mean and spread
+    with ms.use_backend("numpy"):
+        for name, array in affine_stats.of_values(values, None).items():
+            assert_same_bits(found[name], array)
 
 
 @pytest.mark.parametrize("sets", [SETS, SUMS], ids=["each", "sums"])

@@ -17,7 +17,7 @@ from multisubnet._backends.cupy import host_arrays, network_sums, networks
 from multisubnet._backends.cupy.launch import geometry
 from multisubnet._backends.cupy.launch import mlp as launch_mlp
 from multisubnet._backends.numba import engine, mlp_engine, mlp_sum_engine, sum_layout, threads
-from multisubnet._functions import closed_form, mlp, mlp_operands, summation
+from multisubnet._functions import closed_form, evaluation, mlp, mlp_operands, summation
 from multisubnet._sets import prediction
 
 SIZES = {  # by name: the module, the constant's name, and small values
@@ -63,6 +63,7 @@ SIZES = {  # by name: the module, the constant's name, and small values
     "moment_width": (closed_form, "_WIDTH", [3, 16]),
     "moment_elements": (closed_form, "_ELEMENTS", []),  # at least a block of all features
     "statistics_bytes": (mlp, "_STATS_BYTES", [1, 1000]),
+    "statistics_cached": (evaluation, "_CACHED_BYTES", [1, 1000]),
     "prediction_bytes": (prediction, "_CHUNK_BYTES", [100_000]),
 }
 

@@ -107,6 +107,8 @@ def _kinds_of(
             found += SCALAR
         elif name in ("weight", "bias"):
             found += HELD if over_samples else STREAMED
+        elif name == "target" and all(is_one) and named["sample"] == (True, False):
+            found += HELD  # the mean of values: one row, not a copy per summed index
         elif over_samples and is_one[0]:
             found += STREAMED
         else:

@@ -185,14 +185,15 @@ def of_values(values: Any, set_weight: Any) -> dict[str, Any]:
     if weighted:
         factor = normalized(summing, set_weight)[None, :, None]
         divisor, divisor_array = 1.0, summing.total(factor)
-    operands = {"sample": values.transpose(1, 0, 2), "factor": factor}
-    found = []
+    sample = _over_sets(values)
+    n_kept, _, n_columns = sample.shape
+    operands = {"sample": sample, "factor": factor}
+    found: list[Any] = []
     for terms in passes:
-        outs = [summing.empty((n_samples, n_features)) for _ in terms.outputs]
-        shape = n_samples, n_sets, n_features
-        summing.write(terms, operands, shape, outs, divisor, divisor_array)
+        outs = [summing.empty((n_kept, n_columns)) for _ in terms.outputs]
+        summing.write(terms, operands, sample.shape, outs, divisor, divisor_array)
         operands["target"] = outs[0][:, None]
-        found.extend(outs)
+        found.extend(x.reshape(n_samples, n_features) for x in outs)
     mean, square, distance = found
     variance, deviation = spread(summing, square, distance)
     return {"mean": mean, "var": variance, "std": deviation}
@@ -207,15 +208,26 @@ def _terms_of_pass(is_second: bool, weighted: bool) -> Summands:
 
 def totals_of_values(values: Any, set_weight: Any, mean: Any) -> Any:
     """Return the result of `totals` for values (N, B, F); the weights of sets are normalized."""
-    n_sets, n_samples, n_features = values.shape
-    operands = {"sample": values.transpose(1, 0, 2), "factor": None}
+    sample = _over_sets(values)
+    operands = {"sample": sample, "factor": None}
     if set_weight is not None:
         operands["factor"] = set_weight[None, :, None]
     terms = _terms_of_pass(mean is not None, set_weight is not None)
     if mean is not None:
-        operands["target"] = mean[:, None]
+        operands["target"] = mean.reshape(sample.shape[0], 1, -1)
     summing = Summing.where(values, values.dtype, values.shape, terms)
-    return summing.totals(terms, operands, (n_samples, n_sets, n_features))
+    totals = summing.totals(terms, operands, sample.shape)
+    return totals.reshape(len(totals), *values.shape[1:])
+
+
+def _over_sets(values: Any) -> Any:
+    """Return values (N, B, F) with the axes (kept, N, columns), to be summed over the second.
+
+    NumPy arrays are read as they are, with B * F columns; a GPU spreads B over its blocks.
+    """
+    if isinstance(values, np.ndarray):
+        return values.reshape(1, len(values), -1) if values.size else values.transpose(1, 0, 2)
+    return values.transpose(1, 0, 2)
 
 
 @without_warnings

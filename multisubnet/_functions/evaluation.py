@@ -14,6 +14,10 @@ from multisubnet._backends.affine_call import AffineCall
 from multisubnet._backends.choice import choose, load
 from multisubnet._backends.mlp_call import MlpCall
 
+_CACHED_BYTES = 1 << 21  # of values that a CPU reads several times ...
+_LEAST_ROWS = 16  # ... but weights are read again for each block of samples
+_LINE = 16  # samples whose values fill whole cache lines
+
 
 def run(
     xp: ModuleType,
@@ -76,6 +80,27 @@ def run(
         if out is not None:
             out[...] = result
     return result if out is None else out
+
+
+def run_again(xp: ModuleType, call: AffineCall | MlpCall, last: Any) -> Any:
+    """Return the result of a call, in the memory of the last result if that has its shape.
+
+    Otherwise the system takes back the memory of each of many results, and clears it again.
+    """
+    return run(xp, call, last if last is not None and last.shape == call.shape else None)
+
+
+def columns_in_cache(columns: int, column_bytes: int, width: int) -> int:
+    """Return how many of some columns to compute at once, each the values of all sets on a CPU.
+
+    A sample has `width` columns.
+    """
+    return min(columns, max(_CACHED_BYTES // column_bytes, _LEAST_ROWS * width, 1))
+
+
+def in_whole_lines(rows: int, n_rows: int) -> int:
+    """Return how many of `n_rows` samples to compute at once, at most `rows`."""
+    return rows - rows % _LINE if _LINE < rows < n_rows else rows
 
 
 def cast(array: Any, dtype: np.dtype) -> Any:

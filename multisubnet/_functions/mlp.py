@@ -373,8 +373,9 @@ def mlp_stats(
 
     Notes
     -----
-    Predictions are computed for as many samples and networks as fit in 32 MiB, and reduced as in
-    `affine_stats`. They are not rounded to float16 or bfloat16 first.
+    Predictions are computed for as many samples and networks as fit in 32 MiB (2 MiB on a CPU, if
+    that is enough for 16 samples), and reduced as in `affine_stats`. They are not rounded to
+    float16 or bfloat16 first.
 
     Examples
     --------
@@ -406,8 +407,7 @@ def mlp_stats(
     shape = call.shape[1:]
     with namespaces.device_of(call.samples):
         found = {name: xp.empty(shape, np.float64) for name in names}
-        for block in _blocks_of_stats(call):
-            values = _values_of_block(xp, call, block)
+        for block, values in _blocks_of_values(xp, call):
             of_block = affine_stats.of_values(values, set_weight)
             where = block[:1] if additive else block
             for name in names:
@@ -434,8 +434,7 @@ def totals_of_stats(xp: ModuleType, call: MlpCall, set_weight: Any, mean: Any) -
     _, n_samples, *of_sample = call.shape
     with namespaces.device_of(call.samples):
         found = xp.empty((1 if mean is None else 2, n_samples, math.prod(of_sample)))
-        for rows, subnets in _blocks_of_stats(call):
-            values = _values_of_block(xp, call, (rows, subnets))
+        for (rows, subnets), values in _blocks_of_values(xp, call):
             first = 0 if call.additive else subnets.start * call.shape[-1]
             place = rows, slice(first, first + values.shape[2])
             of_mean = None if mean is None else mean[place]
@@ -446,8 +445,12 @@ def totals_of_stats(xp: ModuleType, call: MlpCall, set_weight: Any, mean: Any) -
 def _blocks_of_stats(call: MlpCall) -> Iterator[tuple[slice, slice]]:
     """Yield slices of samples and networks whose values are computed together, for all sets."""
     n_outputs = call.shape[-1]
-    most = max(_STATS_BYTES // max(call.n_sets * n_outputs * call.dtype.itemsize, 1), 1)
+    n_bytes = max(call.n_sets * n_outputs * call.dtype.itemsize, 1)
+    most = max(_STATS_BYTES // n_bytes, 1)
+    if isinstance(call.samples, np.ndarray):
+        most = evaluation.columns_in_cache(most, n_bytes, call.n_subnets)
     samples = min(max(most // max(call.n_subnets, 1), 64), most, max(call.n_samples, 1))
+    samples = evaluation.in_whole_lines(samples, call.n_samples)
     subnets = max(call.n_subnets, 1) if call.additive else max(most // samples, 1)
     for b in range(0, call.n_samples, samples):
         rows = slice(b, min(b + samples, call.n_samples))
@@ -455,7 +458,9 @@ def _blocks_of_stats(call: MlpCall) -> Iterator[tuple[slice, slice]]:
             yield rows, slice(s, min(s + subnets, call.n_subnets))
 
 
-def _values_of_block(xp: ModuleType, call: MlpCall, block: tuple[slice, slice]) -> Any:
-    """Return the values of some samples and networks, (N, B, columns)."""
-    values = evaluation.run(xp, call.part(slice(0, call.n_sets), *block))
-    return values.reshape(*values.shape[:2], math.prod(values.shape[2:]))
+def _blocks_of_values(xp: ModuleType, call: MlpCall) -> Iterator[tuple[tuple[slice, slice], Any]]:
+    """Yield the blocks of `_blocks_of_stats` with their values (N, B, columns), for use at once."""
+    values = None
+    for block in _blocks_of_stats(call):
+        values = evaluation.run_again(xp, call.part(slice(0, call.n_sets), *block), values)
+        yield block, values.reshape(*values.shape[:2], math.prod(values.shape[2:]))

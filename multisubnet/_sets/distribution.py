@@ -8,15 +8,15 @@ from typing import Any, Generic, NamedTuple
 
 import numpy as np
 
-from multisubnet._arithmetic.float_mode import without_warnings
+from multisubnet._arithmetic.float_mode import keep_subnormals, without_warnings
 from multisubnet._arrays import amounts, namespaces
 from multisubnet._arrays.explanations import count, shown
 from multisubnet._arrays.types import ArrayT
-from multisubnet._functions import evaluation, problem
+from multisubnet._functions import affine_stats, evaluation, problem
 from multisubnet._sets.parameters import Parameters, common_dtype, n_cut_axes, n_third
 from multisubnet._sets.progress import reporting
 
-_BLOCK_BYTES = 1 << 26  # for predictions sorted together, if there is no limit
+_BLOCK_BYTES = 1 << 26  # for predictions held at a time, if there is no limit
 
 
 class PredictionStats(NamedTuple, Generic[ArrayT]):
@@ -39,6 +39,7 @@ class PredictionStats(NamedTuple, Generic[ArrayT]):
     quantiles: ArrayT
 
 
+@keep_subnormals
 def predict_stats(
     samples: Any, parameters: Parameters, quantiles: Any, memory_limit: Any, progress: Any
 ) -> PredictionStats[Any]:
@@ -50,24 +51,31 @@ def predict_stats(
     xp, call = parameters.call(samples)
     n_sets, n_samples, *axes = call.shape
     working = problem.working_dtype(common_dtype(call))
-    # Sorting needs whole axes along which a call cannot be split.
+    # All sets of a column are needed at once, and of sums all networks.
     n_columns, whole = (n_third(call), axes[1:]) if n_cut_axes(call) == 3 else (1, axes)
     # Three arrays: the predictions in their original order, sorted, and copied.
-    least = 3 * max(n_sets, 1) * working.itemsize * max(math.prod(whole), 1)
-    columns = limit // least
+    column = max(n_sets, 1) * working.itemsize * max(math.prod(whole), 1)
+    columns = limit // (3 * column)
     if not columns:
         raise ValueError(
-            f"memory_limit is {limit} bytes; expected at least {least}, "
+            f"memory_limit is {limit} bytes; expected at least {3 * column}, "
             f"for one prediction of each of {count(n_sets, 'set')}"
         )
-    mean, std = parameters.mean_and_std(samples)
+    if xp is np:
+        columns = evaluation.columns_in_cache(columns, column, n_columns)
     call = call.with_dtype(working)
+    with namespaces.device_of(call.samples):
+        mean, std = (xp.full((n_samples, *axes), np.nan) for _ in range(2))
+    block = None
     found = np.full((2 + len(levels), n_samples, *axes), np.nan)
     with reporting(progress, n_samples, "samples") as report:
         for rows, third in _tiles(n_samples, n_columns, columns) if n_sets else ():
             some = third if n_cut_axes(call) == 3 else slice(0, n_third(call))
-            block = evaluation.run(xp, call.part(slice(0, n_sets), rows, some))
+            block = evaluation.run_again(xp, call.part(slice(0, n_sets), rows, some), block)
             where = (rows, third) if n_cut_axes(call) == 3 else (rows,)
+            of_values = affine_stats.of_values(block.reshape(*block.shape[:2], -1), None)
+            for name, array in (("mean", mean), ("std", std)):
+                array[where] = of_values[name].reshape(block.shape[1:])
             found[:, *where] = _distribution(namespaces.on_host(block), levels)
             if third.stop == n_columns and rows.stop < n_samples:
                 report(rows.stop)
@@ -98,7 +106,7 @@ def _tiles(n_samples: int, n_features: int, columns: int) -> Iterator[tuple[slic
     Networks count as features, unless they are added up.
     """
     features = min(columns, n_features)
-    rows = max(columns // max(n_features, 1), 1)
+    rows = evaluation.in_whole_lines(max(columns // max(n_features, 1), 1), n_samples)
     for row in range(0, n_samples, rows):
         for feature in range(0, n_features, max(features, 1)):
             yield (
@@ -111,14 +119,15 @@ def _tiles(n_samples: int, n_features: int, columns: int) -> Iterator[tuple[slic
 def _distribution(block: np.ndarray, levels: list[float]) -> np.ndarray:
     """Return minimum, maximum and linearly interpolated quantiles over the first axis."""
     n_sets, *shape = block.shape
-    ordered = np.ascontiguousarray(block.reshape(n_sets, -1).T)
-    ordered += 0.0  # the order of -0.0 and +0.0 is arbitrary, so all zeros become +0.0
+    ordered = block.reshape(n_sets, -1).T
     if levels:
+        ordered = np.ascontiguousarray(ordered)
+        ordered += 0.0  # the order of -0.0 and +0.0 is arbitrary, so all zeros become +0.0
         ordered.sort(axis=1)
         least, largest = ordered[:, 0], ordered[:, -1]  # NaNs sort last
         least = np.where(np.isnan(largest), np.nan, least)
     else:
-        least, largest = ordered.min(axis=1), ordered.max(axis=1)
+        least, largest = ordered.min(axis=1) + 0.0, ordered.max(axis=1) + 0.0
     found = [least, largest]
     for level in levels:
         place = level * (n_sets - 1)

@@ -15,8 +15,7 @@ from multisubnet._backends.affine_call import AffineCall
 from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._functions import affine_operands, mlp_operands
 from multisubnet._functions.affine import affine
-from multisubnet._functions.affine_stats import affine_stats
-from multisubnet._functions.mlp import mlp, mlp_stats
+from multisubnet._functions.mlp import mlp
 from multisubnet._sets.names import Names
 
 _LINEAR = Activation("linear")
@@ -209,13 +208,6 @@ class Parameters(NamedTuple):
             (weight, bias), activation = self.layers[0], self.activations[0]
             return affine(samples, weight, bias, activation=activation, set_axis=set_axis, out=out)
         return mlp(samples, self.layers, set_axis=set_axis, out=out, **self.options)
-
-    def mean_and_std(self, samples: Any) -> tuple[Any, ...]:
-        """Return the mean and the standard deviation of predictions over the sets."""
-        if self.is_affine:
-            (weight, bias), activation = self.layers[0], self.activations[0]
-            return affine_stats(samples, weight, bias, activation=activation)
-        return mlp_stats(samples, self.layers, **self.options)
 
     def function(
         self, of_affine: Callable[..., Any], of_networks: Callable[..., Any], per_feature: bool

@@ -314,8 +314,9 @@ class WeightSets(Forms[ArrayT]):
             Levels from 0 to 1. Quantiles are interpolated linearly between two predictions, the
             default of `numpy.quantile`.
         memory_limit : int or str, optional
-            The memory for predictions held at a time, in addition to the results and the memory of
-            `affine_stats`: a number of bytes, or a text like ``"2 GiB"``; 192 MiB by default.
+            The most memory for predictions held at a time, in addition to the results: a number of
+            bytes, or a text like ``"2 GiB"``; 192 MiB by default. A CPU uses less if it can, so
+            that its caches hold the predictions.
         progress : bool or callable, optional
             Show a progress bar (needs tqdm), or call a function with (done, total), counted in
             samples.

@@ -67,10 +67,11 @@ class Sums:
         worth = n_kept * n_features // self.lanes * operations // _MIN_PIECE_OPERATIONS
         self.kind = _threads.kind(worth, self.evaluate)
         threads = _threads.count(worth, self.kind)
+        most = n_features if n_features and self._reads_once() else _WIDTH
         panels = []  # the numbers of blocks, and features
         for number in range(n_blocks):
-            for start in range(0, n_features, _WIDTH):
-                panels.append((number, slice(start, min(start + _WIDTH, n_features))))
+            for start in range(0, n_features, most):
+                panels.append((number, slice(start, min(start + most, n_features))))
         n_tiles = n_kept * n_features // (self.lanes * ROWS)
         several = len(panels) > 1 and n_tiles < _TILES_PER_THREAD * threads
         if EACH not in self.kinds and not several:
@@ -88,6 +89,17 @@ class Sums:
         else:
             pieces = [(*panel, part, None) for panel in panels for part in kept]
             _threads.run(self._write_part, pieces, threads, self.kind)
+
+    def _reads_once(self) -> bool:
+        """Return whether rows are read once and in place, so that they need not stay in a cache."""
+        _, _, n_kept, n_features = self.totals.shape
+        if n_kept != 1 or n_features % self.lanes or EACH in self.kinds:
+            return False
+        return all(
+            kind != STREAMED
+            or (operand.shape[1:] == (self.length, n_features) and is_plain(operand[0], self.dtype))
+            for kind, operand in zip(self.kinds, self.operands, strict=True)
+        )
 
     def _height(self, width: int) -> int:
         """Return how many kept indices are computed together."""
