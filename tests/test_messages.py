@@ -298,11 +298,20 @@ class MeanAbsoluteError:
     """A loss object."""
 
 
+class SparseCategoricalCrossentropy:
+    """Named like the loss of Keras."""
+
+
 def test_a_loss_that_is_no_name():
     with pytest.raises(TypeError, match=r"name of a loss, not .*: pass 'absolute_error'$"):
         ms.mean_loss(X, W, None, X, loss=MeanAbsoluteError())
     with pytest.raises(TypeError, match=r"loss must be the name of a loss, not None$"):
         ms.mean_loss(X, W, None, X, loss=None)
+    for loss in (SparseCategoricalCrossentropy(), SparseCategoricalCrossentropy):
+        with pytest.raises(
+            TypeError, match=r": it takes .*'categorical_crossentropy_from_logits',"
+        ):
+            CLASSIFIERS.mean_loss(X, [0, 1], loss=loss)
 
 
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber", "logcosh"])

@@ -183,6 +183,8 @@ def test_objects_that_cannot_be_written_to(sklearn):
         ms.WeightSets([[1.0]]).write_to({"weight": [2.0], "bias": [1.0]})
     with pytest.raises(TypeError, match="expected the index of one set"):
         ms.WeightSets([[1.0]]).write_to({"weight": [2.0]}, slice(0, 0))
+    with pytest.raises(TypeError, match="i is missing; expected the index of one of 2 sets"):
+        ms.WeightSets([[1.0], [3.0]]).write_to({"weight": [2.0]})
 
 
 @pytest.mark.parametrize("kind", [list, dict])

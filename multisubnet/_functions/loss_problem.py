@@ -242,9 +242,14 @@ def _expect_none(
 def named_loss(loss: Any, losses: tuple[str, ...] = LOSSES) -> str:
     """Return the canonical name of a loss given by any of its names."""
     if not isinstance(loss, str):
-        names_of = (getattr(loss, "__name__", None), type(loss).__name__, getattr(loss, "name", ""))
-        known = next((ALIASES[x] for x in names_of if isinstance(x, str) and x in ALIASES), None)
-        advice = "" if known is None else f": pass {known!r}"
+        given = (getattr(loss, "__name__", None), type(loss).__name__, getattr(loss, "name", ""))
+        names_of = [name for name in given if isinstance(name, str)]
+        known = next((ALIASES[name] for name in names_of if name in ALIASES), None)
+        different = (_DIFFERENT.get(name.lower()) for name in names_of)
+        reason = next((text for text in different if text is not None), None)
+        advice = "" if reason is None else f": {reason}"
+        if known is not None:
+            advice = f": pass {known!r}"
         if known == CATEGORICAL and known not in losses:
             advice = f": {_DIFFERENT['cross_entropy']}"
         raise TypeError(f"loss must be the name of a loss, not {shown(loss)}{advice}")

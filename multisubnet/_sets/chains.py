@@ -178,9 +178,10 @@ class Values(NamedTuple):
         if activation == _LINEAR:
             return self
         if self.additive:
+            loss = ", whose loss is 'binary_crossentropy_from_logits'"
             raise NotAChain(
-                f"with {name} after a sum over networks (pass a model without it, and apply it to "
-                f"predictions)"
+                f"with {name} after a sum over networks (pass a model that ends in the sum, and "
+                f"apply {activation.name} to predictions{loss * (activation.name == 'sigmoid')})"
             )
         if not self.levels or self.levels[-1].activation != _LINEAR:
             raise NotAChain(f"with {name}, which does not follow a dense layer")

@@ -172,7 +172,7 @@ class Forms(Container[ArrayT]):
             warn(_models.SOFTMAX_LEFT_OUT, UserWarning)
         return cls._own(parameters.named(feature_names, output_names, set_names))
 
-    def write_to(self, model: Any, i: int = 0) -> None:
+    def write_to(self, model: Any, i: int | None = None) -> None:
         """Write one set to a model of a kind that `from_models` reads.
 
         Parameters
@@ -182,7 +182,7 @@ class Forms(Container[ArrayT]):
             mapping of arrays. It must have the structure and, unless it holds only arrays, the
             activations of the sets. Its weights are replaced.
         i : int, optional
-            The index of the set.
+            The index of the set; negative indices count from the end. A single set needs none.
 
         Raises
         ------
@@ -190,7 +190,7 @@ class Forms(Container[ArrayT]):
             The model has another structure or other ``feature_names_in_``; its outputs do not
             follow from its layers; it shares weights between networks that differ in the set.
         TypeError
-            `i` is not an integer; the model is a tuple or an object of this class.
+            `i` is missing or not an integer; the model is a tuple or an object of this class.
         IndexError
             `i` is out of range.
 
@@ -206,6 +206,9 @@ class Forms(Container[ArrayT]):
         >>> model
         {'weight': array([2., 9.]), 'bias': array([7., 5.])}
         """
+        if i is None and len(self) != 1:
+            raise TypeError(f"i is missing; expected the index of one of {len(self)} sets")
+        i = 0 if i is None else i
         one = self[validation.as_int(i) if validation.as_int(i) is not None else i]
         if len(one) != 1:
             raise TypeError(f"i is {shown(i)}; expected the index of one set")

@@ -461,7 +461,7 @@ def test_models_that_are_not_built(make):
         ms.WeightSets.from_models([make()])
     for sets in (ms.WeightSets(draw(1, 3)), ms.WeightSets.from_layers([draw(1, 1, 3, 2)])):
         with pytest.raises(ValueError, match=r"^model" + message):
-            sets.write_to(make())
+            sets.write_to(make(), 0)
     built = make()
     built(draw(2, 3))
     assert ms.WeightSets.from_models([built]).n_features == 3

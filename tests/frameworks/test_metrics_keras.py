@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 
@@ -287,6 +288,8 @@ def test_a_stacked_classifier_is_compiled_trained_and_saved(tmp_path):
     ).history
     assert len(history["val_accuracy"]) == 2
     assert np.shape(history["accuracy_per_set"]) == (2, 3)
+    lists = {name: np.asarray(values).tolist() for name, values in history.items()}
+    assert len(json.loads(json.dumps(lists))["accuracy_per_set"][0]) == 3
     stacked.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     found, expected = (

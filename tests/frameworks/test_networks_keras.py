@@ -456,6 +456,23 @@ def test_stacked_models_predict_what_each_does(make, tmp_path):
             )
 
 
+def test_a_sigmoid_after_a_sum_is_refused_and_the_model_without_it_is_not():
+    inputs = keras.Input((2,))
+    parts = [keras.layers.Dense(1)(inputs[:, i : i + 1]) for i in range(2)]
+    ends = keras.layers.Activation("sigmoid")(keras.layers.Add()(parts))
+    model = keras.Model(inputs, ends)
+    message = "ends in the sum, and apply sigmoid .* loss is 'binary_crossentropy_from_logits'"
+    with pytest.raises(ValueError, match=message):
+        stack_models([model, model])
+    stacked = stack_models([keras.Model(model.inputs, model.layers[-1].input)])
+    found = keras.ops.sigmoid(stacked(draw(5, 2)))
+    np.testing.assert_allclose(on_host(found)[:, 0], on_host(model(draw(5, 2))), rtol=1e-5)
+    sets = stacked.layers[-1].to_weight_sets()
+    stacked.set_weights([x + 1 for x in stacked.get_weights()])
+    stacked.layers[-1].to_weight_sets().write_to(keras.Model(inputs, model.layers[-1].input))
+    assert sets != ms.WeightSets.from_models([keras.Model(inputs, model.layers[-1].input)])
+
+
 @pytest.mark.filterwarnings("ignore:stack_models leaves out the Dropout")
 def test_stacked_models_can_be_stacked_again():
     models = [chain() for _ in range(3)]
