@@ -9,6 +9,7 @@ import pytest
 
 import multisubnet as ms
 from multisubnet._arrays import explanations
+from multisubnet._functions import calls
 
 X, W = np.ones((2, 2)), np.ones((3, 2))
 SETS = ms.WeightSets(W)
@@ -381,3 +382,8 @@ def test_scipy():
     sparse = pytest.importorskip("scipy.sparse")
     with pytest.raises(TypeError, match=r"samples is a csr_matrix.*samples.toarray\(\)"):
         ms.affine(sparse.csr_matrix(X), W)
+
+
+def test_code_without_a_module_is_warned_too():
+    with pytest.warns(UserWarning, match="unusual"):  # as in doctest
+        exec("warn('unusual', UserWarning)", {"warn": calls.warn})

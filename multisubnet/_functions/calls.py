@@ -85,7 +85,7 @@ def warn(message: str, category: type[Warning], caller: FrameType | None = None)
     """Warn about the line that called this package, or about that of another caller."""
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and (
-        frame.f_globals["__name__"].startswith("multisubnet.")
+        str(frame.f_globals.get("__name__")).startswith("multisubnet.")
         if caller is None
         else frame is not caller
     ):

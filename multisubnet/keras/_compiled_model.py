@@ -107,7 +107,7 @@ def _call_of(model: Any, methods: tuple[str, ...]) -> tuple[FrameType | None, An
         if found is not None and (
             found is model or (model is None and hasattr(found, "_compile_config"))
         ):
-            while frame is not None and frame.f_globals["__name__"].startswith("keras."):
+            while frame is not None and str(frame.f_globals.get("__name__")).startswith("keras."):
                 frame = frame.f_back
             return frame, found
         frame = frame.f_back

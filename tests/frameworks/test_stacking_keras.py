@@ -83,7 +83,7 @@ KINDS = {
 
 
 @TRAINS
-@pytest.mark.parametrize("kind", KINDS if BACKEND == "torch" else ["stacks"])  # JAX compiles each
+@pytest.mark.parametrize("kind", KINDS if BACKEND == "torch" else ["affine"])  # JAX compiles each
 def test_a_stacked_model_learns_as_its_models_do(kind, tmp_path):
     models = KINDS[kind]()
     stacked = stack_models(models)
