@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multisubnet._arrays.explanations import a, advice_for_models, count
-from multisubnet._arrays.validation import as_int
+from multisubnet._arrays.explanations import a, advice_for_models, count, shown
+from multisubnet._arrays.validation import as_int, as_numpy
 from multisubnet._functions.mlp import mlp
+from multisubnet._functions.problem import expect_shape
 from multisubnet._sets.weight_sets import WeightSets
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def shape_functions(
         The networks have more than one input; the number of axes is not that of the networks, or
         the number of names that of the features.
     IndexError
-        `networks` contains a number that is out of range.
+        `networks` or `output` has a number that is out of range.
     TypeError
         `sets` is a model or something else; `networks` contains something else than an integer.
 
@@ -92,6 +93,8 @@ def shape_functions(
     pyplot = _pyplot()
     _check(sets)
     x = np.asarray(sets._values(samples))
+    if x.ndim != 2 or not len(x):
+        raise ValueError(f"samples has shape {x.shape}; expected (B, F), with B > 0")
     features = _features(sets)
     if names is not None and len(names) != x.shape[1]:
         raise ValueError(
@@ -99,7 +102,10 @@ def shape_functions(
             f"{count(x.shape[1], 'feature')}"
         )
     names = sets.feature_names if names is None else names
-    chosen = _chosen(networks, len(features))
+    chosen = _chosen("networks", networks, len(features))
+    _chosen("output", [output], sets.layer_sizes[-1])
+    if not 0 <= coverage <= 1:
+        raise ValueError(f"coverage must be from 0 to 1, not {shown(coverage)}")
     grid = np.linspace(x.min(axis=0), x.max(axis=0), _POINTS).astype(sets.dtype, copy=False)
     curves = _each_network(sets, grid)[..., output].astype(np.float64)
     if sets.additive if center is None else center:
@@ -149,7 +155,7 @@ def losses(
     <Axes: xlabel='sets, by loss', ylabel='loss'>
     """
     (axes,) = _axes(_pyplot(), ax, 1)
-    values = np.asarray(losses, np.float64).ravel()
+    values = as_numpy("losses", losses).astype(np.float64).ravel()
     values = np.sort(values[np.isfinite(values)])
     axes.plot(np.arange(1, len(values) + 1), values)
     axes.plot(np.arange(1, len(values[:best]) + 1), values[:best], ".")
@@ -202,6 +208,9 @@ def weights(
 
     (axes,) = _axes(pyplot, ax, 1)
     theta = np.asarray(sets.to_theta())
+    if losses is not None:
+        losses = as_numpy("losses", losses)
+        expect_shape("losses", losses, {"(N,)": (len(sets),)})
     if losses is None:
         drawn = np.unique(np.linspace(0, len(theta) - 1, _LINES).astype(int))
     else:
@@ -261,20 +270,19 @@ def _check(sets: Any) -> None:
     """Raise TypeError unless these are weight sets."""
     if not isinstance(sets, WeightSets):
         advice = advice_for_models(sets)
-        advice = "use its to_weight_sets()" if hasattr(sets, "to_weight_sets") else advice
         raise TypeError(f"sets is {a(sets)}; expected WeightSets{f': {advice}' if advice else ''}")
 
 
-def _chosen(networks: Sequence[int] | None, n_networks: int) -> Sequence[int]:
-    """Return the numbers of the networks to draw, or raise if one is out of range."""
-    if networks is None:
-        return range(n_networks)
-    for s in networks:
-        number = as_int(s)
+def _chosen(what: str, numbers: Sequence[int] | None, n_things: int) -> Sequence[int]:
+    """Return numbers of networks or outputs, all by default; raise if one is out of range."""
+    if numbers is None:
+        return range(n_things)
+    for i in numbers:
+        number = as_int(i)
         kind = TypeError if number is None else IndexError
-        if number is None or not -n_networks <= number < n_networks:
-            raise kind(f"networks contains {s!r}; expected numbers from 0 to {n_networks - 1}")
-    return networks
+        if number is None or not -n_things <= number < n_things:
+            raise kind(f"{what} contains {i!r}; expected numbers from 0 to {n_things - 1}")
+    return numbers
 
 
 def _features(sets: WeightSets[Any]) -> list[int]:

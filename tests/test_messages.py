@@ -46,6 +46,13 @@ class Model:
         return [W]
 
 
+class Layer(Model):
+    """A layer of this package."""
+
+    def to_weight_sets(self):
+        return SETS
+
+
 NULLABLE = SimpleNamespace(kind="i", __str__=lambda self: "Int64")
 
 
@@ -159,7 +166,11 @@ def test_options_by_position(function, arguments, message):
         (lambda: ms.mean_loss(X, W, None, target=X), "did you mean 'targets'"),
         (lambda: ms.mlp_mean_loss(X, [LAYER], target=X), "did you mean 'targets'"),
         (lambda: SETS.best(1, X, X, return_indices=True), "did you mean 'return_index'"),
-        (lambda: SETS.mean_loss(X, X, per_subnetwork=True), "some of samples, .*per_feature"),
+        (lambda: SETS.mean_loss(X, X, per_subnetwork=True), "did you mean 'per_feature'"),
+        (
+            lambda: ms.mlp_mean_loss(X, [LAYER], X, per_feature=True),
+            "did you mean 'per_subnetwork'",
+        ),
     ],
 )
 def test_unknown_keywords(call, message):
@@ -184,6 +195,10 @@ def test_unknown_keywords(call, message):
         (lambda: ms.mlp(X, SETS), "layers is a WeightSets; .* pairs: use its methods"),
         (lambda: ms.WeightSets(SETS), "weight is a WeightSets; .*use its methods"),
         (lambda: ms.WeightSets(Model()), r"weight is a Model; .*use WeightSets.from_models\(\["),
+        (
+            lambda: ms.affine(X, Layer()),
+            r"weight is a Layer; .* use its to_weight_sets\(\)$",
+        ),
         (lambda: ms.mlp(X, Model()), r"layers is a Model; .*use WeightSets.from_models\(\["),
         (lambda: SETS.predict(Model()), "samples is a Model; "),
         (lambda: ms.mlp(X, W), "layers is an ndarray; expected a sequence"),

@@ -174,3 +174,23 @@ def test_names_of_features_are_labels():
     axes = plot.shape_functions(networks, np.ones((2, 3)), networks=[2], ax=pyplot.gca())
     assert axes[0].get_xlabel() == "_dose"
     plot.weights(networks)
+
+
+AFFINE = ms.WeightSets(*np.ones((2, 4, 3)))
+X = np.ones((5, 3))
+
+
+@pytest.mark.parametrize(
+    ("draw", "error", "message"),
+    [
+        (lambda: plot.losses(AFFINE), TypeError, "losses is a WeightSets; .*, such as .* mean_los"),
+        (lambda: plot.weights(AFFINE, X[:, 0]), ValueError, r"losses has shape \(5,\); .* \(4,\)$"),
+        (lambda: plot.shape_functions(AFFINE, X, output=1), IndexError, "output contains 1; exp"),
+        (lambda: plot.shape_functions(AFFINE, X, coverage=90), ValueError, "0 to 1, not 90$"),
+        (lambda: plot.shape_functions(AFFINE, X[0]), ValueError, r"samples has shape \(3,\)"),
+        (lambda: plot.shape_functions(AFFINE, X[:0]), ValueError, r"\(0, 3\); .*, with B > 0"),
+    ],
+)
+def test_wrong_arguments_of_plots(draw, error, message):
+    with pytest.raises(error, match=message):
+        draw()

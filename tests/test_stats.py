@@ -271,3 +271,11 @@ def test_own_samples_and_parameters_that_are_shared(backend):
     desired = formula.affine_stats(samples, weight, None, statistics=("mean", "var"))
     for one, other in zip(result, desired, strict=True):
         assert_same_bits(one, other)
+
+
+def test_statistics_are_shown_by_their_shapes():
+    stats = ms.WeightSets(np.ones((2, 3))).predict_stats(np.ones((50, 3)), quantiles=[0.1, 0.9])
+    assert repr(stats) == (
+        "PredictionStats(mean: (50, 3), std: (50, 3), min: (50, 3), max: (50, 3), "
+        "quantiles: (2, 50, 3), float64)"
+    )

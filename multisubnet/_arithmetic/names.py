@@ -48,12 +48,18 @@ def unknown(
     return ValueError(f"{what} must be one of {', '.join(names)}, not {name!r}{hint}")
 
 
+# `mlp_mean_loss` and `mean_loss` name the same option differently.
+_SYNONYMS = {"per_feature": "per_subnetwork", "per_subnetwork": "per_feature"}
+
+
 def unknown_keyword(function: str, given: Iterable[str], names: Iterable[str]) -> TypeError | None:
     """Return the error for the first keyword argument that is none of `names`, if any."""
     names = list(names)
     for name in given:
         if name not in names:
-            hint = _hint(name, names) or f"; expected some of {', '.join(names)}"
+            hint = (
+                _hint(_SYNONYMS.get(name, name), names) or f"; expected some of {', '.join(names)}"
+            )
             return TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
     return None
 

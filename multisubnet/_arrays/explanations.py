@@ -40,6 +40,8 @@ def advice_for_models(operand: Any) -> str | None:
             "use its methods, such as predict(samples) and mean_loss(samples, targets), or pass "
             "its arrays: weight and bias, or layers"
         )
+    if hasattr(operand, "to_weight_sets"):  # our layers and modules
+        return "use its to_weight_sets()"
     if any(hasattr(operand, name) for name in ("get_weights", "named_parameters", "get_params")):
         return "use WeightSets.from_models([model]) and its methods"
     return None

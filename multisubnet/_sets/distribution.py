@@ -38,6 +38,11 @@ class PredictionStats(NamedTuple, Generic[ArrayT]):
     max: ArrayT
     quantiles: ArrayT
 
+    def __repr__(self) -> str:
+        """Return the shapes instead of the numbers, of which there are many."""
+        shapes = ", ".join(f"{name}: {array.shape}" for name, array in self._asdict().items())
+        return f"PredictionStats({shapes}, {self.mean.dtype})"
+
 
 @keep_subnormals
 def predict_stats(
