@@ -314,6 +314,12 @@ class MeanAbsoluteError:
     """A loss object."""
 
 
+class BinaryCrossentropy:
+    """Like the loss of Keras."""
+
+    from_logits = True
+
+
 class SparseCategoricalCrossentropy:
     """Named like the loss of Keras."""
 
@@ -323,6 +329,8 @@ def test_a_loss_that_is_no_name():
         ms.mean_loss(X, W, None, X, loss=MeanAbsoluteError())
     with pytest.raises(TypeError, match=r"loss must be the name of a loss, not None$"):
         ms.mean_loss(X, W, None, X, loss=None)
+    with pytest.raises(TypeError, match="BinaryCrossentropy: pass 'binary_crossentropy_from_logit"):
+        ms.mean_loss(X, W, None, X, loss=BinaryCrossentropy())
     for loss in (SparseCategoricalCrossentropy(), SparseCategoricalCrossentropy):
         with pytest.raises(
             TypeError, match=r": it takes .*'categorical_crossentropy_from_logits',"

@@ -248,6 +248,8 @@ def named_loss(loss: Any, losses: tuple[str, ...] = LOSSES) -> str:
         different = (_DIFFERENT.get(name.lower()) for name in names_of)
         reason = next((text for text in different if text is not None), None)
         advice = "" if reason is None else f": {reason}"
+        if known == "binary_crossentropy" and getattr(loss, "from_logits", False):
+            known = "binary_crossentropy_from_logits"
         if known is not None:
             advice = f": pass {known!r}"
         if known == CATEGORICAL and known not in losses:

@@ -378,9 +378,11 @@ def test_other_losses_and_metrics_are_not_warned_of(model):
 
 MIXING = [
     (lambda: keras.optimizers.SGD(clipnorm=0.5), "clipnorm"),
-    (lambda: keras.optimizers.Adam(global_clipnorm=0.5), "global_clipnorm"),
     (lambda: keras.optimizers.Lamb(), "Lamb"),
-    (lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adafactor()), "Adafactor"),
+    (
+        lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adafactor(global_clipnorm=1)),
+        "global_clipnorm, Adafactor",
+    ),
     (lambda: keras.optimizers.SGD(clipvalue=0.5), None),
     (lambda: "adam", None),
 ]
