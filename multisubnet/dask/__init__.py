@@ -29,6 +29,7 @@ if tuple(int(part) for part in dask.__version__.split(".")[:2]) < (2024, 8):
 
 from multisubnet.dask._functions import (
     affine,
+    affine_select,
     affine_stats,
     affine_vjp,
     mean_loss,
@@ -45,6 +46,7 @@ from multisubnet.dask._network_functions import (
 
 __all__ = [
     "affine",
+    "affine_select",
     "affine_stats",
     "affine_vjp",
     "mean_loss",

@@ -14,6 +14,7 @@ from multisubnet._arithmetic.moments import steps_of
 from multisubnet._arrays import validation
 from multisubnet._functions import affine_vjp as _affine_vjp
 from multisubnet._functions.affine_operands import read_call
+from multisubnet._functions.affine_select import read_select
 from multisubnet._functions.affine_stats import names_of, needs_spread, problem_of
 from multisubnet._functions.loss_problem import LossProblem, with_gradients
 from multisubnet._functions.problem import SumProblem
@@ -63,6 +64,41 @@ def affine(
     function = partial(_tasks.affine_of_chunks, activation=call.activation, set_axis=set_axis)
     index = "bnf" if set_axis else "nbf"
     return given.combined(function, index, call.dtype, *given.pairs("samples", "weight", "bias"))
+
+
+def affine_select(
+    samples: Any,
+    weight: Any,
+    bias: Any,
+    set_index: Any,
+    *,
+    activation: str | Activation | None = None,
+    out: Any = None,
+    check: bool | None = None,
+) -> da.Array:
+    """Evaluate each sample with one set, lazily: `multisubnet.affine_select`.
+
+    As for `affine`. One task takes a chunk of sets and the samples of a chunk that use them.
+    Another combines the values of a chunk of samples, and raises if an index is out of range.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import multisubnet as ms
+    >>> samples, weight = da.ones((3, 2), chunks=2), da.from_array([[2.0, 9.0], [8.0, 6.0]], 1)
+    >>> ms.affine_select(samples, weight, None, [1, 0, 1]).compute()
+    array([[8., 6.],
+           [2., 9.],
+           [8., 6.]])
+    """
+    refuse_out(out)
+    given = ChunkedOperands(samples=samples, weight=weight, bias=bias, set_index=set_index)
+    stand_ins = given.stand_ins("samples", "weight", "bias", "set_index")
+    _, call, _ = read_select(*stand_ins, activation, None, False)
+    given.cut(dict(zip("nbf", call.shape, strict=True)), "bf", call.dtype)
+    function = partial(_tasks.select_of_chunks, activation=call.activation)
+    operands = given.pairs("samples", "weight", "bias", "set_index")
+    return given.selected(function, "nbf", call.dtype, operands, check)
 
 
 def affine_vjp(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
@@ -56,7 +56,7 @@ class ChunkedOperands:
         self.arrays: dict[str, Any] = {
             name: x
             if x is None or isinstance(x, da.Array) or self.xp is not np
-            else validation.as_numpy(name, x)
+            else (validation.as_index if name == "set_index" else validation.as_numpy)(name, x)
             for name, x in operands.items()
         }
         self.chunks: dict[str, tuple[int, ...]] = {}
@@ -164,6 +164,36 @@ class ChunkedOperands:
             concatenate=concatenate,
             token=_name(function),
             meta=self._meta(index, dtype),
+        )
+
+    def selected(
+        self,
+        function: Callable[..., Any],
+        index: str,
+        dtype: np.dtype,
+        operands: Iterable[Pair],
+        check: bool | None,
+        new_axes: dict[str, int] | None = None,
+    ) -> da.Array:
+        """Return the values of each sample in its own set, with the axes of `index` without sets.
+
+        The function evaluates the samples of a chunk whose set is in a chunk of sets. It takes the
+        bounds of the chunk of sets, and chunks of the operands.
+        """
+        ends = np.cumsum([0, *self.chunks["n"]])
+        bounds = da.from_array(np.stack([ends[:-1], ends[1:]], axis=1), (1, 2)), "ni"
+        new_axes = new_axes or {}
+        of_parts = "".join(axis for axis in index if axis not in new_axes)
+        parts = self.combined(function, of_parts, dtype, bounds, *operands, concatenate=None)
+        return self.combined(
+            functools.partial(_tasks.put_together, check=check),
+            index.replace("n", ""),
+            dtype,
+            (parts, of_parts),
+            bounds,
+            self.pair("set_index"),
+            new_axes=new_axes,
+            concatenate=None,
         )
 
     def sums(

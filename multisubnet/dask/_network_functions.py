@@ -125,30 +125,9 @@ def mlp_select(
     new_axes = dict(zip("uv", rest, strict=False))
     kept = "b" + "".join(new_axes)
     given.cut({"n": call.n_sets, "b": n_samples}, kept, call.dtype, whole=new_axes)
-    ends = np.cumsum([0, *given.chunks["n"]])
-    bounds = da.from_array(np.stack([ends[:-1], ends[1:]], axis=1), (1, 2)), "ni"
-    parts = given.combined(
-        networks.task(_network_tasks.select_of_chunks, "set_index"),
-        "nb",
-        call.dtype,
-        bounds,
-        *networks.pairs,
-        given.pair("set_index"),
-        concatenate=None,
-    )
-    function = partial(
-        _network_tasks.put_together, shape=tuple(rest), dtype=call.dtype, check=check
-    )
-    return given.combined(
-        function,
-        kept,
-        call.dtype,
-        (parts, "nb"),
-        bounds,
-        given.pair("set_index"),
-        new_axes=new_axes,
-        concatenate=None,
-    )
+    function = networks.task(_network_tasks.select_of_chunks, "set_index")
+    operands = *networks.pairs, given.pair("set_index")
+    return given.selected(function, "n" + kept, call.dtype, operands, check, new_axes=new_axes)
 
 
 def mlp_stats(

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from multisubnet._arrays import namespaces
-from multisubnet._functions import affine_select, mlp
+from multisubnet._functions import mlp
 from multisubnet._functions.mlp_loss_problem import NetworkLoss
 from multisubnet._functions.mlp_operands import Options, call_by_name
 from multisubnet._functions.mlp_summation import NetworkSums
@@ -26,36 +25,9 @@ def mlp_of_chunks(*chunks: Any, names: tuple[str, ...], options: Options, set_ax
 def select_of_chunks(bounds: Any, *chunks: Any, names: tuple[str, ...], options: Options) -> Any:
     """Return the values of the samples whose set is in the chunk of sets, in order."""
     named = _named(names, chunks)
-    first, stop = _whole(bounds)[0]
-    index = namespaces.on_host(named["set_index"])
-    rows = _rows(index, first, stop)
-    xp = namespaces.namespace({"samples": named["samples"]})
-    named["samples"] = named["samples"][xp.asarray(rows)]
-    named["set_index"] = xp.asarray(index[rows].astype(np.int64) - first)
+    chosen = _tasks.choose_samples(bounds, named["samples"], named["set_index"])
+    named["samples"], named["set_index"] = chosen
     return call_by_name(mlp.mlp_select, named, options, check=False)
-
-
-@_tasks.task
-def put_together(
-    parts: Any, bounds: Any, set_index: Any, *, shape: tuple[int, ...], dtype: Any, check: Any
-) -> Any:
-    """Combine the values of all samples, given per chunk of sets.
-
-    An out-of-range index raises, or gives NaN, or 0 in dtypes without NaN.
-    """
-    xp = namespaces.namespace({"set_index": set_index})
-    ends = [_whole(of_chunk)[0] for of_chunk in bounds]
-    n_sets = int(ends[-1][1])
-    affine_select.check_index(
-        set_index, n_sets, len(set_index), xp is np if check is None else check
-    )
-    index = namespaces.on_host(set_index)
-    values = xp.zeros((len(index), *shape), dtype)
-    if dtype.kind not in "biu":
-        values[(index < 0) | (index >= n_sets)] = np.nan
-    for (first, stop), part in zip(ends, parts, strict=True):
-        values[xp.asarray(_rows(index, first, stop))] = part
-    return values
 
 
 @_tasks.task
@@ -78,7 +50,7 @@ def losses_of_networks_of_chunks(
     gradients: bool,
 ) -> Any:
     """Return sums over samples, (1, 1, N, columns): a node of the tree over all samples."""
-    others = {"targets": _whole(targets), "sample_weight": sample_weight}
+    others = {"targets": _tasks.whole(targets), "sample_weight": sample_weight}
     named = _named(names, chunks)
     return NetworkLoss(named, options, others, loss, False, None).totals(gradients)[None, None]
 
@@ -137,21 +109,9 @@ def divide_columns(
 def _pullback(
     cotangent: Any, chunks: tuple[Any, ...], names: tuple[str, ...], options: Options
 ) -> Pullback:
-    return Pullback(_named(names, chunks), options, _whole(cotangent))
+    return Pullback(_named(names, chunks), options, _tasks.whole(cotangent))
 
 
 def _named(names: tuple[str, ...], chunks: tuple[Any, ...]) -> dict[str, Any]:
     """Return chunks by name."""
-    return dict(zip(names, map(_whole, chunks), strict=True))
-
-
-def _whole(chunk: Any) -> Any:
-    """Return a chunk that Dask nests in lists because its axes are not split."""
-    while isinstance(chunk, list):
-        (chunk,) = chunk
-    return chunk
-
-
-def _rows(index: np.ndarray, first: int, stop: int) -> np.ndarray:
-    """Return the samples whose set is in this range."""
-    return np.flatnonzero((index >= first) & (index < stop))
+    return dict(zip(names, map(_tasks.whole, chunks), strict=True))

@@ -19,7 +19,14 @@ from multisubnet._arithmetic.summands import Summands
 from multisubnet._arrays import namespaces
 from multisubnet._backends import choice
 from multisubnet._backends.numba import threads
-from multisubnet._functions import affine, affine_stats, affine_vjp, closed_form, summation
+from multisubnet._functions import (
+    affine,
+    affine_select,
+    affine_stats,
+    affine_vjp,
+    closed_form,
+    summation,
+)
 from multisubnet._functions.loss_problem import LossProblem
 from multisubnet._functions.summation import Summing
 
@@ -68,6 +75,61 @@ def _has_cupy(chunks: Any) -> bool:
 def affine_of_chunks(samples: Any, weight: Any, bias: Any, **options: Any) -> Any:
     """Return a block of the result of `affine`."""
     return affine.affine(samples, weight, bias, **options)
+
+
+@task
+def select_of_chunks(
+    bounds: Any, samples: Any, weight: Any, bias: Any, set_index: Any, *, activation: Any
+) -> Any:
+    """Return the values of the samples whose set is in the chunk of sets, in order."""
+    samples, weight, bias, set_index = map(whole, (samples, weight, bias, set_index))
+    samples, set_index = choose_samples(bounds, samples, set_index)
+    return affine_select.affine_select(
+        samples, weight, bias, set_index, activation=activation, check=False
+    )
+
+
+def choose_samples(bounds: Any, samples: Any, set_index: Any) -> tuple[Any, Any]:
+    """Return the samples whose set is in the chunk of sets, and the numbers of these sets in it."""
+    first, stop = whole(bounds)[0]
+    index = namespaces.on_host(set_index)
+    rows = _rows(index, first, stop)
+    xp = namespaces.namespace({"samples": samples})
+    return samples[xp.asarray(rows)], xp.asarray(index[rows].astype(np.int64) - first)
+
+
+@task
+def put_together(parts: Any, bounds: Any, set_index: Any, *, check: bool | None) -> Any:
+    """Combine the values of all samples, given per chunk of sets.
+
+    An out-of-range index raises, or gives NaN, or 0 in dtypes without NaN.
+    """
+    xp = namespaces.namespace({"set_index": set_index})
+    ends = [whole(of_chunk)[0] for of_chunk in bounds]
+    n_sets = int(ends[-1][1])
+    affine_select.check_index(
+        set_index, n_sets, len(set_index), xp is np if check is None else check
+    )
+    index = namespaces.on_host(set_index)
+    _, *shape = parts[0].shape
+    values = xp.zeros((len(index), *shape), parts[0].dtype)
+    if values.dtype.kind not in "biu":
+        values[(index < 0) | (index >= n_sets)] = np.nan
+    for (first, stop), part in zip(ends, parts, strict=True):
+        values[xp.asarray(_rows(index, first, stop))] = part
+    return values
+
+
+def _rows(index: np.ndarray, first: int, stop: int) -> np.ndarray:
+    """Return the samples whose set is in this range."""
+    return np.flatnonzero((index >= first) & (index < stop))
+
+
+def whole(chunk: Any) -> Any:
+    """Return a chunk that Dask nests in lists because its axes are not split."""
+    while isinstance(chunk, list):
+        (chunk,) = chunk
+    return chunk
 
 
 @task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import pickle
 import platform
 import sys
@@ -96,6 +97,29 @@ def nothing_computed():
 
     with dask.config.set(scheduler=refuse):
         yield
+
+
+@settings(max_examples=examples(1 / 2))
+@given(data=st.data(), problem=problems(dtypes=["float32", "float64", "int16", "complex64"]))
+def test_affine_select(data, problem):
+    samples, *parameters = problem
+    samples = samples.reshape(math.prod(samples.shape[:-1]), samples.shape[-1])
+    n_sets = max(len(x) for x in parameters if x is not None)
+    index = np.random.default_rng(1).integers(-1, n_sets + 1, size=len(samples))
+    *lazy, of_index = data.draw(some_chunked(samples, *parameters, index))
+    with nothing_computed():
+        result = ms.affine_select(*lazy, of_index, check=False)
+    desired = ms.affine_select(samples, *parameters, index, check=False)
+    assert_lazy_and_same([result], [desired])
+
+
+def test_an_index_is_checked_when_computed():
+    samples, weight, index = da.ones((5, 3), chunks=2), np.ones((2, 3)), [0, 1, 1, 2, 0]
+    late = ms.affine_select(samples, weight, None, index)
+    with pytest.raises(IndexError, match=r"set_index\[1\] is 2; expected the number of a set"):
+        late.compute()
+    result = ms.affine_select(samples[:0], da.ones((0, 3)), None, [], activation="tanh")
+    assert result.compute().shape == (0, 3)
 
 
 @settings(max_examples=examples(1 / 2))
@@ -254,6 +278,7 @@ def test_the_chunks_of_the_result_are_those_of_the_operands():
     bias = da.zeros((8, 7), chunks=(4, 7))
     assert ms.affine(samples, weight, bias).chunks == ((1, 3, 4), (4, 5), (6, 1))
     assert ms.affine(samples, weight, bias, set_axis=1).chunks == ((4, 5), (1, 3, 4), (6, 1))
+    assert ms.affine_select(samples, weight, bias, [0] * 9).chunks == ((4, 5), (6, 1))
     assert ms.mean_loss(samples, weight, bias, np.zeros(9)).chunks == ((1, 3, 4),)
     _, gradient, _ = ms.mean_loss_and_grad(samples, weight, bias, np.zeros(9), loss="huber")
     assert gradient.chunks == ((1, 3, 4), (6, 1))
@@ -359,6 +384,10 @@ def test_bad_arguments_are_named_at_once():
         lambda x: (judge, x, np.ones((2, 3)), None, None),
         lambda x: (judge, x, np.ones((2, 3)), None, t, "nothing"),
         lambda x: (judge, x * 1j, np.ones((2, 3)), None, t),
+        lambda x: (ms.affine_select, x, np.ones((2, 3)), None, [0, 1]),
+        lambda x: (ms.affine_select, x, np.ones((2, 3)), None, t),
+        lambda x: (ms.affine_select, x, np.ones((2, 3)), None, None),
+        lambda x: (ms.affine_select, x[None], np.ones((2, 3)), None, [0] * 5),
         lambda x: (ms.affine_stats, x, np.ones((2, 3)), None, None, np.ones(3)),
         lambda x: (ms.affine_vjp, x, np.ones((2, 3)), None, None),
         lambda x: (ms.affine_vjp, x, np.ones((2, 3)), None, np.ones((2, 5))),
@@ -390,8 +419,6 @@ def test_properties_of_dask_arrays():
     x, lazy = np.ones((5, 3)), da.ones((5, 3), chunks=2)
     with pytest.raises(TypeError, match=r"out does not work .* dask\.array\.store or to_zarr"):
         ms.affine(lazy, x, out=np.empty((5, 5, 3)))
-    with pytest.raises(TypeError, match="affine_select does not take arrays of dask"):
-        ms.affine_select(lazy, x, None, np.zeros(5, int))
     unknown = lazy[lazy[:, 0] > 0]
     for call in (
         lambda: ms.affine(unknown, x),

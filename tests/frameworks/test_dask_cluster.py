@@ -16,7 +16,8 @@ da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
 SIZE = 32, 28_000, 8  # N, B, F: tasks of a tenth of a second
-OPTIONS = {"loss": "log_cosh", "activation": "tanh"}
+TANH = {"activation": "tanh"}
+OPTIONS = {"loss": "log_cosh", **TANH}
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +32,9 @@ def client():
 
 
 def done(dask_scheduler):
-    """Return the number of tasks that sum over chunks of samples."""
-    tasks = dask_scheduler.tasks.values()
-    return sum("losses" in str(task.key) and task.state == "memory" for task in tasks)
+    """Return how many chunks have losses, and how many have gradients of `affine_vjp`, so far."""
+    done = [str(x.key) for x in dask_scheduler.tasks.values() if x.state == "memory"]
+    return [sum(name in key for key in done) for name in ("losses", "cotangents_of_parameters-")]
 
 
 def test_a_worker_that_dies_changes_nothing(client):
@@ -55,6 +56,9 @@ def test_a_worker_that_dies_changes_nothing(client):
         cotangent = samples[None, :, :, None] * np.ones((32, 1, 1, 1), "f4")
         pulled = ms.mlp_vjp(samples, layers, cotangent)
         desired += pulled.grad_samples, pulled.grad_layers[1][0]
+        desired += ms.affine_vjp(samples, weight, bias, cotangent[..., 0], **TANH)
+        index = np.arange(len(samples)) % len(weight)
+        desired += (ms.affine_select(samples, weight, bias, index),)
         results = ms.mean_loss_and_grad(
             lazy, da.from_array(weight, (16, 8)), bias, targets, sample_weight=factors, **OPTIONS
         )
@@ -63,9 +67,12 @@ def test_a_worker_that_dies_changes_nothing(client):
         cotangent = lazy[None, :, :, None] * np.ones((32, 1, 1, 1), "f4")
         pulled = ms.mlp_vjp(lazy, layers, cotangent)
         results += pulled.grad_samples, pulled.grad_layers[1][0]
+        some = da.from_array(weight, (16, 8))
+        results += ms.affine_vjp(lazy, some, bias, cotangent[..., 0], **TANH)
+        results += (ms.affine_select(lazy, some, bias, index),)
     pids = client.run(os.getpid)
     futures = client.compute(list(results))
-    while client.run_on_scheduler(done) < 5:
+    while min(client.run_on_scheduler(done)) < 5:
         time.sleep(0.01)
     os.kill(next(iter(pids.values())), signal.SIGKILL)
     assert not any(future.done() for future in futures)
@@ -81,6 +88,10 @@ def test_all_functions_on_a_cluster(client):
     layers = [weight[:, :, None, None]]
     pairs = [
         (ms.affine(lazy[:100], weight, bias), ms.affine(samples[:100], weight, bias)),
+        (
+            ms.affine_select(lazy, weight, bias, index),
+            ms.affine_select(samples, weight, bias, index),
+        ),
         (ms.mean_loss(lazy, weight, bias, targets), ms.mean_loss(samples, weight, bias, targets)),
         (ms.affine_stats(lazy, weight)[1], ms.affine_stats(samples, weight)[1]),
         (ms.mlp_select(lazy, layers, index), ms.mlp_select(samples, layers, index)),
@@ -88,4 +99,4 @@ def test_all_functions_on_a_cluster(client):
     ]
     futures = client.compute([lazy for lazy, _ in pairs])
     assert_all_same_bits(client.gather(futures), [desired for _, desired in pairs])
-    assert not np.isnan(futures[1].result()).any()
+    assert not np.isnan(futures[2].result()).any()

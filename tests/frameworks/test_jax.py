@@ -421,6 +421,24 @@ def test_losses_inside(loss, weighted):
                 np.testing.assert_allclose(actual, desired, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("loss", sorted({*LOSSES} - {"hinge"}))  # whose targets are -1 or 1
+def test_derivatives_by_targets(loss):
+    operands = [x.astype("f8") for x in table(shape=(2, 4, 3))[:3]]
+    targets = np.random.default_rng(0).uniform(0.2, 0.8, (4, 3))
+    options = {"loss": loss, "activation": "sigmoid"}
+    with jax.enable_x64(True):
+        losses, tangent = jax.jvp(
+            lambda t: ms.mean_loss(*operands, t, **options), (targets,), (np.cos(targets),)
+        )
+        gradient = jax.grad(lambda t: ms.mean_loss(*operands, t, **options)[0])(targets)
+        losses, tangent, gradient = map(np.asarray, (losses, tangent, gradient))
+    np.testing.assert_allclose(losses, ms.mean_loss(*operands, targets, **options), rtol=1e-12)
+    step = 1e-6 * np.cos(targets)
+    after, before = (ms.mean_loss(*operands, targets + x, **options) for x in (step, -step))
+    np.testing.assert_allclose(tangent, (after - before) / 2e-6, rtol=1e-7)
+    np.testing.assert_allclose((gradient * np.cos(targets)).sum(), tangent[0], rtol=1e-12)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_losses_at_kinks(loss):
     """Derivatives at kinks, and for invalid probabilities, are those of the package."""
