@@ -92,13 +92,13 @@ def affine_select(
            [8., 6.]])
     """
     refuse_out(out)
-    given = ChunkedOperands(samples=samples, weight=weight, bias=bias, set_index=set_index)
-    stand_ins = given.stand_ins("samples", "weight", "bias", "set_index")
-    _, call, _ = read_select(*stand_ins, activation, None, False)
+    operands = {"samples": samples, "weight": weight, "bias": bias, "set_index": set_index}
+    given = ChunkedOperands(**operands)
+    of_samples, *others = given.stand_ins(*operands)
+    _, call, _ = read_select(of_samples, *others, activation=activation, out=None, check=False)
     given.cut(dict(zip("nbf", call.shape, strict=True)), "bf", call.dtype)
     function = partial(_tasks.select_of_chunks, activation=call.activation)
-    operands = given.pairs("samples", "weight", "bias", "set_index")
-    return given.selected(function, "nbf", call.dtype, operands, check)
+    return given.selected(function, "nbf", call.dtype, given.pairs(*operands), check)
 
 
 def affine_vjp(

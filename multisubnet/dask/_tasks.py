@@ -114,7 +114,8 @@ def put_together(parts: Any, bounds: Any, set_index: Any, *, check: bool | None)
     _, *shape = parts[0].shape
     values = xp.zeros((len(index), *shape), parts[0].dtype)
     if values.dtype.kind not in "biu":
-        values[(index < 0) | (index >= n_sets)] = np.nan
+        nothing = complex(np.nan, np.nan) if values.dtype.kind == "c" else np.nan
+        values[(index < 0) | (index >= n_sets)] = nothing
     for (first, stop), part in zip(ends, parts, strict=True):
         values[xp.asarray(_rows(index, first, stop))] = part
     return values
