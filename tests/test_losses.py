@@ -555,3 +555,97 @@ def test_labels_that_a_loss_is_defined_for(loss):
             assert np.isfinite(ms.mean_loss(x, w, None, np.array(good, dtype), loss=loss)).all()
     assert np.isnan(ms.mean_loss(x, w, None, [np.nan, 1.0], loss=loss)).all()
     assert np.isnan(ms.mean_loss(x[:0], w, None, [], loss=loss)).all()
+
+
+class Subclass(np.ndarray):
+    """Arrays of another class than NumPy's own."""
+
+
+def variants():
+    """Return operands and options of calls, by what distinguishes each from the first one."""
+    rng = np.random.default_rng(0)
+    n_sets, n_samples, n_features = 20, 40, 5
+
+    def numbers(*shape, dtype="f4"):
+        return rng.standard_normal(shape).astype(dtype)
+
+    base = {
+        "samples": numbers(n_samples, n_features),
+        "weight": numbers(n_sets, n_features),
+        "bias": numbers(n_sets, n_features),
+        "targets": numbers(n_samples, n_features),
+        "loss": "absolute_error",
+    }
+    strided = {
+        name: np.repeat(base[name], 2, 1)[:, ::2] for name in ("samples", "weight", "targets")
+    }
+    unaligned = np.empty(base["weight"].nbytes + 1, np.uint8)[1:].view("f4")
+    unaligned = unaligned.reshape(base["weight"].shape)
+    unaligned[...] = base["weight"]
+    read_only = base["samples"].copy()
+    read_only.flags.writeable = False
+    changes = {
+        "nothing": {},
+        "N": {"weight": numbers(9, n_features), "bias": numbers(9, n_features)},
+        "B": {"samples": numbers(33, n_features), "targets": numbers(33, n_features)},
+        "F": {name: base[name][:, :3].copy() for name in base if name != "loss"},
+        "sets of samples": {"samples": numbers(n_sets, n_samples, n_features)},
+        "shared weight": {"weight": numbers(1, n_features)},
+        "shared bias": {"bias": numbers(1, n_features)},
+        "no bias": {"bias": None},
+        "targets (B,)": {"targets": numbers(n_samples)},
+        "targets (B, 1)": {"targets": numbers(n_samples, 1)},
+        "sample_weight": {"sample_weight": numbers(n_samples) ** 2},
+        "sample_weight f8": {"sample_weight": numbers(n_samples, dtype="f8") ** 2},
+        "strided": strided,
+        "Fortran": {"weight": np.asfortranarray(base["weight"])},
+        "unaligned": {"weight": unaligned},
+        "read-only": {"samples": read_only},
+        "byte order": {"targets": base["targets"].astype(base["targets"].dtype.newbyteorder())},
+        "subclass": {"weight": base["weight"].view(Subclass)},
+        "huber": {"loss": "huber"},
+        "tanh": {"activation": "tanh"},
+        "slope 0.0": {"activation": ms.Activation("leaky_relu", negative_slope=0.0)},
+        "slope -0.0": {"activation": ms.Activation("leaky_relu", negative_slope=-0.0)},
+        "slope 0.5": {"activation": ms.Activation("leaky_relu", negative_slope=0.5)},
+        "per_feature": {"per_feature": True},
+        "float32": {"dtype": "float32"},
+        "float16": {"dtype": np.float16},
+    }
+    changes |= {
+        f"{name} {dtype}": {name: base[name].astype(dtype)}
+        for name in ("samples", "weight", "bias", "targets")
+        for dtype in ("f2", "f8", "i4")
+    }
+    return {name: base | change for name, change in changes.items()}
+
+
+def test_calls_with_something_in_common_are_kept_apart(backend, monkeypatch):
+    calls = variants()
+    desired = {}
+    for name, call in calls.items():
+        own = {k: np.asarray(x) if isinstance(x, Subclass) else x for k, x in call.items()}
+        desired[name] = formula.mean_loss_and_grad(**own)
+    for seed in range(4):
+        monkeypatch.setenv("MULTISUBNET_NUM_THREADS", str(1 + seed % 2))
+        for name in np.random.default_rng(seed).permutation(list(calls)):
+            call = calls[name]
+            if seed < 2 and name in ("nothing", "per_feature", "float32"):  # before its gradient
+                assert_same_bits(backend.mean_loss(**call), desired[name][0])
+            assert_all_same_bits(backend.mean_loss_and_grad(**call), desired[name])
+            targets = call["targets"]
+            for wrong, message in (
+                (targets[1:], r"targets has shape"),
+                (targets.astype(complex), "targets has dtype complex"),
+                (np.ma.masked_array(targets), "masked"),
+                (np.full(targets.shape, "0.5"), "'0.5'|targets has dtype <U3"),
+                (None, "targets is None"),
+            ):
+                with pytest.raises((TypeError, ValueError), match=message):
+                    backend.mean_loss(**call | {"targets": wrong})
+            with pytest.raises(TypeError, match="loss must be the name"):
+                backend.mean_loss(**call | {"loss": ["absolute_error"]})
+            with pytest.raises(ValueError, match="loss"):
+                backend.mean_loss(**call | {"loss": "absolute"})
+            with pytest.raises(ValueError, match=r"targets\[.*hinge is defined"):
+                backend.mean_loss(**call | {"loss": "hinge", "targets": abs(targets) + 2})

@@ -623,3 +623,44 @@ def test_the_machine_code_of_sums_is_in_vectors_and_does_not_contract(dtype, key
         assert re.search(rf"v?{vectors}", code)
         assert not re.search(rf"v?{scalars}", code)
     assert ("cvtps2pd" in code) == (dtype == "float32")  # totals of runs are added in float64
+
+
+GUARDED = """
+import ctypes, mmap
+import numpy as np
+import multisubnet as ms
+
+libc = ctypes.CDLL(None, use_errno=True)
+kept = []
+
+def guarded(array):
+    "Return a copy of an array that ends where a page without access begins."
+    n_pages = -(-array.nbytes // mmap.PAGESIZE)
+    memory = mmap.mmap(-1, (n_pages + 1) * mmap.PAGESIZE)
+    whole = np.frombuffer(memory, np.uint8)
+    end = n_pages * mmap.PAGESIZE
+    assert libc.mprotect(ctypes.c_void_p(whole.ctypes.data + end), mmap.PAGESIZE, 0) == 0
+    copy = whole[end - array.nbytes : end].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    kept.append(memory)
+    return copy
+
+ms.set_backend("numba")
+rng = np.random.default_rng(0)
+for n_sets, n_samples, n_features in [(20, 40, 5), (100, 33, 30), (1, 1, 1), (3, 7, 70)]:
+    shapes = [(n_samples, n_features), *[(n_sets, n_features)] * 2, (n_samples, n_features)]
+    operands = [guarded(rng.standard_normal(shape, "f4")) for shape in shapes]
+    ms.mean_loss(*operands, loss="absolute_error")
+    ms.mean_loss(*operands[:3], guarded(operands[3][:, 0].copy()), loss="absolute_error")
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="protects pages by mprotect")
+def test_sums_read_nothing_after_the_end_of_an_operand():
+    subprocess.run([sys.executable, "-c", GUARDED], check=True)
+
+
+def test_a_divisor_of_0_gives_nan():
+    out = np.ones(2)
+    engine.finish(np.ones((1, 2, 3)), out, 0.0, None)
+    assert np.isnan(out).all()

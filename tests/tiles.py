@@ -66,6 +66,7 @@ SIZES = {  # by name: the module, the constant's name, and small values
     "statistics_cached": (evaluation, "_CACHED_BYTES", [1, 1000]),
     "prediction_bytes": (prediction, "_CHUNK_BYTES", [100_000]),
 }
+PLANNED = mlp_engine._prepare, mlp_engine._pieces, mlp_operands._validate, engine._sum_layout
 
 
 @contextlib.contextmanager
@@ -79,7 +80,7 @@ def of(card=cuda_on_host.CARD, **sizes):
         # Work of an unknown kind is shared even if it takes little time.
         stack.enter_context(mock.patch.object(threads, "kind", return_value=0))
         # Forms of calls, too, keep what was planned.
-        for planned in (mlp_engine._prepare, mlp_engine._pieces, mlp_operands._validate):
+        for planned in PLANNED:
             planned.cache_clear()
             stack.callback(planned.cache_clear)
         yield

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import functools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -76,17 +77,14 @@ class Summands(NamedTuple):
         """Return the program of the summands, for float32 or float64."""
         return _program_of(self, dtype)
 
-    def kinds(self, operands: dict[str, Any], dtype: np.dtype) -> str:
-        """Return the dependence of each of the OPERANDS, of shape (kept, summed, F), as letters.
+    def kinds(self, shapes: Iterable[tuple[int, ...] | None], dtype: np.dtype) -> str:
+        """Return the dependence of each operand, by its shape (kept, summed, F), as letters.
 
         Weight and bias depend on the kept axis alone if possible (sums over samples), else on the
         summed axis alone. An operand that is None depends on nothing.
         """
-        shapes = []
-        for name in OPERANDS:
-            array = operands.get(name)
-            shapes.append(None if array is None else (array.shape[0] == 1, array.shape[1] == 1))
-        return _kinds_of(self, dtype, tuple(shapes))
+        are_one = (None if shape is None else (shape[0] == 1, shape[1] == 1) for shape in shapes)
+        return _kinds_of(self, dtype, tuple(are_one))
 
 
 @functools.cache

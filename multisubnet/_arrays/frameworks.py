@@ -30,6 +30,7 @@ _ADAPTERS: dict[tuple[str, str], str] = {
     ("dask.array", "Array"): "dask",
 }
 
+_USUAL = {np.ndarray, bool, int, float, str, type(None)}
 _NATIVE = (np.ndarray, np.generic, bool, int, float, complex, str, list, tuple, type(None))
 
 
@@ -48,7 +49,8 @@ def _wrapped(function: Callable[P, R], converts: bool) -> Callable[P, R]:
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        adapter = _of_types(*[type(argument) for argument in (*args, *kwargs.values())])
+        arguments = *args, *kwargs.values()
+        adapter = None if _USUAL.issuperset(map(type, arguments)) else of(arguments)
         if adapter is None or (converts and not hasattr(_load(adapter), name)):
             return function(*args, **kwargs)
         return function_of(adapter, name)(*args, **kwargs)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
+import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.output_loss import CATEGORICAL
+from multisubnet._arithmetic.summands import Summands
 from multisubnet._arrays import dtypes, namespaces
 from multisubnet._arrays.explanations import shown
 from multisubnet._functions.problem import SumProblem, expect_shape
@@ -97,12 +98,24 @@ def with_gradients(bias: Any) -> tuple[str, ...]:
     return ("loss", "slope_sample") if bias is None else ("loss", "slope_sample", "slope")
 
 
-class LossProblem:
-    """A loss to compute: validated operands, and the outputs wanted.
+class LossForm(NamedTuple):
+    """What the shapes, dtypes and options of a loss decide; calls with the same ones share it."""
 
-    The first of the `outputs` is the loss. The sums are divided by `divisor` and by the total of
-    `sample_weight`, if given; the closed form divides by that total itself.
-    """
+    shape: tuple[int, int, int]
+    """N, B and F."""
+    dtype: np.dtype
+    """The working dtype."""
+    activation: Activation | None
+    terms: Summands
+    results: tuple[tuple[tuple[int, ...], np.dtype], ...]
+    """The shape and dtype of each result; the loss is the first."""
+    has_closed_form: bool
+    divisor: float
+    """The divisor of the sums, without the total of sample_weight."""
+
+
+class LossProblem(SumProblem):
+    """A loss to compute: validated operands, and the outputs wanted, the loss first."""
 
     def __init__(
         self,
@@ -113,86 +126,122 @@ class LossProblem:
         per_feature: bool,
         dtype: Any,
     ):
-        problem = problem_of(operands, loss, activation)
-        if loss not in LOSSES:
-            loss = named_loss(loss)
-        n_sets, n_samples, n_features = problem.shape
-        weighted = problem.others["sample_weight"] is not None
-        if len(outputs) > 1:
-            problem.expect_derivative()
-        self.problem = problem
-        self.terms = problem.terms(loss, outputs, weighted)
-        by_feature = n_sets, n_features
-        of_loss = _FLOAT64 if dtype is None else validate_loss_dtype(dtype)
-        self.results = [(by_feature if per_feature else (n_sets,), of_loss)]
-        for _ in outputs[1:]:
-            self.results.append((by_feature, problem.dtype_of_gradient(problem.weight)))
-
-        has_closed_form = loss == "squared_error" and problem.activation is None
-        self.has_closed_form = has_closed_form and problem.samples.ndim == 2
-        self.divisor = 1.0 if per_feature else float(n_features)
-        if not (self.has_closed_form or weighted):
-            self.divisor *= n_samples
+        self.read(*_named(operands))
+        named = self.samples, self.weight, self.bias, *self.others.values()
+        seen = tuple([None if x is None else (x.shape, x.dtype) for x in named])
+        options = outputs, loss, activation, per_feature, dtype
+        try:
+            form = _form_of(seen, *options)
+        except TypeError:  # an option is not hashable, or the error describes the numbers
+            form = _validate(named, *options)
+        self.form = form
+        self.shape, self.dtype, self.activation = form[:3]
 
     def means(self) -> tuple[Any, ...]:
         """Return the means of the outputs."""
-        problem = self.problem
+        form = self.form
         summing = self._on_backend()
-        with namespaces.device_of(problem.samples):
-            outs = list(itertools.starmap(summing.empty, self.results))
-            sample_weight = problem.others["sample_weight"]
+        with namespaces.device_of(self.samples):
+            outs = [summing.empty(*result) for result in form.results]
+            sample_weight = self.others["sample_weight"]
             if sample_weight is not None:
-                sample_weight = problem.normalize(summing, "sample_weight")
-            if self.has_closed_form:
+                sample_weight = self.normalize(summing, "sample_weight")
+            if form.has_closed_form:
                 from multisubnet._functions import closed_form  # keeps `import multisubnet` fast
 
-                data = problem.samples, self._targets(), sample_weight
+                data = self.samples, self._targets(), sample_weight
                 moments = closed_form.moments(summing, *data)
-                parameters = problem.weight, problem.bias
-                closed_form.evaluate_losses(summing, *parameters, moments, outs, self.divisor)
+                parameters = self.weight, self.bias
+                closed_form.evaluate_losses(summing, *parameters, moments, outs, form.divisor)
             else:
                 operands, divisor_array = self._operands(), None
                 if sample_weight is not None:
                     divisor_array = summing.total(operands["factor"])
-                shape = problem.shape
-                summing.write(self.terms, operands, shape, outs, self.divisor, divisor_array)
+                summing.write(form.terms, operands, form.shape, outs, form.divisor, divisor_array)
             return tuple(map(summing.returned, outs))
 
     def totals(self) -> Any:
         """Return the result of `Summing.totals`; not for a closed form."""
         summing = self._on_backend()
-        with namespaces.device_of(self.problem.samples):
-            totals = summing.totals(self.terms, self._operands(), self.problem.shape)
-            return summing.returned(totals)
+        with namespaces.device_of(self.samples):
+            return summing.returned(
+                summing.totals(self.form.terms, self._operands(), self.form.shape)
+            )
 
     def _on_backend(self) -> Summing:
         """Check the targets, unless they are on a GPU, and bring the operands to the backend."""
-        if self.problem.xp is np and self.terms.loss in DOMAINS:
-            check_targets(self.terms.loss, self.problem.others["targets"])
-        n_sets, n_samples, n_features = shape = self.problem.shape
-        if self.has_closed_form:
+        form = self.form
+        if self.xp is np and form.terms.loss in DOMAINS:
+            check_targets(form.terms.loss, self.others["targets"])
+        n_sets, n_samples, n_features = shape = form.shape
+        if form.has_closed_form:
             shape = 3, n_sets + n_samples, n_features  # about three passes over the operands
-        return self.problem.on_backend(self.terms, shape)
+        return self.on_backend(form.terms, shape)
 
     def _targets(self) -> Any:
-        targets = self.problem.others["targets"]
+        targets = self.others["targets"]
         return targets[:, None] if targets.ndim == 1 else targets
 
     def _operands(self) -> dict[str, Any]:
         """Return the operands of the terms."""
-        operands = self.problem.over_samples() | {"target": self._targets()[None]}
-        sample_weight = self.problem.others["sample_weight"]
+        operands = self.over_samples()
+        operands["target"] = self._targets()[None]
+        sample_weight = self.others["sample_weight"]
         if sample_weight is not None:
             operands["factor"] = sample_weight[None, :, None]
         return operands
 
 
-def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> SumProblem:
-    """Return the operands as a validated problem with a loss."""
+@functools.lru_cache(256)
+def _form_of(seen: tuple[tuple[tuple[int, ...], np.dtype] | None, ...], *options: Any) -> LossForm:
+    """Return the form for operands of these shapes and dtypes."""
+    return _validate(
+        tuple(None if x is None else np.broadcast_to(np.empty((), x[1]), x[0]) for x in seen),
+        *options,
+    )
+
+
+def _validate(
+    operands: tuple[Any, ...],
+    outputs: tuple[str, ...],
+    loss: str,
+    activation: str | Activation | None,
+    per_feature: bool,
+    dtype: Any,
+) -> LossForm:
+    """Return the form of a loss, or raise."""
+    problem = problem_of(operands, loss, activation)
+    if loss not in LOSSES:
+        loss = named_loss(loss)
+    n_sets, n_samples, n_features = problem.shape
+    weighted = problem.others["sample_weight"] is not None
+    if len(outputs) > 1:
+        problem.expect_derivative()
+    by_feature = n_sets, n_features
+    of_loss = _FLOAT64 if dtype is None else validate_loss_dtype(dtype)
+    results = [(by_feature if per_feature else (n_sets,), of_loss)]
+    results += [(by_feature, problem.dtype_of_gradient(problem.weight))] * (len(outputs) - 1)
+    has_closed_form = loss == "squared_error" and problem.activation is None
+    has_closed_form = has_closed_form and problem.samples.ndim == 2
+    divisor = 1.0 if per_feature else float(n_features)
+    if not (has_closed_form or weighted):  # the closed form divides by the total itself
+        divisor *= n_samples
+    terms = problem.terms(loss, outputs, weighted)
+    known = problem.shape, problem.dtype, problem.activation
+    return LossForm(*known, terms, tuple(results), has_closed_form, divisor)
+
+
+def _named(operands: tuple[Any, ...]) -> tuple[Any, Any, Any, dict[str, Any]]:
+    """Return samples, weight and bias, and the other operands by name."""
     samples, weight, bias, targets, sample_weight = operands
     if targets is None:
         raise TypeError("targets is None; expected an array_like of numbers")
-    others = {"targets": targets, "sample_weight": sample_weight}
+    return samples, weight, bias, {"targets": targets, "sample_weight": sample_weight}
+
+
+def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> SumProblem:
+    """Return the operands as a validated problem with a loss."""
+    samples, weight, bias, others = _named(operands)
     problem = SumProblem(samples, weight, bias, activation, others)
     _, n_samples, n_features = problem.shape
     shapes = {

@@ -20,21 +20,26 @@ class SumProblem:
     `others` are further operands by name; None means that an operand is absent.
     """
 
+    activation: Activation | None = None
+
     def __init__(
         self, samples: Any, weight: Any, bias: Any, activation: Any, others: dict[str, Any]
     ):
+        self.read(samples, weight, bias, others)
+        call = make_call(self.samples, self.weight, self.bias)
+        self.shape, self.dtype = call.shape, working_dtype(call.dtype)
+        check_others(self.others)
+        if activation is not None:
+            self.activation, _ = resolve_activation(activation, self.dtype)
+
+    def read(self, samples: Any, weight: Any, bias: Any, others: dict[str, Any]) -> None:
+        """Take the operands as arrays of one namespace."""
         operands = {"samples": samples, "weight": weight, "bias": bias, **others}
         self.xp = namespaces.namespace(operands)
         if self.xp is np:
             operands = as_numpy_arrays(operands, REQUIRED)
-        call = make_call(operands.pop("samples"), operands.pop("weight"), operands.pop("bias"))
-        self.samples, self.weight, self.bias, self.shape = *call[:3], call.shape
-        self.others = operands
-        self.dtype = working_dtype(call.dtype)
-        check_others(operands)
-        self.activation: Activation | None = None
-        if activation is not None:
-            self.activation, _ = resolve_activation(activation, self.dtype)
+        self.samples, self.weight = operands.pop("samples"), operands.pop("weight")
+        self.bias, self.others = operands.pop("bias"), operands
 
     def expect(self, name: str, shapes: dict[str, tuple[int, ...]]) -> None:
         """Raise unless an operand is absent or has one of the named shapes."""

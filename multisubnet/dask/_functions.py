@@ -249,18 +249,18 @@ def _judged(
     names = "samples", "weight", "bias", "targets", "sample_weight"
     given = ChunkedOperands(**dict(zip(names, operands, strict=True)))
     judgement = LossProblem(given.stand_ins(*names), outputs, loss, activation, per_feature, dtype)
-    given.cut(dict(zip("nbf", judgement.problem.shape, strict=True)), "nf", _FLOAT64, summed="b")
-    given.normalize("sample_weight", judgement.problem.dtype)
-    if judgement.has_closed_form:
+    given.cut(dict(zip("nbf", judgement.shape, strict=True)), "nf", _FLOAT64, summed="b")
+    given.normalize("sample_weight", judgement.dtype)
+    if judgement.form.has_closed_form:
         return _by_moments(given, judgement)
     function = partial(_tasks.losses_of_chunks, outputs=outputs, loss=loss, activation=activation)
     totals = given.sums(function, "onf", len(outputs), *given.pairs(*names)), "onf"
-    total = given.total_weight("sample_weight", working=judgement.problem.dtype)
+    total = given.total_weight("sample_weight", working=judgement.dtype)
     results = []
-    for output, (shape, of_result) in enumerate(judgement.results):
+    for output, (shape, of_result) in enumerate(judgement.form.results):
         ndim = len(shape)
         options = {"output": output, "ndim": ndim, "dtype": of_result}
-        divide = partial(_tasks.divide, **options, divisor=judgement.divisor)
+        divide = partial(_tasks.divide, **options, divisor=judgement.form.divisor)
         results.append(given.combined(divide, "nf"[:ndim], of_result, totals, total))
     return results
 
@@ -310,10 +310,10 @@ def _rounded(given: ChunkedOperands, totals: Any, index: str, dtype: np.dtype) -
 
 def _by_moments(given: ChunkedOperands, judgement: LossProblem) -> list[da.Array]:
     """Return the means of the closed form: passes over the samples, then over the sets."""
-    working = judgement.problem.dtype
+    working = judgement.dtype
     total = given.total_weight("sample_weight", working=working, in_closed_form=True)
     data = given.pairs("samples", "targets", "sample_weight")
-    n_samples = judgement.problem.shape[1]
+    n_samples = judgement.shape[1]
     function = partial(_tasks.largest_of_chunks, working=working)
     largest = given.sums(function, "okf", 2, *data[:2], join=_tasks.largest_size), "okf"
     function, known = partial(_tasks.scales_of_sizes, working=working), 2
@@ -328,14 +328,14 @@ def _by_moments(given: ChunkedOperands, judgement: LossProblem) -> list[da.Array
     pair, known = (moments, "mf"), (6 if data[2][0] is None else 9)
     moments = given.combined(_tasks.settle_moments, "pf", _FLOAT64, pair, new_axes={"p": known})
 
-    results = [(len(shape), of_result) for shape, of_result in judgement.results]
+    results = [(len(shape), of_result) for shape, of_result in judgement.form.results]
     is_whole = len(given.chunks["f"]) == 1 or results[0][0] == 2
     function = partial(
         _tasks.losses_from_moments,
-        terms=judgement.terms,
+        terms=judgement.form.terms,
         working=working,
         results=results,
-        divisor=judgement.divisor,
+        divisor=judgement.form.divisor,
         is_whole=is_whole,
     )
     parameters = given.pairs("weight", "bias")
@@ -344,7 +344,7 @@ def _by_moments(given: ChunkedOperands, judgement: LossProblem) -> list[da.Array
     for output, (ndim, of_result) in enumerate(results):
         function = partial(_tasks.pick_output, output=output)
         if not is_whole and not output:
-            options = {"dtype": of_result, "divisor": judgement.divisor}
+            options = {"dtype": of_result, "divisor": judgement.form.divisor}
             function = partial(_tasks.sum_over_features, **options)
         found.append(given.combined(function, "nf"[:ndim], of_result, judged, concatenate=None))
     return found

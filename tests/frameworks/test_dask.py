@@ -306,7 +306,7 @@ def test_no_task_holds_more_than_its_chunks():
     class Recording(_tasks.LossProblem):
         def __init__(self, operands, *args):
             super().__init__(operands, *args)
-            seen.append(self.problem.shape)
+            seen.append(self.shape)
 
     with mock.patch.object(_tasks, "LossProblem", Recording):
         ms.mean_loss(*lazy, loss="huber").compute()

@@ -8,6 +8,7 @@ copied in blocks that stay in a core's cache.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import without_warnings
-from multisubnet._arithmetic.summands import Summands
+from multisubnet._arithmetic.summands import OPERANDS, Summands
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._backends import numpy as _numpy
 from multisubnet._backends.affine_call import AffineCall
@@ -154,7 +155,21 @@ def sums(
     totals: np.ndarray,
 ) -> None:
     """Write the sums of terms over each block of `length` to `totals`, like `numpy.sums`."""
-    kinds = terms.kinds(operands, dtype)
+    given = [operands.get(name) for name in OPERANDS]
+    shapes = tuple([None if x is None else x.shape for x in given])
+    _sum_layout(terms, dtype, shapes, length, totals.shape).write(given, parameter, totals)
+
+
+@functools.lru_cache(256)
+def _sum_layout(
+    terms: Summands,
+    dtype: np.dtype,
+    shapes: tuple[tuple[int, int, int] | None, ...],
+    length: int,
+    of_totals: tuple[int, int, int, int],
+) -> sum_layout.SumLayout:
+    """Return the layout of sums of operands of these shapes, with code compiled if necessary."""
+    kinds = terms.kinds(shapes, dtype)
     try:
         evaluate = _evaluate[terms, dtype.char, kinds]
     except KeyError:
@@ -163,23 +178,28 @@ def sums(
 
         evaluate = sum_loops.compiled_sums(terms, dtype, kinds)
         _evaluate["sums", dtype.char, terms.key] = _evaluate[terms, dtype.char, kinds] = evaluate
-    whole = sum_layout.Sums(evaluate, kinds, operands, dtype, parameter, length, totals)
-    whole.write(terms.program(dtype).cost)
+    cost = terms.program(dtype).cost
+    return sum_layout.SumLayout(evaluate, kinds, dtype, cost, length, of_totals)
 
 
 def finish(
     totals: np.ndarray, out: np.ndarray, divisor: float, divisor_array: np.ndarray | None
 ) -> None:
     """Write the divided sums of block totals to `out`, like `numpy.finish`."""
-    _numpy.finish(totals, out, divisor, divisor_array, _over_features)
+    if out.ndim == len(totals) == 1 and out.dtype.char == "d" and divisor_array is None:
+        out[...] = _over_features(totals[0], divisor)
+    else:
+        _numpy.finish(totals, out, divisor, divisor_array, _over_features)
 
 
-def _over_features(values: np.ndarray) -> np.ndarray:
-    """Return the sums of rows (kept, F), each by a binary tree."""
-    if not values.shape[1]:
-        return np.zeros(len(values))
+def _over_features(values: np.ndarray, divisor: float = 1.0) -> np.ndarray:
+    """Return the divided sums of rows (kept, F), each by a binary tree."""
     sums = np.empty(len(values))
-    _loaded().compiled_over_features()(np.ascontiguousarray(values), sums)
+    if not values.shape[1]:
+        sums[...] = 0.0 if divisor else math.nan
+    else:
+        compiled = _loaded().compiled_over_features()
+        compiled(np.ascontiguousarray(values), divisor or math.nan, sums)
     return sums
 
 

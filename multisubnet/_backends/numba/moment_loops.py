@@ -226,8 +226,8 @@ def _moment_loss(what: str):
 def _specialized_over_features(fingerprint: int):
     what = f"value:d:+:{fingerprint}"
 
-    def over_features(values, totals):
-        """Write the sums of rows to `totals`, of shape (rows,)."""
+    def over_features(values, divisor, totals):
+        """Write the divided sums of rows to `totals`, of shape (rows,)."""
         n_rows, n_features = values.shape
         sums = np.empty(((n_features + LANES - 1) // LANES, LANES))
         step = 8 * n_features
@@ -238,7 +238,7 @@ def _specialized_over_features(fingerprint: int):
             map_rows(values, places, steps, at_once, n_features, 1.0, what)
             _add_up(sums)
             for i in range(at_once):
-                totals[row + i] = sums[0, i]
+                totals[row + i] = sums[0, i] / divisor
 
     return over_features
 
@@ -246,8 +246,9 @@ def _specialized_over_features(fingerprint: int):
 @functools.cache
 def compiled_over_features() -> Any:
     """Return the function that adds rows of float64, each by a binary tree."""
-    signature = types.void(types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "C"))
-    return jit(_specialized_over_features(fingerprint()), signature)
+    values, totals = types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "C")
+    signature = types.void(values, types.float64, totals)
+    return jit(_specialized_over_features(fingerprint()), signature, error_model="numpy")
 
 
 @functools.cache

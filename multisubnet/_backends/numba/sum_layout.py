@@ -34,77 +34,89 @@ _MAX_PIECE_OPERATIONS = 1 << 24  # some milliseconds
 
 _DEFAULTS = tuple(OPERANDS.values())
 _NOTHING = np.empty((1, 1), np.int64)
+_NO_TOTALS = np.empty((0, 0, 0))
+_EVERY = slice(None)
+
+_Operands = list[Any]  # arrays (kept, summed, F) or None, in the order of OPERANDS
 
 
-class Sums:
-    """Operands and totals of sums, and the function that computes them.
+class SumLayout:
+    """How sums are divided among threads and pieces; calls with the same shapes share it.
 
-    `evaluate` comes from `sum_loops.compiled_sums`, for operands of these `kinds`.
+    `evaluate` comes from `sum_loops.compiled_sums`, for operands of these `kinds`. `cost` is the
+    number of operations per term, and `shape` that of the totals, (blocks, outputs, kept, F).
     """
 
     def __init__(
         self,
         evaluate: Callable[..., None],
         kinds: str,
-        operands: dict[str, np.ndarray | None],
         dtype: np.dtype,
-        parameter: float,
+        cost: int,
         length: int,
-        totals: np.ndarray,
+        shape: tuple[int, int, int, int],
     ):
-        self.evaluate, self.kinds = evaluate, kinds
-        # Those that are used, and not HELD, are there.
-        self.operands: list[Any] = list(map(operands.get, OPERANDS))
-        self._nothing = np.empty(0, dtype)
-        self.dtype, self.parameter = dtype, parameter
-        self.length, self.totals = length, totals
+        self.evaluate, self.kinds, self.dtype = evaluate, kinds, dtype
+        self.length, self.shape = length, shape
         self.lanes = LINE // dtype.itemsize
+        self.nothing = np.empty((0, 0, 0), dtype)
+        n_blocks, _, n_kept, n_features = shape
+        operations = length * (cost + 4)  # of a line of columns
+        self._worth = n_kept * n_features // self.lanes * operations // _MIN_PIECE_OPERATIONS
+        self.kind = _threads.kind(self._worth, evaluate)
+        self._n_tiles = n_kept * n_features // (self.lanes * ROWS)
+        self._operations = ROWS * operations
+        self._panels = self._split(_WIDTH)
+        # Rows that are read once, in place, need not stay in a cache.
+        reads_once = n_kept == 1 and n_features % self.lanes == 0 and EACH not in kinds
+        self._whole_rows = self._split(n_features) if reads_once and n_features > _WIDTH else None
 
-    def write(self, cost: int) -> None:
-        """Write all totals; `cost` is the number of operations per term."""
-        n_blocks, _, n_kept, n_features = self.totals.shape
-        operations = self.length * (cost + 4)  # of a line of columns
-        worth = n_kept * n_features // self.lanes * operations // _MIN_PIECE_OPERATIONS
-        self.kind = _threads.kind(worth, self.evaluate)
-        threads = _threads.count(worth, self.kind)
-        most = n_features if n_features and self._reads_once() else _WIDTH
-        panels = []  # the numbers of blocks, and features
-        for number in range(n_blocks):
-            for start in range(0, n_features, most):
-                panels.append((number, slice(start, min(start + most, n_features))))
-        n_tiles = n_kept * n_features // (self.lanes * ROWS)
-        several = len(panels) > 1 and n_tiles < _TILES_PER_THREAD * threads
+    def _split(self, most: int) -> list[_Part]:
+        """Return the blocks of summed indices, cut into parts of at most `most` features."""
+        n_blocks, _, n_kept, n_features = self.shape
+        return [
+            _Part(self, number, slice(start, min(start + most, n_features)), slice(0, n_kept))
+            for number in range(n_blocks)
+            for start in range(0, n_features, most)
+        ]
+
+    def write(self, operands: _Operands, parameter: float, totals: np.ndarray) -> None:
+        """Write all totals."""
+        threads = _threads.count(self._worth, self.kind)
+        panels = self._panels
+        if self._whole_rows is not None and self._are_whole_rows(operands):
+            panels = self._whole_rows
+        several = len(panels) > 1 and self._n_tiles < _TILES_PER_THREAD * threads
         if EACH not in self.kinds and not several:
             for panel in panels:
-                self._write_part(*panel, slice(0, n_kept), None, ROWS * operations, threads)
+                panel.write(operands, parameter, totals, None, self._operations, threads)
             return
-        height = self._height(min(_WIDTH, n_features))
+        height, n_kept = self._height(), self.shape[2]
         kept = [slice(k, min(k + height, n_kept)) for k in range(0, n_kept, height)]
-        if len(kept) >= 2 * threads:
-            for panel in panels:
-                packed = self._packed(*panel)
-                _threads.run(
-                    self._write_part, [(*panel, part, packed) for part in kept], threads, self.kind
-                )
-        else:
-            pieces = [(*panel, part, None) for panel in panels for part in kept]
-            _threads.run(self._write_part, pieces, threads, self.kind)
+        pieces = []
+        for panel in panels:
+            packed = panel.pack(operands) if len(kept) >= 2 * threads else None
+            for some in kept:
+                part = _Part(self, panel.number, panel.features, some)
+                pieces.append((part, operands, parameter, totals, packed))
+            if packed is not None:
+                _threads.run(_Part.write, pieces, threads, self.kind)
+                pieces.clear()
+        _threads.run(_Part.write, pieces, threads, self.kind)
 
-    def _reads_once(self) -> bool:
-        """Return whether rows are read once and in place, so that they need not stay in a cache."""
-        _, _, n_kept, n_features = self.totals.shape
-        if n_kept != 1 or n_features % self.lanes or EACH in self.kinds:
-            return False
+    def _are_whole_rows(self, operands: _Operands) -> bool:
+        """Return whether all streamed operands can be read in place."""
+        rows = 1, self.length, self.shape[3]
         return all(
-            kind != STREAMED
-            or (operand.shape[1:] == (self.length, n_features) and is_plain(operand[0], self.dtype))
-            for kind, operand in zip(self.kinds, self.operands, strict=True)
+            kind != STREAMED or (operand.shape == rows and is_plain(operand, self.dtype))
+            for kind, operand in zip(self.kinds, operands, strict=True)
         )
 
-    def _height(self, width: int) -> int:
+    def _height(self) -> int:
         """Return how many kept indices are computed together."""
-        _, n_outputs, n_kept, _ = self.totals.shape
-        group = self._group(width)
+        _, n_outputs, n_kept, n_features = self.shape
+        width = min(_WIDTH, n_features)
+        group = self.group(width)
         unit = ROWS * group
         most = _COLUMNS // (n_outputs * width)
         if EACH in self.kinds:
@@ -113,138 +125,148 @@ class Sums:
         each_thread = -(-n_kept // (_PARTS_PER_THREAD * _threads.limit()))
         return min(most, -(-each_thread // unit) * unit)
 
-    def _group(self, width: int) -> int:
+    def group(self, width: int) -> int:
         """Return how many rows of `width` elements fill whole lines together."""
         return self.lanes // math.gcd(self.lanes, width)
 
-    def _stride(self, width: int) -> int:
-        """Return the length of a streamed row, in which a line may begin at any feature."""
-        return width if width % self.lanes == 0 else width + self.lanes - 1
 
-    def _indices(self, number: int) -> slice:
-        return slice(number * BLOCK, min((number + 1) * BLOCK, self.length))
+class _Part:
+    """Some kept indices and features of a block, and all that their number decides."""
 
-    @without_warnings
-    def _packed(self, number: int, features: slice) -> list[np.ndarray]:
-        """Return the streamed operands of a block, packed and flattened, in OPERANDS' order."""
-        with loading.lock():
-            from multisubnet._backends.numba import sum_loops
+    def __init__(self, layout: SumLayout, number: int, features: slice, kept: slice):
+        self.layout, self.number, self.features, self.kept = layout, number, features, kept
+        _, n_outputs, _, n_features = layout.shape
+        self.indices = slice(number * BLOCK, min((number + 1) * BLOCK, layout.length))
+        self.n_indices = self.indices.stop - self.indices.start
+        self.n_kept, self.width = kept.stop - kept.start, features.stop - features.start
+        group, lanes = layout.group(self.width), layout.lanes
+        self.group, self.n_groups = group, -(-self.n_kept // group)
+        self.n_padded = self.n_groups * group
+        # The length of a streamed row, in which a line may begin at any feature.
+        self.stride = self.width if self.width % lanes == 0 else self.width + lanes - 1
+        self.grouped = n_outputs, self.n_groups, group * self.width
+        self.is_in_place = self.n_padded == self.n_kept and self.width == n_features
+        self.n_tiles = -(-self.n_groups // ROWS) * (group * self.width // lanes)
+        row_bytes = self.stride * layout.dtype.itemsize
+        at_once = _STREAMED_BYTES // (row_bytes * max(layout.kinds.count(STREAMED), 1))
+        self.at_once = max(at_once // RUN, 1) * RUN
+        self.packed_lines = -(-self.n_indices * row_bytes // LINE)
+        self.padded_lines = self.n_padded * self.width // lanes
+        # The cut and the shapes of each operand that the compiled code can read.
+        along: dict[str, tuple[tuple[slice, ...], list[tuple[int, ...]]]] = {
+            HELD: ((kept, _EVERY, features), [(self.n_kept, 1, self.width)]),
+            STREAMED: (
+                (_EVERY, self.indices, features),
+                [(1, self.n_indices, self.width), (1, self.n_indices, 1)],
+            ),
+            SCALAR: ((_EVERY, self.indices, _EVERY), [(1, self.n_indices, 1)]),
+            EACH: ((kept, self.indices, features), []),
+        }
+        self.uses = [
+            (i, kind, *along[kind]) for i, kind in enumerate(layout.kinds) if kind != UNUSED
+        ]
 
-        indices, stride = self._indices(number), self._stride(features.stop - features.start)
-        packed = [self._nothing] * len(self.kinds)
-        for i, (kind, operand) in enumerate(zip(self.kinds, self.operands, strict=True)):
-            if kind == STREAMED:
-                rows = self._rows(operand, indices, features)
-                if rows.size and rows.shape[1] != stride:
-                    shorter, rows = rows, np.empty((len(rows), stride), self.dtype)
-                    sum_loops.compiled_pack(self.dtype)(shorter, rows)
-                packed[i] = rows.reshape(-1)
-        return packed
-
-    def _rows(self, operand: np.ndarray, indices: slice, features: slice) -> np.ndarray:
-        """Return an operand without kept axis in plain memory, one row per summed index."""
-        n_indices, width = indices.stop - indices.start, features.stop - features.start
-        if operand.shape[1:] == (n_indices, width):  # the usual case: the whole operand
-            rows = operand[0]
-        else:
-            rows = _numpy.part(operand, (slice(None), indices, features))[0]
-        if len(rows) != n_indices:
-            rows = np.broadcast_to(rows, (n_indices, rows.shape[1]))
-        return rows if is_plain(rows, self.dtype) else np.require(rows, self.dtype, ["C", "A"])
-
-    @without_warnings
-    def _write_part(
+    def write(
         self,
-        number: int,
-        features: slice,
-        kept: slice,
-        packed: list[np.ndarray] | None,
+        operands: _Operands,
+        parameter: float,
+        totals: np.ndarray,
+        packed: _Operands | None,
         operations: int = 0,
         threads: int = 1,
     ) -> None:
-        """Write the totals of a block for some kept indices and features.
+        """Write the totals of this part.
 
         With several threads, a tile of columns takes this many `operations`. Each thread packs the
-        operands that are not packed yet.
+        operands that are not `packed` yet.
         """
-        indices = self._indices(number)
-        n_indices, width = indices.stop - indices.start, features.stop - features.start
-        n_kept, group, stride = kept.stop - kept.start, self._group(width), self._stride(width)
-        shape = -(-n_kept // group), group, width
-        arrays = [self._nothing] * len(self.kinds)  # some are not read
-        packs = n_packed = 0
-        for i, (kind, operand) in enumerate(zip(self.kinds, self.operands, strict=True)):
-            if kind == UNUSED:
-                continue
-            if kind == HELD:
-                held: Any = _DEFAULTS[i]
-                if operand is not None:
-                    is_all = operand.shape == (n_kept, 1, width)
-                    cuts = kept, slice(None), features
-                    held = (operand if is_all else _numpy.part(operand, cuts))[:, 0]
-                arrays[i] = self._grouped(held, n_kept, shape)
-            elif kind == EACH:
-                part = _numpy.part(operand, (kept, indices, features))
-                arrays[i] = _grouped_each(part, shape, self.dtype)
-            elif kind == SCALAR:
-                arrays[i] = np.ascontiguousarray(operand[0, indices, 0], self.dtype)
-            elif packed is not None:
+        layout = self.layout
+        arrays = [layout.nothing] * len(operands)  # some are not read
+        packs = n_packed = pads = n_padded = 0
+        for i, kind, cut, shapes in self.uses:
+            if packed is not None and kind == STREAMED:
                 arrays[i] = packed[i]
-            else:
-                rows = self._rows(operand, indices, features)
-                if rows.shape[1] != stride:
-                    packs |= (1 if rows.shape[1] == width else 2) << 2 * i
-                    n_packed += 1
-                arrays[i] = rows.reshape(-1)
-        totals = self.totals[number, :, kept, features]
-        grouped = len(totals), shape[0], group * width
-        in_place = n_kept % group == 0 and width == self.totals.shape[-1]
-        sums = totals.reshape(grouped) if in_place else np.empty(grouped)
-        row_bytes = stride * self.dtype.itemsize
-        at_once = _STREAMED_BYTES // (row_bytes * max(self.kinds.count(STREAMED), 1))
-        at_once = max(at_once // RUN, 1) * RUN
-        tiles = all_tiles = -(-shape[0] // ROWS) * (group * width // self.lanes)
-        if threads > 1 or all_tiles * operations > _MAX_PIECE_OPERATIONS:
-            n_pieces = max(
-                _PIECES_PER_THREAD * threads, all_tiles * operations // _MAX_PIECE_OPERATIONS
-            )
-            n_pieces = min(n_pieces, all_tiles, all_tiles * operations // _MIN_PIECE_OPERATIONS)
-            tiles = -(-all_tiles // max(n_pieces, 1))
-        n_pieces = -(-all_tiles // tiles)
-        scratch = _NOTHING
+                continue
+            array = operands[i]
+            if array is None or array.shape not in shapes or not is_plain(array, layout.dtype):
+                array = self._array(array, i, kind, cut, shapes)
+            arrays[i] = array
+            if kind == HELD and len(array) != self.n_padded:
+                pads |= 1 << 2 * i
+                n_padded += 1
+            elif kind == STREAMED and array.shape[2] != self.stride:
+                packs |= (1 if array.shape[2] == self.width else 2) << 2 * i
+                n_packed += 1
+        n_pieces, tiles = self._pieces(operations, threads)
+        scratch = padding = _NOTHING
         if packs:
-            words = (LINE + n_packed * -(-n_indices * row_bytes // LINE) * LINE) // 8
+            words = (1 + n_packed * self.packed_lines) * LINE // 8
             n_rows = min(threads, n_pieces, max(_MAX_SCRATCH_BYTES // (8 * words), 1))
             scratch = np.empty((n_rows, words), np.int64)
-            scratch[:, 0] = 0
-        self.evaluate(
-            *_threads.share(n_pieces, threads, self.kind),
+        if pads:
+            padding = np.empty((1, n_padded * self.padded_lines * LINE // 8), np.int64)
+        sums = result = totals[self.number, :, self.kept, self.features]
+        if self.is_in_place:
+            sums, result = sums.reshape(self.grouped), _NO_TOTALS
+        else:
+            sums = np.empty(self.grouped)
+        layout.evaluate(
+            *_threads.share(n_pieces, threads, layout.kind),
             *arrays,
-            *(sums, scratch, packs, width, stride, n_indices, at_once, self.parameter, tiles),
+            *(sums, result, scratch, packs, padding, pads, self.width, self.stride),
+            *(self.n_indices, self.at_once, parameter, tiles),
         )
-        if not in_place:
-            totals[...] = sums.reshape(len(sums), -1, width)[:, :n_kept]
 
-    def _grouped(self, held: Any, n_kept: int, shape: tuple[int, int, int]) -> np.ndarray:
-        """Return an operand (kept, F), flattened and padded with zeros to whole groups."""
-        n_groups, group, width = shape
-        if (
-            n_groups * group == n_kept
-            and type(held) is np.ndarray
-            and held.shape == (n_kept, width)
-            and is_plain(held, self.dtype)
-        ):
-            return held.reshape(-1)
-        array = np.zeros((n_groups * group, width), self.dtype)
-        array[:n_kept] = held
-        return array.reshape(-1)
+    def pack(self, operands: _Operands) -> _Operands:
+        """Return the streamed operands, packed for several parts."""
+        with loading.lock():
+            from multisubnet._backends.numba import sum_loops
 
+        packed: _Operands = [None] * len(operands)
+        for use in self.uses:
+            i, kind, _, _ = use
+            if kind == STREAMED:
+                rows = self._array(operands[i], *use)
+                if rows.size and rows.shape[2] != self.stride:
+                    shorter, rows = rows, np.empty((1, self.n_indices, self.stride), rows.dtype)
+                    sum_loops.compiled_pack(rows.dtype)(shorter[0], rows[0])
+                packed[i] = rows
+        return packed
 
-def _grouped_each(each: np.ndarray, shape: tuple[int, int, int], dtype: np.dtype) -> np.ndarray:
-    """Return an operand (kept, summed, F), flattened, with the rows of a group side by side."""
-    n_groups, group, width = shape
-    array = np.zeros((n_groups, each.shape[1], group, width), dtype)
-    for i in range(group):
-        of_groups = each[i::group]
-        array[: len(of_groups), :, i] = of_groups
-    return array.reshape(-1)
+    def _array(
+        self, operand: Any, i: int, kind: str, cut: tuple[slice, ...], shapes: list[Any]
+    ) -> np.ndarray:
+        """Return an operand in a form that the compiled code can read: as it is, if possible."""
+        if operand is not None:
+            operand = operand if operand.shape in shapes else _numpy.part(operand, cut)
+            if operand.shape in shapes and is_plain(operand, self.layout.dtype):
+                return operand
+        return self._copied(operand, i, kind)
+
+    @without_warnings
+    def _copied(self, operand: Any, i: int, kind: str) -> np.ndarray:
+        """Return a copy in plain memory."""
+        dtype = self.layout.dtype
+        if kind == HELD:
+            array = np.zeros((self.n_padded, 1, self.width), dtype)
+            array[: self.n_kept] = _DEFAULTS[i] if operand is None else operand
+            return array
+        if kind != EACH:
+            shape = 1, self.n_indices, operand.shape[2]
+            return np.require(np.broadcast_to(operand, shape), dtype, ["C", "A"])
+        # The rows of a group side by side.
+        array = np.zeros((self.n_groups, self.n_indices, self.group, self.width), dtype)
+        for i in range(self.group):
+            of_groups = operand[i :: self.group]
+            array[: len(of_groups), :, i] = of_groups
+        return array.reshape(self.n_groups, self.n_indices, -1)
+
+    def _pieces(self, operations: int, threads: int) -> tuple[int, int]:
+        """Return the number of pieces, and the number of tiles in each."""
+        tiles = self.n_tiles
+        every = tiles * operations
+        if threads > 1 or every > _MAX_PIECE_OPERATIONS:
+            n_pieces = max(_PIECES_PER_THREAD * threads, every // _MAX_PIECE_OPERATIONS)
+            n_pieces = min(n_pieces, tiles, every // _MIN_PIECE_OPERATIONS)
+            tiles = -(-tiles // max(n_pieces, 1))
+        return -(-self.n_tiles // tiles), tiles

@@ -26,10 +26,7 @@ def sums(what: str):
         index,
         worker,
         sample,
-        weight,
-        bias,
-        target,
-        factor,
+        given,
         totals,
         scratch,
         packs,
@@ -43,10 +40,11 @@ def sums(what: str):
         """Write the sums of terms to `n_tiles` tiles of `totals`: ROWS groups of a line of columns.
 
         Totals are (outputs, groups, columns). A column is a kept index and a feature, of `width`
-        features. Held operands have the shape of an output. Streamed ones have a row of `stride`
-        elements for each of `length` indices, in which the features repeat after `width`. Others
-        are (groups, length, columns). All are flattened. The summed indices are processed `at_once`
-        at a time, so that their rows stay in a cache.
+        features. `given` are the addresses of the operands, whose dtype is that of `sample`. Held
+        operands have the shape of an output. Streamed ones have a row of `stride` elements for each
+        of `length` indices, in which the features repeat after `width`. Others are (groups, length,
+        columns). The summed indices are processed `at_once` at a time, so that their rows stay in a
+        cache.
 
         Rows of streamed operands may be shorter: see `_pack_own`. Each thread packs them into its
         own memory, because fetching packed rows from another core's cache takes longer.
@@ -59,14 +57,6 @@ def sums(what: str):
         last = min(first + n_tiles, -(-n_groups // ROWS) * n_lines)
         group_bytes = n_columns * itemsize
         out_output, out_row, _ = totals.strides
-        # Signed, as Numba makes a float64 of a variable that is unsigned at first and then signed.
-        given = (
-            np.intp(sample.ctypes.data),
-            np.intp(weight.ctypes.data),
-            np.intp(bias.ctypes.data),
-            np.intp(target.ctypes.data),
-            np.intp(factor.ctypes.data),
-        )
         rows = (length, width * itemsize, stride * itemsize, itemsize)
         places = _pack_own(given, packs, scratch, worker, rows)
         steps = (group_bytes, stride * itemsize, length * group_bytes, group_bytes)
@@ -105,8 +95,11 @@ def _sums(what: str):
         target,
         factor,
         totals,
+        result,
         scratch,
         packs,
+        padding,
+        pads,
         width,
         stride,
         length,
@@ -114,9 +107,33 @@ def _sums(what: str):
         parameter,
         n_tiles,
     ):
-        operands = (sample, weight, bias, target, factor, totals, scratch)
+        """Write the sums to `totals`, whose groups are complete, and from there to `result`.
+
+        The held operands in `pads` are shorter, and `padding` has room for longer ones.
+        """
+        # Signed, as Numba makes a float64 of a variable that is unsigned at first and then signed.
+        given = (
+            np.intp(sample.ctypes.data),
+            np.intp(weight.ctypes.data),
+            np.intp(bias.ctypes.data),
+            np.intp(target.ctypes.data),
+            np.intp(factor.ctypes.data),
+        )
+        n_outputs, n_kept, _ = result.shape
+        scratch[:, 0] = 0  # nothing is packed yet
+        if pads != 0:
+            whole = totals.shape[1] * totals.shape[2]
+            held = (1, n_kept * width * sample.itemsize, whole * sample.itemsize, sample.itemsize)
+            given = _packed(given, pads, np.intp(padding.ctypes.data), True, held)
         sizes = (packs, width, stride, length, at_once, parameter, n_tiles)
-        hand_out(pool, n_pieces, seats, what, operands + sizes)
+        hand_out(pool, n_pieces, seats, what, (sample, given, totals, scratch) + sizes)
+        group = totals.shape[2] // max(width, 1)
+        for output in range(n_outputs):
+            for kept in range(n_kept):
+                columns = totals[output, kept // group]
+                first = kept % group * width
+                for feature in range(width):
+                    result[output, kept, feature] = columns[first + feature]
 
     return sums
 
@@ -128,16 +145,13 @@ def compiled_sums(terms: Summands, dtype: np.dtype, kinds: str) -> Any:
     """
     files = fingerprint(terms.program(dtype))
     function = _sums(f"sums {kinds}:{terms.key}:{files}")
-    operand = types.Array(from_dtype(dtype), 1, "C", readonly=True)
+    operand = types.Array(from_dtype(dtype), 3, "C", readonly=True)
     totals = types.Array(types.float64, 3, "A")
     scratch = types.Array(types.int64, 2, "C")
     word = types.intp
-    return jit(
-        function,
-        types.void(
-            *([word] * 3), *([operand] * 5), totals, scratch, *([word] * 5), types.float64, word
-        ),
-    )
+    memory = totals, totals, scratch, word, scratch, word
+    sizes = word, word, word, word, types.float64, word
+    return jit(function, types.void(*([word] * 3), *([operand] * 5), *memory, *sizes))
 
 
 @functools.cache
@@ -194,16 +208,22 @@ def _pack_own(places, packs, scratch, worker, rows):
     """
     if packs == 0:
         return places
-    sample, weight, bias, target, factor = places
     flag = scratch.ctypes.data + worker % len(scratch) * scratch.strides[0]
     is_new = load(flag) == 0
-    area = flag + LINE
+    places = _packed(places, packs, flag + LINE, is_new, rows)
+    if is_new:
+        store(flag, 1)
+    return places
+
+
+@inner
+def _packed(places, packs, area, is_new, rows):
+    """Return the addresses of operands; those in `packs` are packed in an area, now if `is_new`."""
+    sample, weight, bias, target, factor = places
     sample, area = _own_place(sample, packs & 3, area, is_new, rows)
     weight, area = _own_place(weight, (packs >> 2) & 3, area, is_new, rows)
     bias, area = _own_place(bias, (packs >> 4) & 3, area, is_new, rows)
     target, area = _own_place(target, (packs >> 6) & 3, area, is_new, rows)
-    if is_new:
-        store(flag, 1)
     return (sample, weight, bias, target, factor)
 
 

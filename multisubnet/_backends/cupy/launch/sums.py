@@ -60,7 +60,7 @@ def plan_sums(
     functions = map(functor, (terms.loss, terms.activation, derivative))
     outputs = sum(1 << OUTPUTS.index(output) for output in terms.outputs)
     weighted = str(terms.weighted).lower()
-    kinds = terms.kinds(operands, dtype)
+    kinds = terms.kinds([None if x is None else x.shape for x in arrays], dtype)
     rows = _rows_of_sums((n_kept, length, n_features), dtype, card)
     steps = _steps_of_sums(terms, kinds, dtype)
     instance = (
