@@ -32,7 +32,7 @@ from multisubnet.testing import Problem, assert_same_bits, problems
 
 numba = pytest.importorskip("numba")
 
-from multisubnet._backends.numba import jit, sum_loops  # noqa: E402
+from multisubnet._backends.numba import engine, jit, sum_loops  # noqa: E402
 from multisubnet._backends.numba.llvm import programs  # noqa: E402
 
 
@@ -657,7 +657,7 @@ for n_sets, n_samples, n_features in [(20, 40, 5), (100, 33, 30), (1, 1, 1), (3,
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="protects pages by mprotect")
 def test_sums_read_nothing_after_the_end_of_an_operand():
-    subprocess.run([sys.executable, "-c", GUARDED], check=True)
+    run(GUARDED)
 
 
 def test_a_divisor_of_0_gives_nan():
