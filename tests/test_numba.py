@@ -664,3 +664,15 @@ def test_a_divisor_of_0_gives_nan():
     out = np.ones(2)
     engine.finish(np.ones((1, 2, 3)), out, 0.0, None)
     assert np.isnan(out).all()
+
+
+def test_rows_read_in_place_and_copied_rows_share_a_layout():
+    rng = np.random.default_rng(0)
+    samples, targets, weight, bias = (rng.standard_normal((n, 128), "f4") for n in (40, 40, 1, 1))
+    strided = np.repeat(samples, 2, axis=1)[:, ::2]
+    with ms.use_backend("numpy"):
+        desired = ms.mean_loss(samples, weight, bias, targets, loss="absolute_error")
+    with ms.use_backend("numba"):
+        for x in (samples, strided, samples, strided):
+            result = ms.mean_loss(x, weight, bias, targets, loss="absolute_error")
+            assert_same_bits(result, desired)

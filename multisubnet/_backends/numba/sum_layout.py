@@ -60,7 +60,7 @@ class SumLayout:
         self.length, self.shape = length, shape
         self.lanes = LINE // dtype.itemsize
         self.nothing = np.empty((0, 0, 0), dtype)
-        n_blocks, _, n_kept, n_features = shape
+        _, _, n_kept, n_features = shape
         operations = length * (cost + 4)  # of a line of columns
         self._worth = n_kept * n_features // self.lanes * operations // _MIN_PIECE_OPERATIONS
         self.kind = _threads.kind(self._worth, evaluate)
