@@ -94,8 +94,8 @@ def affine_select(
     refuse_out(out)
     operands = {"samples": samples, "weight": weight, "bias": bias, "set_index": set_index}
     given = ChunkedOperands(**operands)
-    of_samples, *others = given.stand_ins(*operands)
-    _, call, _ = read_select(of_samples, *others, activation=activation, out=None, check=False)
+    of_samples, of_weight, of_bias, of_index = given.stand_ins(*operands)
+    _, call, _ = read_select(of_samples, of_weight, of_bias, of_index, activation, None, False)
     given.cut(dict(zip("nbf", call.shape, strict=True)), "bf", call.dtype)
     function = partial(_tasks.select_of_chunks, activation=call.activation)
     return given.selected(function, "nbf", call.dtype, given.pairs(*operands), check)
