@@ -206,6 +206,7 @@ class Forms(Container[ArrayT]):
         >>> model
         {'weight': array([2., 9.]), 'bias': array([7., 5.])}
         """
+        _models.check_single(model)
         if i is None and len(self) != 1:
             raise TypeError(f"i is missing; expected the index of one of {len(self)} sets")
         i = 0 if i is None else i

@@ -146,11 +146,6 @@ def _read_model(name: str, model: Any, given: Activation | None) -> tuple[Parame
 
 def write_model(model: Any, parameters: Parameters) -> None:
     """Write one set to a model of the same structure."""
-    if isinstance(model, list | tuple) and model and advice_for_models(model[0]) is not None:
-        raise TypeError(
-            f"model is {a(model)} of models; expected one model, as in: "
-            f"for i, model in enumerate(models): sets.write_to(model, i)"
-        )
     sets = _own_sets(model)[0]
     if isinstance(sets, Container):
         holds = "" if sets is model else f" with {count(len(sets), 'set')}"
@@ -180,6 +175,15 @@ def write_model(model: Any, parameters: Parameters) -> None:
         raise ValueError(f"model is {a(model)} {error}; {_EXPECTED}") from error.__cause__
     _check_structure(parameters, chain.parameters)
     chain.write(parameters, namespaces.on_host)
+
+
+def check_single(model: Any) -> None:
+    """Raise TypeError if `model` is a list of models."""
+    if isinstance(model, list | tuple) and model and advice_for_models(model[0]) is not None:
+        raise TypeError(
+            f"model is {a(model)} of models; expected one model, as in: "
+            f"for i, model in enumerate(models): sets.write_to(model, i)"
+        )
 
 
 def _not_writable(found: str) -> TypeError:
