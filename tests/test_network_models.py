@@ -52,7 +52,7 @@ def test_regressors_of_layers(sklearn, activation, targets, hidden):
     target = model(2)
     sets.write_to(target, 1)
     assert np.array_equal(target.predict(X), models[1].predict(X))
-    sets.write_to(target)
+    sets.write_to(target, 0)
     assert ms.WeightSets.from_models([target]) == sets[0]
 
 
@@ -86,7 +86,7 @@ def test_linear_models(sklearn, name, targets, fit_intercept):
     values = sets.predict(X)[0, :, 0].reshape(expected.shape)
     assert np.allclose(values, expected, rtol=1e-10, atol=1e-10)
     other = fitted(copy.deepcopy(model), targets + X[:, :1] if targets.ndim == 2 else X[:, 0])
-    sets.write_to(other)
+    sets.write_to(other, 0)
     assert np.array_equal(other.predict(X), expected)
 
 
@@ -230,7 +230,7 @@ def test_lists_of_networks_side_by_side():
     ]
     assert ms.WeightSets.from_models([branches], activation="relu") == sets
     target = [np.zeros_like(x) for x in branches]
-    sets.write_to(target)
+    sets.write_to(target, 0)
     assert all(map(np.array_equal, target, branches))
     with pytest.raises(ValueError, match=r"weights of the shapes \(1, 4\), \(1, 4\), \(1, 5\)"):
         ms.WeightSets.from_models([[np.ones((1, n)) for n in (4, 4, 5)]], activation="relu")
