@@ -297,3 +297,8 @@ def test_names_are_no_indices(index):
         affine()[index]
     with pytest.raises(TypeError, match=r"; these sets have no set_names$"):
         ms.WeightSets(WEIGHT)[index]
+
+
+def test_one_set_takes_any_number_of_blocks_of_samples():
+    for sets in (affine()[:1], networks(additive=True)[:1]):
+        assert len(sets.mean_loss(np.ones((4, 5, 3)), np.ones(5))) == 4

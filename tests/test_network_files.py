@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -231,6 +232,14 @@ def test_predict_a_table(additive):
     assert header == f"set,sample,{'p0,p1' if additive else 's0p0,s0p1,s1p0,s1p1'}"
     values = np.array([line.split(",")[2:] for line in lines], float)
     assert_same_bits(values, sets.predict(np.load("x.npy")).reshape(len(lines), -1))
+
+
+@pytest.mark.parametrize(("header", "code"), [("p,q", 0), ("q,p", 1)])
+def test_the_header_of_targets_may_name_the_outputs(capsys, header, code):
+    names = {"feature_names": ["a", "b"], "output_names": ["p", "q"]}
+    ms.WeightSets.from_layers(NETWORKS.layers, additive=True, **names).save("n.npz")
+    Path("y.csv").write_text(f"{header}\n" + "1.5,0\n" * len(np.load("x.npy")))
+    assert main(["loss", "x.npy", "n.npz", "y.csv"]) == code
 
 
 def test_columns_of_a_table_have_names():
