@@ -113,6 +113,14 @@ def test_affine_select(data, problem):
     assert_lazy_and_same([result], [desired])
 
 
+def test_samples_go_to_the_chunks_of_their_sets():
+    (samples, weight, bias, _), _ = operands_of(9, 40, 5, "float32")
+    index, options = np.arange(40) * 7 % 9, {"activation": "tanh"}
+    lazy = da.from_array(samples, (16, 5)), da.from_array(weight, (2, 3)), bias
+    result = ms.affine_select(*lazy, index, **options)
+    assert_lazy_and_same([result], [ms.affine_select(samples, weight, bias, index, **options)])
+
+
 def test_an_index_is_checked_when_computed():
     samples, weight, index = da.ones((5, 3), chunks=2), np.ones((2, 3)), [0, 1, 1, 2, 0]
     late = ms.affine_select(samples, weight, None, index)
