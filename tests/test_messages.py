@@ -171,6 +171,10 @@ def test_options_by_position(function, arguments, message):
             lambda: ms.mlp_mean_loss(X, [LAYER], X, per_feature=True),
             "did you mean 'per_subnetwork'",
         ),
+        (
+            lambda: ms.from_theta(X, layer_sizes=(1, 2, 1)),
+            "'layer_sizes'; .*; for networks, call WeightSets.from_theta",
+        ),
     ],
 )
 def test_unknown_keywords(call, message):
@@ -410,3 +414,36 @@ def test_scipy():
 def test_code_without_a_module_is_warned_too():
     with pytest.warns(UserWarning, match="unusual"):  # as in doctest
         exec("warn('unusual', UserWarning)", {"warn": calls.warn})
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: ms.mlp([[1.0]], [np.ones((2, 2, 3, 1))]),
+            r"see 1 feature; expected 1 network of 1 input, or inputs of shape \(2, 3\)",
+        ),
+        (
+            lambda: ms.WeightSets.from_theta(np.ones(15), layer_sizes=(1, 2, 1), additive=True),
+            "; if an intercept comes last, pass use_intercept=True$",
+        ),
+        (
+            lambda: ms.WeightSets.from_theta(np.ones(16), layer_sizes=(1, 2, 1), additive=True),
+            "with axis=0$",
+        ),
+        (
+            lambda: ms.WeightSets.from_theta(np.ones(15), layer_sizes=(1, 2, 1)),
+            "with axis=0$",
+        ),
+        (
+            lambda: ADDITIVE.mean_loss(X, X[:, 0], per_feature=True),
+            "^per_feature=True cannot be combined with additive sets",
+        ),
+    ],
+)
+def test_values_that_do_not_fit(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+ADDITIVE = ms.WeightSets.from_layers([np.ones((2, 2, 1, 1))], additive=True)

@@ -429,7 +429,7 @@ W = np.ones((4, 3, 1, 2))
         (
             {"per_subnetwork": True, "additive": True},
             ValueError,
-            "per_subnetwork=True .* cannot be combined with",
+            "per_subnetwork=True cannot be combined with additive=True",
         ),
         ({"dtype": int}, TypeError, "dtype must be float16"),
         ({"activation": ms.Activation("tanh").derivative}, TypeError, "activation is .*derivative"),

@@ -229,6 +229,52 @@ def test_models_of_scikit_learn_bring_their_names():
     assert (named.feature_names, named.set_names) == (("a", "b", "c"), ("m",))
 
 
+class Table(Frame):
+    """A frame that NumPy reads."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self._values, dtype)
+
+
+@pytest.mark.parametrize("names", [("weight", "bias"), ("samples", "weight"), ("samples", "bias")])
+def test_functions_refuse_frames_with_the_same_columns_in_another_order(names):
+    given = {"samples": np.ones((4, 3)), "weight": WEIGHT, "bias": WEIGHT}
+    first, second = (
+        {name: Table(columns, given[name])}
+        for name, columns in zip(names, (FEATURES, FEATURES[::-1]), strict=True)
+    )
+    for call in (
+        lambda operands: ms.affine(**operands),
+        lambda operands: ms.mean_loss(**operands, targets=np.ones(4)),
+        lambda operands: ms.affine_stats(**operands)[0],
+        lambda operands: ms.affine_select(**operands, set_index=[0] * 4),
+    ):
+        with pytest.raises(
+            ValueError,
+            match=f"columns of {names[1]} are not those of {names[0]}: the same .* another order",
+        ):
+            call(given | first | second)
+        for columns in (FEATURES, ("p", "q", "r"), (0, 1, 2)):  # names of their own
+            same = {names[1]: Table(columns, given[names[1]])}
+            np.testing.assert_array_equal(call(given | first | same), call(given))
+
+
+@pytest.mark.parametrize("additive", [False, True])
+def test_samples_and_targets_in_another_order(additive):
+    samples, ones = Table(FEATURES, np.ones((4, 3))), np.ones((4, 3))
+    layers = [np.ones((2, 3, 1, 1)), np.ones((2, 3, 1, 3 if additive else 1))]
+    sets = ms.WeightSets.from_layers(layers, additive=additive)
+    for call in (
+        lambda targets: sets.mean_loss(samples, targets),
+        lambda targets: sets.mean_loss_and_grad(samples, targets)[0],
+        lambda targets: sets.best(1, samples, targets)[1],
+        lambda targets: ms.mlp_mean_loss(samples, layers, targets, additive=additive),
+    ):
+        assert np.isfinite(call(Table(FEATURES, ones))).all()
+        with pytest.raises(ValueError, match="columns of targets are not those of samples: the s"):
+            call(Table(FEATURES[::-1], ones))
+
+
 def columns_in_turn(names, values):
     return Frame(names, values), Frame(names[::-1], values)
 

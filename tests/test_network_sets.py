@@ -279,7 +279,7 @@ def test_samples_with_other_features(method, n_inputs):
         (
             lambda: ms.WeightSets.from_layers([np.ones((1, 2, 3, 4))]),
             ValueError,
-            r"2 networks of 3 inputs cannot see 6 features; expected 1 network of 6 inputs",
+            r"2 networks of 3 inputs cannot see 6 features; expected 1 network of 6 inputs, 6 netw",
         ),
         (
             lambda: ms.WeightSets.from_layers([np.ones((1, 1, 1, 1))], inputs=[[-1]]),

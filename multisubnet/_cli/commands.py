@@ -189,7 +189,7 @@ def _names_of_files(options: argparse.Namespace) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError) as error:
-        files = {"samples": options.samples, "weight and bias": options.weights}
+        files = {"samples": options.samples, "weights": options.weights}
         files |= {"targets": options.targets} if "targets" in options else {}
         error.add_note(", ".join(f"{name} from {path}" for name, path in files.items()))
         raise

@@ -63,16 +63,14 @@ def read(
                 raise ValueError("empty; expected a table of comma-separated numbers")
             if not _is_header(first, has_header):
                 rest = itertools.chain([lines.last], rest)
-            elif check_names is not None and first != [str(i) for i in range(len(first))]:
-                check_names(tuple(first))
+            else:
+                if check_names is not None and first != [str(i) for i in range(len(first))]:
+                    check_names(tuple(first))
+                rest = _with_cells(rest, len(first))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about tables without rows
                 table = np.loadtxt(
                     rest, delimiter=",", quotechar='"', comments=None, ndmin=2, dtype=np.float64
-                )
-            if len(table) and table.shape[1] != len(first):
-                raise ValueError(
-                    f"{count(table.shape[1], 'cell')}; expected {len(first)}, as before"
                 )
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(
@@ -81,9 +79,24 @@ def read(
         except ValueError as error:
             # NumPy does not count the header and blank lines as rows.
             text = re.sub(r" at row \d+(, column \d+)?.*", r"\1", " ".join(str(error).split()))
+            change = re.match(r"the number of columns changed from (\d+) to (\d+)", text)
+            if change is not None:
+                text = f"{count(int(change[2]), 'cell')}; expected {change[1]}, as in the first row"
             advice = _advice(lines.last, lines.number)
             raise ValueError(f"{path}:{max(lines.number, 1)}: {text[:300]}{advice}") from None
     return table if len(table) else np.empty((0, len(first)))
+
+
+def _with_cells(lines: Iterator[str], expected: int) -> Iterator[str]:
+    """Return lines of which the first one must have as many cells as the header."""
+    first = next((line for line in lines if line.strip("\r\n")), None)
+    if first is None:
+        return iter(())
+    found = len(next(csv.reader([first])))
+    if found != expected:
+        commas = "; decimals have a point, not a comma" * (found == 2 * expected)
+        raise ValueError(f"{count(found, 'cell')}; expected {expected}, as in the header{commas}")
+    return itertools.chain([first], lines)
 
 
 def _advice(line: str, number: int) -> str:
@@ -100,6 +113,8 @@ def _advice(line: str, number: int) -> str:
 
 def _is_header(row: list[str], has_header: bool | None) -> bool:
     """Return whether the first row of a table is a header; raise ValueError if ambiguous."""
+    if not has_header and len(row) == 1 and re.search("[;\t]", row[0]):
+        raise ValueError("1 cell; expected numbers or names (--header accepts any names)")
     if has_header or all(map(_is_word, [row[0].lstrip("# "), *row[1:]])):
         return True
     numbers = list(map(_is_number, row))

@@ -11,7 +11,7 @@ import numpy as np
 from multisubnet._arithmetic import float_mode
 from multisubnet._arithmetic.activation import resolve_activation
 from multisubnet._arithmetic.float_mode import ONE, SMALLEST
-from multisubnet._arrays import namespaces, validation
+from multisubnet._arrays import frames, namespaces, validation
 from multisubnet._arrays.dtypes import NATIVE, result_type
 from multisubnet._backends.affine_call import AffineCall
 
@@ -47,7 +47,10 @@ def as_numpy_arrays(named: dict[str, Any], required: Collection[str]) -> dict[st
         with float_mode.subnormals_kept():
             return as_numpy_arrays(named, required)
     arrays = named.copy()
-    for name, x in named.items():
+    others = [x for x in named.values() if type(x) is not np.ndarray]
+    if others:
+        frames.check_order(named)
+    for name, x in named.items() if others else ():
         if type(x) is not np.ndarray and (x is not None or name in required):
             arrays[name] = validation.as_numpy(name, x)
     return arrays

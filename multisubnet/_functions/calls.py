@@ -17,8 +17,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def explained(called: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Return a decorator that explains wrong calls of the public function `called`."""
+def explained(called: str, **elsewhere: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator that explains wrong calls of the public function `called`.
+
+    `elsewhere` has advice for options that belong to other functions.
+    """
 
     def decorated(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
@@ -29,7 +32,8 @@ def explained(called: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 wrong = wrong_call(called, function, args, given)
                 if wrong is None:
                     raise
-                raise wrong from error.__cause__
+                advice = [text for name, text in elsewhere.items() if name in given]
+                raise TypeError("; ".join([str(wrong), *advice])) from error.__cause__
 
         return wrapper
 

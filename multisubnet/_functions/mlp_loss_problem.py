@@ -115,8 +115,8 @@ class NetworkLoss(NetworkProblem):
         self.per_subnetwork = bool(per_subnetwork)
         if self.per_subnetwork and self.call.additive:
             raise ValueError(
-                "per_subnetwork=True (per_feature=True in WeightSets) cannot be combined with "
-                "additive=True: a sum of networks has one loss"
+                "per_subnetwork=True cannot be combined with additive=True: a sum of networks has "
+                "one loss"
             )
         targets = self.others["targets"]
         n_outputs = self.call.sizes[-1]

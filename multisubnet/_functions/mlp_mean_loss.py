@@ -91,8 +91,9 @@ def mlp_mean_loss(
         As for `mlp`.
     targets : array_like
         The values to predict: of shape (B, S, P), one per prediction of a set; (B, S) if each
-        network has one output, P = 1; (B, P) if there is one network, S = 1; (B, 1) or (B,), one
-        for all predictions of a sample. With ``additive=True``: (B, P), (B, 1) or (B,).
+        network has one output, P = 1; (B, P) if there is one network, S = 1; (B, 1) or (B,), with
+        which all predictions of a sample are compared, those of each network. With
+        ``additive=True``, their sum is compared: (B, P), (B, 1) or (B,).
     loss : str, optional
         As for `mean_loss`; or ``"categorical_crossentropy_from_logits"``, which is
         -log(softmax(p)[t]) of the P outputs p of a network. Its targets t are integers from 0 to

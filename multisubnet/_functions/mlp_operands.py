@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from multisubnet._arithmetic.activation import Activation, resolve_activation
-from multisubnet._arrays import dtypes, frameworks, namespaces, validation
+from multisubnet._arrays import dtypes, frames, frameworks, namespaces, validation
 from multisubnet._arrays.explanations import a, advice_for_models, count
 from multisubnet._backends.mlp_call import MlpCall, MlpForm
 from multisubnet._functions.affine_operands import as_numpy_arrays
@@ -60,6 +60,7 @@ def read(
     if out is not None or others or set(map(type, named.values())) != _ARRAYS_OF_NUMPY:
         xp = namespaces.namespace(named | others | {"out": out})
         if xp is np:
+            frames.check_order(named | others)
             named = as_numpy_arrays(named, named)
             others = {
                 name: None if x is None else validation.as_numpy(name, x)
@@ -209,10 +210,12 @@ def _validate(
     if in_turn and not (
         (n_inputs == 1 and n_subnets == n_features) or (n_subnets == 1 and n_inputs == n_features)
     ):
+        shapes = [f"1 network of {count(n_features, 'input')}"]
+        if n_features != 1:
+            shapes.append(f"{count(n_features, 'network')} of 1 input")
         raise ValueError(
             f"{count(n_subnets, 'network')} of {count(n_inputs, 'input')} cannot see "
-            f"{count(n_features, 'feature')}; expected 1 network of {count(n_features, 'input')}, "
-            f"{count(n_features, 'network')} of 1 input, or inputs of shape "
+            f"{count(n_features, 'feature')}; expected {', '.join(shapes)}, or inputs of shape "
             f"({n_subnets}, {n_inputs}): the features that each network sees"
         )
     return MlpForm(activations, biased, additive, dtype, sizes, n_sets, samples[-2], n_subnets)

@@ -35,7 +35,7 @@ def from_theta(
     use_bias: bool = ...,
     axis: SetAxis = ...,
 ) -> tuple[ArrayT, ArrayT | None]: ...
-@explained("from_theta")
+@explained("from_theta", layer_sizes="for networks, call WeightSets.from_theta")
 @adapted_or_converted
 @keep_subnormals
 def from_theta(
@@ -189,7 +189,13 @@ def to_theta(weight: Any, bias: Any = None, *, axis: SetAxis = 0) -> Any:
 
 @keep_subnormals
 def to_layers(
-    theta: Any, layer_sizes: Any, *, use_bias: Any, use_intercept: bool, axis: Any
+    theta: Any,
+    layer_sizes: Any,
+    *,
+    use_bias: Any,
+    use_intercept: bool,
+    axis: Any,
+    additive: bool = False,
 ) -> tuple[list[tuple[Any, Any]], Any]:
     """Split flat parameter vectors into the layers and the intercept of networks.
 
@@ -218,10 +224,14 @@ def to_layers(
     length = sets.shape[-1] - n_others if sets.ndim == 2 else -1
     if length < 0 or length % of_network:
         rest = f" and {n_others} of the intercept" if use_intercept else ""
+        advice = ""
+        if additive and not use_intercept and length > sizes[-1]:
+            fits = (length - sizes[-1]) % of_network == 0
+            advice = "; if an intercept comes last, pass use_intercept=True" * fits
         raise ValueError(
             f"theta has shape {theta.shape}; expected {'(P, N)' if axis else '(N, P)'}, or (P,) "
             f"for one set, with P a multiple of the {of_network} parameters of a network with the "
-            f"layer sizes {tuple(sizes)}{rest}, with axis={axis}"
+            f"layer sizes {tuple(sizes)}{rest}, with axis={axis}{advice}"
         )
     n_networks, start, parts = length // of_network, 0, []
     for shape in shapes:

@@ -396,7 +396,12 @@ class Forms(Container[ArrayT]):
             weight, bias = _theta.from_theta(theta, n_features, use_bias=use_bias, axis=axis)
             return cls(weight, bias, **options)
         layers, intercept = _theta.to_layers(
-            theta, layer_sizes, use_bias=use_bias, use_intercept=use_intercept, axis=axis
+            theta,
+            layer_sizes,
+            use_bias=use_bias,
+            use_intercept=use_intercept,
+            axis=axis,
+            additive=bool(options.get("additive")),
         )
         sets = cls.from_layers(layers, intercept=intercept, **options)
         if n_features is not None and sets.n_features != n_features:

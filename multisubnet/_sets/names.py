@@ -1,17 +1,21 @@
-"""Names of features, outputs and sets, and data frames whose columns have names."""
+"""Names of features, outputs and sets."""
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisubnet._arrays import dtypes, explanations
-
-_SHOWN = 5  # names in a message
+from multisubnet._arrays import explanations
+from multisubnet._arrays.frames import (
+    check_columns,
+    columns_of,
+    difference_of,
+    is_frame,
+    values_of,
+)
 
 
 class Names(NamedTuple):
@@ -127,82 +131,11 @@ def _from_json(what: str, array: np.ndarray | None) -> list[str] | None:
     return names
 
 
-def difference_of(what: str, found: tuple[str, ...], expected: tuple[str, ...]) -> str:
-    """Describe how names differ from those expected."""
-    unknown = [name for name in found if name not in set(expected)]
-    missing = [name for name in expected if name not in set(found)]
-    if unknown or missing:
-        parts = [f"unknown {what}: {_some(unknown)}"] * bool(unknown)
-        parts += [f"missing {what}: {_some(missing)}"] * bool(missing)
-        return "; ".join(parts)
-    if len(found) > len(expected):
-        twice = next(name for name in found if found.count(name) > 1)
-        return f"{what} that stand twice: {twice!r}"
-    return f"the same {what} in another order: {_some(found)}; expected {_some(expected)}"
-
-
-def _some(names: Iterable[str]) -> str:
-    some = list(names)
-    return ", ".join(map(repr, some[:_SHOWN])) + ", ..." * (len(some) > _SHOWN)
-
-
-def check_columns(what: str, found: tuple[str, ...], expected: tuple[str, ...] | None) -> None:
-    """Raise ValueError unless the columns of a table have the names of features, in order.
-
-    The columns of targets have those of predictions, or names of their own.
-    """
-    if expected is None or found == expected:
-        return
-    if what == "targets" and (len(found) == 1 or not set(found) & set(expected)):
-        return
-    kind = "those of predictions" if what == "targets" else "feature_names"
-    raise ValueError(
-        f"the columns of {what} do not match {kind}: {difference_of('columns', found, expected)}"
-    )
-
-
 def check_header(what: str, cells: tuple[str, ...], expected: tuple[str, ...] | None) -> None:
     """Check the columns of a table whose names may have spaces, and a # at first, before them."""
     found = tuple(name.strip() for name in (cells[0].lstrip("# "), *cells[1:]))
     if cells != expected and found != tuple(name.strip() for name in expected or ()):
         check_columns(what, found, expected)
-
-
-# Data frames of pandas, polars and similar libraries.
-
-
-@functools.cache
-def is_frame(cls: type) -> bool:
-    """Return whether a class is that of a data frame, without importing any library."""
-    return hasattr(cls, "columns") and hasattr(cls, "to_numpy")
-
-
-def columns_of(frame: Any) -> tuple[str, ...] | None:
-    """Return the names of a data frame's columns; None if they have none, only numbers."""
-    columns = list(frame.columns)
-    return tuple(map(str, columns)) if all(isinstance(name, str) for name in columns) else None
-
-
-def values_of(what: str, frame: Any, expected: tuple[str, ...] | None = None) -> np.ndarray:
-    """Return the numbers of a data frame; its columns, if they have names, must be as expected."""
-    columns = columns_of(frame)
-    if columns is not None:
-        check_columns(what, columns, expected)
-    values: np.ndarray = frame.to_numpy()
-    if dtypes.is_number(values.dtype):
-        return values
-    # The columns of a frame differ in dtype.
-    arrays = []
-    for i, name in enumerate(frame.columns):
-        column = frame.iloc[:, i] if hasattr(frame, "iloc") else frame.to_series(i)
-        array = column.to_numpy()
-        if not dtypes.is_number(array.dtype):
-            raise TypeError(
-                f"{what} has the column {name!r} of dtype {column.dtype}; expected numbers: "
-                f"convert it to floats, or drop it"
-            )
-        arrays.append(array)
-    return np.column_stack(arrays)
 
 
 def of_frames(weight: Any, bias: Any, feature_names: Any) -> tuple[Any, Any, Any]:

@@ -214,6 +214,11 @@ class Parameters(NamedTuple):
     ) -> Callable[..., Any]:
         """Return a function of samples and targets: the one for affine functions or networks."""
         if not self.is_affine:
+            if self.additive and per_feature:
+                raise ValueError(
+                    "per_feature=True cannot be combined with additive sets: a sum of networks has "
+                    "one loss"
+                )
             options = self.options | {"per_subnetwork": per_feature}
             return lambda samples, *data, **given: of_networks(
                 samples, self.layers, *data, **options, **given

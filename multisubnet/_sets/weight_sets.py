@@ -9,6 +9,7 @@ import numpy as np
 
 from multisubnet._arrays import frameworks, namespaces, validation
 from multisubnet._arrays.explanations import count, shown
+from multisubnet._arrays.frames import check_order, is_frame, values_of
 from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions.affine import affine
 from multisubnet._functions.calls import explained, hide_misplaced, warn, wrong_call
@@ -16,7 +17,6 @@ from multisubnet._functions.mean_loss import mean_loss, mean_loss_and_grad
 from multisubnet._functions.mlp_mean_loss import mlp_mean_loss, mlp_mean_loss_and_grad
 from multisubnet._sets.distribution import PredictionStats, predict_stats
 from multisubnet._sets.forms import Forms
-from multisubnet._sets.names import is_frame, values_of
 from multisubnet._sets.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -388,11 +388,12 @@ class WeightSets(Forms[ArrayT]):
                 )
         return samples
 
-    def _values_of_targets(self, targets: Any) -> Any:
-        """Return the numbers of a frame, or other targets unchanged."""
+    def _values_of_both(self, samples: Any, targets: Any) -> tuple[Any, Any]:
+        """Return the numbers of frames, or other samples and targets unchanged."""
+        check_order({"samples": samples, "targets": targets})
         if is_frame(type(targets)):  # type: ignore[arg-type]
-            return values_of("targets", targets, self._parameters.known_columns)
-        return targets
+            targets = values_of("targets", targets, self._parameters.known_columns)
+        return self._values(samples), targets
 
     def _prediction(self, samples: Any, set_axis: Any) -> Prediction:
         return Prediction.of(samples, self._parameters, set_axis)
@@ -438,7 +439,7 @@ class WeightSets(Forms[ArrayT]):
         array([0. , 2.5])
         """
         evaluate = self._parameters.function(mean_loss, mlp_mean_loss, per_feature)
-        samples, targets = self._values(samples), self._values_of_targets(targets)
+        samples, targets = self._values_of_both(samples, targets)
         return evaluate(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
 
     @explained("WeightSets.mean_loss_and_grad")
@@ -476,7 +477,7 @@ class WeightSets(Forms[ArrayT]):
         """
         functions = mean_loss_and_grad, mlp_mean_loss_and_grad
         evaluate = self._parameters.function(*functions, per_feature)
-        samples, targets = self._values(samples), self._values_of_targets(targets)
+        samples, targets = self._values_of_both(samples, targets)
         return evaluate(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
 
     @overload
