@@ -47,11 +47,10 @@ def as_numpy_arrays(named: dict[str, Any], required: Collection[str]) -> dict[st
         with float_mode.subnormals_kept():
             return as_numpy_arrays(named, required)
     arrays = named.copy()
-    others = [x for x in named.values() if type(x) is not np.ndarray]
-    if others:
-        frames.check_order(named)
-    for name, x in named.items() if others else ():
+    for name, x in named.items():
         if type(x) is not np.ndarray and (x is not None or name in required):
+            if hasattr(x, "columns"):
+                frames.check_order(named)
             arrays[name] = validation.as_numpy(name, x)
     return arrays
 

@@ -60,7 +60,9 @@ def read(
     if out is not None or others or set(map(type, named.values())) != _ARRAYS_OF_NUMPY:
         xp = namespaces.namespace(named | others | {"out": out})
         if xp is np:
-            frames.check_order(named | others)
+            for x in others.values():
+                if hasattr(x, "columns"):
+                    frames.check_order(named | others)
             named = as_numpy_arrays(named, named)
             others = {
                 name: None if x is None else validation.as_numpy(name, x)
