@@ -343,8 +343,8 @@ def _of_keras_model(name: str, model: Any, given: Activation | None) -> _Read:
         names = ", ".join(type(layer).__name__ for layer in model.layers)
         raise _Refused(f"of the layers {names}")
     if [id(variable) for variable in model.weights] != [id(variable) for variable in layer.weights]:
-        raise _Refused(f"with {_described(_named(model, model.weights))}")
-    variables = _named(layer, layer.weights)
+        raise _Refused(f"with {_described(named_weights(model, model.weights))}")
+    variables = named_weights(layer, layer.weights)
     sets = _set_of(name, variables)._replace(replace=functools.partial(put, variables))
     declared = getattr(layer, "activation", None)
     if declared is not None:
@@ -371,7 +371,7 @@ def layers_with_weights(model: Any) -> list[Any]:
     return [layer for layer in flatten(model) if layer.weights]
 
 
-def _named(layer: Any, variables: list[Any]) -> dict[str, Any]:
+def named_weights(layer: Any, variables: list[Any]) -> dict[str, Any]:
     """Return variables by the attributes that hold them, or else by their own names."""
     attributes = {id(getattr(layer, name, None)): name for name in (*_WEIGHT_NAMES, "bias")}
     names = [attributes.get(id(variable), variable.name) for variable in variables]

@@ -44,7 +44,7 @@ class StackedEarlyStopping(keras.callbacks.Callback):
     best : ndarray, shape (N,)
         The best value of each set.
     best_epoch : ndarray of int, shape (N,)
-        The epoch of each set's best value, from 0; -1 if all its values are NaN.
+        The epoch of each set's best value, from 0; -1 if all are NaN or infinite.
     stopped_epoch : int
         The epoch that training stopped in; 0 if it did not stop early, as in Keras.
 
@@ -100,11 +100,11 @@ class StackedEarlyStopping(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Keep the weights of the sets that have improved; stop if none has for some time."""
-        values = self._values(logs or {})
+        variables = self._variables()
+        values = self._values(logs or {}, variables)
         if values is None:
             return
         sign = self._sign()
-        variables = self._variables()
         if not self._weights:
             self.best = np.full(len(values), sign * np.inf)
             self.best_epoch = np.full(len(values), -1)
@@ -117,7 +117,7 @@ class StackedEarlyStopping(keras.callbacks.Callback):
             for kept, variable in zip(self._weights, variables, strict=True):
                 kept[improved] = np.asarray(as_array(variable))[improved]
         self._wait = np.where(improved, 0, self._wait + 1)
-        if (self._wait >= max(self.patience, 1)).all():
+        if epoch > 0 and (self._wait >= self.patience).all():
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
@@ -130,8 +130,9 @@ class StackedEarlyStopping(keras.callbacks.Callback):
             last = np.array(as_array(variable))
             last[of_best] = kept[of_best]
             variable.assign(last)
+        self._weights = []
 
-    def _values(self, logs: Mapping[str, Any]) -> np.ndarray | None:
+    def _values(self, logs: Mapping[str, Any], variables: list[Any]) -> np.ndarray | None:
         """Return the metric's value of each set, or None, with a warning, if there is none."""
         if self.monitor not in logs:
             warn(
@@ -142,20 +143,29 @@ class StackedEarlyStopping(keras.callbacks.Callback):
             )
             return None
         values = np.asarray(as_array(logs[self.monitor]), np.float64)
-        if values.ndim != 1:
+        n_sets = variables[0].shape[0] if variables else values.size
+        if n_sets == 1:
+            values = values.reshape(-1)  # Keras makes a float of a single number
+        is_per_set = all(getattr(metric, "per_set", True) for metric in self._metrics())
+        if values.shape != (n_sets,) or not is_per_set:
             raise ValueError(
-                f"monitor is {self.monitor!r}, which has the shape {values.shape}; expected one "
-                f"value per set, as 'val_mse_per_set' of StackedMetric('mse', per_set=True) has"
+                f"monitor is {self.monitor!r}, with values of shape {values.shape}; expected one "
+                f"for each of {n_sets} sets, as 'val_mse_per_set' of "
+                f"StackedMetric('mse', per_set=True) has"
             )
         return values
+
+    def _metrics(self) -> list[Any]:
+        """Return the metrics of the model that have the name of the monitored one."""
+        name = self.monitor.removeprefix("val_")
+        every = [x for of in self.model.metrics for x in (of, *getattr(of, "metrics", ()))]
+        return [metric for metric in every if metric.name == name]
 
     def _sign(self) -> int:
         """Return 1 if less is better, or -1 if more is."""
         mode = self.mode
         if mode == "auto":
-            name = self.monitor.removeprefix("val_")
-            every = [x for of in self.model.metrics for x in (of, *getattr(of, "metrics", ()))]
-            directions = [_direction_of(x) for x in every if x.name == name]
+            directions = map(_direction_of, self._metrics())
             mode = {"up": "max", "down": "min"}.get(str(next(iter(directions), None)), "auto")
         if mode == "auto":
             raise ValueError(
@@ -172,8 +182,9 @@ class StackedEarlyStopping(keras.callbacks.Callback):
         shared = [x.path for x in self.model.trainable_variables if id(x) not in known]
         if shared:
             raise ValueError(
-                f"the model trains {', '.join(shared)}, which all sets share; expected only layers "
-                f"of sets, StackedAffine and StackedMLP, or other layers with trainable=False"
+                f"the model trains {', '.join(shared)}, which all sets share, or which other "
+                f"layers contain; expected only layers of sets, StackedAffine and StackedMLP, in "
+                f"model.layers, or other layers with trainable=False"
             )
         return variables
 

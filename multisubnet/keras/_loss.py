@@ -55,7 +55,9 @@ class StackedLoss(losses.Loss):
     (B, F), (B, 1, F) or (B, N, F); (B, 1) or (B,) is one target for all F. For predictions
     (B, N, S, P), it is (B, S, P), or (B, S) if P = 1, or (B, P) if S = 1; (B, 1) or (B,); or one of
     these with N or 1 as the second axis. Labels of the sparse categorical and the generalized
-    cross-entropy have these shapes without the last axis of predictions.
+    cross-entropy have these shapes without the last axis of predictions. Losses that compare rows
+    of outputs, such as the categorical cross-entropy and the cosine similarity, need a target for
+    each output.
 
     The loss of a sample is the sum over sets of the mean over everything else. A plain mean over
     all predictions would divide the gradient of each set by N.
@@ -90,9 +92,10 @@ class StackedLoss(losses.Loss):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Return the loss of all samples, reduced."""
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         if not self._is_of_labels:  # `call` gets targets as floats
-            targets, shape = ops.convert_to_tensor(y_true), tuple(y_pred.shape)
-            check_shared(self, self.loss, targets, shape, "'sparse_categorical_crossentropy'")
+            shape = tuple(y_pred.shape)
+            check_shared(self, self.loss, y_true, shape, "'sparse_categorical_crossentropy'")
         return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

@@ -65,7 +65,7 @@ class StackedMLP(keras.layers.Layer):
     kernel_initializer, bias_initializer : str or keras.initializers.Initializer, optional
         Initializers of the weights. Each number is drawn separately, with the scale that it has in
         a ``Dense`` of one network. Orthogonal and Identity, which create matrices, are refused.
-    kernel_regularizer, bias_regularizer : str or keras.regularizers.Regularizer, optional
+    kernel_regularizer, bias_regularizer : str, Regularizer or sequence of them, optional
         Penalties on each layer's kernel and bias: one for all layers, or a sequence with one per
         layer. Penalties that are sums, such as Keras' ``l1`` and ``l2``, act on each network as if
         it were alone.
@@ -73,7 +73,8 @@ class StackedMLP(keras.layers.Layer):
         A penalty on the outputs.
     trainable : bool or sequence of bool, optional
         Whether training changes the weights; or a sequence with one value per layer. As in Keras,
-        setting ``layer.trainable = True`` later releases all layers.
+        setting ``trainable = True`` on the built layer releases all layers. An intercept is trained
+        unless `trainable` is False.
     **kwargs
         As for `keras.layers.Layer`: ``name``, ``dtype``.
 
@@ -148,8 +149,12 @@ class StackedMLP(keras.layers.Layer):
         trainable: bool | Sequence[bool] = True,
         **kwargs: Any,
     ) -> None:
-        learns = bool(np.any(trainable))
-        super().__init__(activity_regularizer=activity_regularizer, trainable=learns, **kwargs)
+        is_given_per_layer = np.ndim(trainable) > 0
+        super().__init__(
+            activity_regularizer=activity_regularizer,
+            trainable=is_given_per_layer or bool(trainable),
+            **kwargs,
+        )
         self.n_sets = _positive("n_sets", n_sets)
         if isinstance(layer_sizes, str) or not isinstance(layer_sizes, Iterable):
             raise TypeError(
@@ -426,7 +431,9 @@ class StackedMLP(keras.layers.Layer):
 
 def _of_layers(name: str, given: Any, n_layers: int, read: Callable[[Any], Any]) -> Any:
     """Return an option of all layers, or a tuple with one per layer if a sequence is given."""
-    if not isinstance(given, list | tuple | np.ndarray):
+    if isinstance(given, np.ndarray):
+        given = given.tolist()
+    if not isinstance(given, list | tuple):
         return read(given)
     if len(given) != n_layers:
         raise ValueError(

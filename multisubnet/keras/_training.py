@@ -11,7 +11,7 @@ from keras import regularizers
 
 from multisubnet._functions.calls import warn
 from multisubnet._sets.keras_chains import chain_of_model, flatten
-from multisubnet._sets.models import layer_of
+from multisubnet._sets.models import layer_of, named_weights
 
 # Penalties that are sums over numbers: the penalty of N sets is the sum of the penalties of each.
 _SUMS = (regularizers.L1, regularizers.L2, regularizers.L1L2)
@@ -46,6 +46,13 @@ def options_of(models: Sequence[Any]) -> dict[str, Any]:
         options["trainable"].append(_is_trainable(level, learned, left_out))
         for name, variables in zip(("kernel", "bias"), level, strict=True):
             options[f"{name}_regularizer"].append(_penalty(name, variables, left_out))
+    one_for_all = {name: _one_if_equal(values) for name, values in options.items()}
+    intercepts = [getattr(layer_of(model), "intercept", None) for model in models]
+    if any(id(intercept) in learned for intercept in intercepts):
+        one_for_all["trainable"] = tuple(options["trainable"])  # a False would freeze them, too
+    frozen = [x for x in intercepts if x is not None and id(x) not in learned]
+    if frozen and one_for_all["trainable"]:
+        left_out["intercept"] = f"that {frozen[0].path!r} is frozen"
     if left_out:
         warn(
             f"stack_models leaves out {', '.join(left_out.values())}; predictions stay the same, "
@@ -53,7 +60,7 @@ def options_of(models: Sequence[Any]) -> dict[str, Any]:
             f"the variables in layers[-1].weights, or train the models one by one",
             UserWarning,
         )
-    return {name: _one_if_equal(values) for name, values in options.items()}
+    return one_for_all
 
 
 def _levels(model: Any, left_out: dict[str, str]) -> Iterator[_Weights]:
@@ -85,7 +92,7 @@ def _levels(model: Any, left_out: dict[str, str]) -> Iterator[_Weights]:
 
 
 def _weights(layer: Any) -> _Weights:
-    bias = getattr(layer, "bias", None)
+    bias = named_weights(layer, layer.weights).get("bias")
     kernels = [variable for variable in layer.weights if variable is not bias]
     return _Weights(kernels, [] if bias is None else [bias])
 

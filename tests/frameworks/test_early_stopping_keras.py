@@ -79,6 +79,28 @@ def test_more_may_be_better_and_small_changes_may_not_count():
     assert callback.stopped_epoch == 0
 
 
+def test_a_single_set_may_give_a_number():  # as Keras makes of an array of one
+    callback = StackedEarlyStopping("val_mse_per_set", mode="min")
+    run(callback, model_of(StackedAffine(1)), [3.0, 2.0, 4.0])
+    assert callback.best_epoch.tolist() == [1]
+
+
+def test_a_metric_of_each_class_is_not_one_of_each_set():
+    model = model_of(StackedAffine(3))
+    model.compile(loss=StackedLoss("mse"), metrics=[StackedMetric("mse", name="of_classes")])
+    model.evaluate(np.ones((2, 2)), np.ones((2, 2)), verbose=0)  # creates the metrics
+    for values in [(1, 2), (1, 2, 3)]:  # as many as sets, too
+        callback = StackedEarlyStopping("of_classes", mode="max")
+        with pytest.raises(ValueError, match="expected one for each of 3 sets"):
+            run(callback, model, [values], "of_classes")
+
+
+def test_training_does_not_stop_in_its_first_epoch():  # as EarlyStopping, whose 0 means none
+    callback = StackedEarlyStopping("val_mse_per_set", mode="min")
+    assert run(callback, model_of(StackedAffine(2)), [(NAN, NAN)] * 3) == 2
+    assert callback.stopped_epoch == 1
+
+
 @TRAINS
 def test_fit_ends_with_the_weights_of_the_best_epochs():
     rng = np.random.default_rng(0)
@@ -107,7 +129,9 @@ def test_errors():
     callback = StackedEarlyStopping("val_mse_per_set")
     with pytest.raises(ValueError, match="pass mode='max' or mode='min'"):
         run(callback, model, [(1, 2)])
-    with pytest.raises(ValueError, match=r"shape \(\); expected one value per set, as 'val_mse_"):
+    with pytest.raises(
+        ValueError, match=r"shape \(\); expected one for each of 2 sets, as 'val_mse_"
+    ):
         run(callback, model, [1])
     with pytest.warns(UserWarning, match="is 'val_mse_per_set', but the history has 'loss', 'mse'"):
         run(callback, model, [(1, 2)], "mse")

@@ -219,6 +219,10 @@ def test_metrics_of_each_set(kind):
                 )
 
 
+def test_losses_take_lists():
+    assert float(StackedLoss("mse")([[1.0, 2.0]], [[[1.0, 4.0]]])) == 2.0
+
+
 def test_names_and_configurations():
     for metric, name in [("acc", "acc"), (metrics.AUC(name="area"), "area"), (twice, "twice")]:
         assert StackedMetric(metric).name == name

@@ -89,7 +89,7 @@ def test_a_stacked_model_learns_as_its_models_do(kind, tmp_path):
     stacked = stack_models(models)
     frozen = [model.non_trainable_variables for model in models]
     assert len(stacked.non_trainable_variables) == len(frozen[0])
-    n_sets = ms.WeightSets.from_models(models)
+    before = ms.WeightSets.from_models(models)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(8, 2)).astype("f4")
     y = rng.normal(size=(8, stacked.output_shape[-1])).astype("f4")
@@ -103,7 +103,7 @@ def test_a_stacked_model_learns_as_its_models_do(kind, tmp_path):
     for model in (*models, stacked):
         model.fit(x, y, batch_size=8, epochs=2, verbose=0)
     expected = ms.WeightSets.from_models(models)
-    assert expected != n_sets
+    assert expected != before
     found = stacked.layers[-1].to_weight_sets()
     np.testing.assert_allclose(found.to_theta(), expected.to_theta(), rtol=1e-5, atol=1e-6)
     stacked.save(tmp_path / "stacked.keras")
@@ -129,6 +129,39 @@ def test_models_that_are_frozen_stay_frozen_until_they_are_released():
     layer.trainable = True
     assert len(layer.trainable_variables) == 4
     assert layer.get_config()["trainable"] is True
+
+
+def additive_models(options, **of_intercept):
+    models = [model_of(StackedMLP(1, (1, 2, 1), n_subnetworks=2, additive=True)) for _ in range(2)]
+    for model in models:
+        model.layers[-1].trainable = options
+        model.layers[-1].intercept.trainable = of_intercept["learns"]
+    return models
+
+
+def test_an_intercept_may_be_all_that_learns():
+    stacked = stack_models(additive_models(False, learns=True))
+    assert [x.name for x in stacked.trainable_variables] == ["intercept"]
+    layer = StackedMLP(2, (1, 2, 1), n_subnetworks=2, additive=True, trainable=(False, False))
+    layer.build((None, 2))
+    assert [x.name for x in layer.trainable_variables] == ["intercept"]
+
+
+class Own(layers.Layer):
+    """One weight and one bias per feature, held by other attributes than those of Keras."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=shape[-1:], name="kernel", regularizer="l2")
+        self.shift = self.add_weight(shape=shape[-1:], name="bias")
+
+    def call(self, inputs):
+        return inputs * self.kernel + self.shift
+
+
+def test_a_regularizer_of_a_layer_of_your_own_stays():
+    stacked = stack_models([model_of(Own()) for _ in range(2)])  # a warning would be an error
+    assert stacked.layers[-1].kernel_regularizer is not None
+    assert stacked.layers[-1].bias_regularizer is None
 
 
 def norm(kernel):
@@ -171,6 +204,7 @@ LEFT_OUT = {
     "bias_regularizer .*not in all": other_regularizers,
     "is frozen .*not in all": one_frozen,
     "that networks share the weights": lambda: [sharing()],
+    "that .*/intercept' is frozen": lambda: additive_models(True, learns=False),
 }
 
 
