@@ -669,6 +669,7 @@ def test_no_line_of_a_table_is_lost(tmp_path, rows):
             ",a,b\n0,1,2\n",
             r"column 1 is ''; .*; write the table without its index: to_csv\(path, i",
         ),
+        ("a,b\n1,2\n1,2,3\n\n", r"table.csv:\d: 3 cells; expected 2, as in the first row$"),
         ("a,b\n,2\n", r"table.csv:2: .* column 1; write missing values as nan: to_csv\(path, na"),
         ("a,b\n1,\n", r"table.csv:2: .* column 2; write missing values as nan: to_csv\(path, na"),
         ("1,2\n\udcff\n", "table.csv:.: not a table of comma-separated numbers"),

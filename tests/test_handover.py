@@ -146,7 +146,7 @@ evaluate()
 def test_only_code_on_disk_is_used_early(tmp_path):
     first = run(FROM_DISK + COMPILED, NUMBA_CACHE_DIR=str(tmp_path))
     assert first.startswith("False True\ncompiling affine")
-    assert first.endswith(", once per machine\nTrue True")
+    assert first.endswith(", once per installation\nTrue True")
     assert run(FROM_DISK, NUMBA_CACHE_DIR=str(tmp_path)) == "True False"
 
 

@@ -332,9 +332,16 @@ def test_columns_of_parameters_are_features():
         with pytest.raises(ValueError, match="columns of bias do not match feature_names: the sam"):
             call()
     with pytest.raises(ValueError, match="columns of weight do not match feature_names"):
-        ms.WeightSets(weight, feature_names=list("abc"))
+        ms.WeightSets(weight, feature_names=["a", "b", FEATURES[0]])
+    own = ms.WeightSets(weight, Frame(("b0", "b1", "b2"), WEIGHT), feature_names=list("abc"))
+    assert own.feature_names == ("a", "b", "c")
     with pytest.raises(TypeError, match="feature_names must be a sequence of strings, not 'abc'"):
         ms.WeightSets(weight, feature_names="abc")
+
+
+def test_pairs_are_no_indices():
+    with pytest.raises(TypeError, match="sets are indexed by an integer, a slice, or an array"):
+        affine()[0, [0, 1]]
 
 
 @pytest.mark.parametrize("index", ["two", ["one", "two"], np.array(["one"])])

@@ -35,11 +35,14 @@ def _some(names: Iterable[str]) -> str:
 def check_columns(what: str, found: tuple[str, ...], expected: tuple[str, ...] | None) -> None:
     """Raise ValueError unless the columns of a table have the names of features, in order.
 
-    The columns of targets have those of predictions, or names of their own.
+    The columns of targets have those of predictions. Tables other than samples may have names of
+    their own: none of those expected.
     """
     if expected is None or found == expected:
         return
-    if what == "targets" and (len(found) == 1 or not set(found) & set(expected)):
+    if what != "samples" and not set(found) & set(expected):
+        return
+    if what == "targets" and len(found) == 1:
         return
     kind = "those of predictions" if what == "targets" else "feature_names"
     raise ValueError(

@@ -106,7 +106,7 @@ def _advice(line: str, number: int) -> str:
             return f"; cells are separated by commas, not by {separator!r}"
     if number == 1 and line.startswith((",", '"",')):
         return "; write the table without its index: to_csv(path, index=False)"
-    if re.search(r"(^|,)\s*(,|$)", line):
+    if line.strip() and re.search(r"(^|,)\s*(,|$)", line):
         return "; write missing values as nan: to_csv(path, na_rep='nan')"
     return ""
 

@@ -289,8 +289,9 @@ class Container(Generic[ArrayT]):
         else:
             # NumPy checks bounds; CuPy would wrap an out-of-range index around.
             index = namespaces.on_host(index)
-            is_name = np.asarray(index).dtype.kind == "U"
-            if isinstance(index, tuple) or np.ndim(index) != 1 or is_name:
+            is_pair = isinstance(index, tuple)
+            is_name = not is_pair and np.asarray(index).dtype.kind == "U"
+            if is_pair or is_name or np.ndim(index) != 1:
                 advice = ""
                 if is_name and self.set_names is None:
                     advice = "; these sets have no set_names"

@@ -141,7 +141,8 @@ def check_header(what: str, cells: tuple[str, ...], expected: tuple[str, ...] | 
 def of_frames(weight: Any, bias: Any, feature_names: Any) -> tuple[Any, Any, Any]:
     """Return the parameters as arrays if they are frames, and the names of features.
 
-    By default the features have the names of the columns; otherwise these must be the same.
+    By default the features have the names of the columns; otherwise these must be the same, or
+    names of their own.
     """
     operands = {"weight": weight, "bias": bias}
     for what, operand in operands.items():

@@ -80,7 +80,7 @@ def _compile(decorator: Callable[..., Any], function: Callable[..., Any], signat
         if not _is_on_disk(function):
             if loading.must_be_on_disk():
                 raise loading.NotOnDisk(function.__name__)
-            _log.info("compiling %s, once per machine", function.__name__)
+            _log.info("compiling %s, once per installation", function.__name__)
         try:
             return decorator(cache=True)(function)
         except Exception as error:  # no writable cache, or a damaged one; the types vary
