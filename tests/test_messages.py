@@ -447,3 +447,17 @@ def test_values_that_do_not_fit(call, message):
 
 
 ADDITIVE = ms.WeightSets.from_layers([np.ones((2, 2, 1, 1))], additive=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "vjp"),
+    [
+        (lambda y, w: ms.mean_loss(X, W, None, y, sample_weight=w), "affine_vjp"),
+        (lambda y, w: ms.mlp_mean_loss(X, LAYERS[:1], y, sample_weight=w), "mlp_vjp"),
+    ],
+)
+def test_targets_and_weights_of_each_set_need_a_cotangent(call, vjp):
+    message = f"has shape .*; expected .*if it differs among sets, pass .* cotangent to {vjp}$"
+    for targets, weights in [(np.ones((3, 2)), None), (np.ones(2), np.ones((3, 2)))]:
+        with pytest.raises(ValueError, match=message):
+            call(targets, weights)

@@ -14,7 +14,7 @@ from multisubnet._arithmetic.output_loss import CATEGORICAL
 from multisubnet._arithmetic.summands import Summands
 from multisubnet._arrays import dtypes, namespaces
 from multisubnet._arrays.explanations import shown
-from multisubnet._functions.problem import SumProblem, expect_shape
+from multisubnet._functions.problem import SumProblem, advice_per_set, expect_shape
 from multisubnet._functions.summation import Summing
 
 _FLOAT64 = np.dtype(np.float64)
@@ -243,15 +243,16 @@ def problem_of(operands: tuple[Any, ...], loss: Any, activation: Any) -> SumProb
     """Return the operands as a validated problem with a loss."""
     samples, weight, bias, others = _named(operands)
     problem = SumProblem(samples, weight, bias, activation, others)
-    _, n_samples, n_features = problem.shape
+    n_sets, n_samples, n_features = problem.shape
     shapes = {
         "(B, F)": (n_samples, n_features),
         "(B, 1)": (n_samples, 1),
         "(B,)": (n_samples,),
     }
-    expect_shape("targets", problem.others["targets"], shapes)
-    if problem.others["sample_weight"] is not None:
-        expect_shape("sample_weight", problem.others["sample_weight"], {"(B,)": (n_samples,)})
+    for name in ("targets", "sample_weight"):
+        operand = problem.others[name]
+        expect_shape(name, operand, shapes, advice_per_set(operand, n_sets, "affine_vjp"))
+        shapes = {"(B,)": (n_samples,)}
     return problem
 
 

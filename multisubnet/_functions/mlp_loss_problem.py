@@ -120,12 +120,15 @@ class NetworkLoss(NetworkProblem):
             )
         targets = self.others["targets"]
         n_outputs = self.call.sizes[-1]
-        advice = ""
+        n_sets = self.call.n_sets
+        advice = problem.advice_per_set(targets, n_sets, "mlp_vjp")
         if self.loss == CATEGORICAL and targets.ndim > 1 and targets.shape[-1] == n_outputs:
             advice = "; for one-hot targets, pass targets.argmax(axis=-1)"
         problem.expect_shape("targets", targets, self._shapes_of_targets(), advice)
         n_samples = self.call.n_samples
-        problem.expect_shape("sample_weight", self.others["sample_weight"], {"(B,)": (n_samples,)})
+        weight = self.others["sample_weight"]
+        advice = problem.advice_per_set(weight, n_sets, "mlp_vjp")
+        problem.expect_shape("sample_weight", weight, {"(B,)": (n_samples,)}, advice)
         if self.loss == CATEGORICAL and targets.dtype.kind not in "iu":
             raise TypeError(
                 f"targets has dtype {targets.dtype}; {CATEGORICAL} is defined for the numbers of "

@@ -112,6 +112,13 @@ def expect_shape(
         raise ValueError(f"{name} has shape {array.shape}; expected {expected}{advice}")
 
 
+def advice_per_set(array: Any, n_sets: int, vjp: str) -> str:
+    """Return what to do with targets or sample weights that seem to differ among sets, or ''."""
+    if array is None or array.ndim < 2 or array.shape[0] != n_sets:
+        return ""
+    return f"; all sets share it: if it differs among sets, pass the loss's cotangent to {vjp}"
+
+
 def expect_derivative(name: str, activation: Activation | None) -> None:
     """Raise unless an activation has a derivative."""
     if activation is not None and activation.is_derivative:
