@@ -339,7 +339,7 @@ def test_how_many_are_the_best(k):
 def test_a_list_of_inputs_is_named(method):
     inputs = [np.ones((7, 1))] * 6
     arguments = [inputs, np.ones(7)] if method == "mean_loss" else [inputs]
-    with pytest.raises(ValueError, match=r"from samples of shape \(6, 7, 1\)"):
+    with pytest.raises(ValueError, match=r"samples has shape \(6, 7, 1\)"):
         getattr(ms.WeightSets(np.ones((5, 6))), method)(*arguments)
 
 

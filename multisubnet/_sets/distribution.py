@@ -70,7 +70,9 @@ def predict_stats(
         columns = evaluation.columns_in_cache(columns, column, n_columns)
     call = call.with_dtype(working)
     with namespaces.device_of(call.samples):
-        mean, std = (xp.full((n_samples, *axes), np.nan) for _ in range(2))
+        mean, std = (xp.empty((n_samples, *axes)) for _ in range(2))
+        if not n_sets:
+            mean[...] = std[...] = np.nan
     block = None
     found = np.full((2 + len(levels), n_samples, *axes), np.nan)
     with reporting(progress, n_samples, "samples") as report:
