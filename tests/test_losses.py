@@ -9,7 +9,7 @@ import formula
 import numpy as np
 import pytest
 import tiles
-from conftest import examples, few, labels, normals, problems_of_sums, shape_of
+from conftest import examples, few, labels, normals, problems_of_sums, shape_of, takes_long
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_inputs import peak
@@ -626,6 +626,7 @@ def only_on_host(targets):
     yield np.full(targets.shape, "0.5"), "'0.5'|targets has dtype <U3"
 
 
+@takes_long
 def test_calls_with_something_in_common_are_kept_apart(backend, monkeypatch):
     is_on_gpu, calls = backend.name is None, variants()  # numbers on a GPU are not checked
     desired = {}
