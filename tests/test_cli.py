@@ -275,6 +275,24 @@ def test_loss(capsys, loss):
     assert_same_bits(printed, expected)
 
 
+def test_losses_that_do_not_fit_labels(capsys):
+    SETS._activated("sigmoid").save("w.npz")
+    np.savetxt("y.csv", TARGETS, delimiter=",")
+    command = ["loss", "x.npy", "w.npz", "y.csv"]
+    assert main(command) == 0
+    told = capsys.readouterr()
+    assert told.out.count("\n") == 4
+    assert told.err.startswith("multisubnet: warning: targets look like the labels 0 and 1, and p")
+    assert main([*command, "--loss", "binary_crossentropy_from_logits"]) == 0
+    assert "warning: binary_crossentropy_from_logits applies a sigm" in capsys.readouterr().err
+    for loss in ("squared_error", "binary_crossentropy"):
+        assert main([*command, "--loss", loss]) == 0
+        assert capsys.readouterr().err == ""
+    np.savetxt("y.csv", np.where(TARGETS == 1, np.nan, TARGETS), delimiter=",")
+    assert main(command) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_losses_that_are_all_nan(capsys):
     np.save("x.npy", np.where(SAMPLES == 7, np.nan, SAMPLES))
     assert main(["loss", "x.npy", "w.npz", "y.npy", "--best", "1"]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from types import SimpleNamespace
 
 import numpy as np
@@ -366,6 +367,50 @@ def test_no_warning_if_targets_may_be_numbers():  # warnings are errors
     CLASSIFIERS.best(1, X, [0, 1], loss="poisson")
     ms.WeightSets.from_layers([LAYER]).best(1, X, [0, 1])  # networks of one output
     SETS.best(1, X, [0, 1])
+
+
+PROBABILITIES = {
+    "affine": ms.WeightSets(W, activation="sigmoid"),
+    "networks": ms.WeightSets.from_layers(LAYERS, output_activation="hard_sigmoid"),
+}
+
+
+@pytest.mark.parametrize("kind", PROBABILITIES)
+@pytest.mark.parametrize(
+    ("targets", "loss", "message"),
+    [
+        ([0.0, 1.0], "BCEWithLogitsLoss", "applies a sigmoid .* is already (hard_)?sigmoid: pass"),
+        ([0, 1], "binary_crossentropy_from_logits", r"pass loss='binary_crossentropy', or use se"),
+        ([0, 1], "mse", r"labels 0 and 1, .* probabilities \((hard_)?sigmoid\), but squared_error"),
+        (np.array([[0, 1], [1, 1]], "u1"), "huber", r"or labels, pass loss='binary_crossentropy';"),
+        (np.array([[False, True]] * 2), "mae", "otherwise, pass targets as floats"),
+    ],
+)
+def test_losses_that_do_not_fit_probabilities(kind, targets, loss, message):
+    sets = PROBABILITIES[kind]
+    for function in (sets.mean_loss, sets.mean_loss_and_grad, functools.partial(sets.best, 1)):
+        with pytest.warns(UserWarning, match=message) as warned:
+            function(X, targets, loss=loss)
+        assert warned[0].filename == __file__
+
+
+def test_the_softmax_of_probabilities():
+    with pytest.warns(UserWarning, match="applies a softmax to .* already sigmoid: pass loss='bin"):
+        ms.WeightSets.from_layers([TALL], output_activation="sigmoid").best(
+            1, X, [0, 3], loss="cross_entropy"
+        )
+
+
+def test_no_warning_of_losses_that_fit_probabilities():  # warnings are errors
+    for sets in PROBABILITIES.values():
+        sets.best(1, X, [0, 1], loss="binary_crossentropy")
+        for targets in ([0.0, 1.0], [0, 2], [-1, 1], [0, 0]):
+            sets.mean_loss(X, targets)
+    slopes = ms.WeightSets(W, activation=ms.Activation("sigmoid").derivative)
+    slopes.mean_loss(X, [0, 1])
+    added = ms.WeightSets.from_layers(LAYERS, output_activation="sigmoid", additive=True)
+    added.mean_loss(X, [0, 1], loss="binary_crossentropy_from_logits")  # of a sum of sigmoids
+    ms.WeightSets(W, activation="tanh").mean_loss(X, [0, 1], loss="BCEWithLogitsLoss")
 
 
 def test_no_indices():

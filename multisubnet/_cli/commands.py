@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -116,9 +117,12 @@ def loss(options: argparse.Namespace) -> None:
                 functools.partial(check_header, "targets", expected=sets._parameters.known_columns),
             )
         )
-        with _names_of_files(options):
-            data = _mapped(samples), _targets(_mapped(targets), options.loss)
-            losses = sets.mean_loss(*data, loss=options.loss)
+        with _names_of_files(options), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            data = _mapped(samples), _targets(targets, options.loss)
+            losses = sets.mean_loss(*data, loss=options.loss or "squared_error")
+        for warning in caught:
+            print(f"multisubnet: warning: {warning.message}", file=sys.stderr)
         _check_unchanged(samples, targets)
     if len(losses) and np.isnan(losses).all():
         print(f"multisubnet: all losses are NaN: {CAUSES_OF_NAN}", file=sys.stderr)
@@ -140,13 +144,19 @@ def _labels(sets: WeightSets) -> Sequence[object]:
     return sets._parameters.names.distinct_sets or range(len(sets))
 
 
-def _targets(targets: np.ndarray, loss: str) -> np.ndarray:
-    """Return the targets of a loss; class labels read from a table are converted to integers."""
-    if loss == CATEGORICAL and targets.dtype == np.float64:
-        whole = targets.astype(np.int64)
-        if (whole == targets).all():
+def _targets(targets: StoredArray | np.ndarray, loss: str | None) -> np.ndarray:
+    """Return the targets of a loss; class labels read from a table are converted to integers.
+
+    If no loss is given, whole numbers in a table may be labels.
+    """
+    array = _mapped(targets)
+    is_table = array is targets
+    if array.dtype == np.float64 and (loss == CATEGORICAL or (loss is None and is_table)):
+        with np.errstate(invalid="ignore"):  # NaN
+            whole = array.astype(np.int64)
+        if (whole == array).all():
             return whole
-    return targets
+    return array
 
 
 def _check_is_other(out: str, *inputs: str) -> None:

@@ -159,7 +159,6 @@ def _parser() -> argparse.ArgumentParser:
         "--loss",
         type=_loss,
         metavar="L",
-        default="squared_error",
         help=f"{', '.join(LOSSES)}; Keras and PyTorch names such as mse and BCELoss also work; "
         "squared_error by default",
     )

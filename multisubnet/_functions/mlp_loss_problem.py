@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.output_loss import CATEGORICAL, OutputLoss
 from multisubnet._arrays import dtypes, namespaces
 from multisubnet._backends import choice
@@ -20,6 +21,7 @@ from multisubnet._functions.summation import Summing, normalized
 
 LOSSES = (*loss_problem.LOSSES, CATEGORICAL)
 _OF_NUMBERS = "squared_error", "absolute_error", "huber", "log_cosh"
+_PROBABILITIES = "sigmoid", "hard_sigmoid"  # activations whose results are probabilities
 
 
 class NetworkProblem:
@@ -255,6 +257,34 @@ class NetworkLoss(NetworkProblem):
             return targets[None]
         is_by_network = not call.additive and (self.loss == CATEGORICAL or call.sizes[-1] == 1)
         return targets[None, :, :, None] if is_by_network else targets[None, :, None]
+
+
+def warn_of_probabilities(loss: Any, activation: Activation | None, targets: Any) -> None:
+    """Warn if a valid loss does not fit predictions with this output activation.
+
+    Targets of libraries other than NumPy are not read.
+    """
+    if activation is None or activation.key not in _PROBABILITIES:
+        return
+    loss = loss_problem.named_loss(loss, LOSSES)
+    if loss.endswith("_from_logits"):
+        function = "softmax" if loss == CATEGORICAL else "sigmoid"
+        calls.warn(
+            f"{loss} applies a {function} to predictions, but the output activation of the sets "
+            f"is already {activation.name}: pass loss='binary_crossentropy', or use sets whose "
+            f"output activation is linear",
+            UserWarning,
+        )
+    elif loss in _OF_NUMBERS and isinstance(targets, np.ndarray | list | tuple):
+        labels = np.asarray(targets)
+        is_of_integers = labels.dtype.kind in "biu" and labels.size > 0
+        if is_of_integers and labels.min() >= 0 and labels.max() == 1:
+            calls.warn(
+                f"targets look like the labels 0 and 1, and predictions are probabilities "
+                f"({activation.name}), but {loss} compares them as numbers: for labels, pass "
+                f"loss='binary_crossentropy'; otherwise, pass targets as floats",
+                UserWarning,
+            )
 
 
 def returned(summing: Summing, outs: Any) -> Any:

@@ -14,6 +14,7 @@ from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions.affine import affine
 from multisubnet._functions.calls import explained, hide_misplaced, warn, wrong_call
 from multisubnet._functions.mean_loss import mean_loss, mean_loss_and_grad
+from multisubnet._functions.mlp_loss_problem import warn_of_probabilities
 from multisubnet._functions.mlp_mean_loss import mlp_mean_loss, mlp_mean_loss_and_grad
 from multisubnet._sets.distribution import PredictionStats, predict_stats
 from multisubnet._sets.forms import Forms
@@ -432,15 +433,21 @@ class WeightSets(Forms[ArrayT]):
         -------
         ndarray, shape (N,), (N, F) or (N, S)
 
+        Warns
+        -----
+        UserWarning
+            The outputs of the sets are those of a sigmoid, but the loss takes logits, or compares
+            numbers and targets are the integers 0 and 1; and as for `multisubnet.mlp_mean_loss`.
+
         Examples
         --------
         >>> import multisubnet as ms
         >>> ms.WeightSets([[2.0], [3.0]]).mean_loss([[1.0], [2.0]], [2.0, 4.0])
         array([0. , 2.5])
         """
-        evaluate = self._parameters.function(mean_loss, mlp_mean_loss, per_feature)
-        samples, targets = self._values_of_both(samples, targets)
-        return evaluate(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
+        functions = mean_loss, mlp_mean_loss
+        data = samples, targets, sample_weight
+        return self._evaluated(functions, data, loss, per_feature, dtype)
 
     @explained("WeightSets.mean_loss_and_grad")
     def mean_loss_and_grad(
@@ -476,9 +483,21 @@ class WeightSets(Forms[ArrayT]):
         array([[5.]])
         """
         functions = mean_loss_and_grad, mlp_mean_loss_and_grad
-        evaluate = self._parameters.function(*functions, per_feature)
+        data = samples, targets, sample_weight
+        return self._evaluated(functions, data, loss, per_feature, dtype)
+
+    def _evaluated(
+        self, functions: tuple[Any, Any], data: Any, loss: Any, per_feature: bool, dtype: Any
+    ) -> Any:
+        """Return the result of the function for affine sets, or of that for networks."""
+        parameters = self._parameters
+        evaluate = parameters.function(*functions, per_feature)
+        samples, targets, sample_weight = data
         samples, targets = self._values_of_both(samples, targets)
-        return evaluate(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
+        result = evaluate(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
+        if not parameters.additive:
+            warn_of_probabilities(loss, parameters.activations[-1], targets)
+        return result
 
     @overload
     def best(
@@ -554,7 +573,7 @@ class WeightSets(Forms[ArrayT]):
             All losses are NaN (or all of a feature, or network, with `per_feature`), so that their
             order means nothing.
         UserWarning
-            As for `multisubnet.mlp_mean_loss`: class numbers are the targets of another loss.
+            As for `mean_loss`: the loss does not fit the targets or the output activation.
 
         Notes
         -----
