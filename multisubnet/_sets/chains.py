@@ -19,6 +19,7 @@ from multisubnet._arrays.explanations import count
 from multisubnet._sets.parameters import Parameters, resolve
 
 _LINEAR = Activation("linear")
+_SIGMOID = Activation("sigmoid")
 _SIZES = (0.03, 0.3, 1.0, 3.0)  # scales of the samples that a model is called on
 _LETTERS = "ABCDEFGH"  # axes that replace "..." in an equation
 
@@ -111,7 +112,8 @@ class Values(NamedTuple):
     levels: tuple[Level, ...] = ()
     inputs: np.ndarray | None = None
     """The features of each network, of shape (S, d)."""
-    is_softmax: bool = False
+    left_out: str = ""
+    """``"softmax"``, or ``"sigmoid"`` of sums, if the model applies it but networks leave it out."""
     additive: bool = False
     """Whether the values are sums over all networks; `place` then holds k."""
     intercept: Intercept | None = None
@@ -137,7 +139,7 @@ class Values(NamedTuple):
 
         The equation has two operands: samples, with the batch first, and the kernel.
         """
-        if self.is_softmax or self.additive:
+        if self.left_out or self.additive:
             raise NotAChain(f"with {name} after a softmax or a sum")
         used, weight, place = _contracted(name, equation, self.place, source.kernel.shape)
         bias = None
@@ -174,14 +176,15 @@ class Values(NamedTuple):
         return Values(place, (*before.levels, Level(layers)), inputs)
 
     def activated(self, name: str, activation: Activation) -> Values:
-        """Return the values after an activation of all values."""
+        """Return the values after an activation of all values; networks leave out that of sums."""
         if activation == _LINEAR:
             return self
+        if self.additive and activation == _SIGMOID and not self.left_out:
+            return self._replace(left_out="sigmoid")
         if self.additive:
-            loss = ", whose loss is 'binary_crossentropy_from_logits'"
             raise NotAChain(
                 f"with {name} after a sum over networks (pass a model that ends in the sum, and "
-                f"apply {activation.name} to predictions{loss * (activation.name == 'sigmoid')})"
+                f"apply {activation.name} to predictions)"
             )
         if not self.levels or self.levels[-1].activation != _LINEAR:
             raise NotAChain(f"with {name}, which does not follow a dense layer")
@@ -191,11 +194,11 @@ class Values(NamedTuple):
     def softmax(self) -> Values:
         """Return the values after a softmax, which networks leave out."""
         is_linear = self.additive or (self.levels and self.levels[-1].activation == _LINEAR)
-        if not is_linear or self.is_softmax:
+        if not is_linear or self.left_out:
             raise NotAChain("with a softmax that does not follow a dense layer")
         if (self.n_networks > 1 and not self.additive) or self.place.ndim != 1:
             raise NotAChain("with a softmax in a branch")
-        return self._replace(is_softmax=True)
+        return self._replace(left_out="softmax")
 
     def moved(self, name: str, function: Callable[[np.ndarray], Any]) -> Values:
         """Return the values after a function that only moves them."""
@@ -227,7 +230,8 @@ class Values(NamedTuple):
             every = np.broadcast_to(np.arange(array.size).reshape(array.shape), self.place.shape)
         last = self.levels[-1] if self.levels else Level(())
         sources = {id(of.source.kernel): of.source for of in last.layers}
-        if self.additive and self.intercept is None and every.size == self.n_outputs:
+        is_sum = self.additive and not self.left_out
+        if is_sum and self.intercept is None and every.size == self.n_outputs:
             places = np.empty(every.size, np.int64)
             places[self.place.reshape(-1)] = every.reshape(-1)
             return self._replace(intercept=Intercept(source, places))
@@ -278,7 +282,7 @@ class Values(NamedTuple):
             n_features,
             place,
             predict,
-            self.is_softmax,
+            self.left_out,
             self.additive,
             self.intercept,
         )
@@ -304,7 +308,7 @@ def added(name: str, values: Sequence[Values]) -> Values:
     """Return the sum of several tensors, each the output of one network or a sum of outputs."""
     units = []
     for of in values:
-        if not of.levels or of.is_softmax or not (of.additive or of.n_networks == 1):
+        if not of.levels or of.left_out or not (of.additive or of.n_networks == 1):
             raise NotAChain(
                 f"with {name} of values that are not outputs of separate networks, such as a skip "
                 f"connection"
@@ -322,7 +326,7 @@ def _side_by_side(name: str, values: Sequence[Values]) -> tuple[Values, list[np.
     places = [of.place for of in values]
     if all(of.levels is first.levels for of in values):  # all parts of one tensor
         return first, places
-    if any(of.is_softmax or of.additive or not of.levels for of in values):
+    if any(of.left_out or of.additive or not of.levels for of in values):
         raise NotAChain(f"with {name} of {len(values)} values that are not those of networks")
     if any(
         [(level.layers[0].kind, level.activation) for level in of.levels]
@@ -408,8 +412,8 @@ class Chain(NamedTuple):
     """For each output of the model, s * outputs + k."""
     predict: Callable[[np.ndarray], Any] | None = None
     """The model's own predictions, as arrays of its library; None if it cannot predict."""
-    is_softmax: bool = False
-    """Whether the model applies a softmax to its last layer, which networks leave out."""
+    left_out: str = ""
+    """As for `Values`."""
     additive: bool = False
     intercept: Intercept | None = None
 
@@ -471,10 +475,12 @@ class Chain(NamedTuple):
             ) from error
         values = self.parameters.predict(samples.astype(np.float64), 0, None)[0]
         values = values.reshape(len(samples), -1)[:, self.place]
-        if self.is_softmax:
-            with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
+            if self.left_out == "softmax":
                 powers = np.exp(values - values.max(axis=1, keepdims=True))
                 values = powers / powers.sum(axis=1, keepdims=True)
+            elif self.left_out == "sigmoid":
+                values = 1 / (1 + np.exp(-values))
         tolerance, of_largest = (0.05, 0.3) if few_digits else (1e-4, 0.01)
         size = np.abs(values).max(axis=0, initial=0) if len(values) else 1.0
         with np.errstate(all="ignore"):

@@ -136,7 +136,8 @@ class Forms(Container[ArrayT]):
         Warns
         -----
         UserWarning
-            The models end in a softmax, which is left out: predictions are logits.
+            The models end in a softmax, or in a sigmoid of a sum over networks, which is left out:
+            predictions are logits.
 
         See Also
         --------
@@ -153,7 +154,8 @@ class Forms(Container[ArrayT]):
 
         A scikit-learn classifier with two classes gives the probability of the second one. A final
         softmax is left out, with a warning: the network gives the logits, and
-        ``scipy.special.softmax(predictions, axis=-1)`` the probabilities.
+        ``scipy.special.softmax(predictions, axis=-1)`` the probabilities. So is the sigmoid at the
+        end of an additive model, for which ``scipy.special.expit(predictions)`` gives them.
 
         If a model has one weight and one bias per feature, its sets have `weight` and `bias`, even
         if the model stores them as branches or convolutions. If a model adds outputs up, its sets
@@ -167,9 +169,9 @@ class Forms(Container[ArrayT]):
         array([[2, 9],
                [8, 6]])
         """
-        parameters, is_softmax = _models.from_models(models, activation)
-        if is_softmax:
-            warn(_models.SOFTMAX_LEFT_OUT, UserWarning)
+        parameters, left_out = _models.from_models(models, activation)
+        if left_out:
+            warn(_models.LEFT_OUT[left_out], UserWarning)
         return cls._own(parameters.named(feature_names, output_names, set_names))
 
     def write_to(self, model: Any, i: int | None = None) -> None:

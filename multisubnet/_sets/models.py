@@ -35,11 +35,14 @@ _PASSING = ("InputLayer", "Dropout")  # Keras layers that change nothing in pred
 _SIZES = (0.03, 0.3, 1.0, 4.0, 50.0)
 _LINEAR = Activation("linear")
 
-SOFTMAX_LEFT_OUT = (
-    "the final softmax is left out, so predictions are logits: their loss is "
+LEFT_OUT = {
+    "softmax": "the final softmax is left out, so predictions are logits: their loss is "
     "'categorical_crossentropy_from_logits', and scipy.special.softmax(predictions, axis=-1) gives "
-    "the probabilities"
-)
+    "the probabilities",
+    "sigmoid": "the final sigmoid, of the sum over networks, is left out, so predictions are "
+    "logits: their loss is 'binary_crossentropy_from_logits', and scipy.special.expit(predictions) "
+    "gives the probabilities",
+}
 
 
 class _Refused(Exception):
@@ -64,8 +67,11 @@ class _Read(NamedTuple):
 
 def from_models(
     models: Iterable[Any], activation: str | Activation | None
-) -> tuple[Parameters, bool]:
-    """Return the sets of all models, and whether the models end in a softmax, which sets lack."""
+) -> tuple[Parameters, str]:
+    """Return the sets of all models, and the function at the end of the models that sets lack.
+
+    The function is one of `LEFT_OUT`, or an empty string.
+    """
     if isinstance(models, str | Mapping) or not isinstance(models, Iterable):
         raise not_a_list(models)
     given = None
@@ -75,11 +81,11 @@ def from_models(
     if not pairs:
         raise ValueError("models is empty; expected at least one")
     read = [parameters for parameters, _ in pairs]
-    first, is_softmax = pairs[0]
-    for i, (sets, is_other) in enumerate(pairs):
+    first, left_out = pairs[0]
+    for i, (sets, of_other) in enumerate(pairs):
         difference = sets.difference(first)
-        if difference is None and is_other != is_softmax:
-            difference = "one ends in a softmax, the other does not"
+        if difference is None and of_other != left_out:
+            difference = f"one ends in a {left_out or of_other}, the other does not"
         if difference is not None:
             raise ValueError(
                 f"models[{i}] has another structure than models[0]: {difference}; expected the "
@@ -87,17 +93,17 @@ def from_models(
             )
     joined = {name: _joined(name, [sets.arrays[name] for sets in read]) for name in first.arrays}
     names = Names.joined("models", [sets.names for sets in read])
-    return first.with_arrays(joined)._replace(names=names), is_softmax
+    return first.with_arrays(joined)._replace(names=names), left_out
 
 
-def read_model(name: str, model: Any, given: Activation | None) -> tuple[Parameters, bool]:
-    """Return the sets of one model, and whether it ends in a softmax.
+def read_model(name: str, model: Any, given: Activation | None) -> tuple[Parameters, str]:
+    """Return the sets of one model, and the function at its end that sets lack.
 
     The sets have the activation of the model, or the given one.
     """
-    model, is_softmax = _own_sets(model)
-    parameters, is_left_out = _read_model(name, model, given)
-    return parameters._replace(names=_names_of(model, parameters)), is_softmax or is_left_out
+    model, of_layer = _own_sets(model)
+    parameters, left_out = _read_model(name, model, given)
+    return parameters._replace(names=_names_of(model, parameters)), of_layer or left_out
 
 
 def _names_of(model: Any, parameters: Parameters) -> Names:
@@ -121,9 +127,9 @@ def _names_of(model: Any, parameters: Parameters) -> Names:
     )
 
 
-def _read_model(name: str, model: Any, given: Activation | None) -> tuple[Parameters, bool]:
+def _read_model(name: str, model: Any, given: Activation | None) -> tuple[Parameters, str]:
     if isinstance(model, Container) and not model._parameters.is_affine:
-        return model._parameters, False
+        return model._parameters, ""
     try:
         sets = _with_activation(name, _sets_of(name, model, given), given)
     except _Refused as refusal:
@@ -140,8 +146,8 @@ def _read_model(name: str, model: Any, given: Activation | None) -> tuple[Parame
                 f"{name} has the activation {network.hidden_activation!r} in its hidden layers, "
                 f"but activation={given!r} was given; expected one or the other"
             ) from None
-        return network, chain.is_softmax
-    return Parameters(((sets.weight, sets.bias),), (resolve(sets.activation),)), False
+        return network, chain.left_out
+    return Parameters(((sets.weight, sets.bias),), (resolve(sets.activation),)), ""
 
 
 def write_model(model: Any, parameters: Parameters) -> None:
@@ -213,16 +219,16 @@ def not_a_list(models: Any) -> TypeError:
     return TypeError(f"models is {a(models)}; expected a list of models, such as [model, another]")
 
 
-def _own_sets(model: Any) -> tuple[Any, bool]:
+def _own_sets(model: Any) -> tuple[Any, str]:
     """Return the sets of one of our layers or modules, also inside a Keras model; else `model`.
 
-    Also return whether the layer applies a softmax to their outputs.
+    Also return the function that the layer applies to their outputs, as `from_models` does.
     """
     layer = layer_of(model) if hasattr(model, "get_weights") else model
     if not hasattr(layer, "to_weight_sets"):
-        return model, False
+        return model, ""
     is_softmax = getattr(layer, "is_softmax", False)
-    return layer._weight_sets() if is_softmax else layer.to_weight_sets(), is_softmax
+    return layer._weight_sets() if is_softmax else layer.to_weight_sets(), "softmax" * is_softmax
 
 
 def check(name: str, model: Any, given: Activation | None) -> None:

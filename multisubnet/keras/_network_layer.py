@@ -15,7 +15,7 @@ from multisubnet._arrays.explanations import count
 from multisubnet._functions import mlp_operands
 from multisubnet._functions.calls import warn
 from multisubnet._functions.mlp import mlp
-from multisubnet._sets.models import SOFTMAX_LEFT_OUT, as_array
+from multisubnet._sets.models import LEFT_OUT, as_array
 from multisubnet._sets.weight_sets import WeightSets
 from multisubnet.keras._activation import (
     PACKAGE,
@@ -408,7 +408,7 @@ class StackedMLP(keras.layers.Layer):
         """
         sets = self._weight_sets()
         if self.is_softmax:
-            warn(SOFTMAX_LEFT_OUT, UserWarning)
+            warn(LEFT_OUT["softmax"], UserWarning)
         return sets
 
     def _weight_sets(self) -> WeightSets[Any]:

@@ -42,7 +42,8 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     Raises
     ------
     ValueError
-        There are no models; a model has another structure, features, activation or dtype policy.
+        There are no models; a model has another structure, features, activation or dtype policy;
+        the models end in a sigmoid of a sum over networks.
     TypeError
         An item is not a Keras model.
 
@@ -82,10 +83,17 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     for i, model in enumerate(models):
         if not isinstance(model, keras.layers.Layer):
             raise TypeError(f"models[{i}] is a {type(model).__name__}; expected a keras.Model")
-    parameters, is_softmax = from_models(models, None)
+    parameters, left_out = from_models(models, None)
+    if left_out == "sigmoid":
+        raise ValueError(
+            "the models end in a sigmoid of a sum over networks; expected models that end in the "
+            "sum, such as keras.Model(model.input, model.layers[-1].input): train them with "
+            "StackedLoss(keras.losses.BinaryCrossentropy(from_logits=True)), and apply "
+            "keras.ops.sigmoid to predictions"
+        )
     sets = WeightSets._own(parameters)
     options = {"dtype": _policy(models), **options_of(models)}
-    if is_softmax:
+    if left_out == "softmax":
         options["output_activation"] = "softmax"
     kind = StackedAffine if parameters.is_affine else StackedMLP
     layer = kind.from_weight_sets(sets, **options)

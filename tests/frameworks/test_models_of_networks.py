@@ -385,6 +385,60 @@ def test_logits_of_keras(keras):
     assert np.allclose(powers / powers.sum(1, keepdims=True), expected, rtol=1e-4)
 
 
+def additive(keras, end="sigmoid", hidden="relu"):
+    """A model that adds its branches up, and applies a function to the sum."""
+    layers, x = keras.layers, keras.Input((3,))
+    branches = [layers.Dense(1)(layers.Dense(4, hidden)(x[:, i : i + 1])) for i in range(3)]
+    total = layers.Add()(branches)
+    return keras.Model(x, total if end is None else layers.Activation(end)(total))
+
+
+def test_the_sigmoid_of_a_sum_in_keras(keras):
+    models = [additive(keras), additive(keras)]
+    with pytest.warns(UserWarning, match="final sigmoid, of the sum .* scipy.special.expit") as told:
+        sets = ms.WeightSets.from_models(models)
+    assert told[0].filename == __file__
+    assert sets.additive
+    assert sets == ms.WeightSets.from_models(
+        [keras.Model(model.input, model.layers[-1].input) for model in models]
+    )
+    for logits, model in zip(sets.predict(X), models, strict=True):
+        assert np.allclose(1 / (1 + np.exp(-logits)), as_array(model(X)), rtol=1e-4)
+    labels = (X[:, 0] > 0).astype(int)
+    found = sets.mean_loss(X, labels, loss="binary_crossentropy_from_logits")
+    own = [keras.losses.binary_crossentropy(labels[:, None], model(X)) for model in models]
+    assert np.allclose(found, [as_array(each).mean() for each in own], rtol=1e-4)
+    target = additive(keras)
+    sets.write_to(target, 1)
+    assert np.array_equal(as_array(target(X)), as_array(models[1](X)))
+    with pytest.raises(ValueError, match="one ends in a sigmoid, the other does not"):
+        ms.WeightSets.from_models([additive(keras, None), models[0]])
+    for end, message in (("tanh", "and apply tanh to predictions"), ("relu", "after a sum over")):
+        with pytest.raises(ValueError, match=message):
+            ms.WeightSets.from_models([additive(keras, end)])
+    twice = keras.layers.Activation("sigmoid")(models[0].output)
+    with pytest.raises(ValueError, match="after a sum over networks"):
+        ms.WeightSets.from_models([keras.Model(models[0].input, twice)])
+
+
+def test_the_sigmoid_of_a_sum_in_torch(nn):
+    class Additive(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = nn.ModuleList(nn.Linear(1, 1) for _ in range(3))
+            self.intercept = nn.Parameter(torch.ones(1))
+
+        def forward(self, x):
+            total = sum(part(x[:, i : i + 1]) for i, part in enumerate(self.parts))
+            return torch.sigmoid(total + self.intercept)
+
+    torch = pytest.importorskip("torch")
+    module = Additive()
+    with pytest.warns(UserWarning, match="final sigmoid, of the sum over networks, is left out"):
+        logits = ms.WeightSets.from_models([module]).predict(X)[0]
+    assert np.allclose(1 / (1 + np.exp(-logits)), predicted(module), rtol=1e-4)
+
+
 def test_models_that_are_refused(keras):
     layers = keras.layers
     x = keras.Input((3,))

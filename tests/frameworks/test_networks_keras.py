@@ -461,10 +461,10 @@ def test_a_sigmoid_after_a_sum_is_refused_and_the_model_without_it_is_not():
     parts = [keras.layers.Dense(1)(inputs[:, i : i + 1]) for i in range(2)]
     ends = keras.layers.Activation("sigmoid")(keras.layers.Add()(parts))
     model = keras.Model(inputs, ends)
-    message = "ends in the sum, and apply sigmoid .* loss is 'binary_crossentropy_from_logits'"
+    message = r"end in the sum, such as .*BinaryCrossentropy\(from_logits=True\)\), and apply ker"
     with pytest.raises(ValueError, match=message):
         stack_models([model, model])
-    stacked = stack_models([keras.Model(model.inputs, model.layers[-1].input)])
+    stacked = stack_models([keras.Model(model.input, model.layers[-1].input)])
     found = keras.ops.sigmoid(stacked(draw(5, 2)))
     np.testing.assert_allclose(on_host(found)[:, 0], on_host(model(draw(5, 2))), rtol=1e-5)
     sets = stacked.layers[-1].to_weight_sets()
