@@ -10,8 +10,13 @@
 
 NumPy arrays are computed on the CPU and CuPy arrays on their GPU, with the same bits. Importing
 this package imports only NumPy. CuPy takes seconds to import and can be broken, so it is imported
-only for a CuPy array or when the backend is requested by name.
+only for a CuPy array or when the backend is requested by name. `plot`, `testing`, `torch`, `keras`,
+`jax` and `dask` are modules that are imported on first use, as in ``ms.plot.losses``.
 """
+
+import importlib as _importlib  # underscores keep these names out of the module's public names
+import sys as _sys
+from typing import TYPE_CHECKING
 
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._backends.choice import (
@@ -32,6 +37,14 @@ from multisubnet._functions.mlp_vjp import mlp_vjp
 from multisubnet._functions.pairs import from_pairs, to_pairs
 from multisubnet._functions.theta import from_theta, to_theta
 from multisubnet._sets.weight_sets import WeightSets
+
+if TYPE_CHECKING:
+    from multisubnet import dask as dask
+    from multisubnet import jax as jax
+    from multisubnet import keras as keras
+    from multisubnet import plot as plot
+    from multisubnet import testing as testing
+    from multisubnet import torch as torch
 
 __version__ = "0.1.0"
 
@@ -60,3 +73,27 @@ __all__ = [
     "to_theta",
     "use_backend",
 ]
+
+# Modules that are imported on first use, and the package that each needs.
+_LAZY = {
+    **{name: name for name in ("dask", "jax", "keras", "torch")},
+    "plot": "matplotlib",
+    "testing": "hypothesis",
+}
+
+
+def __dir__() -> list[str]:
+    """Return the names of this module; lazy ones if their package is installed."""
+    from importlib.util import find_spec
+
+    return sorted({*globals(), *(name for name, package in _LAZY.items() if find_spec(package))})
+
+
+if not TYPE_CHECKING:  # a type checker would accept any name
+
+    def __getattr__(name: str) -> object:
+        """Import a lazy module."""
+        if name in _LAZY:
+            return _importlib.import_module(f"multisubnet.{name}")
+        this = _sys.modules[__name__]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=this)

@@ -239,7 +239,9 @@ def _pyplot() -> Any:
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        error.add_note("multisubnet.plot needs Matplotlib: pip install matplotlib")
+        error.add_note(
+            "multisubnet.plot needs Matplotlib, the extra 'plot': pip install matplotlib"
+        )
         raise
     return pyplot
 

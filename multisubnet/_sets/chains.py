@@ -113,7 +113,7 @@ class Values(NamedTuple):
     inputs: np.ndarray | None = None
     """The features of each network, of shape (S, d)."""
     left_out: str = ""
-    """``"softmax"``, or ``"sigmoid"`` of sums, if the model applies it but networks leave it out."""
+    """``"softmax"``, or ``"sigmoid"`` of sums: the last function, which networks leave out."""
     additive: bool = False
     """Whether the values are sums over all networks; `place` then holds k."""
     intercept: Intercept | None = None

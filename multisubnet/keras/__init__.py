@@ -10,7 +10,9 @@ try:
     import keras
 except ImportError as _error:  # an underscore keeps the name out of the module's public names
     if importlib.util.find_spec("keras") is None:
-        raise ImportError("multisubnet.keras needs Keras: pip install keras") from _error
+        raise ImportError(
+            "multisubnet.keras needs Keras, the extra 'keras': pip install keras"
+        ) from _error
     raise ImportError(
         f"multisubnet.keras needs a Keras backend, but the selected one cannot be imported "
         f"({_error}): install jax, torch or tensorflow, and unless it is tensorflow, set the "

@@ -7,7 +7,9 @@ tensors. The docstrings here describe only what is different for tensors.
 try:
     import torch
 except ImportError as _error:  # an underscore keeps the name out of the module's public names
-    raise ImportError("multisubnet.torch needs PyTorch: pip install torch") from _error
+    raise ImportError(
+        "multisubnet.torch needs PyTorch, the extra 'torch': pip install torch"
+    ) from _error
 
 if not hasattr(torch.library, "custom_op"):
     raise ImportError(f"multisubnet.torch needs PyTorch 2.4 or newer; this is {torch.__version__}")

@@ -6,6 +6,8 @@ import importlib
 
 import pytest
 
+import multisubnet as ms
+
 
 @pytest.mark.parametrize("face", ["", ".dask", ".jax", ".keras", ".testing", ".torch"])
 def test_public_classes_name_the_module_that_users_import(face):
@@ -16,3 +18,10 @@ def test_public_classes_name_the_module_that_users_import(face):
     public = [getattr(module, name) for name in module.__all__]
     for cls in (x for x in public if isinstance(x, type)):
         assert cls.__module__ == module.__name__
+
+
+@pytest.mark.parametrize("name", ["dask", "jax", "keras", "torch"])
+def test_modules_of_frameworks_are_attributes(name):
+    pytest.importorskip(name)
+    assert name in dir(ms)
+    assert ms.__getattr__(name) is importlib.import_module(f"multisubnet.{name}")

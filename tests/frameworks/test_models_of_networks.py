@@ -395,7 +395,9 @@ def additive(keras, end="sigmoid", hidden="relu"):
 
 def test_the_sigmoid_of_a_sum_in_keras(keras):
     models = [additive(keras), additive(keras)]
-    with pytest.warns(UserWarning, match="final sigmoid, of the sum .* scipy.special.expit") as told:
+    with pytest.warns(
+        UserWarning, match="final sigmoid, of the sum .* scipy.special.expit"
+    ) as told:
         sets = ms.WeightSets.from_models(models)
     assert told[0].filename == __file__
     assert sets.additive

@@ -501,7 +501,7 @@ def test_stacked_models_can_be_stacked_again():
 @pytest.mark.parametrize(
     ("hidden", "message"),
     [
-        (("keras",), "multisubnet.keras needs Keras: pip install keras"),
+        (("keras",), "multisubnet.keras needs Keras, the extra 'keras': pip install keras"),
         (("jax", "torch", "tensorflow"), "needs a Keras backend, but the selected one"),
     ],
 )

@@ -75,3 +75,6 @@ assert_type(ms.WeightSets.concatenate([sets, sets]), ms.WeightSets[HostArray])
 
 with ms.use_backend("numpy"):
     pass
+
+# Modules that are imported on first use.
+ms.plot.weights(ms.WeightSets(weight, bias), losses=[1.0])

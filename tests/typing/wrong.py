@@ -30,3 +30,4 @@ sets.mean_loss(samples, samples, loss="msee")  # wrong
 sets.weights  # wrong
 ms.WeightSets(weight, activation="tahn")  # wrong
 ms.from_theta(weight, "3")  # wrong
+ms.plotting  # wrong
