@@ -73,8 +73,8 @@ class StackedMLP(keras.layers.Layer):
         A penalty on the outputs.
     trainable : bool or sequence of bool, optional
         Whether training changes the weights; or a sequence with one value per layer. As in Keras,
-        setting ``trainable = True`` on the built layer releases all layers. An intercept is trained
-        unless `trainable` is False.
+        setting ``trainable = True`` on the built layer releases all layers, except on TensorFlow if
+        it was a sequence. An intercept is trained unless `trainable` is False.
     **kwargs
         As for `keras.layers.Layer`: ``name``, ``dtype``.
 
