@@ -168,7 +168,7 @@ def test_agreement_in_all_dtypes(backend, problem):
 
 
 @given(
-    problem=networks(["float32"], max_sets=9, max_samples=200, max_subnets=40),
+    problem=networks(["float32"], max_sets=9, max_samples=80, max_subnets=20),
     data=st.data(),
 )
 def test_agreement_past_every_block(backend, problem, data):
