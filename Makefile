@@ -1,5 +1,5 @@
 # make run              install into .venv and show a demo
-# make test             a sample of the tests without frameworks, with two drawn examples: some five minutes
+# make test             a sample of the tests without frameworks, with two drawn examples: about five minutes
 # make test-thorough    all of them with many examples: before a release, or after a change of arithmetic
 # make test-frameworks  a sample of those with Keras, PyTorch, JAX and Dask, in another environment
 # make mutants          break the code in many places: the tests must fail each time

@@ -2,7 +2,7 @@
 
     python examples/dask_sweep.py            # ten million sets, on the threads of this process
     python examples/dask_sweep.py --cluster  # the same on worker processes, with their dashboard
-    python examples/dask_sweep.py --quick    # some hundred thousand
+    python examples/dask_sweep.py --quick    # a few hundred thousand
 
 Only the best set of each chunk is kept. The same program runs on any Dask cluster: pass the address
 of its scheduler to `distributed.Client`.
@@ -60,7 +60,7 @@ def sweep(n_sets: int) -> None:
 def main() -> None:
     """Run the sweep as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="some hundred thousand sets")
+    parser.add_argument("--quick", action="store_true", help="a few hundred thousand sets")
     parser.add_argument("--cluster", action="store_true", help="on a LocalCluster of processes")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:

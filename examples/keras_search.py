@@ -1,6 +1,6 @@
 """A genetic search for the weights of a Keras model: from the model to N sets, and back.
 
-    python examples/keras_search.py     # some seconds
+    python examples/keras_search.py     # a few seconds
 
 The model multiplies each feature by a weight and adds a bias. A genetic search needs the losses of
 10,000 sets of weights per generation, and a loop over `set_weights` and `predict` takes minutes.

@@ -1,6 +1,6 @@
 """Fifty MLPs of scikit-learn as one ensemble: mean and spread of their predictions.
 
-    python examples/mlp_ensemble.py             # some ten seconds, most of it training
+    python examples/mlp_ensemble.py             # about ten seconds, most of it training
     python examples/mlp_ensemble.py --quick     # ten members
 
 Each member is fitted to a bootstrap sample of noisy points on a curve, with a gap in the middle.

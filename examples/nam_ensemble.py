@@ -1,6 +1,6 @@
 """An ensemble of additive models, fitted to a real table with NumPy alone.
 
-    python examples/nam_ensemble.py             # some seconds
+    python examples/nam_ensemble.py             # a few seconds
     python examples/nam_ensemble.py --quick     # 8 members, 60 steps each
 
 The model has a tiny subnetwork, tanh(weight * x + bias), for each of the ten features of the
@@ -135,13 +135,15 @@ def main() -> None:
     together = table.error(mean.sum(axis=1), table.test_targets)
     print(f"Root mean square error on {N_TEST} other patients:")
     nothing = table.error(np.zeros(N_TEST), table.test_targets)
-    print(f"  {nothing:.1f} if the mean of the fitted patients is predicted for all")
-    print(f"  {errors.mean():.1f} on average over members")
-    print(f"  {errors[fitted.argmin()]:.1f} by the member that fits best")
-    print(f"  {errors.min():.1f} by the best member, known only after this test")
-    print(f"  {together:.1f} by the mean of the ensemble")
+    print(f"  {nothing:.1f} for always predicting the mean of the fitted patients")
+    print(f"  {errors.mean():.1f} for a member, on average")
+    print(f"  {errors[fitted.argmin()]:.1f} for the member with the least error on fitted patients")
+    print(f"  {errors.min():.1f} for the best member, known only after this test")
+    print(f"  {together:.1f} for the mean of the ensemble")
 
-    print("How much a feature moves the sum, and how much members disagree about it, in standard")
+    print(
+        "How much each feature moves the sum, and how much members disagree about it, in standard"
+    )
     print("deviations of the target:")
     moved = mean.std(axis=0)
     for f in np.argsort(-moved):

@@ -145,7 +145,7 @@ def main() -> None:
     n_features = fitted[0].shape[1]
     arrays = [*random_layers(n_sets, n_features), np.zeros((n_sets, 1), np.float32)]
     started = [a.copy() for a in arrays]
-    train([a.copy() for a in arrays], fitted, 2)  # compiles, once per machine
+    train([a.copy() for a in arrays], fitted, 2)  # compiles, once per installation
     before = time.perf_counter()
     losses = train(arrays, fitted, n_steps)
     seconds = time.perf_counter() - before

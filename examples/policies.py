@@ -1,6 +1,6 @@
 """A population of small policies learns to balance a pole: CMA-ES, one call for each instant.
 
-    python examples/policies.py             # some twenty seconds
+    python examples/policies.py             # about twenty seconds
     python examples/policies.py --quick     # few policies and generations
 
 A policy is a dense network 4-8-1. In each generation pycma proposes 1,000 of them as flat vectors.
@@ -110,7 +110,7 @@ def main() -> None:
 
     policies = policies_of(theta)
     states = np.zeros((n_policies, n_carts, 4), np.float32) + np.float32(0.1)
-    forces(policies, states)  # compiles, once per machine
+    forces(policies, states)  # compiles, once per installation
     before = time.perf_counter()
     together = forces(policies, states)
     of_all = time.perf_counter() - before

@@ -87,7 +87,7 @@ class Progress:
         return not last
 
 
-def judge_random_sets(table: Table, n_sets: int) -> None:
+def evaluate_random_sets(table: Table, n_sets: int) -> None:
     """Evaluate random sets all at once, then feature by feature."""
     print(f"{n_sets:,} random sets, {len(table.samples)} samples, {table.n_features} features:")
     rng = np.random.default_rng(0)
@@ -100,7 +100,7 @@ def judge_random_sets(table: Table, n_sets: int) -> None:
     print(f"  evaluated in {seconds:.2f} s, {n_sets / seconds:,.0f} sets per second")
     best = losses.argmin()
     table.report(weight[best, None], bias[best, None])
-    print(f"  the process has had at most {peak_memory() / 1e6:.0f} MB of memory")
+    print(f"  peak memory of the process: {peak_memory() / 1e6:.0f} MB")
 
     # Subnetworks are independent, so the best of each feature make a better set.
     weight, bias = weight[:N_PER_FEATURE], bias[:N_PER_FEATURE]
@@ -165,17 +165,17 @@ def main() -> None:
     generations, every = (30, 10) if arguments.quick else (400, 25)
 
     table = Table()
-    print("To call every tumour benign is right in", f"{table.targets.mean():.3f} of the samples.")
-    judge_random_sets(table, arguments.sets or (10_000 if arguments.quick else 1_000_000))
+    print(f"Calling every tumour benign is right for {table.targets.mean():.3f} of the samples.")
+    evaluate_random_sets(table, arguments.sets or (10_000 if arguments.quick else 1_000_000))
     for name, search in (
         ("SciPy's differential_evolution", search_with_scipy),
         ("pycma", search_with_pycma),
     ):
-        print(f"{name}, one call for each generation:")
+        print(f"{name}, one call per generation:")
         try:
             theta = search(table, Progress(generations, every, arguments.seconds))
         except ModuleNotFoundError as error:
-            print(f"  left out: {error}")
+            print(f"  skipped: {error}")
             continue
         table.report(*ms.from_theta(np.float32(theta), table.n_features))
 

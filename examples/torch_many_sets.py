@@ -93,7 +93,7 @@ def main() -> None:
     began = time.perf_counter()
     alone = [train_alone(*start, samples, targets, steps) for start in starts[:n_alone]]
     seconds = (time.perf_counter() - began) / n_alone * n_sets
-    print(f"{n_alone} of them one by one; all would take so:")
+    print(f"One by one ({n_alone} of them trained, the time of all estimated):")
     print(f"  {seconds:.2f} s, {seconds / together:.1f} times as long")
     with torch.no_grad():
         losses = losses_of(model, samples, targets)[:n_alone]

@@ -77,7 +77,7 @@ def test_keywords_decide_as_well(calls):
     assert ms.affine([[1.0]], [[1.0]], out=Tensor()) == "affine"
     assert ms.WeightSets(x).predict(Tensor(), set_axis=1) == "affine"
     assert calls[-1][2]["set_axis"] == 1
-    with pytest.raises(TypeError, match="memory_limit and progress are for NumPy and CuPy"):
+    with pytest.raises(TypeError, match="memory_limit and progress work with NumPy and CuPy"):
         ms.WeightSets(x).predict(Tensor(), memory_limit=100)
     for name in ("predict_chunks", "predict_stats"):
         with pytest.raises(TypeError, match=f"{name} takes NumPy and CuPy arrays, but samples is"):

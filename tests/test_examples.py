@@ -37,14 +37,14 @@ def test_search():
     assert run.returncode == 0, run.stderr
     output = run.stdout
     assert re.search(r"10,000 random sets.*\n  evaluated in .* sets per second\n", output), output
-    assert int(re.search(r"at most (\d+) MB", output)[1]) < 1000
+    assert int(re.search(r"process: (\d+) MB", output)[1]) < 1000
     losses_found = [float(x) for x in re.findall(r"^  loss ([\d.]+), accuracy", output, re.M)]
     random, put_together, *searched = losses_found
     assert put_together < random, output
 
-    parts = re.split(r"^(.*), one call for each generation:\n", output, flags=re.M)[1:]
+    parts = re.split(r"^(.*), one call per generation:\n", output, flags=re.M)[1:]
     assert parts[::2] == ["SciPy's differential_evolution", "pycma"]
-    parts = [part for part in parts[1::2] if "left out: No module named 'cma'" not in part]
+    parts = [part for part in parts[1::2] if "skipped: No module named 'cma'" not in part]
     for part, found in zip(parts, searched, strict=True):
         progress = [float(x) for x in re.findall(r"best loss ([\d.]+)", part)]
         assert len(progress) >= 2, part
@@ -67,7 +67,7 @@ def test_nam_ensemble(tmp_path):
     output = run.stdout
     nothing, member, fits_best, best, together = [
         float(re.search(rf"([\d.]+) {what}", output)[1])
-        for what in ("if the mean", "on average", "by the member", "by the best", "by the mean")
+        for what in ("for always", "for a member", "for the member", "for the best", "for the mean")
     ]
     assert best <= fits_best < nothing
     assert together < member < 0.8 * nothing, output

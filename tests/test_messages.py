@@ -276,7 +276,7 @@ def test_layers_in_other_forms(call, message):
         ),
         (lambda: ms.mean_loss(X, W, None, X, loss="squared_eror"), "did you mean 'squared_error'"),
         (lambda: ms.mean_loss(X, W, None, X, loss="mea"), "did you mean 'mae'"),
-        (lambda: ms.mean_loss(X, W, None, X, loss="rmse"), "root of 'squared_error', which ranks"),
+        (lambda: ms.mean_loss(X, W, None, X, loss="rmse"), "use 'squared_error', which ranks"),
         (lambda: ms.mean_loss(X, W, None, X, loss="cross_entropy"), "here each feature has one"),
         (
             lambda: CLASSIFIERS.mean_loss(X, [0, 1], loss="sparse_categorical_crossentropy"),
@@ -347,7 +347,7 @@ def test_a_loss_that_is_no_name():
 @pytest.mark.parametrize("shape", [(2,), (2, 1)])
 def test_classes_as_targets_of_a_loss_of_numbers(loss, shape):
     labels = np.reshape([0, 1], shape)
-    message = "targets look like the numbers of 4 classes, .* pass loss='categorical_crossentropy_f"
+    message = "targets look like class numbers, .* for 4 classes, pass loss='categorical_cross"
     for function in (
         lambda **data: CLASSIFIERS.best(1, **data),
         lambda **data: CLASSIFIERS.mean_loss(**data),
@@ -502,7 +502,7 @@ ADDITIVE = ms.WeightSets.from_layers([np.ones((2, 2, 1, 1))], additive=True)
     ],
 )
 def test_targets_and_weights_of_each_set_need_a_cotangent(call, vjp):
-    message = f"has shape .*; expected .*if it differs among sets, pass .* cotangent to {vjp}$"
+    message = f"has shape .*; expected .*if it differs between sets, pass .* cotangent to {vjp}$"
     for targets, weights in [(np.ones((3, 2)), None), (np.ones(2), np.ones((3, 2)))]:
         with pytest.raises(ValueError, match=message):
             call(targets, weights)

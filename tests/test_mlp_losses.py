@@ -418,7 +418,7 @@ W = np.ones((4, 3, 1, 2))
         (
             {"loss": CATEGORICAL, "targets": np.array([0, 1, 2, 0, 1])},
             ValueError,
-            r"targets\[2\] is 2; expected the number of an output, 0 to 1",
+            r"targets\[2\] is 2; expected a class number, 0 to 1",
         ),
         (
             {"loss": CATEGORICAL, "targets": np.array([[0, 1, -1]] * 5)},

@@ -279,8 +279,8 @@ REFUSED = {
     ),
     "a list of vectors": (
         [WEIGHT, BIAS],
-        "list with a bias of shape (3,) that follows no weight with one more axis (pass one weight "
-        "and one bias of shape (F,) as a tuple)" + EXPECTED,
+        "list with an array of shape (3,) that is neither a weight nor the bias of the weight "
+        "before it (pass one weight and one bias of shape (F,) as a tuple)" + EXPECTED,
     ),
     "a list of models": (
         [Layer(kernel=WEIGHT)] * 2,

@@ -133,7 +133,7 @@ def test_lists_and_mappings():
         (
             [WEIGHTS[1:]],
             {"activation": "relu"},
-            "a bias of shape .* that follows no weight",
+            "an array of shape .* that is neither a weight nor the bias of",
         ),
         ([WEIGHTS[:1] + WEIGHTS[:1]], {"activation": "relu"}, r"shapes \(3, 4\), \(3, 4\)"),
         ([[np.ones((3, 4)), np.ones(3)]], {}, r"shape \(3, 4\) and a bias of shape \(3,\)"),

@@ -138,7 +138,7 @@ def _of_psutil() -> int | None:
 
 
 def _of_control_groups() -> list[int]:
-    """Return what the limits of the process' control groups (containers, batch jobs) leave."""
+    """Return how much memory the process's control groups (containers, batch jobs) still allow."""
     try:
         lines = (_SYSTEM / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -165,7 +165,7 @@ def _of_control_groups() -> list[int]:
 
 
 def _left_to(group: Path, limit_name: str, usage_name: str, cache_name: str) -> list[int]:
-    """Return what the limit of one group leaves, if it has one; file caches count as free."""
+    """Return how much one group still allows, if it has a limit; file caches count as free."""
     try:
         limit = int((group / limit_name).read_text())  # ValueError for "max"
         usage = int((group / usage_name).read_text())

@@ -31,7 +31,7 @@ def announced_at_terminal() -> contextlib.AbstractContextManager[None]:
 
 
 class _First(logging.Handler):
-    """Shows that there was a record."""
+    """Shows a message when the first record is logged."""
 
     def __init__(self, show: Callable[[str], object]):
         super().__init__(logging.INFO)
@@ -42,4 +42,4 @@ class _First(logging.Handler):
         if self.is_new:
             self.is_new = False
             with contextlib.suppress(OSError):  # the stream may be closed
-                self.show("compiling code for this machine, once: some seconds")
+                self.show("compiling code for this machine: a few seconds, once per installation")

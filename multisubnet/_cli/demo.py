@@ -81,19 +81,21 @@ def _compare_and_search(table: _Table, draw: Callable[..., Layers]) -> None:
     # NumPy alone is many times slower; fewer sets keep the demo within a minute.
     n_sets, n_searched = (1000, 10_000) if why_unavailable()["numba"] is None else (200, 2000)
     layers = draw(n_sets, 16, 1)
-    print(f"\n{n_sets:,} sets of small networks, 1-16-1, one per feature")
+    print(
+        f"\n{n_sets:,} sets of small networks, one per feature: 1 input, 16 hidden units, 1 output"
+    )
     _compare(samples, layers, "mlp", lambda: mlp(samples, layers))
 
     layers = draw(n_searched, 4, 1)
     print(
         f"\nThe best of {n_searched:,} random additive models, by the cross-entropy of the labels"
     )
-    judged: dict[str, Any] = {"loss": "binary_crossentropy_from_logits", "additive": True}
-    few = [(weight[:2], bias[:2]) for weight, bias in layers]
+    options: dict[str, Any] = {"loss": "binary_crossentropy_from_logits", "additive": True}
+    two_sets = [(weight[:2], bias[:2]) for weight, bias in layers]
     with _announced():
-        mlp_mean_loss(samples, few, diagnoses, **judged)
+        mlp_mean_loss(samples, two_sets, diagnoses, **options)
     start = time.perf_counter()
-    losses = mlp_mean_loss(samples, layers, diagnoses, **judged)
+    losses = mlp_mean_loss(samples, layers, diagnoses, **options)
     seconds = time.perf_counter() - start
     best = int(losses.argmin())
     sets = WeightSets.from_layers(layers, additive=True, feature_names=table.feature_names)
@@ -162,7 +164,7 @@ def _compare(
 
 
 def _announced() -> contextlib.AbstractContextManager[None]:
-    """Say if a call compiles; this is not timed."""
+    """Print a message if a call compiles; such calls are not timed."""
     return announced(lambda text: print(f"  ({text})"))
 
 
@@ -252,12 +254,12 @@ def _print_backends() -> None:
     print(f"Backends that can run here: {', '.join(ready)}.", end="")
     if reasons.get("numba") is not None:
         print(
-            " With Numba (pip install '.[cpu]' in a checkout), the same calls run as compiled code "
+            " With Numba (pip install '.[cpu]' in a clone), the same calls run as compiled code "
             "on all cores and give the same bits.",
             end="",
         )
     print(" See `multisubnet info` for details.")
-    print("For your data: help(multisubnet.WeightSets), or docs/tutorials in a checkout.")
+    print("To use your own data: help(multisubnet.WeightSets), or docs/tutorials in a clone.")
 
 
 def _is_installed(module: str) -> bool:

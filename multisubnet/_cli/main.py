@@ -22,15 +22,18 @@ from multisubnet._functions.loss_problem import named_loss
 from multisubnet._functions.mlp_loss_problem import LOSSES
 
 _FILES = """\
-SAMPLES is a table of shape (samples, features), or of shape (sets, samples, features) with separate
-samples per set, in a .npy file, which is read in parts as needed; a .npz or .safetensors file with
-one array, or with one named samples; or a small table in a .csv file. The first line of a table is
-a header if all its cells begin with letters, and data if all are numbers. Anything else (NA, an
-empty cell, 1;2) is an error. Whole numbers that count up (0,1,2 or 2019,2020 or a single 0) are
-ambiguous: pass --header or --no-header. WEIGHTS is a .npz or .safetensors file as written by
-WeightSets.save, with weight, bias and activation, or with the layers of networks. If WEIGHTS has
-feature_names, a header of SAMPLES must have the same names in the same order. For sets without
-hidden layers, numpy.savez("sets.npz", weight=..., bias=...) writes WEIGHTS, too.
+SAMPLES has the shape (samples, features), or (sets, samples, features) with separate samples per
+set. It is a .npy file, which is read in parts as needed; a .npz or .safetensors file with a single
+array, or with an array named samples; or, for small tables, a .csv file.
+
+The first line of a .csv file is a header if all its cells begin with letters, and data if all are
+numbers. Anything else (NA, an empty cell, 1;2) is an error. Whole numbers that count up (0,1,2 or
+2019,2020 or a single 0) are ambiguous: pass --header or --no-header. If WEIGHTS has feature_names,
+the header of SAMPLES must have the same names in the same order.
+
+WEIGHTS is a .npz or .safetensors file as WeightSets.save writes it, with weight, bias and
+activation, or with the layers of networks. Without hidden layers, you can also write it with
+numpy.savez("sets.npz", weight=..., bias=...).
 """
 
 _PREDICT = """\
@@ -45,9 +48,9 @@ line per set and sample. An existing file OUT is replaced at the end.
 """
 
 _LOSS = """\
-Compute the mean loss of each set: print its number, or its name if all sets of WEIGHTS have names
-of their own, and its loss, separated by a tab. TARGETS are the values to predict, in a file as for
-SAMPLES.
+Compute the mean loss of each set. Each line has the number of the set (or its name, if all sets of
+WEIGHTS have different names), a tab, and the loss. TARGETS has the values to predict, in a file
+like SAMPLES.
 """
 
 
@@ -96,7 +99,9 @@ def _parser() -> argparse.ArgumentParser:
 
     info = commands.add_parser("info", help="show versions, devices and backends")
     info.set_defaults(run=lambda options: show_config())
-    first = commands.add_parser("demo", help="evaluate 1,000 sets of weights on a real data set")
+    first = commands.add_parser(
+        "demo", help="compare one call with a loop over sets, and search for the best model"
+    )
     first.set_defaults(run=lambda options: demo())
 
     predict = _command(

@@ -19,7 +19,7 @@ from multisubnet._arrays.explanations import count
 from multisubnet._files import atomic, inputs
 
 _GROWTH = 6  # reading a file takes at most this many times its size
-_LONGEST_LINE = 1 << 20  # characters; parsing a line takes some twenty times its size
+_LONGEST_LINE = 1 << 20  # characters; parsing a line takes about twenty times its size
 _NO_NAMES = frozenset(["na", "n/a", "nan", "nil", "none", "null", "missing", "true", "false"])
 
 

@@ -19,7 +19,7 @@ from multisubnet._arrays import amounts, dtypes
 from multisubnet._files import atomic, inputs, npy
 
 _LENGTH = struct.Struct("<Q")
-_LONGEST_HEADER = 1 << 20  # parsed, it takes some twenty times as much memory
+_LONGEST_HEADER = 1 << 20  # parsed, it takes about twenty times as much memory
 _METADATA = "__metadata__"
 _DTYPES = {
     "BOOL": "?",

@@ -1,4 +1,4 @@
-"""Errors for calls whose arguments do not fit a public function: they say what it takes."""
+"""Errors for calls with wrong arguments; the messages name the arguments of the function."""
 
 from __future__ import annotations
 

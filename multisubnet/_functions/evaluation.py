@@ -85,15 +85,15 @@ def run(
 def run_again(xp: ModuleType, call: AffineCall | MlpCall, last: Any) -> Any:
     """Return the result of a call, in the memory of the last result if that has its shape.
 
-    Otherwise the system takes back the memory of each of many results, and clears it again.
+    If each result were a new array, the system would take its memory back and clear it each time.
     """
     return run(xp, call, last if last is not None and last.shape == call.shape else None)
 
 
 def columns_in_cache(columns: int, column_bytes: int, width: int) -> int:
-    """Return how many of some columns to compute at once, each the values of all sets on a CPU.
+    """Return how many of some columns to compute at once on a CPU, so that its cache holds them.
 
-    A sample has `width` columns.
+    A column has the values of all sets; a sample has `width` columns.
     """
     return min(columns, max(_CACHED_BYTES // column_bytes, _LEAST_ROWS * width, 1))
 

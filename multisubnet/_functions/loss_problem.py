@@ -67,8 +67,8 @@ _OF_LOGITS = (
     f"numbers as targets"
 )
 _DIFFERENT = {
-    "l2": "it is half the squared error in some libraries, and all of it in others; use "
-    "'squared_error', which is all of it",
+    "l2": "it is half the squared error in some libraries, and the full one in others; use "
+    "'squared_error', which is not halved",
     **dict.fromkeys(
         ("poissonnllloss", "poisson_nll_loss"),
         "it takes the logarithms of rates by default; use 'poisson', with predictions that are "
@@ -78,11 +78,11 @@ _DIFFERENT = {
         ("categorical_crossentropy", "categoricalcrossentropy", "sparse_categorical_crossentropy"),
         f"it takes probabilities by default; {_OF_LOGITS}",
     ),
-    **dict.fromkeys(("nll_loss", "nllloss"), f"it takes logarithms; {_OF_LOGITS}"),
+    **dict.fromkeys(("nll_loss", "nllloss"), f"it takes log-probabilities; {_OF_LOGITS}"),
     "cross_entropy": "it combines several outputs of a network, but here each feature has one; "
     "use mlp_mean_loss, or WeightSets.from_layers",
-    "rmse": "it is the root of 'squared_error', which ranks sets in the same order: use that, and "
-    "numpy.sqrt of the result",
+    "rmse": "use 'squared_error', which ranks sets in the same order, and take numpy.sqrt of the "
+    "result",
 }
 _DIFFERENT |= {
     "l2_loss": _DIFFERENT["l2"],
@@ -99,7 +99,10 @@ def with_gradients(bias: Any) -> tuple[str, ...]:
 
 
 class LossForm(NamedTuple):
-    """What the shapes, dtypes and options of a loss decide; calls with the same ones share it."""
+    """The values that depend only on the shapes, dtypes and options of a loss.
+
+    Calls with the same shapes, dtypes and options share one form.
+    """
 
     shape: tuple[int, int, int]
     """N, B and F."""
@@ -115,7 +118,7 @@ class LossForm(NamedTuple):
 
 
 class LossProblem(SumProblem):
-    """A loss to compute: validated operands, and the outputs wanted, the loss first."""
+    """A loss to compute: validated operands, and the requested outputs, the loss first."""
 
     def __init__(
         self,
@@ -270,8 +273,8 @@ def check_targets(loss: str, targets: np.ndarray) -> None:
 
 
 def check_labels(labels: np.ndarray, n_classes: int) -> None:
-    """Raise unless all labels are valid class indices."""
-    expected = f"expected the number of an output, 0 to {n_classes - 1}"
+    """Raise unless all labels are valid class numbers."""
+    expected = f"expected a class number, 0 to {n_classes - 1}"
     _expect_none(lambda some: (some < 0) | (some >= n_classes), labels, expected)
 
 

@@ -72,8 +72,8 @@ def mean_loss(
     targets : array_like, shape (B, F), (B, 1) or (B,)
         The values to predict: one per sample and feature, or one per sample for all features.
     loss : str, optional
-        The loss of a prediction p with target t. Keras' names ``mse``, ``mae``, ``bce``,
-        ``mean_squared_error``, ``mean_absolute_error`` and ``logcosh`` also work.
+        The loss of a prediction p with target t. The names of these losses in Keras and PyTorch
+        also work, such as ``mse``, ``mae``, ``bce`` and ``HuberLoss``.
 
         ===================================  ===================================================
         ``squared_error``                    (p - t)^2

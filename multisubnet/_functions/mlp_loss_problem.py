@@ -133,8 +133,8 @@ class NetworkLoss(NetworkProblem):
         problem.expect_shape("sample_weight", weight, {"(B,)": (n_samples,)}, advice)
         if self.loss == CATEGORICAL and targets.dtype.kind not in "iu":
             raise TypeError(
-                f"targets has dtype {targets.dtype}; {CATEGORICAL} is defined for the numbers of "
-                f"outputs, of an integer dtype"
+                f"targets has dtype {targets.dtype}; {CATEGORICAL} takes class numbers of an "
+                f"integer dtype"
             )
         if self.loss in _OF_NUMBERS and n_outputs > 1:
             self._warn_of_classes(targets)
@@ -227,13 +227,13 @@ class NetworkLoss(NetworkProblem):
         return shapes | {"(B, 1)": (n_samples, 1), "(B,)": (n_samples,)}
 
     def _warn_of_classes(self, targets: Any) -> None:
-        """Warn if targets for all outputs look like the numbers of classes."""
+        """Warn if targets for all outputs look like class numbers."""
         is_shared = targets.size == len(targets) > 0 and targets.dtype.kind in "biu"
         n_outputs = self.call.sizes[-1]
         if is_shared and self.xp is np and targets.min() >= 0 and 0 < targets.max() < n_outputs:
             calls.warn(
-                f"targets look like the numbers of {n_outputs} classes, but {self.loss} compares "
-                f"each of the {n_outputs} outputs with them: for classes, pass "
+                f"targets look like class numbers, but {self.loss} compares each of the "
+                f"{n_outputs} outputs with them: for {n_outputs} classes, pass "
                 f"loss={CATEGORICAL!r}; otherwise, pass targets as floats",
                 UserWarning,
             )

@@ -90,14 +90,14 @@ def mlp_mean_loss(
     samples, layers, activation, output_activation, inputs, additive, intercept
         As for `mlp`.
     targets : array_like
-        The values to predict: of shape (B, S, P), one per prediction of a set; (B, S) if each
-        network has one output, P = 1; (B, P) if there is one network, S = 1; (B, 1) or (B,), with
-        which all predictions of a sample are compared, those of each network. With
-        ``additive=True``, their sum is compared: (B, P), (B, 1) or (B,).
+        The values to predict, of shape (B, S, P): one per sample, network and output. (B, S) is
+        enough if P = 1, and (B, P) if S = 1. With (B, 1) or (B,), all outputs of all networks
+        are compared with the one target of the sample. With ``additive=True``, the sums over
+        networks are compared with targets of shape (B, P), (B, 1) or (B,).
     loss : str, optional
         As for `mean_loss`; or ``"categorical_crossentropy_from_logits"``, which is
-        -log(softmax(p)[t]) of the P outputs p of a network. Its targets t are integers from 0 to
-        P - 1, of shape (B, S), or (B, 1) or (B,) for all networks or their sum.
+        -log(softmax(p)[t]) of the P outputs p of a network. Its targets t are class numbers,
+        integers from 0 to P - 1, of shape (B, S), or (B, 1) or (B,) for all networks or their sum.
     sample_weight : array_like, shape (B,), optional
         As for `mean_loss`.
     per_subnetwork : bool, optional
@@ -116,18 +116,19 @@ def mlp_mean_loss(
     ------
     ValueError
         An operand has the wrong shape; the loss is unknown, or a target is outside its domain, as
-        for `mean_loss`; a label is out of range (labels on a GPU are not checked, and give NaN);
+        for `mean_loss`; a class number is out of range (on a GPU this is not checked, and gives
+        NaN);
         ``per_subnetwork=True`` is combined with ``additive=True``; and as for `mlp`.
     TypeError
-        Labels are not integers; and as for `mlp` and `mean_loss`.
+        Class numbers are not integers; and as for `mlp` and `mean_loss`.
     IndexError, BackendUnavailable
         As for `mlp`.
 
     Warns
     -----
     UserWarning
-        Integer targets, one for all outputs of a sample, look like the numbers of classes, but the
-        loss compares each output with them.
+        Integer targets, one for all outputs of a sample, look like class numbers, but the loss
+        compares each output with them.
 
     See Also
     --------

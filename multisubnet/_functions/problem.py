@@ -73,7 +73,7 @@ class SumProblem:
         return Summing(backend, self.xp, self.dtype, number)
 
     def normalize(self, summing: Summing, name: str) -> Any:
-        """Replace weights by those that `normalized` makes of them, and return these."""
+        """Replace weights by the result of `normalized`, and return it."""
         self.others[name] = normalized(summing, self.others[name])
         return self.others[name]
 
@@ -113,10 +113,13 @@ def expect_shape(
 
 
 def advice_per_set(array: Any, n_sets: int, vjp: str) -> str:
-    """Return what to do with targets or sample weights that seem to differ among sets, or ''."""
+    """Return advice for targets or sample weights that seem to differ between sets, or ''."""
     if array is None or array.ndim < 2 or array.shape[0] != n_sets:
         return ""
-    return f"; all sets share it: if it differs among sets, pass the loss's cotangent to {vjp}"
+    return (
+        f"; all sets share it: if it differs between sets, pass the derivative of the loss with "
+        f"respect to predictions as the cotangent to {vjp}"
+    )
 
 
 def expect_derivative(name: str, activation: Activation | None) -> None:

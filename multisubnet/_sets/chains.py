@@ -98,8 +98,8 @@ class Level(NamedTuple):
                     kept &= np.array_equal(np.ravel(of_bias)[self.layers[s].bias], bias[s])
                 if not kept:
                     raise ValueError(
-                        "model shares weights or biases among networks whose own differ; expected "
-                        "a model with arrays for each network"
+                        "model shares weights or biases among networks, but those of the set "
+                        "differ; expected a model with separate arrays for each network"
                     )
             source.assign(kernel, of_bias)
 

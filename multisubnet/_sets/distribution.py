@@ -56,7 +56,7 @@ def predict_stats(
     xp, call = parameters.call(samples)
     n_sets, n_samples, *axes = call.shape
     working = problem.working_dtype(common_dtype(call))
-    # All sets of a column are needed at once, and of sums all networks.
+    # Quantiles of a column need all sets at once; if networks are added up, also all networks.
     n_columns, whole = (n_third(call), axes[1:]) if n_cut_axes(call) == 3 else (1, axes)
     # Three arrays: the predictions in their original order, sorted, and copied.
     column = max(n_sets, 1) * working.itemsize * max(math.prod(whole), 1)

@@ -102,8 +102,8 @@ def _of_list(arrays: list[Any], given: Any) -> Chain:
             pairs[-1] = last._replace(bias=array, bias_key=key)
         else:
             raise NotAChain(
-                f"with a bias of shape {array.shape} that follows no weight with one more axis "
-                f"(pass one weight and one bias of shape (F,) as a tuple)"
+                f"with an array of shape {array.shape} that is neither a weight nor the bias of "
+                f"the weight before it (pass one weight and one bias of shape (F,) as a tuple)"
             )
     return _of_arrays(arrays, pairs, given)
 
@@ -134,15 +134,15 @@ def _of_arrays(arrays: Any, pairs: list[_Pair], given: Any) -> Chain:
     shapes = [pair.sizes for pair in pairs]
     if len(pairs) > 1 and set(shapes) == {(1, 1)}:
         raise NotAChain(
-            f"with {len(pairs)} weights of shape (1, 1), which may be layers one after the other "
-            f"or branches beside each other: pass the model itself instead of its arrays, or, for "
-            f"branches, a tuple of one weight and one bias of shape ({len(pairs)},)"
+            f"with {len(pairs)} weights of shape (1, 1), which may be consecutive layers or "
+            f"parallel branches: pass the model itself instead of its arrays, or, for branches, "
+            f"a tuple of one weight and one bias of shape ({len(pairs)},)"
         )
     n_branches = _count_branches(shapes)
     n_layers = len(pairs) // n_branches
     if n_layers > 1 and given is None:
         raise NotAChain(
-            f"with {len(pairs)} layers, but without the activation of the hidden ones: pass "
+            f"with {len(pairs)} layers, but without the activation of the hidden layers: pass "
             f"activation='relu', for example"
         )
     hidden = given if isinstance(given, tuple) else (given or _LINEAR,) * (n_layers - 1)

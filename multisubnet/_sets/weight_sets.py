@@ -50,7 +50,8 @@ class WeightSets(Forms[ArrayT]):
         Activation. None is ``"linear"``.
     feature_names : iterable of str, optional
         One name per feature. If samples are a pandas or polars frame, its columns must have these
-        names, in this order; so must the columns of frames of weights and biases.
+        names, in this order. So must the columns of frames of weights, biases and targets, unless
+        they share no name with the expected ones.
     set_names : iterable of str, optional
         One name per set. The index of a frame is not read: pass ``set_names=frame.index``.
 
@@ -241,8 +242,8 @@ class WeightSets(Forms[ArrayT]):
         if adapter is not None:
             if memory_limit is not None or progress:
                 raise TypeError(
-                    f"memory_limit and progress are for NumPy and CuPy arrays, but samples or out "
-                    f"is one of {adapter}"
+                    f"memory_limit and progress work with NumPy and CuPy arrays, but samples or "
+                    f"out is an array of another library ({adapter})"
                 )
             return self._parameters.predict(samples, set_axis, out)
         prediction = self._prediction(samples, set_axis)
@@ -403,7 +404,10 @@ class WeightSets(Forms[ArrayT]):
     def _check_arrays(name: str, samples: Any) -> None:
         adapter = frameworks.of((samples,))
         if adapter is not None:
-            raise TypeError(f"{name} takes NumPy and CuPy arrays, but samples is one of {adapter}")
+            raise TypeError(
+                f"{name} takes NumPy and CuPy arrays, but samples is an array of another library "
+                f"({adapter})"
+            )
 
     # Losses.
 
@@ -570,7 +574,7 @@ class WeightSets(Forms[ArrayT]):
         Warns
         -----
         RuntimeWarning
-            All losses are NaN (or all of a feature, or network, with `per_feature`), so that their
+            All losses are NaN (with `per_feature`, all losses of a feature or network), so their
             order means nothing.
         UserWarning
             As for `mean_loss`: the loss does not fit the targets or the output activation.
@@ -600,7 +604,7 @@ class WeightSets(Forms[ArrayT]):
             samples, targets, loss=loss, sample_weight=sample_weight, per_feature=per_feature
         )
         if frameworks.of([losses]) is not None:
-            # Dask's are computed now. Tensors may carry gradients, which sets do not have.
+            # This computes Dask's losses. Tensors may carry gradients, which sets do not have.
             losses = np.asarray(losses.detach() if hasattr(losses, "detach") else losses)
         on_host = namespaces.on_host(losses)
         order = np.argsort(on_host, axis=0, kind="stable")[:n_best]

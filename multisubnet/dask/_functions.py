@@ -112,9 +112,9 @@ def affine_vjp(
 ) -> tuple[da.Array | None, ...]:
     """Compute the vector-Jacobian product, lazily: `multisubnet.affine_vjp`.
 
-    Gradients of weight and bias are sums over chunks of samples, those of samples (B, F) sums over
-    chunks of sets: each in a pass of its own, for which the chunks of the summed axis are made to
-    be of 4096 times a power of two. Errors are raised as by `affine`.
+    Gradients of weight and bias are sums over chunks of samples; those of samples (B, F) are sums
+    over chunks of sets, in a separate pass. In each pass, the summed axis is rechunked to 4096
+    times a power of two. Errors are raised as by `affine`.
 
     Examples
     --------
@@ -163,7 +163,7 @@ def mean_loss(
     array([0. , 2.5])
     """
     operands = samples, weight, bias, targets, sample_weight
-    return _judged(operands, ("loss",), loss, activation, per_feature, dtype)[0]
+    return _losses(operands, ("loss",), loss, activation, per_feature, dtype)[0]
 
 
 def mean_loss_and_grad(
@@ -184,7 +184,7 @@ def mean_loss_and_grad(
     ``dask.compute(loss, grad_weight, grad_bias)``, to share the work.
     """
     operands = samples, weight, bias, targets, sample_weight
-    results = _judged(operands, with_gradients(bias), loss, activation, per_feature, dtype)
+    results = _losses(operands, with_gradients(bias), loss, activation, per_feature, dtype)
     return tuple(results) if bias is not None else (*results, None)
 
 
@@ -237,7 +237,7 @@ def refuse_out(out: Any) -> None:
         )
 
 
-def _judged(
+def _losses(
     operands: tuple[Any, ...],
     outputs: tuple[str, ...],
     loss: str,
@@ -245,22 +245,22 @@ def _judged(
     per_feature: bool,
     dtype: Any,
 ) -> list[da.Array]:
-    """Return the means of the loss and of other summands, loss first."""
+    """Return the means of the requested outputs, the loss first."""
     names = "samples", "weight", "bias", "targets", "sample_weight"
     given = ChunkedOperands(**dict(zip(names, operands, strict=True)))
-    judgement = LossProblem(given.stand_ins(*names), outputs, loss, activation, per_feature, dtype)
-    given.cut(dict(zip("nbf", judgement.shape, strict=True)), "nf", _FLOAT64, summed="b")
-    given.normalize("sample_weight", judgement.dtype)
-    if judgement.form.has_closed_form:
-        return _by_moments(given, judgement)
+    problem = LossProblem(given.stand_ins(*names), outputs, loss, activation, per_feature, dtype)
+    given.cut(dict(zip("nbf", problem.shape, strict=True)), "nf", _FLOAT64, summed="b")
+    given.normalize("sample_weight", problem.dtype)
+    if problem.form.has_closed_form:
+        return _by_moments(given, problem)
     function = partial(_tasks.losses_of_chunks, outputs=outputs, loss=loss, activation=activation)
     totals = given.sums(function, "onf", len(outputs), *given.pairs(*names)), "onf"
-    total = given.total_weight("sample_weight", working=judgement.dtype)
+    total = given.total_weight("sample_weight", working=problem.dtype)
     results = []
-    for output, (shape, of_result) in enumerate(judgement.form.results):
+    for output, (shape, of_result) in enumerate(problem.form.results):
         ndim = len(shape)
         options = {"output": output, "ndim": ndim, "dtype": of_result}
-        divide = partial(_tasks.divide, **options, divisor=judgement.form.divisor)
+        divide = partial(_tasks.divide, **options, divisor=problem.form.divisor)
         results.append(given.combined(divide, "nf"[:ndim], of_result, totals, total))
     return results
 
@@ -268,7 +268,7 @@ def _judged(
 def _of_parameters(
     given: ChunkedOperands, problem: SumProblem, asked: Sequence[str]
 ) -> dict[str, da.Array]:
-    """Return the gradients of weight and bias that are asked for."""
+    """Return the requested gradients of weight and bias."""
     parameters = {"weight": problem.weight, "bias": problem.bias}
     parameters = {k: x for k, x in parameters.items() if k in asked and x is not None}
     if not parameters:
@@ -308,12 +308,12 @@ def _rounded(given: ChunkedOperands, totals: Any, index: str, dtype: np.dtype) -
     return given.combined(divide, index[1:], dtype, (totals, index), (None, "w"))
 
 
-def _by_moments(given: ChunkedOperands, judgement: LossProblem) -> list[da.Array]:
+def _by_moments(given: ChunkedOperands, problem: LossProblem) -> list[da.Array]:
     """Return the means of the closed form: passes over the samples, then over the sets."""
-    working = judgement.dtype
+    working = problem.dtype
     total = given.total_weight("sample_weight", working=working, in_closed_form=True)
     data = given.pairs("samples", "targets", "sample_weight")
-    n_samples = judgement.shape[1]
+    n_samples = problem.shape[1]
     function = partial(_tasks.largest_of_chunks, working=working)
     largest = given.sums(function, "okf", 2, *data[:2], join=_tasks.largest_size), "okf"
     function, known = partial(_tasks.scales_of_sizes, working=working), 2
@@ -328,23 +328,23 @@ def _by_moments(given: ChunkedOperands, judgement: LossProblem) -> list[da.Array
     pair, known = (moments, "mf"), (6 if data[2][0] is None else 9)
     moments = given.combined(_tasks.settle_moments, "pf", _FLOAT64, pair, new_axes={"p": known})
 
-    results = [(len(shape), of_result) for shape, of_result in judgement.form.results]
+    results = [(len(shape), of_result) for shape, of_result in problem.form.results]
     is_whole = len(given.chunks["f"]) == 1 or results[0][0] == 2
     function = partial(
         _tasks.losses_from_moments,
-        terms=judgement.form.terms,
+        terms=problem.form.terms,
         working=working,
         results=results,
-        divisor=judgement.form.divisor,
+        divisor=problem.form.divisor,
         is_whole=is_whole,
     )
     parameters = given.pairs("weight", "bias")
-    judged = given.combined(function, "nf", _FLOAT64, *parameters, (moments, "mf")), "nf"
+    losses = given.combined(function, "nf", _FLOAT64, *parameters, (moments, "mf")), "nf"
     found = []
     for output, (ndim, of_result) in enumerate(results):
         function = partial(_tasks.pick_output, output=output)
         if not is_whole and not output:
-            options = {"dtype": of_result, "divisor": judgement.form.divisor}
+            options = {"dtype": of_result, "divisor": problem.form.divisor}
             function = partial(_tasks.sum_over_features, **options)
-        found.append(given.combined(function, "nf"[:ndim], of_result, judged, concatenate=None))
+        found.append(given.combined(function, "nf"[:ndim], of_result, losses, concatenate=None))
     return found

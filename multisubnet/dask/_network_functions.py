@@ -198,7 +198,7 @@ def mlp_mean_loss(
     options = Options(activation, output_activation, inputs, additive)
     others = {"targets": targets, "sample_weight": sample_weight}
     networks = _Networks(samples, layers, intercept, options, **others)
-    return _judged(networks, False, loss, per_subnetwork, dtype)[0]
+    return _losses(networks, False, loss, per_subnetwork, dtype)[0]
 
 
 def mlp_mean_loss_and_grad(
@@ -224,7 +224,7 @@ def mlp_mean_loss_and_grad(
     options = Options(activation, output_activation, inputs, additive)
     others = {"targets": targets, "sample_weight": sample_weight}
     networks = _Networks(samples, layers, intercept, options, **others)
-    found, *gradients = _judged(networks, True, loss, per_subnetwork, dtype)
+    found, *gradients = _losses(networks, True, loss, per_subnetwork, dtype)
     rest = iter(gradients)
     pairs = tuple(
         (next(rest), None if bias is None else next(rest)) for _, bias in pairs_of(networks.named)
@@ -232,7 +232,7 @@ def mlp_mean_loss_and_grad(
     return MlpLossAndGrad(found, pairs, next(rest, None))
 
 
-def _judged(
+def _losses(
     networks: _Networks, gradients: bool, loss: Any, per_subnetwork: Any, dtype: Any
 ) -> list[da.Array]:
     """Return losses, and gradients in the order of the parameters."""
@@ -276,11 +276,11 @@ def mlp_vjp(
     intercept: Any = None,
     wrt: Sequence[str] = OPERANDS,
 ) -> MlpVjp:
-    """Pull a cotangent of `mlp` back to its operands, lazily: `multisubnet.mlp_vjp`.
+    """Compute the vector-Jacobian product, lazily: `multisubnet.mlp_vjp`.
 
     As for `mlp_mean_loss_and_grad`. Gradients of layers and the intercept are sums over chunks of
-    samples, those of samples (B, F) sums over chunks of sets: each in a pass of its own, for which
-    the chunks of the summed axis are made to be of 4096 times a power of two.
+    samples; those of samples (B, F) are sums over chunks of sets, in a separate pass. In each pass,
+    the summed axis is rechunked to 4096 times a power of two.
     """
     asked = names.validate("wrt", wrt, OPERANDS)
     options = Options(activation, output_activation, inputs, additive)
@@ -305,7 +305,7 @@ def mlp_vjp(
 
 
 def _of_parameters(networks: _Networks, pullback: Pullback, asked: Sequence[str]) -> list[da.Array]:
-    """Return the gradients that are asked for, in the order of the parameters."""
+    """Return the requested gradients, in the order of the parameters."""
     given, call = networks.given, pullback.call
     layers = [x for pair in call.layers for x in pair if "layers" in asked]
     every = [*layers, call.intercept if "intercept" in asked else None]

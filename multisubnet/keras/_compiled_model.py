@@ -27,13 +27,13 @@ _MIXING = tuple(
 
 
 def warn_of_compilation(layer: Any, shape: tuple[int | None, ...]) -> None:
-    """Warn if the model that calls this layer is compiled with what does not fit sets.
+    """Warn if the loss, metrics or optimizer of the model that calls this layer do not fit sets.
 
     Keras' own losses and metrics align targets with the last axes of predictions, mostly without an
     error if predictions have an axis of sets. This is checked before the first step of ``fit`` or
-    ``evaluate``, never in ``predict``, if the model has one output, and its shape is that of the
-    layer. Some optimizers take a norm over the weights of all sets. This is checked before the
-    first step of ``fit``.
+    ``evaluate``, never in ``predict``, if the model has one output of the layer's shape. Some
+    optimizers take a norm over the weights of all sets. This is checked before the first step of
+    ``fit``.
     """
     backend = keras.backend.backend()
     if backend == "torch" and sys.modules["torch"].compiler.is_compiling():
@@ -52,12 +52,12 @@ def warn_of_compilation(layer: Any, shape: tuple[int | None, ...]) -> None:
 
 
 def _warn_of_losses(model: Any, config: dict[str, Any], shape: tuple[int | None, ...]) -> None:
-    judges = (getattr(model, f"_compile_{name}", None) for name in ("loss", "metrics"))
-    if not any(judge is not None and not judge.built for judge in judges):
+    containers = (getattr(model, f"_compile_{name}", None) for name in ("loss", "metrics"))
+    if not any(container is not None and not container.built for container in containers):
         return  # this is not the first step
     caller, _ = _call_of(model, _COMPARING)
-    judged_by = [config.get(key) for key in ("loss", "metrics", "weighted_metrics")]
-    found = ", ".join(map(repr, _names_of_keras(judged_by)))
+    losses_and_metrics = [config.get(key) for key in ("loss", "metrics", "weighted_metrics")]
+    found = ", ".join(map(repr, _names_of_keras(losses_and_metrics)))
     if found and caller is not None:
         batch = ", ".join(map(str, ("B", *shape[1:])))
         warn(

@@ -182,9 +182,9 @@ class StackedEarlyStopping(keras.callbacks.Callback):
         shared = [x.path for x in self.model.trainable_variables if id(x) not in known]
         if shared:
             raise ValueError(
-                f"the model trains {', '.join(shared)}, which all sets share, or which other "
-                f"layers contain; expected only layers of sets, StackedAffine and StackedMLP, in "
-                f"model.layers, or other layers with trainable=False"
+                f"the model trains {', '.join(shared)}, which all sets share, or which are inside "
+                f"other layers; expected StackedAffine and StackedMLP directly in model.layers, "
+                f"and all other layers with trainable=False"
             )
         return variables
 

@@ -42,7 +42,7 @@ class StackedLoss(losses.Loss):
     Warns
     -----
     UserWarning
-        When called: targets are integers, one for all outputs of a sample, as class numbers are,
+        When called: targets look like class numbers (integers, one for all outputs of a sample),
         but a loss of Keras compares each output with them.
 
     See Also

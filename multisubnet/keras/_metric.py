@@ -48,7 +48,7 @@ class StackedMetric(metrics.Metric):
     Warns
     -----
     UserWarning
-        When called: as `StackedLoss`, of integers that are one target for all outputs.
+        When called: targets look like class numbers, as for `StackedLoss`.
 
     See Also
     --------
@@ -108,7 +108,7 @@ class StackedMetric(metrics.Metric):
 
     @property
     def _direction(self) -> str:
-        """What callbacks of Keras look up before they compare results, which must be numbers."""
+        """Whether more or less is better; Keras' callbacks look it up, and need plain numbers."""
         if self.per_set:
             raise ValueError(
                 f"{self.name!r} has one value per set, which callbacks of Keras cannot monitor; "

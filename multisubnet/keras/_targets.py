@@ -58,26 +58,26 @@ def _text(*shape: Any) -> str:
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
-def function_of(judge: Any) -> Any:
+def function_of(measure: Any) -> Any:
     """Return the function that a loss or metric of Keras wraps, or else the loss or metric."""
-    return getattr(judge, "_fn", getattr(judge, "fn", judge))
+    return getattr(measure, "_fn", getattr(measure, "fn", measure))
 
 
-def called(judge: Any) -> str:
+def called(measure: Any) -> str:
     """Return the name of the function or class of a loss or metric."""
-    function = function_of(judge)
+    function = function_of(measure)
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def is_of_keras(judge: Any) -> bool:
+def is_of_keras(measure: Any) -> bool:
     """Return whether a loss or metric is one of Keras' own."""
-    function = function_of(judge)
+    function = function_of(measure)
     kind = function if hasattr(function, "__name__") else type(function)
     return str(kind.__module__).split(".")[0] == "keras"
 
 
 def check_shared(
-    owner: Any, judge: Any, targets: Any, shape: tuple[Any, ...], of_labels: str
+    owner: Any, measure: Any, targets: Any, shape: tuple[Any, ...], of_labels: str
 ) -> None:
     """Raise or warn if targets may be class numbers, but each output is compared with them.
 
@@ -86,9 +86,9 @@ def check_shared(
     """
     given = tuple(targets.shape)
     is_shared = len(shape) > 2 and given[1:] in ((), (1,)) and (shape[-1] or 0) > 1
-    if not is_shared or not is_of_keras(judge):
+    if not is_shared or not is_of_keras(measure):
         return
-    name, n_outputs = called(judge), shape[-1]
+    name, n_outputs = called(measure), shape[-1]
     if name in _OF_ROWS:
         raise ValueError(
             f"targets have shape {given}, one number per sample, but {name!r} compares {n_outputs} "

@@ -31,9 +31,9 @@ class _Weights(NamedTuple):
 
 
 def options_of(models: Sequence[Any]) -> dict[str, Any]:
-    """Return options of a layer of N sets: what is frozen or regularized alike in all models.
+    """Return options of a layer of N sets: the freezing and regularizers common to all models.
 
-    Warn about what the layer cannot express.
+    Warn about everything else that affects training.
     """
     left_out: dict[str, str] = {}
     of_models = [list(_levels(model, left_out)) for model in models]

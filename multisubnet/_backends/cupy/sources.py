@@ -2,7 +2,7 @@
 
 CuPy's kernel cache is keyed by the source text, not by the files it includes, so headers are
 spliced into the text. Some headers are not files: they are generated from the recipes that a kernel
-needs. In a wheel the sources are in `multisubnet/cuda`, in a checkout beside the package.
+needs. In a wheel the sources are in `multisubnet/cuda`; in a clone they are next to the package.
 """
 
 from __future__ import annotations
