@@ -379,7 +379,7 @@ def test_no_models():
     ],
 )
 def test_models_of_different_structure(other, what):
-    with pytest.raises(ValueError, match=rf"models\[2\] has another structure .*: {what}"):
+    with pytest.raises(ValueError, match=rf"models\[2\] differs in structure .*: {what}"):
         ms.WeightSets.from_models([(WEIGHT, BIAS), (WEIGHT, BIAS), other])
 
 

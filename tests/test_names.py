@@ -217,7 +217,7 @@ def test_models_of_scikit_learn_bring_their_names():
     assert sets.output_names == ("0", "1", "2")
     sets.write_to(models[0], 0)
     models[1].feature_names_in_ = models[1].feature_names_in_[::-1]
-    with pytest.raises(ValueError, match="model has other features than the set: the same feat"):
+    with pytest.raises(ValueError, match="model and set have different features: the same feat"):
         sets.write_to(models[1], 1)
     with pytest.raises(ValueError, match=r"models\[1\] has other feature_names than models\[0\]"):
         ms.WeightSets.from_models(models)

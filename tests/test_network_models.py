@@ -142,7 +142,7 @@ def test_lists_and_mappings():
         (
             [WEIGHTS, [np.ones((2, 4)), *WEIGHTS[1:]]],
             {"activation": "relu"},
-            r"models\[1\] has another structure than models\[0\]: features are 2 and 3",
+            r"models\[1\] differs in structure from models\[0\]: features are 2 and 3",
         ),
         ([([1.0], [2.0]), WEIGHTS[:2]], {}, "sets are networks with layers and one weight and"),
     ],
@@ -171,7 +171,7 @@ def test_objects_that_cannot_be_written_to(sklearn):
     model = fitted(sklearn.neural_network.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2), ONE)
     sets = ms.WeightSets.from_models([model])
     other = fitted(sklearn.neural_network.MLPRegressor(hidden_layer_sizes=(5,), max_iter=2), ONE)
-    with pytest.raises(ValueError, match=r"model has another structure .* layer sizes are"):
+    with pytest.raises(ValueError, match=r"model differs in structure .* layer sizes are"):
         sets.write_to(other)
     with pytest.raises(IndexError, match="set 1 is out of bounds"):
         sets.write_to(model, 1)
@@ -179,7 +179,7 @@ def test_objects_that_cannot_be_written_to(sklearn):
         ms.WeightSets([[1.0]]).write_to(model)
     with pytest.raises(TypeError, match="model is a tuple, which cannot be written to"):
         ms.WeightSets([[1.0]]).write_to(([2.0], None))
-    with pytest.raises(ValueError, match=r"model has another structure .* biases are False and"):
+    with pytest.raises(ValueError, match=r"model differs in structure .* biases are False and"):
         ms.WeightSets([[1.0]]).write_to({"weight": [2.0], "bias": [1.0]})
     with pytest.raises(TypeError, match="expected the index of one set"):
         ms.WeightSets([[1.0]]).write_to({"weight": [2.0]}, slice(0, 0))

@@ -332,7 +332,9 @@ def test_errors(do, error, message):
     ],
 )
 def test_sets_that_cannot_be_joined(other, message):
-    with pytest.raises(ValueError, match=r"sequence\[1\] belongs to another model.*" + message):
+    with pytest.raises(
+        ValueError, match=r"sequence\[1\] and sequence\[0\] belong to different models.*" + message
+    ):
         ms.WeightSets.concatenate([SETS, other])
 
 

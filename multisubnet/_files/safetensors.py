@@ -103,7 +103,7 @@ def _tensor(path: Path, name: str, entry: Any) -> _Tensor:
     try:
         dtype, shape, (start, end) = (entry.pop(key) for key in ("dtype", "shape", "data_offsets"))
         if entry or any(type(number) is not int for number in (*shape, start, end)):
-            raise ValueError("other fields than dtype, shape and data_offsets")
+            raise ValueError("fields other than dtype, shape and data_offsets")
         if not 0 <= start <= end:
             raise ValueError(f"bytes from {start} to {end}")
     except (ValueError, TypeError, KeyError, AttributeError) as error:

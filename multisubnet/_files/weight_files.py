@@ -215,7 +215,7 @@ def _activation(path: Any, what: str, text: Any) -> Activation:
             state.pop(key) for key in ("name", "parameter", "is_derivative")
         )
         if state or not isinstance(is_derivative, bool):
-            raise ValueError("other fields than name, parameter and is_derivative")
+            raise ValueError("fields other than name, parameter and is_derivative")
         expected, _ = PARAMETERS.get(name, (None, None))
         parameters = {} if parameter is None and expected is None else {str(expected): parameter}
         activation = Activation(name, **parameters)

@@ -108,14 +108,18 @@ def affine(
     -----
     The result has the same bits on every backend. The operands are first cast to the result's
     dtype. The product is rounded to that dtype, then the sum; no fused multiply-add is used.
-    Subnormal numbers are kept, integers wrap, and bool uses ``and`` and ``or``. The activation is a
-    fixed sequence of such operations in float32 or float64. Its error is at most 2 ulp (4 ulp for
-    gelu; for derivatives, 4 ulp of the larger of the derivative and 1/4). For float16 and bfloat16
-    it is computed in float32 and rounded once. If `out` has another dtype, the result is rounded
-    once more. (If the operands differ in dtype, NumPy's own expression promotes them in pairs and
-    can give other bits.) bfloat16, from the package ml_dtypes, stays bfloat16 when combined with
-    bool, int8 and uint8; with any other dtype it is promoted like float32. The sign and payload of
-    a NaN are unspecified. Complex numbers are computed from their real and imaginary parts::
+    Subnormal numbers are kept, integers wrap, and bool uses ``and`` and ``or``. The sign and
+    payload of a NaN are unspecified. If `out` has another dtype, the result is rounded once more.
+    (If the operands differ in dtype, NumPy's own expression promotes them in pairs and can give
+    other bits.)
+
+    The activation is a fixed sequence of single-rounded operations in float32 or float64. Its error
+    is at most 2 ulp, units in the last place (4 ulp for gelu; for derivatives, 4 ulp of the larger
+    of the derivative and 1/4). For float16 and bfloat16 it is computed in float32 and rounded once.
+
+    bfloat16, from the package ml_dtypes, stays bfloat16 when combined with bool, int8 and uint8;
+    with any other dtype it is promoted like float32. Complex numbers are computed from their real
+    and imaginary parts::
 
         re = (samples.re * weight.re - samples.im * weight.im) + bias.re
         im = (samples.re * weight.im + samples.im * weight.re) + bias.im

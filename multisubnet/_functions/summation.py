@@ -131,7 +131,7 @@ class Summing:
 def normalized(summing: Summing, weights: Any, largest: Any = None) -> Any:
     """Scale weights (n,) of a mean by the power of two that brings the largest between 1 and 2.
 
-    Only their ratios matter, and their dtype can have another range than the working dtype.
+    Only their ratios matter, and the range of their dtype can differ from the working dtype's.
     `largest` is an array of one element; give it if these are only some of the weights.
     """
     if largest is None:

@@ -355,7 +355,7 @@ class Container(Generic[ArrayT]):
             difference = sets._parameters.difference(first._parameters)
             if difference is not None:
                 raise ValueError(
-                    f"sequence[{number}] belongs to another model than sequence[0]: {difference}"
+                    f"sequence[{number}] and sequence[0] belong to different models: {difference}"
                 )
         joined = {}
         for name in first._parameters.arrays:

@@ -94,9 +94,10 @@ class Forms(Container[ArrayT]):
             - a torch module with these parameters, or ``Linear(1, 1)``;
             - an estimator in the style of scikit-learn, with ``coef_`` and ``intercept_`` of shape
               (F,);
-            - `WeightSets`, or an object with a method ``to_weight_sets``: adds all of its sets.
+            - `WeightSets`, or an object with a method ``to_weight_sets``, all of whose sets are
+              taken.
 
-            Or models that apply dense layers one after the other; these give networks:
+            Or they apply dense layers one after the other, and become networks:
 
             - scikit-learn's MLPRegressor, MLPClassifier and linear models;
             - a Keras model of ``Dense``, ``EinsumDense`` and activations. It can be one network, or
@@ -128,7 +129,7 @@ class Forms(Container[ArrayT]):
         ValueError
             A model has another structure, or its outputs do not follow from its weights; two
             models differ in features, feature names, activation or the presence of biases; a model
-            has another activation than the one given; there are no models.
+            has an activation other than the one given; there are no models.
         TypeError
             An item is not a model, or its dtype is not numeric; CuPy arrays are mixed with NumPy
             arrays.
@@ -146,20 +147,21 @@ class Forms(Container[ArrayT]):
 
         Notes
         -----
-        Other layers also have a weight and a bias of shape (F,), a normalization for example.
+        A weight and a bias of shape (F,) do not identify a layer: a normalization has them, too.
         Keras layers, torch modules and all models of dense layers are therefore called on a few
         samples, and refused if their outputs differ from those of the sets. (A module in training
         mode is copied, and the copy is put into evaluation mode.) Tuples, lists, mappings and
         estimators with one coefficient per feature are not checked in this way.
 
-        A scikit-learn classifier with two classes gives the probability of the second one. A final
-        softmax is left out, with a warning: the network gives the logits, and
-        ``scipy.special.softmax(predictions, axis=-1)`` the probabilities. So is the sigmoid at the
-        end of an additive model, for which ``scipy.special.expit(predictions)`` gives them.
+        The set of a scikit-learn classifier with two classes predicts the probability of the second
+        one. A final softmax is left out, with a warning: the network predicts logits, and
+        ``scipy.special.softmax(predictions, axis=-1)`` gives the probabilities. The sigmoid at the
+        end of an additive model is left out as well; ``scipy.special.expit(predictions)`` gives
+        the probabilities.
 
         If a model has one weight and one bias per feature, its sets have `weight` and `bias`, even
-        if the model stores them as branches or convolutions. If a model adds outputs up, its sets
-        are additive.
+        if the model stores them as branches or convolutions. If a model adds up its outputs, its
+        sets are additive.
 
         Examples
         --------

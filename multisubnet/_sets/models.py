@@ -88,7 +88,7 @@ def from_models(
             difference = f"one ends in a {left_out or of_other}, the other does not"
         if difference is not None:
             raise ValueError(
-                f"models[{i}] has another structure than models[0]: {difference}; expected the "
+                f"models[{i}] differs in structure from models[0]: {difference}; expected the "
                 f"same structure for all"
             )
     joined = {name: _joined(name, [sets.arrays[name] for sets in read]) for name in first.arrays}
@@ -159,7 +159,7 @@ def write_model(model: Any, parameters: Parameters) -> None:
     own, of_model = parameters.names.features, _names_of(model, parameters).features
     if own is not None and of_model is not None and own != of_model:
         raise ValueError(
-            f"model has other features than the set: {difference_of('features', of_model, own)}"
+            f"model and set have different features: {difference_of('features', of_model, own)}"
         )
     if parameters.is_affine:
         try:
@@ -211,7 +211,7 @@ def _check_built(name: str, model: Any) -> None:
 def _check_structure(parameters: Parameters, of_model: Parameters) -> None:
     difference = parameters.difference(of_model)
     if difference is not None:
-        raise ValueError(f"model has another structure than the sets: {difference}")
+        raise ValueError(f"model differs in structure from the sets: {difference}")
 
 
 def not_a_list(models: Any) -> TypeError:

@@ -183,7 +183,7 @@ class _Tracer:
                 if used is None:
                     continue
                 if parameter is None:
-                    raise ValueError("model computes its weights; expected parameters of its own")
+                    raise ValueError("model computes its weights from others; expected parameters")
                 parameter.detach().copy_(parameter.new_tensor(array))
 
         of_bias = None if bias is None else np.asarray(as_array(bias))

@@ -26,17 +26,18 @@ if TYPE_CHECKING:
 _OutT = TypeVar("_OutT")
 Progress = bool | Callable[[int, int], object]
 CAUSES_OF_NAN = (
-    "look for NaN in samples, targets or weights, for overflow, and for no samples or weights of "
-    "samples that are all 0"
+    "look for NaN in samples, targets or weights, for overflow, for an empty array of samples, and "
+    "for sample weights that are all 0"
 )
 
 
 class WeightSets(Forms[ArrayT]):
-    """N weight sets of one model with one weight and one bias per feature.
+    """N sets of weights of one model, with predictions, losses and conversions.
 
-    The object is immutable and behaves as a sequence of N sets; an index returns WeightSets again.
-    `from_layers` creates sets of networks with hidden layers: objects of the same class that
-    predict as `mlp` does.
+    By default the model is one weight and one bias per feature, as in `affine`. `from_layers`
+    creates sets of networks with hidden layers, which predict as `mlp` does.
+
+    The object is immutable and behaves as a sequence of N sets; indexing returns `WeightSets`.
 
     Parameters
     ----------
@@ -428,8 +429,9 @@ class WeightSets(Forms[ArrayT]):
         ----------
         samples, targets, loss, sample_weight, dtype
             As for `multisubnet.mean_loss`, or `multisubnet.mlp_mean_loss` for networks. Samples
-            and targets may be pandas or polars frames. If the sets have names, several columns of
-            targets must have those of the predictions, in the same order, or names of their own.
+            and targets may be pandas or polars frames. If the sets have names, two or more columns
+            of targets must have those of the predictions, in the same order, or share no name with
+            them.
         per_feature : bool, optional
             Return a loss per feature, or per network, instead of their mean.
 

@@ -25,7 +25,7 @@ def get_initializer(name: str, initializer: Any) -> Any:
 
 
 def of_layer(initializer: Any, number: int) -> Any:
-    """Return an initializer that draws other numbers than those of earlier layers.
+    """Return an initializer that does not repeat the numbers of earlier layers.
 
     An initializer with a seed would draw the same numbers each time.
     """

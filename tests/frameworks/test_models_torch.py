@@ -145,5 +145,5 @@ def test_a_set_is_written_to_a_module():
     linear = nn.Linear(1, 1)
     ms.WeightSets([[2.0]], [[3.0]]).write_to(linear)
     assert (linear.weight.item(), linear.bias.item()) == (2.0, 3.0)
-    with pytest.raises(ValueError, match="model has another structure than the sets: features"):
+    with pytest.raises(ValueError, match="model differs in structure from the sets: features"):
         sets.write_to(Affine(4), 0)

@@ -491,7 +491,7 @@ def test_stacked_models_can_be_stacked_again():
     with pytest.raises(ValueError, match="one ends in a softmax, the other does not"):
         stack_models([classifier(), without_softmax])
     affine = StackedAffine.from_weight_sets(ms.WeightSets(draw(2, 4)))
-    with pytest.raises(ValueError, match=r"models\[1\] has another structure than models\[0\]"):
+    with pytest.raises(ValueError, match=r"models\[1\] differs in structure from models\[0\]"):
         stack_models([chain(), affine])
 
 

@@ -137,7 +137,7 @@ def check_places(name: str, array: Strided, start: int, strides: Iterable[int]) 
     """Raise unless the GPU can read elements of an array at this address with these strides."""
     itemsize = array.dtype.itemsize
     if not array.dtype.isnative:
-        raise TypeError(f"{name} has dtype {array.dtype.str} in another byte order than the GPU's")
+        raise TypeError(f"{name} has dtype {array.dtype.str} in a byte order that is not the GPU's")
     if functools.reduce(operator.or_, strides, start) % itemsize:
         raise ValueError(
             f"{name} is not aligned to the {itemsize} bytes of its {array.dtype} "
