@@ -88,7 +88,7 @@ def read(
 
 
 def _with_cells(lines: Iterator[str], expected: int) -> Iterator[str]:
-    """Return lines of which the first one must have as many cells as the header."""
+    """Return the lines; raise ValueError unless the first has as many cells as the header."""
     first = next((line for line in lines if line.strip("\r\n")), None)
     if first is None:
         return iter(())

@@ -39,7 +39,7 @@ class PredictionStats(NamedTuple, Generic[ArrayT]):
     quantiles: ArrayT
 
     def __repr__(self) -> str:
-        """Return the shapes instead of the numbers, of which there are many."""
+        """Return the shapes instead of the many numbers."""
         shapes = ", ".join(f"{name}: {array.shape}" for name, array in self._asdict().items())
         return f"PredictionStats({shapes}, {self.mean.dtype})"
 

@@ -20,7 +20,7 @@ class StackedMetric(metrics.Metric):
     """A metric of each of N sets: their mean, or one value per set.
 
     Predictions are those of `StackedAffine` or `StackedMLP`, of shape (B, N, ...). Each set is
-    compared with the targets as a model of its own would be. Keras' own metrics would align targets
+    compared with the targets as if it were a single model. Keras' own metrics would align targets
     with the last axes of predictions, and compare a prediction with the targets of other samples,
     often without an error.
 
@@ -119,7 +119,7 @@ class StackedMetric(metrics.Metric):
         return str(self.direction_of_set)
 
     def _set_metric(self, metric: Any) -> None:
-        """Store the metric of one set, of which only the stateless functions are called."""
+        """Store the metric of one set; only its stateless functions are called."""
         if not isinstance(metric, metrics.Metric):
             metric = metrics.MeanMetricWrapper(metric, name=self.name, dtype=self.dtype)
         self.metric = metric
