@@ -542,7 +542,7 @@ MUTANTS = [
     ),
     Mutant(
         "threads that share scratch memory for networks",
-        "multisubnet/_backends/numba/mlp_loops.py",
+        "multisubnet/_backends/numba/areas.py",
         "if replace(begin + i * size, 0, 1):",
         "if i == 0:",
         "test_mlp.py::test_all_sets_of_large_problems -k numba",
@@ -622,9 +622,9 @@ MUTANTS = [
     ),
     Mutant(
         "a block lost",
-        "multisubnet/_backends/numba/mlp_sum_engine.py",
-        "*(block, min(block + blocks, sums.n_blocks)),",
-        "*(block, min(block + blocks, max(sums.n_blocks - 1, 1))),",
+        "multisubnet/_backends/numba/mlp_sum_loops.py",
+        "min(block + of_blocks, grid[4])",
+        "min(block + of_blocks, max(grid[4] - 1, 1))",
         "test_numba_mlp_sums.py -k test_ends",
     ),
     Mutant(

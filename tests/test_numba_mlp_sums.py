@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import platform
+import re
 import tracemalloc
 from typing import Any
 
@@ -20,7 +22,11 @@ from multisubnet._backends.mlp_call import MlpCall, MlpForm
 from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
 
 pytest.importorskip("numba")
+import numba
+
 from multisubnet._backends.numba import mlp_sum_engine as engine
+from multisubnet._backends.numba import mlp_sum_loops
+from multisubnet._backends.numba.llvm import programs
 
 LAYOUTS = {"lanes are sets": 1e9, "lanes are runs": 0.0}
 HIDDEN = "relu", "tanh"
@@ -123,10 +129,10 @@ def test_either_layout_has_the_same_bits(n_sets, n_samples):
 
 
 def test_the_layout_is_that_of_which_fewer_lanes_are_idle():
-    assert not engine._lanes_are_runs(problem(100, 569))
-    assert engine._lanes_are_runs(problem(1, 569))
-    assert engine._lanes_are_runs(problem(2, 5000))
-    assert not engine._lanes_are_runs(problem(2, 20))
+    assert not engine._lanes_are_runs(problem(100, 569).call.form)
+    assert engine._lanes_are_runs(problem(1, 569).call.form)
+    assert engine._lanes_are_runs(problem(2, 5000).call.form)
+    assert not engine._lanes_are_runs(problem(2, 20).call.form)
 
 
 def test_losses_alone_and_gradients_alone(layout):
@@ -179,19 +185,33 @@ def test_threads_share_sets_networks_and_blocks(lanes, threads, monkeypatch):
         assert_same(problem(2, 4097, 3))
 
 
-def test_pieces_are_all_of_the_work_once():
+def pieces_of(sums: MlpSums, *, of_samples: bool = False) -> list[tuple[int, ...]]:
+    """Return the boxes that the pieces of a call are."""
+    totals = None if of_samples else empty_totals(sums)
+    code = engine._code_for(sums, totals)
+    return [mlp_sum_loops.box_of(i, code.grid) for i in range(code.n_pieces)]
+
+
+@pytest.mark.parametrize("of_samples", [False, True])
+def test_pieces_are_all_of_the_work_once(of_samples, monkeypatch):
+    monkeypatch.setattr(engine, "_function", lambda plan, dtype: None)
+    one: Any = {"sizes": (1, 1), "hidden": (), "biased": (True,), "weighted": False}
+    if of_samples:
+        one |= {"loss": "product"}
     for n_sets, n_samples, n_subnets in [(100, 569, 30), (1, 100_000, 1), (3, 9000, 7), (1, 1, 1)]:
-        sums = problem(n_sets, n_samples, n_subnets, sizes=(1, 1), hidden=(), biased=(True,))
-        for count in (1, 2, 5):
-            done = np.zeros((n_sets, n_subnets, sums.n_blocks), int)
-            pieces = list(engine._pieces(sums, 16, count))
+        sums = problem(n_sets, n_samples, n_subnets, **one)
+        for worth in (1, 1 << 13, 1 << 16, 1 << 40):
+            with tiles.of(engine_sums=worth):
+                pieces = pieces_of(sums, of_samples=of_samples)
+            done = np.zeros((n_sets, n_subnets, n_samples if of_samples else sums.n_blocks), int)
             for first, last, s_first, s_last, block_first, block_last in pieces:
                 assert last <= n_sets
                 assert s_last <= n_subnets
-                assert block_last <= sums.n_blocks
+                assert block_last <= done.shape[2]
                 done[first:last, s_first:s_last, block_first:block_last] += 1
             assert (done == 1).all()
-            assert count > 1 or len(pieces) == 1
+            assert worth == 1 or len(pieces) <= 3 * 8 * sums.n_products // worth + 1
+            assert worth > 1 or len(pieces) > 1 or n_samples == 1
 
 
 @pytest.mark.parametrize("part_bytes", [1 << 22, 1 << 15])
@@ -248,13 +268,34 @@ def test_gradients_of_samples(own_samples, monkeypatch):
 
 
 def test_sums_without_compiled_code(monkeypatch):
-    monkeypatch.setattr(engine, "_evaluator", None)
+    monkeypatch.setattr(engine, "_evaluate", None)
     assert_same(problem(2, 3, sizes=(1, 17), loss=CATEGORICAL, hidden=(), biased=(True,)))
     assert_same(problem(2, 0))
     assert_same(problem(0, 3))
     assert_same(problem(2, 3, 0))
     with tiles.of(engine_parameters=10):
         assert_same(problem(2, 3))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="reads the machine code of x86-64")
+@pytest.mark.parametrize("of", ["sets", "runs", "samples"])
+def test_the_machine_code_has_no_addresses_in_float64_and_does_not_contract(of, monkeypatch):
+    def uncached(function, signature):
+        return numba.njit([signature])(function)  # the cache would give it without code
+
+    monkeypatch.setattr(mlp_sum_loops, "jit", uncached)
+    monkeypatch.setattr(programs, "has_fma", lambda: False)  # only recipes ask for fused products
+    loss = "product" if of == "samples" else "squared_error"
+    sums = problem(19, 70, sizes=(1, 2), hidden=(), biased=(True,), loss=loss, own=(True, True))
+    if of == "samples":
+        sums = sums._replace(factor=None)
+    with tiles.of(engine_lanes=0.0 if of == "runs" else 1e9):
+        monkeypatch.setattr(engine, "_function", engine._function.__wrapped__)
+        code = engine._code_for(sums, None if of == "samples" else empty_totals(sums))
+    (machine_code,) = code.evaluate.inspect_asm().values()
+    assert not re.search(r"vfn?m(add|sub)", machine_code)
+    assert not re.search("cvtu?si2sd", machine_code)  # of an address or an index
+    assert re.search("v?mulps", machine_code)
 
 
 def test_memory_is_that_of_a_few_vectors_of_parameters(layout):

@@ -66,7 +66,10 @@ SIZES = {  # by name: the module, the constant's name, and small values
     "statistics_cached": (evaluation, "_CACHED_BYTES", [1, 1000]),
     "prediction_bytes": (prediction, "_CHUNK_BYTES", [100_000]),
 }
-PLANNED = mlp_engine._prepare, mlp_engine._pieces, mlp_operands._validate, engine._sum_layout
+PLANNED = (
+    *(mlp_engine._prepare, mlp_engine._pieces, mlp_operands._validate, engine._sum_layout),
+    *(mlp_sum_engine._prepare, mlp_sum_engine._has_code),
+)
 
 
 @contextlib.contextmanager

@@ -143,12 +143,16 @@ class NetworkSums:
         of_block = 8 * per_network
         held = _TOTALS_BYTES // (of_block * sums.n_blocks)
         for sets, all_subnets in _chunks(call.n_sets, call.n_subnets, held):
-            losses = self.summing.empty((1, sets.stop - sets.start, call.n_subnets))
+            losses = None
             there = slice(first + sets.start, first + sets.stop)
             for subnets in all_subnets:
                 part = sums.part(sets, slice(0, call.n_samples), subnets)
                 totals = self._totals(part, outs, _power_of_two(_TOTALS_BYTES // of_block))
-                if outs.loss is not None:
+                if len(all_subnets) == 1:
+                    losses = totals.loss
+                elif outs.loss is not None:
+                    if losses is None:
+                        losses = self.summing.empty((1, len(totals.loss[0]), call.n_subnets))
                     self._finish(totals.loss, losses[0][:, subnets], divided=False)
                 for of_layer, out in zip(totals.layers, outs.layers, strict=True):
                     for array, gradient in zip(of_layer, out, strict=True):

@@ -20,11 +20,11 @@ from multisubnet._arithmetic import (
     summands,
     summation_order,
 )
-from multisubnet._backends.numba import lines, llvm, loading, sharing
+from multisubnet._backends.numba import areas, lines, llvm, loading, sharing
 
 # Machine code depends on these modules, in addition to the file of the function. Programs of
 # recipes differ between functions, and each function adds its own to the fingerprint.
-_MODULES = lines, moments, names, output_loss, recipe, sharing, summands, summation_order
+_MODULES = areas, lines, moments, names, output_loss, recipe, sharing, summands, summation_order
 FILES = [
     *(Path(inspect.getfile(module)) for module in _MODULES),
     *sorted(Path(inspect.getfile(llvm)).parent.glob("*.py")),

@@ -14,3 +14,8 @@ def is_plain(array: np.ndarray, dtype: np.dtype) -> bool:
     """Return whether the compiled code can read an array directly."""
     flags = array.flags
     return array.dtype == dtype and flags.c_contiguous and flags.aligned
+
+
+def area_size(n_bytes: int) -> int:
+    """Return the size of a thread's area in whole lines, one for alignment and one for a flag."""
+    return -(-n_bytes // LINE) * LINE + 2 * LINE

@@ -14,7 +14,7 @@ from multisubnet._arrays import dtypes
 from multisubnet._backends import numpy_mlp
 from multisubnet._backends.mlp_call import MlpCall, MlpForm, features_in_turn
 from multisubnet._backends.numba import loading, threads
-from multisubnet._backends.numba.lines import AT_ONCE, LINE, is_plain
+from multisubnet._backends.numba.lines import AT_ONCE, area_size, is_plain
 
 _FEATURES_BYTES = 1 << 18  # of samples that all sets of a piece read again
 _ROWS_BYTES = 1 << 16  # of values that wait to be written
@@ -256,7 +256,8 @@ def _layout_of_items(sizes: tuple[int, ...], vectors: int, itemsize: int, lanes:
     sums_at = -(-(AT_ONCE // vectors) * (1 + 2 * vectors) * 8 // 64) * 64
     hidden_at = sums_at + -(-AT_ONCE * sizes[-1] * 8 // 64) * 64
     padded = -(-max(sizes) // lanes) * lanes
-    return _sized(0, 0, 0, sums_at, hidden_at, hidden_at + 2 * AT_ONCE * padded * itemsize)
+    size = area_size(hidden_at + 2 * AT_ONCE * padded * itemsize)
+    return _Layout(0, 0, 0, sums_at, hidden_at, size)
 
 
 def _layout(
@@ -281,13 +282,8 @@ def _layout(
     rows_at = padded * row
     sums_at = rows_at + -(-tile * n_outputs // lanes) * lanes * row
     hidden_at = sums_at + (n_outputs * block * 8 if additive else 0)
-    size = hidden_at + 2 * max(sizes) * at_once * itemsize
-    return _sized(block, tile, rows_at, sums_at, hidden_at, size)
-
-
-def _sized(block: int, tile: int, rows_at: int, sums_at: int, hidden_at: int, end: int) -> _Layout:
-    """Return the layout with a size in whole lines, one more for alignment and one for a flag."""
-    return _Layout(block, tile, rows_at, sums_at, hidden_at, -(-end // LINE) * LINE + 2 * LINE)
+    size = area_size(hidden_at + 2 * max(sizes) * at_once * itemsize)
+    return _Layout(block, tile, rows_at, sums_at, hidden_at, size)
 
 
 @functools.cache

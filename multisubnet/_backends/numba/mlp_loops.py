@@ -8,9 +8,9 @@ import numpy as np
 from numba import from_dtype, types
 
 from multisubnet._arithmetic.activation import program_of
+from multisubnet._backends.numba import areas
 from multisubnet._backends.numba.jit import fingerprint, inner, jit
-from multisubnet._backends.numba.lines import AT_ONCE, LINE
-from multisubnet._backends.numba.llvm.atomics import replace, store
+from multisubnet._backends.numba.lines import AT_ONCE
 from multisubnet._backends.numba.llvm.few_samples import evaluate_items
 from multisubnet._backends.numba.llvm.layers import Plan
 from multisubnet._backends.numba.llvm.networks import evaluate_network
@@ -23,18 +23,7 @@ from multisubnet._backends.numba.llvm.transposes import (
     write_columns,
 )
 
-
-@inner
-def _claim(scratch, size):
-    """Claim one of the areas of `size` bytes, one per thread; return the address of its data.
-
-    An area begins with a line for a flag, which is not 0 while a thread uses the area.
-    """
-    begin = (scratch.ctypes.data + LINE - 1) // LINE * LINE
-    while True:
-        for i in range(len(scratch) // size):
-            if replace(begin + i * size, 0, 1):
-                return begin + i * size + LINE
+_clear, _claim, _leave = inner(areas.clear), inner(areas.claim), inner(areas.leave)
 
 
 @inner
@@ -43,12 +32,6 @@ def _next_places(arrays, n, s, n_subnets):
     if s + 1 < n_subnets:
         return places_of(arrays, n, s + 1)
     return places_of(arrays, n + 1, 0)
-
-
-@inner
-def _leave(address):
-    """Release the area whose data is at an address."""
-    store(address - LINE, 0)
 
 
 @piece
@@ -274,10 +257,7 @@ def _handing_out(what: str):
         arrays,
     ):
         """Write all `pieces` of `out`, `step` per task; `scratch` has an area per thread."""
-        size = layout[5]
-        begin = (scratch.ctypes.data + LINE - 1) // LINE * LINE
-        for i in range(len(scratch) // size):
-            store(begin + i * size, 0)
+        _clear(scratch, layout[5])
         hand_out(
             pool,
             n_pieces,

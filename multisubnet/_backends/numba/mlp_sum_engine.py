@@ -5,21 +5,22 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from multisubnet._arithmetic.float_mode import without_warnings
-from multisubnet._arithmetic.output_loss import CATEGORICAL
+from multisubnet._arithmetic.output_loss import CATEGORICAL, OutputLoss
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._backends import numpy_mlp_sums
+from multisubnet._backends.mlp_call import MlpForm
 from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
 from multisubnet._backends.numba import loading, mlp_engine, threads
-from multisubnet._backends.numba.lines import LINE
+from multisubnet._backends.numba.lines import area_size
 
 _WORTH = 1 << 22  # products that are worth another thread
-_PIECES_PER_THREAD = 8
+_PIECES_OF_WORTH = 8  # that these products are divided into, if possible
 _MOST_PARAMETERS = 1 << 16  # of a network; a thread holds some lines for each
 _MOST_LABELS = 16  # outputs of a categorical loss, which are all in registers together
 _MOST_INPUTS = 1 << 10  # of a network; a thread holds some kilobytes for each
@@ -28,24 +29,36 @@ _STEPS = 8  # of a run, whose values stay in the L1 cache
 _SUMS = {64: 16, 32: 8, 16: 8}  # computed in registers at once, by the bytes of a vector
 _OF_RUNS = 1.25  # the time of a vector of runs, relative to one of sets
 
-_Piece = tuple[int, int, int, int, int, int]  # the first and last set, network and block
+
+class _Code(NamedTuple):
+    """A compiled function for sums of one form, and its arguments besides their arrays."""
+
+    evaluate: Callable[..., None]
+    parameters: np.ndarray
+    no_factor: np.ndarray
+    given: list[tuple[int, int]]
+    """For each array of parameters, the count of its numbers in a network, and their offset."""
+    wanted: list[tuple[int, int]]
+    """The same for each array of totals, with the offset among the network's sums."""
+    n_targets: int
+    layout: tuple[int, ...]
+    grid: tuple[int, ...]
+    n_pieces: int
+    worth: int
+    kind: int
 
 
 def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
     """Write totals of losses and gradients, like `numpy_mlp_sums.mlp_sums`."""
-    if not _has_code(sums):
+    if not _has_code(sums.call.form, sums.loss):
         numpy_mlp_sums.mlp_sums(sums, totals)
         return
-    call, dtype = sums.call, sums.call.dtype
-    lanes = mlp_engine._lanes(dtype)
-    kind = threads.kind(sums.n_products, sums.key, _has_gradients(totals))
-    count = threads.count(sums.n_products // _WORTH, kind)
     if _are_usable(sums):
-        pieces = sorted(_pieces(sums, lanes, count), key=_size, reverse=True)
-        # Small pieces last, so that all threads end together.
-        threads.run(_evaluator(sums, totals), pieces, count, kind)
+        code = _code_for(sums, totals)
+        _evaluate(code, sums, _arrays_of(totals), threads.count(code.worth, code.kind))
         return
-    networks, sets = _counts_of_part(sums, lanes)
+    call, dtype = sums.call, sums.call.dtype
+    networks, sets = _counts_of_part(sums, mlp_engine._lanes(dtype))
     if not networks:
         numpy_mlp_sums.mlp_sums(sums, totals)
         return
@@ -58,8 +71,8 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
         part = part.with_arrays(
             lambda x: x if _is_usable(x, dtype) else np.require(x, dtype, ["C", "A"])
         )
-        some = _part(totals, (slice(block, block + 1), *cuts))
-        _evaluator(part, some)(0, part.call.n_sets, 0, part.call.n_subnets, 0, 1)
+        some = [x[slice(block, block + 1), *cuts] for x in _arrays_of(totals)]
+        _evaluate(_code_for(part, totals), part, some)
 
     parts = (
         (n, s, block)
@@ -67,61 +80,75 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
         for s in range(0, call.n_subnets, networks)
         for block in range(sums.n_blocks)
     )
-    threads.run(work, parts, count, kind)
+    kind = threads.kind(sums.n_products, "parts", sums.key, totals.layers[0][0] is not None)
+    threads.run(work, parts, threads.count(sums.n_products // _WORTH, kind), kind)
 
 
 def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
     """Write totals of gradients of inputs, like `numpy_mlp_sums.mlp_sample_sums`."""
-    call, dtype = sums.call, sums.call.dtype
     if (
-        not (_has_code(sums) and _are_usable(sums))
+        not (_has_code(sums.call.form, sums.loss) and _are_usable(sums))
         or sums.factor is not None
-        or call.sizes[0] > _MOST_INPUTS
+        or sums.call.sizes[0] > _MOST_INPUTS
     ):
         numpy_mlp_sums.mlp_sample_sums(sums, totals)
         return
-    own = call.samples.ndim == 3
-    code = _prepare(
-        *(sums.key, dtype, False, True, True, own, len(sums.targets) > 1),
-        of_samples=True,
+    code = _code_for(sums)
+    _evaluate(code, sums, [totals], threads.count(code.worth, code.kind))
+
+
+def _evaluate(code: _Code, sums: MlpSums, outs: list[np.ndarray], count: int = 1) -> None:
+    """Write totals of all pieces, shared by `count` threads."""
+    samples, layers, *_ = call = sums.call
+    targets = sums.targets
+    shape = len(targets), call.n_samples, call.n_subnets, code.n_targets
+    code.evaluate(
+        *threads.share(code.n_pieces, count, code.kind),
+        *(samples if samples.ndim == 3 else samples[None], call.wiring),
+        targets if targets.shape == shape else np.broadcast_to(targets, shape),
+        *(code.no_factor if sums.factor is None else sums.factor, code.parameters),
+        _table([x for layer in layers for x in layer if x is not None], code.given),
+        _table(outs, code.wanted),
+        *(np.empty(count * code.layout[-1], np.uint8), code.layout, code.grid),
     )
-    given, _ = _tables(sums, MlpTotals(None, ((None, None),) * len(call.layers)), code)
-    samples, targets = _views(sums, code)
-    at_once = RUN * mlp_engine._lanes(dtype)
-    kind = threads.kind(sums.n_products, sums.key, "samples")
-    count = threads.count(sums.n_products // _WORTH, kind)
-    blocks = -(-len(totals) // (_PIECES_PER_THREAD * count)) if own else 1
 
-    def work(s: int, b: int, block: int) -> None:
-        last = min(b + at_once, call.n_samples), min(block + blocks, len(totals))
-        piece = s, s + 1, b, last[0], block, last[1]
-        *memory, of_totals = code.allocate(dtype, 1)
-        code.evaluate(
-            *(samples, call.wiring, targets, code.parameters, given, tuple(memory), of_totals),
-            *(totals, np.array([piece]), call.n_sets),
-        )
 
-    pieces = itertools.product(
-        range(call.n_subnets),
-        range(0, call.n_samples, at_once),
-        range(0, len(totals), blocks),
+def _table(arrays: list[np.ndarray], places: list[tuple[int, int]]) -> np.ndarray:
+    """Return the address and the first three strides of arrays, and their places."""
+    rows = []
+    for x, place in zip(arrays, places, strict=True):
+        first, second, third = x.strides[:3]
+        address = x.__array_interface__["data"][0]  # faster than x.ctypes.data
+        rows.append((address, first if len(x) > 1 else 0, second, third, *place))
+    return np.array(rows)
+
+
+def _arrays_of(totals: MlpTotals) -> list[np.ndarray]:
+    """Return the requested totals: those of layers, then those of the loss."""
+    arrays = [x for layer in totals.layers for x in layer]
+    return [x for x in [*arrays, totals.loss] if x is not None]
+
+
+def _code_for(sums: MlpSums, totals: MlpTotals | None = None) -> _Code:
+    """Return the code for these totals, or for those of gradients of inputs."""
+    call, loss, targets, factor = sums
+    return _prepare(
+        *(call.form, loss, factor is not None, call.samples.ndim == 3, len(targets) > 1),
+        totals is not None and totals.loss is not None,
+        totals is None or totals.layers[0][0] is not None,
+        totals is None,
     )
-    threads.run(work, pieces, count, kind)
 
 
-def _has_gradients(totals: MlpTotals) -> bool:
-    return any(x is not None for layer in totals.layers for x in layer)
-
-
-def _has_code(sums: MlpSums) -> bool:
+@functools.lru_cache(256)
+def _has_code(form: MlpForm, loss: OutputLoss) -> bool:
     """Return whether there is compiled code for sums."""
-    call = sums.call
-    n_parameters = sum(weight[0, 0].size for weight, _ in call.layers if weight.size)
+    n_parameters = sum(a * b for a, b in itertools.pairwise(form.sizes))
     return (
-        call.dtype.char in "fd"
-        and min(call.n_sets, call.n_samples, call.n_subnets) > 0
+        form.dtype.char in "fd"
+        and min(form.n_sets, form.n_samples, form.n_subnets) > 0
         and n_parameters <= _MOST_PARAMETERS
-        and (sums.loss.loss != CATEGORICAL or sums.loss.n_outputs <= _MOST_LABELS)
+        and (loss.loss != CATEGORICAL or loss.n_outputs <= _MOST_LABELS)
     )
 
 
@@ -141,34 +168,10 @@ def _has_numbers(array: np.ndarray, dtype: np.dtype) -> bool:
 
 def _is_usable(array: np.ndarray, dtype: np.dtype) -> bool:
     """Return whether, in addition, the numbers of a set and network are contiguous."""
-    if not _has_numbers(array, dtype):
+    flags = array.flags
+    if array.dtype != dtype or not flags.aligned:
         return False
-    return array.ndim < 3 or array[:1, :1].flags.c_contiguous
-
-
-def _pieces(sums: MlpSums, lanes: int, count: int) -> Iterator[_Piece]:
-    """Split the work for `count` threads."""
-    call = sums.call
-    groups = -(-call.n_sets // lanes)
-    each = (
-        groups * call.n_subnets * sums.n_blocks // (_PIECES_PER_THREAD * count if count > 1 else 1)
-    )
-    networks = max(min(each, call.n_subnets), 1)
-    sets = max(min(each // call.n_subnets, groups), 1) * lanes
-    blocks = max(each // (call.n_subnets * groups), 1)
-    for n in range(0, call.n_sets, sets):
-        for s in range(0, call.n_subnets, networks):
-            for block in range(0, sums.n_blocks, blocks):
-                yield (
-                    *(n, min(n + sets, call.n_sets), s, min(s + networks, call.n_subnets)),
-                    *(block, min(block + blocks, sums.n_blocks)),
-                )
-
-
-def _size(piece: _Piece) -> int:
-    """Return the number of networks of sets in a piece, times its blocks."""
-    n, n_last, s, s_last, block, block_last = piece
-    return (n_last - n) * (s_last - s) * (block_last - block)
+    return flags.c_contiguous or array.ndim < 3 or array[:1, :1].flags.c_contiguous
 
 
 def _counts_of_part(sums: MlpSums, lanes: int) -> tuple[int, int]:
@@ -183,16 +186,6 @@ def _counts_of_part(sums: MlpSums, lanes: int) -> tuple[int, int]:
     return min(most, call.n_subnets), lanes
 
 
-def _part(totals: MlpTotals, cuts: tuple[slice, ...]) -> MlpTotals:
-    """Return the part of the outputs for some blocks, sets and networks."""
-
-    def cut(x: Any) -> Any:
-        return None if x is None else x[cuts]
-
-    layers = tuple((cut(of_weight), cut(of_bias)) for of_weight, of_bias in totals.layers)
-    return MlpTotals(cut(totals.loss), layers)
-
-
 def _with_own_features(sums: MlpSums) -> MlpSums:
     """Return sums whose samples contain the features that their networks see, in order."""
     call = sums.call
@@ -202,132 +195,97 @@ def _with_own_features(sums: MlpSums) -> MlpSums:
     return sums._replace(call=call._replace(samples=samples, inputs=None))
 
 
-def _evaluator(sums: MlpSums, totals: MlpTotals) -> Callable[..., None]:
-    """Return the function that writes the totals of a piece."""
-    call, dtype = sums.call, sums.call.dtype
-    code = _prepare(
-        *(sums.key, dtype, totals.loss is not None, _has_gradients(totals), _lanes_are_runs(sums)),
-        *(call.samples.ndim == 3, len(sums.targets) > 1),
-    )
-    given, wanted = _tables(sums, totals, code)
-    samples, targets = _views(sums, code)
-    wiring = call.wiring
-    factor = code.parameters[:0].astype(dtype) if sums.factor is None else sums.factor
-
-    def evaluate(*piece: int) -> None:
-        *memory, of_totals = code.allocate(dtype, piece[1] - piece[0])
-        memory[-1][...] = 0.0
-        code.evaluate(
-            *(samples, wiring, targets, factor, code.parameters),
-            *(given, wanted, tuple(memory), of_totals, np.array([piece])),
-        )
-
-    return evaluate
-
-
-def _tables(sums: MlpSums, totals: MlpTotals, code: _Code) -> tuple[np.ndarray, np.ndarray]:
-    """Return tables of the addresses of layers' operands and of totals."""
-
-    def address(array: np.ndarray) -> int:
-        return array.__array_interface__["data"][0]  # faster than array.ctypes.data
-
-    given, wanted = [], []
-    for places, layer, outs in zip(code.offsets, sums.call.layers, totals.layers, strict=True):
-        for place, array, out in zip(places, layer, outs, strict=True):
-            if array is not None:
-                step = array.strides[0] if len(array) > 1 else 0
-                size = math.prod(array.shape[2:])
-                given.append((address(array), step, array.strides[1], size, place))
-                if out is not None:
-                    wanted.append((address(out), *out.strides[:3], size, place))
-    if totals.loss is not None:
-        wanted.append((address(totals.loss), *totals.loss.strides, 1, code.n_sums - 1))
-    return np.array(given), np.array(wanted)
-
-
-def _views(sums: MlpSums, code: _Code) -> tuple[np.ndarray, np.ndarray]:
-    """Return samples (N or 1, B, F) and targets (N or 1, B, S, targets)."""
-    call, targets = sums.call, sums.targets
-    samples = call.samples if call.samples.ndim == 3 else call.samples[None]
-    shape = len(targets), call.n_samples, call.n_subnets, code.n_targets
-    return samples, targets if targets.shape == shape else np.broadcast_to(targets, shape)
-
-
-def _lanes_are_runs(sums: MlpSums) -> bool:
+def _lanes_are_runs(form: MlpForm) -> bool:
     """Return whether fewer lanes are idle if they are runs than if they are sets."""
-    call = sums.call
-    lanes = mlp_engine._lanes(call.dtype)
-    blocks, rest = divmod(call.n_samples, BLOCK)
+    lanes = mlp_engine._lanes(form.dtype)
+    blocks, rest = divmod(form.n_samples, BLOCK)
     vector = RUN * lanes
     steps = (blocks * -(-BLOCK // vector) + -(-rest // vector)) * vector
-    over_sets = -(-call.n_sets // lanes) * lanes * call.n_samples
-    return _OF_RUNS * call.n_sets * steps < over_sets
-
-
-class _Code(NamedTuple):
-    """A compiled function, and properties of its plan."""
-
-    evaluate: Callable[..., None]
-    parameters: np.ndarray
-    offsets: list[tuple[int, int]]
-    n_sums: int
-    n_targets: int
-    lengths: tuple[int, ...]
-    """The sizes of parts of memory, all but the last, which is for float64."""
-    totals: int
-    """The number of float64 per set of a piece, or for all sets together."""
-    each: bool
-
-    def allocate(self, dtype: np.dtype, n_sets: int) -> list[np.ndarray]:
-        """Return memory that begins at a cache line."""
-        of_totals = self.totals * (n_sets if self.each else 1)
-        size = sum(self.lengths) * dtype.itemsize
-        memory = np.empty(size + 8 * of_totals + LINE, np.uint8)
-        begin = -memory.ctypes.data % LINE
-        numbers = memory[begin : begin + size].view(dtype)
-        found, at = [], 0
-        for length in self.lengths:
-            found.append(numbers[at : at + length])
-            at += length
-        return [*found, memory[begin + size : begin + size + 8 * of_totals].view(np.float64)]
+    over_sets = -(-form.n_sets // lanes) * lanes * form.n_samples
+    return _OF_RUNS * form.n_sets * steps < over_sets
 
 
 @functools.lru_cache(256)
 def _prepare(
-    key: tuple[Any, ...],
-    dtype: np.dtype,
-    terms: bool,
-    gradients: bool,
-    lanes_are_runs: bool,
+    form: MlpForm,
+    loss: OutputLoss,
+    weighted: bool,
     own_samples: bool,
     own_targets: bool,
-    of_samples: bool = False,
+    terms: bool,
+    gradients: bool,
+    of_samples: bool,
 ) -> _Code:
-    """Compile the code for a call."""
+    """Return the function and its arguments, compiled if necessary."""
     with loading.lock():
         from multisubnet._backends.numba.llvm.network_sums import SumsPlan
 
-    sizes, activations, biased, _, loss, weighted = key
-    lanes = mlp_engine._lanes(dtype)
-    keys = tuple("linear" if a is None else a.key for a in activations)
-    parameters = np.array([0.0 if a is None else a.number for a in activations])
+    dtype, lanes = form.dtype, mlp_engine._lanes(form.dtype)
+    keys = tuple("linear" if a is None else a.key for a in form.activations)
     plan = SumsPlan(
-        *(sizes, keys, biased, loss.loss, weighted, terms, gradients),
-        *(lanes_are_runs, own_samples, own_targets),
+        *(form.sizes, keys, form.biased, loss.loss, weighted, terms, gradients),
+        *(of_samples or _lanes_are_runs(form), own_samples, own_targets),
         *(lanes, _SUMS[lanes * dtype.itemsize], _STEPS),
         of_samples=of_samples,
     )
-    # Vector-wise reads and writes go beyond the end, by less than `lanes` lines.
-    steps = (RUN * x for x in (sizes[0], plan.n_targets, 1))
-    lines = plan.n_parameters + lanes, *steps, plan.scratch, plan.n_sums + lanes
-    each = lanes_are_runs and not of_samples
-    totals = (plan.n_sums + lanes) // lanes * lanes if each else plan.n_sums * lanes
     function = _function(plan, dtype)
+    key = *form.key, loss, weighted
     mlp_engine.prepared.add((dtype.char, key))
+    given = []
+    for places, n_in, n_out, biased in zip(
+        plan.offsets, form.sizes, form.sizes[1:], form.biased, strict=False
+    ):
+        given += [(n_in * n_out, places[0]), (n_out, places[1])][: 1 + biased]
+    wanted = given * gradients + [(1, plan.n_sums - 1)] * terms
+    if of_samples:
+        wanted = [(form.sizes[0], 0)]
+    grid = _grid(form, plan)
     return _Code(
-        *(function, parameters, plan.offsets, plan.n_sums, plan.n_targets),
-        *(tuple(x * lanes for x in lines), totals + lanes * lanes, each),
+        evaluate=function,
+        parameters=np.array([0.0 if a is None else a.number for a in form.activations]),
+        no_factor=np.empty(0, dtype),
+        given=given,
+        wanted=wanted,
+        n_targets=plan.n_targets,
+        layout=_layout(plan, dtype.itemsize, grid[1]),
+        grid=grid,
+        n_pieces=math.prod(-(-n // step) for n, step in zip(grid[::2], grid[1::2], strict=True)),
+        worth=form.n_products // _WORTH,
+        kind=threads.kind(form.n_products, key, gradients, of_samples),
     )
+
+
+def _grid(form: MlpForm, plan: Any) -> tuple[int, ...]:
+    """Return the numbers of sets, networks and blocks, or samples, each with that of a piece."""
+    lengths = form.n_sets, form.n_subnets, -(-form.n_samples // BLOCK)
+    units = plan.lanes, 1, 1
+    if plan.of_samples:
+        lengths = form.n_sets, form.n_subnets, form.n_samples
+        units = 1 if plan.own_samples else BLOCK, 1, RUN * plan.lanes
+    groups, networks, blocks = (-(-n // unit) for n, unit in zip(lengths, units, strict=True))
+    each = groups * networks * blocks
+    if form.n_products >= 2 * _WORTH:
+        each = max(each * _WORTH // (form.n_products * _PIECES_OF_WORTH), 1)
+    steps = (
+        min(max(each // networks, 1), groups) * units[0],
+        min(each, networks),
+        max(each // (networks * groups), 1) * units[2],
+    )
+    return tuple(x for pair in zip(lengths, steps, strict=True) for x in pair)
+
+
+def _layout(plan: Any, itemsize: int, n_sets: int) -> tuple[int, ...]:
+    """Return the offsets of the parts of a thread's area for pieces of some sets, and its size."""
+    lanes, n_sums = plan.lanes, plan.n_sums
+    # Vector-wise reads and writes go beyond the end, by less than `lanes` lines.
+    steps = (RUN * x for x in (plan.sizes[0], plan.n_targets, 1))
+    lines = plan.n_parameters + lanes, *steps, plan.scratch, n_sums + lanes
+    totals = n_sums * lanes
+    if plan.lanes_are_runs and not plan.of_samples:
+        totals = -(-n_sums // lanes) * lanes * n_sets
+    lengths = *(n * lanes * itemsize for n in lines), (totals + lanes * lanes) * 8
+    *offsets, end = itertools.accumulate(lengths)
+    return *offsets, end, area_size(end)
 
 
 @functools.cache
@@ -335,7 +293,5 @@ def _function(plan: Any, dtype: np.dtype) -> Callable[..., None]:
     with loading.lock():
         from multisubnet._backends.numba import mlp_sum_loops
 
-    if plan.of_samples:
-        return mlp_sum_loops.compile_sample_sums(plan, dtype)
     double_lanes = mlp_engine._lanes(np.dtype(np.float64))
     return mlp_sum_loops.compile_sums(plan, dtype, double_lanes)

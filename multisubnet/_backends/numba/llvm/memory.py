@@ -5,6 +5,7 @@ from __future__ import annotations
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from multisubnet._backends.numba.lines import LINE
 from multisubnet._backends.numba.llvm.vectors import INT8, INT32, INT64, is_x86
@@ -72,6 +73,29 @@ def emit_call(builder, name):
     """Emit an instruction without operands."""
     function = ir.FunctionType(ir.VoidType(), [])
     builder.call(cgutils.get_or_insert_function(builder.module, function, name), [])
+
+
+@intrinsic
+def numbers_at(typingctx, address, count, array):
+    """Return `count` numbers at an address, of the dtype of an array, as an array."""
+    kind = types.Array(array.dtype, 1, "C")
+
+    def codegen(context, builder, signature, arguments):
+        address, count, _ = arguments
+        real = context.get_data_type(kind.dtype)
+        itemsize = INT64(context.get_abi_sizeof(real))
+        found = context.make_array(kind)(context, builder)
+        populate_array(
+            found,
+            data=builder.inttoptr(address, real.as_pointer()),
+            shape=[count],
+            strides=[itemsize],
+            itemsize=itemsize,
+            meminfo=None,
+        )
+        return found._getvalue()
+
+    return kind(types.intp, types.intp, array), codegen
 
 
 def stack(n_bytes):

@@ -1,0 +1,31 @@
+"""Memory of threads: areas of one array, each claimed by one piece of work at a time.
+
+jit.py lists this file, and the modules of loops compile its functions. An area begins with a line
+for a flag, which is not 0 while a piece uses the area.
+"""
+
+from __future__ import annotations
+
+from multisubnet._backends.numba.lines import LINE
+from multisubnet._backends.numba.llvm.atomics import replace, store
+
+
+def clear(memory, size):
+    """Make all areas of `size` bytes free, before the work is handed out."""
+    begin = (memory.ctypes.data + LINE - 1) // LINE * LINE
+    for i in range(len(memory) // size):
+        store(begin + i * size, 0)
+
+
+def claim(memory, size):
+    """Claim an area; return the address of its data. There must be one per thread."""
+    begin = (memory.ctypes.data + LINE - 1) // LINE * LINE
+    while True:
+        for i in range(len(memory) // size):
+            if replace(begin + i * size, 0, 1):
+                return begin + i * size + LINE
+
+
+def leave(address):
+    """Release the area whose data is at an address."""
+    store(address - LINE, 0)
