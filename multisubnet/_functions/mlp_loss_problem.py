@@ -37,7 +37,7 @@ class NetworkProblem:
         self.xp: ModuleType
         self.xp, call, self.others = read(named, *options, None, others)
         problem.check_others(self.others)
-        common = dtypes.result_type(*(x.dtype for x in call.arrays))
+        common = dtypes.result_type(*{x.dtype for x in call.arrays})
         self.call = call.with_dtype(problem.working_dtype(common))
 
     @property

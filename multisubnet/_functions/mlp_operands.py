@@ -57,7 +57,11 @@ def read(
     if "intercept" in named and not additive:
         raise ValueError("intercept requires additive=True")
     xp: ModuleType = np
-    if out is not None or others or set(map(type, named.values())) != _ARRAYS_OF_NUMPY:
+    if (
+        out is not None
+        or set(map(type, named.values())) != _ARRAYS_OF_NUMPY
+        or not _ARRAYS_OF_NUMPY_OR_NONE.issuperset(map(type, others.values()))
+    ):
         xp = namespaces.namespace(named | others | {"out": out})
         if xp is np:
             for x in others.values():
@@ -68,6 +72,10 @@ def read(
                 name: None if x is None else validation.as_numpy(name, x)
                 for name, x in others.items()
             }
+    else:
+        for name, x in others.items():
+            if x is not None and x.dtype not in dtypes.NATIVE:
+                validation.check_dtype(name, x)
     samples = named["samples"]
     pairs, intercept = pairs_of(named), named.get("intercept")
     dtype = _common_dtype(named)

@@ -143,22 +143,21 @@ class NetworkSums:
         of_block = 8 * per_network
         held = _TOTALS_BYTES // (of_block * sums.n_blocks)
         for sets, all_subnets in _chunks(call.n_sets, call.n_subnets, held):
-            losses = None
+            losses = None  # of several chunks of networks, or of none
+            if outs.loss is not None and (len(all_subnets) > 1 or not call.n_subnets):
+                losses = self.summing.empty((1, sets.stop - sets.start, call.n_subnets))
             there = slice(first + sets.start, first + sets.stop)
             for subnets in all_subnets:
                 part = sums.part(sets, slice(0, call.n_samples), subnets)
                 totals = self._totals(part, outs, _power_of_two(_TOTALS_BYTES // of_block))
-                if len(all_subnets) == 1:
-                    losses = totals.loss
-                elif outs.loss is not None:
-                    if losses is None:
-                        losses = self.summing.empty((1, len(totals.loss[0]), call.n_subnets))
+                if losses is not None:
                     self._finish(totals.loss, losses[0][:, subnets], divided=False)
                 for of_layer, out in zip(totals.layers, outs.layers, strict=True):
                     for array, gradient in zip(of_layer, out, strict=True):
                         if gradient is not None:
                             self._take(array, gradient, there, subnets, n_sets)
             if outs.loss is not None:
+                losses = totals.loss if losses is None else losses
                 self.summing.backend.finish(losses, outs.loss[there], *self.divisor)
 
     def _totals(self, sums: MlpSums, outs: Outputs, most_blocks: int) -> MlpTotals:
