@@ -11,6 +11,11 @@ import numpy as np
 from multisubnet._arrays import dtypes
 
 _SHOWN = 5  # names in a message
+# Operands whose rows belong together: those of samples, and those of sets.
+_SAME_ROWS = (
+    ("samples", "targets", "sample_weight", "set_index"),
+    ("weight", "bias", "set_weight"),
+)
 
 
 def difference_of(what: str, found: tuple[str, ...], expected: tuple[str, ...]) -> str:
@@ -84,8 +89,13 @@ def values_of(what: str, frame: Any, expected: tuple[str, ...] | None = None) ->
     return np.column_stack(arrays)
 
 
+def has_labels(operand: Any) -> bool:
+    """Return whether the rows or columns of an operand may have names, as in frames and series."""
+    return hasattr(operand, "columns") or hasattr(operand, "iloc")
+
+
 def check_order(operands: Mapping[str, Any]) -> None:
-    """Raise ValueError if two of the operands are frames with the same columns in another order."""
+    """Raise ValueError if operands have the same columns, or labels of rows, in another order."""
     frames = {name: x for name, x in operands.items() if is_frame(type(x))}  # type: ignore[arg-type]
     named = {name: columns_of(x) for name, x in frames.items()} if len(frames) > 1 else {}
     known: dict[tuple[str, ...], tuple[str, tuple[str, ...]]] = {}
@@ -98,3 +108,20 @@ def check_order(operands: Mapping[str, Any]) -> None:
                 f"the columns of {name} are not those of {first}: "
                 f"{difference_of('columns', found, expected)}"
             )
+    check_rows(operands)
+
+
+def check_rows(operands: Mapping[str, Any]) -> None:
+    """Raise ValueError if the rows of two operands have the same labels in another order."""
+    for names in _SAME_ROWS:
+        labels = [(name, getattr(operands.get(name), "index", None)) for name in names]
+        indices = [(name, index) for name, index in labels if hasattr(index, "equals")]
+        for name, index in indices[1:]:
+            first, expected = indices[0]
+            if len(index) != len(expected) or index.equals(expected):
+                continue
+            if index.isin(expected).all() and expected.isin(index).all():
+                raise ValueError(
+                    f"the index of {name} has the labels of that of {first} in another order: pass "
+                    f"{name}.loc[{first}.index], or {name}.to_numpy() if rows go by position"
+                )

@@ -65,7 +65,7 @@ def read(
         xp = namespaces.namespace(named | others | {"out": out})
         if xp is np:
             for x in others.values():
-                if hasattr(x, "columns"):
+                if frames.has_labels(x):
                     frames.check_order(named | others)
             named = as_numpy_arrays(named, named)
             others = {
@@ -284,9 +284,12 @@ class _Shapes:
     def check_intercept(self, shape: tuple[int, ...]) -> None:
         """Raise unless an intercept has the shape (N, P) or (1, P)."""
         if len(shape) != 2 or not self._has_sets(shape[0]) or shape[1] != self.n_outputs:
+            n_sets = "" if self.n_sets is None else f" with N = {self.n_sets}"
+            is_flat = self.n_outputs == 1 and shape in ((), (1,), (self.n_sets,))
             raise ValueError(
-                f"intercept has shape {shape}; expected (N, {self.n_outputs}) with "
-                f"{self._known()}, as the last layer has {count(self.n_outputs or 0, 'output')}"
+                f"intercept has shape {shape}; expected (N, {self.n_outputs}){n_sets}, as the last "
+                f"layer has {count(self.n_outputs or 0, 'output')}"
+                f"{'; pass numpy.reshape(intercept, (-1, 1))' * is_flat}"
             )
         self._take_sets(shape[0])
 

@@ -11,6 +11,7 @@ import numpy as np
 from multisubnet._arrays import explanations
 from multisubnet._arrays.frames import (
     check_columns,
+    check_rows,
     columns_of,
     difference_of,
     is_frame,
@@ -145,6 +146,7 @@ def of_frames(weight: Any, bias: Any, feature_names: Any) -> tuple[Any, Any, Any
     names of their own.
     """
     operands = {"weight": weight, "bias": bias}
+    check_rows(operands)
     for what, operand in operands.items():
         if is_frame(type(operand)):  # type: ignore[arg-type]
             if feature_names is None:

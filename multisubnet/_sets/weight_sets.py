@@ -391,9 +391,9 @@ class WeightSets(Forms[ArrayT]):
                 )
         return samples
 
-    def _values_of_both(self, samples: Any, targets: Any) -> tuple[Any, Any]:
+    def _values_of_both(self, samples: Any, targets: Any, sample_weight: Any) -> tuple[Any, Any]:
         """Return the numbers of frames, or other samples and targets unchanged."""
-        check_order({"samples": samples, "targets": targets})
+        check_order({"samples": samples, "targets": targets, "sample_weight": sample_weight})
         if is_frame(type(targets)):  # type: ignore[arg-type]
             targets = values_of("targets", targets, self._parameters.known_columns)
         return self._values(samples), targets
@@ -499,7 +499,7 @@ class WeightSets(Forms[ArrayT]):
         parameters = self._parameters
         evaluate = parameters.function(*functions, per_feature)
         samples, targets, sample_weight = data
-        samples, targets = self._values_of_both(samples, targets)
+        samples, targets = self._values_of_both(samples, targets, sample_weight)
         result = evaluate(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
         if not parameters.additive:
             warn_of_probabilities(loss, parameters.activations[-1], targets)

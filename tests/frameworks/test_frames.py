@@ -99,3 +99,40 @@ def test_models_that_were_fitted_to_a_frame_know_its_columns():
     np.testing.assert_allclose(sets.predict(samples)[:, :, 0, 0], expected)
     with pytest.raises(ValueError, match="in another order"):
         sets.predict(samples[list(COLUMNS[::-1])])
+
+
+@pytest.mark.parametrize("kind", ["Series", "DataFrame"])
+def test_rows_in_another_order(kind):
+    pandas = pytest.importorskip("pandas")
+    samples, values = frame(pandas), np.array([1.0, 2.0])
+    samples.index = ["a", "b"]
+
+    def of(labels):
+        data = values if kind == "Series" else {"y": values}
+        return getattr(pandas, kind)(data, index=labels)
+
+    plain = ms.WeightSets(SETS.weight, activation="tanh")
+    for sets in (SETS, plain):
+        with pytest.raises(ValueError, match=r"index of targets .* pass targets\.loc\[samples\.in"):
+            sets.mean_loss(samples, of(["b", "a"]))
+        for labels in (["a", "b"], ["b", "c"], ["b", "b"], [0, 1]):  # rows by position
+            assert_same_bits(sets.mean_loss(samples, of(labels)), sets.mean_loss(SAMPLES, values))
+    ordered, turned = pandas.Series(values, list("ab")), pandas.Series(values, list("ba"))
+    with pytest.raises(ValueError, match="index of sample_weight has the labels of that of sampl"):
+        SETS.best(1, samples, ordered, sample_weight=turned)
+    with pytest.raises(ValueError, match=r"that of targets in another order: .*\.to_numpy\(\) if"):
+        SETS.mean_loss_and_grad(SAMPLES, ordered, sample_weight=turned)
+    layers = [np.ones((2, 1, 3, 1))]
+    for function in (
+        lambda targets: ms.mean_loss(samples, SETS.weight, None, targets),
+        lambda targets: ms.mlp_mean_loss(samples, layers, targets),
+        lambda targets: ms.WeightSets.from_layers(layers).mean_loss(samples, targets),
+    ):
+        with pytest.raises(ValueError, match="index of targets"):
+            function(turned)
+        function(ordered)
+    weight, bias = (pandas.DataFrame(SETS.weight, index=list(x)) for x in ("ab", "ba"))
+    for function in (ms.WeightSets, lambda *parameters: ms.affine(SAMPLES, *parameters)):
+        with pytest.raises(ValueError, match="index of bias has the labels of that of weight"):
+            function(weight, bias)
+        function(weight, bias.set_index(weight.index))
