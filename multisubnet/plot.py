@@ -14,6 +14,7 @@ import numpy as np
 
 from multisubnet._arrays.explanations import a, advice_for_models, count, shown
 from multisubnet._arrays.validation import as_int, as_numpy
+from multisubnet._functions.calls import explained
 from multisubnet._functions.mlp import mlp
 from multisubnet._functions.problem import expect_shape
 from multisubnet._sets.weight_sets import WeightSets
@@ -29,6 +30,7 @@ _POINTS = 200  # per curve
 _LINES = 500  # the largest number of sets drawn
 
 
+@explained("plot.shape_functions")
 def shape_functions(
     sets: WeightSets[Any],
     samples: HostArrayLike,
@@ -57,7 +59,8 @@ def shape_functions(
         The fraction of the sets inside the band, from 0 to 1.
     center : bool, optional
         Subtract from each curve its mean over the samples; by default if the sets are additive,
-        because the data only determine the sum of the networks.
+        because the data only determine the sum of the networks. The mean is that of the curve as
+        drawn: 200 points joined by lines.
     output : int, optional
         The output of the networks to plot.
     ax : matplotlib.axes.Axes or sequence of them, optional
@@ -123,6 +126,7 @@ def shape_functions(
     return axes
 
 
+@explained("plot.losses")
 def losses(
     losses: HostArrayLike, *, best: int = 10, log: bool | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -165,6 +169,7 @@ def losses(
     return axes
 
 
+@explained("plot.weights")
 def weights(
     sets: WeightSets[Any],
     losses: HostArrayLike | None = None,

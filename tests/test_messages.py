@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -315,6 +316,50 @@ def test_names_that_keras_has(alias, loss):
     assert len(best) == 1
 
 
+class ReLU:
+    """Like the module of PyTorch."""
+
+    def __call__(self, x):
+        return x
+
+
+def gelu(x):
+    """Like the function of JAX."""
+
+
+gelu.__module__ = "jax._src.nn.functions"
+
+
+def log_softmax(x):
+    """A function that is no activation here."""
+
+
+@pytest.mark.parametrize(
+    ("function", "advice"),
+    [
+        (np.tanh, "(did you mean 'tanh'?)"),
+        (np.exp, "(did you mean 'exponential'?)"),
+        (SimpleNamespace, None),
+        (ReLU, "(did you mean 'relu'?)"),
+        (ReLU(), "(did you mean 'relu'?)"),
+        (gelu, "(did you mean 'gelu_tanh'?)"),
+        (type("LeakyReLU", (), {}), ": the slope differs between libraries"),
+        (log_softmax, None),
+        (3, None),
+    ],
+)
+def test_functions_as_activations(function, advice):
+    expected = re.escape(advice) if advice else rf"not {re.escape(repr(function))}$"
+    for call in (
+        lambda: ms.affine(X, W, activation=function),
+        lambda: ms.mlp(X, LAYERS, activation=[function]),
+        lambda: ms.WeightSets.from_layers(LAYERS, output_activation=function),
+        lambda: ms.Activation(function),
+    ):
+        with pytest.raises(TypeError, match=expected):
+            call()
+
+
 class MeanAbsoluteError:
     """A loss object."""
 
@@ -445,7 +490,7 @@ def test_pandas():
     table = pandas.get_dummies(pandas.DataFrame({"age": [1.0, 2.0], "city": ["a", "b"]}))
     with pytest.raises(TypeError, match=r"column 'city_a' has dtype bool: pass samples.to_numpy"):
         ms.affine(table, np.ones((1, 3)))
-    missing = pandas.Series(pandas.array([None, 1], dtype="Int64"))
+    missing = pandas.Series([None, 1], dtype=object)
     with pytest.raises(TypeError, match=r"targets has dtype object.*targets.to_numpy\(float\)"):
         ms.mean_loss(X, W, None, missing)
 
@@ -478,7 +523,18 @@ def test_code_without_a_module_is_warned_too():
         ),
         (
             lambda: ms.WeightSets.from_theta(np.ones(15), layer_sizes=(1, 2, 1)),
-            "with axis=0$",
+            "; if an intercept comes last, pass additive=True, use_intercept=True$",
+        ),
+        *(
+            (
+                lambda intercept=intercept: ms.mlp(X, [LAYER], additive=True, intercept=intercept),
+                r"expected \(N, 1\) with N = 3, as the last .* 1 output; pass numpy.reshape\(inte",
+            )
+            for intercept in (1.0, np.ones(3))
+        ),
+        (
+            lambda: ms.mlp(X, [LAYER], additive=True, intercept=np.ones(2)),
+            r"intercept has shape \(2,\); expected \(N, 1\) with N = 3, as the .* 1 output$",
         ),
         (
             lambda: ADDITIVE.mean_loss(X, X[:, 0], per_feature=True),

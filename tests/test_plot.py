@@ -87,6 +87,14 @@ def test_curves_of_additive_sets_have_the_mean_0_over_samples():
     assert plain[0, 1] == pytest.approx(np.median(affine.predict(np.ones((1, 3)))[:, 0, 0]))
 
 
+def test_the_mean_is_that_of_the_curve_as_drawn():
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(50, 3))
+    for f, axes in enumerate(plot.shape_functions(affine_sets(rng, 1), samples, center=True)):
+        (x, y), _ = (line.T for line in drawn(axes))
+        assert np.interp(samples[:, f], x, y).mean() == pytest.approx(0, abs=1e-12)
+
+
 def test_some_networks_on_given_axes():
     rng = np.random.default_rng(0)
     sets, samples = affine_sets(rng), rng.normal(size=(20, 3))
@@ -188,6 +196,14 @@ X = np.ones((5, 3))
         (lambda: plot.shape_functions(AFFINE, X, output=1), IndexError, "output contains 1; exp"),
         (lambda: plot.shape_functions(AFFINE, X, coverage=90), ValueError, "0 to 1, not 90$"),
         (lambda: plot.shape_functions(AFFINE, X[0]), ValueError, r"samples has shape \(3,\)"),
+        (lambda: plot.losses(AFFINE, X), TypeError, "takes losses by position, but got 2 .* best="),
+        (
+            lambda: plot.weights(AFFINE, None, 1),
+            TypeError,
+            "takes sets, losses by position, but",
+        ),
+        (lambda: plot.shape_functions(AFFINE), TypeError, "takes sets, samples, but samples is mi"),
+        (lambda: plot.shape_functions(AFFINE, X, name=["a"]), TypeError, "did you mean 'names'"),
         (lambda: plot.shape_functions(AFFINE, X[:0]), ValueError, r"\(0, 3\); .*, with B > 0"),
     ],
 )

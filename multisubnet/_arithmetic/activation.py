@@ -51,6 +51,7 @@ _DIFFERENT = {
     "with the loss 'categorical_crossentropy_from_logits'",
 }
 _VOCABULARY = names.Vocabulary("activation", ALIASES, _DIFFERENT)
+_CALLED = {"expit": "sigmoid", "exp": "exponential"}  # functions of NumPy and SciPy
 NAMES = tuple(name for name in get_args(ActivationName) if name not in ALIASES)
 _LARGEST = float(np.finfo(np.float64).max)
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
@@ -148,7 +149,9 @@ class Activation:
 
     def __init__(self, name: str, **parameters: float) -> None:
         if not isinstance(name, str):
-            raise TypeError(f"the name of an activation must be a str, not {name!r}")
+            raise TypeError(
+                f"the name of an activation must be a str, not {name!r}{_advice_for(name)}"
+            )
         if name not in NAMES:
             name = _VOCABULARY.canonical(name, NAMES)
         expected, value = PARAMETERS.get(name, (None, None))
@@ -264,6 +267,7 @@ def resolve_activation(activation: Any, dtype: np.dtype) -> tuple[Activation | N
         if not isinstance(activation, str):
             raise TypeError(
                 f"activation must be None, a name or a multisubnet.Activation, not {activation!r}"
+                f"{_advice_for(activation)}"
             )
         activation = Activation(activation)
     if activation.key == "linear":
@@ -280,6 +284,25 @@ def resolve_activation(activation: Any, dtype: np.dtype) -> tuple[Activation | N
     if dtype.char != "d" and abs(activation.number) > _LARGEST_FLOAT32:
         raise ValueError(f"the parameter of {activation!r} is too large for {dtype}")
     return activation, dtype
+
+
+def _advice_for(function: Any) -> str:
+    """Return the name that may stand for a function or class of another library, as advice."""
+    if not callable(function):
+        return ""
+    called = getattr(function, "__name__", type(function).__name__)
+    module = str(getattr(function, "__module__", ""))
+    called = _CALLED.get(called, called).lower()
+    if (called, module.split(".")[0]) == ("gelu", "jax"):  # by default, that of tanh
+        called = "gelu_tanh"
+    reason = _DIFFERENT.get(called.replace("_", ""))
+    if reason is not None:
+        return f": {reason}"
+    try:
+        name = _VOCABULARY.canonical(called, NAMES)
+    except ValueError:
+        return ""
+    return f" (did you mean {name!r}?)"
 
 
 def form_of(dtype: np.dtype) -> Any:

@@ -225,9 +225,9 @@ def to_layers(
     if length < 0 or length % of_network:
         rest = f" and {n_others} of the intercept" if use_intercept else ""
         advice = ""
-        if additive and not use_intercept and length > sizes[-1]:
-            fits = (length - sizes[-1]) % of_network == 0
-            advice = "; if an intercept comes last, pass use_intercept=True" * fits
+        if not use_intercept and length > sizes[-1] and (length - sizes[-1]) % of_network == 0:
+            options = "use_intercept=True" if additive else "additive=True, use_intercept=True"
+            advice = f"; if an intercept comes last, pass {options}"
         raise ValueError(
             f"theta has shape {theta.shape}; expected {'(P, N)' if axis else '(N, P)'}, or (P,) "
             f"for one set, with P a multiple of the {of_network} parameters of a network with the "
