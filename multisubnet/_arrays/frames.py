@@ -114,8 +114,10 @@ def check_order(operands: Mapping[str, Any]) -> None:
 def check_rows(operands: Mapping[str, Any]) -> None:
     """Raise ValueError if the rows of two operands have the same labels in another order."""
     for names in _SAME_ROWS:
-        labels = [(name, getattr(operands.get(name), "index", None)) for name in names]
-        indices = [(name, index) for name, index in labels if hasattr(index, "equals")]
+        indices: list[tuple[str, Any]] = [
+            (name, getattr(operands.get(name), "index", None)) for name in names
+        ]
+        indices = [(name, index) for name, index in indices if hasattr(index, "equals")]
         for name, index in indices[1:]:
             first, expected = indices[0]
             if len(index) != len(expected) or index.equals(expected):

@@ -329,7 +329,8 @@ class WeightSets(Forms[ArrayT]):
         PredictionStats
             A named tuple of `mean`, `std`, `min` and `max`, of shape (B, F), and `quantiles`, of
             shape (Q, B, F): float64 arrays, NaN if there are no sets or a prediction is NaN.
-            Networks with layers have (S, P) in place of F, or P if additive.
+            Networks with layers have (S, P) in place of F, or P if additive. `std` divides by N,
+            as `numpy.std` does; times ``sqrt(N / (N - 1))`` it is that of ``ddof=1``.
 
         Raises
         ------
