@@ -89,11 +89,6 @@ def values_of(what: str, frame: Any, expected: tuple[str, ...] | None = None) ->
     return np.column_stack(arrays)
 
 
-def has_labels(operand: Any) -> bool:
-    """Return whether the rows or columns of an operand may have names, as in frames and series."""
-    return hasattr(operand, "columns") or hasattr(operand, "iloc")
-
-
 def check_order(operands: Mapping[str, Any]) -> None:
     """Raise ValueError if operands have the same columns, or labels of rows, in another order."""
     frames = {name: x for name, x in operands.items() if is_frame(type(x))}  # type: ignore[arg-type]

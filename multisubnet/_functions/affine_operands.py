@@ -49,7 +49,7 @@ def as_numpy_arrays(named: dict[str, Any], required: Collection[str]) -> dict[st
     arrays = named.copy()
     for name, x in named.items():
         if type(x) is not np.ndarray and (x is not None or name in required):
-            if frames.has_labels(x):
+            if hasattr(x, "columns") or hasattr(x, "iloc"):  # a frame, or a series of pandas
                 frames.check_order(named)
             arrays[name] = validation.as_numpy(name, x)
     return arrays

@@ -65,7 +65,7 @@ def read(
         xp = namespaces.namespace(named | others | {"out": out})
         if xp is np:
             for x in others.values():
-                if frames.has_labels(x):
+                if hasattr(x, "columns") or hasattr(x, "iloc"):  # a frame, or a series of pandas
                     frames.check_order(named | others)
             named = as_numpy_arrays(named, named)
             others = {
