@@ -388,6 +388,20 @@ MUTANTS = [
         "test_losses.py -k 'test_agreement and numpy and huber'",
     ),
     Mutant(
+        "the last weights, copied from the wrong set",
+        "multisubnet/_backends/numba/sum_loops.py",
+        "begin = (n_groups - 1) // ROWS * ROWS",
+        "begin = n_groups // ROWS * ROWS",
+        "test_numba.py -k last_weights",
+    ),
+    Mutant(
+        "room for too few of the last weights",
+        "multisubnet/_backends/numba/sum_layout.py",
+        "(self.n_groups - 1) // ROWS * ROWS",
+        "(self.n_groups - 1)",
+        "test_numba.py -k last_weights",
+    ),
+    Mutant(
         "groups left out that are not four",
         "multisubnet/_backends/numba/sum_loops.py",
         "for row in range(group, end, n_rows):",

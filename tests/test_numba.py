@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import platform
 import re
@@ -10,6 +11,7 @@ import sys
 import threading
 import types
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -32,7 +34,7 @@ from multisubnet.testing import Problem, assert_same_bits, problems
 
 numba = pytest.importorskip("numba")
 
-from multisubnet._backends.numba import engine, jit, sum_loops  # noqa: E402
+from multisubnet._backends.numba import engine, jit, sum_layout, sum_loops  # noqa: E402
 from multisubnet._backends.numba.llvm import programs  # noqa: E402
 
 
@@ -601,6 +603,33 @@ def test_packed_rows_repeat_their_first_features(dtype):
         pack(rows, memory[1:6])
         assert (memory[1:6] == np.pad(rows, [(0, 0), (0, lanes - 1)], mode="wrap")).all()
         assert (memory[[0, 6]] == -1).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_only_the_last_weights_are_copied_to_fill_whole_lines(dtype, monkeypatch):
+    memory = []
+
+    def empty(shape, dtype=np.float64):
+        """Return an array that is followed by a mark, and keep both."""
+        size = math.prod(shape)
+        memory.append(np.full(size + 16, 77, dtype))
+        return memory[-1][:size].reshape(shape)
+
+    rng = np.random.default_rng(0)
+    samples = rng.standard_normal((3, 30)).astype(dtype)
+    monkeypatch.setattr(sum_layout, "np", types.SimpleNamespace(**vars(np) | {"empty": empty}))
+    for n_sets in (1, 4, 7, 9, 30, 31, 32, 33, 47, 63, 65, 4097):
+        weight, bias = rng.standard_normal((2, n_sets, 30)).astype(dtype)
+        call = partial(ms.mean_loss, samples, weight, bias, samples, loss="absolute_error")
+        call = partial(call, per_feature=True)
+        with ms.use_backend("numpy"):
+            expected = call()
+        memory.clear()
+        with ms.use_backend("numba"):
+            assert (call() == expected).all()
+        assert all((array[-16:] == 77).all() for array in memory)
+        copied = sum(array.nbytes for array in memory if array.dtype == np.int64)
+        assert copied < 1 << 16  # weight and bias of 4097 sets have 1 MB in float32
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="reads the machine code of x86-64")

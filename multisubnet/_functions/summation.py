@@ -75,11 +75,13 @@ class Summing:
         """
         n_kept, length, n_features = shape
         n_blocks = max(-(-length // BLOCK), 1)
-        of_the_array = self.dtype.itemsize * n_kept * length * n_features
-        # Many totals keep a GPU busy; fewer stay in the caches of a CPU.
-        least = _MOST_BYTES if self.backend.ARRAYS == "cupy" else _LEAST_BYTES
-        held = min(max(of_the_array // 64, least), _MOST_BYTES)
-        step = max(held // max(8 * n_blocks * len(outs) * n_features, 1), 1)
+        step, of_each = max(n_kept, 1), 8 * n_blocks * len(outs) * n_features
+        if n_kept * of_each > _LEAST_BYTES:
+            of_the_array = self.dtype.itemsize * n_kept * length * n_features
+            # Many totals keep a GPU busy; fewer stay in the caches of a CPU.
+            least = _MOST_BYTES if self.backend.ARRAYS == "cupy" else _LEAST_BYTES
+            held = min(max(of_the_array // 64, least), _MOST_BYTES)
+            step = max(held // of_each, 1)
         for start in range(0, n_kept, step):
             part = slice(start, min(start + step, n_kept))
             of_part = operands

@@ -155,7 +155,7 @@ def sums(
     totals: np.ndarray,
 ) -> None:
     """Write the sums of terms over each block of `length` to `totals`, like `numpy.sums`."""
-    given = [operands.get(name) for name in OPERANDS]
+    given = [*map(operands.get, OPERANDS)]
     shapes = tuple([None if x is None else x.shape for x in given])
     _sum_layout(terms, dtype, shapes, length, totals.shape).write(given, parameter, totals)
 
@@ -187,20 +187,23 @@ def finish(
 ) -> None:
     """Write the divided sums of block totals to `out`, like `numpy.finish`."""
     if out.ndim == len(totals) == 1 and out.dtype.char == "d" and divisor_array is None:
-        out[...] = _over_features(totals[0], divisor)
+        _over_features(totals[0], divisor, out)
     else:
         _numpy.finish(totals, out, divisor, divisor_array, _over_features)
 
 
-def _over_features(values: np.ndarray, divisor: float = 1.0) -> np.ndarray:
-    """Return the divided sums of rows (kept, F), each by a binary tree."""
-    sums = np.empty(len(values))
+def _over_features(
+    values: np.ndarray, divisor: float = 1.0, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the divided sums of rows (kept, F), each by a binary tree, in `out` if given."""
+    if out is None:
+        out = np.empty(len(values))
     if not values.shape[1]:
-        sums[...] = 0.0 if divisor else math.nan
+        out[...] = 0.0 if divisor else math.nan
     else:
         compiled = _loaded().compiled_over_features()
-        compiled(np.ascontiguousarray(values), divisor or math.nan, sums)
-    return sums
+        compiled(np.ascontiguousarray(values), divisor or math.nan, out)
+    return out
 
 
 @functools.cache

@@ -246,7 +246,7 @@ def _specialized_over_features(fingerprint: int):
 @functools.cache
 def compiled_over_features() -> Any:
     """Return the function that adds rows of float64, each by a binary tree."""
-    values, totals = types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "C")
+    values, totals = types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "A")
     signature = types.void(values, types.float64, totals)
     return jit(_specialized_over_features(fingerprint()), signature, error_model="numpy")
 

@@ -8,7 +8,7 @@ Operands that do not depend on the kept index are rows that repeat after their e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ _MIN_PIECE_OPERATIONS = 1 << 16  # on lines: some microseconds
 _MAX_PIECE_OPERATIONS = 1 << 24  # some milliseconds
 
 _DEFAULTS = tuple(OPERANDS.values())
-_NOTHING = np.empty((1, 1), np.int64)
+_WORD = np.dtype(np.int64)
+_NOTHING = np.empty((0, 0), _WORD)
 _NO_TOTALS = np.empty((0, 0, 0))
 _EVERY = slice(None)
 
@@ -151,16 +152,23 @@ class _Part:
         at_once = _STREAMED_BYTES // (row_bytes * max(layout.kinds.count(STREAMED), 1))
         self.at_once = max(at_once // RUN, 1) * RUN
         self.packed_lines = -(-self.n_indices * row_bytes // LINE)
-        self.padded_lines = self.n_padded * self.width // lanes
-        # The cut and the shapes of each operand that the compiled code can read.
-        along: dict[str, tuple[tuple[slice, ...], list[tuple[int, ...]]]] = {
-            HELD: ((kept, _EVERY, features), [(self.n_kept, 1, self.width)]),
+        # Of the groups in the last tiles.
+        n_last = self.n_groups - (self.n_groups - 1) // ROWS * ROWS
+        self.padded_lines = n_last * group * self.width // lanes
+        # The cut of each operand, and the shapes that the compiled code can read. 1 and 2 mean that
+        # it lengthens them first: see `_pack_own`.
+        is_short = int(self.width != self.stride)
+        along: dict[str, tuple[tuple[slice, ...], dict[tuple[int, ...], int]]] = {
+            HELD: (
+                (kept, _EVERY, features),
+                {(self.n_kept, 1, self.width): int(self.n_kept != self.n_padded)},
+            ),
             STREAMED: (
                 (_EVERY, self.indices, features),
-                [(1, self.n_indices, self.width), (1, self.n_indices, 1)],
+                {(1, self.n_indices, self.width): is_short, (1, self.n_indices, 1): 2},
             ),
-            SCALAR: ((_EVERY, self.indices, _EVERY), [(1, self.n_indices, 1)]),
-            EACH: ((kept, self.indices, features), []),
+            SCALAR: ((_EVERY, self.indices, _EVERY), {(1, self.n_indices, 1): 0}),
+            EACH: ((kept, self.indices, features), {}),
         }
         self.uses = [
             (i, kind, *along[kind]) for i, kind in enumerate(layout.kinds) if kind != UNUSED
@@ -188,23 +196,24 @@ class _Part:
                 arrays[i] = packed[i]
                 continue
             array = operands[i]
-            if array is None or array.shape not in shapes or not is_plain(array, layout.dtype):
+            lengthened = None if array is None else shapes.get(array.shape)
+            if lengthened is None or not is_plain(array, layout.dtype):
                 array = self._array(array, i, kind, cut, shapes)
+                lengthened = shapes.get(array.shape)
             arrays[i] = array
-            if kind == HELD and len(array) != self.n_padded:
-                pads |= 1 << 2 * i
-                n_padded += 1
-            elif kind == STREAMED and array.shape[2] != self.stride:
-                packs |= (1 if array.shape[2] == self.width else 2) << 2 * i
-                n_packed += 1
+            if lengthened:
+                if kind == HELD:
+                    pads |= lengthened << 2 * i
+                    n_padded += 1
+                else:
+                    packs |= lengthened << 2 * i
+                    n_packed += 1
         n_pieces, tiles = self._pieces(operations, threads)
-        scratch = padding = _NOTHING
+        n_rows, words = 0, n_padded * self.padded_lines * LINE // 8
         if packs:
-            words = (1 + n_packed * self.packed_lines) * LINE // 8
+            words = max(words, (1 + n_packed * self.packed_lines) * LINE // 8)
             n_rows = min(threads, n_pieces, max(_MAX_SCRATCH_BYTES // (8 * words), 1))
-            scratch = np.empty((n_rows, words), np.int64)
-        if pads:
-            padding = np.empty((1, n_padded * self.padded_lines * LINE // 8), np.int64)
+        scratch = np.empty((n_rows + bool(pads), words), _WORD) if words else _NOTHING
         sums = result = totals[self.number, :, self.kept, self.features]
         if self.is_in_place:
             sums, result = sums.reshape(self.grouped), _NO_TOTALS
@@ -213,8 +222,8 @@ class _Part:
         layout.evaluate(
             *_threads.share(n_pieces, threads, layout.kind),
             *arrays,
-            *(sums, result, scratch, packs, padding, pads, self.width, self.stride),
-            *(self.n_indices, self.at_once, parameter, tiles),
+            *(sums, result, scratch, packs, pads, self.width, self.stride, self.n_indices),
+            *(self.at_once, parameter, tiles),
         )
 
     def pack(self, operands: _Operands) -> _Operands:
@@ -234,7 +243,7 @@ class _Part:
         return packed
 
     def _array(
-        self, operand: Any, i: int, kind: str, cut: tuple[slice, ...], shapes: list[Any]
+        self, operand: Any, i: int, kind: str, cut: tuple[slice, ...], shapes: Container[Any]
     ) -> np.ndarray:
         """Return an operand in a form that the compiled code can read: as it is, if possible."""
         if operand is not None:

@@ -27,9 +27,11 @@ def sums(what: str):
         worker,
         sample,
         given,
+        ends,
         totals,
         scratch,
         packs,
+        pads,
         width,
         stride,
         length,
@@ -43,8 +45,8 @@ def sums(what: str):
         features. `given` are the addresses of the operands, whose dtype is that of `sample`. Held
         operands have the shape of an output. Streamed ones have a row of `stride` elements for each
         of `length` indices, in which the features repeat after `width`. Others are (groups, length,
-        columns). The summed indices are processed `at_once` at a time, so that their rows stay in a
-        cache.
+        columns). In the last tile of a line, the operands in `pads` have their addresses in `ends`.
+        The summed indices are processed `at_once` at a time, so that their rows stay in a cache.
 
         Rows of streamed operands may be shorter: see `_pack_own`. Each thread packs them into its
         own memory, because fetching packed rows from another core's cache takes longer.
@@ -59,6 +61,7 @@ def sums(what: str):
         out_output, out_row, _ = totals.strides
         rows = (length, width * itemsize, stride * itemsize, itemsize)
         places = _pack_own(given, packs, scratch, worker, rows)
+        ends = _replaced(places, ends, pads)
         steps = (group_bytes, stride * itemsize, length * group_bytes, group_bytes)
         for start in range(0, length, at_once):
             stop = min(start + at_once, length)
@@ -66,6 +69,7 @@ def sums(what: str):
                 group = tile // n_lines * ROWS
                 column = tile % n_lines * lanes
                 end = min(group + ROWS, n_groups)
+                here = ends if end == n_groups else places
                 if start == 0:
                     totals[:, group:end, column : column + lanes] = 0.0
                 n_rows = ROWS if end - group == ROWS else 1
@@ -77,9 +81,9 @@ def sums(what: str):
                     at = totals.ctypes.data + row * out_row + 8 * column
                     out = (at, out_row, out_output)
                     if n_rows == ROWS:
-                        add_runs(sample, places, begins, steps, out, start, stop, parameter, many)
+                        add_runs(sample, here, begins, steps, out, start, stop, parameter, many)
                     else:
-                        add_runs(sample, places, begins, steps, out, start, stop, parameter, one)
+                        add_runs(sample, here, begins, steps, out, start, stop, parameter, one)
 
     return sums_piece
 
@@ -98,7 +102,6 @@ def _sums(what: str):
         result,
         scratch,
         packs,
-        padding,
         pads,
         width,
         stride,
@@ -109,7 +112,9 @@ def _sums(what: str):
     ):
         """Write the sums to `totals`, whose groups are complete, and from there to `result`.
 
-        The held operands in `pads` are shorter, and `padding` has room for longer ones.
+        The held operands in `pads` are shorter. The last row of `scratch` has room for the groups
+        of their last tiles, complete: other groups are read in place, as copies that this thread
+        has just written are slow to read for others.
         """
         # Signed, as Numba makes a float64 of a variable that is unsigned at first and then signed.
         given = (
@@ -121,19 +126,25 @@ def _sums(what: str):
         )
         n_outputs, n_kept, _ = result.shape
         scratch[:, 0] = 0  # nothing is packed yet
+        ends = given
         if pads != 0:
-            whole = totals.shape[1] * totals.shape[2]
-            held = (1, n_kept * width * sample.itemsize, whole * sample.itemsize, sample.itemsize)
-            given = _packed(given, pads, np.intp(padding.ctypes.data), True, held)
-        sizes = (packs, width, stride, length, at_once, parameter, n_tiles)
-        hand_out(pool, n_pieces, seats, what, (sample, given, totals, scratch) + sizes)
-        group = totals.shape[2] // max(width, 1)
+            itemsize = sample.itemsize
+            _, n_groups, n_columns = totals.shape
+            begin = (n_groups - 1) // ROWS * ROWS * n_columns * itemsize
+            row_bytes = n_kept * width * itemsize - begin
+            held = (1, row_bytes, n_groups * n_columns * itemsize - begin, itemsize)
+            ends = _moved(given, begin)
+            area = np.intp(scratch[-1:].ctypes.data)
+            ends = _moved(_packed(ends, pads, area, True, held), -begin)
+            scratch = scratch[:-1]
+        sizes = (packs, pads, width, stride, length, at_once, parameter, n_tiles)
+        hand_out(pool, n_pieces, seats, what, (sample, given, ends, totals, scratch) + sizes)
+        of_output, of_kept, _ = result.strides
         for output in range(n_outputs):
+            source = np.intp(totals[output].ctypes.data)
             for kept in range(n_kept):
-                columns = totals[output, kept // group]
-                first = kept % group * width
-                for feature in range(width):
-                    result[output, kept, feature] = columns[first + feature]
+                target = np.intp(result.ctypes.data) + output * of_output + kept * of_kept
+                copy(target, source + kept * width * 8, width * 8)
 
     return sums
 
@@ -149,7 +160,7 @@ def compiled_sums(terms: Summands, dtype: np.dtype, kinds: str) -> Any:
     totals = types.Array(types.float64, 3, "A")
     scratch = types.Array(types.int64, 2, "C")
     word = types.intp
-    memory = totals, totals, scratch, word, scratch, word
+    memory = totals, totals, scratch, word, word
     sizes = word, word, word, word, types.float64, word
     return jit(function, types.void(*([word] * 3), *([operand] * 5), *memory, *sizes))
 
@@ -225,6 +236,25 @@ def _packed(places, packs, area, is_new, rows):
     bias, area = _own_place(bias, (packs >> 4) & 3, area, is_new, rows)
     target, area = _own_place(target, (packs >> 6) & 3, area, is_new, rows)
     return (sample, weight, bias, target, factor)
+
+
+@inner
+def _moved(places, n_bytes):
+    """Return addresses moved by a number of bytes."""
+    sample, weight, bias, target, factor = places
+    return sample + n_bytes, weight + n_bytes, bias + n_bytes, target + n_bytes, factor + n_bytes
+
+
+@inner
+def _replaced(places, others, which):
+    """Return the addresses of operands, with those in `which` replaced by others."""
+    sample, weight, bias, target, factor = places
+    sample = others[0] if which & 3 else sample
+    weight = others[1] if which & (3 << 2) else weight
+    bias = others[2] if which & (3 << 4) else bias
+    target = others[3] if which & (3 << 6) else target
+    factor = others[4] if which & (3 << 8) else factor
+    return sample, weight, bias, target, factor
 
 
 @inner
