@@ -142,13 +142,30 @@ def keras() -> str:
     return "\n".join(lines)
 
 
+def threads() -> str:
+    """Return the table of one and several threads, by the pause before a call."""
+    rows: dict[str, dict[str, list[str]]] = {}
+    for t in _timings(_by_date("cpu-threads-*.json")[-1]):
+        name, _, pause, *beside = map(str.strip, t["contender"].split(","))
+        if name == "multisubnet":
+            label = f"`{t['function']}`" + (f", {t['loss']}" if t["loss"] else "")
+            size = ", ".join(map(str, t["size"]))
+            row = rows.setdefault(", ".join([label, f"({size})", *beside]), {})
+            row.setdefault(pause, []).append(f"{1e6 * t['median']:.0f}")
+    pauses = next(iter(rows.values()))
+    lines = [f"| call | {' | '.join(pauses)} |", f"|---|{'---|' * len(pauses)}"]
+    for label, cells in rows.items():
+        lines.append(f"| {label} | {' | '.join(map(', '.join, cells.values()))} |")
+    return "\n".join(lines)
+
+
 def activations() -> str:
     """Return the table that accuracy/speed.py prints."""
     return (ROOT / "accuracy" / "results" / "speed.md").read_text(encoding="utf-8").strip()
 
 
 WRITTEN: dict[str, Callable[[], str]] = {
-    f.__name__: f for f in (limit, sweep, training, keras, activations)
+    f.__name__: f for f in (limit, sweep, training, keras, threads, activations)
 } | {"speed": speed_table}
 
 
@@ -185,7 +202,8 @@ def _by_date(pattern: str) -> list[Path]:
 
 def _newest(is_wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
     """Return the wanted timings of the newest file that has any, so never of two machines."""
-    for file in reversed(_by_date("*cpu*.json")):
+    files = [file for file in _by_date("*cpu*.json") if not file.name.startswith("cpu-threads-")]
+    for file in reversed(files):
         found = [t for t in _timings(file) if is_wanted(t)]
         if found:
             return found
