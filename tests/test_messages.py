@@ -446,6 +446,15 @@ def test_the_softmax_of_probabilities():
         )
 
 
+@pytest.mark.parametrize("additive", [False, True])
+def test_losses_of_probabilities_that_are_none(additive):
+    sets = ms.WeightSets.from_layers(LAYERS, activation="tanh", additive=additive)
+    message = r"compares probabilities, .* linear: pass loss='binary_crossentropy_from_logits', or"
+    for of_sets in (sets, ms.WeightSets(W)):
+        with pytest.warns(UserWarning, match=message):
+            of_sets.mean_loss(X, [0, 1], loss="bce")
+
+
 def test_no_warning_of_losses_that_fit_probabilities():  # warnings are errors
     for sets in PROBABILITIES.values():
         sets.best(1, X, [0, 1], loss="binary_crossentropy")
@@ -454,7 +463,8 @@ def test_no_warning_of_losses_that_fit_probabilities():  # warnings are errors
     slopes = ms.WeightSets(W, activation=ms.Activation("sigmoid").derivative)
     slopes.mean_loss(X, [0, 1])
     added = ms.WeightSets.from_layers(LAYERS, output_activation="sigmoid", additive=True)
-    added.mean_loss(X, [0, 1], loss="binary_crossentropy_from_logits")  # of a sum of sigmoids
+    for loss in ("binary_crossentropy", "binary_crossentropy_from_logits"):
+        added.mean_loss(X, [0, 1], loss=loss)  # of a sum of sigmoids
     ms.WeightSets(W, activation="tanh").mean_loss(X, [0, 1], loss="BCEWithLogitsLoss")
 
 

@@ -21,6 +21,7 @@ from multisubnet._functions.summation import Summing, normalized
 
 LOSSES = (*loss_problem.LOSSES, CATEGORICAL)
 _OF_NUMBERS = "squared_error", "absolute_error", "huber", "log_cosh"
+_OF_PROBABILITIES = "binary_crossentropy"
 _PROBABILITIES = "sigmoid", "hard_sigmoid"  # activations whose results are probabilities
 
 
@@ -259,19 +260,26 @@ class NetworkLoss(NetworkProblem):
         return targets[None, :, :, None] if is_by_network else targets[None, :, None]
 
 
-def warn_of_probabilities(loss: Any, activation: Activation | None, targets: Any) -> None:
+def warn_of_outputs(loss: Any, activation: Activation | None, additive: bool, targets: Any) -> None:
     """Warn if a valid loss does not fit predictions with this output activation.
 
     Targets of libraries other than NumPy are not read.
     """
-    if activation is None or activation.key not in _PROBABILITIES:
-        return
     loss = loss_problem.named_loss(loss, LOSSES)
+    is_linear = activation is None or activation.key == "linear"
+    if loss == _OF_PROBABILITIES and is_linear:
+        calls.warn(
+            f"{loss} compares probabilities, but the output activation of the sets is linear: "
+            f"pass loss='{loss}_from_logits', or use sets whose output activation is sigmoid",
+            UserWarning,
+        )
+    if additive or activation is None or activation.key not in _PROBABILITIES:
+        return
     if loss.endswith("_from_logits"):
         function = "softmax" if loss == CATEGORICAL else "sigmoid"
         calls.warn(
             f"{loss} applies a {function} to predictions, but the output activation of the sets "
-            f"is already {activation.name}: pass loss='binary_crossentropy', or use sets whose "
+            f"is already {activation.name}: pass loss='{_OF_PROBABILITIES}', or use sets whose "
             f"output activation is linear",
             UserWarning,
         )
@@ -282,7 +290,7 @@ def warn_of_probabilities(loss: Any, activation: Activation | None, targets: Any
             calls.warn(
                 f"targets look like the labels 0 and 1, and predictions are probabilities "
                 f"({activation.name}), but {loss} compares them as numbers: for labels, pass "
-                f"loss='binary_crossentropy'; otherwise, pass targets as floats",
+                f"loss='{_OF_PROBABILITIES}'; otherwise, pass targets as floats",
                 UserWarning,
             )
 

@@ -14,7 +14,7 @@ from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions.affine import affine
 from multisubnet._functions.calls import explained, hide_misplaced, warn, wrong_call
 from multisubnet._functions.mean_loss import mean_loss, mean_loss_and_grad
-from multisubnet._functions.mlp_loss_problem import warn_of_probabilities
+from multisubnet._functions.mlp_loss_problem import warn_of_outputs
 from multisubnet._functions.mlp_mean_loss import mlp_mean_loss, mlp_mean_loss_and_grad
 from multisubnet._sets.distribution import PredictionStats, predict_stats
 from multisubnet._sets.forms import Forms
@@ -444,7 +444,8 @@ class WeightSets(Forms[ArrayT]):
         -----
         UserWarning
             The outputs of the sets are those of a sigmoid, but the loss takes logits, or compares
-            numbers and targets are the integers 0 and 1; and as for `multisubnet.mlp_mean_loss`.
+            numbers and targets are the integers 0 and 1; or they are linear, but the loss takes
+            probabilities; and as for `multisubnet.mlp_mean_loss`.
 
         Examples
         --------
@@ -502,8 +503,7 @@ class WeightSets(Forms[ArrayT]):
         samples, targets, sample_weight = data
         samples, targets = self._values_of_both(samples, targets, sample_weight)
         result = evaluate(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
-        if not parameters.additive:
-            warn_of_probabilities(loss, parameters.activations[-1], targets)
+        warn_of_outputs(loss, parameters.activations[-1], parameters.additive, targets)
         return result
 
     @overload
