@@ -52,8 +52,9 @@ class StackedMLP(keras.layers.Layer):
         The activation of all hidden layers, or a sequence with one per hidden layer;
         `multisubnet.Activation` lists them. None is linear.
     output_activation : str, callable, multisubnet.Activation or None, optional
-        The activation of the last layer; or ``"softmax"``, applied to the P outputs of a network,
-        or to their sums if `additive`.
+        The activation of the last layer, before outputs are added up; or ``"softmax"``, applied to
+        the P outputs of a network, or to their sums if `additive`. For probabilities of two classes
+        from sums, leave it linear, and add ``keras.layers.Activation("sigmoid")`` after the layer.
     use_bias : bool or sequence of bool, optional
         Whether layers have biases: one value for all, or one per layer.
     inputs : array_like of int, shape (S, layer_sizes[0]), optional

@@ -33,17 +33,17 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
         of one weight and one bias per feature give one `StackedAffine`, with outputs of shape
         (batch, N, F). Others give one `StackedMLP`, with outputs of shape (batch, N, S, P), where S
         is the number of branches or 1, or (batch, N, P) if the models add up their branches. If the
-        models end in a softmax, so does the layer. The layer has the dtype policy of the models and
-        copies of all their weights. Layers that are frozen (``trainable=False``) in all models stay
-        frozen, and the L1 and L2 regularizers that all models have in common stay, too. The model
-        is not compiled: use `StackedLoss` and `StackedMetric`, because Keras' own align targets
-        with the wrong axes.
+        models end in a softmax, so does the layer; if they end in a sigmoid of a sum, it becomes a
+        layer of its own, ``layers[-1]``, after the one with the weights. This layer has the dtype
+        policy of the models and copies of all their weights. Layers that are frozen
+        (``trainable=False``) in all models stay frozen, and the L1 and L2 regularizers that all
+        models have in common stay, too. The model is not compiled: use `StackedLoss` and
+        `StackedMetric`, because Keras' own align targets with the wrong axes.
 
     Raises
     ------
     ValueError
-        There are no models; a model has another structure, features, activation or dtype policy;
-        the models end in a sigmoid of a sum over networks.
+        There are no models; a model has another structure, features, activation or dtype policy.
     TypeError
         An item is not a Keras model.
 
@@ -84,13 +84,6 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
         if not isinstance(model, keras.layers.Layer):
             raise TypeError(f"models[{i}] is a {type(model).__name__}; expected a keras.Model")
     parameters, left_out = from_models(models, None)
-    if left_out == "sigmoid":
-        raise ValueError(
-            "the models end in a sigmoid of a sum over networks; expected models that end in the "
-            "sum, such as keras.Model(model.input, model.layers[-1].input): train them with "
-            "StackedLoss(keras.losses.BinaryCrossentropy(from_logits=True)), and apply "
-            "keras.ops.sigmoid to predictions"
-        )
     sets = WeightSets._own(parameters)
     options = {"dtype": _policy(models), **options_of(models)}
     if left_out == "softmax":
@@ -98,7 +91,10 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     kind = StackedAffine if parameters.is_affine else StackedMLP
     layer = kind.from_weight_sets(sets, **options)
     inputs = keras.Input((sets.n_features,), dtype=layer.compute_dtype)
-    return keras.Model(inputs, layer(inputs), name=name)
+    outputs = layer(inputs)
+    if left_out == "sigmoid":  # of sums; that of the layer is one of each network
+        outputs = keras.layers.Activation("sigmoid", dtype=layer.dtype_policy)(outputs)
+    return keras.Model(inputs, outputs, name=name)
 
 
 def _policy(models: list[Any]) -> Any:

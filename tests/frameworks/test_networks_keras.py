@@ -19,7 +19,14 @@ from multisubnet.testing import assert_same_bits
 keras = pytest.importorskip("keras", exc_type=ImportError)  # or its backend is missing
 from keras.src.testing import TestCase
 
-from multisubnet.keras import KerasActivation, StackedAffine, StackedLoss, StackedMLP, stack_models
+from multisubnet.keras import (
+    KerasActivation,
+    StackedAffine,
+    StackedLoss,
+    StackedMetric,
+    StackedMLP,
+    stack_models,
+)
 
 BACKEND = keras.backend.backend()
 TRAINS = pytest.mark.skipif(BACKEND == "numpy", reason="Keras does not train with NumPy")
@@ -456,21 +463,29 @@ def test_stacked_models_predict_what_each_does(make, tmp_path):
             )
 
 
-def test_a_sigmoid_after_a_sum_is_refused_and_the_model_without_it_is_not():
-    inputs = keras.Input((2,))
-    parts = [keras.layers.Dense(1)(inputs[:, i : i + 1]) for i in range(2)]
-    ends = keras.layers.Activation("sigmoid")(keras.layers.Add()(parts))
-    model = keras.Model(inputs, ends)
-    message = r"end in the sum, such as .*BinaryCrossentropy\(from_logits=True\)\), and apply ker"
-    with pytest.raises(ValueError, match=message):
-        stack_models([model, model])
-    stacked = stack_models([keras.Model(model.input, model.layers[-1].input)])
-    found = keras.ops.sigmoid(stacked(draw(5, 2)))
-    np.testing.assert_allclose(on_host(found)[:, 0], on_host(model(draw(5, 2))), rtol=1e-5)
-    sets = stacked.layers[-1].to_weight_sets()
+def test_a_sigmoid_after_a_sum_stays_after_the_sum(tmp_path):
+    models = []
+    for _ in range(2):
+        inputs = keras.Input((2,))
+        parts = [keras.layers.Dense(1)(inputs[:, i : i + 1]) for i in range(2)]
+        ends = keras.layers.Activation("sigmoid")(keras.layers.Add()(parts))
+        models.append(keras.Model(inputs, ends))
+    stacked = stack_models(models)
+    stacked.save(tmp_path / "stacked.keras")
+    for of_sets in (stacked, keras.saving.load_model(tmp_path / "stacked.keras")):
+        found = on_host(of_sets(draw(5, 2)))
+        for i, model in enumerate(models):
+            np.testing.assert_allclose(found[:, i], on_host(model(draw(5, 2))), rtol=1e-5)
+    labels = np.array([0, 1, 1, 0, 1], "f4")
+    losses = StackedMetric("binary_crossentropy", per_set=True)(labels, found)
+    sets = stacked.layers[-2].to_weight_sets()
+    expected = sets.mean_loss(draw(5, 2), labels, loss="binary_crossentropy_from_logits")
+    np.testing.assert_allclose(on_host(losses), expected, rtol=1e-5)
     stacked.set_weights([x + 1 for x in stacked.get_weights()])
-    stacked.layers[-1].to_weight_sets().write_to(keras.Model(inputs, model.layers[-1].input))
-    assert sets != ms.WeightSets.from_models([keras.Model(inputs, model.layers[-1].input)])
+    stacked.layers[-2].to_weight_sets().write_to(models[0], 0)
+    np.testing.assert_allclose(
+        on_host(models[0](draw(5, 2))), on_host(stacked(draw(5, 2)))[:, 0], rtol=1e-5
+    )
 
 
 @pytest.mark.filterwarnings("ignore:stack_models leaves out the Dropout")
