@@ -112,12 +112,7 @@ def affine_vjp(
     """
     asked = names_of(wrt)
     problem = problem_of(samples, weight, bias, cotangent, activation=activation)
-    summing = problem.on_backend(problem.terms("product", ("slope",)))
-    with namespaces.device_of(problem.samples):
-        grad_weight, grad_bias = _of_parameters(problem, summing, asked)
-        grad_samples = _of_samples(problem, summing) if "samples" in asked else None
-        gradients = grad_samples, grad_weight, grad_bias
-        return tuple(None if x is None else summing.returned(x) for x in gradients)  # type: ignore[return-value]
+    return gradients(problem, asked)
 
 
 def names_of(wrt: Sequence[str]) -> list[str]:
@@ -135,6 +130,16 @@ def problem_of(
     problem.expect_derivative()
     problem.expect("cotangent", {"(N, B, F)": problem.shape})
     return problem
+
+
+def gradients(problem: SumProblem, asked: Sequence[str]) -> tuple[Any, ...]:
+    """Return the gradients of samples, weight and bias; None if not asked for."""
+    summing = problem.on_backend(problem.terms("product", ("slope",)))
+    with namespaces.device_of(problem.samples):
+        grad_weight, grad_bias = _of_parameters(problem, summing, asked)
+        grad_samples = _of_samples(problem, summing) if "samples" in asked else None
+        found = grad_samples, grad_weight, grad_bias
+        return tuple([None if x is None else summing.returned(x) for x in found])
 
 
 def totals(problem: SumProblem, asked: Sequence[str]) -> Any:
@@ -172,7 +177,7 @@ def _terms_of_parameters(problem: SumProblem, asked: Sequence[str]) -> Summands:
     return problem.terms("product", tuple(outputs[name] for name in outputs if name in asked))
 
 
-def _of_parameters(problem: SumProblem, summing: Summing, asked: list[str]) -> list[Any]:
+def _of_parameters(problem: SumProblem, summing: Summing, asked: Sequence[str]) -> list[Any]:
     """Return the gradients with respect to weight and bias, or None."""
     n_sets, _, n_features = problem.shape
     parameters = {"weight": problem.weight, "bias": problem.bias}

@@ -6,22 +6,33 @@ its gradients.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 import multisubnet as ms
+from multisubnet._arithmetic.float_mode import keep_subnormals
 from multisubnet._arrays import validation
+from multisubnet._functions.affine_vjp import gradients, problem_of
 from multisubnet.torch._arrays import array_of, as_tensors, on_arrays, tensor_of
-from multisubnet.torch._custom_op import CustomOp, decoded, encoded, recorded
+from multisubnet.torch._custom_op import (
+    CustomOp,
+    apply_of_one_level,
+    concrete_array,
+    decoded,
+    encoded,
+    recorded,
+)
 from multisubnet.torch._op_operands import (
     ACTIVATION,
     OPERANDS,
     WRT,
     check_writable,
     fake_gradient,
+    join_names,
     named,
     names_of_needed,
     no_result,
@@ -59,9 +70,9 @@ def _affine_backward(ctx, cotangent):
     if ctx.set_axis:
         cotangent = cotangent.transpose(0, 1)
     needed = ctx.needs_input_grad[:3]
-    wrt = names_of_needed(needed)
-    gradients = affine_vjp(*ctx.saved_tensors, cotangent, *ctx.options, wrt)
-    return *pick(gradients, needed), None, None, None
+    wrt = join_names(names_of_needed(needed))
+    found = affine_vjp(*ctx.saved_tensors, cotangent, *ctx.options, wrt)
+    return *pick(found, needed), None, None, None
 
 
 affine = CustomOp(
@@ -76,14 +87,51 @@ affine = CustomOp(
 def evaluate(samples: Any, weight: Any, bias: Any, activation: Any, set_axis: Any) -> Tensor:
     """Return the result of `affine` for any operands that a user may pass."""
     is_recorded = recorded(samples, weight, bias)
-    if is_recorded is False:  # a fast path for small calls
+    if is_recorded:
+        record = apply_of_one_level(_RecordedAffine)
+        return record(samples, weight, bias, activation, set_axis)
+    if is_recorded is False:
+        return _of_concrete(samples, weight, bias, activation, set_axis)
+    operands = as_tensors(named(samples, weight, bias)).values()
+    return affine(*operands, *encoded(activation), set_axis)
+
+
+def _of_concrete(samples, weight, bias, activation, set_axis):
+    """Return the result of `affine` for concrete tensors on the CPU."""
+    bias = None if bias is None else array_of("bias", bias)
+    arrays = array_of("samples", samples), array_of("weight", weight), bias
+    return tensor_of(ms.affine(*arrays, activation=activation, set_axis=set_axis))
+
+
+class _RecordedAffine(torch.autograd.Function):
+    """`affine` of concrete tensors on the CPU, if autograd records."""
+
+    @staticmethod
+    def forward(ctx, samples, weight, bias, activation, set_axis):
+        ctx.save_for_backward(samples, weight, bias)
+        ctx.how = activation, set_axis
+        return _of_concrete(samples, weight, bias, activation, set_axis)
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        activation, set_axis = ctx.how
+        array = concrete_array(cotangent)
+        if array is None:
+            ctx.options, ctx.set_axis = encoded(activation), set_axis
+            return _affine_backward(ctx, cotangent)[:-1]
+        samples, weight, bias = ctx.saved_tensors
         bias = None if bias is None else array_of("bias", bias)
-        arrays = array_of("samples", samples), array_of("weight", weight), bias
-        return tensor_of(ms.affine(*arrays, activation=activation, set_axis=set_axis))
-    operands: Iterable[Any] = (samples, weight, bias)
-    if is_recorded is None:
-        operands = as_tensors(named(samples, weight, bias)).values()
-    return affine.call(is_recorded, *operands, *encoded(activation), set_axis)
+        operands = array_of("samples", samples), array_of("weight", weight), bias
+        cotangent = array.swapaxes(0, 1) if set_axis else array
+        asked = names_of_needed(ctx.needs_input_grad[:3])
+        found = _gradients(*operands, cotangent, activation, asked)
+        return *[None if x is None else tensor_of(x) for x in found], None, None
+
+
+@keep_subnormals
+def _gradients(samples, weight, bias, cotangent, activation, asked):
+    problem = problem_of(samples, weight, bias, cotangent, activation=activation)
+    return gradients(problem, asked)
 
 
 def _affine_out(samples, weight, bias, out, activation, parameter, set_axis):
@@ -152,7 +200,7 @@ def scale(
     found: list[Tensor | None] = [None] * len(gradients)
     if cotangent is None:
         return found
-    is_of_sum = recorded(cotangent) is False and _is_of_sum(cotangent)
+    is_of_sum = _is_of_sum(concrete_array(cotangent))
     for i, gradient in enumerate(gradients):
         if needed[i] and gradient is not None:
             if is_of_sum:
@@ -166,10 +214,11 @@ def scale(
     return found
 
 
-def _is_of_sum(cotangent: Tensor) -> bool:
+def _is_of_sum(cotangent: np.ndarray | None) -> bool:
     """Return whether this is the cotangent of ``losses.sum()``, one 1 that stands for all."""
-    ones = array_of("cotangent", cotangent)
-    return ones.size > 0 and not any(ones.strides) and ones.flat[0] == 1
+    if cotangent is None or not cotangent.size or any(cotangent.strides):
+        return False
+    return cotangent.item(0) == 1
 
 
 STATISTICS = "mean", "var", "std"

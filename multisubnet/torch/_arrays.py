@@ -142,14 +142,13 @@ def tensor_of(array: Any) -> Tensor:
 def array_of(name: str, tensor: Tensor) -> np.ndarray:
     """Return the NumPy array that shares a tensor's memory."""
     try:
-        # "force" drops gradients; it takes twice as long.
-        return tensor.numpy(force=True) if torch.is_grad_enabled() else tensor.numpy()
+        return tensor.numpy()
     except (AttributeError, TypeError, RuntimeError):
         return _array_of_any(name, tensor, Tensor.numpy)
 
 
 def _array_of_any(name: str, tensor: Tensor, read: Callable[[Tensor], Any]) -> Any:
-    """Return `read` of a tensor that may be bfloat16 or a lazy conjugate; raise for None."""
+    """Return `read` of a tensor that may require a gradient; raise for None."""
     if tensor is None:
         raise explanations.not_numbers(name, None, np.dtype(object))
     if tensor.layout != torch.strided:

@@ -28,7 +28,7 @@ from torch._C import (
 from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._functorch.autograd_function import enable_single_level_autograd_function
 from torch.autograd import forward_ad
-from torch.compiler import is_compiling
+from torch.compiler import is_compiling, is_dynamo_compiling
 
 from multisubnet._arithmetic.activation import PARAMETERS, Activation, resolve_activation
 
@@ -98,10 +98,6 @@ class CustomOp:
         if hasattr(torch.library, "register_vmap"):  # PyTorch 2.5; 2.4 uses another mechanism
             torch.library.register_vmap(f"multisubnet::{name}", self._one_by_one, lib=_LIBRARY)
 
-    @functools.cached_property
-    def _apply(self) -> Any:
-        return apply_of_one_level(self._of_autograd)
-
     def __call__(self, *arguments: Any) -> Any:
         if is_compiling():
             if forward_ad._current_level >= 0:  # compiled code would drop tangents
@@ -116,7 +112,7 @@ class CustomOp:
                 requires_grad = requires_grad or argument.requires_grad
             elif type(argument) not in _OPTIONS and isinstance(argument, _SYMBOLS):
                 return self._operator(*_with_texts(arguments))
-        if is_wrapped or _are_followed():
+        if is_wrapped or _are_followed() or _is_batched():
             return _undisturbed(self._operator)(*_with_texts(arguments))
         return self.call(requires_grad and is_grad_enabled(), *arguments)
 
@@ -129,7 +125,10 @@ class CustomOp:
         if self._recorded is not None:
             operator, prepare = self._recorded
             return operator.call(True, *prepare(*arguments))[0]
-        return self._apply(*self._flattened(arguments), arguments, None)
+        return self._record(arguments)
+
+    def _record(self, arguments: tuple[Any, ...], keyset: Any = None) -> Any:
+        return apply_of_one_level(self._of_autograd)(*self._flattened(arguments), arguments, keyset)
 
     # The autograd kernel, for one level of transforms. `keyset` holds the remaining dispatch keys.
 
@@ -145,7 +144,7 @@ class CustomOp:
             operator, prepare = self._recorded
             return operator(*prepare(*arguments))[0]
         with enable_single_level_autograd_function():
-            return self._apply(*self._flattened(arguments), arguments, keyset)
+            return self._record(arguments, keyset)
 
     def _below_autograd(self, keyset: Any, arguments: tuple[Any, ...]) -> Any:
         with torch._C._AutoDispatchBelowAutograd():
@@ -257,6 +256,7 @@ def _autograd_function(name: str, forward: Callable[..., Any], backward: Callabl
     return types.new_class(name, (torch.autograd.Function,), exec_body=lambda x: x.update(methods))
 
 
+@functools.cache
 def apply_of_one_level(function: Any) -> Any:
     """Return `apply` of an autograd function, which leaves out all levels of torch.func."""
     of_base: Any = super(torch.autograd.Function, function)
@@ -278,7 +278,7 @@ def recorded(*operands: Any) -> bool | None:
 
     Return None for other operands, or if anything but autograd follows operations on tensors.
     """
-    if is_compiling():
+    if is_dynamo_compiling():
         return None
     requires_grad = False
     for x in operands:
@@ -286,7 +286,20 @@ def recorded(*operands: Any) -> bool | None:
             if type(x) not in _PLAIN or not x.is_cpu or is_functorch_wrapped_tensor(x):
                 return None
             requires_grad = requires_grad or x.requires_grad
-    return None if _are_followed() else requires_grad and is_grad_enabled()
+    return None if _are_followed() or _is_batched() else requires_grad and is_grad_enabled()
+
+
+def concrete_array(cotangent: Tensor) -> np.ndarray | None:
+    """Return the array behind a cotangent on the CPU, unless operations on tensors are followed.
+
+    Return None for all other cotangents, and for dtypes that NumPy lacks.
+    """
+    if is_dynamo_compiling() or is_grad_enabled() or _are_followed():
+        return None
+    try:
+        return cotangent.numpy()
+    except (TypeError, RuntimeError):  # for example, a batch of is_grads_batched
+        return None
 
 
 def _are_followed() -> bool:
@@ -296,8 +309,12 @@ def _are_followed() -> bool:
         or _len_torch_dispatch_stack()
         or _is_tracing()
         or forward_ad._current_level >= 0
-        or _dispatch_tls_is_dispatch_key_included(_VMAP_MODE)  # of is_grads_batched
     )
+
+
+def _is_batched() -> bool:
+    """Return whether tensors may be batches, of is_grads_batched."""
+    return _dispatch_tls_is_dispatch_key_included(_VMAP_MODE)
 
 
 def _undisturbed(operator: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,9 +16,9 @@ from multisubnet._functions.mlp_operands import Options, name_operands, pairs_of
 from multisubnet.torch import _network_loss_ops as loss_ops
 from multisubnet.torch import _network_ops as ops
 from multisubnet.torch._arrays import array_of, as_tensors, dtype_of_loss, tensor_of
-from multisubnet.torch._custom_op import may_record, recorded
+from multisubnet.torch._custom_op import apply_of_one_level, may_record, recorded
 from multisubnet.torch._functions import with_out
-from multisubnet.torch._network_operands import op_arguments, rounds_gradients
+from multisubnet.torch._network_operands import frozen, op_arguments, rounds_gradients
 from multisubnet.torch._op_operands import join_names
 
 if TYPE_CHECKING:
@@ -66,11 +66,13 @@ def mlp(
         ops.mlp_out(*operands, out, networks, set_axis)
         return out
     is_recorded = recorded(*named.values())
+    if is_recorded:
+        record = apply_of_one_level(ops.RecordedMlp)
+        return record(tuple(named), frozen(options), set_axis, *named.values())
     if is_recorded is False:  # a fast path for small calls
         arrays = {name: array_of(name, x) for name, x in named.items()}
         return tensor_of(evaluate(arrays, options.with_array(), set_axis, None))
-    tensors = named if is_recorded else as_tensors(named)
-    return ops.mlp.call(is_recorded, *op_arguments(tensors, options), set_axis)
+    return ops.mlp(*op_arguments(as_tensors(named), options), set_axis)
 
 
 def mlp_select(
@@ -171,14 +173,13 @@ def mlp_mean_loss(
     As for `mean_loss`: layers and the intercept can have gradients.
     """
     operands = _of_loss(samples, layers, intercept, targets, sample_weight)
-    options = Options(activation, output_activation, inputs, additive)
-    of_loss = loss, per_subnetwork, dtype_of_loss(dtype)
+    options = activation, output_activation, inputs, additive
+    of_loss = loss, per_subnetwork, None if dtype is None else dtype_of_loss(dtype)
     is_recorded = recorded(*operands.values())
-    if is_recorded:
-        losses = loss_ops.record_mean_loss(operands, options, *of_loss)
-        if losses is not None:
-            return losses
-    arguments = _loss_arguments(operands, options, is_recorded)
+    if is_recorded and loss_ops.keeps_dtype(operands):
+        record = apply_of_one_level(loss_ops.RecordedLoss)
+        return record(tuple(operands), options, of_loss, *operands.values())
+    arguments = _loss_arguments(operands, Options(*options), is_recorded)
     return loss_ops.mlp_mean_loss.call(is_recorded, *arguments, *of_loss)
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from multisubnet._arithmetic.float_mode import keep_subnormals
 from multisubnet._functions.mlp_loss_problem import NetworkLoss
-from multisubnet._functions.mlp_operands import Options
 from multisubnet.torch._affine_ops import scale
 from multisubnet.torch._arrays import array_of, numpy_dtype, tensor_of
-from multisubnet.torch._custom_op import CustomOp, apply_of_one_level, keeps_graph
+from multisubnet.torch._custom_op import CustomOp, keeps_graph
 from multisubnet.torch._network_operands import (
     OPERANDS,
     WORKING,
@@ -34,7 +32,6 @@ _LOSS = (
 def _means(has_gradients, *arguments):
     *operands, targets, sample_weight, networks, loss, per_subnetwork, dtype = arguments
     others = {"targets": targets, "sample_weight": sample_weight}
-    dtype = None if dtype is None else numpy_dtype("dtype", dtype)
     of_loss = loss, per_subnetwork, dtype
     return call(
         _judge, tuple(operands), networks, others, of_loss=of_loss, has_gradients=has_gradients
@@ -44,7 +41,10 @@ def _means(has_gradients, *arguments):
 @keep_subnormals
 def _judge(options, of_loss, has_gradients, targets, sample_weight, **named):
     others = {"targets": targets, "sample_weight": sample_weight}
-    means = flat(NetworkLoss(named, options, others, *of_loss).means(has_gradients))
+    loss, per_subnetwork, dtype = of_loss
+    dtype = None if dtype is None else numpy_dtype("dtype", dtype)
+    found = NetworkLoss(named, options, others, loss, per_subnetwork, dtype).means(has_gradients)
+    means = flat(found)
     return means if has_gradients else means[0]
 
 
@@ -126,11 +126,11 @@ mlp_mean_loss = CustomOp(
 )
 
 
-class _RecordedLoss(torch.autograd.Function):
+class RecordedLoss(torch.autograd.Function):
     """`mlp_mean_loss` of concrete tensors on the CPU, if autograd records.
 
     The operator returns gradients as tensors of the graph, which users may hold. These ones are
-    hidden: they cost less, and the backward pass gives them away if it runs only once.
+    hidden arrays: they cost less, and the backward pass gives them away if it runs only once.
     """
 
     @staticmethod
@@ -140,23 +140,25 @@ class _RecordedLoss(torch.autograd.Function):
             for name, x in zip(names, tensors, strict=True)
         }
         loss, *gradients = _judge(options, of_loss, True, **arrays)
-        ctx.save_for_backward(*[tensor_of(x) for x in gradients])
         _, *parameters, _, _ = arrays.values()
-        ctx.are_shared = [x is not None and len(x) != len(loss) for x in parameters]
-        ctx.parameters = tensors[1:-2]
-        ctx.set_materialize_grads(False)
+        are_shared = [x is not None and len(x) != len(loss) for x in parameters]
+        ctx.kept = gradients, are_shared, tensors[1:-2]
         return tensor_of(loss)
 
     @staticmethod
     def backward(ctx, cotangent):
         of_samples, *needed, of_targets, of_weight = ctx.needs_input_grad[3:]
-        _expect_constants(of_samples, of_targets, of_weight)
-        gradients, is_last_use = ctx.saved_tensors, not keeps_graph()
-        if torch.is_grad_enabled():
-            gradients = _OfParameters.apply(len(gradients), *gradients, *ctx.parameters)
+        if of_samples or of_targets or of_weight:
+            _expect_constants(of_samples, of_targets, of_weight)
+        _ = ctx.saved_tensors  # raises if an earlier backward pass has freed the graph
+        arrays, are_shared, parameters = ctx.kept
+        is_last_use = not keeps_graph()
         if is_last_use:
-            ctx.parameters = ()
-        found = scale(gradients, cotangent, needed, ctx.are_shared, is_last_use)
+            ctx.kept = None
+        gradients = [tensor_of(x) for x in arrays]
+        if torch.is_grad_enabled():
+            gradients = _OfParameters.apply(len(gradients), *gradients, *parameters)
+        found = scale(gradients, cotangent, needed, are_shared, is_last_use)
         return *(None,) * 4, *found, None, None
 
 
@@ -172,25 +174,9 @@ class _OfParameters(torch.autograd.Function):
         no_second_derivative()
 
 
-@functools.cache
-def _record_loss() -> Any:
-    return apply_of_one_level(_RecordedLoss)
-
-
-def record_mean_loss(
-    operands: dict[str, Tensor | None],
-    options: Options,
-    loss: str,
-    per_subnetwork: bool,
-    dtype: torch.dtype | None,
-) -> Tensor | None:
-    """Return the result of `mlp_mean_loss` for concrete tensors on the CPU, which autograd records.
-
-    Return None if the dtype of gradients may differ from that of their computation.
-    """
+def keeps_dtype(operands: dict[str, Tensor | None]) -> bool:
+    """Return whether gradients have the dtype of their computation, for all of these operands."""
     samples, *parameters, _, _ = operands.values()
-    of_samples = None if samples is None else samples.dtype
-    if of_samples not in WORKING or any(x is None or x.dtype != of_samples for x in parameters):
-        return None
-    of_loss = loss, per_subnetwork, None if dtype is None else numpy_dtype("dtype", dtype)
-    return _record_loss()(tuple(operands), options, of_loss, *operands.values())
+    if samples is None or samples.dtype not in WORKING:
+        return False
+    return all(x is not None and x.dtype == samples.dtype for x in parameters)

@@ -59,12 +59,16 @@ def describe(names: tuple[str, ...], options: Options) -> Networks | str:
     """Describe the options, and the parameters that are given, for operators."""
     if torch.compiler.is_compiling():
         return _encode(names, options)
-    hidden, _, inputs, _ = options
-    if isinstance(hidden, list):
-        options = options._replace(activation=tuple(hidden))
-    if inputs is not None:  # a copy: later writes to the caller's array must not change gradients
+    return Networks(names, frozen(options))
+
+
+def frozen(options: Options) -> Options:
+    """Return options that later writes to a list or an array of the caller do not change."""
+    if isinstance(options.activation, list):
+        options = options._replace(activation=tuple(options.activation))
+    if options.inputs is not None:
         options = options._replace(inputs=options.with_array().inputs.copy())
-    return Networks(names, options)
+    return options
 
 
 def _encode(names: tuple[str, ...], options: Options) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -13,18 +14,21 @@ from multisubnet._functions import mlp_operands
 from multisubnet._functions.mlp import evaluate
 from multisubnet._functions.mlp_vjp import Pullback
 from multisubnet.torch._affine_ops import sum_over_sets
-from multisubnet.torch._custom_op import CustomOp
+from multisubnet.torch._arrays import array_of, tensor_of
+from multisubnet.torch._custom_op import CustomOp, concrete_array
 from multisubnet.torch._network_operands import (
     OPERANDS,
     call,
     count_sets,
     flat,
+    op_arguments,
     result_dtype,
     shape_of,
     working_dtype,
 )
 from multisubnet.torch._op_operands import (
     check_writable,
+    join_names,
     no_result,
     no_second_derivative,
     split_names,
@@ -80,6 +84,41 @@ def _by_operand(found: list[Tensor], wrt: str, n_parameters: int) -> tuple[Any, 
     of_samples = next(rest) if "samples" in wrt else None
     layers = [next(rest) if "layers" in wrt else None for _ in range(n_parameters)]
     return of_samples, layers, next(rest) if "intercept" in wrt else None
+
+
+class RecordedMlp(torch.autograd.Function):
+    """`mlp` of concrete tensors on the CPU, if autograd records."""
+
+    @staticmethod
+    def forward(ctx, names, options, set_axis, *tensors):
+        ctx.save_for_backward(*tensors)
+        ctx.how = names, options, set_axis
+        arrays = {name: array_of(name, x) for name, x in zip(names, tensors, strict=True)}
+        return tensor_of(evaluate(arrays, options, set_axis, None))
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        names, options, set_axis = ctx.how
+        wrt, are_asked = _asked(names, ctx.needs_input_grad[3:])
+        named = dict(zip(names, ctx.saved_tensors, strict=True))
+        array = concrete_array(cotangent)
+        if array is None:
+            *operands, networks = op_arguments(named, options)
+            cotangent = cotangent.transpose(0, 1) if set_axis else cotangent
+            rest = iter(mlp_vjp(*operands, cotangent, networks, join_names(wrt)))
+        else:
+            arrays = {name: array_of(name, x) for name, x in named.items()}
+            array = array.swapaxes(0, 1) if set_axis else array
+            rest = map(tensor_of, _pull_back(options, wrt, array, **arrays))
+        return *(None,) * 3, *[next(rest) if is_asked else None for is_asked in are_asked]
+
+
+@functools.cache
+def _asked(names: tuple[str, ...], needed: tuple[bool, ...]) -> tuple[list[str], list[bool]]:
+    """Return the names in `_WRT` whose gradients are needed, and which operands they cover."""
+    groups = [name.partition("[")[0] for name in names]
+    found = {group for group, is_needed in zip(groups, needed, strict=True) if is_needed}
+    return [name for name in _WRT if name in found], [group in found for group in groups]
 
 
 mlp = CustomOp(

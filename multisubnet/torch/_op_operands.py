@@ -97,9 +97,9 @@ def fake_gradient(operand: Tensor, operands: tuple[Any, ...], shape: Any = None)
 
 
 @functools.cache
-def names_of_needed(needed: tuple[bool, ...]) -> str:
+def names_of_needed(needed: tuple[bool, ...]) -> tuple[str, ...]:
     """Return the names of the operands of `affine` whose gradients are needed."""
-    return join_names([name for name, is_needed in zip(WRT, needed, strict=True) if is_needed])
+    return tuple([name for name, is_needed in zip(WRT, needed, strict=True) if is_needed])
 
 
 def pick(gradients: Iterable[Tensor], needed: Iterable[bool]) -> list[Tensor | None]:

@@ -17,6 +17,7 @@ from multisubnet.torch._op_operands import (
     WRT,
     check_writable,
     fake_gradient,
+    join_names,
     named,
     names_of_needed,
     no_result,
@@ -50,7 +51,7 @@ def _save_affine_select(ctx, inputs, output):
 
 def _affine_select_backward(ctx, cotangent):
     needed = ctx.needs_input_grad[:3]
-    wrt = names_of_needed(needed)
+    wrt = join_names(names_of_needed(needed))
     gradients = affine_select_vjp(*ctx.saved_tensors, cotangent, *ctx.options, wrt)
     return *pick(gradients, needed), None, None, None, None
 
