@@ -7,6 +7,7 @@ import platform
 import re
 import tracemalloc
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -296,6 +297,23 @@ def test_the_machine_code_has_no_addresses_in_float64_and_does_not_contract(of, 
     assert not re.search(r"vfn?m(add|sub)", machine_code)
     assert not re.search("cvtu?si2sd", machine_code)  # of an address or an index
     assert re.search("v?mulps", machine_code)
+
+
+def test_pieces_stay_in_the_memory_of_their_call(layout):
+    real, guards = np.empty, []
+
+    def guarded(size, dtype=float):
+        if dtype is not np.uint8:
+            return real(size, dtype)
+        memory = np.full(size + (1 << 20), 7, np.uint8)
+        guards.append(memory[size:])
+        return memory[:size]
+
+    sums = problem(33, 70, 3)
+    totals = empty_totals(sums)
+    with mock.patch.object(np, "empty", guarded):
+        engine.mlp_sums(sums, totals)
+    assert [(guard == 7).all() for guard in guards] == [True]
 
 
 def test_memory_is_that_of_a_few_vectors_of_parameters(layout):
