@@ -250,6 +250,39 @@ def test_predict_reports_its_output(capsys, out):
     assert told == f"wrote {out}: shape {shape}, {dtype}, {size} bytes\n"
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".safetensors", ".csv"])
+def test_statistics_over_sets(capsys, suffix):
+    networks = ms.WeightSets.from_layers([np.arange(24.0).reshape(3, 2, 1, 4)])
+    for sets, shape in ((SETS, (4, 3, 2)), (networks, (4, 3, 2, 4))):
+        sets.save("w.npz")
+        assert main(["predict", "x.npy", "w.npz", "-o", f"out{suffix}", "--stats"]) == 0
+        assert f"wrote out{suffix}: shape {shape}, float64, " in capsys.readouterr().out
+        found = sets.predict_stats(SAMPLES)
+        expected = np.stack([found.mean, found.std, found.min, found.max])
+        if suffix == ".csv":
+            header, *lines = csv.reader(Path("out.csv").read_text().splitlines())
+            assert header[:2] == ["statistic", "sample"]
+            names = [tuple(line[:2]) for line in lines]
+            assert names == [*itertools.product(("mean", "std", "min", "max"), "012")]
+            assert_same_bits(np.array([x[2:] for x in lines], float), expected.reshape(12, -1))
+        else:
+            assert_same_bits(np.array(array_files.read(f"out{suffix}", "statistics")), expected)
+
+
+@pytest.mark.parametrize("option", [["--resume"], ["--chunk", "1"], ["--set-axis", "1"]])
+def test_options_that_statistics_do_not_have(capsys, option):
+    with pytest.raises(SystemExit):
+        main([*PREDICT, "--stats", *option])
+    assert "--stats cannot be combined with --resume, --chunk or --set" in capsys.readouterr().err
+
+
+def test_statistics_that_do_not_fit_in_memory(capsys, monkeypatch):
+    monkeypatch.setattr(commands, "_free_bytes", lambda limit, engine: 2 * 4 * SAMPLES.size * 8)
+    assert main([*PREDICT, "--stats"]) == 1
+    assert "statistics of shape (4, 3, 2) do not fit in 384 bytes" in capsys.readouterr().err
+    assert not Path("out.npy").exists()
+
+
 # Losses.
 
 

@@ -7,6 +7,7 @@ import contextlib
 import csv
 import functools
 import importlib.util
+import math
 import os
 import sys
 import warnings
@@ -27,6 +28,7 @@ from multisubnet._sets.names import check_header
 from multisubnet._sets.prediction import Prediction
 from multisubnet._sets.weight_sets import CAUSES_OF_NAN, WeightSets
 
+_STATISTICS = "mean", "std", "min", "max"
 _MOST_MEMORY = 1 << 30  # default limit
 _ENGINE_BYTES = 1 << 28  # reserved for loading or compiling a backend
 _PROGRAM_BYTES = 1 << 23  # reserved for threads, modules and system buffers
@@ -40,6 +42,8 @@ def predict(options: argparse.Namespace) -> None:
     end = array_files.suffix(options.out)
     if end != ".npy" and (options.resume or options.chunk):
         options.parser.error("--resume and --chunk are for an OUT that ends in .npy")
+    if options.stats and (options.resume or options.chunk or options.set_axis):
+        options.parser.error("--stats cannot be combined with --resume, --chunk or --set-axis 1")
     _check_is_other(options.out, options.samples, options.weights)
     with contextlib.ExitStack() as stack:
         stack.enter_context(announced_at_terminal())
@@ -53,26 +57,54 @@ def predict(options: argparse.Namespace) -> None:
             prediction = _prediction(samples, sets, options.set_axis)
         free = _free_bytes(limit, 0 if choice() == "numpy" else _ENGINE_BYTES)
         progress = _shows_progress(options.progress)
+        if options.stats:
+            with _names_of_files(options):
+                shape = len(_STATISTICS), *prediction.shape[1:]
+                found = _stats(_mapped(samples), sets, shape, free, progress)
+            _check_unchanged(samples)
+            _write(options.out, found, "statistics", ("statistic", "sample"), sets)
+            return
         if end == ".npy":
             elements = _elements(prediction, free, options.chunk)
             resumable_file.write(options.out, prediction, elements, options.resume, progress)
-            _report(options.out, prediction)
+            _report(options.out, prediction, prediction.n_bytes)
             return
         result = _whole(prediction, free, progress)
         _check_unchanged(samples)
-        if end == ".csv":
-            result = result.reshape(*result.shape[:2], -1)
         axes = ("sample", "set") if options.set_axis else ("set", "sample")
-        columns, labels = sets._parameters.columns, {"set": _labels(sets)}
-        array_files.write(options.out, result, "predictions", axes, columns, labels)
-        _report(options.out, prediction)
+        _write(options.out, result, "predictions", axes, sets)
 
 
-def _report(path: str, prediction: Prediction) -> None:
-    """Print what was written; of a table the size of its text."""
+def _write(
+    path: str, result: np.ndarray, name: str, axes: tuple[str, str], sets: WeightSets
+) -> None:
+    """Write a whole result, and report it; `axes` are the first two."""
     is_table = array_files.suffix(path) == ".csv"
-    n_bytes = os.path.getsize(path) if is_table else prediction.n_bytes
-    print(f"wrote {path}: shape {prediction.shape}, {prediction.dtype}, {amounts.text(n_bytes)}")
+    table = result.reshape(*result.shape[:2], -1) if is_table else result
+    labels = {"set": _labels(sets), "statistic": _STATISTICS}
+    array_files.write(path, table, name, axes, sets._parameters.columns, labels)
+    _report(path, result, result.nbytes)
+
+
+def _report(path: str, result: Prediction | np.ndarray, n_bytes: int) -> None:
+    """Print what was written; of a table the size of its text."""
+    if array_files.suffix(path) == ".csv":
+        n_bytes = os.path.getsize(path)
+    print(f"wrote {path}: shape {result.shape}, {result.dtype}, {amounts.text(n_bytes)}")
+
+
+def _stats(
+    samples: np.ndarray, sets: WeightSets, shape: tuple[int, ...], free: int, progress: bool
+) -> np.ndarray:
+    """Return `_STATISTICS` over sets, of a shape, using at most `free` bytes."""
+    limit = free - 2 * math.prod(shape) * 8  # they are stacked
+    if limit <= 0:
+        raise MemoryError(
+            f"statistics of shape {shape} do not fit in {amounts.text(free)}: give a larger "
+            f"--memory-limit"
+        )
+    found = sets.predict_stats(samples, memory_limit=limit, progress=progress)
+    return np.stack([getattr(found, name) for name in _STATISTICS])
 
 
 def _prediction(samples: StoredArray | np.ndarray, sets: WeightSets, set_axis: int) -> Prediction:

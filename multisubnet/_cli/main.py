@@ -120,6 +120,12 @@ def _parser() -> argparse.ArgumentParser:
         help="1 writes (samples, sets, features) instead",
     )
     predict.add_argument(
+        "--stats",
+        action="store_true",
+        help="write mean, std, min and max over the sets instead, of shape (4, samples, features); "
+        "in a table they are named",
+    )
+    predict.add_argument(
         "--memory-limit",
         type=_size,
         metavar="SIZE",
