@@ -134,6 +134,15 @@ def test_agreement_past_every_block(backend, data, case, sizes, limit):
     assert_same(found, desired)
 
 
+def test_losses_of_networks_that_are_summed_one_by_one():
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(9, 4))
+    layers = [rng.normal(size=(3, 4, 1, 2)), rng.normal(size=(3, 4, 2, 1))]
+    desired = ms.mlp_mean_loss(samples, layers, samples)
+    with mock.patch.object(mlp_summation, "_TOTALS_BYTES", 1):
+        np.testing.assert_array_equal(ms.mlp_mean_loss(samples, layers, samples), desired)
+
+
 def in_small_pieces(limit):
     patches = (
         mock.patch.multiple(mlp_summation, _TOTALS_BYTES=limit, _PREDICTIONS_BYTES=limit),
