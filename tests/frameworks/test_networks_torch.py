@@ -264,9 +264,10 @@ def test_a_traced_backward_pass_depends_on_the_cotangent(function):
     layers, parameters = some_layers()
     samples, weight = draw(20, 2), draw(3, 2).requires_grad_()
     if function == "affine":
-        result, parameters = ms.affine(samples, weight, None, activation="tanh"), [weight]
+        parameters = [weight]
+        result = ms.affine(samples, weight, activation="tanh", set_axis=1)
     elif function == "mlp":
-        result = ms.mlp(samples, layers)
+        result = ms.mlp(samples, layers, set_axis=1)
     else:
         result = ms.mlp_mean_loss(samples, layers, draw(20))
 
