@@ -91,13 +91,13 @@ def test_use_backend_is_undone_by_an_error_and_unseen_by_other_threads(recorded)
     assert chosen(recorded) == "automatic"
 
 
-@pytest.mark.parametrize("choose", [ms.set_backend, lambda name: ms.use_backend(name).__enter__()])
+@pytest.mark.parametrize("choose", [ms.set_backend, ms.use_backend])
 def test_a_backend_that_does_not_exist(choose):
     with pytest.raises(ValueError, match=r"backend must be one of numpy, numba, cupy.*not 'cuda'"):
         choose("cuda")
 
 
-@pytest.mark.parametrize("choose", [ms.set_backend, lambda name: ms.use_backend(name).__enter__()])
+@pytest.mark.parametrize("choose", [ms.set_backend, ms.use_backend])
 def test_a_backend_that_cannot_run_here(choose, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     engine.why_unavailable.cache_clear()

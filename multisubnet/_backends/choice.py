@@ -128,8 +128,7 @@ def available_backends() -> list[str]:
     return [name for name, why in why_unavailable().items() if why is None]
 
 
-@contextlib.contextmanager
-def use_backend(name: str | None) -> Iterator[None]:
+def use_backend(name: str | None) -> contextlib.AbstractContextManager[None]:
     """Use one backend for all computations of this library inside a ``with`` block.
 
     It applies to the current thread or task, and takes precedence over `set_backend` and the
@@ -161,7 +160,12 @@ def use_backend(name: str | None) -> Iterator[None]:
     array([[[ 6, 63]]])
     """
     if name is not None:
-        load(name)
+        load(name)  # raises here, even if the `with` is forgotten
+    return _used(name)
+
+
+@contextlib.contextmanager
+def _used(name: str | None) -> Iterator[None]:
     token = _context_choice.set(name)
     try:
         yield
