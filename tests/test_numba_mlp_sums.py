@@ -16,6 +16,7 @@ from conftest import few
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import multisubnet as ms
 from multisubnet import Activation
 from multisubnet._arithmetic.output_loss import CATEGORICAL, OutputLoss
 from multisubnet._backends import numpy_mlp_sums
@@ -325,3 +326,16 @@ def test_memory_is_that_of_a_few_vectors_of_parameters(layout):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1 << 20
+
+
+def test_calls_of_the_same_shapes_are_prepared_once():
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(5, 3)).astype("f4")
+    layers = [(rng.normal(size=(2, 1, 3, 4)).astype("f4"), None)]
+    options = {"activation": None, "loss": "categorical_crossentropy_from_logits"}
+    with ms.use_backend("numba"):
+        misses = []
+        for _ in range(3):  # class numbers are cast, in parts
+            ms.mlp_mean_loss(samples, layers, [0, 1, 2, 3, 0], **options)
+            misses.append(engine._prepare.cache_info().misses)
+    assert misses[0] == misses[2]

@@ -63,6 +63,15 @@ class MlpForm:
         self.code: Any = None
         """Data that a backend keeps for calls of this form."""
 
+        self._values = tuple(getattr(self, name) for name in self.FIELDS)
+        self._hash = hash(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MlpForm) and self._values == other._values
+
+    def __hash__(self) -> int:
+        return self._hash
+
     @functools.cached_property
     def n_operations(self) -> int:
         """The number of NumPy passes over numbers: products, and operations of activations."""
