@@ -88,7 +88,7 @@ def evaluate(samples: Any, weight: Any, bias: Any, activation: Any, set_axis: An
     """Return the result of `affine` for any operands that a user may pass."""
     is_recorded = recorded(samples, weight, bias)
     if is_recorded:
-        record = apply_of_one_level(_RecordedAffine)
+        record = apply_of_one_level(RecordedAffine)
         return record(samples, weight, bias, activation, set_axis)
     if is_recorded is False:
         return _of_concrete(samples, weight, bias, activation, set_axis)
@@ -103,7 +103,7 @@ def _of_concrete(samples, weight, bias, activation, set_axis):
     return tensor_of(ms.affine(*arrays, activation=activation, set_axis=set_axis))
 
 
-class _RecordedAffine(torch.autograd.Function):
+class RecordedAffine(torch.autograd.Function):
     """`affine` of concrete tensors on the CPU, if autograd records."""
 
     @staticmethod

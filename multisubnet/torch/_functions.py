@@ -63,7 +63,7 @@ def affine(
              [18., 36.]],
     <BLANKLINE>
             [[24., 42.],
-             [72., 24.]]], grad_fn=<affineBackward>)
+             [72., 24.]]], grad_fn=<RecordedAffineBackward>)
     >>> result.sum().backward()
     >>> weight.grad
     tensor([[12., 11.],

@@ -129,8 +129,8 @@ mlp_mean_loss = CustomOp(
 class RecordedLoss(torch.autograd.Function):
     """`mlp_mean_loss` of concrete tensors on the CPU, if autograd records.
 
-    The operator returns gradients as tensors of the graph, which users may hold. These ones are
-    hidden arrays: they cost less, and the backward pass gives them away if it runs only once.
+    The operator returns gradients as tensors of the graph, which users may hold. Here they are
+    arrays that nobody else sees; the last backward pass returns them without a copy.
     """
 
     @staticmethod
@@ -143,6 +143,7 @@ class RecordedLoss(torch.autograd.Function):
         _, *parameters, _, _ = arrays.values()
         are_shared = [x is not None and len(x) != len(loss) for x in parameters]
         ctx.kept = gradients, are_shared, tensors[1:-2]
+        ctx.set_materialize_grads(False)
         return tensor_of(loss)
 
     @staticmethod
@@ -151,6 +152,8 @@ class RecordedLoss(torch.autograd.Function):
         if of_samples or of_targets or of_weight:
             _expect_constants(of_samples, of_targets, of_weight)
         _ = ctx.saved_tensors  # raises if an earlier backward pass has freed the graph
+        if cotangent is None:  # nothing that follows depends on the loss
+            return (None,) * len(ctx.needs_input_grad)
         arrays, are_shared, parameters = ctx.kept
         is_last_use = not keeps_graph()
         if is_last_use:
