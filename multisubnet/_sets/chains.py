@@ -176,7 +176,7 @@ class Values(NamedTuple):
         return Values(place, (*before.levels, Level(layers)), inputs)
 
     def activated(self, name: str, activation: Activation) -> Values:
-        """Return the values after an activation of all values; networks leave out that of sums."""
+        """Return the values after an activation of all values; a sigmoid of sums is left out."""
         if activation == _LINEAR:
             return self
         if self.additive and activation == _SIGMOID and not self.left_out:

@@ -227,8 +227,10 @@ def _own_sets(model: Any) -> tuple[Any, str]:
     layer = layer_of(model) if hasattr(model, "get_weights") else model
     if not hasattr(layer, "to_weight_sets"):
         return model, ""
-    is_softmax = getattr(layer, "is_softmax", False)
-    return layer._weight_sets() if is_softmax else layer.to_weight_sets(), "softmax" * is_softmax
+    if getattr(layer, "is_softmax", False):
+        return layer._weight_sets(), "softmax"
+    ends_in_sigmoid = layer is not model and _ends_in_sigmoid(_working_layers(model))
+    return layer.to_weight_sets(), "sigmoid" * ends_in_sigmoid
 
 
 def check(name: str, model: Any, given: Activation | None) -> None:
@@ -364,12 +366,27 @@ def _of_keras_model(name: str, model: Any, given: Activation | None) -> _Read:
 
 
 def layer_of(model: Any) -> Any:
-    """Return the layer of a Keras model that does more than pass its inputs on, or None."""
-    layers = getattr(model, "layers", None)
-    if not layers:
+    """Return the layer of a Keras model that does more than pass its inputs on, or None.
+
+    A sigmoid may follow our layer of sums.
+    """
+    if not getattr(model, "layers", None):
         return model
-    layers = [layer for layer in layers if type(layer).__name__ not in _PASSING]
-    return layer_of(layers[0]) if len(layers) == 1 else None
+    layers = _working_layers(model)
+    return layer_of(layers[0]) if len(layers) == 1 or _ends_in_sigmoid(layers) else None
+
+
+def _working_layers(model: Any) -> list[Any]:
+    """Return the layers of a Keras model that do more than pass their inputs on."""
+    return [layer for layer in model.layers if type(layer).__name__ not in _PASSING]
+
+
+def _ends_in_sigmoid(layers: list[Any]) -> bool:
+    """Return whether layers are one of ours that adds networks up, and a sigmoid."""
+    if len(layers) != 2 or type(layers[1]).__name__ != "Activation":
+        return False
+    sums = getattr(layers[0], "additive", False) and not getattr(layers[0], "is_softmax", True)
+    return sums and of_keras(layers[1].activation) == Activation("sigmoid")
 
 
 def layers_with_weights(model: Any) -> list[Any]:

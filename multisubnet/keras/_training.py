@@ -57,7 +57,7 @@ def options_of(models: Sequence[Any]) -> dict[str, Any]:
         warn(
             f"stack_models leaves out {', '.join(left_out.values())}; predictions stay the same, "
             f"but before you train the stacked model, set trainable, regularizer or constraint of "
-            f"the variables in layers[-1].weights, or train the models one by one",
+            f"its weights, or train the models one by one (so that dropout and noise stay)",
             UserWarning,
         )
     return one_for_all

@@ -481,6 +481,14 @@ def test_a_sigmoid_after_a_sum_stays_after_the_sum(tmp_path):
     sets = stacked.layers[-2].to_weight_sets()
     expected = sets.mean_loss(draw(5, 2), labels, loss="binary_crossentropy_from_logits")
     np.testing.assert_allclose(on_host(losses), expected, rtol=1e-5)
+    with pytest.warns(
+        UserWarning, match="the final sigmoid, of the sum over networks, is left out"
+    ):
+        assert ms.WeightSets.from_models([stacked]) == sets
+    again = stack_models([stacked, models[0]])
+    np.testing.assert_allclose(
+        on_host(again(draw(5, 2)))[:, [0, 1, 0]], found[:, [0, 1, 0]], rtol=1e-5
+    )
     stacked.set_weights([x + 1 for x in stacked.get_weights()])
     stacked.layers[-2].to_weight_sets().write_to(models[0], 0)
     np.testing.assert_allclose(
