@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import math
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -60,7 +61,11 @@ def predict(options: argparse.Namespace) -> None:
         if options.stats:
             with _names_of_files(options):
                 shape = len(_STATISTICS), *prediction.shape[1:]
-                found = _stats(_mapped(samples), sets, shape, free, progress)
+                array = _mapped(samples)
+                free -= (
+                    0 if array is samples else array.nbytes
+                )  # pages in memory when they are read
+                found = _stats(array, sets, shape, free, progress)
             _check_unchanged(samples)
             _write(options.out, found, "statistics", ("statistic", "sample"), sets)
             return
@@ -87,7 +92,7 @@ def _write(
 
 
 def _report(path: str, result: Prediction | np.ndarray, n_bytes: int) -> None:
-    """Print what was written; of a table the size of its text."""
+    """Print what was written, and its size: that of the file for a table."""
     if array_files.suffix(path) == ".csv":
         n_bytes = os.path.getsize(path)
     print(f"wrote {path}: shape {result.shape}, {result.dtype}, {amounts.text(n_bytes)}")
@@ -100,8 +105,8 @@ def _stats(
     limit = free - 2 * math.prod(shape) * 8  # they are stacked
     if limit <= 0:
         raise MemoryError(
-            f"statistics of shape {shape} do not fit in {amounts.text(free)}: give a larger "
-            f"--memory-limit"
+            f"statistics of shape {shape} do not fit in {amounts.text(max(free, 0))}: give a "
+            f"larger --memory-limit"
         )
     found = sets.predict_stats(samples, memory_limit=limit, progress=progress)
     return np.stack([getattr(found, name) for name in _STATISTICS])
@@ -150,11 +155,11 @@ def loss(options: argparse.Namespace) -> None:
             )
         )
         with _names_of_files(options), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+            warnings.simplefilter("always", UserWarning)
             data = _mapped(samples), _targets(targets, options.loss)
             losses = sets.mean_loss(*data, loss=options.loss or "squared_error")
         for warning in caught:
-            print(f"multisubnet: warning: {warning.message}", file=sys.stderr)
+            _tell(warning)
         _check_unchanged(samples, targets)
     if len(losses) and np.isnan(losses).all():
         print(f"multisubnet: all losses are NaN: {CAUSES_OF_NAN}", file=sys.stderr)
@@ -169,6 +174,16 @@ def loss(options: argparse.Namespace) -> None:
         return
     lines = csv.writer(sys.stdout, "excel-tab", lineterminator="\n")
     lines.writerows((labels[number], losses[number]) for number in order.tolist())
+
+
+def _tell(warning: warnings.WarningMessage) -> None:
+    """Print a warning about the data, whose advice is in Python, as one about options."""
+    if not issubclass(warning.category, UserWarning):
+        warnings.showwarning(warning.message, warning.category, warning.filename, warning.lineno)
+        return
+    text = re.sub(r"loss='(\w+)'", r"--loss \1", str(warning.message))
+    text = text.replace("pass targets as floats", "pass --loss squared_error")
+    print(f"multisubnet: warning: {text}", file=sys.stderr)
 
 
 def _labels(sets: WeightSets) -> Sequence[object]:
