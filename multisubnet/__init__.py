@@ -74,26 +74,18 @@ __all__ = [
     "use_backend",
 ]
 
-# Modules that are imported on first use, and the package that each needs.
-_LAZY = {
-    **{name: name for name in ("dask", "jax", "keras", "torch")},
-    "plot": "matplotlib",
-    "testing": "hypothesis",
-}
-
-
-def __dir__() -> list[str]:
-    """Return the names of this module; lazy ones if their package is installed."""
-    from importlib.util import find_spec
-
-    return sorted({*globals(), *(name for name, package in _LAZY.items() if find_spec(package))})
+# Modules that are imported on first use, since each needs another library.
+_LAZY = "dask", "jax", "keras", "plot", "testing", "torch"
 
 
 if not TYPE_CHECKING:  # a type checker would accept any name
 
     def __getattr__(name: str) -> object:
         """Import a lazy module."""
+        message, cause = f"module {__name__!r} has no attribute {name!r}", None
         if name in _LAZY:
-            return _importlib.import_module(f"multisubnet.{name}")
-        this = _sys.modules[__name__]
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=this)
+            try:
+                return _importlib.import_module(f"multisubnet.{name}")
+            except ImportError as error:  # hasattr and getmembers expect an AttributeError
+                message, cause = f"{message}: {error}", error
+        raise AttributeError(message, name=name, obj=_sys.modules[__name__]) from cause

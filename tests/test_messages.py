@@ -440,7 +440,7 @@ def test_losses_that_do_not_fit_probabilities(kind, targets, loss, message):
 
 
 def test_the_softmax_of_probabilities():
-    with pytest.warns(UserWarning, match="applies a softmax to .* already sigmoid: pass loss='bin"):
+    with pytest.warns(UserWarning, match="applies a softmax to .* already sigmoid: use sets whose"):
         ms.WeightSets.from_layers([TALL], output_activation="sigmoid").best(
             1, X, [0, 3], loss="cross_entropy"
         )

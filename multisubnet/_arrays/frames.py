@@ -107,7 +107,10 @@ def check_order(operands: Mapping[str, Any]) -> None:
 
 
 def check_rows(operands: Mapping[str, Any]) -> None:
-    """Raise ValueError if the rows of two operands have the same labels in another order."""
+    """Raise ValueError if the rows of two operands have the same labels in another order.
+
+    Labels that occur twice name no row.
+    """
     for names in _SAME_ROWS:
         indices: list[tuple[str, Any]] = [
             (name, getattr(operands.get(name), "index", None)) for name in names
@@ -115,9 +118,11 @@ def check_rows(operands: Mapping[str, Any]) -> None:
         indices = [(name, index) for name, index in indices if hasattr(index, "equals")]
         for name, index in indices[1:]:
             first, expected = indices[0]
-            if len(index) != len(expected) or index.equals(expected):
+            if len(index) != len(expected) or index.nlevels != expected.nlevels:
                 continue
-            if index.isin(expected).all() and expected.isin(index).all():
+            if not (index.is_unique and expected.is_unique) or index.equals(expected):
+                continue
+            if index.isin(expected).all():
                 raise ValueError(
                     f"the index of {name} has the labels of that of {first} in another order: pass "
                     f"{name}.loc[{first}.index], or {name}.to_numpy() if rows go by position"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from multisubnet._arrays import namespaces, validation
+from multisubnet._arrays import frames, namespaces, validation
 from multisubnet._arrays.frameworks import adapted
 from multisubnet._backends.affine_call import AffineCall
 from multisubnet._functions import evaluation
@@ -125,6 +125,7 @@ def read_select(
     operands = {"samples": samples, "weight": weight, "bias": bias}
     xp = namespaces.namespace({"set_index": set_index, **operands, "out": out})
     if xp is np:
+        frames.check_rows({"samples": samples, "set_index": set_index})
         set_index = validation.as_index("set_index", set_index)
         samples, weight, bias = as_numpy_arrays(operands, REQUIRED).values()
     call = make_call(samples, weight, bias, activation)

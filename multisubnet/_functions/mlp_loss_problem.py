@@ -263,7 +263,7 @@ class NetworkLoss(NetworkProblem):
 def warn_of_outputs(loss: Any, activation: Activation | None, additive: bool, targets: Any) -> None:
     """Warn if a valid loss does not fit predictions with this output activation.
 
-    Targets of libraries other than NumPy are not read.
+    Tensors and arrays on a GPU are not read.
     """
     loss = loss_problem.named_loss(loss, LOSSES)
     is_linear = activation is None or activation.key == "linear"
@@ -276,14 +276,17 @@ def warn_of_outputs(loss: Any, activation: Activation | None, additive: bool, ta
     if additive or activation is None or activation.key not in _PROBABILITIES:
         return
     if loss.endswith("_from_logits"):
-        function = "softmax" if loss == CATEGORICAL else "sigmoid"
+        is_softmax = loss == CATEGORICAL
+        other = "" if is_softmax else f"pass loss='{_OF_PROBABILITIES}', or "
         calls.warn(
-            f"{loss} applies a {function} to predictions, but the output activation of the sets "
-            f"is already {activation.name}: pass loss='{_OF_PROBABILITIES}', or use sets whose "
+            f"{loss} applies a {'softmax' if is_softmax else 'sigmoid'} to predictions, but the "
+            f"output activation of the sets is already {activation.name}: {other}use sets whose "
             f"output activation is linear",
             UserWarning,
         )
-    elif loss in _OF_NUMBERS and isinstance(targets, np.ndarray | list | tuple):
+        return
+    targets = targets.to_numpy() if hasattr(targets, "to_numpy") else targets
+    if loss in _OF_NUMBERS and isinstance(targets, np.ndarray | list | tuple):
         labels = np.asarray(targets)
         is_of_integers = labels.dtype.kind in "biu" and labels.size > 0
         if is_of_integers and labels.min() >= 0 and labels.max() == 1:

@@ -54,7 +54,7 @@ class WeightSets(Forms[ArrayT]):
         names, in this order. So must the columns of frames of weights, biases and targets, unless
         they share no name with the expected ones.
     set_names : iterable of str, optional
-        One name per set. The index of a frame is not read: pass ``set_names=frame.index``.
+        One name per set. The index of a frame gives none: pass ``set_names=frame.index``.
 
     Attributes
     ----------

@@ -115,7 +115,8 @@ def test_rows_in_another_order(kind):
     for sets in (SETS, plain):
         with pytest.raises(ValueError, match=r"index of targets .* pass targets\.loc\[samples\.in"):
             sets.mean_loss(samples, of(["b", "a"]))
-        for labels in (["a", "b"], ["b", "c"], ["b", "b"], [0, 1]):  # rows by position
+        levels = pandas.MultiIndex.from_tuples([("a", 1), ("b", 1)])
+        for labels in (["a", "b"], ["b", "c"], ["b", "b"], [0, 1], levels):  # rows by position
             assert_same_bits(sets.mean_loss(samples, of(labels)), sets.mean_loss(SAMPLES, values))
     ordered, turned = pandas.Series(values, list("ab")), pandas.Series(values, list("ba"))
     with pytest.raises(ValueError, match="index of sample_weight has the labels of that of sampl"):
@@ -136,3 +137,22 @@ def test_rows_in_another_order(kind):
         with pytest.raises(ValueError, match="index of bias has the labels of that of weight"):
             function(weight, bias)
         function(weight, bias.set_index(weight.index))
+
+
+def test_rows_whose_labels_occur_twice_go_by_position():
+    pandas = pytest.importorskip("pandas")
+    samples, targets = SAMPLES[[0, 0, 1, 1]], np.arange(4.0)
+    found = SETS.mean_loss(
+        pandas.DataFrame(samples, list("aabb")), pandas.Series(targets, list("abab"))
+    )
+    assert_same_bits(found, SETS.mean_loss(samples, targets))
+
+
+def test_series_of_set_numbers_and_of_labels():
+    pandas = pytest.importorskip("pandas")
+    samples = frame(pandas)
+    with pytest.raises(ValueError, match="index of set_index has the labels of that of samples in"):
+        ms.affine_select(samples, SETS.weight, None, pandas.Series([0, 1], samples.index[::-1]))
+    sets = ms.WeightSets(SETS.weight, activation="sigmoid")
+    with pytest.warns(UserWarning, match="targets look like the labels 0 and 1"):
+        sets.mean_loss(samples, pandas.Series([0, 1]))
