@@ -63,7 +63,8 @@ class MlpForm:
         self.code: Any = None
         """Data that a backend keeps for calls of this form."""
 
-        self._values = tuple(getattr(self, name) for name in self.FIELDS)
+        sizes_of_call = n_sets, n_samples, n_subnets
+        self._values = activations, biased, additive, dtype, sizes, sizes_of_call
         self._hash = hash(self._values)
 
     def __eq__(self, other: object) -> bool:

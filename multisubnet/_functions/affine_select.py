@@ -125,7 +125,8 @@ def read_select(
     operands = {"samples": samples, "weight": weight, "bias": bias}
     xp = namespaces.namespace({"set_index": set_index, **operands, "out": out})
     if xp is np:
-        frames.check_rows({"samples": samples, "set_index": set_index})
+        if not isinstance(set_index, np.ndarray | list):
+            frames.check_rows({"samples": samples, "set_index": set_index})
         set_index = validation.as_index("set_index", set_index)
         samples, weight, bias = as_numpy_arrays(operands, REQUIRED).values()
     call = make_call(samples, weight, bias, activation)
