@@ -62,9 +62,8 @@ def predict(options: argparse.Namespace) -> None:
             with _names_of_files(options):
                 shape = len(_STATISTICS), *prediction.shape[1:]
                 array = _mapped(samples)
-                free -= (
-                    0 if array is samples else array.nbytes
-                )  # pages in memory when they are read
+                if array is not samples:
+                    free -= array.nbytes  # of a file, whose pages are in memory once they are read
                 found = _stats(array, sets, shape, free, progress)
             _check_unchanged(samples)
             _write(options.out, found, "statistics", ("statistic", "sample"), sets)
