@@ -24,7 +24,7 @@ from multisubnet._backends.numba.llvm.transposes import columns_of, fill, write_
 #   factor                (B,)
 #   parameters            those of the activations
 #   given                 for each array of weights or biases: its address, the steps in bytes to
-#                         the next set and network, 0, the count of its numbers in a network, and
+#                         the next set and network, an unused step, the count of its numbers, and
 #                         their offset among the network's parameters
 #   wanted                for each array of totals: its address, the steps to the next block, set
 #                         and network, the count of its numbers in a network, and their offset among
