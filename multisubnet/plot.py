@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from multisubnet._arrays.explanations import a, advice_for_models, count, shown
-from multisubnet._arrays.validation import as_int, as_numpy
+from multisubnet._arrays.validation import as_int, as_numpy, flag
 from multisubnet._functions.calls import explained
 from multisubnet._functions.mlp import mlp
 from multisubnet._functions.problem import expect_shape
@@ -111,7 +111,7 @@ def shape_functions(
         raise ValueError(f"coverage must be from 0 to 1, not {shown(coverage)}")
     grid = np.linspace(x.min(axis=0), x.max(axis=0), _POINTS).astype(sets.dtype, copy=False)
     curves = _each_network(sets, grid)[..., output].astype(np.float64)
-    if sets.additive if center is None else center:
+    if sets.additive if center is None else flag("center", center):
         for s, f in enumerate(features):
             curves[..., s] -= curves[..., s] @ _shares(grid[:, f], x[:, f])[:, None]
     tail = (1 - coverage) / 2
@@ -163,7 +163,7 @@ def losses(
     values = np.sort(values[np.isfinite(values)])
     axes.plot(np.arange(1, len(values) + 1), values)
     axes.plot(np.arange(1, len(values[:best]) + 1), values[:best], ".")
-    if log or (log is None and len(values) and values[0] > 0):
+    if len(values) and values[0] > 0 if log is None else flag("log", log):
         axes.set_yscale("log")
     axes.set(xlabel="sets, by loss", ylabel="loss")
     return axes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import multisubnet as ms
 from multisubnet._arrays import explanations
 from multisubnet._functions import calls
+from multisubnet._functions import theta as _theta
 
 X, W = np.ones((2, 2)), np.ones((3, 2))
 SETS = ms.WeightSets(W)
@@ -450,9 +452,80 @@ def test_the_softmax_of_probabilities():
 def test_losses_of_probabilities_that_are_none(additive):
     sets = ms.WeightSets.from_layers(LAYERS, activation="tanh", additive=additive)
     message = r"compares probabilities, .* linear: pass loss='binary_crossentropy_from_logits', or"
-    for of_sets in (sets, ms.WeightSets(W)):
+    for of_sets in (sets, ms.WeightSets(2 * W), ms.WeightSets(-W)):
         with pytest.warns(UserWarning, match=message):
             of_sets.mean_loss(X, [0, 1], loss="bce")
+
+
+@pytest.mark.parametrize("samples", [X / 2, [[0.25, 0.5], [1, 0]], np.ones((3, 100, 2)), X[:0]])
+def test_no_warning_of_averages_of_probabilities(samples):  # warnings are errors
+    for sets in (
+        ms.WeightSets.from_layers([TALL[..., :1] / 2]),
+        ms.WeightSets.from_layers([LAYER[0] / 2], additive=True),
+        ms.WeightSets(W),
+    ):
+        sets.mean_loss(samples, np.ones(np.shape(samples)[-2]), loss="bce")
+
+
+def test_the_warning_of_linear_outputs_can_be_silenced():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "binary_crossentropy compares")  # as in the docs
+        ms.WeightSets(2 * W).mean_loss(X, [0, 1], loss="bce")
+
+
+def test_one_warning_of_labels_for_several_probabilities():
+    sets = ms.WeightSets.from_layers([TALL], output_activation="sigmoid")
+    for targets in ([0, 1], [[0], [1]]):
+        with pytest.warns(UserWarning, match="targets look like class numbers") as warned:
+            sets.mean_loss(X, targets)
+        assert len(warned) == 1
+    with pytest.warns(UserWarning, match="targets look like the labels 0 and 1"):
+        sets.mean_loss(X, [[0, 1, 1, 0]] * 2)
+
+
+FLAGS = {
+    "additive": [
+        lambda x: ms.mlp(X, [LAYER], additive=x),
+        lambda x: ms.mlp_select(X, [LAYER], [0, 1], additive=x),
+        lambda x: ms.mlp_mean_loss(X, [LAYER], [1.0, 2.0], additive=x),
+        lambda x: ms.WeightSets.from_layers([LAYER], additive=x),
+        lambda x: ms.WeightSets.from_theta(W, layer_sizes=(2, 1), use_bias=False, additive=x),
+    ],
+    "per_subnetwork": [lambda x: ms.mlp_mean_loss(X, [LAYER], X, per_subnetwork=x)],
+    "per_feature": [
+        lambda x: ms.mean_loss(X, W, None, X, per_feature=x),
+        lambda x: SETS.mean_loss(X, X, per_feature=x),
+        lambda x: CLASSIFIERS.best(1, X, X[:, :1], per_feature=x),
+    ],
+    "return_index": [lambda x: SETS.best(1, X, X, return_index=x)],
+    "check": [
+        lambda x: ms.affine_select(X, W, None, [0, 1], check=x),
+        lambda x: ms.mlp_select(X, [LAYER], [0, 1], check=x),
+    ],
+    "use_bias": [
+        lambda x: ms.from_theta(W[:, :0], 0, use_bias=x),
+        lambda x: ms.WeightSets.from_theta(W, layer_sizes=(1, 1), use_bias=x),
+        lambda x: ms.WeightSets.from_theta(W, layer_sizes=(1, 1), use_bias=[x]),
+    ],
+    "use_intercept": [
+        lambda x: _theta.to_layers(W, (1, 1), use_bias=False, use_intercept=x, axis=0),
+    ],
+    "progress": [lambda x: SETS.predict(X, progress=x)],
+}
+
+
+NEVER_NONE = FLAGS.keys() - {"check", "progress"}
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_options_that_are_true_or_false(name):
+    for function in FLAGS[name]:
+        for wrong in ("no", "False", 2, {True}, *([None, W] if name in NEVER_NONE else [])):
+            message = rf"^{name} is .*; expected True or False$"
+            with pytest.raises(TypeError, match=message):
+                function(wrong)
+        for right in (True, False, np.True_, np.int64(0), 1):
+            function(right)
 
 
 def test_no_warning_of_losses_that_fit_probabilities():  # warnings are errors

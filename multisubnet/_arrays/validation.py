@@ -137,6 +137,20 @@ def as_int(value: Any) -> int | None:
         return None
 
 
+def flag(name: str, value: Any) -> bool:
+    """Return an option that is true or false as a bool, or raise; as in NumPy, 0 and 1 are bools.
+
+    A text such as ``"no"`` would count as true.
+    """
+    if type(value) is bool:
+        return value
+    if isinstance(value, np.bool_) or as_int(value) in (0, 1):
+        return bool(value)
+    from multisubnet._arrays import explanations
+
+    raise TypeError(f"{name} is {explanations.shown(value)}; expected True or False")
+
+
 def axis(name: str, value: Any) -> SetAxis:
     """Return an axis, 0 or 1, as an int, or raise."""
     index = int(value) if isinstance(value, bool) else as_int(value)

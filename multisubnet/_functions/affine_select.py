@@ -138,6 +138,8 @@ def read_select(
 
 def check_index(set_index: Any, n_sets: int, n_samples: int, check: bool) -> None:
     """Raise unless `set_index` has one integer per sample and, if `check`, all are in range."""
+    if type(check) is not bool:
+        check = validation.flag("check", check)
     if set_index is None:
         raise TypeError("set_index is None; expected an array_like of numbers")
     if set_index.shape != (n_samples,):

@@ -12,7 +12,7 @@ from multisubnet._arithmetic import names
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.output_loss import CATEGORICAL
 from multisubnet._arithmetic.summands import Summands
-from multisubnet._arrays import dtypes, namespaces
+from multisubnet._arrays import dtypes, namespaces, validation
 from multisubnet._arrays.explanations import shown
 from multisubnet._functions.problem import SumProblem, advice_per_set, expect_shape
 from multisubnet._functions.summation import Summing
@@ -129,6 +129,8 @@ class LossProblem(SumProblem):
         per_feature: bool,
         dtype: Any,
     ):
+        if type(per_feature) is not bool:
+            per_feature = validation.flag("per_feature", per_feature)
         self.read(*_named(operands))
         named = self.samples, self.weight, self.bias, *self.others.values()
         seen = tuple([None if x is None else (x.shape, x.dtype) for x in named])

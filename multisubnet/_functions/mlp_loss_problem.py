@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.output_loss import CATEGORICAL, OutputLoss
-from multisubnet._arrays import dtypes, namespaces
+from multisubnet._arrays import dtypes, namespaces, validation
 from multisubnet._backends import choice
 from multisubnet._backends.mlp_sums import MlpSums
 from multisubnet._functions import calls, loss_problem, problem
@@ -115,7 +116,9 @@ class NetworkLoss(NetworkProblem):
         super().__init__(named, options, others)
         self.loss = loss_problem.named_loss(loss, LOSSES)
         self.dtype = loss_problem.validate_loss_dtype(dtype)
-        self.per_subnetwork = bool(per_subnetwork)
+        self.per_subnetwork = per_subnetwork
+        if type(per_subnetwork) is not bool:
+            self.per_subnetwork = validation.flag("per_subnetwork", per_subnetwork)
         if self.per_subnetwork and self.call.additive:
             raise ValueError(
                 "per_subnetwork=True cannot be combined with additive=True: a sum of networks has "
@@ -260,14 +263,22 @@ class NetworkLoss(NetworkProblem):
         return targets[None, :, :, None] if is_by_network else targets[None, :, None]
 
 
-def warn_of_outputs(loss: Any, activation: Activation | None, additive: bool, targets: Any) -> None:
+def warn_of_outputs(
+    loss: Any,
+    activation: Activation | None,
+    additive: bool,
+    targets: Any,
+    n_outputs: int,
+    are_probabilities: Callable[[], bool],
+) -> None:
     """Warn if a valid loss does not fit predictions with this output activation.
 
-    Tensors and arrays on a GPU are not read.
+    `are_probabilities` tells if predictions of linear outputs are, as those of an average of
+    probabilities. Tensors and arrays on a GPU are not read.
     """
     loss = loss_problem.named_loss(loss, LOSSES)
     is_linear = activation is None or activation.key == "linear"
-    if loss == _OF_PROBABILITIES and is_linear:
+    if loss == _OF_PROBABILITIES and is_linear and not are_probabilities():
         calls.warn(
             f"{loss} compares probabilities, but the output activation of the sets is linear: "
             f"pass loss='{loss}_from_logits', or use sets whose output activation is sigmoid",
@@ -289,6 +300,8 @@ def warn_of_outputs(loss: Any, activation: Activation | None, additive: bool, ta
     if loss in _OF_NUMBERS and isinstance(targets, np.ndarray | list | tuple):
         labels = np.asarray(targets)
         is_of_integers = labels.dtype.kind in "biu" and labels.size > 0
+        is_of_classes = n_outputs > 1 and labels.size == len(labels)  # has been warned of
+        is_of_integers &= not is_of_classes
         if is_of_integers and labels.min() >= 0 and labels.max() == 1:
             calls.warn(
                 f"targets look like the labels 0 and 1, and predictions are probabilities "

@@ -54,6 +54,8 @@ def read(
 ) -> tuple[ModuleType, MlpCall, dict[str, Any]]:
     """Return the namespace, the validated call, and other operands as arrays of that namespace."""
     others = {} if others is None else others
+    if type(additive) is not bool:
+        additive = validation.flag("additive", additive)
     if "intercept" in named and not additive:
         raise ValueError("intercept requires additive=True")
     xp: ModuleType = np
@@ -88,7 +90,7 @@ def read(
             hidden,
             output_activation,
             dtype,
-            bool(additive),
+            additive,
             inputs is None,
         )
     except TypeError:  # perhaps of something that is no activation and cannot be a key

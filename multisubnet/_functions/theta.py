@@ -97,6 +97,7 @@ def from_theta(
     """
     n_features = _count("n_features", n_features)
     axis = validation.axis("axis", axis)
+    use_bias = validation.flag("use_bias", use_bias)
     theta, sets = _rows(theta, axis)
     n_parameters = 2 * n_features if use_bias else n_features
     if sets.ndim != 2 or sets.shape[1] != n_parameters:
@@ -216,9 +217,10 @@ def to_layers(
     if len(biased) != n_layers:
         of_layers = explanations.count(len(biased), "value")
         raise ValueError(f"use_bias has {of_layers}; expected one, or {n_layers}")
+    use_intercept = validation.flag("use_intercept", use_intercept)
     shapes = []
     for pair, has_bias in zip(itertools.pairwise(sizes), biased, strict=True):
-        shapes += [pair, pair[1:] if has_bias else None]
+        shapes += [pair, pair[1:] if validation.flag("use_bias", has_bias) else None]
     of_network = sum(math.prod(shape) for shape in shapes if shape is not None)
     n_others = sizes[-1] if use_intercept else 0
     length = sets.shape[-1] - n_others if sets.ndim == 2 else -1

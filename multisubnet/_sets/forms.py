@@ -405,7 +405,7 @@ class Forms(Container[ArrayT]):
             use_bias=use_bias,
             use_intercept=use_intercept,
             axis=axis,
-            additive=bool(options.get("additive")),
+            additive=validation.flag("additive", options.get("additive", False)),
         )
         sets = cls.from_layers(layers, intercept=intercept, **options)
         if n_features is not None and sets.n_features != n_features:

@@ -14,6 +14,7 @@ from multisubnet._arrays import amounts, dtypes, namespaces, validation
 from multisubnet._arrays.types import SetAxis
 from multisubnet._backends import numpy
 from multisubnet._backends.affine_call import AffineCall
+from multisubnet._backends.choice import use_backend
 from multisubnet._backends.mlp_call import MlpCall
 from multisubnet._functions import evaluation
 from multisubnet._sets import chunks, mapped
@@ -22,6 +23,8 @@ from multisubnet._sets.progress import reporting
 
 UNCHECKED_BYTES = 1 << 26  # smaller results are not compared with the available memory
 _CHUNK_BYTES = 1 << 28  # of a result written to `out` in chunks without a limit
+_FEW = 4, 16  # sets and samples whose predictions tell if all are probabilities
+_NEARLY_HALF = 0.51  # how far from 0.5 rounded probabilities may be
 _LEAST_CHUNKS = 100  # minimal number of chunks if progress is shown ...
 _LEAST_CHUNK_ELEMENTS = 1 << 22  # ... unless chunks would be smaller than this
 
@@ -68,6 +71,16 @@ class Prediction(NamedTuple):
     def n_bytes(self) -> int:
         """The size of the result in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+    def are_probabilities(self) -> bool:
+        """Return whether a few predictions are from 0 to 1; arrays on a GPU are not read."""
+        if self.xp is not np:
+            return False
+        n_sets, n_samples = (min(n, most) for n, most in zip(self.call.shape, _FEW, strict=False))
+        call = self.call.part(slice(n_sets), slice(n_samples), slice(0, n_third(self.call)))
+        with use_backend("numpy"):  # others may have to compile the function
+            values = self.block(call)
+        return bool((abs(values - 0.5) <= _NEARLY_HALF).all())
 
     def whole(self, memory_limit: Any, progress: Any) -> Any:
         """Return the result as a new array, if it fits in memory."""

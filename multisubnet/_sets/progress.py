@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from multisubnet._arrays import validation
+
 Report = Callable[[int], object]
 
 
@@ -17,7 +19,7 @@ def reporting(progress: Any, total: int, unit: str = "sets") -> Iterator[Report]
     """
     if callable(progress):
         yield lambda done: progress(done, total)
-    elif progress:
+    elif progress is not None and validation.flag("progress", progress):
         try:
             from tqdm.auto import tqdm
         except ImportError:

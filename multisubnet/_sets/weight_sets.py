@@ -445,7 +445,8 @@ class WeightSets(Forms[ArrayT]):
         UserWarning
             The outputs of the sets are those of a sigmoid, but the loss takes logits, or compares
             numbers and targets are the integers 0 and 1; or they are linear, but the loss takes
-            probabilities; and as for `multisubnet.mlp_mean_loss`.
+            probabilities, and the predictions of the first sets and samples are not from 0 to 1;
+            and as for `multisubnet.mlp_mean_loss`.
 
         Examples
         --------
@@ -499,11 +500,17 @@ class WeightSets(Forms[ArrayT]):
     ) -> Any:
         """Return the result of the function for affine sets, or of that for networks."""
         parameters = self._parameters
-        evaluate = parameters.function(*functions, per_feature)
+        evaluate = parameters.function(*functions, validation.flag("per_feature", per_feature))
         samples, targets, sample_weight = data
         samples, targets = self._values_of_both(samples, targets, sample_weight)
         result = evaluate(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
-        warn_of_outputs(loss, parameters.activations[-1], parameters.additive, targets)
+        warn_of_outputs(
+            *(loss, parameters.activations[-1], parameters.additive, targets, parameters.sizes[-1]),
+            lambda: (
+                frameworks.of((samples,)) is None
+                and self._prediction(samples, 0).are_probabilities()
+            ),
+        )
         return result
 
     @overload
@@ -603,6 +610,7 @@ class WeightSets(Forms[ArrayT]):
         n_best = validation.as_int(k)
         if n_best is None or not 1 <= n_best <= len(self):
             raise ValueError(f"k must be an integer from 1 to {len(self)}, not {shown(k)}")
+        return_index = validation.flag("return_index", return_index)
         losses: Any = self.mean_loss(
             samples, targets, loss=loss, sample_weight=sample_weight, per_feature=per_feature
         )
