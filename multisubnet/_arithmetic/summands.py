@@ -63,8 +63,7 @@ class Summands(NamedTuple):
     @property
     def key(self) -> str:
         """The name of the program of these summands."""
-        weighted = ["weighted"] * self.weighted
-        return " ".join([self.loss, self.activation, *self.outputs, *weighted])
+        return _key_of(self)
 
     @staticmethod
     def of_key(key: str) -> Summands:
@@ -85,6 +84,12 @@ class Summands(NamedTuple):
         """
         are_one = (None if shape is None else (shape[0] == 1, shape[1] == 1) for shape in shapes)
         return _kinds_of(self, dtype, tuple(are_one))
+
+
+@functools.cache
+def _key_of(terms: Summands) -> str:
+    weighted = ["weighted"] * terms.weighted
+    return " ".join([terms.loss, terms.activation, *terms.outputs, *weighted])
 
 
 @functools.cache

@@ -30,7 +30,7 @@ _ADAPTERS: dict[tuple[str, str], str] = {
     ("dask.array", "Array"): "dask",
 }
 
-_USUAL = {np.ndarray, bool, int, float, str, type(None)}
+USUAL = {np.ndarray, bool, int, float, str, type(None)}
 _NATIVE = (np.ndarray, np.generic, bool, int, float, complex, str, list, tuple, type(None))
 
 
@@ -50,7 +50,7 @@ def _wrapped(function: Callable[P, R], converts: bool) -> Callable[P, R]:
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         arguments = *args, *kwargs.values()
-        adapter = None if _USUAL.issuperset(map(type, arguments)) else of(arguments)
+        adapter = None if USUAL.issuperset(map(type, arguments)) else of(arguments)
         if adapter is None or (converts and not hasattr(_load(adapter), name)):
             return function(*args, **kwargs)
         return function_of(adapter, name)(*args, **kwargs)

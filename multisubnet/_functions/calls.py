@@ -11,7 +11,9 @@ from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 from multisubnet._arithmetic import names
+from multisubnet._arithmetic.float_mode import ONE, SMALLEST
 from multisubnet._arrays import explanations
+from multisubnet._arrays.frameworks import USUAL
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,13 +22,19 @@ R = TypeVar("R")
 def explained(called: str, **elsewhere: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator that explains wrong calls of the public function `called`.
 
-    `elsewhere` has advice for options that belong to other functions.
+    `elsewhere` has advice for options that belong to other functions. The decorators below this one
+    are skipped if they have nothing to do: `adapted` and `keep_subnormals`.
     """
 
     def decorated(function: Callable[P, R]) -> Callable[P, R]:
+        direct: Callable[P, R] = inspect.unwrap(function)
+
         @functools.wraps(function)
         def wrapper(*args: P.args, **given: P.kwargs) -> R:
             try:
+                arguments = *args, *given.values()
+                if USUAL.issuperset(map(type, arguments)) and SMALLEST * ONE != 0.0:
+                    return direct(*args, **given)
                 return function(*args, **given)
             except TypeError as error:
                 wrong = wrong_call(called, function, args, given)

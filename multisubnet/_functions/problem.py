@@ -13,6 +13,9 @@ from multisubnet._backends import choice
 from multisubnet._functions.affine_operands import REQUIRED, as_numpy_arrays, make_call
 from multisubnet._functions.summation import Summing, normalized
 
+_REQUIRED = {np.ndarray}
+_OPTIONAL = {np.ndarray, type(None)}
+
 
 class SumProblem:
     """Validated operands of functions that compute sums, and the choice of their backend.
@@ -34,6 +37,11 @@ class SumProblem:
 
     def read(self, samples: Any, weight: Any, bias: Any, others: dict[str, Any]) -> None:
         """Take the operands as arrays of one namespace."""
+        required, optional = (samples, weight), (bias, *others.values())
+        if _REQUIRED.issuperset(map(type, required)) and _OPTIONAL.issuperset(map(type, optional)):
+            self.xp, self.others = np, others
+            self.samples, self.weight, self.bias = samples, weight, bias
+            return
         operands = {"samples": samples, "weight": weight, "bias": bias, **others}
         self.xp = namespaces.namespace(operands)
         if self.xp is np:
