@@ -395,6 +395,13 @@ MUTANTS = [
         "test_numba.py -k last_weights",
     ),
     Mutant(
+        "divided sums of another output",
+        "multisubnet/_backends/numba/sum_loops.py",
+        "source + 2 * of_output",
+        "source + of_output",
+        "test_numba.py -k divided_in_the_same_step",
+    ),
+    Mutant(
         "room for too few of the last weights",
         "multisubnet/_backends/numba/sum_layout.py",
         "(self.n_groups - 1) // ROWS * ROWS",

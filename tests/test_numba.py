@@ -632,6 +632,41 @@ def test_only_the_last_weights_are_copied_to_fill_whole_lines(dtype, monkeypatch
         assert copied < 1 << 16  # weight and bias of 4097 sets have 1 MB in float32
 
 
+@pytest.mark.parametrize("per_feature", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_losses_and_gradients_are_divided_in_the_same_step(dtype, per_feature, monkeypatch):
+    rng = np.random.default_rng(0)
+    samples, weight, bias = (rng.standard_normal((n, 30)).astype(dtype) for n in (33, 19, 19))
+    targets, weights = samples[:, 0].copy(), rng.uniform(size=33)
+    call = partial(ms.mean_loss_and_grad, samples, weight, bias, targets, loss="absolute_error")
+    without_sum = np.resize([1.0, -1.0, 0.0], 33)
+    for sample_weight in (None, weights, without_sum):
+        with ms.use_backend("numpy"):
+            desired = call(sample_weight=sample_weight, per_feature=per_feature)
+        with ms.use_backend("numba"), monkeypatch.context() as patch:
+            call(sample_weight=sample_weight, per_feature=per_feature)
+            if sample_weight is None:
+                patch.setattr(engine, "sums", None)
+                patch.setattr(engine, "finish", None)
+            found = call(sample_weight=sample_weight, per_feature=per_feature)
+        for array, expected in zip(found, desired, strict=True):
+            assert_same_bits(array, expected)
+    assert all(np.isnan(array).all() for array in found)
+
+
+def test_targets_shared_by_the_features_are_read_in_place(monkeypatch):
+    kinds = []
+    compiled = sum_loops.compiled_sums
+    monkeypatch.setattr(sum_loops, "compiled_sums", lambda *a: kinds.append(a[2]) or compiled(*a))
+    monkeypatch.setattr(engine, "_evaluate", {})
+    x = np.ones((3, 4), np.float32)
+    with tiles.of(), ms.use_backend("numba"):
+        for targets in (x[:, 0], x[:, :1], x):
+            ms.mean_loss(x, x, x, targets, loss="absolute_error")
+        ms.mean_loss(x[:, :1], x[:, :1], None, x[:, 0], loss="absolute_error")
+    assert kinds == ["shhf-", "shhs-"]
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="reads the machine code of x86-64")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("key", ["product linear loss", "log_cosh tanh loss slope_sample weighted"])

@@ -17,7 +17,14 @@ from multisubnet._backends.cupy import host_arrays, network_sums, networks
 from multisubnet._backends.cupy.launch import geometry
 from multisubnet._backends.cupy.launch import mlp as launch_mlp
 from multisubnet._backends.numba import engine, mlp_engine, mlp_sum_engine, sum_layout, threads
-from multisubnet._functions import closed_form, evaluation, mlp, mlp_operands, summation
+from multisubnet._functions import (
+    closed_form,
+    evaluation,
+    loss_problem,
+    mlp,
+    mlp_operands,
+    summation,
+)
 from multisubnet._sets import prediction
 
 SIZES = {  # by name: the module, the constant's name, and small values
@@ -68,7 +75,7 @@ SIZES = {  # by name: the module, the constant's name, and small values
 }
 PLANNED = (
     *(mlp_engine._prepare, mlp_engine._pieces, mlp_operands._validate, engine._sum_layout),
-    *(mlp_sum_engine._prepare, mlp_sum_engine._has_code),
+    *(mlp_sum_engine._prepare, mlp_sum_engine._has_code, loss_problem._form_of),
 )
 
 

@@ -115,6 +115,8 @@ class LossForm(NamedTuple):
     has_closed_form: bool
     divisor: float
     """The divisor of the sums, without the total of sample_weight."""
+    plans: dict[str, Any]
+    """What each backend has prepared for the sums, by its name."""
 
 
 class LossProblem(SumProblem):
@@ -162,8 +164,23 @@ class LossProblem(SumProblem):
                 operands, divisor_array = self._operands(), None
                 if sample_weight is not None:
                     divisor_array = summing.total(operands["factor"])
-                summing.write(form.terms, operands, form.shape, outs, form.divisor, divisor_array)
+                self._write(summing, operands, outs, divisor_array)
             return tuple(map(summing.returned, outs))
+
+    def _write(
+        self, summing: Summing, operands: dict[str, Any], outs: list[Any], divisor_array: Any
+    ) -> None:
+        """Write the divided sums, in one step if the backend can."""
+        form, divisor = self.form, self.form.divisor
+        in_one_step = getattr(summing.backend, "divided_sums", None)
+        if in_one_step is not None:
+            given = [*operands.values()]
+            of_sums = form.terms, given, form.dtype, summing.parameter, form.shape
+            if divisor_array is not None:
+                divisor = divisor * divisor_array[0]
+            if in_one_step(form.plans, *of_sums, outs, divisor):
+                return
+        summing.write(form.terms, operands, form.shape, outs, form.divisor, divisor_array)
 
     def totals(self) -> Any:
         """Return the result of `Summing.totals`; not for a closed form."""
@@ -188,12 +205,11 @@ class LossProblem(SumProblem):
         return targets[:, None] if targets.ndim == 1 else targets
 
     def _operands(self) -> dict[str, Any]:
-        """Return the operands of the terms."""
+        """Return the operands of the terms, in the order of OPERANDS."""
         operands = self.over_samples()
-        operands["target"] = self._targets()[None]
-        sample_weight = self.others["sample_weight"]
-        if sample_weight is not None:
-            operands["factor"] = sample_weight[None, :, None]
+        targets, sample_weight = self.others["targets"], self.others["sample_weight"]
+        operands["target"] = targets[None, :, None] if targets.ndim == 1 else targets[None]
+        operands["factor"] = None if sample_weight is None else sample_weight[None, :, None]
         return operands
 
 
@@ -233,7 +249,7 @@ def _validate(
         divisor *= n_samples
     terms = problem.terms(loss, outputs, weighted)
     known = problem.shape, problem.dtype, problem.activation
-    return LossForm(*known, terms, tuple(results), has_closed_form, divisor)
+    return LossForm(*known, terms, tuple(results), has_closed_form, divisor, {})
 
 
 def _named(operands: tuple[Any, ...]) -> tuple[Any, Any, Any, dict[str, Any]]:

@@ -17,7 +17,8 @@ import numpy as np
 
 from multisubnet._arithmetic.activation import Activation
 from multisubnet._arithmetic.float_mode import without_warnings
-from multisubnet._arithmetic.summands import OPERANDS, Summands
+from multisubnet._arithmetic.summands import OPERANDS, SCALAR, STREAMED, Summands
+from multisubnet._arithmetic.summation_order import BLOCK
 from multisubnet._arrays import dtypes as _dtypes
 from multisubnet._backends import numpy as _numpy
 from multisubnet._backends.affine_call import AffineCall
@@ -48,6 +49,9 @@ _PARAMETERS_PER_PIECE = 1 << 13  # of the sets whose losses it evaluates
 _BLOCK = 1 << 14  # elements of a block that is copied to scratch arrays
 _CAST = 1 << 20  # the most elements of targets that are cast as a whole
 _SMALL = 1 << 18  # the most bytes of result and samples for which no plan is made
+_DIVIDED = 1 << 20  # the most bytes of totals that are divided in the same step
+
+_TARGET = [*OPERANDS].index("target")
 
 # Compiled functions by function, dtype.char and activation.key.
 _evaluate: dict[tuple[Any, ...], Callable[..., None]] = {}
@@ -160,6 +164,35 @@ def sums(
     _sum_layout(terms, dtype, shapes, length, totals.shape).write(given, parameter, totals)
 
 
+def divided_sums(
+    plans: dict[str, sum_layout.SumLayout | None],
+    terms: Summands,
+    operands: list[np.ndarray | None],
+    dtype: np.dtype,
+    parameter: float,
+    shape: tuple[int, int, int],
+    outs: list[np.ndarray],
+    divisor: float,
+) -> bool:
+    """Do as `sums` and `finish` and return True, or return False without code for it.
+
+    `operands` are in the order of OPERANDS, and `shape` is (kept, summed, F). Calls that differ
+    only in values share `plans`.
+    """
+    if NAME not in plans:
+        n_kept, length, n_features = shape
+        layout = None
+        if 0 < 8 * len(outs) * n_kept * n_features <= _DIVIDED and 0 < length <= BLOCK:
+            shapes = tuple([None if x is None else x.shape for x in operands])
+            of_totals = 1, len(outs), n_kept, n_features
+            layout = _sum_layout(terms, dtype, shapes, length, of_totals)
+        plans[NAME] = layout
+    layout = plans[NAME]
+    if layout is None:
+        return False
+    return layout.write_divided(operands, parameter, outs, divisor or math.nan)
+
+
 @functools.lru_cache(256)
 def _sum_layout(
     terms: Summands,
@@ -170,6 +203,9 @@ def _sum_layout(
 ) -> sum_layout.SumLayout:
     """Return the layout of sums of operands of these shapes, with code compiled if necessary."""
     kinds = terms.kinds(shapes, dtype)
+    target = shapes[_TARGET]
+    if target is not None and target[2] == 1 < of_totals[3] and kinds[_TARGET] == STREAMED:
+        kinds = kinds[:_TARGET] + SCALAR + kinds[_TARGET + 1 :]  # so that it need not be packed
     try:
         evaluate = _evaluate[terms, dtype.char, kinds]
     except KeyError:
@@ -178,8 +214,7 @@ def _sum_layout(
 
         evaluate = sum_loops.compiled_sums(terms, dtype, kinds)
         _evaluate["sums", dtype.char, terms.key] = _evaluate[terms, dtype.char, kinds] = evaluate
-    cost = terms.program(dtype).cost
-    return sum_layout.SumLayout(evaluate, kinds, dtype, cost, length, of_totals)
+    return sum_layout.SumLayout(evaluate, terms, kinds, dtype, shapes, length, of_totals)
 
 
 def finish(

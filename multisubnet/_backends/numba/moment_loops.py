@@ -11,7 +11,8 @@ from numba import from_dtype, types
 
 from multisubnet._arithmetic import moments as _moments
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
-from multisubnet._backends.numba.jit import fingerprint, inner, jit
+from multisubnet._backends.numba.jit import address_of, fingerprint, inner, jit
+from multisubnet._backends.numba.llvm.memory import numbers_at
 from multisubnet._backends.numba.llvm.moment_rows import LANES, add_run, map_rows
 from multisubnet._backends.numba.llvm.pieces import hand_out, piece
 
@@ -223,22 +224,26 @@ def _moment_loss(what: str):
     return moment_loss
 
 
-def _specialized_over_features(fingerprint: int):
-    what = f"value:d:+:{fingerprint}"
+@functools.partial(inner, error_model="numpy")
+def _over_features(values, n_features, divisor, totals):
+    """Write the divided sums of the rows of float64 at an address to `totals`, one per row."""
+    n_rows = len(totals)
+    sums = np.empty(((n_features + LANES - 1) // LANES, LANES))
+    step = 8 * n_features
+    for row in range(0, n_rows, LANES):
+        at_once = min(LANES, n_rows - row)
+        places = (values + row * step, sums.ctypes.data)
+        map_rows(sums, places, (step, 0), at_once, n_features, 1.0, "value:d:+")
+        _add_up(sums)
+        for i in range(at_once):
+            totals[row + i] = sums[0, i] / divisor
 
+
+def _specialized_over_features(fingerprint: int):
     def over_features(values, divisor, totals):
         """Write the divided sums of rows to `totals`, of shape (rows,)."""
-        n_rows, n_features = values.shape
-        sums = np.empty(((n_features + LANES - 1) // LANES, LANES))
-        step = 8 * n_features
-        steps = (step, 0)
-        for row in range(0, n_rows, LANES):
-            at_once = min(LANES, n_rows - row)
-            places = (values.ctypes.data + row * step, sums.ctypes.data)
-            map_rows(values, places, steps, at_once, n_features, 1.0, what)
-            _add_up(sums)
-            for i in range(at_once):
-                totals[row + i] = sums[0, i] / divisor
+        _ = fingerprint
+        _over_features(np.intp(values.ctypes.data), values.shape[1], divisor, totals)
 
     return over_features
 
@@ -249,6 +254,40 @@ def compiled_over_features() -> Any:
     values, totals = types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "A")
     signature = types.void(values, types.float64, totals)
     return jit(_specialized_over_features(fingerprint()), signature, error_model="numpy")
+
+
+def _specialized_division(fingerprint: int):
+    def divide(values, n_rows, n_features, divisor, out, itemsize):
+        """Write rows of float64, divided, to memory of floats of this size.
+
+        If the size is 0, write the divided sums of the rows, in float64.
+        """
+        _ = fingerprint
+        wide, narrow = np.empty(0, np.float64), np.empty(0, np.float32)
+        count = n_rows * n_features
+        if itemsize == 0:
+            _over_features(values, n_features, divisor, numbers_at(out, n_rows, wide))
+        elif itemsize == 8:
+            _divide(numbers_at(values, count, wide), divisor, numbers_at(out, count, wide))
+        else:
+            _divide(numbers_at(values, count, wide), divisor, numbers_at(out, count, narrow))
+        return 0
+
+    return divide
+
+
+@functools.partial(inner, error_model="numpy")
+def _divide(values, divisor, out):
+    for i in range(len(values)):
+        out[i] = values[i] / divisor
+
+
+@functools.cache
+def compile_division() -> int:
+    """Return the address of a C function that divides sums."""
+    word = types.intp
+    signature = types.int32(word, word, word, types.float64, word, word)
+    return address_of(_specialized_division(fingerprint()), signature)
 
 
 @functools.cache

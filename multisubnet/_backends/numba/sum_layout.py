@@ -7,6 +7,7 @@ Operands that do not depend on the kept index are rows that repeat after their e
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Container
 from typing import Any
@@ -14,12 +15,20 @@ from typing import Any
 import numpy as np
 
 from multisubnet._arithmetic.float_mode import without_warnings
-from multisubnet._arithmetic.summands import EACH, HELD, OPERANDS, SCALAR, STREAMED, UNUSED
+from multisubnet._arithmetic.summands import (
+    EACH,
+    HELD,
+    OPERANDS,
+    SCALAR,
+    STREAMED,
+    UNUSED,
+    Summands,
+)
 from multisubnet._arithmetic.summation_order import BLOCK, RUN
 from multisubnet._backends import numpy as _numpy
 from multisubnet._backends.numba import loading
 from multisubnet._backends.numba import threads as _threads
-from multisubnet._backends.numba.lines import LINE, ROWS, is_plain
+from multisubnet._backends.numba.lines import LINE, ROWS, is_plain, result_dtypes
 
 _WIDTH = 64  # the most features computed together
 _COLUMNS = 1 << 14  # whose totals stay in a cache
@@ -44,30 +53,34 @@ _Operands = list[Any]  # arrays (kept, summed, F) or None, in the order of OPERA
 class SumLayout:
     """How sums are divided among threads and pieces; calls with the same shapes share it.
 
-    `evaluate` comes from `sum_loops.compiled_sums`, for operands of these `kinds`. `cost` is the
-    number of operations per term, and `shape` that of the totals, (blocks, outputs, kept, F).
+    `evaluate` comes from `sum_loops.compiled_sums`, for operands of these `kinds` and `shapes`.
+    `shape` is that of the totals, (blocks, outputs, kept, F).
     """
 
     def __init__(
         self,
         evaluate: Callable[..., None],
+        terms: Summands,
         kinds: str,
         dtype: np.dtype,
-        cost: int,
+        shapes: tuple[tuple[int, int, int] | None, ...],
         length: int,
         shape: tuple[int, int, int, int],
     ):
-        self.evaluate, self.kinds, self.dtype = evaluate, kinds, dtype
+        self.evaluate, self.kinds, self.dtype, self.shapes = evaluate, kinds, dtype, shapes
         self.length, self.shape = length, shape
         self.lanes = LINE // dtype.itemsize
         self.nothing = np.empty((0, 0, 0), dtype)
         _, _, n_kept, n_features = shape
-        operations = length * (cost + 4)  # of a line of columns
+        operations = length * (terms.program(dtype).cost + 4)  # of a line of columns
         self._worth = n_kept * n_features // self.lanes * operations // _MIN_PIECE_OPERATIONS
         self.kind = _threads.kind(self._worth, evaluate)
         self._n_tiles = n_kept * n_features // (self.lanes * ROWS)
         self._operations = ROWS * operations
         self._panels = self._split(_WIDTH)
+        self._is_single = len(self._panels) == 1 and EACH not in kinds
+        self._dtypes = result_dtypes(terms.outputs, dtype)
+        self.no_results = [np.empty((0,), of_result) for of_result in self._dtypes]
         # Rows that are read once, in place, need not stay in a cache.
         reads_once = n_kept == 1 and n_features % self.lanes == 0 and EACH not in kinds
         self._whole_rows = self._split(n_features) if reads_once and n_features > _WIDTH else None
@@ -104,6 +117,26 @@ class SumLayout:
                 _threads.run(_Part.write, pieces, threads, self.kind)
                 pieces.clear()
         _threads.run(_Part.write, pieces, threads, self.kind)
+
+    def write_divided(
+        self, operands: _Operands, parameter: float, outs: list[np.ndarray], divisor: float
+    ) -> bool:
+        """Write all totals, divided, and return True, or return False without code for it.
+
+        A result (kept,) gets the totals over all features.
+        """
+        if not self._is_single:
+            return False
+        results = self.no_results.copy()
+        for i, out in enumerate(outs):
+            if out.dtype != self._dtypes[i] or not out.flags.c_contiguous:
+                return False
+            results[i] = out if out.ndim == 1 else out.reshape(-1)
+        threads = _threads.count(self._worth, self.kind)
+        divided = results, divisor
+        panel, none = self._panels[0], _NO_TOTALS
+        panel.write(operands, parameter, none, None, self._operations, threads, divided)
+        return True
 
     def _are_whole_rows(self, operands: _Operands) -> bool:
         """Return whether all streamed operands can be read in place."""
@@ -158,7 +191,7 @@ class _Part:
         # The cut of each operand, and the shapes that the compiled code can read. 1 and 2 mean that
         # it lengthens them first: see `_pack_own`.
         is_short = int(self.width != self.stride)
-        along: dict[str, tuple[tuple[slice, ...], dict[tuple[int, ...], int]]] = {
+        along: dict[str, tuple[tuple[slice, ...], dict[Any, int]]] = {
             HELD: (
                 (kept, _EVERY, features),
                 {(self.n_kept, 1, self.width): int(self.n_kept != self.n_padded)},
@@ -171,8 +204,11 @@ class _Part:
             EACH: ((kept, self.indices, features), {}),
         }
         self.uses = [
-            (i, kind, *along[kind]) for i, kind in enumerate(layout.kinds) if kind != UNUSED
+            (i, kind, *along[kind], along[kind][1].get(shape))
+            for i, (kind, shape) in enumerate(zip(layout.kinds, layout.shapes, strict=True))
+            if kind != UNUSED
         ]
+        self._plans: dict[tuple[int, ...], tuple[int, int, tuple[int, ...]]] = {}
 
     def write(
         self,
@@ -182,49 +218,65 @@ class _Part:
         packed: _Operands | None,
         operations: int = 0,
         threads: int = 1,
+        divided: tuple[list[np.ndarray], float] | None = None,
     ) -> None:
-        """Write the totals of this part.
+        """Write the totals of this part, or the `divided` ones: to results, divided by a number.
 
         With several threads, a tile of columns takes this many `operations`. Each thread packs the
         operands that are not `packed` yet.
         """
         layout = self.layout
+        dtype = layout.dtype
         arrays = [layout.nothing] * len(operands)  # some are not read
-        packs = n_packed = pads = n_padded = 0
-        for i, kind, cut, shapes in self.uses:
+        packs = pads = 0
+        for i, kind, cut, shapes, lengthened in self.uses:
             if packed is not None and kind == STREAMED:
                 arrays[i] = packed[i]
                 continue
             array = operands[i]
-            lengthened = None if array is None else shapes.get(array.shape)
-            if lengthened is None or not is_plain(array, layout.dtype):
+            if lengthened is None or not is_plain(array, dtype):
                 array = self._array(array, i, kind, cut, shapes)
                 lengthened = shapes.get(array.shape)
             arrays[i] = array
             if lengthened:
                 if kind == HELD:
                     pads |= lengthened << 2 * i
-                    n_padded += 1
                 else:
                     packs |= lengthened << 2 * i
-                    n_packed += 1
+        plan = operations, threads, packs, pads
+        n_pieces, tiles, of_scratch = self._plans.get(plan) or self._plan(*plan)
+        scratch = np.empty(of_scratch, _WORD) if of_scratch else _NOTHING
+        result, results, division, divisor = _NO_TOTALS, layout.no_results, 0, 1.0
+        if divided is not None:
+            sums, division = np.empty(self.grouped), _division()
+            results, divisor = divided
+        else:
+            sums = totals[self.number, :, self.kept, self.features]
+            if self.is_in_place:
+                sums = sums.reshape(self.grouped)
+            else:
+                sums, result = np.empty(self.grouped), sums
+        layout.evaluate(
+            *_threads.share(n_pieces, threads, layout.kind),
+            *arrays,
+            *(sums, result, *results, scratch, packs, pads, self.n_kept, self.width, self.stride),
+            *(self.n_indices, self.at_once, parameter, tiles, division, divisor),
+        )
+
+    def _plan(
+        self, operations: int, threads: int, packs: int, pads: int
+    ) -> tuple[int, int, tuple[int, ...]]:
+        """Return the numbers of pieces and of tiles in each, and the shape of scratch, if any."""
         n_pieces, tiles = self._pieces(operations, threads)
+        places = range(0, 2 * len(OPERANDS), 2)
+        n_packed, n_padded = (sum(bits >> i & 3 != 0 for i in places) for bits in (packs, pads))
         n_rows, words = 0, n_padded * self.padded_lines * LINE // 8
         if packs:
             words = max(words, (1 + n_packed * self.packed_lines) * LINE // 8)
             n_rows = min(threads, n_pieces, max(_MAX_SCRATCH_BYTES // (8 * words), 1))
-        scratch = np.empty((n_rows + bool(pads), words), _WORD) if words else _NOTHING
-        sums = result = totals[self.number, :, self.kept, self.features]
-        if self.is_in_place:
-            sums, result = sums.reshape(self.grouped), _NO_TOTALS
-        else:
-            sums = np.empty(self.grouped)
-        layout.evaluate(
-            *_threads.share(n_pieces, threads, layout.kind),
-            *arrays,
-            *(sums, result, scratch, packs, pads, self.width, self.stride, self.n_indices),
-            *(self.at_once, parameter, tiles),
-        )
+        of_scratch: tuple[int, ...] = (n_rows + bool(pads), words) if words else ()
+        plan = self._plans[operations, threads, packs, pads] = n_pieces, tiles, of_scratch
+        return plan
 
     def pack(self, operands: _Operands) -> _Operands:
         """Return the streamed operands, packed for several parts."""
@@ -233,9 +285,9 @@ class _Part:
 
         packed: _Operands = [None] * len(operands)
         for use in self.uses:
-            i, kind, _, _ = use
+            i, kind = use[:2]
             if kind == STREAMED:
-                rows = self._array(operands[i], *use)
+                rows = self._array(operands[i], *use[:4])
                 if rows.size and rows.shape[2] != self.stride:
                     shorter, rows = rows, np.empty((1, self.n_indices, self.stride), rows.dtype)
                     sum_loops.compiled_pack(rows.dtype)(shorter[0], rows[0])
@@ -279,3 +331,12 @@ class _Part:
             n_pieces = min(n_pieces, tiles, every // _MIN_PIECE_OPERATIONS)
             tiles = -(-tiles // max(n_pieces, 1))
         return -(-self.n_tiles // tiles), tiles
+
+
+@functools.cache
+def _division() -> int:
+    """Return the address of the compiled code that divides sums."""
+    with loading.lock():
+        from multisubnet._backends.numba import moment_loops
+
+    return moment_loops.compile_division()

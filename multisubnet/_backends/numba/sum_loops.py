@@ -10,8 +10,8 @@ from numba import from_dtype, types
 
 from multisubnet._arithmetic.summands import Summands
 from multisubnet._backends.numba.jit import fingerprint, inner, jit
-from multisubnet._backends.numba.lines import LINE, ROWS
-from multisubnet._backends.numba.llvm.atomics import load, store
+from multisubnet._backends.numba.lines import LINE, ROWS, result_dtypes
+from multisubnet._backends.numba.llvm.atomics import call_with, load, store
 from multisubnet._backends.numba.llvm.memory import copy
 from multisubnet._backends.numba.llvm.pieces import hand_out, piece
 from multisubnet._backends.numba.llvm.sum_runs import add_runs
@@ -100,17 +100,27 @@ def _sums(what: str):
         factor,
         totals,
         result,
+        first,
+        second,
+        third,
         scratch,
         packs,
         pads,
+        n_kept,
         width,
         stride,
         length,
         at_once,
         parameter,
         n_tiles,
+        divide,
+        divisor,
     ):
-        """Write the sums to `totals`, whose groups are complete, and from there to `result`.
+        """Write the sums to `totals`, whose groups are complete, and from there to results.
+
+        `result` gets sums, unless it is empty. The others get the divided sums of one output each,
+        (kept * features,), or (kept,) if they are also over the features: `divide` is the address
+        of `moment_loops.compile_division`. In all of them, features are adjacent in memory.
 
         The held operands in `pads` are shorter. The last row of `scratch` has room for the groups
         of their last tiles, complete: other groups are read in place, as copies that this thread
@@ -124,7 +134,6 @@ def _sums(what: str):
             np.intp(target.ctypes.data),
             np.intp(factor.ctypes.data),
         )
-        n_outputs, n_kept, _ = result.shape
         scratch[:, 0] = 0  # nothing is packed yet
         ends = given
         if pads != 0:
@@ -140,11 +149,22 @@ def _sums(what: str):
         sizes = (packs, pads, width, stride, length, at_once, parameter, n_tiles)
         hand_out(pool, n_pieces, seats, what, (sample, given, ends, totals, scratch) + sizes)
         of_output, of_kept, _ = result.strides
-        for output in range(n_outputs):
+        for output in range(len(result)):
             source = np.intp(totals[output].ctypes.data)
             for kept in range(n_kept):
                 target = np.intp(result.ctypes.data) + output * of_output + kept * of_kept
                 copy(target, source + kept * width * 8, width * 8)
+        source, of_output = np.intp(totals.ctypes.data), totals.strides[0]
+        rows = (n_kept, width, divisor)
+        if len(first):
+            itemsize = first.itemsize if len(first) == n_kept * width else 0
+            call_with(divide, (source,) + rows + (np.intp(first.ctypes.data), itemsize))
+        if len(second):
+            out = (np.intp(second.ctypes.data), second.itemsize)
+            call_with(divide, (source + of_output,) + rows + out)
+        if len(third):
+            out = (np.intp(third.ctypes.data), third.itemsize)
+            call_with(divide, (source + 2 * of_output,) + rows + out)
 
     return sums
 
@@ -160,9 +180,12 @@ def compiled_sums(terms: Summands, dtype: np.dtype, kinds: str) -> Any:
     totals = types.Array(types.float64, 3, "A")
     scratch = types.Array(types.int64, 2, "C")
     word = types.intp
-    memory = totals, totals, scratch, word, word
-    sizes = word, word, word, word, types.float64, word
-    return jit(function, types.void(*([word] * 3), *([operand] * 5), *memory, *sizes))
+    of_outs = map(from_dtype, result_dtypes(terms.outputs, dtype))
+    outs = [types.Array(of_out, 1, "C") for of_out in of_outs]
+    memory = totals, totals, *outs, scratch, word, word
+    sizes = word, word, word, word, word, types.float64, word
+    division = word, types.float64
+    return jit(function, types.void(*([word] * 3), *([operand] * 5), *memory, *sizes, *division))
 
 
 @functools.cache

@@ -89,6 +89,21 @@ def call_piece(typingctx, function, arguments, index, worker):
 
 
 @intrinsic
+def call_with(typingctx, function, arguments):
+    """Call a C function that takes words and floats, a tuple, and returns an int, ignored."""
+
+    def codegen(context, builder, signature, values):
+        address, given = values
+        kinds = [context.get_value_type(kind) for kind in arguments]
+        function = ir.FunctionType(INT32, kinds)
+        given = cgutils.unpack_tuple(builder, given)
+        builder.call(builder.inttoptr(address, function.as_pointer()), given)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, arguments), codegen
+
+
+@intrinsic
 def now(typingctx):
     """Return the nanoseconds of a monotonic clock."""
 
