@@ -180,6 +180,7 @@ class ChunkedOperands:
         The function evaluates the samples of a chunk whose set is in a chunk of sets. It takes the
         bounds of the chunk of sets, and chunks of the operands.
         """
+        check = None if check is None else validation.flag("check", check)
         ends = np.cumsum([0, *self.chunks["n"]])
         bounds = da.from_array(np.stack([ends[:-1], ends[1:]], axis=1), (1, 2)), "ni"
         new_axes = new_axes or {}

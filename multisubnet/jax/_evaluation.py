@@ -111,7 +111,7 @@ def affine_select(
     if not is_traced(operands):
         options = {"activation": applied, "check": check}
         return evaluate_into(ms.affine_select, operands, shape, dtype, **options)
-    if check:
+    if check is not None and validation.flag("check", check):
         raise TypeError(
             "check is True, but indices are unknown in a JAX transformation: use check=False"
         )

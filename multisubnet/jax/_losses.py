@@ -10,6 +10,7 @@ import numpy as np
 
 import multisubnet as ms
 from multisubnet._arithmetic.activation import Activation
+from multisubnet._arrays.validation import flag
 from multisubnet._functions import loss_problem
 from multisubnet._functions.problem import SumProblem
 from multisubnet.jax import _formulas
@@ -139,7 +140,7 @@ def _options_of(loss: Any, activation: Any, per_feature: bool, dtype: Any) -> Lo
     if isinstance(activation, str):
         activation = Activation(activation)
     loss = loss_problem.named_loss(loss)
-    return LossOptions(loss, activation, bool(per_feature), dtype_of_loss(dtype))
+    return LossOptions(loss, activation, flag("per_feature", per_feature), dtype_of_loss(dtype))
 
 
 def dtype_of_loss(dtype: Any) -> np.dtype:

@@ -153,7 +153,7 @@ def mlp_select(
         function = functools.partial(networks.call, ms.mlp_select)
         operands = networks.operands | networks.others
         return evaluate_into(function, operands, call.shape[1:], dtype, check=check)
-    if check:
+    if check is not None and validation.flag("check", check):
         raise TypeError(
             "check is True, but indices are unknown in a JAX transformation: use check=False"
         )

@@ -11,6 +11,7 @@ import numpy as np
 from keras import activations, constraints, initializers, ops, regularizers
 
 from multisubnet._backends import choice
+from multisubnet._arrays.validation import flag
 from multisubnet._functions.affine import affine
 from multisubnet._sets.models import as_array, of_keras
 from multisubnet._sets.weight_sets import WeightSets
@@ -115,7 +116,7 @@ class StackedAffine(keras.layers.Layer):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.sets = int(sets)
         self.activation = keras_activation(activation)
-        self.use_bias = use_bias
+        self.use_bias = flag("use_bias", use_bias)
         self.kernel_initializer = get_initializer("kernel_initializer", kernel_initializer)
         self.bias_initializer = get_initializer("bias_initializer", bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)

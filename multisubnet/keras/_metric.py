@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import metrics, ops, tree
 
+from multisubnet._arrays.validation import flag
 from multisubnet._sets.models import as_array
 from multisubnet.keras._activation import PACKAGE
 from multisubnet.keras._targets import aligned_shape, called, check_shared
@@ -94,9 +95,9 @@ class StackedMetric(metrics.Metric):
         of_set = None if is_accuracy else metrics.get(metric)
         if name is None:
             name = metric if isinstance(metric, str) else get_name(of_set)
-            name = f"{name}_per_set" if per_set else name
+            name = f"{name}_per_set" if flag("per_set", per_set) else name
         super().__init__(name=name, dtype=dtype)
-        self.per_set = bool(per_set)
+        self.per_set = flag("per_set", per_set)
         self._given = metric if isinstance(metric, str) else of_set
         self._states: list[Any] = []
         self._initial: list[Any] = []  # of variables that the metric has now; others start at 0

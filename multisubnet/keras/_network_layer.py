@@ -12,6 +12,7 @@ import numpy as np
 from keras import activations, initializers, ops, regularizers
 
 from multisubnet._arrays.explanations import count
+from multisubnet._arrays.validation import flag
 from multisubnet._functions import mlp_operands
 from multisubnet._functions.calls import warn
 from multisubnet._functions.mlp import mlp
@@ -153,7 +154,7 @@ class StackedMLP(keras.layers.Layer):
         is_given_per_layer = np.ndim(trainable) > 0
         super().__init__(
             activity_regularizer=activity_regularizer,
-            trainable=is_given_per_layer or bool(trainable),
+            trainable=is_given_per_layer or flag("trainable", trainable),
             **kwargs,
         )
         self.n_sets = _positive("n_sets", n_sets)
@@ -169,19 +170,21 @@ class StackedMLP(keras.layers.Layer):
                 f"layer_sizes is {self.layer_sizes}; expected the inputs of a network and the "
                 f"units of at least one layer, as in (1, 16, 1)"
             )
-        self._trained = _of_layers("trainable", trainable, n_layers, bool)
+        self._trained = _flags("trainable", trainable, n_layers)
         self.n_subnetworks = _positive("n_subnetworks", n_subnetworks)
         self.is_softmax = _is_softmax(output_activation)
         last = None if self.is_softmax else output_activation
         given = mlp_operands.activation_per_layer(activation, last, n_layers)
         self._activations = tuple(map(own_activation, given))
-        self.use_bias = _of_layers("use_bias", use_bias, n_layers, bool)
-        if intercept and not additive:
+        self.use_bias = _flags("use_bias", use_bias, n_layers)
+        self.additive = flag("additive", additive)
+        self.has_intercept = self.additive
+        if intercept is not None:
+            self.has_intercept = flag("intercept", intercept)
+        if self.has_intercept and not self.additive:
             raise ValueError("intercept requires additive=True")
         rows = None if inputs is None else np.asarray(inputs).tolist()
         self.inputs = None if rows is None else tuple(map(tuple, rows))
-        self.additive = bool(additive)
-        self.has_intercept = self.additive if intercept is None else bool(intercept)
         self.kernel_initializer = get_initializer("kernel_initializer", kernel_initializer)
         self.bias_initializer = get_initializer("bias_initializer", bias_initializer)
         get = regularizers.get
@@ -442,6 +445,11 @@ def _of_layers(name: str, given: Any, n_layers: int, read: Callable[[Any], Any])
             f"one per layer"
         )
     return tuple(map(read, given))
+
+
+def _flags(name: str, option: Any, n_layers: int) -> Any:
+    """Return an option that is true or false, for all layers or one by one."""
+    return _of_layers(name, option, n_layers, functools.partial(flag, name))
 
 
 def _of_layer(option: Any, number: int) -> Any:

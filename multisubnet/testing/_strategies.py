@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 from multisubnet._arithmetic.activation import PARAMETERS, Activation
 from multisubnet._arithmetic.activation_recipes import RECIPES
 from multisubnet._arrays.dtypes import is_bfloat16
+from multisubnet._arrays.validation import flag
 from multisubnet.testing._same_bits import _real
 
 # The dtypes that every backend supports without another package. ``"bfloat16"`` also works once
@@ -69,7 +70,7 @@ def values(dtype: DTypeLike, *, special_values: bool = True) -> st.SearchStrateg
     -------
     hypothesis.strategies.SearchStrategy
     """
-    dtype = np.dtype(dtype)
+    dtype, special_values = np.dtype(dtype), flag("special_values", special_values)
     if dtype.kind == "b":
         return st.booleans()
     if dtype.kind in "iu":
@@ -206,7 +207,7 @@ def problems(  # noqa: D417
     n_samples = draw(st.integers(0, max_samples))
     n_features = draw(st.integers(0, max_features))
     dtype = st.sampled_from([np.dtype(d) for d in dtypes])
-    if not mixed_dtypes:
+    if not flag("mixed_dtypes", mixed_dtypes):
         dtype = st.just(draw(dtype))
     shared = st.sampled_from([(n_sets, n_features), (n_sets, n_features), (1, n_features)])
 
@@ -239,6 +240,7 @@ def activations(  # noqa: D417
     -------
     hypothesis.strategies.SearchStrategy of Activation
     """
+    derivatives = flag("derivatives", derivatives)
     name = draw(st.sampled_from(sorted(RECIPES) if names is None else names))
     given = {}
     if name in PARAMETERS and draw(st.booleans()):

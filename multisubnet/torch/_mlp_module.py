@@ -125,7 +125,11 @@ class StackedMLP(nn.Module):
             raise ValueError(
                 f"n_sets and n_subnetworks must not be negative, as in {n_sets} and {n_subnetworks}"
             )
-        if intercept and not additive:
+        self.additive: bool = validation.flag("additive", additive)
+        has_intercept = self.additive
+        if intercept is not None:
+            has_intercept = validation.flag("intercept", intercept)
+        if has_intercept and not self.additive:
             raise ValueError("intercept requires additive=True")
         self.n_sets: int = n_sets
         self.n_subnetworks: int = n_subnetworks
@@ -133,14 +137,13 @@ class StackedMLP(nn.Module):
         self.activation = _checked(activation, len(self.layer_sizes) - 1)
         self.output_activation = resolve(output_activation)
         self.inputs = None if inputs is None else np.asarray(inputs).tolist()
-        self.additive: bool = bool(additive)
         kind: dict[str, Any] = {"device": device, "dtype": dtype}
         self.layers = nn.ModuleList(
             StackedLinear(n_sets, n_subnetworks, *sizes, bias, **kind)
             for sizes in itertools.pairwise(self.layer_sizes)
         )
         self.intercept: nn.Parameter | None = None
-        if additive if intercept is None else intercept:
+        if has_intercept:
             self.intercept = nn.Parameter(torch.zeros(n_sets, self.layer_sizes[-1], **kind))
 
     def reset_parameters(self) -> None:
@@ -309,7 +312,7 @@ class StackedLinear(nn.Module):
         shape = n_sets, n_subnetworks, n_inputs, n_outputs
         self.weight: nn.Parameter = nn.Parameter(torch.empty(shape, **kind))
         self.bias: nn.Parameter | None = None
-        if bias:
+        if validation.flag("bias", bias):
             self.bias = nn.Parameter(torch.empty((n_sets, n_subnetworks, n_outputs), **kind))
         self.reset_parameters()
 

@@ -84,7 +84,7 @@ class StackedAffine(nn.Module):
         self.activation = resolve(activation)
         shape = n_sets, n_features
         self.weight: nn.Parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-        if bias:
+        if validation.flag("bias", bias):
             self.bias: nn.Parameter | None = nn.Parameter(
                 torch.empty(shape, device=device, dtype=dtype)
             )

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multisubnet._arrays import dtypes
+from multisubnet._arrays import dtypes, validation
 from multisubnet._arrays.frameworks import known_to_compilers
 from multisubnet._functions import mlp_operands, problem
 from multisubnet._functions.mlp_operands import Options
@@ -80,7 +80,8 @@ def _encode(names: tuple[str, ...], options: Options) -> str:
     shape = None  # nested lists cannot express the shape of an empty array
     if inputs is not None and not isinstance(inputs, list | tuple):
         inputs, shape = np.asarray(inputs).tolist(), np.shape(inputs)
-    return _text(names, activation, encoded(output_activation), inputs, shape, bool(additive))
+    additive = validation.flag("additive", additive)
+    return _text(names, activation, encoded(output_activation), inputs, shape, additive)
 
 
 @known_to_compilers
