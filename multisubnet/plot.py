@@ -95,7 +95,7 @@ def shape_functions(
     """
     pyplot = _pyplot()
     _check(sets)
-    x = np.asarray(sets._values(samples))
+    x = np.asarray(sets._parameters.values(samples))
     if x.ndim != 2 or not len(x):
         raise ValueError(f"samples has shape {x.shape}; expected (B, F), with B > 0")
     features = _features(sets)
@@ -244,9 +244,7 @@ def _pyplot() -> Any:
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        error.add_note(
-            "multisubnet.plot needs Matplotlib, the extra 'plot': pip install matplotlib"
-        )
+        error.add_note("multisubnet.plot needs Matplotlib: pip install 'multisubnet[plot]'")
         raise
     return pyplot
 

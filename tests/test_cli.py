@@ -237,7 +237,7 @@ def test_progress(capsys, monkeypatch, out):
     assert main(command) == 0
     assert capsys.readouterr().err == ""
     assert main([*command, "--progress"]) == 1
-    assert "--progress needs tqdm: install it with 'pip install tqdm'" in capsys.readouterr().err
+    assert "--progress needs tqdm: pip install 'multisubnet[progress]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("out", ["out.npy", "out.csv"])

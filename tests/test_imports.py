@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import subprocess
 import sys
@@ -43,6 +44,16 @@ def test_a_source_has_each_header_once_with_line_numbers():
             there = (sources.directory() / name).read_text().splitlines()[number - 1]
             assert line == there
         number += 1
+
+
+def test_messages_name_extras_that_exist():
+    root = Path(__file__).parent.parent
+    config = configparser.ConfigParser()
+    config.read(root / "setup.cfg")
+    text = "".join(path.read_text("utf-8") for path in (root / "multisubnet").rglob("*.py"))
+    found = set(re.findall(r"pip install 'multisubnet\[(\w+)\]'", text))
+    libraries = {"cpu", "cuda12", "dask", "jax", "keras", "plot", "progress", "torch"}
+    assert found == libraries <= set(config["options.extras_require"])
 
 
 def test_modules_of_tests_have_names_of_their_own():

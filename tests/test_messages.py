@@ -514,6 +514,37 @@ FLAGS = {
 }
 
 
+@pytest.mark.parametrize("name", [n for n in dir(ms.WeightSets) if not n.startswith("_")])
+def test_errors_of_methods_name_the_public_class(name):
+    function = getattr(SETS, name) if callable(getattr(ms.WeightSets, name)) else None
+    if function is None:
+        with pytest.raises(AttributeError, match=f"^WeightSets are immutable: {name} cannot be"):
+            setattr(SETS, name, 1)
+        return
+    for arguments, options in (([1] * 9, {}), ([], {"unknown": 1})):
+        with pytest.raises(TypeError, match=rf"^WeightSets\.{name}(\(\))? "):
+            function(*arguments, **options)
+
+
+def test_options_of_flat_vectors_are_known_in_errors():
+    with pytest.raises(TypeError, match="theta has dtype"):
+        ms.WeightSets.from_theta(["a"], layer_sizes=(1, 1), activation="tanh")
+    with pytest.raises(TypeError, match=r"^WeightSets.to_pairs takes nothing by position, but got"):
+        SETS.to_pairs(1)
+
+
+@pytest.mark.parametrize("sets", [SETS, CLASSIFIERS])
+@pytest.mark.parametrize("name", ["set_weight", "weights"])
+def test_weights_of_sets_in_statistics(sets, name):
+    with pytest.raises(TypeError, match=f"unexpected .*{name}'.*; affine_stats and mlp_stats"):
+        sets.predict_stats(X, quantiles=[0.5], **{name: [1, 2, 3]})
+    counts = [1, 0, 2]  # as the message says
+    assert len(sets[np.repeat(np.arange(len(sets)), counts)]) == 3
+    for function in (ms.affine_stats, ms.mlp_stats):
+        with pytest.raises(TypeError, match=r"; WeightSets\.predict_stats has quantiles"):
+            function(X, W, quantiles=[0.5])
+
+
 NEVER_NONE = FLAGS.keys() - {"check", "progress"}
 
 

@@ -354,6 +354,14 @@ def test_losses_are_those_of_mlp(moved, problem, per_feature):
         wanted = getattr(ms, f"mlp_{name}")(samples, sets.layers, targets, **given)
         for one, other in zip(flat(found), flat(wanted), strict=True):
             assert_same_bits(on_host(one), on_host(other))
+    if len(names) == 2:
+        cotangent = sets.predict(samples)
+        found = sets.vjp(samples, cotangent, wrt=["layers", "intercept"])
+        options = sets._parameters.options | {"wrt": ["layers", "intercept"]}
+        wanted = ms.mlp_vjp(samples, sets.layers, cotangent, **options)
+        assert found.grad_samples is None
+        for one, other in zip(flat(found), flat(wanted), strict=True):
+            assert_same_bits(on_host(one), on_host(other))
 
 
 def flat(result):

@@ -166,7 +166,7 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(ImportError) as error:
         plot.losses([1.0])
-    assert "pip install matplotlib" in error.value.__notes__[0]
+    assert "needs Matplotlib: pip install 'multisubnet[plot]'" in error.value.__notes__[0]
 
 
 def test_names_of_features_are_labels():

@@ -354,7 +354,7 @@ def test_a_bar(capsys):
 def test_a_bar_without_tqdm():
     with (
         mock.patch.dict(sys.modules, {"tqdm.auto": None, "tqdm": None}),
-        pytest.raises(ImportError, match="pip install tqdm"),
+        pytest.raises(ImportError, match=r"pip install 'multisubnet\[progress\]'"),
     ):
         ms.WeightSets([[1.0]]).predict([[1.0]], progress=True)
 

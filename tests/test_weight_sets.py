@@ -213,7 +213,7 @@ def test_without_cupy_an_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(choice, "load", choice.load.__wrapped__)
     monkeypatch.setattr(engine, "why_unavailable", engine.why_unavailable.__wrapped__)
     for target in ("cuda", "cuda:1", "cupy"):
-        with pytest.raises(ms.BackendUnavailable, match=r"pip install 'cupy-cuda12x\[ctk\]'"):
+        with pytest.raises(ms.BackendUnavailable, match=r"pip install 'multisubnet\[cuda12\]'"):
             ms.WeightSets(WEIGHT).to(target)
 
 
@@ -281,6 +281,26 @@ def test_losses_are_those_of_the_functions(library, activation, per_feature):
     expected = ms.mean_loss_and_grad(*data, activation=activation, **options)
     for one, other in zip(found, expected, strict=True):
         assert_same_bits(on_host(one), on_host(other))
+
+
+@pytest.mark.parametrize("wrt", [None, ["samples", "bias"]])
+def test_vjp_is_affine_vjp(library, wrt):
+    sets = ms.WeightSets(there(library, WEIGHT), there(library, BIAS), "tanh")
+    samples = there(library, SAMPLES)
+    cotangent = there(library, np.linspace(-1.0, 1.0, sets.predict(samples).size))
+    cotangent = cotangent.reshape(sets.predict(samples).shape)
+    options = {} if wrt is None else {"wrt": wrt}
+    found = sets.vjp(samples, cotangent, **options)
+    data = samples, sets.weight, sets.bias, cotangent
+    expected = ms.affine_vjp(*data, activation="tanh", **options)
+    for one, other in zip(found, expected, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            assert_same_bits(on_host(one), on_host(other))
+    with pytest.raises(ValueError, match="cotangent has shape"):
+        sets.vjp(samples, cotangent[:1])
+    with pytest.raises(ValueError, match=r"samples has shape .* for 3 sets of 2 features"):
+        sets.vjp(samples[:, :1], cotangent)
 
 
 @given(data=st.data(), k=st.integers(1, 7), per_feature=st.booleans(), has_bias=st.booleans())

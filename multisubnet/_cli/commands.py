@@ -270,7 +270,7 @@ def _shows_progress(asked: bool | None) -> bool:
     """Return whether to show a progress bar; by default if it is possible."""
     is_installed = importlib.util.find_spec("tqdm") is not None
     if asked and not is_installed:
-        raise ImportError("--progress needs tqdm: install it with 'pip install tqdm'")
+        raise ImportError("--progress needs tqdm: pip install 'multisubnet[progress]'")
     return sys.stderr.isatty() and is_installed if asked is None else asked
 
 

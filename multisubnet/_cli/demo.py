@@ -231,7 +231,7 @@ def _torch_loop(samples: np.ndarray, layers: Layers) -> _Loop:
 def _draw(sets: WeightSets, losses: np.ndarray, samples: np.ndarray) -> str:
     """Write the picture, and return a line about it."""
     if not _is_installed("matplotlib"):
-        return "no picture without Matplotlib: pip install matplotlib"
+        return "no picture without Matplotlib: pip install 'multisubnet[plot]'"
     from matplotlib.figure import Figure
 
     from multisubnet import plot
@@ -254,7 +254,7 @@ def _print_backends() -> None:
     print(f"Backends that can run here: {', '.join(ready)}.", end="")
     if reasons.get("numba") is not None:
         print(
-            " With Numba (pip install '.[cpu]' in a clone), the same calls run as compiled code "
+            " With Numba (pip install 'multisubnet[cpu]'), the same calls run as compiled code "
             "on all cores and give the same bits.",
             end="",
         )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from multisubnet._arithmetic.activation import ActivationLike
     from multisubnet._arrays.types import Array, ArrayT, HostArray, HostArrayLike, Statistic
 
+OF_QUANTILES = "WeightSets.predict_stats has quantiles, without set_weight"
 _STATISTICS: tuple[Statistic, ...] = ("mean", "var", "std")
 
 
@@ -43,7 +44,7 @@ def affine_stats(
     set_weight: Array | HostArrayLike | None = ...,
     statistics: Sequence[Statistic] = ...,
 ) -> tuple[ArrayT, ...]: ...
-@explained("affine_stats")
+@explained("affine_stats", quantiles=OF_QUANTILES)
 @adapted
 @keep_subnormals
 def affine_stats(

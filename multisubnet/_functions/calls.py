@@ -64,12 +64,13 @@ def wrong_call(
 ) -> TypeError | None:
     """Return the error for arguments that do not fit a function, or None if they fit."""
     parameters = [*inspect.signature(function).parameters.values()]
+    takes_any = any(p.kind is p.VAR_KEYWORD and p.name[0] != "_" for p in parameters)
     parameters = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
     if parameters[0].name in ("self", "cls"):
         parameters, args = parameters[1:], args[1:]
     by_position = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     by_name = ", ".join(f"{p.name}=" for p in parameters if p.kind is p.KEYWORD_ONLY)
-    taken = ", ".join(p.name for p in by_position)
+    taken = ", ".join(p.name for p in by_position) or "nothing"
     if len(args) > len(by_position):
         found = args[len(by_position)]
         options = f"; pass options by name: {by_name}" if by_name else ""
@@ -77,7 +78,8 @@ def wrong_call(
             f"{called} takes {taken} by position, but got {len(args)} positional arguments; the "
             f"first extra one is {explanations.shown(found)}{options}"
         )
-    wrong = names.unknown_keyword(called, given, [p.name for p in parameters])
+    known = [*(given if takes_any else ()), *(p.name for p in parameters)]
+    wrong = names.unknown_keyword(called, given, known)
     by_order = [p.name for p in by_position[: len(args)]]
     required = [p.name for p in by_position if p.default is p.empty]
     missing = [name for name in required[len(args) :] if name not in given]

@@ -333,7 +333,7 @@ def mlp_stats(
     set_weight: Array | HostArrayLike | None = ...,
     statistics: Sequence[Statistic] = ...,
 ) -> tuple[ArrayT, ...]: ...
-@calls.explained("mlp_stats")
+@calls.explained("mlp_stats", quantiles=affine_stats.OF_QUANTILES)
 @float_mode.keep_subnormals
 def mlp_stats(
     samples: Any,

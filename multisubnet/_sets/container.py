@@ -367,6 +367,7 @@ class Container(Generic[ArrayT]):
         common = Names.joined("sequence", [sets._parameters.names for sets in members])
         return cls._of(first._parameters.with_arrays(joined)._replace(names=common))
 
+    @explained("WeightSets.to")
     def to(self, target: str) -> Any:
         """Return the sets on the CPU or on a GPU.
 

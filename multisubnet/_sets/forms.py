@@ -176,6 +176,7 @@ class Forms(Container[ArrayT]):
             warn(_models.LEFT_OUT[left_out], UserWarning)
         return cls._own(parameters.named(feature_names, output_names, set_names))
 
+    @explained("WeightSets.write_to")
     def write_to(self, model: Any, i: int | None = None) -> None:
         """Write one set to a model of a kind that `from_models` reads.
 
@@ -219,6 +220,7 @@ class Forms(Container[ArrayT]):
             raise TypeError(f"i is {shown(i)}; expected the index of one set")
         _models.write_model(model, one._parameters)
 
+    @explained("WeightSets.to_pairs")
     def to_pairs(self) -> ArrayT:
         """Return the sets as (weight, bias) pairs, a new array of shape (N, F, 2).
 
@@ -329,6 +331,7 @@ class Forms(Container[ArrayT]):
         set_names: Iterable[str] | None = ...,
     ) -> Self: ...
     @classmethod
+    @explained("WeightSets.from_theta")
     def from_theta(
         cls,
         theta: Any,
@@ -416,6 +419,7 @@ class Forms(Container[ArrayT]):
             )
         return sets
 
+    @explained("WeightSets.to_theta")
     def to_theta(self, *, axis: SetAxis = 0) -> ArrayT:
         """Return the sets as flat parameter vectors, a new array.
 
@@ -440,6 +444,7 @@ class Forms(Container[ArrayT]):
 
     # Files.
 
+    @explained("WeightSets.save")
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the sets to a file. The file is written completely or not at all.
 
@@ -494,6 +499,7 @@ class Forms(Container[ArrayT]):
         weight_files.save(path, stored)
 
     @classmethod
+    @explained("WeightSets.load")
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Load sets from a file.
 

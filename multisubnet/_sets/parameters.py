@@ -10,6 +10,8 @@ import numpy as np
 
 from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arrays import dtypes
+from multisubnet._arrays.explanations import count
+from multisubnet._arrays.frames import is_frame, values_of
 from multisubnet._arrays.types import SetAxis
 from multisubnet._backends.affine_call import AffineCall
 from multisubnet._backends.mlp_call import MlpCall
@@ -202,6 +204,31 @@ class Parameters(NamedTuple):
             "intercept": self.intercept,
         }
 
+    def values(self, samples: Any) -> Any:
+        """Return the numbers of a frame, or other samples unchanged, with as many features."""
+        n_sets = len(self.layers[0][0])
+        if is_frame(type(samples)):  # type: ignore[arg-type]
+            samples = values_of("samples", samples, self.names.features)
+        shape: Any = getattr(samples, "shape", ())
+        parts = samples if isinstance(samples, list | tuple) else ()
+        of_parts = {getattr(part, "shape", ()) for part in parts}
+        if len(parts) > 1 and len(of_parts) == 1:
+            shape = len(parts), *of_parts.pop()
+        if self.inputs is None and len(shape) in (2, 3):
+            of_weight = self.layers[0][0].shape
+            n_features = of_weight[1] * (of_weight[2] if len(of_weight) == 4 else 1)
+            has_blocks = len(shape) == 3
+            is_other = shape[-1] != n_features or (has_blocks and n_sets not in (1, shape[0]))
+            if is_other and all(isinstance(n, int) for n in shape):
+                join = "; to join features, pass numpy.column_stack(samples)"
+                raise ValueError(
+                    f"samples has shape {tuple(shape)}; expected (B, {n_features}) or "
+                    f"(N, B, {n_features}), for {count(n_sets, 'set')} of "
+                    f"{count(n_features, 'feature')}"
+                    f"{join * (len(parts) * shape[-1] == n_features)}"
+                )
+        return samples
+
     def predict(self, samples: Any, set_axis: SetAxis, out: Any) -> Any:
         """Return the predictions, for arrays of any library."""
         if self.is_affine:
@@ -210,21 +237,30 @@ class Parameters(NamedTuple):
         return mlp(samples, self.layers, set_axis=set_axis, out=out, **self.options)
 
     def function(
-        self, of_affine: Callable[..., Any], of_networks: Callable[..., Any], per_feature: bool
+        self,
+        of_affine: Callable[..., Any],
+        of_networks: Callable[..., Any],
+        per_feature: bool | None = None,
     ) -> Callable[..., Any]:
-        """Return a function of samples and targets: the one for affine functions or networks."""
+        """Return a function of samples and further operands: that for affine sets or networks.
+
+        `per_feature` is an option of losses.
+        """
         if not self.is_affine:
             if self.additive and per_feature:
                 raise ValueError(
                     "per_feature=True cannot be combined with additive sets: a sum of networks has "
                     "one loss"
                 )
-            options = self.options | {"per_subnetwork": per_feature}
+            options = self.options
+            if per_feature is not None:
+                options["per_subnetwork"] = per_feature
             return lambda samples, *data, **given: of_networks(
                 samples, self.layers, *data, **options, **given
             )
         (weight, bias), options = self.layers[0], {"activation": self.activations[0]}
-        options["per_feature"] = per_feature
+        if per_feature is not None:
+            options["per_feature"] = per_feature
         return lambda samples, *data, **given: of_affine(
             samples, weight, bias, *data, **options, **given
         )

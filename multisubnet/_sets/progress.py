@@ -24,8 +24,8 @@ def reporting(progress: Any, total: int, unit: str = "sets") -> Iterator[Report]
             from tqdm.auto import tqdm
         except ImportError:
             raise ImportError(
-                "progress=True needs tqdm: install it with 'pip install tqdm', or pass a callable "
-                "that receives (done, total)"
+                "progress=True needs tqdm: pip install 'multisubnet[progress]', or pass a "
+                "callable that receives (done, total)"
             ) from None
         with tqdm(total=total, unit=f" {unit}", unit_scale=True) as bar:
             yield lambda done: bar.update(done - bar.n)

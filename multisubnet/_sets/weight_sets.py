@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, overload
 import numpy as np
 
 from multisubnet._arrays import frameworks, namespaces, validation
-from multisubnet._arrays.explanations import count, shown
-from multisubnet._arrays.frames import check_order, is_frame, values_of
+from multisubnet._arrays.explanations import shown
 from multisubnet._arrays.types import ArrayT, SetAxis
 from multisubnet._functions.affine import affine
 from multisubnet._functions.calls import explained, hide_misplaced, warn, wrong_call
-from multisubnet._functions.mean_loss import mean_loss, mean_loss_and_grad
-from multisubnet._functions.mlp_loss_problem import warn_of_outputs
-from multisubnet._functions.mlp_mean_loss import mlp_mean_loss, mlp_mean_loss_and_grad
 from multisubnet._sets.distribution import PredictionStats, predict_stats
-from multisubnet._sets.forms import Forms
+from multisubnet._sets.losses import Losses
 from multisubnet._sets.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -29,9 +25,13 @@ CAUSES_OF_NAN = (
     "look for NaN in samples, targets or weights, for overflow, for an empty array of samples, and "
     "for sample weights that are all 0"
 )
+_WEIGHTED = (
+    "affine_stats and mlp_stats take set_weight, for mean and spread; for quantiles, repeat sets: "
+    "sets[numpy.repeat(numpy.arange(len(sets)), counts)]"
+)
 
 
-class WeightSets(Forms[ArrayT]):
+class WeightSets(Losses[ArrayT]):
     """N sets of weights of one model, with predictions, losses and conversions.
 
     By default the model is one weight and one bias per feature, as in `affine`. `from_layers`
@@ -238,7 +238,7 @@ class WeightSets(Forms[ArrayT]):
             parameters = self._parameters
             ((weight, bias),), (activation,) = parameters[:2]
             return affine(samples, weight, bias, activation=activation, set_axis=set_axis)
-        samples = self._values(samples)
+        samples = self._parameters.values(samples)
         adapter = frameworks.of((samples, out))
         if adapter is not None:
             if memory_limit is not None or progress:
@@ -294,11 +294,11 @@ class WeightSets(Forms[ArrayT]):
         slice(0, 1, None) slice(0, 2, None) [[[3.0], [5.0]]]
         slice(1, 2, None) slice(0, 2, None) [[[3.0], [6.0]]]
         """
-        samples = self._values(samples)
+        samples = self._parameters.values(samples)
         self._check_arrays("predict_chunks", samples)
         return self._prediction(samples, set_axis).blocks(memory_limit, progress)
 
-    @explained("WeightSets.predict_stats")
+    @explained("WeightSets.predict_stats", set_weight=_WEIGHTED, weights=_WEIGHTED)
     def predict_stats(
         self,
         samples: Any,
@@ -364,40 +364,9 @@ class WeightSets(Forms[ArrayT]):
         array([[[ 2.],
                 [20.]]])
         """
-        samples = self._values(samples)
+        samples = self._parameters.values(samples)
         self._check_arrays("predict_stats", samples)
         return predict_stats(samples, self._parameters, quantiles, memory_limit, progress)
-
-    def _values(self, samples: Any) -> Any:
-        """Return the numbers of a frame, or other samples unchanged, with as many features."""
-        if is_frame(type(samples)):  # type: ignore[arg-type]
-            samples = values_of("samples", samples, self._parameters.names.features)
-        shape: Any = getattr(samples, "shape", ())
-        parts = samples if isinstance(samples, list | tuple) else ()
-        of_parts = {getattr(part, "shape", ()) for part in parts}
-        if len(parts) > 1 and len(of_parts) == 1:
-            shape = len(parts), *of_parts.pop()
-        if self._parameters.inputs is None and len(shape) in (2, 3):
-            of_weight = self._parameters.layers[0][0].shape
-            n_features = of_weight[1] * (of_weight[2] if len(of_weight) == 4 else 1)
-            has_blocks = len(shape) == 3
-            is_other = shape[-1] != n_features or (has_blocks and len(self) not in (1, shape[0]))
-            if is_other and all(isinstance(n, int) for n in shape):
-                join = "; to join features, pass numpy.column_stack(samples)"
-                raise ValueError(
-                    f"samples has shape {tuple(shape)}; expected (B, {n_features}) or "
-                    f"(N, B, {n_features}), for {count(len(self), 'set')} of "
-                    f"{count(n_features, 'feature')}"
-                    f"{join * (len(parts) * shape[-1] == n_features)}"
-                )
-        return samples
-
-    def _values_of_both(self, samples: Any, targets: Any, sample_weight: Any) -> tuple[Any, Any]:
-        """Return the numbers of frames, or other samples and targets unchanged."""
-        check_order({"samples": samples, "targets": targets, "sample_weight": sample_weight})
-        if is_frame(type(targets)):  # type: ignore[arg-type]
-            targets = values_of("targets", targets, self._parameters.known_columns)
-        return self._values(samples), targets
 
     def _prediction(self, samples: Any, set_axis: Any) -> Prediction:
         return Prediction.of(samples, self._parameters, set_axis)
@@ -411,107 +380,7 @@ class WeightSets(Forms[ArrayT]):
                 f"({adapter})"
             )
 
-    # Losses.
-
-    @explained("WeightSets.mean_loss")
-    def mean_loss(
-        self,
-        samples: Any,
-        targets: Any,
-        *,
-        loss: MlpLossName = "squared_error",
-        sample_weight: Any = None,
-        per_feature: bool = False,
-        dtype: Any = None,
-    ) -> ArrayT:
-        """Compute the mean loss of each set; lower is better.
-
-        Parameters
-        ----------
-        samples, targets, loss, sample_weight, dtype
-            As for `multisubnet.mean_loss`, or `multisubnet.mlp_mean_loss` for networks. Samples
-            and targets may be pandas or polars frames. If the sets have names, two or more columns
-            of targets must have those of the predictions, in the same order, or share no name with
-            them.
-        per_feature : bool, optional
-            Return a loss per feature, or per network, instead of their mean.
-
-        Returns
-        -------
-        ndarray, shape (N,), (N, F) or (N, S)
-
-        Warns
-        -----
-        UserWarning
-            The outputs of the sets are those of a sigmoid, but the loss takes logits, or compares
-            numbers and targets are the integers 0 and 1; or they are linear, but the loss takes
-            probabilities, and the predictions of the first sets and samples are not from 0 to 1;
-            and as for `multisubnet.mlp_mean_loss`.
-
-        Examples
-        --------
-        >>> import multisubnet as ms
-        >>> ms.WeightSets([[2.0], [3.0]]).mean_loss([[1.0], [2.0]], [2.0, 4.0])
-        array([0. , 2.5])
-        """
-        functions = mean_loss, mlp_mean_loss
-        data = samples, targets, sample_weight
-        return self._evaluated(functions, data, loss, per_feature, dtype)
-
-    @explained("WeightSets.mean_loss_and_grad")
-    def mean_loss_and_grad(
-        self,
-        samples: Any,
-        targets: Any,
-        *,
-        loss: MlpLossName = "squared_error",
-        sample_weight: Any = None,
-        per_feature: bool = False,
-        dtype: Any = None,
-    ) -> tuple[ArrayT, Any, Any]:
-        """Compute the mean loss of each set, and its gradients.
-
-        Parameters
-        ----------
-        samples, targets, loss, sample_weight, per_feature, dtype
-            As for `mean_loss`.
-
-        Returns
-        -------
-        loss : ndarray, shape (N,), (N, F) or (N, S)
-        grad_weight, grad_bias : ndarray, shape (N, F)
-            The gradients of the parameters; `grad_bias` is None if there are no biases.
-        grad_layers, grad_intercept
-            For networks, returned instead of these two, as by `multisubnet.mlp_mean_loss_and_grad`.
-
-        Examples
-        --------
-        >>> import multisubnet as ms
-        >>> loss, grad_weight, _ = ms.WeightSets([[3.0]]).mean_loss_and_grad([[1.0], [2.0]], [2, 4])
-        >>> grad_weight
-        array([[5.]])
-        """
-        functions = mean_loss_and_grad, mlp_mean_loss_and_grad
-        data = samples, targets, sample_weight
-        return self._evaluated(functions, data, loss, per_feature, dtype)
-
-    def _evaluated(
-        self, functions: tuple[Any, Any], data: Any, loss: Any, per_feature: bool, dtype: Any
-    ) -> Any:
-        """Return the result of the function for affine sets, or of that for networks."""
-        parameters = self._parameters
-        evaluate = parameters.function(*functions, validation.flag("per_feature", per_feature))
-        samples, targets, sample_weight = data
-        samples, targets = self._values_of_both(samples, targets, sample_weight)
-        result = evaluate(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
-        warn_of_outputs(
-            *(loss, parameters.activations[-1], parameters.additive, targets, parameters.sizes[-1]),
-            lambda: (
-                frameworks.of((samples,)) is None
-                and self._prediction(samples, 0).are_probabilities()
-            ),
-        )
-        return result
+    # The best sets.
 
     @overload
     def best(

@@ -19,9 +19,7 @@ array([[[13., 68.],
 try:
     import dask
 except ImportError as _error:  # an underscore keeps the name out of the module's public names
-    raise ImportError(
-        "multisubnet.dask needs Dask, the extra 'dask': pip install 'dask[array]'"
-    ) from _error
+    raise ImportError("multisubnet.dask needs Dask: pip install 'multisubnet[dask]'") from _error
 
 if tuple(int(part) for part in dask.__version__.split(".")[:2]) < (2024, 8):
     raise ImportError(

@@ -14,7 +14,7 @@ flushes subnormal numbers, so those results differ in their last bits.
 try:
     import jax
 except ImportError as _error:  # an underscore keeps the name out of the module's public names
-    raise ImportError("multisubnet.jax needs JAX, the extra 'jax': pip install jax") from _error
+    raise ImportError("multisubnet.jax needs JAX: pip install 'multisubnet[jax]'") from _error
 
 if jax.__version_info__ < (0, 5):
     raise ImportError(f"multisubnet.jax needs JAX 0.5 or newer, but {jax.__version__} is installed")

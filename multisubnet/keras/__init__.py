@@ -11,7 +11,7 @@ try:
 except ImportError as _error:  # an underscore keeps the name out of the module's public names
     if importlib.util.find_spec("keras") is None:
         raise ImportError(
-            "multisubnet.keras needs Keras, the extra 'keras': pip install keras"
+            "multisubnet.keras needs Keras: pip install 'multisubnet[keras]'"
         ) from _error
     raise ImportError(
         f"multisubnet.keras needs a Keras backend, but the selected one cannot be imported "

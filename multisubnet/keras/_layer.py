@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from keras import activations, constraints, initializers, ops, regularizers
 
-from multisubnet._backends import choice
 from multisubnet._arrays.validation import flag
+from multisubnet._backends import choice
 from multisubnet._functions.affine import affine
 from multisubnet._sets.models import as_array, of_keras
 from multisubnet._sets.weight_sets import WeightSets

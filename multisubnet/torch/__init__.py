@@ -8,7 +8,7 @@ try:
     import torch
 except ImportError as _error:  # an underscore keeps the name out of the module's public names
     raise ImportError(
-        "multisubnet.torch needs PyTorch, the extra 'torch': pip install torch"
+        "multisubnet.torch needs PyTorch: pip install 'multisubnet[torch]'"
     ) from _error
 
 if not hasattr(torch.library, "custom_op"):

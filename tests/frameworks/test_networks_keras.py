@@ -524,7 +524,7 @@ def test_stacked_models_can_be_stacked_again():
 @pytest.mark.parametrize(
     ("hidden", "message"),
     [
-        (("keras",), "multisubnet.keras needs Keras, the extra 'keras': pip install keras"),
+        (("keras",), "multisubnet.keras needs Keras: pip install 'multisubnet[keras]'"),
         (("jax", "torch", "tensorflow"), "needs a Keras backend, but the selected one"),
     ],
 )

@@ -46,7 +46,7 @@ def why_unavailable() -> str | None:
     except ImportError as error:
         return (
             f"CuPy cannot be imported ({error}); for a driver of CUDA 12, "
-            f"pip install 'cupy-cuda12x[ctk]', or cupy-cuda13x for CUDA 13"
+            f"pip install 'multisubnet[cuda12]', or cuda13 for CUDA 13"
         )
     except Exception as error:  # a broken CUDA installation fails in many ways
         return f"importing CuPy failed: {type(error).__name__}: {error}"

@@ -64,7 +64,7 @@ def why_unavailable() -> str | None:
         with loading.lock():
             import numba
     except ImportError as error:
-        return f"Numba cannot be imported ({error}); pip install numba"
+        return f"Numba cannot be imported ({error}); pip install 'multisubnet[cpu]'"
     except Exception as error:  # incompatible versions fail in many ways
         return f"importing Numba failed: {type(error).__name__}: {error}"
     if numba.config.DISABLE_JIT:
