@@ -31,8 +31,10 @@ test: $(VENV)/dev.stamp
 test-thorough: $(VENV)/dev.stamp
 	MULTISUBNET_TEST_EXAMPLES=200 MULTISUBNET_TEST_HOST_BUILD=optimized $(PYTEST)
 
+# Without those that `make test` runs, too.
 test-frameworks: $(FRAMEWORKS)/stamp
-	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks tests/test_docs.py
+	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks tests/test_docs.py::test_examples_of_frameworks \
+		--ignore tests/frameworks/test_dask.py --ignore tests/frameworks/test_networks_dask.py
 
 mutants: $(VENV)/dev.stamp
 	$(BIN)/python tests/mutants.py

@@ -29,10 +29,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 FRAMEWORKS = "dask", "jax", "keras", "torch"
 # Modules that examples may import, and that may not be installed.
-OPTIONAL = (
-    *("array_api_strict", "cma", "dask", "evosax", "h5py", "jax"),
-    *("keras", "matplotlib", "scipy", "sklearn", "torch", "zarr"),
-)
+OF_FRAMEWORKS = "array_api_strict", "evosax", "h5py", "jax", "keras", "torch", "zarr"
+OPTIONAL = "cma", "dask", "matplotlib", "scipy", "sklearn", *OF_FRAMEWORKS
 IMPORTED_BY = {"matplotlib": "plot"}  # the module of ours that imports it
 COMMAND = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ |```).*\n)*)", re.M)
 
@@ -93,9 +91,25 @@ def run(examples, page, monkeypatch, tmp_path):
     assert not result.failed, report.getvalue()
 
 
+def of_frameworks(page):
+    return first_import(examples_of(page), OF_FRAMEWORKS) is not None
+
+
 @pytest.mark.filterwarnings("ignore:Could not import matplotlib:UserWarning")  # from cma
-@pytest.mark.parametrize("page", filtered(examples_of), ids=stem)
+@pytest.mark.parametrize(
+    "page", filtered(lambda page: examples_of(page) and not of_frameworks(page)), ids=stem
+)
 def test_examples(page, monkeypatch, tmp_path):
+    check_examples(page, monkeypatch, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:Could not import matplotlib:UserWarning")
+@pytest.mark.parametrize("page", filtered(of_frameworks), ids=stem)
+def test_examples_of_frameworks(page, monkeypatch, tmp_path):
+    check_examples(page, monkeypatch, tmp_path)
+
+
+def check_examples(page, monkeypatch, tmp_path):
     examples = examples_of(page)[: first_import(examples_of(page), ["cupy"])]
     missing = [name for name in OPTIONAL if not importlib.util.find_spec(name)]
     missing += [IMPORTED_BY[name] for name in missing if name in IMPORTED_BY]
