@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import itertools
 import os
 import random
 import shutil
@@ -68,6 +69,16 @@ def few(values, count=3):
     return [values[i * (len(values) - 1) // (count - 1)] for i in range(count)]
 
 
+def combined(*lists):
+    """Return all combinations of values; with few examples, only so many that each occurs once."""
+    lists = [list(values) for values in lists]
+    if ALL_PARAMETERS <= EXAMPLES or not all(lists):
+        return list(itertools.product(*lists))
+    # Shorter lists begin a place later in each round, so that they do not keep step.
+    rows = range(max(map(len, lists)))
+    return [tuple(values[(i + i // len(values)) % len(values)] for values in lists) for i in rows]
+
+
 takes_long = pytest.mark.skipif(EXAMPLES == 2, reason="takes long: MULTISUBNET_TEST_EXAMPLES=3")
 
 
@@ -93,11 +104,30 @@ def sample(config, items):
     items[:] = [item for item in items if item in chosen]
 
 
+def copy_once(config, items):
+    """Keep one case of each test that copies from NumPy; kernels are those of arrays on the GPU."""
+    kept, left_out, seen = [], [], set()
+    for item in items:
+        name = item.nodeid.split("[")[0]
+        copies = parameters_of(item).get("backend") == "cupy from numpy"
+        (left_out if copies and name in seen else kept).append(item)
+        if copies:
+            seen.add(name)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
+
+
 @pytest.hookimpl(trylast=True)  # after deselection
 def pytest_collection_modifyitems(config, items):
     skip_unavailable(items)
     if EXAMPLES == 2:
         sample(config, items)
+    elif EXAMPLES < ALL_PARAMETERS:
+        copy_once(config, items)
+
+
+def parameters_of(item):
+    return item.callspec.params if hasattr(item, "callspec") else {}
 
 
 def skip_unavailable(items):
@@ -110,8 +140,7 @@ def skip_unavailable(items):
         )
     for item in items:
         names = {"cupy"} if item.get_closest_marker("gpu") else set()
-        parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        names |= {parameters.get("backend")} & {"host", "numba"}
+        names |= {parameters_of(item).get("backend")} & {"host", "numba"}
         for name in names:
             if unavailable[name]:
                 item.add_marker(pytest.mark.skip(reason=f"{name}: {unavailable[name]}"))

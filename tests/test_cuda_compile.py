@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES, few
+from conftest import ALL_PARAMETERS, EXAMPLES, combined, few
 from test_launch import H100, Array, launch_of_sums
 from test_mlp_kernels import launch_of_mlp
 from test_mlp_sum_kernels import launch_of_gradients, launch_of_loss
@@ -39,6 +39,8 @@ def _architectures():
 
 
 ARCHITECTURES = _architectures()
+SHORT = sorted({90, *ARCHITECTURES[:1], *ARCHITECTURES[-1:]} & {*ARCHITECTURES})
+SOME_ARCHITECTURES = ARCHITECTURES if ALL_PARAMETERS <= EXAMPLES else SHORT
 TEMPLATES = ["affine", "affine_runs", "affine_select", "affine_select_runs"]
 KEYS = [key for name in RECIPES for key in (name, f"{name}_derivative")]
 WITH_GRADIENT = ("loss", "slope_sample", "slope")
@@ -205,11 +207,10 @@ NETWORKS = {  # registers per thread; multiprocessors have 65,536
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("networks", NETWORKS, ids=str)
-@pytest.mark.parametrize("arch", few(ARCHITECTURES))
+@pytest.mark.parametrize(("networks", "arch"), combined(NETWORKS, SOME_ARCHITECTURES), ids=str)
 def test_networks_stay_in_registers(arch, networks):
     sizes, dtype, additive = networks
-    is_short = arch in (ARCHITECTURES[0], 90, ARCHITECTURES[-1]) and sizes[1] != 32
+    is_short = arch in SHORT and sizes[1] != 32
     if EXAMPLES < 200 and not is_short and sizes[1] > 8:
         pytest.skip("takes long: with 200 examples")
     name = launch_of_mlp((10**4, 100, 9), sizes, additive=additive, dtype=dtype).kernel
@@ -267,13 +268,14 @@ LAYER_SUMS = [
 
 
 def skip_if_long(arch, sizes):
-    if EXAMPLES < 200 and (arch not in (ARCHITECTURES[0], 90) or sizes[-2] == 32):
+    if EXAMPLES < 200 and (arch not in SHORT or sizes[-2] == 32):
         pytest.skip("takes long: with 200 examples")
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("networks", LOSSES_OF_NETWORKS, ids=str)
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("networks", "arch"), combined(LOSSES_OF_NETWORKS, SOME_ARCHITECTURES), ids=str
+)
 def test_losses_of_networks_stay_in_registers(arch, networks):
     sizes, loss, dtype = networks
     skip_if_long(arch, sizes)
@@ -282,8 +284,9 @@ def test_losses_of_networks_stay_in_registers(arch, networks):
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("networks", GRADIENTS_OF_NETWORKS, ids=str)
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("networks", "arch"), combined(GRADIENTS_OF_NETWORKS, SOME_ARCHITECTURES), ids=str
+)
 def test_gradients_of_networks_stay_in_registers(arch, networks):
     sizes, loss, dtype = networks
     skip_if_long(arch, sizes)
@@ -528,6 +531,27 @@ def machine_code(arch, name, directory):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+OF_CODE = sorted({80, 90, 100} & {*ARCHITECTURES})
+CODE_OF_RUNS = [  # loads of a step, instructions per element
+    ("float32, Linear, SETS_FIRST, true", 2, 7),
+    ("float32, Linear, SETS_FIRST, false", 8, 11),
+    ("float32, Linear, SAMPLES_FIRST, true", 1, 7),
+    ("float32, Linear, SAMPLES_FIRST, false", 4, 9),
+    ("float64, Linear, SETS_FIRST, true", 2, 14),
+    ("float16, Linear, SETS_FIRST, true", 2, 12),
+]
+CODE_OF_SUMS = [  # loads and instructions per term, for float32 and float64
+    (("absolute_error", "linear", ("loss",), "losses"), (1 / 2, 1), (9, 12)),
+    (("huber", "linear", ("loss",), "losses"), (1 / 2, 1), (14, 18)),
+    (("absolute_error", "tanh", ("loss",), "losses"), (1 / 2, 1), (76, 135)),
+    (("huber", "linear", WITH_GRADIENT, "losses"), (1 / 2, 1), (24, 27)),
+    (("absolute_error", "tanh", WITH_GRADIENT, "losses"), (1 / 2, 1), (155, 275)),
+    (("squared_error", "linear", ("loss", "error"), "statistics"), (1 / 2, 1), (9, 13)),
+    (("product", "linear", ("slope_sample", "slope"), "gradients"), (5 / 4, 3 / 2), (12, 12)),
+    (("product", "linear", ("slope_weight",), "gradients of samples"), (5 / 4, 3 / 2), (8, 11)),
+]
+
+
 def instructions(code):
     """Return the names of machine instructions."""
     return re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?([A-Z][\w.]*)", code)
@@ -535,19 +559,9 @@ def instructions(code):
 
 @needs_nvrtc
 @pytest.mark.skipif(nvdisasm() is None, reason="nvdisasm is not installed")
-@pytest.mark.parametrize("arch", few(sorted({80, 90, 100} & set(ARCHITECTURES)), 2))
-@pytest.mark.parametrize(
-    ("kind", "loads", "most"),  # loads of a step, instructions per element
-    [
-        ("float32, Linear, SETS_FIRST, true", 2, 7),
-        ("float32, Linear, SETS_FIRST, false", 8, 11),
-        ("float32, Linear, SAMPLES_FIRST, true", 1, 7),
-        ("float32, Linear, SAMPLES_FIRST, false", 4, 9),
-        ("float64, Linear, SETS_FIRST, true", 2, 14),
-        ("float16, Linear, SETS_FIRST, true", 2, 12),
-    ],
-)
-def test_machine_code_of_affine_runs(arch, kind, loads, most, tmp_path):
+@pytest.mark.parametrize(("case", "arch"), combined(CODE_OF_RUNS, OF_CODE), ids=str)
+def test_machine_code_of_affine_runs(arch, case, tmp_path):
+    kind, loads, most = case
     code = machine_code(arch, f"affine_runs<{kind}>", tmp_path)
     lanes = 16 // (int(re.search(r"\d+", kind)[0]) // 8)
     elements = lanes * affine._rows(kind.split(", ")[2], lanes)
@@ -567,24 +581,10 @@ def test_machine_code_of_affine_runs(arch, kind, loads, most, tmp_path):
 
 @needs_nvrtc
 @pytest.mark.skipif(nvdisasm() is None, reason="nvdisasm is not installed")
-@pytest.mark.parametrize("arch", few(sorted({80, 90, 100} & set(ARCHITECTURES)), 2))
-@pytest.mark.parametrize(
-    ("of", "loads", "most"),  # loads and instructions per term, for float32 and float64
-    [
-        (("absolute_error", "linear", ("loss",), "losses"), (1 / 2, 1), (9, 12)),
-        (("huber", "linear", ("loss",), "losses"), (1 / 2, 1), (14, 18)),
-        (("absolute_error", "tanh", ("loss",), "losses"), (1 / 2, 1), (76, 135)),
-        (("huber", "linear", WITH_GRADIENT, "losses"), (1 / 2, 1), (24, 27)),
-        (("absolute_error", "tanh", WITH_GRADIENT, "losses"), (1 / 2, 1), (155, 275)),
-        (("squared_error", "linear", ("loss", "error"), "statistics"), (1 / 2, 1), (9, 13)),
-        (("product", "linear", ("slope_sample", "slope"), "gradients"), (5 / 4, 3 / 2), (12, 12)),
-        (("product", "linear", ("slope_weight",), "gradients of samples"), (5 / 4, 3 / 2), (8, 11)),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(("case", "arch"), combined(CODE_OF_SUMS, OF_CODE), ids=str)
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_machine_code_of_sums(arch, of, loads, most, dtype, tmp_path):
-    loss, activation, outputs, layout = of
+def test_machine_code_of_sums(arch, case, dtype, tmp_path):
+    (loss, activation, outputs, layout), loads, most = case
     name = of_sums(loss, activation, outputs, dtype, layout)
     rows, steps = map(int, re.search(r">, (\d), (\d), ", name).groups())
     assert rows == {"f4": 4, "f8": 2}[dtype]

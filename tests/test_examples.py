@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import takes_long
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,6 +80,7 @@ def test_nam_ensemble(tmp_path):
     check_picture(picture, output)
 
 
+@takes_long
 def test_nam_training(tmp_path):
     pytest.importorskip("sklearn")
     picture = tmp_path / "nam.png"

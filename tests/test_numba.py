@@ -10,6 +10,7 @@ import re
 import sys
 import threading
 import types
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 import pytest
 import rooms
 import tiles
-from conftest import takes_long
+from conftest import combined, takes_long
 from hypothesis import example, given
 from hypothesis import strategies as st
 from test_dispatch import run
@@ -180,7 +181,7 @@ LARGE = [
 
 def large_hash(_=None):
     with ms.use_backend("numba"):
-        return golden.digest(ms.affine(*LARGE))
+        return zlib.crc32(ms.affine(*LARGE))  # 64 MB, in a moment
 
 
 def hash_of_sums(_=None):
@@ -205,7 +206,7 @@ def call(request):
     """A function that works on several threads and returns a hash of results; and that hash."""
     if request.param is hash_of_sums:
         return hash_of_sums, hash_of_sums_by(formula)
-    return large_hash, golden.digest(formula.affine(*LARGE))
+    return large_hash, zlib.crc32(formula.affine(*LARGE))
 
 
 SUMS_OF_ONE_LOSS = """
@@ -217,6 +218,7 @@ for loss in sys.argv[1].split():
 """
 
 
+@takes_long
 def test_sums_that_several_processes_compiled_are_told_apart(tmp_path):
     def hashes(losses):
         program = SUMS_OF_ONE_LOSS.replace("sys.argv[1]", repr(losses))
@@ -540,7 +542,7 @@ names = [x for x in golden.table() if "float16" not in x]
 for _numba._STREAMED in (0, 1 << 60):
     _numba._SMALL = 0
     with ms.use_backend("numba"):
-        assert golden.table(names=few(names, 16)).items() <= committed.items()
+        assert golden.table(names=few(names, 10)).items() <= committed.items()
 print("same bits")
 """
 
@@ -560,8 +562,9 @@ def test_a_processor_without_wide_vectors():
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="reads the machine code of x86-64")
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("activation", ["linear", "tanh", "gelu"])
+@pytest.mark.parametrize(
+    ("activation", "dtype"), combined(["linear", "tanh", "gelu"], ["float32", "float64"])
+)
 def test_the_machine_code_streams_and_does_not_contract(monkeypatch, dtype, activation):
     from numba.core.codegen import CPUCodeLibrary
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from conftest import combined, takes_long
 from test_dispatch import run
 
 pytest.importorskip("numba")
@@ -64,6 +65,7 @@ print(interrupts > ROUNDS // 2, late)
 )
 
 
+@takes_long
 @pytest.mark.parametrize("again", [0, 0.0003])  # seconds until the next one
 def test_interrupted_calls_end_and_write_no_more(again):
     program = f"ROUNDS, AGAIN = 400, {again}" + INTERRUPTS.replace("except Stop:\n", UNTIL_QUIET)
@@ -144,8 +146,7 @@ print(min(took) < 0.1, whole > 0.15)
 """
 
 
-@pytest.mark.parametrize("threads", ["1", "2"])
-@pytest.mark.parametrize("call", ["sums", "networks"])
+@pytest.mark.parametrize(("call", "threads"), combined(["sums", "networks"], ["1", "2"]))
 def test_a_long_call_ends_soon_after_ctrl_c(call, threads):
     program = LONG.replace("CALL", call)
     assert run(program, MULTISUBNET_NUM_THREADS=threads).split() == ["True", "True"]

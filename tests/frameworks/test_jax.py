@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ jax = pytest.importorskip("jax", minversion="0.5")
 
 import jax.numpy as jnp
 import numpy as np
-from conftest import EXAMPLES, labels, normals, problems_of_sums
+from conftest import EXAMPLES, combined, labels, normals, problems_of_sums
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -398,8 +399,7 @@ def test_gradients_of_affine(samples_of_sets, shared):
         np.testing.assert_allclose(actual, desired, rtol=2e-5, atol=2e-5)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("loss", "weighted"), combined(LOSSES, [False, True]))
 def test_losses_inside(loss, weighted):
     samples, weight, bias, targets = table()
     targets = labels(loss, targets)
@@ -528,10 +528,15 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-@pytest.mark.parametrize("shared", [(), (1,), (2,)])
-@pytest.mark.parametrize("shapes", ["n,f b,f", "5,7 b,7", "n,7 40,7", "5,f 40,f"])
-def test_exported_for_any_size(name, shared, shapes):
+@pytest.mark.parametrize(
+    ("call", "shapes"),
+    combined(
+        itertools.product(FUNCTIONS, [(), (1,), (2,)]),
+        ["n,f b,f", "5,7 b,7", "n,7 40,7", "5,f 40,f"],
+    ),
+)
+def test_exported_for_any_size(call, shapes):
+    name, shared = call
     of_sets, of_samples = shapes.split()
     scope = jax.export.SymbolicScope()
     operands = list(table())
