@@ -14,7 +14,7 @@ FUNCTIONS = sorted({name.split()[0] for name in COMMITTED})
 
 def drawn(names):
     """Return some of the cases, as compiled backends have to compile each."""
-    return few(names, max(len(names) // 8, 3))
+    return few(names, max(len(names) // 16, 3))
 
 
 def test_all_cases_are_committed():

@@ -68,7 +68,7 @@ print(interrupts > ROUNDS // 2, late)
 @takes_long
 @pytest.mark.parametrize("again", [0, 0.0003])  # seconds until the next one
 def test_interrupted_calls_end_and_write_no_more(again):
-    program = f"ROUNDS, AGAIN = 400, {again}" + INTERRUPTS.replace("except Stop:\n", UNTIL_QUIET)
+    program = f"ROUNDS, AGAIN = 250, {again}" + INTERRUPTS.replace("except Stop:\n", UNTIL_QUIET)
     assert run(program, MULTISUBNET_NUM_THREADS="3").split() == ["True", "0"]
 
 
