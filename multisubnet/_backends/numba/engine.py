@@ -177,7 +177,7 @@ def divided_sums(
     """Do as `sums` and `finish` and return True, or return False without code for it.
 
     `operands` are in the order of OPERANDS, and `shape` is (kept, summed, F). Calls that differ
-    only in values share `plans`.
+    only in values share `plans`; `outs` are new arrays.
     """
     if NAME not in plans:
         n_kept, length, n_features = shape
@@ -186,11 +186,12 @@ def divided_sums(
             shapes = tuple([None if x is None else x.shape for x in operands])
             of_totals = 1, len(outs), n_kept, n_features
             layout = _sum_layout(terms, dtype, shapes, length, of_totals)
+            layout = layout if layout.can_divide(outs) else None
         plans[NAME] = layout
     layout = plans[NAME]
-    if layout is None:
-        return False
-    return layout.write_divided(operands, parameter, outs, divisor or math.nan)
+    if layout is not None:
+        layout.write_divided(operands, parameter, outs, divisor or math.nan)
+    return layout is not None
 
 
 @functools.lru_cache(256)

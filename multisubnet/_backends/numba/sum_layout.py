@@ -38,7 +38,7 @@ _MAX_SCRATCH_BYTES = 1 << 24  # that threads pack for themselves; with more, som
 _PARTS_PER_THREAD = 4  # of kept indices
 _TILES_PER_THREAD = 8  # with this many, tiles are divided among threads instead of panels
 _PIECES_PER_THREAD = 32
-_MIN_PIECE_OPERATIONS = 1 << 16  # on lines: some microseconds
+_MIN_PIECE_OPERATIONS = 1 << 17  # on lines: some microseconds
 _MAX_PIECE_OPERATIONS = 1 << 24  # some milliseconds
 
 _DEFAULTS = tuple(OPERANDS.values())
@@ -78,9 +78,8 @@ class SumLayout:
         self._n_tiles = n_kept * n_features // (self.lanes * ROWS)
         self._operations = ROWS * operations
         self._panels = self._split(_WIDTH)
-        self._is_single = len(self._panels) == 1 and EACH not in kinds
-        self._dtypes = result_dtypes(terms.outputs, dtype)
-        self.no_results = [np.empty((0,), of_result) for of_result in self._dtypes]
+        of_results = result_dtypes(terms.outputs, dtype)
+        self.no_results = [np.empty((0,), of_result) for of_result in of_results]
         # Rows that are read once, in place, need not stay in a cache.
         reads_once = n_kept == 1 and n_features % self.lanes == 0 and EACH not in kinds
         self._whole_rows = self._split(n_features) if reads_once and n_features > _WIDTH else None
@@ -118,25 +117,26 @@ class SumLayout:
                 pieces.clear()
         _threads.run(_Part.write, pieces, threads, self.kind)
 
+    def can_divide(self, outs: list[np.ndarray]) -> bool:
+        """Return whether `write_divided` has code for results of these dtypes."""
+        is_single = len(self._panels) == 1 and EACH not in self.kinds
+        return is_single and all(
+            out.dtype == none.dtype for out, none in zip(outs, self.no_results, strict=False)
+        )
+
     def write_divided(
         self, operands: _Operands, parameter: float, outs: list[np.ndarray], divisor: float
-    ) -> bool:
-        """Write all totals, divided, and return True, or return False without code for it.
+    ) -> None:
+        """Write all totals, divided, to new arrays.
 
         A result (kept,) gets the totals over all features.
         """
-        if not self._is_single:
-            return False
-        results = self.no_results.copy()
-        for i, out in enumerate(outs):
-            if out.dtype != self._dtypes[i] or not out.flags.c_contiguous:
-                return False
-            results[i] = out if out.ndim == 1 else out.reshape(-1)
+        results = [out if out.ndim == 1 else out.reshape(-1) for out in outs]
+        results += self.no_results[len(outs) :]
         threads = _threads.count(self._worth, self.kind)
         divided = results, divisor
         panel, none = self._panels[0], _NO_TOTALS
         panel.write(operands, parameter, none, None, self._operations, threads, divided)
-        return True
 
     def _are_whole_rows(self, operands: _Operands) -> bool:
         """Return whether all streamed operands can be read in place."""
