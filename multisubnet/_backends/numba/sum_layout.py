@@ -110,7 +110,7 @@ class SumLayout:
         for panel in panels:
             packed = panel.pack(operands) if len(kept) >= 2 * threads else None
             for some in kept:
-                part = _Part(self, panel.number, panel.features, some)
+                part = panel if len(kept) == 1 else _Part(self, panel.number, panel.features, some)
                 pieces.append((part, operands, parameter, totals, packed))
             if packed is not None:
                 _threads.run(_Part.write, pieces, threads, self.kind)
