@@ -174,6 +174,8 @@ class _Pool:
         # Threads may read it until the process ends, after the interpreter has freed its objects.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._words))
         self.address = -(-self._words.ctypes.data // 64) * 64
+        first = (self.address - self._words.ctypes.data + pool.SLEEPERS) // 8
+        self._sleepers = self._words.data[first : first + 1]
         self._most = most
         self._threads: list[threading.Thread] = []
         self._queues: list[tuple] = []
@@ -215,7 +217,7 @@ class _Pool:
 
     def count_awake(self) -> int:
         """Return how many threads are awake."""
-        return len(self._threads) - int(self[self._module.SLEEPERS])
+        return len(self._threads) - self._sleepers[0]
 
     def _start(self) -> None:
         number = len(self._threads)
