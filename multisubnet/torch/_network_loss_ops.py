@@ -129,8 +129,8 @@ mlp_mean_loss = CustomOp(
 class RecordedLoss(torch.autograd.Function):
     """`mlp_mean_loss` of concrete tensors on the CPU, if autograd records.
 
-    The operator returns gradients as tensors of the graph, which users may hold. Here they are
-    arrays that nobody else sees; the last backward pass returns them without a copy.
+    The operator returns gradients as tensors of the graph, which users may hold. Here only the
+    graph holds them; the last backward pass returns them without a copy.
     """
 
     @staticmethod
@@ -140,9 +140,9 @@ class RecordedLoss(torch.autograd.Function):
             for name, x in zip(names, tensors, strict=True)
         }
         loss, *gradients = _judge(options, of_loss, True, **arrays)
-        _, *parameters, _, _ = arrays.values()
-        are_shared = [x is not None and len(x) != len(loss) for x in parameters]
-        ctx.kept = gradients, are_shared, tensors[1:-2]
+        _, *parameters, _, _ = tensors
+        ctx.save_for_backward(*map(tensor_of, gradients), *parameters)
+        ctx.are_shared = [len(x) != len(loss) for x in parameters]
         ctx.set_materialize_grads(False)
         return tensor_of(loss)
 
@@ -151,17 +151,13 @@ class RecordedLoss(torch.autograd.Function):
         of_samples, *needed, of_targets, of_weight = ctx.needs_input_grad[3:]
         if of_samples or of_targets or of_weight:
             _expect_constants(of_samples, of_targets, of_weight)
-        _ = ctx.saved_tensors  # raises if an earlier backward pass has freed the graph
+        saved = ctx.saved_tensors
         if cotangent is None:  # nothing that follows depends on the loss
             return (None,) * len(ctx.needs_input_grad)
-        arrays, are_shared, parameters = ctx.kept
-        is_last_use = not keeps_graph()
-        if is_last_use:
-            ctx.kept = None
-        gradients = [tensor_of(x) for x in arrays]
+        gradients = saved[: len(needed)]
         if torch.is_grad_enabled():
-            gradients = _OfParameters.apply(len(gradients), *gradients, *parameters)
-        found = scale(gradients, cotangent, needed, are_shared, is_last_use)
+            gradients = _OfParameters.apply(len(needed), *saved)
+        found = scale(gradients, cotangent, needed, ctx.are_shared, is_last_use=not keeps_graph())
         return *(None,) * 4, *found, None, None
 
 
