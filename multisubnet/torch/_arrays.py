@@ -14,6 +14,7 @@ from torch import Tensor
 from multisubnet._arrays import dtypes, explanations, namespaces, validation
 from multisubnet._backends import choice
 from multisubnet._functions import loss_problem
+from multisubnet.torch._custom_op import is_dynamo_compiling
 
 _DTYPES = {
     getattr(torch, name): np.dtype(name)
@@ -81,7 +82,7 @@ def as_tensors(operands: dict[str, Any]) -> Operands:
 
 
 def _as_tensor(name: str, operand: Any) -> Tensor:
-    if torch.compiler.is_compiling():
+    if is_dynamo_compiling():
         return torch.as_tensor(np.asarray(operand))  # lists of numbers become float64, as in NumPy
     array = validation.as_numpy(name, operand)
     validation.check_dtype(name, array)

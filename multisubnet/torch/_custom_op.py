@@ -28,7 +28,7 @@ from torch._C import (
 from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._functorch.autograd_function import enable_single_level_autograd_function
 from torch.autograd import forward_ad
-from torch.compiler import is_compiling, is_dynamo_compiling
+from torch.compiler import is_dynamo_compiling
 
 from multisubnet._arithmetic.activation import PARAMETERS, Activation, resolve_activation
 
@@ -99,7 +99,7 @@ class CustomOp:
             torch.library.register_vmap(f"multisubnet::{name}", self._one_by_one, lib=_LIBRARY)
 
     def __call__(self, *arguments: Any) -> Any:
-        if is_compiling():
+        if is_dynamo_compiling():  # unlike is_compiling, this does not hold in other threads
             if forward_ad._current_level >= 0:  # compiled code would drop tangents
                 raise NotImplementedError(_NO_FORWARD_MODE)
             return self._operator(*arguments)
@@ -270,7 +270,7 @@ keeps_graph: Callable[[], bool] = getattr(  # older versions do not tell
 
 def are_transformed() -> bool:
     """Return whether the call is inside a torch.func transform."""
-    return _are_functorch_transforms_active()
+    return not is_dynamo_compiling() and _are_functorch_transforms_active()
 
 
 def recorded(*operands: Any) -> bool | None:
@@ -337,7 +337,7 @@ def records(arguments: tuple[Any, ...]) -> bool:
 
 def may_record(arguments: tuple[Any, ...]) -> bool:
     """Return whether autograd records operations on the arguments, on any level of torch.func."""
-    return records(arguments) or (not is_compiling() and are_transformed())
+    return records(arguments) or are_transformed()
 
 
 # Operators cannot take objects, so activations are passed as a key and a parameter.

@@ -13,7 +13,13 @@ from multisubnet._functions import affine_vjp as _affine_vjp
 from multisubnet._functions.affine_stats import names_of
 from multisubnet.torch import _affine_ops, _loss_ops, _select_ops
 from multisubnet.torch._arrays import as_tensors, dtype_of_loss
-from multisubnet.torch._custom_op import are_transformed, encoded, may_record, records
+from multisubnet.torch._custom_op import (
+    are_transformed,
+    encoded,
+    is_dynamo_compiling,
+    may_record,
+    records,
+)
 from multisubnet.torch._op_operands import join_names, rounds_gradients
 
 
@@ -221,8 +227,8 @@ def with_out(operands: dict[str, Any], out: Any) -> dict[str, Tensor | None]:
             "out is given, but autograd is recording: call it inside torch.no_grad(), or on "
             "tensors that do not require a gradient"
         )
-    if not torch.compiler.is_compiling():
-        if are_transformed():
-            raise RuntimeError("out cannot be used inside transforms of torch.func")
+    if are_transformed():
+        raise RuntimeError("out cannot be used inside transforms of torch.func")
+    if not is_dynamo_compiling():
         torch.autograd.graph.increment_version(out)
     return tensors

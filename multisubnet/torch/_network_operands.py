@@ -21,7 +21,7 @@ from multisubnet._arrays.frameworks import known_to_compilers
 from multisubnet._functions import mlp_operands, problem
 from multisubnet._functions.mlp_operands import Options
 from multisubnet.torch._arrays import numpy_dtype, on_arrays, tensor_dtype
-from multisubnet.torch._custom_op import Described, decoded, encoded
+from multisubnet.torch._custom_op import Described, decoded, encoded, is_dynamo_compiling
 from multisubnet.torch._op_operands import is_one
 
 OPERANDS = "Tensor samples, Tensor[] parameters, Tensor? intercept"
@@ -57,7 +57,7 @@ def op_arguments(tensors: dict[str, Any], options: Options) -> tuple[Any, list[A
 
 def describe(names: tuple[str, ...], options: Options) -> Networks | str:
     """Describe the options, and the parameters that are given, for operators."""
-    if torch.compiler.is_compiling():
+    if is_dynamo_compiling():
         return _encode(names, options)
     return Networks(names, frozen(options))
 

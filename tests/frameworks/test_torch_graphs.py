@@ -1,7 +1,10 @@
-"""What autograd does with the graph of tensors: what it saves, and second passes."""
+"""What autograd does with the graph of tensors: what it saves, second passes, other threads."""
 
 from __future__ import annotations
 
+import threading
+
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -125,3 +128,58 @@ def test_a_backward_pass_that_failed_can_be_repeated(name, error, monkeypatch):
     assert_equal(torch.autograd.grad(result, parameters), desired)
     with pytest.raises(RuntimeError, match="through the graph a second time"):
         torch.autograd.grad(result, parameters)
+
+
+# While one thread compiles, torch.compiler.is_compiling() is true in all.
+
+
+def written_to_a_saved_tensor():
+    saved = torch.ones(3, 6, 2)
+    product = saved * WEIGHT[:, None]
+    mst.affine(SAMPLES, WEIGHT.detach(), out=saved)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        product.sum().backward()
+    return ()
+
+
+def in_narrow_dtypes():
+    x, w = SAMPLES.half(), WEIGHT.detach().half()
+    return (torch.func.grad(lambda w: mst.mean_loss_and_grad(x, w, None, x)[0].sum() * 9e4)(w),)
+
+
+CALLS = {
+    **{name: lambda name=name: (FUNCTIONS[name][0](), *gradients_of(name)) for name in FUNCTIONS},
+    "reversed array": lambda: (mst.affine(SAMPLES, np.ones((3, 2), "f4")[::-1]),),
+    "out": written_to_a_saved_tensor,
+    "half": in_narrow_dtypes,
+}
+
+
+def test_eager_calls_while_another_thread_compiles():
+    desired = {name: call() for name, call in CALLS.items()}
+    compiles, is_called = threading.Event(), threading.Event()
+    found = {}
+
+    def call_eagerly():
+        assert compiles.wait(60)
+        try:
+            for name, call in CALLS.items():
+                found[name] = call()
+        finally:
+            is_called.set()
+
+    def backend(graph, inputs):  # runs during compilation
+        compiles.set()
+        assert is_called.wait(60)
+        return graph.forward
+
+    torch._dynamo.reset()
+    thread = threading.Thread(target=call_eagerly)
+    thread.start()
+    compiled = torch.compile(lambda x: mst.mlp(x, LAYERS), backend=backend, fullgraph=True)
+    result = compiled(SAMPLES)
+    thread.join()
+    assert torch.equal(result, mst.mlp(SAMPLES, LAYERS))
+    assert found.keys() == desired.keys()
+    for name in desired:
+        assert_equal(found[name], desired[name])
