@@ -109,29 +109,28 @@ class RecordedAffine(torch.autograd.Function):
     @staticmethod
     def forward(ctx, samples, weight, bias, activation, set_axis):
         ctx.save_for_backward(samples, weight, bias)
-        ctx.how = activation, set_axis
+        ctx.activation, ctx.set_axis = activation, set_axis
         return _of_concrete(samples, weight, bias, activation, set_axis)
 
     @staticmethod
     def backward(ctx, cotangent):
-        activation, set_axis = ctx.how
         array = concrete_array(cotangent)
         if array is None:
-            ctx.options, ctx.set_axis = encoded(activation), set_axis
+            ctx.options = encoded(ctx.activation)
             return _affine_backward(ctx, cotangent)[:-1]
         samples, weight, bias = ctx.saved_tensors
         bias = None if bias is None else array_of("bias", bias)
         operands = array_of("samples", samples), array_of("weight", weight), bias
-        cotangent = array.swapaxes(0, 1) if set_axis else array
-        asked = names_of_needed(ctx.needs_input_grad[:3])
-        found = _gradients(*operands, cotangent, activation, asked)
+        cotangent = array.swapaxes(0, 1) if ctx.set_axis else array
+        wrt = names_of_needed(ctx.needs_input_grad[:3])
+        found = _gradients(*operands, cotangent, ctx.activation, wrt)
         return *[None if x is None else tensor_of(x) for x in found], None, None
 
 
 @keep_subnormals
-def _gradients(samples, weight, bias, cotangent, activation, asked):
+def _gradients(samples, weight, bias, cotangent, activation, wrt):
     problem = problem_of(samples, weight, bias, cotangent, activation=activation)
-    return gradients(problem, asked)
+    return gradients(problem, wrt)
 
 
 def _affine_out(samples, weight, bias, out, activation, parameter, set_axis):

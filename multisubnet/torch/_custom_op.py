@@ -102,7 +102,7 @@ class CustomOp:
         if is_dynamo_compiling():  # unlike is_compiling, this does not hold in other threads
             if forward_ad._current_level >= 0:  # compiled code would drop tangents
                 raise NotImplementedError(_NO_FORWARD_MODE)
-            return self._operator(*arguments)
+            return self._operator(*_with_texts(arguments))
         requires_grad = is_wrapped = False
         for argument in self._flattened(arguments):
             if type(argument) in _PLAIN:
@@ -252,7 +252,11 @@ def _without_axis(x: Tensor, axis: int, i: int) -> Tensor:
 
 
 def _autograd_function(name: str, forward: Callable[..., Any], backward: Callable[..., Any]) -> Any:
-    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    # Compiled autograd traces functions, but not bound methods.
+    methods = {
+        "forward": staticmethod(forward),
+        "backward": staticmethod(lambda *arguments: backward(*arguments)),
+    }
     return types.new_class(name, (torch.autograd.Function,), exec_body=lambda x: x.update(methods))
 
 
@@ -263,9 +267,14 @@ def apply_of_one_level(function: Any) -> Any:
     return of_base.apply
 
 
-keeps_graph: Callable[[], bool] = getattr(  # older versions do not tell
+_keeps_graph: Callable[[], bool] = getattr(  # older versions do not tell
     torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True
 )
+
+
+def keeps_graph() -> bool:
+    """Return whether the graph is kept after the current backward pass; True if unknown."""
+    return is_dynamo_compiling() or _keeps_graph()
 
 
 def are_transformed() -> bool:

@@ -18,7 +18,7 @@ from multisubnet.torch import _network_ops as ops
 from multisubnet.torch._arrays import array_of, as_tensors, dtype_of_loss, tensor_of
 from multisubnet.torch._custom_op import apply_of_one_level, may_record, recorded
 from multisubnet.torch._functions import with_out
-from multisubnet.torch._network_operands import frozen, op_arguments, rounds_gradients
+from multisubnet.torch._network_operands import copy_options, op_arguments, rounds_gradients
 from multisubnet.torch._op_operands import join_names
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def mlp(
     is_recorded = recorded(*named.values())
     if is_recorded:
         record = apply_of_one_level(ops.RecordedMlp)
-        return record(tuple(named), frozen(options), set_axis, *named.values())
+        return record(tuple(named), copy_options(options), set_axis, *named.values())
     if is_recorded is False:  # a fast path for small calls
         arrays = {name: array_of(name, x) for name, x in named.items()}
         return tensor_of(evaluate(arrays, options.with_array(), set_axis, None))

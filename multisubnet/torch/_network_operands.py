@@ -59,11 +59,11 @@ def describe(names: tuple[str, ...], options: Options) -> Networks | str:
     """Describe the options, and the parameters that are given, for operators."""
     if is_dynamo_compiling():
         return _encode(names, options)
-    return Networks(names, frozen(options))
+    return Networks(names, copy_options(options))
 
 
-def frozen(options: Options) -> Options:
-    """Return options that later writes to a list or an array of the caller do not change."""
+def copy_options(options: Options) -> Options:
+    """Return options with copies of the caller's list and array, which may change later."""
     if isinstance(options.activation, list):
         options = options._replace(activation=tuple(options.activation))
     if options.inputs is not None:
@@ -134,9 +134,9 @@ def _dtypes(samples: Tensor, parameters: list[Tensor], intercept: Tensor | None)
 
 
 def result_dtype(operands: tuple[Any, ...], networks: Networks | str) -> torch.dtype:
-    how = decode(networks)
-    hidden, last, _, additive = how.options
-    n_layers = len(mlp_operands.pairs_of(how.named(*operands)))
+    networks = decode(networks)
+    hidden, last, _, additive = networks.options
+    n_layers = len(mlp_operands.pairs_of(networks.named(*operands)))
     dtype = _dtypes(*operands)
     return tensor_dtype(mlp_operands.activations_of(hidden, last, n_layers, dtype, additive)[1])
 
@@ -179,9 +179,9 @@ def count_sets(samples: Tensor, parameters: list[Tensor], intercept: Tensor | No
 def shape_of(operands: tuple[Any, ...], networks: Networks | str) -> tuple[Any, ...]:
     """Return the shape of the values of networks, (N, B, S, P) or (N, B, P)."""
     samples, parameters, _ = operands
-    how = decode(networks)
-    last, _ = mlp_operands.pairs_of(how.named(*operands))[-1]
-    of_networks = () if how.options.additive else (parameters[0].shape[1],)
+    networks = decode(networks)
+    last, _ = mlp_operands.pairs_of(networks.named(*operands))[-1]
+    of_networks = () if networks.options.additive else (parameters[0].shape[1],)
     return count_sets(*operands), samples.shape[-2], *of_networks, last.shape[3]
 
 
@@ -193,8 +193,9 @@ def call(
     **arguments: Any,
 ) -> Any:
     """Return, as tensors, the result of a function of options and of the arrays behind operands."""
-    how = decode(networks)
-    return on_arrays(function, how.named(*operands) | others, options=how.options, **arguments)
+    networks = decode(networks)
+    named = networks.named(*operands) | others
+    return on_arrays(function, named, options=networks.options, **arguments)
 
 
 def flat(results: tuple[Any, ...]) -> tuple[Any, ...]:

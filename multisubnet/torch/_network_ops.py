@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -62,28 +63,37 @@ def _save_mlp(ctx, inputs, output):
     ctx.save_for_backward(samples, *parameters, intercept)
 
 
-def _wanted(ctx: Any, n_parameters: int) -> str:
-    """Return the names in `_WRT` whose gradients are needed, as a text."""
-    needed = ctx.needs_input_grad
-    found = needed[0], any(needed[1 : 1 + n_parameters]), needed[1 + n_parameters]
-    return ",".join(name for name, is_needed in zip(_WRT, found, strict=True) if is_needed)
-
-
 def _mlp_backward(ctx, cotangent):
     samples, *parameters, intercept = ctx.saved_tensors
-    if ctx.set_axis:
-        cotangent = cotangent.transpose(0, 1)
-    wrt = _wanted(ctx, len(parameters))
-    found = mlp_vjp(samples, parameters, intercept, cotangent, ctx.networks, wrt)
-    return *_by_operand(found, wrt, len(parameters)), None, None
+    wrt, are_computed = _wrt_of_operator(ctx, len(parameters))
+    operands = samples, parameters, intercept
+    found = _pull_back_by_operator(*operands, ctx.networks, cotangent, ctx.set_axis, wrt)
+    return *_spread(found, are_computed), None, None
 
 
-def _by_operand(found: list[Tensor], wrt: str, n_parameters: int) -> tuple[Any, ...]:
-    """Return gradients of samples, parameters and the intercept; None if not needed."""
+def _pull_back_by_operator(samples, parameters, intercept, networks, cotangent, set_axis, wrt):
+    cotangent = cotangent.transpose(0, 1) if set_axis else cotangent
+    return mlp_vjp(samples, parameters, intercept, cotangent, networks, join_names(wrt))
+
+
+def _wrt_of_operator(ctx: Any, n_parameters: int) -> tuple[list[str], list[bool]]:
+    """Return `_wrt_of` for an operator whose operands come first, as in `OPERANDS`."""
+    names = "samples", *["layers"] * n_parameters, "intercept"
+    return _wrt_of(names, ctx.needs_input_grad[: len(names)])
+
+
+@functools.cache
+def _wrt_of(names: tuple[str, ...], needed: tuple[bool, ...]) -> tuple[list[str], list[bool]]:
+    """Return the names in `_WRT` whose gradients are needed, and which operands they cover."""
+    groups = [name.partition("[")[0] for name in names]
+    found = {group for group, is_needed in zip(groups, needed, strict=True) if is_needed}
+    return [name for name in _WRT if name in found], [group in found for group in groups]
+
+
+def _spread(found: Iterable[Tensor], are_computed: list[bool]) -> list[Tensor | None]:
+    """Return the gradients found, and None for operands without one."""
     rest = iter(found)
-    of_samples = next(rest) if "samples" in wrt else None
-    layers = [next(rest) if "layers" in wrt else None for _ in range(n_parameters)]
-    return of_samples, layers, next(rest) if "intercept" in wrt else None
+    return [next(rest) if is_computed else None for is_computed in are_computed]
 
 
 class RecordedMlp(torch.autograd.Function):
@@ -92,33 +102,23 @@ class RecordedMlp(torch.autograd.Function):
     @staticmethod
     def forward(ctx, names, options, set_axis, *tensors):
         ctx.save_for_backward(*tensors)
-        ctx.how = names, options, set_axis
+        ctx.names, ctx.options, ctx.set_axis = names, options, set_axis
         arrays = {name: array_of(name, x) for name, x in zip(names, tensors, strict=True)}
         return tensor_of(evaluate(arrays, options, set_axis, None))
 
     @staticmethod
     def backward(ctx, cotangent):
-        names, options, set_axis = ctx.how
-        wrt, are_asked = _asked(names, ctx.needs_input_grad[3:])
-        named = dict(zip(names, ctx.saved_tensors, strict=True))
+        wrt, are_computed = _wrt_of(ctx.names, ctx.needs_input_grad[3:])
+        named = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
         array = concrete_array(cotangent)
         if array is None:
-            *operands, networks = op_arguments(named, options)
-            cotangent = cotangent.transpose(0, 1) if set_axis else cotangent
-            rest = iter(mlp_vjp(*operands, cotangent, networks, join_names(wrt)))
+            arguments = op_arguments(named, ctx.options)
+            found = _pull_back_by_operator(*arguments, cotangent, ctx.set_axis, wrt)
         else:
             arrays = {name: array_of(name, x) for name, x in named.items()}
-            array = array.swapaxes(0, 1) if set_axis else array
-            rest = map(tensor_of, _pull_back(options, wrt, array, **arrays))
-        return *(None,) * 3, *[next(rest) if is_asked else None for is_asked in are_asked]
-
-
-@functools.cache
-def _asked(names: tuple[str, ...], needed: tuple[bool, ...]) -> tuple[list[str], list[bool]]:
-    """Return the names in `_WRT` whose gradients are needed, and which operands they cover."""
-    groups = [name.partition("[")[0] for name in names]
-    found = {group for group, is_needed in zip(groups, needed, strict=True) if is_needed}
-    return [name for name in _WRT if name in found], [group in found for group in groups]
+            array = array.swapaxes(0, 1) if ctx.set_axis else array
+            found = map(tensor_of, _pull_back(ctx.options, wrt, array, **arrays))
+        return *(None,) * 3, *_spread(found, are_computed)
 
 
 mlp = CustomOp(
@@ -196,10 +196,10 @@ def _save_mlp_select(ctx, inputs, output):
 
 def _mlp_select_backward(ctx, cotangent):
     samples, *parameters, intercept, set_index = ctx.saved_tensors
-    wrt = _wanted(ctx, len(parameters))
+    wrt, are_computed = _wrt_of_operator(ctx, len(parameters))
     operands = samples, parameters, intercept
-    found = mlp_select_vjp(*operands, set_index, cotangent, ctx.networks, wrt)
-    return *_by_operand(found, wrt, len(parameters)), None, None, None
+    found = mlp_select_vjp(*operands, set_index, cotangent, ctx.networks, join_names(wrt))
+    return *_spread(found, are_computed), None, None, None
 
 
 mlp_select = CustomOp(

@@ -130,6 +130,20 @@ def test_a_backward_pass_that_failed_can_be_repeated(name, error, monkeypatch):
         torch.autograd.grad(result, parameters)
 
 
+@pytest.mark.filterwarnings("ignore:.*attribute of a Tensor that is not a leaf:UserWarning")
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")
+@each_function
+def test_compiled_autograd(name):
+    function, parameters, _ = FUNCTIONS[name]
+    torch._dynamo.reset()
+    result = function().sum()
+    for x in parameters:
+        x.grad = None
+    with torch._dynamo.config.patch(compiled_autograd=True):
+        torch.compile(lambda: result.backward(), backend="eager")()
+    assert_equal([x.grad for x in parameters], gradients_of(name))
+
+
 # While one thread compiles, torch.compiler.is_compiling() is true in all.
 
 
