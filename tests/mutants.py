@@ -564,8 +564,8 @@ MUTANTS = [
     Mutant(
         "threads that share scratch memory for networks",
         "multisubnet/_backends/numba/areas.py",
-        "if replace(begin + i * size, 0, 1):",
-        "if i == 0:",
+        "while load(begin + i * size) or not replace(begin + i * size, 0, 1):",
+        "while i != 0:",
         "test_mlp.py::test_all_sets_of_large_problems -k numba",
     ),
     Mutant(
@@ -647,6 +647,20 @@ MUTANTS = [
         "min(block + of_blocks, grid[4])",
         "min(block + of_blocks, max(grid[4] - 1, 1))",
         "test_numba_mlp_sums.py -k test_ends",
+    ),
+    Mutant(
+        "gradients of one block that are not divided",
+        "multisubnet/_backends/numba/mlp_sum_loops.py",
+        "out[i] = values[i] / divisor",
+        "out[i] = values[i]",
+        "test_numba_mlp_sums.py -k divided",
+    ),
+    Mutant(
+        "a gradient shared by sets that each set overwrites",
+        "multisubnet/_functions/mlp_summation.py",
+        "x.dtype != sums.call.dtype or len(x) != n_sets",
+        "x.dtype != sums.call.dtype",
+        "test_mlp_losses.py -k 'agreement_of_vjp and numba'",
     ),
     Mutant(
         "slopes of hidden units added from the right",

@@ -26,6 +26,7 @@ from multisubnet._backends.mlp_sums import MlpSums, MlpTotals
 pytest.importorskip("numba")
 import numba
 
+from multisubnet._backends.numba import engine as backend
 from multisubnet._backends.numba import mlp_sum_engine as engine
 from multisubnet._backends.numba import mlp_sum_loops
 from multisubnet._backends.numba.llvm import programs
@@ -176,6 +177,42 @@ def test_non_finite_values_stay_in_their_set_and_run(layout):
     # In the block before one in which the run of some lane, of 16, 8 or 4, ends earlier.
     sums.call.samples[[3674, 3930, 4058]] = np.inf
     assert_same(sums)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("has_loss", [False, True])
+def test_divided_gradients_of_one_block(layout, dtype, has_loss):
+    for sums in (problem(19, 70, 3, dtype=dtype), problem(3, 4096, 1, dtype=dtype, shared=True)):
+        expected, totals = (empty_totals(sums, loss=has_loss) for _ in range(2))
+        numpy_mlp_sums.mlp_sums(sums, expected)
+        wide = totals.each(lambda x: np.full((*x.shape[:2], 5, *x.shape[3:]), np.nan, dtype))
+        cut = wide.each(lambda x, n=sums.call.n_subnets: x[:, :, 1 : 1 + n])
+        assert engine.mlp_gradients(sums, totals._replace(layers=cut.layers), 7.0)
+        for one, other in zip(arrays_of(expected), [*arrays_of(cut)], strict=True):
+            divided = (one / 7).astype(dtype) if one.ndim > 3 else one
+            np.testing.assert_array_equal(divided, other if one.ndim > 3 else totals.loss)
+        for array in arrays_of(wide)[has_loss:]:
+            assert np.isnan(array[:, :, 0]).all()
+            assert np.isnan(array[:, :, 1 + sums.call.n_subnets :]).all()
+    strange = sums._replace(targets=sums.targets.astype(int))
+    assert not engine.mlp_gradients(strange, totals, 7.0)
+
+
+def test_gradients_of_one_block_need_no_totals(monkeypatch):
+    sums = problem(3, 70, 2, sizes=(1, 3, 1), hidden=("relu",), biased=(True, True))
+    samples, layers, *_ = sums.call
+    operands = samples, layers, sums.targets[0, :, :, 0]
+    with ms.use_backend("numpy"):
+        expected = ms.mlp_mean_loss_and_grad(*operands)
+    monkeypatch.setattr(backend, "mlp_sums", None)
+    with ms.use_backend("numba"):
+        found = ms.mlp_mean_loss_and_grad(*operands)
+        grad_layers = ms.mlp_vjp(samples, layers, np.ones((3, 70, 2, 1), "f4")).grad_layers
+    np.testing.assert_array_equal(found.loss, expected.loss)
+    for one, other in zip(expected.grad_layers, found.grad_layers, strict=True):
+        for x, y in zip(one, other, strict=True):
+            np.testing.assert_array_equal(x, y)
+    assert grad_layers[0][0].shape == (3, 2, 1, 3)
 
 
 @pytest.mark.parametrize("threads", ["2", "5"])

@@ -35,11 +35,11 @@ def handler(*_): raise Stop
 signal.signal(signal.SIGALRM, handler)
 interrupts = late = 0
 from multisubnet._backends.numba import engine
-totals_of, written = engine.mlp_sums, {compiled: [out], in_python: [out], sums: []}
-def mlp_sums(sums, totals):
+write, written = engine.mlp_gradients, {compiled: [out], in_python: [out], sums: []}
+def mlp_gradients(sums, totals, divisor):
     written[networks] = [totals.loss, totals.layers[0][0]]
-    totals_of(sums, totals)
-engine.mlp_sums = mlp_sums
+    return write(sums, totals, divisor)
+engine.mlp_gradients = mlp_gradients
 for call in (compiled, in_python, sums, networks):
     faulthandler.cancel_dump_traceback_later()  # to compile takes time
     call()

@@ -36,7 +36,7 @@ from multisubnet._backends.numba import handover
 #   mlp(call, out)        networks with hidden layers, to out of call.shape
 #   mlp_select(call, set_index, out)
 #                         the same, to out of call.shape[1:]
-#   mlp_sums, mlp_sample_sums, mlp_output_loss
+#   mlp_sums, mlp_gradients, mlp_sample_sums, mlp_output_loss
 #                         their losses and gradients: see mlp_sums.py
 #   sums(terms, operands, dtype, parameter, length, totals)
 #                         the sums of terms over each block of a summed axis

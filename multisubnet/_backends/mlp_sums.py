@@ -51,9 +51,11 @@ and b // 4096. If several networks see a feature, their sums are added outside.
 computes the loss of these sums and its slopes, as above for a linear activation (`term` and
 slope[p] * factor[b]); and one backward pass with these slopes as the cotangent.
 
-A backend has up to three functions, on its own arrays; NumPy's replace missing ones:
+A backend has some of these functions, on its own arrays; NumPy's replace missing ones:
 
 - ``mlp_sums(sums, totals)`` writes the totals of blocks of samples for which `totals` has arrays.
+- ``mlp_gradients(sums, totals, divisor)``, optional, does the same for one block, but divides
+  gradients and writes them to arrays (1, N, S, ...) in W. It returns False if it cannot.
 - ``mlp_sample_sums(sums, totals)`` writes those of blocks of sets, float64 (blocks, B, S, d); for
   samples (N, B, F), delta[0] itself, float64 (N, B, S, d). The loss is "product".
 - ``mlp_output_loss(sums, predictions, loss, slopes)`` takes predictions (N, B, P) in W, and writes

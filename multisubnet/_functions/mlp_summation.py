@@ -6,6 +6,7 @@ as many sets and networks at a time as fit in a few megabytes.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -39,6 +40,10 @@ class Outputs(NamedTuple):
     def has_layers(self) -> bool:
         """Return whether a gradient of a layer is requested."""
         return any(x is not None for layer in self.layers for x in layer)
+
+    def without_gradients(self) -> Outputs:
+        """Return the loss alone."""
+        return Outputs(self.loss, ((None, None),) * len(self.layers), None)
 
 
 class NetworkSums:
@@ -149,16 +154,39 @@ class NetworkSums:
             there = slice(first + sets.start, first + sets.stop)
             for subnets in all_subnets:
                 part = sums.part(sets, slice(0, call.n_samples), subnets)
-                totals = self._totals(part, outs, _power_of_two(_TOTALS_BYTES // of_block))
+                most_blocks = _power_of_two(_TOTALS_BYTES // of_block)
+                written = self._write_block(part, outs, there, subnets, n_sets)
+                totals = written or self._totals(part, outs, most_blocks)
                 if losses is not None:
                     self._finish(totals.loss, losses[0][:, subnets], divided=False)
                 for of_layer, out in zip(totals.layers, outs.layers, strict=True):
                     for array, gradient in zip(of_layer, out, strict=True):
-                        if gradient is not None:
+                        if array is not None:
                             self._take(array, gradient, there, subnets, n_sets)
             if outs.loss is not None:
                 losses = totals.loss if losses is None else losses
                 self.summing.backend.finish(losses, outs.loss[there], *self.divisor)
+
+    def _write_block(
+        self, sums: MlpSums, outs: Outputs, sets: slice, subnets: slice, n_sets: int
+    ) -> MlpTotals | None:
+        """Write gradients of one block without an array of totals, and return those of the loss.
+
+        Returns None if the backend cannot.
+        """
+        write = getattr(self.summing.backend, "mlp_gradients", None)
+        gradients = [x for x in itertools.chain(*outs.layers) if x is not None]
+        if write is None or sums.n_blocks > 1 or not gradients:
+            return None
+        if any(x.dtype != sums.call.dtype or len(x) != n_sets for x in gradients):
+            return None
+        of_loss = self._empty_totals(sums, outs.without_gradients())
+        layers = MlpTotals(None, outs.layers).each(lambda x: x[None, sets, subnets]).layers
+        places = of_loss._replace(layers=layers)
+        number, array = self.divisor
+        if array is not None:
+            number *= float(array[0])
+        return of_loss if write(sums, places, number or math.nan) else None
 
     def _totals(self, sums: MlpSums, outs: Outputs, most_blocks: int) -> MlpTotals:
         """Return totals per block, or one total if there are more than `most_blocks` blocks."""

@@ -7,7 +7,7 @@ for a flag, which is not 0 while a piece uses the area.
 from __future__ import annotations
 
 from multisubnet._backends.numba.lines import LINE
-from multisubnet._backends.numba.llvm.atomics import replace, store
+from multisubnet._backends.numba.llvm.atomics import load, replace, store
 
 
 def clear(memory, size):
@@ -17,13 +17,17 @@ def clear(memory, size):
         store(begin + i * size, 0)
 
 
-def claim(memory, size):
-    """Claim an area; return the address of its data. There must be one per thread."""
+def claim(memory, size, worker):
+    """Claim an area; return the address of its data. There must be one per thread.
+
+    A worker starts to look at its own area, which is in its core's cache.
+    """
     begin = (memory.ctypes.data + LINE - 1) // LINE * LINE
-    while True:
-        for i in range(len(memory) // size):
-            if replace(begin + i * size, 0, 1):
-                return begin + i * size + LINE
+    n_areas = len(memory) // size
+    i = worker % n_areas
+    while load(begin + i * size) or not replace(begin + i * size, 0, 1):
+        i = (i + 1) % n_areas
+    return begin + i * size + LINE
 
 
 def leave(address):

@@ -34,6 +34,7 @@ copy_from_other = _numpy.copy_from_other
 mlp = mlp_engine.mlp
 mlp_select = mlp_engine.mlp_select
 mlp_sums = mlp_sum_engine.mlp_sums
+mlp_gradients = mlp_sum_engine.mlp_gradients
 mlp_sample_sums = mlp_sum_engine.mlp_sample_sums
 
 _DTYPES = frozenset("?bBhHiIlLqQfd")

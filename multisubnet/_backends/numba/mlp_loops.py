@@ -42,6 +42,7 @@ def mlp_over_samples(plan: str):
 
     def mlp_piece(
         index,
+        worker,
         samples,
         wiring,
         out,
@@ -66,7 +67,7 @@ def mlp_over_samples(plan: str):
         row = block * itemsize
         n_features = samples.shape[2]
         n_subnets, n_outputs = wiring.shape[0], out.shape[3]
-        features = _claim(scratch, size)
+        features = _claim(scratch, size, worker)
         rows, sums, hidden = features + rows_at, features + sums_at, features + hidden_at
         own = samples.shape[0] > 1
         for number in range(index * step, min((index + 1) * step, len(pieces))):
@@ -153,6 +154,7 @@ def mlp_over_units(plan: str):
 
     def mlp_piece(
         index,
+        worker,
         samples,
         wiring,
         out,
@@ -172,7 +174,7 @@ def mlp_over_units(plan: str):
         """
         _, _, _, sums_at, hidden_at, size = layout
         n_subnets, n_outputs = wiring.shape[0], out.shape[3]
-        own_scratch = _claim(scratch, size)
+        own_scratch = _claim(scratch, size, worker)
         begin = own_scratch - scratch.ctypes.data
         items = scratch[begin : begin + sums_at].view(np.int64)
         sums = scratch[begin + sums_at : begin + hidden_at].view(np.float64)

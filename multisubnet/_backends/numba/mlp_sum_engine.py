@@ -36,11 +36,10 @@ class _Code(NamedTuple):
     evaluate: Callable[..., None]
     parameters: np.ndarray
     no_factor: np.ndarray
-    given: list[tuple[int, int]]
+    places: np.ndarray
     """For each array of parameters, the count of its numbers in a network, and their offset."""
     wanted: list[tuple[int, int]]
     """The same for each array of totals, with the offset among the network's sums."""
-    n_targets: int
     layout: tuple[int, ...]
     grid: tuple[int, ...]
     n_pieces: int
@@ -50,12 +49,10 @@ class _Code(NamedTuple):
 
 def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
     """Write totals of losses and gradients, like `numpy_mlp_sums.mlp_sums`."""
+    if mlp_gradients(sums, totals, 0.0):
+        return
     if not _has_code(sums.call.form, sums.loss):
         numpy_mlp_sums.mlp_sums(sums, totals)
-        return
-    if _are_usable(sums):
-        code = _code_for(sums, totals)
-        _evaluate(code, sums, _arrays_of(totals), threads.count(code.worth, code.kind))
         return
     call, dtype = sums.call, sums.call.dtype
     networks, sets = _counts_of_part(sums, mlp_engine._lanes(dtype))
@@ -84,6 +81,20 @@ def mlp_sums(sums: MlpSums, totals: MlpTotals) -> None:
     threads.run(work, parts, threads.count(sums.n_products // _WORTH, kind), kind)
 
 
+def mlp_gradients(sums: MlpSums, totals: MlpTotals, divisor: float) -> bool:
+    """Write totals and return True, or return False if they need another way.
+
+    Unless `divisor` is 0, there is one block of samples, and gradients are divided by it and have
+    the dtype of the call.
+    """
+    if not (_has_code(sums.call.form, sums.loss) and _are_usable(sums)):
+        return False
+    code = _code_for(sums, totals)
+    count = threads.count(code.worth, code.kind)
+    _evaluate(code, sums, _arrays_of(totals), count, divisor)
+    return True
+
+
 def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
     """Write totals of gradients of inputs, like `numpy_mlp_sums.mlp_sample_sums`."""
     if (
@@ -97,20 +108,19 @@ def mlp_sample_sums(sums: MlpSums, totals: np.ndarray) -> None:
     _evaluate(code, sums, [totals], threads.count(code.worth, code.kind))
 
 
-def _evaluate(code: _Code, sums: MlpSums, outs: list[np.ndarray], count: int = 1) -> None:
+def _evaluate(
+    code: _Code, sums: MlpSums, outs: list[np.ndarray], count: int = 1, divisor: float = 0.0
+) -> None:
     """Write totals of all pieces, shared by `count` threads."""
     samples, layers, *_ = call = sums.call
-    targets = sums.targets
-    shape = len(targets), call.n_samples, call.n_subnets, code.n_targets
-    code.evaluate(
-        *threads.share(code.n_pieces, count, code.kind),
+    operands = (
         *(samples if samples.ndim == 3 else samples[None], call.wiring),
-        targets if targets.shape == shape else np.broadcast_to(targets, shape),
-        *(code.no_factor if sums.factor is None else sums.factor, code.parameters),
-        _table([x for layer in layers for x in layer if x is not None], code.given),
-        _table(outs, code.wanted),
+        *(sums.targets, code.no_factor if sums.factor is None else sums.factor, code.parameters),
+        *(tuple([x for layer in layers for x in layer if x is not None]), code.places),
+        *(_table(outs, code.wanted), divisor),
         *(np.empty(count * code.layout[-1], np.uint8), code.layout, code.grid),
     )
+    code.evaluate(*threads.share(code.n_pieces, count, code.kind), operands)
 
 
 def _table(arrays: list[np.ndarray], places: list[tuple[int, int]]) -> np.ndarray:
@@ -244,9 +254,8 @@ def _prepare(
         evaluate=function,
         parameters=np.array([0.0 if a is None else a.number for a in form.activations]),
         no_factor=np.empty(0, dtype),
-        given=given,
+        places=np.array(given),
         wanted=wanted,
-        n_targets=plan.n_targets,
         layout=_layout(plan, dtype.itemsize, grid[1]),
         grid=grid,
         n_pieces=math.prod(-(-n // step) for n, step in zip(grid[::2], grid[1::2], strict=True)),
