@@ -660,7 +660,7 @@ MUTANTS = [
         "multisubnet/_functions/mlp_summation.py",
         "x.dtype != sums.call.dtype or len(x) != n_sets",
         "x.dtype != sums.call.dtype",
-        "test_mlp_losses.py -k 'agreement_of_vjp and numba'",
+        "test_numba_mlp_sums.py -k sets_share",
     ),
     Mutant(
         "slopes of hidden units added from the right",

@@ -215,6 +215,20 @@ def test_gradients_of_one_block_need_no_totals(monkeypatch):
     assert grad_layers[0][0].shape == (3, 2, 1, 3)
 
 
+def test_gradients_of_parameters_that_sets_share_are_summed():
+    sums = problem(3, 70, 2, sizes=(1, 3, 1), hidden=("relu",), biased=(True, True), shared=True)
+    samples, (shared, own), *_ = sums.call
+    layers = [shared, tuple(np.repeat(x, 3, 0) for x in own)]
+    found = []
+    for name in ("numpy", "numba"):
+        with ms.use_backend(name):
+            cotangent = np.ones((3, 70, 2, 1), "f4")
+            found.append(ms.mlp_vjp(samples, layers, cotangent).grad_layers)
+    for one, other in zip(*found, strict=True):
+        for x, y in zip(one, other, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
 @pytest.mark.parametrize("threads", ["2", "5"])
 @pytest.mark.parametrize("lanes", LAYOUTS.values(), ids=LAYOUTS)
 def test_threads_share_sets_networks_and_blocks(lanes, threads, monkeypatch):
