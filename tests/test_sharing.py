@@ -25,12 +25,17 @@ class Machine:
         self.pool = threads._Pool()
         self.pool[pool.CLOCK] = self.clock.ctypes.data
         self.is_awake = False
+        self.rest, self.questions = None, 0
 
     def passes(self, nanoseconds):
         self.clock += nanoseconds
 
     def shares(self, kind=KIND):
         """Return whether a call of a kind is to ask the helper."""
+        return self.answer(kind) > 0
+
+    def answer(self, kind=KIND):
+        """Return the pool's answer to a call of a kind."""
         self.pool[pool.ARRIVAL], self.pool[pool.WAKE_COST] = ARRIVAL, WAKE_COST
         self.pool[pool.SLEEPERS] = not self.is_awake
         return pool.compile_call_up()(self.pool.address, 1, kind)
@@ -52,7 +57,12 @@ class Machine:
     def calls(self, *pieces, after=10**9, helped=0):
         """Return whether a call shares its work, which it does, `after` the call before."""
         self.passes(after)
-        shared = self.shares()
+        answer, now = 0, int(self.clock[0])
+        if not (self.rest and self.rest.covers(now)):
+            answer = self.answer()
+            self.rest = threads._Rest(-answer, now) if answer < 0 else None
+            self.questions += 1
+        shared = answer > 0
         if shared:
             self.works(*pieces, helped=helped)
         else:
@@ -127,9 +137,22 @@ def test_waking_that_saves_time_goes_on(machine):
 
 def test_work_below_the_cost_of_waking_is_tried_again_in_time(machine):
     machine.works(*[4 * US] * 20)
-    shared = [machine.calls(*[4 * US] * 20) for _ in range(100)]
-    assert not any(shared[:20])
+    shared = [machine.calls(*[4 * US] * 20) for _ in range(300)]
+    assert not any(shared[:60])
     assert any(shared)
+
+
+def test_calls_after_pauses_that_go_alone_seldom_ask_the_pool(machine):
+    machine.works(*[4 * US] * 20)
+    for questions in (1, 2):
+        machine.calls(*[4 * US] * 20)
+        assert machine.questions == questions
+        assert not any(machine.calls(*[4 * US] * 20) for _ in range(sharing.ALONE_IN_A_ROW))
+        assert machine.questions == questions
+    machine.calls(*[4 * US] * 20)
+    for after in (sharing.SOON, 2 * sharing.SOON):  # these may be the first of many
+        machine.calls(*[4 * US] * 20, after=after)
+    assert machine.questions == 5
 
 
 def test_a_helper_is_woken_for_calls_that_come_one_after_the_other(machine):

@@ -113,6 +113,7 @@ _cpu_words = stack(8 * CPU_WORDS)
 _learned, _learned_least = inner(sharing.learn), inner(sharing.learn_least)
 _count_worth_waking, _pays = inner(sharing.count_worth_waking), inner(sharing.pays)
 _settle, _forget = inner(sharing.settle), inner(sharing.forget)
+_least_spacing = inner(sharing.least_spacing)
 _count_soon, _count_losses = inner(sharing.count_soon), inner(sharing.count_losses)
 _rest_after = inner(sharing.rest_after)
 
@@ -308,33 +309,40 @@ def _record(pool, kind):
 
 
 def _call_up(pool, count, kind):
-    """Return whether helpers may help with a kind of work, and wake up to `count` if so."""
+    """Wake up to `count` helpers for a kind of work if that pays, and answer whether they may help.
+
+    A negative answer is no for more calls than this one: those of this kind that begin as many
+    nanoseconds after the one before need not ask for `sharing.ALONE_IN_A_ROW` calls.
+    """
     record = _record(pool, kind)
     store(record + WOKEN, 0)
     time, begins_at = load(record + TIME), _time(pool)
-    in_a_row = _count_soon(load(pool + SOON), begins_at - load(pool + ENDS_AT))
+    gap = begins_at - load(pool + ENDS_AT)
+    in_a_row = _count_soon(load(pool + SOON), gap)
     store(pool + SOON, in_a_row)
     store(pool + ENDS_AT, begins_at + time)
     if 0 < time < sharing.LONG and begins_at < load(pool + ALONE_UNTIL):
-        return False
+        return 0
     if time == 0:
         _wake(pool, count)
-        return True  # its pieces will show how long it takes
+        return 1  # its pieces will show how long it takes
     if load(pool + SLEEPERS) < count:
         add(pool + EPOCH, 1)  # helpers watch for longer
-        return time > sharing.LEAST_SHARED
+        return 1 if time > sharing.LEAST_SHARED else 0
     if in_a_row == sharing.IN_A_ROW and time > sharing.LEAST_SHARED:
         _wake(pool, count)  # for the next calls, if not for this one
-        return True
+        return 1
+    spacing = _least_spacing(time)
+    calls = 1 + sharing.ALONE_IN_A_ROW if gap + time > spacing else 1
     balance = load(record + BALANCE)
     if not _pays(balance):
-        store(record + BALANCE, _forget(balance))
+        store(record + BALANCE, _forget(balance, calls))
     elif _wake_some(pool, count, time):
         store(record + WOKEN, 1)
-        return True
+        return 1
     else:
-        store(record + TIME, time + time // 128)  # leads to another try after a while
-    return False
+        store(record + TIME, time + calls * time // 512)  # leads to another try after a while
+    return -spacing if calls > 1 else 0
 
 
 def _dismiss(pool):
@@ -522,7 +530,7 @@ def compile_serve() -> Any:
 @functools.cache
 def compile_call_up() -> Any:
     """Return `call_up` for Python."""
-    return jit(_named(_call_up), types.boolean(_word, _word, _word))
+    return jit(_named(_call_up), _word(_word, _word, _word))
 
 
 @functools.cache

@@ -10,6 +10,7 @@ LEAST_SHARED = 50_000  # the least work that is shared with helpers that are awa
 LONG = 20_000_000  # work for which helpers are used despite earlier losses
 SOON = 150_000  # the longest gap between calls in quick succession
 IN_A_ROW = 4  # calls in quick succession after which more are expected
+ALONE_IN_A_ROW = 63  # calls after pauses that go alone, like the one before, without a decision
 LEAST_LOSS = 50_000  # a call with helpers that loses this much makes the next ones go alone
 MOST_LOSSES = 6  # the most losses that are counted
 LONGEST_ALONE = 100_000_000
@@ -47,9 +48,14 @@ def settle(balance, saved):
     return balance + (max(min(saved, LEAST_LOSS), -LEAST_LOSS) - balance) // 4
 
 
-def forget(balance):
-    """Return the balance after a call that woke no helper; waking is tried again after a while."""
-    return balance - balance // 64
+def forget(balance, calls):
+    """Return the balance after calls that woke no helper; waking is tried again after a while."""
+    return balance - calls * balance // 128
+
+
+def least_spacing(time):
+    """Return the least time from the beginning of a call to that of the next, after a pause."""
+    return 2 * (time + SOON)
 
 
 def count_soon(in_a_row, gap):

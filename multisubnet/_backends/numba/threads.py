@@ -35,12 +35,13 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextvars import ContextVar
 
 import numpy as np
 
-from multisubnet._backends.numba import loading
+from multisubnet._backends.numba import loading, sharing
 
 _SPIN = 200_000  # nanoseconds that an idle thread watches for work before it sleeps
 _LOOKS = 40_000_000  # nanoseconds between two checks for signals in a call
@@ -103,10 +104,28 @@ def count(worth: int, kind: int = 0) -> int:
     Sleeping helpers are woken if the time learned for such work makes it pay. They start while the
     caller still prepares the work.
     """
-    threads = 1 if worth <= 1 else min(limit(), worth)
+    # After a pause, the code and data of the steps below are no longer in the caches.
+    if worth <= 1 or ((rest := _rests.get(kind)) and rest.covers(time.monotonic_ns())):
+        return 1
+    threads = min(limit(), worth)
     if kind and threads > 1 and not _get_pool().call_up(threads - 1, kind):
         return 1
     return threads
+
+
+class _Rest:
+    """The next calls of a kind of work, which go alone if they come after a pause."""
+
+    def __init__(self, spacing: int, now: int) -> None:
+        self._calls, self._spacing, self._began = sharing.ALONE_IN_A_ROW, spacing, now
+
+    def covers(self, now: int) -> bool:
+        """Return whether a call that begins now goes alone, and count it."""
+        began, self._began = self._began, now
+        if not self._calls or now - began < self._spacing:
+            return False
+        self._calls -= 1
+        return True
 
 
 def count_awake() -> int:
@@ -213,7 +232,14 @@ class _Pool:
 
     def call_up(self, count: int, kind: int) -> bool:
         """Return whether up to `count` threads may help with a kind of work; wake them if so."""
-        return self._call_up(self.address, self.grow(count), kind)
+        answer = self._call_up(self.address, self.grow(count), kind)
+        if answer < 0:
+            if len(_rests) >= self._module.N_KINDS:
+                _rests.clear()
+            _rests[kind] = _Rest(-answer, time.monotonic_ns())
+        else:
+            _rests.pop(kind, None)
+        return answer > 0
 
     def count_awake(self) -> int:
         """Return how many threads are awake."""
@@ -248,6 +274,7 @@ class _Pool:
 
 
 _pool: _Pool | None = None
+_rests: dict[int, _Rest] = {}
 _lock = threading.Lock()
 _is_exiting = False
 _sleeps_in_python = False  # true: sleep as without a futex, in tests
