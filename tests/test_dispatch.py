@@ -105,7 +105,7 @@ def test_a_backend_that_cannot_run_here(choose, monkeypatch):
     try:
         with pytest.raises(
             ms.BackendUnavailable,
-            match=r"'cupy' cannot run here: CuPy cannot.*cupy-cuda12x\[ctk\]",
+            match=r"'cupy' cannot run here: CuPy cannot.*multisubnet\[cuda12\]",
         ):
             choose("cupy")
         assert "cupy" not in ms.available_backends()

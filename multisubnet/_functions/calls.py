@@ -28,6 +28,8 @@ def explained(called: str, **elsewhere: str) -> Callable[[Callable[P, R]], Calla
 
     def decorated(function: Callable[P, R]) -> Callable[P, R]:
         direct: Callable[P, R] = inspect.unwrap(function)
+        parameters = inspect.signature(function).parameters.values()
+        takes_any = any(p.kind is p.VAR_KEYWORD and p.name[0] != "_" for p in parameters)
 
         @functools.wraps(function)
         def wrapper(*args: P.args, **given: P.kwargs) -> R:
@@ -37,7 +39,7 @@ def explained(called: str, **elsewhere: str) -> Callable[[Callable[P, R]], Calla
                     return direct(*args, **given)
                 return function(*args, **given)
             except TypeError as error:
-                wrong = wrong_call(called, function, args, given)
+                wrong = wrong_call(called, function, args, given, given if takes_any else ())
                 if wrong is None:
                     raise
                 advice = [text for name, text in elsewhere.items() if name in given]
@@ -60,11 +62,17 @@ def hide_misplaced(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def wrong_call(
-    called: str, function: Callable[..., Any], args: tuple[Any, ...], given: Iterable[str]
+    called: str,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    given: Iterable[str],
+    others: Iterable[str] = (),
 ) -> TypeError | None:
-    """Return the error for arguments that do not fit a function, or None if they fit."""
+    """Return the error for arguments that do not fit a function, or None if they fit.
+
+    `others` are options that the function passes on.
+    """
     parameters = [*inspect.signature(function).parameters.values()]
-    takes_any = any(p.kind is p.VAR_KEYWORD and p.name[0] != "_" for p in parameters)
     parameters = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
     if parameters[0].name in ("self", "cls"):
         parameters, args = parameters[1:], args[1:]
@@ -78,8 +86,7 @@ def wrong_call(
             f"{called} takes {taken} by position, but got {len(args)} positional arguments; the "
             f"first extra one is {explanations.shown(found)}{options}"
         )
-    known = [*(given if takes_any else ()), *(p.name for p in parameters)]
-    wrong = names.unknown_keyword(called, given, known)
+    wrong = names.unknown_keyword(called, given, [*others, *(p.name for p in parameters)])
     by_order = [p.name for p in by_position[: len(args)]]
     required = [p.name for p in by_position if p.default is p.empty]
     missing = [name for name in required[len(args) :] if name not in given]
