@@ -11,11 +11,17 @@ import keras
 from keras import optimizers
 
 from multisubnet._functions.calls import warn
+from multisubnet.keras._loss import StackedLoss
 from multisubnet.keras._metric import get_name
-from multisubnet.keras._targets import has_warned, is_of_keras, warn_once
+from multisubnet.keras._targets import called, has_warned, is_of_keras, warn_once
 
 _TRAINING = ("fit", "train_on_batch")
 _COMPARING = (*_TRAINING, "evaluate", "test_on_batch")
+
+_OF_PROBABILITIES = (
+    *("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"),
+    *("binary_focal_crossentropy", "categorical_focal_crossentropy"),
+)
 
 # Adafactor and Lamb take norms of whole variables. Muon multiplies matrices: it mixes the sets of
 # StackedAffine, and treats the kernels of StackedMLP, with four axes, unlike those of Dense.
@@ -46,16 +52,23 @@ def warn_of_compilation(layer: Any, shape: tuple[int | None, ...]) -> None:
     outputs = getattr(model, "outputs", None) or ()
     if config is None or [tuple(x.shape)[1:] for x in outputs] != [shape[1:]]:
         return
-    _warn_of_losses(model, config, shape)
+    _warn_of_losses(model, layer, config, shape)
     if shape[1] != 1:
         _warn_of_optimizer(model)
 
 
-def _warn_of_losses(model: Any, config: dict[str, Any], shape: tuple[int | None, ...]) -> None:
+def _warn_of_losses(
+    model: Any, layer: Any, config: dict[str, Any], shape: tuple[int | None, ...]
+) -> None:
     containers = (getattr(model, f"_compile_{name}", None) for name in ("loss", "metrics"))
     if not any(container is not None and not container.built for container in containers):
         return  # this is not the first step
     caller, _ = _call_of(model, _COMPARING)
+    given = config.get("loss")
+    for loss in given if isinstance(given, list | tuple) else [given]:
+        message = _misfit(model, layer, loss)
+        if message is not None and caller is not None:
+            warn(message, UserWarning, caller)
     losses_and_metrics = [config.get(key) for key in ("loss", "metrics", "weighted_metrics")]
     found = ", ".join(map(repr, _names_of_keras(losses_and_metrics)))
     if found and caller is not None:
@@ -68,6 +81,28 @@ def _warn_of_losses(model: Any, config: dict[str, Any], shape: tuple[int | None,
             UserWarning,
             caller,
         )
+
+
+def _misfit(model: Any, layer: Any, loss: Any) -> str | None:
+    """Say how a stacked loss of Keras does not fit the output activation of the layer, or None."""
+    history: Any = getattr(model.outputs[0], "_keras_history", (None,))
+    if not isinstance(loss, StackedLoss) or history[0] is not layer or not is_of_keras(loss.loss):
+        return None
+    options = layer.get_config()
+    activation = options.get("output_activation", options["activation"])
+    activation = "linear" if options.get("additive") else activation
+    name, takes_logits = called(loss.loss), getattr(loss.loss, "from_logits", False)
+    if takes_logits and activation in ("sigmoid", "hard_sigmoid", "softmax"):
+        found, advice = "takes logits", "from_logits=False"
+    elif not takes_logits and activation == "linear" and name in _OF_PROBABILITIES:
+        found, advice = "takes probabilities", "from_logits=True"
+    else:
+        return None
+    return (
+        f"{name} {found}, but the output activation of the layer {layer.name!r} is {activation}: "
+        f"pass a loss with {advice}, or change the activation; "
+        f"warnings.filterwarnings('ignore', '.* {found}') silences this"
+    )
 
 
 def _warn_of_optimizer(model: Any) -> None:

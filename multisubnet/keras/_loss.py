@@ -8,7 +8,7 @@ import keras
 from keras import losses, ops
 
 from multisubnet.keras._activation import PACKAGE
-from multisubnet.keras._targets import aligned_shape, called, check_shared
+from multisubnet.keras._targets import aligned_shape, called, check_shared, from_keras
 
 _OF_LABELS = ("sparse_categorical_crossentropy", "categorical_generalized_cross_entropy")
 
@@ -43,7 +43,8 @@ class StackedLoss(losses.Loss):
     -----
     UserWarning
         When called: targets look like class numbers (integers, one for all outputs of a sample),
-        but a loss of Keras compares each output with them.
+        but a loss of Keras compares each output with them. In ``fit`` or ``evaluate``: a
+        cross-entropy of Keras does not fit the output activation of the layer of sets.
 
     See Also
     --------
@@ -82,7 +83,7 @@ class StackedLoss(losses.Loss):
         if loss is None:
             raise ValueError("loss is None; expected a name, a function or a keras.losses.Loss")
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.loss = losses.get(loss)
+        self.loss = from_keras("loss", losses, loss)
         self._function = getattr(self.loss, "call", self.loss)
         self._called = called(self.loss)
         self._is_of_labels = self._called in _OF_LABELS

@@ -13,7 +13,7 @@ from keras import metrics, ops, tree
 from multisubnet._arrays.validation import flag
 from multisubnet._sets.models import as_array
 from multisubnet.keras._activation import PACKAGE
-from multisubnet.keras._targets import aligned_shape, called, check_shared
+from multisubnet.keras._targets import aligned_shape, called, check_shared, from_keras
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -92,7 +92,7 @@ class StackedMetric(metrics.Metric):
             raise ValueError(
                 "metric is None; expected a name, a function or a keras.metrics.Metric"
             )
-        of_set = None if is_accuracy else metrics.get(metric)
+        of_set = None if is_accuracy else from_keras("metric", metrics, metric)
         if name is None:
             name = metric if isinstance(metric, str) else get_name(of_set)
             name = f"{name}_per_set" if flag("per_set", per_set) else name

@@ -29,16 +29,17 @@ def stack_models(models: Iterable[Any], name: str | None = None) -> keras.Model:
     Returns
     -------
     keras.Model
-        A model with inputs of shape (batch, F); several inputs of a model are concatenated. Models
-        of one weight and one bias per feature give one `StackedAffine`, with outputs of shape
-        (batch, N, F). Others give one `StackedMLP`, with outputs of shape (batch, N, S, P), where S
-        is the number of branches or 1, or (batch, N, P) if the models add up their branches. If the
-        models end in a softmax, so does the layer; if they end in a sigmoid of a sum, it becomes a
-        layer of its own, ``layers[-1]``, after the one with the weights, which has the dtype policy
-        of the models and copies of all their weights. Layers that are frozen (``trainable=False``)
-        in all models stay frozen, and the L1 and L2 regularizers that all models have in common
-        stay, too. The model is not compiled: use `StackedLoss` and `StackedMetric`, because Keras'
-        own align targets with the wrong axes.
+        A model with inputs of shape (batch, F); several inputs of a model are concatenated: pass
+        ``numpy.concatenate([one, other], axis=-1)``. Models of one weight and one bias per feature
+        give one `StackedAffine`, with outputs of shape (batch, N, F). Others give one `StackedMLP`,
+        with outputs of shape (batch, N, S, P), where S is the number of branches or 1, or
+        (batch, N, P) if the models add up their branches. If the models end in a softmax, so does
+        the layer; if they end in a sigmoid of a sum, it becomes a layer of its own, ``layers[-1]``,
+        after the one with the weights, which has the dtype policy of the models and copies of all
+        their weights. Layers that are frozen (``trainable=False``) in all models stay frozen, and
+        the L1 and L2 regularizers that all models have in common stay, too. The model is not
+        compiled: use `StackedLoss` and `StackedMetric`, because Keras' own align targets with the
+        wrong axes.
 
     Raises
     ------

@@ -9,6 +9,7 @@ from typing import Any
 
 from keras import backend
 
+from multisubnet._arithmetic.names import unknown
 from multisubnet._functions.calls import warn
 
 # Losses and metrics that compare the outputs of all classes with one target per class.
@@ -25,7 +26,28 @@ _OF_ROWS = (
     "OneHotIoU",
     "OneHotMeanIoU",
 )
+# Names of this package's losses of logits, and the classes of Keras.
+_OF_LOGITS = {
+    "binary_crossentropy_from_logits": "BinaryCrossentropy",
+    "categorical_crossentropy_from_logits": "SparseCategoricalCrossentropy",
+}
 _warned: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def from_keras(what: str, module: Any, given: Any) -> Any:
+    """Return the loss or metric that a module of Keras knows, or raise with a suggestion."""
+    try:
+        return module.get(given)
+    except ValueError:
+        if not isinstance(given, str):
+            raise
+    if given in _OF_LOGITS:
+        raise ValueError(
+            f"{what} is {given!r}; pass keras.losses.{_OF_LOGITS[given]}(from_logits=True)"
+        )
+    others = "get", "serialize", "deserialize"
+    known = [name for name in dir(module) if name.strip("_") == name and name not in others]
+    raise unknown(what, given, [name for name in known if name.islower()])
 
 
 def aligned_shape(

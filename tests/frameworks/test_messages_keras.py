@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from multisubnet.keras import (
     KerasActivation,
     StackedAffine,
     StackedLoss,
+    StackedMetric,
     StackedMLP,
     stack_models,
 )
@@ -87,3 +89,50 @@ def test_representations():
     assert repr(StackedLoss("mse")) == "<StackedLoss mean_squared_error>"
     assert repr(StackedLoss(keras.losses.Huber())) == "<StackedLoss huber>"
     assert repr(KerasActivation("elu", alpha=2.0)) == "KerasActivation('elu', alpha=2.0)"
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "message"),
+    [
+        (StackedLoss, "binary_crosentropy", "loss must be .* mean 'binary_crossentropy'"),
+        (StackedLoss, "binary_crossentropy_from_logits", r"BinaryCrossentropy\(from_logits=True\)"),
+        (StackedMetric, "binary_acuracy", "metric must be .* mean 'binary_accuracy'"),
+    ],
+)
+def test_names_that_keras_does_not_know(function, name, message):
+    with pytest.raises(ValueError, match=message):
+        function(name)
+    with pytest.raises(ValueError, match="Could not interpret"):
+        function(3)
+
+
+@pytest.mark.skipif(keras.backend.backend() in ("numpy", "openvino"), reason="does not train")
+@pytest.mark.filterwarnings("ignore:__array__ impl", "ignore:.*received `from_logits=True`")
+@pytest.mark.parametrize("layer", ["StackedAffine", "StackedMLP"])
+def test_losses_that_do_not_fit_the_output_activation(layer):
+    def fit(activation, loss, added=()):
+        of_sets = StackedAffine(2, activation=activation)
+        if layer == "StackedMLP":
+            of_sets = StackedMLP(2, (6, 1), output_activation=activation)
+        model = keras.Sequential([keras.Input((6,)), of_sets, *added])
+        model.compile(loss=StackedLoss(loss), optimizer="sgd")
+        model.fit(X, np.ones((4, 1), "f4"), verbose=0)
+
+    of_logits = keras.losses.BinaryCrossentropy(from_logits=True)
+    for activation, loss, message in (
+        ("sigmoid", of_logits, "takes logits, .* is sigmoid: pass a loss with from_logits=False"),
+        (
+            None,
+            "binary_crossentropy",
+            "takes probabilities, .* linear: pass a .* from_logits=True",
+        ),
+    ):
+        with pytest.warns(UserWarning, match=message) as warned:
+            fit(activation, loss)
+        assert [w.filename for w in warned if "output activation" in str(w.message)] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fit("sigmoid", "binary_crossentropy")
+        fit(None, of_logits)
+        fit(None, "mse")
+        fit(None, "binary_crossentropy", [keras.layers.Activation("sigmoid")])

@@ -460,7 +460,8 @@ def test_class_numbers_in_fit():
     model.compile("sgd", StackedLoss("mse"))
     message = "targets are integers, one for all 3 outputs"
     assert len(warned_of(model.fit, draw(7, 2), LABELS, verbose=0, about=message)) == 1
-    model.compile("sgd", StackedLoss("categorical_crossentropy"))
+    of_rows = keras.losses.CategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", StackedLoss(of_rows))
     with pytest.raises(ValueError, match=r"for class numbers, pass 'sparse_categorical_crossentr"):
         model.fit(draw(7, 2), LABELS, verbose=0)
 
