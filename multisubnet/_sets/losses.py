@@ -163,13 +163,14 @@ class Losses(Forms[ArrayT]):
         samples, targets, sample_weight = data
         samples, targets = self._values_of_both(samples, targets, sample_weight)
         result = evaluate(samples, targets, loss=loss, sample_weight=sample_weight, dtype=dtype)
-        warn_of_outputs(
-            *(loss, parameters.activations[-1], parameters.additive, targets, parameters.sizes[-1]),
-            lambda: (
-                frameworks.of((samples,)) is None
-                and Prediction.of(samples, parameters, 0).are_probabilities()
-            ),
-        )
+
+        def are_probabilities() -> bool:
+            if frameworks.of((samples,)) is not None:
+                return False
+            return Prediction.of(samples, parameters, 0).are_probabilities()
+
+        last, n_outputs = parameters.activations[-1], parameters.sizes[-1]
+        warn_of_outputs(loss, last, parameters.additive, targets, n_outputs, are_probabilities)
         return result
 
     def _values_of_both(self, samples: Any, targets: Any, sample_weight: Any) -> tuple[Any, Any]:
