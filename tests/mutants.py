@@ -650,7 +650,7 @@ MUTANTS = [
     ),
     Mutant(
         "gradients of one block that are not divided",
-        "multisubnet/_backends/numba/mlp_sum_loops.py",
+        "multisubnet/_backends/numba/moment_loops.py",
         "out[i] = values[i] / divisor",
         "out[i] = values[i]",
         "test_numba_mlp_sums.py -k divided",

@@ -16,6 +16,8 @@ from multisubnet._arrays.dtypes import NATIVE, result_type
 from multisubnet._backends.affine_call import AffineCall
 
 REQUIRED = "samples", "weight"
+ARRAYS_OF_NUMPY = {np.ndarray}
+ARRAYS_OF_NUMPY_OR_NONE = {np.ndarray, type(None)}
 _new = tuple.__new__
 
 

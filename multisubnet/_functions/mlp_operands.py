@@ -13,11 +13,13 @@ from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arrays import dtypes, frames, frameworks, namespaces, validation
 from multisubnet._arrays.explanations import a, advice_for_models, count
 from multisubnet._backends.mlp_call import MlpCall, MlpForm
-from multisubnet._functions.affine_operands import as_numpy_arrays
+from multisubnet._functions.affine_operands import (
+    ARRAYS_OF_NUMPY,
+    ARRAYS_OF_NUMPY_OR_NONE,
+    as_numpy_arrays,
+)
 
 _TRANSPOSED = "; a weight has the axes (N, S, inputs, outputs): is it transposed?"
-_ARRAYS_OF_NUMPY = {np.ndarray}
-_ARRAYS_OF_NUMPY_OR_NONE = {np.ndarray, type(None)}
 
 
 class Options(NamedTuple):
@@ -37,7 +39,7 @@ def adapter_function(
     name: str, named: dict[str, Any], others: tuple[Any, ...]
 ) -> Callable[..., Any] | None:
     """Return the function of this name in the adapter of another library, or None without one."""
-    if _ARRAYS_OF_NUMPY_OR_NONE.issuperset(map(type, (*named.values(), *others))):
+    if ARRAYS_OF_NUMPY_OR_NONE.issuperset(map(type, (*named.values(), *others))):
         return None
     adapter = frameworks.of((*named.values(), *others))
     return None if adapter is None else frameworks.function_of(adapter, name)
@@ -61,8 +63,8 @@ def read(
     xp: ModuleType = np
     if (
         out is not None
-        or set(map(type, named.values())) != _ARRAYS_OF_NUMPY
-        or not _ARRAYS_OF_NUMPY_OR_NONE.issuperset(map(type, others.values()))
+        or set(map(type, named.values())) != ARRAYS_OF_NUMPY
+        or not ARRAYS_OF_NUMPY_OR_NONE.issuperset(map(type, others.values()))
     ):
         xp = namespaces.namespace(named | others | {"out": out})
         if xp is np:

@@ -10,11 +10,14 @@ from multisubnet._arithmetic.activation import Activation, resolve_activation
 from multisubnet._arithmetic.summands import Summands
 from multisubnet._arrays import dtypes, namespaces, validation
 from multisubnet._backends import choice
-from multisubnet._functions.affine_operands import REQUIRED, as_numpy_arrays, make_call
+from multisubnet._functions.affine_operands import (
+    ARRAYS_OF_NUMPY,
+    ARRAYS_OF_NUMPY_OR_NONE,
+    REQUIRED,
+    as_numpy_arrays,
+    make_call,
+)
 from multisubnet._functions.summation import Summing, normalized
-
-_REQUIRED = {np.ndarray}
-_OPTIONAL = {np.ndarray, type(None)}
 
 
 class SumProblem:
@@ -38,7 +41,8 @@ class SumProblem:
     def read(self, samples: Any, weight: Any, bias: Any, others: dict[str, Any]) -> None:
         """Take the operands as arrays of one namespace."""
         required, optional = (samples, weight), (bias, *others.values())
-        if _REQUIRED.issuperset(map(type, required)) and _OPTIONAL.issuperset(map(type, optional)):
+        is_usual = ARRAYS_OF_NUMPY.issuperset(map(type, required))
+        if is_usual and ARRAYS_OF_NUMPY_OR_NONE.issuperset(map(type, optional)):
             self.xp, self.others = np, others
             self.samples, self.weight, self.bias = samples, weight, bias
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from multisubnet._backends.numba.llvm.network_sums import SumsPlan, add_run
 from multisubnet._backends.numba.llvm.pieces import hand_out, piece
 from multisubnet._backends.numba.llvm.run_totals import take_sums, take_sums_of_runs
 from multisubnet._backends.numba.llvm.transposes import columns_of, fill, places_of, write_columns
+from multisubnet._backends.numba.moment_loops import divide
 
 # A piece is a box: some of the sets, of the networks and of the blocks of samples. All functions
 # take one tuple of operands:
@@ -78,12 +78,6 @@ def _begin(index, worker, operands):
 def _copy_parameters(weights, begins, places, itemsize):
     for i in range(len(places)):
         copy(weights + places[i, 1] * itemsize, begins[i], places[i, 0] * itemsize)
-
-
-@functools.partial(inner, error_model="numpy")
-def _divide(values, divisor, out):
-    for i in range(len(out)):
-        out[i] = values[i] / divisor
 
 
 @piece
@@ -171,7 +165,7 @@ def sums_over_sets(text: str) -> Any:
                         )
                         take_sums(samples, of_run, totals, n_sums, lanes)
                     if n_divided and divisor != 0.0:
-                        _divide(
+                        divide(
                             numbers_at(totals, n_divided * lanes, parameters),
                             divisor,
                             numbers_at(weights, n_divided * lanes, samples),
@@ -272,7 +266,7 @@ def sums_over_runs(text: str) -> Any:
                         at += s * wanted[i, 3]
                         source = totals + ((n - first) * padded + row) * 8
                         if row < n_divided and divisor != 0.0:
-                            _divide(
+                            divide(
                                 numbers_at(source, count, parameters),
                                 divisor,
                                 numbers_at(at, count, samples),

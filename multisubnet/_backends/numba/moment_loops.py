@@ -257,7 +257,7 @@ def compiled_over_features() -> Any:
 
 
 def _specialized_division(fingerprint: int):
-    def divide(values, n_rows, n_features, divisor, out, itemsize):
+    def divide_rows(values, n_rows, n_features, divisor, out, itemsize):
         """Write rows of float64, divided, to memory of floats of this size.
 
         If the size is 0, write the divided sums of the rows, in float64.
@@ -268,16 +268,17 @@ def _specialized_division(fingerprint: int):
         if itemsize == 0:
             _over_features(values, n_features, divisor, numbers_at(out, n_rows, wide))
         elif itemsize == 8:
-            _divide(numbers_at(values, count, wide), divisor, numbers_at(out, count, wide))
+            divide(numbers_at(values, count, wide), divisor, numbers_at(out, count, wide))
         else:
-            _divide(numbers_at(values, count, wide), divisor, numbers_at(out, count, narrow))
+            divide(numbers_at(values, count, wide), divisor, numbers_at(out, count, narrow))
         return 0
 
-    return divide
+    return divide_rows
 
 
 @functools.partial(inner, error_model="numpy")
-def _divide(values, divisor, out):
+def divide(values, divisor, out):
+    """Write divided values to `out`, which rounds them to its dtype."""
     for i in range(len(values)):
         out[i] = values[i] / divisor
 
